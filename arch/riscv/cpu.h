@@ -1,0 +1,44 @@
+/*
+ * cpu.h - what the architecture keeps of each cpu, and where.
+ *
+ * While the kernel runs, tp holds the address of this cpu's block. It begins with the area that
+ * the allocator's port contract promises (the frame cache, at offset 0: the hot path loads
+ * from tp directly), followed by struct arch_cpu. The kernel's own part comes after both.
+ */
+#pragma once
+
+#define ARCH_CPU_AREA_BYTES   256
+#define ARCH_CPU_NUMBER	      256 /* offsets from tp that assembler code uses */
+#define ARCH_CPU_TRAP_DEPTH   260
+#define ARCH_CPU_STACK_TOP    264
+#define ARCH_CPU_HART_ID      272
+#define ARCH_CPU_BLOCK_BYTES  320
+
+#ifndef __ASSEMBLER__
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct arch_cpu {
+	_Alignas(64) char area[ARCH_CPU_AREA_BYTES];
+	unsigned number;      /* dense: 0..n-1 */
+	unsigned trap_depth;  /* 0: not in a trap handler */
+	uintptr_t stack_top;  /* where a starting hart's stack begins */
+	uint64_t hart_id;     /* SBI's */
+};
+
+_Static_assert(offsetof(struct arch_cpu, number) == ARCH_CPU_NUMBER, "entry.S");
+_Static_assert(offsetof(struct arch_cpu, trap_depth) == ARCH_CPU_TRAP_DEPTH, "trap_entry.S");
+_Static_assert(offsetof(struct arch_cpu, stack_top) == ARCH_CPU_STACK_TOP, "entry.S");
+_Static_assert(offsetof(struct arch_cpu, hart_id) == ARCH_CPU_HART_ID, "entry.S");
+_Static_assert(sizeof(struct arch_cpu) == ARCH_CPU_BLOCK_BYTES, "whole cache lines");
+
+/* Where this cpu's block is; tp itself, so it costs nothing. */
+static inline struct arch_cpu *arch_cpu_self(void)
+{
+	register struct arch_cpu *self __asm__("tp");
+
+	return self;
+}
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * entry.S - where harts come in, in S-mode, with paging off and interrupts masked.
+ *
+ * The first hart comes from the firmware: a0 = hart id, a1 = device tree. Which hart that is, is
+ * a lottery. The others come from SBI HSM hart_start: a0 = hart id, a1 = their struct hart_arrival
+ * (hart.h), and come once: the swap that says "arrived" also says when they are too late.
+ */
+#include "arch/riscv/cpu.h"
+#include "arch/riscv/hart.h"
+
+	.section .text.entry, "ax"
+	.globl	_start
+_start:
+	.option	push
+	.option	norelax
+	la	gp, __global_pointer$
+	.option	pop
+	csrw	sie, zero
+	csrci	sstatus, 2
+	la	t0, trap_entry
+	csrw	stvec, t0
+
+	la	t0, __bss_start
+	la	t1, __bss_end
+1:	sd	zero, 0(t0)		/* both ends are 8-aligned by the linker script */
+	addi	t0, t0, 8
+	bltu	t0, t1, 1b
+
+	la	sp, boot_stack_top
+	la	tp, boot_cpu_block	/* until the harts are counted */
+	sd	a0, ARCH_CPU_HART_ID(tp)
+	mv	s0, zero		/* backtraces end here */
+	call	kernel_main
+1:	wfi
+	j	1b
+
+	.globl	secondary_entry
+secondary_entry:
+	.option	push
+	.option	norelax
+	la	gp, __global_pointer$
+	.option	pop
+	csrw	sie, zero
+	csrci	sstatus, 2
+	la	t0, trap_entry
+	csrw	stvec, t0
+	li	t0, HART_ARRIVED
+	amoswap.w.aqrl t0, t0, (a1)	/* pairs with hart_start */
+	bnez	t0, 1f			/* given up on: stay away */
+	ld	tp, HART_ARRIVAL_BLOCK(a1)
+	ld	sp, ARCH_CPU_STACK_TOP(tp)
+	mv	s0, zero		/* backtraces end here */
+	call	kernel_secondary
+1:	wfi
+	j	1b
+
+	.section .bss.stack, "aw", @nobits
+	.balign	4096
+	.globl	boot_stack
+boot_stack:
+	.space	32768
+	.globl	boot_stack_top
+boot_stack_top:
+	.balign	64
+	.globl	boot_cpu_block
+boot_cpu_block:
+	.space	4096

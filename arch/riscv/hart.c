@@ -1,0 +1,89 @@
+/* hart.c - see hart.h. */
+#include "arch/riscv/hart.h"
+
+#include "sync/ck.h"
+
+#include <port.h>
+
+#include "arch/riscv/csr.h"
+#include "arch/riscv/sbi.h"
+
+unsigned port_cpus;
+char *port_cpu_blocks;
+size_t port_cpu_block_bytes;
+
+void secondary_entry(void);
+
+uint64_t hart_time(void)
+{
+	return csr_read(time);
+}
+
+/*
+ * The firmware's start of the hart orders what we wrote before it ahead of all the hart does;
+ * the release fence says so in our own terms. The hart's own swap in entry.S releases nothing
+ * we read before kernel_secondary, and our swap decides between the two.
+ */
+enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
+				  struct arch_cpu *block, uint64_t bound_ticks, long *error)
+{
+	uint64_t started = hart_time();
+	struct sbi_result result;
+
+	arrival->state = 0;
+	arrival->block = block;
+	ck_pr_fence_release();
+	result = sbi_hart_start(hart_id, (uint64_t)(uintptr_t)secondary_entry,
+				(uint64_t)(uintptr_t)arrival);
+	*error = result.error;
+	if (result.error)
+		return HART_START_REFUSED;
+	while (ck_pr_load_32(&arrival->state) == 0) {
+		if (hart_time() - started < bound_ticks) {
+			port_relax();
+			continue;
+		}
+		return ck_pr_cas_32(&arrival->state, 0, HART_GIVEN_UP) ? HART_START_LOST
+								       : HART_START_OK;
+	}
+	ck_pr_fence_acquire();
+	return HART_START_OK;
+}
+
+/* Only an absent hart makes this fail, and then there is nobody to wake. */
+void hart_kick(uint64_t hart_id)
+{
+	struct sbi_result result;
+
+	ck_pr_fence_release(); /* what the kick announces is seen by who is woken */
+	result = sbi_send_ipi(hart_id);
+	(void)result;
+}
+
+void hart_wait(void)
+{
+	csr_set(sie, SIE_SOFTWARE);
+	__asm__ volatile("wfi" ::: "memory");
+}
+
+void hart_kick_clear(void)
+{
+	csr_clear(sip, SIE_SOFTWARE);
+	ck_pr_fence_memory(); /* pairs with the fence in hart_kick */
+}
+
+/* SiFive's test finisher, as QEMU has it: 0x5555 passes, 0x3333 fails with a code above it. */
+void hart_power_off(uint64_t finisher, bool pass)
+{
+	struct sbi_result result;
+
+	if (finisher) {
+		volatile uint32_t *registers = port_phys_pointer(finisher);
+
+		*registers = pass ? 0x5555 : 1u << 16 | 0x3333;
+	}
+	result = sbi_shutdown(!pass);
+	(void)result;
+	for (;;)
+		__asm__ volatile("wfi");
+}

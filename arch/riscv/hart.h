@@ -1,0 +1,60 @@
+/*
+ * hart.h - starting harts through SBI HSM, waking them, ending the machine.
+ */
+#pragma once
+
+#define HART_ARRIVED	   1
+#define HART_GIVEN_UP	   2
+#define HART_ARRIVAL_BLOCK 8
+
+#ifndef __ASSEMBLER__
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arch/riscv/cpu.h"
+
+/* What a starting hart is given, and where it and the starter agree whether it came. */
+struct hart_arrival {
+	uint32_t state; /* 0, then HART_ARRIVED or HART_GIVEN_UP, whoever is first */
+	struct arch_cpu *block;
+};
+
+_Static_assert(offsetof(struct hart_arrival, state) == 0, "entry.S");
+_Static_assert(offsetof(struct hart_arrival, block) == HART_ARRIVAL_BLOCK, "entry.S");
+
+enum hart_start_result {
+	HART_START_OK,
+	HART_START_REFUSED, /* the firmware said no */
+	HART_START_LOST	    /* accepted, but the hart did not come within the bound */
+};
+
+/*
+ * Starts the hart as the cpu of `block`, whose stack_top is set, and waits until it has come or
+ * `bound_ticks` of the time CSR are over. A hart that comes later than that parks itself.
+ * `arrival` belongs to the hart for ever. *error is the firmware's, where it refused.
+ */
+enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
+				  struct arch_cpu *block, uint64_t bound_ticks, long *error);
+
+/* A software interrupt: wakes a hart that waits in hart_wait(). */
+void hart_kick(uint64_t hart_id);
+
+/*
+ * Sleeps until a kick is pending; may return without one. The kick stays pending until
+ * hart_kick_clear(): clear it, then look for work, then sleep, and none is lost.
+ */
+void hart_wait(void);
+void hart_kick_clear(void);
+
+/* The time CSR, in ticks of the device tree's timebase-frequency. */
+uint64_t hart_time(void);
+
+/*
+ * Ends the machine. `finisher` is the address of a sifive,test0 device, which can carry a status
+ * out, or 0: the firmware shuts down then, and cannot.
+ */
+_Noreturn void hart_power_off(uint64_t finisher, bool pass);
+
+#endif

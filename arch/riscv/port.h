@@ -1,0 +1,125 @@
+/*
+ * port.h - mm/ and sync/ in this kernel: the contract is mm/platform.h.
+ *
+ * The pop and push of the frame cache are restartable sequences. Each notes its bounds in the
+ * section `.restartable`; a trap whose pc lies within [start, end) resumes at start (trap.c). So
+ * every instruction before the last must leave nothing behind that another run of the sequence
+ * would mind: inputs are never overwritten, and the one store anyone looks at is the last.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arch/riscv/cpu.h"
+#include "arch/riscv/csr.h"
+
+static inline void *port_area(void)
+{
+	return arch_cpu_self();
+}
+
+static inline unsigned port_cpu(void)
+{
+	return arch_cpu_self()->number;
+}
+
+/* Set once when the harts are counted, before any other cpu runs. */
+extern unsigned port_cpus;
+extern char *port_cpu_blocks;
+extern size_t port_cpu_block_bytes;
+
+static inline unsigned port_cpu_count(void)
+{
+	return port_cpus;
+}
+
+static inline void *port_area_of(unsigned cpu)
+{
+	return port_cpu_blocks + cpu * port_cpu_block_bytes;
+}
+
+static inline unsigned long port_irq_save(void)
+{
+	return csr_read_clear(sstatus, SSTATUS_SIE);
+}
+
+static inline void port_irq_restore(unsigned long flags)
+{
+	csr_set(sstatus, flags & SSTATUS_SIE);
+}
+
+static inline bool port_in_trap(void)
+{
+	return arch_cpu_self()->trap_depth != 0;
+}
+
+/* Paging is off: addresses are what they are. */
+static inline void *port_phys_pointer(uint64_t address)
+{
+	return (void *)address;
+}
+
+static inline uint64_t port_phys_address(const void *pointer)
+{
+	return (uint64_t)pointer;
+}
+
+/* Finer than `time`; firmware lets S-mode read it. */
+static inline uint64_t port_clock(void)
+{
+	return csr_read(cycle);
+}
+
+/* Zihintpause, by its encoding: a FENCE that orders nothing where the hint is not known. */
+static inline void port_relax(void)
+{
+	__asm__ volatile(".insn i 0x0f, 0, x0, x0, 0x010" ::: "memory");
+}
+
+_Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#define PORT_RESTARTABLE(start, end)                                                               \
+	".pushsection .restartable, \"a\"\n\t"                                                     \
+	".dword " #start ", " #end "\n\t"                                                          \
+	".popsection\n\t"
+
+/*
+ * Five instructions on a hit. The sentinel below an empty stack is negative. Volatile, because an
+ * asm goto with outputs is none by itself, and one whose outputs nobody reads would be dropped.
+ */
+#define PORT_STACK_POP(frame, top_offset, empty)                                                   \
+	do {                                                                                       \
+		uint64_t top_;                                                                     \
+                                                                                                   \
+		__asm__ volatile goto("811:	ld	%[top], %[offset](tp)\n\t"                         \
+			     "	ld	%[value], -8(%[top])\n\t"                                  \
+			     "	addi	%[top], %[top], -8\n\t"                                    \
+			     "	bltz	%[value], %l[" #empty "]\n\t"                              \
+			     "	sd	%[top], %[offset](tp)\n"                                   \
+			     "812:\n\t" PORT_RESTARTABLE(811b, 812b)                               \
+			     : [top] "=&r"(top_), [value] "=&r"(frame)                             \
+			     : [offset] "i"(top_offset)                                            \
+			     : "memory"                                                            \
+			     : empty);                                                             \
+	} while (0)
+
+/* Six. The store into the slot above the top is seen by nobody until top has moved. */
+#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                     \
+	do {                                                                                       \
+		uint64_t top_, limit_;                                                             \
+                                                                                                   \
+		__asm__ volatile goto("811:	ld	%[top], %[offset](tp)\n\t"                         \
+			     "	ld	%[limit], %[limit_at](tp)\n\t"                             \
+			     "	beq	%[top], %[limit], %l[" #full "]\n\t"                       \
+			     "	sd	%[value], 0(%[top])\n\t"                                   \
+			     "	addi	%[top], %[top], 8\n\t"                                     \
+			     "	sd	%[top], %[offset](tp)\n"                                   \
+			     "812:\n\t" PORT_RESTARTABLE(811b, 812b)                               \
+			     : [top] "=&r"(top_), [limit] "=&r"(limit_)                            \
+			     : [offset] "i"(top_offset), [limit_at] "i"(limit_offset),             \
+			       [value] "r"(frame)                                                  \
+			     : "memory"                                                            \
+			     : full);                                                              \
+	} while (0)

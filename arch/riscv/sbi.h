@@ -1,0 +1,61 @@
+/*
+ * sbi.h - calls into the firmware (RISC-V Supervisor Binary Interface 1.0).
+ *
+ * Every answer is a struct sbi_result that must be looked at: error is 0 or one of the negative
+ * codes of chapter 3.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SBI_MUST_USE __attribute__((warn_unused_result))
+
+struct sbi_result {
+	long error;
+	unsigned long value;
+};
+
+enum sbi_hart_state {
+	SBI_HART_STARTED,
+	SBI_HART_STOPPED,
+	SBI_HART_START_PENDING,
+	SBI_HART_STOP_PENDING,
+	SBI_HART_SUSPENDED,
+	SBI_HART_SUSPEND_PENDING,
+	SBI_HART_RESUME_PENDING
+};
+
+enum sbi_extension {
+	SBI_BASE = 0x10,
+	SBI_TIME = 0x54494d45,
+	SBI_IPI = 0x735049,
+	SBI_HSM = 0x48534d,
+	SBI_SRST = 0x53525354,
+	SBI_DBCN = 0x4442434e
+};
+
+SBI_MUST_USE bool sbi_has(enum sbi_extension extension);
+
+/* major << 24 | minor of the specification the firmware implements. */
+SBI_MUST_USE struct sbi_result sbi_spec_version(void);
+/* Which firmware (1: OpenSBI), and its version in the firmware's own form. */
+SBI_MUST_USE struct sbi_result sbi_implementation_id(void);
+SBI_MUST_USE struct sbi_result sbi_implementation_version(void);
+
+/* Starts a stopped hart at the physical address `start` with a1 = opaque. */
+SBI_MUST_USE struct sbi_result sbi_hart_start(uint64_t hart_id, uint64_t start, uint64_t opaque);
+/* Stops the calling hart; returns only when that failed. */
+SBI_MUST_USE struct sbi_result sbi_hart_stop(void);
+SBI_MUST_USE struct sbi_result sbi_hart_status(uint64_t hart_id);
+
+/* A software interrupt for one hart. */
+SBI_MUST_USE struct sbi_result sbi_send_ipi(uint64_t hart_id);
+
+/* Debug console: writes up to `bytes` bytes at a physical address; value is how many it took. */
+SBI_MUST_USE struct sbi_result sbi_console_write(uint64_t bytes, uint64_t address);
+/* Legacy console, one byte. */
+void sbi_legacy_putchar(int byte);
+
+/* Shutdown; reason 0: none, 1: system failure. Returns only when that failed. */
+SBI_MUST_USE struct sbi_result sbi_shutdown(uint32_t reason);

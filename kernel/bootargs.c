@@ -1,0 +1,452 @@
+/*
+ * bootargs.c - see bootargs.h.
+ *
+ * The table `keys` says everything about a key: its values, its default, where it is stored and
+ * what it means. Parsing, refusing and the printed help all read it, so they cannot disagree.
+ */
+#include "kernel/bootargs.h"
+
+#include <string.h>
+
+/* Part of the text, not terminated. */
+struct span {
+	const char *start;
+	size_t length;
+};
+
+enum form {
+	FORM_NUMBER, /* decimal or 0x, from `least` up */
+	FORM_CHOICE, /* one of the names; stored as its index */
+	FORM_SET,    /* some of the names, with commas between; stored as a bitmap */
+};
+
+struct bootargs_key {
+	const char *name;
+	enum form form;
+	size_t offset; /* in struct bootargs */
+	uint64_t initial;
+	const struct bootargs_names *names; /* of a choice or set; NULL: the caller's workloads */
+	uint64_t least;			    /* of a number */
+	bool takes_suffix;		    /* k and M after a number */
+	const char *valid;		    /* the values of a number, in words */
+	const char *meaning;
+};
+
+#define NAMES(variable, ...)                                        \
+	static const char *const variable##_list[] = {__VA_ARGS__}; \
+	static const struct bootargs_names variable = {             \
+		variable##_list, sizeof(variable##_list) / sizeof(variable##_list[0])}
+
+NAMES(run_names, [BOOTARGS_RUN_SELFTEST] = "selftest", [BOOTARGS_RUN_STRESS] = "stress");
+
+NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas",
+      [BOOTARGS_LOCK_DEC] = "dec", [BOOTARGS_LOCK_TICKET] = "ticket", [BOOTARGS_LOCK_MCS] = "mcs",
+      [BOOTARGS_LOCK_CLH] = "clh", [BOOTARGS_LOCK_ANDERSON] = "anderson");
+
+NAMES(lockstat_names, [BOOTARGS_LOCKSTAT_OFF] = "off", [BOOTARGS_LOCKSTAT_CONTENDED] = "contended",
+      [BOOTARGS_LOCKSTAT_ALL] = "all");
+
+static const struct bootargs_names no_names = {NULL, 0};
+
+#define BIT(n) (UINT64_C(1) << (n))
+
+/* The initial value of the one set whose names are not known here: all there are. */
+#define ALL UINT64_MAX
+
+#define KEY(key, field_form, field) \
+	.name = (key), .form = (field_form), .offset = offsetof(struct bootargs, field)
+
+/* clang-format off */
+static const struct bootargs_key keys[] = {
+	{KEY("run", FORM_SET, run), .names = &run_names,
+	 .initial = BIT(BOOTARGS_RUN_SELFTEST) | BIT(BOOTARGS_RUN_STRESS),
+	 .meaning = "what to run"},
+	{KEY("lock", FORM_CHOICE, lock), .names = &lock_names, .initial = BOOTARGS_LOCK_FAS,
+	 .meaning = "the algorithm of every spinlock"},
+	{KEY("cache", FORM_NUMBER, cache_frames), .initial = 192,
+	 .valid = "0 (off), or 2 and more", .meaning = "frames in each cpu's cache"},
+	{KEY("batch", FORM_NUMBER, batch_frames), .least = 1,
+	 .valid = "1 to half of cache= (which is 192 unless given)",
+	 .meaning = "frames in one refill or flush"},
+	{KEY("workload", FORM_SET, workload), .initial = ALL, .meaning = "what the stress does"},
+	{KEY("ops", FORM_NUMBER, ops), .least = 1, .takes_suffix = true,
+	 .valid = "1 and more, also as 20k or 3M",
+	 .meaning = "operations of a workload on each cpu"},
+	{KEY("cpus", FORM_NUMBER, cpus), .least = 1,
+	 .valid = "1 to the harts there are", .meaning = "cpus to start, all if not given"},
+	{KEY("seed", FORM_NUMBER, seed), .initial = 1,
+	 .valid = "any number", .meaning = "of every random choice"},
+	{KEY("lockstat", FORM_CHOICE, lockstat), .names = &lockstat_names,
+	 .initial = BOOTARGS_LOCKSTAT_CONTENDED,
+	 .meaning = "which acquisitions of a lock read the clock"},
+};
+/* clang-format on */
+
+#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
+
+/* The parse of one text. */
+struct parser {
+	struct bootargs args;
+	struct span given[KEY_COUNT]; /* the word of each key; no start: not given */
+	struct bootargs_error *error;
+	const struct bootargs_names *workloads;
+};
+
+static bool span_is(struct span span, const char *text)
+{
+	return strlen(text) == span.length && memcmp(text, span.start, span.length) == 0;
+}
+
+static bool is_separator(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Takes the next word off *text; false when there is none. */
+static bool next_word(const char **text, struct span *word)
+{
+	const char *start = *text, *end;
+
+	while (is_separator(*start))
+		start++;
+	for (end = start; *end && !is_separator(*end);)
+		end++;
+	*text = end;
+	*word = (struct span){start, (size_t)(end - start)};
+	return word->length != 0;
+}
+
+/*
+ * Takes what stands before the first `separator` off *rest, and the separator with it; all of
+ * *rest, which becomes empty, where there is none. True when there was one.
+ */
+static bool take_until(char separator, struct span *rest, struct span *taken)
+{
+	const char *found = memchr(rest->start, separator, rest->length);
+	size_t used = found ? (size_t)(found - rest->start) : rest->length;
+	size_t skipped = used + (found != NULL);
+
+	*taken = (struct span){rest->start, used};
+	*rest = (struct span){rest->start + skipped, rest->length - skipped};
+	return found != NULL;
+}
+
+static const struct bootargs_names *names_of(const struct bootargs_key *key,
+					     const struct bootargs_names *workloads)
+{
+	return key->names ? key->names : workloads;
+}
+
+static uint64_t *field_of(struct bootargs *args, const struct bootargs_key *key)
+{
+	return (uint64_t *)(void *)((char *)args + key->offset);
+}
+
+static uint64_t set_of_all(const struct bootargs_names *names)
+{
+	return names->count ? UINT64_MAX >> (64 - names->count) : 0;
+}
+
+static bool refuse(struct parser *parser, struct span word, const struct bootargs_key *key,
+		   const char *reason)
+{
+	*parser->error = (struct bootargs_error){
+		.word = word.start,
+		.word_length = word.length,
+		.reason = reason,
+		.key = key,
+		.workloads = parser->workloads,
+	};
+	return false;
+}
+
+static bool refuse_value(struct parser *parser, struct span word, const struct bootargs_key *key,
+			 struct span value, const char *reason)
+{
+	refuse(parser, word, key, reason);
+	parser->error->value = value.start;
+	parser->error->value_length = value.length;
+	return false;
+}
+
+/* The value of a digit, or 16 and more for what is none. */
+static unsigned digit_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (unsigned)(c - '0');
+	if (c >= 'a' && c <= 'f')
+		return (unsigned)(c - 'a') + 10;
+	if (c >= 'A' && c <= 'F')
+		return (unsigned)(c - 'A') + 10;
+	return 16;
+}
+
+/* 1 where there is no suffix; a suffix is taken off. */
+static uint64_t take_suffix(struct span *value)
+{
+	char last = value->start[value->length - 1];
+
+	if (last != 'k' && last != 'M')
+		return 1;
+	value->length--;
+	return last == 'k' ? 1000 : 1000000;
+}
+
+/* NULL, or why `value`, which is not empty, is no number of 64 bits. */
+static const char *read_number(struct span value, bool takes_suffix, uint64_t *number)
+{
+	uint64_t factor = takes_suffix ? take_suffix(&value) : 1;
+	unsigned base = 10;
+
+	if (value.length > 2 && value.start[0] == '0' && (value.start[1] | 0x20) == 'x') {
+		base = 16;
+		value.start += 2;
+		value.length -= 2;
+	}
+	if (value.length == 0)
+		return "not a number";
+	*number = 0;
+	for (size_t i = 0; i < value.length; i++) {
+		if (digit_value(value.start[i]) >= base)
+			return "not a number";
+	}
+	for (size_t i = 0; i < value.length; i++) {
+		if (__builtin_mul_overflow(*number, base, number) ||
+		    __builtin_add_overflow(*number, digit_value(value.start[i]), number))
+			return "too large for 64 bits";
+	}
+	if (__builtin_mul_overflow(*number, factor, number))
+		return "too large for 64 bits";
+	return NULL;
+}
+
+static bool parse_number(struct parser *parser, struct span word, const struct bootargs_key *key,
+			 struct span value)
+{
+	uint64_t number;
+	const char *wrong = read_number(value, key->takes_suffix, &number);
+
+	if (!wrong && number < key->least)
+		wrong = "too small";
+	if (wrong)
+		return refuse(parser, word, key, wrong);
+	*field_of(&parser->args, key) = number;
+	return true;
+}
+
+/* The index of the name, or the count of names where it is none of them. */
+static unsigned find_name(const struct bootargs_names *names, struct span wanted)
+{
+	unsigned index = 0;
+
+	while (index < names->count && !span_is(wanted, names->name[index]))
+		index++;
+	return index;
+}
+
+static bool parse_choice(struct parser *parser, struct span word, const struct bootargs_key *key,
+			 struct span value)
+{
+	const struct bootargs_names *names = names_of(key, parser->workloads);
+	unsigned index = find_name(names, value);
+
+	if (index == names->count)
+		return refuse_value(parser, word, key, value, "no such value");
+	*field_of(&parser->args, key) = index;
+	return true;
+}
+
+/* The whole of the caller's names can be asked for as `all`: they may be many. */
+static bool is_all(const struct bootargs_key *key, struct span item)
+{
+	return !key->names && span_is(item, "all");
+}
+
+static bool parse_set(struct parser *parser, struct span word, const struct bootargs_key *key,
+		      struct span value)
+{
+	const struct bootargs_names *names = names_of(key, parser->workloads);
+	uint64_t set = 0;
+	bool more;
+
+	do {
+		struct span item;
+		uint64_t bits;
+
+		more = take_until(',', &value, &item);
+		if (is_all(key, item)) {
+			bits = set_of_all(names);
+		} else {
+			unsigned index = find_name(names, item);
+
+			if (index == names->count)
+				return refuse_value(parser, word, key, item, "no such value");
+			bits = BIT(index);
+		}
+		if (set & bits)
+			return refuse_value(parser, word, key, item, "names twice");
+		set |= bits;
+	} while (more);
+	*field_of(&parser->args, key) = set;
+	return true;
+}
+
+static bool parse_value(struct parser *parser, struct span word, const struct bootargs_key *key,
+			struct span value)
+{
+	switch (key->form) {
+	case FORM_NUMBER:
+		return parse_number(parser, word, key, value);
+	case FORM_CHOICE:
+		return parse_choice(parser, word, key, value);
+	case FORM_SET:
+		return parse_set(parser, word, key, value);
+	}
+	return false;
+}
+
+static bool parse_word(struct parser *parser, struct span word)
+{
+	struct span value = word, name;
+	bool has_value = take_until('=', &value, &name);
+	size_t index = 0;
+
+	while (index < KEY_COUNT && !span_is(name, keys[index].name))
+		index++;
+	if (index == KEY_COUNT)
+		return refuse(parser, word, NULL, "no such key");
+	if (!has_value)
+		return refuse(parser, word, &keys[index], "no '=' and value");
+	if (value.length == 0)
+		return refuse(parser, word, &keys[index], "no value");
+	if (parser->given[index].start)
+		return refuse(parser, word, &keys[index], "key given twice");
+	parser->given[index] = word;
+	return parse_value(parser, word, &keys[index], value);
+}
+
+/* Refuses the word that set the field: for what is only wrong in company. */
+static bool refuse_field(struct parser *parser, const uint64_t *field, const char *reason)
+{
+	size_t index = 0;
+
+	while (field_of(&parser->args, &keys[index]) != field)
+		index++;
+	return refuse(parser, parser->given[index], &keys[index], reason);
+}
+
+/*
+ * That a cpu takes the lock at most once in so many operations holds only for a cache of two
+ * batches or more: one to be left with after a refill, one to be left with after a flush.
+ */
+static bool check_together(struct parser *parser)
+{
+	struct bootargs *args = &parser->args;
+
+	if (args->cache_frames == 0)
+		return true;
+	if (args->cache_frames == 1)
+		return refuse_field(parser, &args->cache_frames,
+				    "a cache holds two batches, so it cannot be one frame");
+	if (args->batch_frames > args->cache_frames / 2)
+		return refuse_field(parser, &args->batch_frames,
+				    "a cache holds two batches, so this is at most half of cache=");
+	return true;
+}
+
+static void set_defaults(struct parser *parser)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const struct bootargs_key *key = &keys[i];
+		uint64_t initial = key->initial;
+
+		if (key->form == FORM_SET)
+			initial &= set_of_all(names_of(key, parser->workloads));
+		*field_of(&parser->args, key) = initial;
+	}
+}
+
+bool bootargs_parse(const char *text, const struct bootargs_names *workloads, struct bootargs *out,
+		    struct bootargs_error *error)
+{
+	struct parser parser = {
+		.error = error,
+		.workloads = workloads ? workloads : &no_names,
+	};
+	struct span word = {"", 0};
+
+	if (parser.workloads->count > BOOTARGS_NAMES_MAX)
+		return refuse(&parser, word, NULL, "this kernel has more workloads than 64");
+	set_defaults(&parser);
+	for (text = text ? text : ""; next_word(&text, &word);) {
+		if (!parse_word(&parser, word))
+			return false;
+	}
+	if (!check_together(&parser))
+		return false;
+	*out = parser.args;
+	return true;
+}
+
+#define SHOWN_MAX 48
+
+/* In quotes, fit for a terminal: a word may be anything that reached the device tree. */
+static void print_quoted(const char *start, size_t length, bootargs_printf *print)
+{
+	char shown[SHOWN_MAX + 1];
+	size_t used = length < SHOWN_MAX ? length : SHOWN_MAX;
+
+	for (size_t i = 0; i < used; i++)
+		shown[i] = start[i] >= ' ' && start[i] <= '~' ? start[i] : '?';
+	shown[used] = '\0';
+	print("\"%s%s\"", shown, used < length ? "..." : "");
+}
+
+/* Each name with a space before it. */
+static void print_values(const struct bootargs_key *key, const struct bootargs_names *workloads,
+			 bootargs_printf *print)
+{
+	const struct bootargs_names *names = names_of(key, workloads);
+
+	if (key->form == FORM_NUMBER) {
+		print(" %s", key->valid);
+		return;
+	}
+	for (unsigned i = 0; i < names->count; i++)
+		print(" %s", names->name[i]);
+	if (!key->names)
+		print(" all");
+}
+
+void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *print)
+{
+	print("bootargs: ");
+	print_quoted(error->word, error->word_length, print);
+	print(": %s", error->reason);
+	if (error->value) {
+		print(" ");
+		print_quoted(error->value, error->value_length, print);
+	}
+	if (error->key) {
+		print("; valid:");
+		print_values(error->key, error->workloads, print);
+	} else {
+		print("; valid keys:");
+		for (size_t i = 0; i < KEY_COUNT; i++)
+			print(" %s", keys[i].name);
+	}
+	print("\n");
+}
+
+void bootargs_print_valid(const struct bootargs_names *workloads, bootargs_printf *print)
+{
+	print("boot arguments, key=value with spaces between, lists with commas:\n");
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const struct bootargs_key *key = &keys[i];
+
+		print("  %-9s %s%s:", key->name, key->meaning,
+		      key->form == FORM_SET ? ", one or more of" : "");
+		print_values(key, workloads ? workloads : &no_names, print);
+		print("\n");
+	}
+}

@@ -1,0 +1,104 @@
+/*
+ * bootargs.h - the boot arguments: one line of key=value words, read into one structure.
+ *
+ * Nothing is guessed and nothing is skipped: an unknown key, an unknown value, a number that
+ * does not fit, a key given twice are all refused, with an error that names the word and lists
+ * what would have been valid. A run that did something other than what it was asked for is worse
+ * than one that did not start.
+ *
+ * Pure functions of their arguments: no allocation, no lock, no machine; any context with a few
+ * hundred bytes of stack. What only the machine can judge (whether it has that many cpus, whether
+ * its memory holds such caches) is left to the caller.
+ *
+ * A new key is a field in struct bootargs and a line in the table in bootargs.c.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What can be run; each is a bit of bootargs.run. They run in this order. */
+enum bootargs_run {
+	BOOTARGS_RUN_SELFTEST,
+	BOOTARGS_RUN_STRESS,
+};
+
+/* In the order of enum spin_kind; whoever joins the two asserts so. */
+enum bootargs_lock {
+	BOOTARGS_LOCK_FAS,
+	BOOTARGS_LOCK_CAS,
+	BOOTARGS_LOCK_DEC,
+	BOOTARGS_LOCK_TICKET,
+	BOOTARGS_LOCK_MCS,
+	BOOTARGS_LOCK_CLH,
+	BOOTARGS_LOCK_ANDERSON,
+};
+
+/* In the order of enum spin_stats_mode; whoever joins the two asserts so. */
+enum bootargs_lockstat {
+	BOOTARGS_LOCKSTAT_OFF,
+	BOOTARGS_LOCKSTAT_CONTENDED,
+	BOOTARGS_LOCKSTAT_ALL,
+};
+
+/* Every field is 64 bits wide, so that the table of keys can say where each one is. */
+struct bootargs {
+	uint64_t run;	       /* set of enum bootargs_run */
+	uint64_t lock;	       /* enum bootargs_lock */
+	uint64_t cache_frames; /* of each cpu; 0: no caches */
+	uint64_t batch_frames; /* 0: not given, the kernel decides; else at most half a cache */
+	uint64_t workload;     /* set of indices into the caller's names */
+	uint64_t ops;	       /* on each cpu; 0: not given */
+	uint64_t cpus;	       /* 0: not given, all of them */
+	uint64_t seed;
+	uint64_t lockstat; /* enum bootargs_lockstat */
+};
+
+/* Names that a value may take; a name's index is what is stored. */
+struct bootargs_names {
+	const char *const *name;
+	unsigned count;
+};
+
+#define BOOTARGS_NAMES_MAX 64
+
+struct bootargs_key;
+
+/* What was wrong with the first bad word; for bootargs_print_error(). Points into the text. */
+struct bootargs_error {
+	const char *word;
+	size_t word_length;
+	const char *reason;
+	const char *value; /* the one bad item of a list or choice, or NULL */
+	size_t value_length;
+	const struct bootargs_key *key; /* NULL: the key itself is what is wrong */
+	const struct bootargs_names *workloads;
+};
+
+/* printf's own type. */
+typedef int bootargs_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * True and *out set; or false, *out untouched and *error set. `text` may be NULL or empty: all
+ * defaults. `workloads` are the caller's names of workloads, at most BOOTARGS_NAMES_MAX of
+ * them (more is an error), or NULL for none. O(words * keys).
+ */
+__attribute__((warn_unused_result)) bool bootargs_parse(const char *text,
+							const struct bootargs_names *workloads,
+							struct bootargs *out,
+							struct bootargs_error *error);
+
+/*
+ * One line: the word, why it was refused, what is valid. Bytes that do not print are shown as
+ * '?', long words are cut. The text given to bootargs_parse() must still be there.
+ */
+void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *print);
+
+/* All keys, one to a line, with their values and what they mean. */
+void bootargs_print_valid(const struct bootargs_names *workloads, bootargs_printf *print);
+
+static inline bool bootargs_set_has(uint64_t set, unsigned item)
+{
+	return set >> item & 1;
+}

@@ -1,0 +1,324 @@
+/*
+ * main.c - the order of boot, on the hart that the firmware chose.
+ *
+ * Console, device tree, boot arguments (a bad word ends the run here), early tables, zones,
+ * caches, heap, the other harts, and then what the arguments ask for. Every step that can fail
+ * says what failed and ends the run with a failing verdict.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <port.h>
+
+#include "arch/riscv/hart.h"
+#include "arch/riscv/sbi.h"
+#include "kernel/bootargs.h"
+#include "kernel/console.h"
+#include "kernel/cpu.h"
+#include "kernel/devicetree.h"
+#include "kernel/early.h"
+#include "kernel/machine.h"
+#include "kernel/memory.h"
+#include "kernel/panic.h"
+#include "kernel/record.h"
+#include "kernel/settings.h"
+#include "mm/frame.h"
+#include "mm/global/segment_tree.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+#include "tests/smp/selftest.h"
+#include "tests/smp/stress.h"
+#include "tests/smp/workload.h"
+
+#define STACK_BYTES 32768
+
+/* A hart has this long to come after the firmware took the order; real ones need microseconds. */
+#define ARRIVAL_SECONDS 10
+
+_Static_assert((int)BOOTARGS_LOCK_ANDERSON == (int)SPIN_ANDERSON, "one order of locks");
+_Static_assert((int)BOOTARGS_LOCKSTAT_ALL == (int)SPIN_STATS_ALL, "one order of modes");
+
+extern struct cpu boot_cpu_block;
+
+static struct devicetree tree;
+static struct hart_arrival *arrivals;
+static unsigned harts_usable;
+struct settings settings;
+
+static _Noreturn void refuse(void)
+{
+	verdict_end();
+}
+
+static _Noreturn void refuse_tree(const struct devicetree_error *error)
+{
+	verdict_fail("device tree: %s%s%s (offset %#x)", error->property ? error->property : "",
+		     error->property ? ": " : "", error->what, error->offset);
+	refuse();
+}
+
+/* Looks at an answer that may be absent but not malformed. */
+static bool found(enum devicetree_result result, const struct devicetree_error *error)
+{
+	if (result == DEVICETREE_MALFORMED)
+		refuse_tree(error);
+	return result == DEVICETREE_FOUND;
+}
+
+static void open_tree(const void *blob)
+{
+	struct devicetree_error error;
+	phys_t finisher;
+
+	if (!devicetree_open(&tree, blob, SIZE_MAX, &error))
+		refuse_tree(&error);
+	if (machine_finisher(&tree, &finisher, &error) == DEVICETREE_FOUND)
+		verdict_set_finisher(finisher.value);
+}
+
+static void read_arguments(void)
+{
+	struct bootargs_names names = {workload_names, workload_count};
+	struct bootargs_error bad;
+	struct devicetree_error error;
+	const char *text = NULL;
+
+	if (!found(machine_bootargs(&tree, &text, &error), &error))
+		text = NULL;
+	if (!bootargs_parse(text, &names, &settings.arguments, &bad)) {
+		bootargs_print_error(&bad, printf);
+		verdict_fail("bootargs: %.*s: %s", (int)bad.word_length, bad.word, bad.reason);
+		refuse();
+	}
+}
+
+/* The tree moves next to the kernel, so that where it lay cuts no zone in two. */
+static void move_tree(void)
+{
+	struct devicetree_error error;
+	void *copy = early_alloc(tree.size, 8);
+
+	memcpy(copy, tree.blob, tree.size);
+	if (!devicetree_open(&tree, copy, tree.size, &error))
+		refuse_tree(&error);
+	early_tree_moved(&tree);
+}
+
+/* Counts the harts that may run; `cpus=` may ask for fewer, not for more. */
+static unsigned count_harts(void)
+{
+	struct machine_hart hart = {0};
+	struct devicetree_error error;
+	unsigned usable = 0;
+
+	while (found(machine_next_hart(&tree, &hart, &error), &error)) {
+		if (hart.unusable)
+			printf("hart %llu is left alone: %s\n", (unsigned long long)hart.id,
+			       hart.unusable);
+		else
+			usable++;
+	}
+	if (settings.arguments.cpus > usable) {
+		verdict_fail("bootargs: cpus=%llu, but the machine has %u harts that can run",
+			     (unsigned long long)settings.arguments.cpus, usable);
+		refuse();
+	}
+	harts_usable = usable;
+	return settings.arguments.cpus ? (unsigned)settings.arguments.cpus : usable;
+}
+
+/* Blocks and stacks for all cpus; the boot hart moves from its first block to block 0. */
+static void make_cpus(unsigned count)
+{
+	char *blocks = early_alloc(count * sizeof(struct cpu), 64);
+	uint64_t boot_hart = arch_cpu_self()->hart_id;
+
+	arrivals = early_alloc(harts_usable * sizeof(*arrivals), 64);
+	for (unsigned i = 0; i < count; i++) {
+		struct cpu *cpu = (struct cpu *)blocks + i;
+
+		cpu->arch.number = i;
+		if (i)
+			cpu->arch.stack_top =
+				(uintptr_t)early_alloc(STACK_BYTES, 4096) + STACK_BYTES;
+	}
+	((struct cpu *)blocks)->arch.hart_id = boot_hart;
+	((struct cpu *)blocks)->online = 1;
+	port_cpu_blocks = blocks;
+	port_cpu_block_bytes = sizeof(struct cpu);
+	port_cpus = count;
+	__asm__ volatile("mv tp, %0" ::"r"(blocks) : "memory");
+}
+
+/* Memory for every cpu's cache, in early memory; configured on its own cpu. */
+static char *cache_memory;
+static size_t cache_slots, cache_bytes;
+
+static void make_caches(void)
+{
+	cache_slots = settings.arguments.cache_frames ? settings.arguments.cache_frames : 1;
+	cache_bytes = frame_cache_bytes(cache_slots, memory_zones_at_most());
+	cache_memory = early_alloc(port_cpu_count() * cache_bytes, 64);
+}
+
+static void start_caches(void)
+{
+	for (unsigned i = 0; i < port_cpu_count(); i++)
+		frame_cache_init(port_area_of(i), cache_memory + i * cache_bytes, cache_slots,
+				 zone_largest());
+}
+
+static void configure_cache(void *argument)
+{
+	(void)argument;
+	frame_cache_configure((uint32_t)settings.arguments.cache_frames,
+			      (uint32_t)settings.arguments.batch_frames);
+}
+
+/* Entered by every hart but the first, on its own stack. */
+void kernel_secondary(void)
+{
+	cpu_serve();
+}
+
+static void report_start(uint64_t hart_id, enum hart_start_result result, long error)
+{
+	if (result == HART_START_REFUSED)
+		verdict_fail("hart %llu: the firmware refused to start it: error %ld",
+			     (unsigned long long)hart_id, error);
+	if (result == HART_START_LOST)
+		verdict_fail("hart %llu was started but did not arrive within %u s",
+			     (unsigned long long)hart_id, ARRIVAL_SECONDS);
+}
+
+/* In the tree's order, one after the other, so that cpu numbers are dense whoever fails. */
+static void start_harts(void)
+{
+	struct machine_hart hart = {0};
+	struct devicetree_error error;
+	unsigned next = 1, tried = 0;
+
+	while (next < port_cpu_count() && found(machine_next_hart(&tree, &hart, &error), &error)) {
+		struct cpu *cpu = cpu_of(next);
+		enum hart_start_result result;
+		long code;
+
+		if (hart.unusable || hart.id == cpu_self()->arch.hart_id)
+			continue;
+		cpu->arch.hart_id = hart.id;
+		result = hart_start(hart.id, &arrivals[tried++], &cpu->arch,
+				    ARRIVAL_SECONDS * settings.timebase, &code);
+		report_start(hart.id, result, code);
+		if (result != HART_START_OK)
+			continue;
+		while (cpu_online_count() <= next)
+			port_relax();
+		next++;
+	}
+	settings.cpus = next;
+}
+
+/* Ticks of the fine clock in a second, counted over 10 ms of the coarse one. */
+static void measure_clock(void)
+{
+	uint64_t start = hart_time(), clock = port_clock(), now;
+
+	while ((now = hart_time()) - start < settings.timebase / 100)
+		;
+	settings.clock_hertz = (port_clock() - clock) * settings.timebase / (now - start);
+}
+
+static void print_boot(void)
+{
+	const struct memory_account *account = memory_account();
+	struct sbi_result version = sbi_spec_version();
+
+	printf("hartframe: %u cpus, boot hart %llu, SBI %lu.%lu, timebase %llu Hz\n", settings.cpus,
+	       (unsigned long long)cpu_self()->arch.hart_id, version.value >> 24,
+	       version.value & 0xffffff, (unsigned long long)settings.timebase);
+	printf("memory: %llu MiB in %u zone%s, %llu KiB outside of all zones (firmware, kernel, "
+	       "tables)\n",
+	       (unsigned long long)(account->ram_frames >> 8), zones.count,
+	       zones.count == 1 ? "" : "s", (unsigned long long)(account->outside_frames << 2));
+	for (unsigned i = 0; i < zones.count; i++) {
+		const struct zone *zone = &zones.zone[i];
+
+		printf("  %s: node %u, frames [%#llx, %#llx), %s, lock %s; a frame costs %llu.%03llu "
+		       "byte of tree and 1 of state\n",
+		       zone->name, zone->node, (unsigned long long)zone->first,
+		       (unsigned long long)(zone->first + zone->total_frames), zone->policy->name,
+		       spin_kind_name(zone->lock.kind),
+		       (unsigned long long)(zone->policy_bytes / zone->total_frames),
+		       (unsigned long long)(zone->policy_bytes * 1000 / zone->total_frames % 1000));
+	}
+	printf("caches: %llu frames a cpu, batch %s%llu; seed %llu\n",
+	       (unsigned long long)settings.arguments.cache_frames,
+	       settings.arguments.batch_frames ? "" : "at first ",
+	       (unsigned long long)frame_cache_self()->batch,
+	       (unsigned long long)settings.arguments.seed);
+}
+
+static void record_boot(void)
+{
+	const struct memory_account *account = memory_account();
+
+	record_begin("boot");
+	record_number("cpus", settings.cpus);
+	record_number("boot_hart", cpu_self()->arch.hart_id);
+	record_number("timebase_hz", settings.timebase);
+	record_number("clock_hz", settings.clock_hertz);
+	record_number("ram_frames", account->ram_frames);
+	record_number("outside_frames", account->outside_frames);
+	record_number("lost_frames", account->lost_frames);
+	record_number("zones", zones.count);
+	record_number("cache", settings.arguments.cache_frames);
+	record_string("lock", spin_kind_name((enum spin_kind)settings.arguments.lock));
+	record_number("seed", settings.arguments.seed);
+	record_end();
+}
+
+static void boot(const void *blob)
+{
+	struct devicetree_error error;
+	enum spin_kind lock;
+	void *heap_lock;
+
+	open_tree(blob);
+	read_arguments();
+	lock = (enum spin_kind)settings.arguments.lock;
+	if (!early_init(&tree, &error))
+		refuse_tree(&error);
+	move_tree();
+	if (!found(machine_timebase(&tree, &settings.timebase, &error), &error)) {
+		verdict_fail("device tree: /cpus has no timebase-frequency");
+		refuse();
+	}
+	make_cpus(count_harts());
+	heap_lock = early_alloc(spin_bytes(port_cpu_count()), 64);
+	if (!memory_collect(&tree, &error))
+		refuse_tree(&error);
+	make_caches();
+	memory_start(&segment_tree_policy, lock);
+	start_caches();
+	kheap_init(lock, heap_lock);
+	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
+	start_harts();
+	cpus_run(configure_cache, NULL, settings.cpus);
+	measure_clock();
+}
+
+void kernel_main(uint64_t hart_id, const void *blob)
+{
+	(void)hart_id;
+	console_init();
+	printf("\n");
+	boot(blob);
+	print_boot();
+	record_boot();
+	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_SELFTEST))
+		selftest_run();
+	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_STRESS))
+		stress_run();
+	verdict_end();
+}

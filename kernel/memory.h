@@ -1,0 +1,37 @@
+/*
+ * memory.h - from the device tree's ranges to zones.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/devicetree.h"
+#include "mm/global/policy.h"
+#include "sync/spinlock.h"
+
+/*
+ * Collects RAM and what is reserved in it into tables, from early memory. False with *error set
+ * when the tree is malformed.
+ */
+bool memory_collect(const struct devicetree *tree, struct devicetree_error *error);
+
+/* After memory_collect(): no more zones than this will come of it. */
+unsigned memory_zones_at_most(void);
+
+/*
+ * Ends early memory and makes the zones: every maximal range of whole frames of one NUMA node that nothing reserves.
+ * A range too small to hold its own metadata and one frame is counted as lost. A panic when no
+ * zone comes of it.
+ */
+void memory_start(const struct policy *policy, enum spin_kind lock);
+
+/* How many frames of RAM are in no zone: reserved by the tree, the kernel's own, or lost. */
+struct memory_account {
+	uint64_t ram_frames;
+	uint64_t kept_frames; /* the kernel image and early tables */
+	uint64_t outside_frames;
+	uint64_t lost_frames; /* of these: slivers that could not hold their own metadata */
+};
+
+const struct memory_account *memory_account(void);

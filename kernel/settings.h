@@ -1,0 +1,15 @@
+/* settings.h - what this boot was asked for and found; written by main.c, read by all. */
+#pragma once
+
+#include <stdint.h>
+
+#include "kernel/bootargs.h"
+
+struct settings {
+	struct bootargs arguments;
+	uint64_t timebase;    /* ticks of the time CSR a second */
+	uint64_t clock_hertz; /* ticks of port_clock() a second */
+	unsigned cpus;	      /* that run */
+};
+
+extern struct settings settings;

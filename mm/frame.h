@@ -1,0 +1,155 @@
+/*
+ * frame.h - the frame allocator: what the rest of a kernel calls.
+ *
+ *	pfn_t frame = frame_alloc(FRAME_ZERO);
+ *
+ *	if (pfn_is_none(frame))
+ *		return false;
+ *	...
+ *	frame_free(frame);
+ *
+ * All of it may be called on any cpu whose area the port has made, in any context outside a
+ * zone's lock. A frame may be freed on another cpu than the one that allocated it; handing it
+ * over is the caller's, with whatever ordering its own data in the frame need.
+ *
+ * Exhaustion is an answer, PFN_NONE. A caller's mistake (a frame freed twice, one that was never
+ * given out, an address that is no frame's) is a panic at the call that made it.
+ */
+#pragma once
+
+#include "mm/address.h"
+#include "mm/check.h"
+#include "mm/percpu/cache.h"
+
+enum frame_flags {
+	FRAME_ANY = 0,
+	FRAME_ZERO = 1 /* all 4096 bytes 0; zeroed outside every lock */
+};
+
+/* Where the frame's bytes are. */
+static inline void *frame_bytes(pfn_t frame)
+{
+	return port_phys_pointer(pfn_to_phys(frame).value);
+}
+
+void frame_zero(pfn_t frame);
+
+/* One allocated frame more in the books; see enum frame_state in zone.h for why it adds. */
+static inline void frame_count_out(const struct frame_cache *cache, uint64_t frame)
+{
+#if CHECKS
+	uint8_t *state = (uint8_t *)(cache->state_bias + frame);
+
+	*state = (uint8_t)(*state + 1);
+#else
+	(void)cache;
+	(void)frame;
+#endif
+}
+
+/*
+ * Takes one frame, or PFN_NONE when none is to be had. On a cache hit: no lock, atomic, CSR or
+ * call, and the frame is not touched; one miss in a batch takes a zone's lock once.
+ */
+__attribute__((always_inline)) static inline pfn_t frame_alloc(unsigned flags)
+{
+	struct frame_cache *cache __attribute__((unused)) = frame_cache_self();
+	uint64_t number;
+	pfn_t frame;
+
+	frame_cache_pop(cache, number, empty);
+	frame_count_out(cache, number);
+	frame = pfn(number);
+	if (flags & FRAME_ZERO)
+		frame_zero(frame);
+	return frame;
+empty:
+	frame = frame_cache_refill();
+	if ((flags & FRAME_ZERO) && !pfn_is_none(frame))
+		frame_zero(frame);
+	return frame;
+}
+
+/* Gives back a frame of frame_alloc(). Costs as frame_alloc(). */
+__attribute__((always_inline)) static inline void frame_free(pfn_t frame)
+{
+	struct frame_cache *cache __attribute__((unused)) = frame_cache_self();
+	uint64_t number = frame.value;
+
+#if CHECKS
+	uint8_t *state = (uint8_t *)(cache->state_bias + number);
+
+	if (__builtin_expect(number - cache->first >= cache->count, 0)) {
+		frame_cache_free_elsewhere(number);
+		return;
+	}
+	if (__builtin_expect(*state != 1, 0))
+		frame_cache_bad_free(number, *state);
+	*state = 0;
+#endif
+	frame_cache_push(cache, number, full);
+	return;
+full:
+	frame_cache_overflow(number);
+}
+
+/* The same two as functions, for callers that would rather be small. */
+pfn_t frame_alloc_called(void);
+void frame_free_called(pfn_t frame);
+
+/*
+ * Takes `count` contiguous frames, the first a multiple of `align` frames in physical memory.
+ * align: a power of two, or 0 for any; count >= 1; else a panic. PFN_NONE when no such run is
+ * free. O(log frames) plus the repair of what single-frame traffic dirtied; takes a zone's lock.
+ */
+pfn_t frame_alloc_run(uint64_t count, uint64_t align);
+
+/* Gives back a whole run of frame_alloc_run(), same count. O(count) bytes of state; one lock. */
+void frame_free_run(pfn_t first, uint64_t count);
+
+/* As frame_free, by address; panics when the address is not the first byte of a frame. */
+void frame_free_address(phys_t address);
+
+/* Frames free anywhere: in zones and in caches. Exact at rest, else a moment's estimate. */
+uint64_t frame_free_count(void);
+
+/* Frames in all zones, metadata included. */
+uint64_t frame_total_count(void);
+
+/* Frames in caches; exact at rest. */
+uint64_t frame_cached_count(void);
+
+/* At rest: every cache and zone checks itself, and the ledger is closed over all of them. */
+void frame_validate(void);
+
+/*
+ * A frame that is freed at the end of the scope it is declared in:
+ *
+ *	frame_owner frame = frame_own(frame_alloc(0));
+ *
+ * frame_disown() takes it out of the owner's hands. An owner of PFN_NONE frees nothing.
+ */
+struct frame_owned {
+	pfn_t frame;
+};
+
+static inline struct frame_owned frame_own(pfn_t frame)
+{
+	return (struct frame_owned){frame};
+}
+
+static inline pfn_t frame_disown(struct frame_owned *owned)
+{
+	pfn_t frame = owned->frame;
+
+	owned->frame = PFN_NONE;
+	return frame;
+}
+
+static inline void frame_owned_end(struct frame_owned *owned)
+{
+	if (!pfn_is_none(owned->frame))
+		frame_free(owned->frame);
+}
+
+#define frame_owner __attribute__((cleanup(frame_owned_end))) struct frame_owned

@@ -1,0 +1,78 @@
+/*
+ * policy.h - the contract between a zone and the algorithm that manages it.
+ *
+ * A policy instance manages the frames [first, first + count) of one zone, in memory that the
+ * zone gives it. It is plain data under the zone's lock: no function here is called by two cpus
+ * at once, none sleeps, prints, takes a lock or touches a frame it manages unless it says so in
+ * `stores_links_in_frames`.
+ *
+ * Single frames cross this border by the word: 64 neighbouring frames, as a bit set. So a batch
+ * of 64 is claimed in as few steps as there are words, and what the words mean frame by frame is
+ * worked out after the lock is dropped.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Frames first + i for each set bit i; first is a multiple of 64. */
+struct frame_word {
+	uint64_t first;
+	uint64_t bits;
+};
+
+#define FRAMES_PER_WORD 64
+
+/* Words one claim or release may carry: bounds the hold of the lock and the stack of the caller. */
+#define POLICY_WORDS_MAX 128
+
+enum run_result {
+	RUN_FOUND,
+	RUN_NONE,
+	RUN_AGAIN /* the step was used up: call again, the work done is kept */
+};
+
+struct policy {
+	const char *name;
+
+	/* A run may ask for an alignment of more than one frame. */
+	bool aligns_runs;
+	/* Writes into the frames it holds. */
+	bool stores_links_in_frames;
+
+	/* Bytes of metadata for a zone of these frames; a multiple of 8. */
+	size_t (*metadata_bytes)(uint64_t first, uint64_t count);
+
+	/*
+	 * Makes an instance in `memory` (64-aligned, metadata_bytes() long) with no frame free, and
+	 * returns it. Frames are given to it by release_run.
+	 */
+	void *(*init)(void *memory, uint64_t first, uint64_t count);
+
+	/*
+	 * Takes at least `min` free frames, never more than `max` (1 <= min <= max), into `words`,
+	 * which has room for POLICY_WORDS_MAX. Fewer only when it holds fewer, or the words are
+	 * used up. Returns the number of words; *taken is the number of frames. No two words are of
+	 * the same 64 frames.
+	 */
+	unsigned (*claim)(void *instance, unsigned min, unsigned max, struct frame_word *words,
+			  unsigned *taken);
+
+	/* Takes back frames of any earlier claims; panics when one of them is free already. */
+	void (*release)(void *instance, const struct frame_word *words, unsigned count);
+
+	/*
+	 * Takes `count` contiguous frames, the first a multiple of `align` (a power of two), and
+	 * sets *first. Exact: RUN_NONE only when no such run is free. RUN_AGAIN when it has done
+	 * `steps` units of work of bounded size without an end; steps 0 means no bound.
+	 */
+	enum run_result (*claim_run)(void *instance, uint64_t count, uint64_t align, unsigned steps,
+				     uint64_t *first);
+
+	/* Gives frames [first, first + count); panics when one of them is free already. */
+	void (*release_run)(void *instance, uint64_t first, uint64_t count);
+
+	/* Walks all of it, panics where an invariant is broken; returns the number of free frames. */
+	uint64_t (*validate)(const void *instance);
+};

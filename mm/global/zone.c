@@ -1,0 +1,184 @@
+/* zone.c - see zone.h: the lock around the policy, and the zone's metadata. */
+#include "mm/global/zone.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "mm/check.h"
+
+struct zones zones;
+
+/*
+ * Chunks that one hold of the lock may look into on behalf of a run. 64 chunks are 512 words of
+ * bitmap, about the work of a hundred batches; a search through more lets others in between.
+ */
+#define RUN_STEPS 64
+
+/* A search that others keep dirtying the tree for is ended in one hold after this many. */
+#define RUN_HOLDS_MAX 4096
+
+static size_t round_up_64(size_t bytes)
+{
+	return (bytes + 63) & ~(size_t)63;
+}
+
+static uint64_t frames_for(size_t bytes)
+{
+	return (bytes + FRAME_SIZE - 1) >> FRAME_SHIFT;
+}
+
+static size_t metadata_bytes(uint64_t first, uint64_t count, const struct policy *policy)
+{
+	return round_up_64(policy->metadata_bytes(first, count)) + round_up_64(count) +
+	       spin_bytes(port_cpu_count());
+}
+
+uint64_t zone_metadata_frames(uint64_t first, uint64_t count, const struct policy *policy)
+{
+	return frames_for(metadata_bytes(first, count, policy));
+}
+
+/* Sizes are of the whole range, metadata frames included: they have a state too. */
+bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first, uint64_t count,
+	       const struct policy *policy, enum spin_kind lock_kind)
+{
+	uint64_t reserved = zone_metadata_frames(first, count, policy);
+	char *memory = port_phys_pointer(first << FRAME_SHIFT);
+
+	check(count <= ZONE_FRAMES_MAX, "zone_init: %llu frames in one zone, at most %llu",
+	      (unsigned long long)count, (unsigned long long)ZONE_FRAMES_MAX);
+	if (reserved >= count)
+		return false;
+	memset(zone, 0, sizeof(*zone));
+	zone->first = first;
+	zone->total_frames = count;
+	zone->reserved_frames = reserved;
+	zone->policy = policy;
+	zone->number = number;
+	zone->node = node;
+	zone->policy_bytes = round_up_64(policy->metadata_bytes(first, count));
+	zone->state_bytes = round_up_64(count);
+	zone->lock_bytes = spin_bytes(port_cpu_count());
+	snprintf(zone->name, sizeof(zone->name), "zone%u", number);
+
+	zone->instance = policy->init(memory, first, count);
+	zone->state = (uint8_t *)memory + zone->policy_bytes;
+	memset(zone->state, FRAME_STATE_RESERVED, reserved);
+	memset(zone->state + reserved, FRAME_STATE_FREE, count - reserved);
+	spin_init(&zone->lock, zone->name, lock_kind, port_cpu_count(),
+		  memory + zone->policy_bytes + zone->state_bytes);
+	policy->release_run(zone->instance, first + reserved, count - reserved);
+	zone->free_frames = count - reserved;
+	return true;
+}
+
+unsigned zone_claim(struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
+		    unsigned *taken, bool *contended)
+{
+	struct spin_node node;
+	unsigned long flags;
+	unsigned count;
+
+	*taken = 0;
+	*contended = false;
+	if (zone_free_frames(zone) == 0)
+		return 0;
+	flags = port_irq_save();
+	spin_lock(&zone->lock, &node);
+	count = zone->policy->claim(zone->instance, min, max, words, taken);
+	counter_set(&zone->free_frames, zone->free_frames - *taken);
+	spin_unlock(&zone->lock, &node);
+	port_irq_restore(flags);
+	*contended = node.contended;
+	return count;
+}
+
+void zone_release(struct zone *zone, const struct frame_word *words, unsigned count,
+		  unsigned frames, bool *contended)
+{
+	struct spin_node node;
+	unsigned long flags = port_irq_save();
+
+	spin_lock(&zone->lock, &node);
+	zone->policy->release(zone->instance, words, count);
+	counter_set(&zone->free_frames, zone->free_frames + frames);
+	spin_unlock(&zone->lock, &node);
+	port_irq_restore(flags);
+	*contended = node.contended;
+}
+
+bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first)
+{
+	enum run_result result = RUN_AGAIN;
+
+	if (align > 1 && !zone->policy->aligns_runs)
+		return false;
+	for (unsigned holds = 0; result == RUN_AGAIN; holds++) {
+		struct spin_node node;
+		unsigned long flags;
+
+		if (zone_free_frames(zone) < count)
+			return false;
+		flags = port_irq_save();
+		spin_lock(&zone->lock, &node);
+		result = zone->policy->claim_run(zone->instance, count, align,
+						 holds < RUN_HOLDS_MAX ? RUN_STEPS : 0, first);
+		if (result == RUN_FOUND)
+			counter_set(&zone->free_frames, zone->free_frames - count);
+		spin_unlock(&zone->lock, &node);
+		port_irq_restore(flags);
+	}
+	return result == RUN_FOUND;
+}
+
+void zone_release_run(struct zone *zone, uint64_t first, uint64_t count)
+{
+	struct spin_node node;
+	unsigned long flags = port_irq_save();
+
+	spin_lock(&zone->lock, &node);
+	zone->policy->release_run(zone->instance, first, count);
+	counter_set(&zone->free_frames, zone->free_frames + count);
+	spin_unlock(&zone->lock, &node);
+	port_irq_restore(flags);
+}
+
+unsigned zone_largest(void)
+{
+	unsigned largest = 0;
+
+	for (unsigned i = 1; i < zones.count; i++)
+		if (zones.zone[i].total_frames > zones.zone[largest].total_frames)
+			largest = i;
+	return largest;
+}
+
+struct zone *zone_of(uint64_t pfn)
+{
+	unsigned low = 0, high = zones.count;
+
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+		struct zone *zone = &zones.zone[middle];
+
+		if (zone_holds(zone, pfn))
+			return zone;
+		if (pfn < zone->first)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+void zone_validate(struct zone *zone)
+{
+	uint64_t free = zone->policy->validate(zone->instance);
+
+	check(free == zone->free_frames, "%s: the policy holds %llu free frames, the zone counts %llu",
+	      zone->name, (unsigned long long)free, (unsigned long long)zone->free_frames);
+	for (uint64_t i = 0; i < zone->reserved_frames; i++)
+		check(zone->state[i] == FRAME_STATE_RESERVED,
+		      "%s: metadata frame %#llx has state %#x, expected reserved", zone->name,
+		      (unsigned long long)(zone->first + i), zone->state[i]);
+}

@@ -1,0 +1,507 @@
+/*
+ * cache.c - what happens when the stack is empty or full; the invariants are in cache.h.
+ *
+ * Interrupts. A trap handler may allocate and free wherever this code is, so it is written in
+ * steps each of which leaves the cache whole: frames come from a zone into words on our own C
+ * stack (the lock is dropped by then), and go from there into the cache with interrupts masked
+ * for as long as the writing takes; the other way round, the coldest batch is copied out and the
+ * rest moved down with interrupts masked, then sorted by word and given back without. If a
+ * handler filled the cache while we were in the zone, our batch goes back where it came from.
+ *
+ * Locks: none is held here; zone_claim and zone_release take the zone's, one at a time.
+ */
+#include "mm/percpu/cache.h"
+
+#include <string.h>
+
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/global/bits.h"
+#include "mm/global/zone.h"
+
+#define SENTINEL UINT64_MAX
+
+static void flush_remote(struct frame_cache *cache);
+
+/* Lock holds without waiting after which an adaptive batch is halved. */
+#define CALM_HOLDS 64
+
+/* ---- making and configuring -------------------------------------------------------------- */
+
+/* The sentinel has a line of its own below the stack, so that slots do not straddle lines. */
+static size_t stack_bytes(size_t slots)
+{
+	return (PORT_CACHE_LINE + slots * sizeof(uint64_t) + PORT_CACHE_LINE - 1) &
+	       ~(size_t)(PORT_CACHE_LINE - 1);
+}
+
+size_t frame_cache_bytes(size_t slots, unsigned zone_count)
+{
+	size_t remote = zone_count * sizeof(struct frame_remote);
+
+	return stack_bytes(slots) + ((remote + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1));
+}
+
+void frame_cache_init(struct frame_cache *cache, void *memory, size_t slots, unsigned home)
+{
+	memset(cache, 0, sizeof(*cache));
+	cache->bottom = (uint64_t *)((char *)memory + PORT_CACHE_LINE);
+	cache->bottom[-1] = SENTINEL;
+	cache->top = cache->bottom;
+	cache->limit = cache->bottom;
+	cache->remote = (struct frame_remote *)((char *)memory + stack_bytes(slots));
+	cache->slots = slots;
+	cache->home = home;
+	cache->batch = cache->batch_min = cache->batch_max = FRAME_CACHE_BATCH;
+}
+
+static uint32_t capacity_of(const struct frame_cache *cache)
+{
+	return (uint32_t)(cache->limit - cache->bottom);
+}
+
+/*
+ * An adaptive batch may grow to where three of it fill the memory: two for C4, and one because
+ * words are claimed whole and a batch may bring up to 63 frames more.
+ */
+void frame_cache_configure(uint32_t capacity, uint32_t batch)
+{
+	struct frame_cache *cache = frame_cache_self();
+
+	if (capacity > cache->slots)
+		capacity = (uint32_t)cache->slots;
+	if (capacity)
+		check(capacity >= 2 && batch <= capacity / 2,
+		      "frame_cache_configure: a cache of %u frames holds less than two batches of %u",
+		      capacity, batch);
+	frame_cache_flush();
+	cache->limit = cache->bottom + capacity;
+	cache->batch_min = batch;
+	cache->batch_max = batch;
+	if (batch == 0) {
+		cache->batch_min = FRAME_CACHE_BATCH < capacity / 2 ? FRAME_CACHE_BATCH : capacity / 2;
+		cache->batch_max = cache->batch_min;
+	}
+	cache->batch = cache->batch_min;
+	cache->calm = 0;
+}
+
+uint64_t frame_cache_level(const struct frame_cache *cache)
+{
+	return (uint64_t)(cache->top - cache->bottom) + cache->remote_frames;
+}
+
+/* ---- from a zone into the cache ---------------------------------------------------------- */
+
+static void count_hold(struct frame_cache *cache, bool contended)
+{
+	if (contended)
+		counter_add(&cache->stats.contended, 1);
+}
+
+/*
+ * Writes the frames of `words` below `slot`, downwards, so that they pop in rising order; four
+ * at a time where a word is free from end to end.
+ */
+static void expand(uint64_t *slot, const struct frame_word *words, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t frame = words[i].first;
+		uint64_t bits = words[i].bits;
+
+		if (bits == ~UINT64_C(0)) {
+			for (uint64_t end = frame + 64; frame != end; frame += 4) {
+				slot -= 4;
+				slot[3] = frame;
+				slot[2] = frame + 1;
+				slot[1] = frame + 2;
+				slot[0] = frame + 3;
+			}
+			continue;
+		}
+		for (; bits; bits &= bits - 1)
+			*--slot = frame + bits_lowest(bits);
+	}
+}
+
+/* Only while the stack is empty, and interrupts masked. */
+static void set_zone(struct frame_cache *cache, struct zone *zone)
+{
+	cache->zone = zone;
+	cache->first = zone->first;
+	cache->count = zone->total_frames;
+	cache->state_bias = (uintptr_t)zone->state - zone->first;
+}
+
+/*
+ * Puts a batch into the cache. False when a trap handler has filled it meanwhile, or when the
+ * batch is of another zone than the frames in it.
+ */
+static bool accept(struct frame_cache *cache, struct zone *zone, const struct frame_word *words,
+		   unsigned count, unsigned frames)
+{
+	unsigned long flags = port_irq_save();
+	bool accepted = cache->limit - cache->top >= (ptrdiff_t)frames;
+
+	if (accepted && cache->zone != zone) {
+		accepted = cache->top == cache->bottom && !port_in_trap();
+		if (accepted)
+			set_zone(cache, zone);
+	}
+	if (accepted) {
+		expand(cache->top + frames, words, count);
+		cache->top += frames;
+		counter_add(&cache->stats.refills, 1);
+		counter_add(&cache->stats.refilled_frames, frames);
+	}
+	port_irq_restore(flags);
+	return accepted;
+}
+
+static void mark_out(struct zone *zone, uint64_t frame)
+{
+#if CHECKS
+	zone->state[frame - zone->first]++;
+#else
+	(void)zone;
+	(void)frame;
+#endif
+}
+
+/* One frame past the cache. */
+static pfn_t alloc_direct(struct frame_cache *cache, struct zone *zone)
+{
+	struct frame_word word[POLICY_WORDS_MAX];
+	unsigned taken;
+	bool contended;
+	uint64_t frame;
+
+	if (!zone_claim(zone, 1, 1, word, &taken, &contended))
+		return PFN_NONE;
+	count_hold(cache, contended);
+	counter_add(&cache->stats.direct_allocs, 1);
+	frame = word[0].first + bits_lowest(word[0].bits);
+	mark_out(zone, frame);
+	return pfn(frame);
+}
+
+/* One frame out of a new batch from this zone. */
+static pfn_t alloc_batch(struct frame_cache *cache, struct zone *zone)
+{
+	struct frame_word words[POLICY_WORDS_MAX];
+	unsigned taken, count, room = capacity_of(cache) - cache->batch;
+	bool contended;
+	uint64_t frame;
+
+	count = zone_claim(zone, cache->batch, room, words, &taken, &contended);
+	if (!count)
+		return PFN_NONE;
+	count_hold(cache, contended);
+	if (!accept(cache, zone, words, count, taken)) {
+		zone_release(zone, words, count, taken, &contended);
+		return alloc_direct(cache, zone);
+	}
+	frame_cache_pop(cache, frame, empty);
+	mark_out(zone, frame);
+	return pfn(frame);
+empty:
+	/* A trap handler took all that we had just put in; it does not do so for ever. */
+	return alloc_direct(cache, zone);
+}
+
+/*
+ * From home, else from the zones after it. In a trap handler the cache's zone must stay (C2), so
+ * another one is used directly.
+ */
+static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t zone_has_frames)
+{
+	for (unsigned i = 0; i < zones.count; i++) {
+		struct zone *zone = &zones.zone[(cache->home + i) % zones.count];
+		bool batch = capacity_of(cache) && (cache->zone == zone || !port_in_trap());
+		pfn_t frame;
+
+		if (zone_free_frames(zone) < zone_has_frames)
+			continue;
+		frame = batch ? alloc_batch(cache, zone) : alloc_direct(cache, zone);
+		if (!pfn_is_none(frame))
+			return frame;
+	}
+	return PFN_NONE;
+}
+
+/*
+ * Zones with a whole batch first: what a nearly empty one still has would pay for a lock with a
+ * few frames. Then what there is, and at last what this cpu itself was about to send home.
+ */
+pfn_t frame_cache_refill(void)
+{
+	struct frame_cache *cache = frame_cache_self();
+	pfn_t frame = alloc_anywhere(cache, cache->batch);
+
+	if (pfn_is_none(frame))
+		frame = alloc_anywhere(cache, 1);
+	if (pfn_is_none(frame) && cache->remote_frames) {
+		flush_remote(cache);
+		frame = alloc_anywhere(cache, 1);
+	}
+	if (pfn_is_none(frame))
+		counter_add(&cache->stats.failures, 1);
+	return frame;
+}
+
+/* ---- from the cache into zones ----------------------------------------------------------- */
+
+/* Frames by the word of 64 they lie in: an open-addressed table of places in `words`. */
+struct grouping {
+	struct frame_word words[POLICY_WORDS_MAX];
+	unsigned count;
+	uint8_t place[2 * POLICY_WORDS_MAX]; /* index in words + 1; 0: free */
+};
+
+/* The word that holds `base`, made when there is none; the table is never more than half full. */
+static struct frame_word *group_word(struct grouping *grouping, uint64_t base)
+{
+	unsigned mask = 2 * POLICY_WORDS_MAX - 1;
+	unsigned at = (unsigned)(base >> 6) & mask;
+
+	for (; grouping->place[at]; at = (at + 1) & mask)
+		if (grouping->words[grouping->place[at] - 1].first == base)
+			return &grouping->words[grouping->place[at] - 1];
+	grouping->words[grouping->count] = (struct frame_word){base, 0};
+	grouping->place[at] = (uint8_t)++grouping->count;
+	return &grouping->words[grouping->count - 1];
+}
+
+/*
+ * Gives back the frames of `zone` among frames[0..count) in one lock hold, and moves those of
+ * other zones to the front. Returns how many those are. count <= POLICY_WORDS_MAX.
+ */
+static unsigned give_zone(struct frame_cache *cache, struct zone *zone, uint64_t *frames,
+			  unsigned count)
+{
+	struct grouping grouping;
+	struct frame_word *word = NULL;
+	unsigned others = 0;
+	bool contended;
+
+	grouping.count = 0;
+	memset(grouping.place, 0, sizeof(grouping.place));
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t base = frames[i] & ~UINT64_C(63);
+		uint64_t bit = UINT64_C(1) << (frames[i] & 63);
+
+		if (!zone_holds(zone, frames[i])) {
+			frames[others++] = frames[i];
+			continue;
+		}
+		if (!word || word->first != base)
+			word = group_word(&grouping, base);
+		check(!(word->bits & bit), "frame %#llx is twice in one cache: freed twice",
+		      (unsigned long long)frames[i]);
+		word->bits |= bit;
+	}
+	zone_release(zone, grouping.words, grouping.count, count - others, &contended);
+	count_hold(cache, contended);
+	counter_add(&cache->stats.flushes, 1);
+	counter_add(&cache->stats.flushed_frames, count - others);
+	return others;
+}
+
+static struct zone *zone_of_freed(uint64_t frame)
+{
+	struct zone *zone = zone_of(frame);
+
+	check(zone, "frame_free: %#llx is foreign: no zone holds it", (unsigned long long)frame);
+	return zone;
+}
+
+/* Gives back any frames, each to its zone: one lock hold a zone and POLICY_WORDS_MAX frames. */
+static void give_back(struct frame_cache *cache, uint64_t *frames, unsigned count)
+{
+	while (count) {
+		unsigned part = count < POLICY_WORDS_MAX ? count : POLICY_WORDS_MAX;
+		uint64_t *some = frames + count - part;
+
+		count -= part;
+		while (part)
+			part = give_zone(cache, zone_of_freed(some[0]), some, part);
+	}
+}
+
+/* Copies the coldest `wanted` frames out of the stack, and closes the gap. */
+static unsigned take_coldest(struct frame_cache *cache, uint64_t *frames, unsigned wanted)
+{
+	unsigned long flags = port_irq_save();
+	size_t level = (size_t)(cache->top - cache->bottom);
+	unsigned count = wanted < level ? wanted : (unsigned)level;
+
+	memcpy(frames, cache->bottom, count * sizeof(*frames));
+	memmove(cache->bottom, cache->bottom + count, (level - count) * sizeof(*frames));
+	cache->top -= count;
+	port_irq_restore(flags);
+	return count;
+}
+
+static void flush_some(struct frame_cache *cache, unsigned wanted)
+{
+	uint64_t frames[POLICY_WORDS_MAX];
+
+	while (wanted) {
+		unsigned part = wanted < POLICY_WORDS_MAX ? wanted : POLICY_WORDS_MAX;
+		unsigned count = take_coldest(cache, frames, part);
+
+		if (!count)
+			return;
+		give_back(cache, frames, count);
+		wanted -= count;
+	}
+}
+
+static void free_direct(struct frame_cache *cache, uint64_t frame)
+{
+	struct frame_word word = {frame & ~UINT64_C(63), UINT64_C(1) << (frame & 63)};
+	bool contended;
+
+	zone_release(zone_of_freed(frame), &word, 1, 1, &contended);
+	count_hold(cache, contended);
+	counter_add(&cache->stats.direct_frees, 1);
+}
+
+/* The stack is full, or off. Its coldest batch makes room; the frame then goes on top. */
+void frame_cache_overflow(uint64_t frame)
+{
+	struct frame_cache *cache = frame_cache_self();
+
+	if (capacity_of(cache) == 0) {
+		free_direct(cache, frame);
+		return;
+	}
+	flush_some(cache, cache->batch);
+	frame_cache_push(cache, frame, full);
+	return;
+full:
+	free_direct(cache, frame);
+}
+
+/* ---- frames of other zones --------------------------------------------------------------- */
+
+/* All that waits for one zone goes there, in one lock hold. */
+static void flush_remote_zone(struct frame_cache *cache, unsigned number)
+{
+	struct frame_remote *remote = &cache->remote[number];
+	uint64_t frames[FRAME_CACHE_BATCH];
+	unsigned long flags = port_irq_save();
+	unsigned count = (unsigned)remote->count;
+
+	memcpy(frames, remote->frame, count * sizeof(*frames));
+	remote->count = 0;
+	cache->remote_frames -= count;
+	port_irq_restore(flags);
+	give_back(cache, frames, count);
+}
+
+static void flush_remote(struct frame_cache *cache)
+{
+	for (unsigned i = 0; i < zones.count && cache->remote_frames; i++)
+		flush_remote_zone(cache, i);
+}
+
+static bool push_remote(struct frame_cache *cache, unsigned number, uint64_t frame)
+{
+	struct frame_remote *remote = &cache->remote[number];
+	unsigned long flags = port_irq_save();
+	bool pushed = capacity_of(cache) && remote->count < FRAME_CACHE_BATCH;
+
+	if (pushed) {
+		remote->frame[remote->count++] = frame;
+		cache->remote_frames++;
+	}
+	port_irq_restore(flags);
+	return pushed;
+}
+
+void frame_cache_free_elsewhere(uint64_t frame)
+{
+	struct frame_cache *cache = frame_cache_self();
+	struct zone *zone = zone_of(frame);
+	uint8_t *state;
+
+	check(zone, "frame_free: %#llx is foreign: no zone holds it, called from [<%p>]",
+	      (unsigned long long)frame, __builtin_return_address(0));
+	state = &zone->state[frame - zone->first];
+	if (*state != FRAME_STATE_ALLOCATED)
+		frame_cache_bad_free(frame, *state);
+	*state = FRAME_STATE_FREE;
+	if (push_remote(cache, zone->number, frame))
+		return;
+	flush_remote_zone(cache, zone->number);
+	if (!push_remote(cache, zone->number, frame))
+		free_direct(cache, frame);
+}
+
+void frame_cache_flush(void)
+{
+	struct frame_cache *cache = frame_cache_self();
+
+	flush_some(cache, (unsigned)(cache->top - cache->bottom));
+	flush_remote(cache);
+}
+
+/* ---- checks ------------------------------------------------------------------------------ */
+
+void frame_cache_bad_free(uint64_t frame, unsigned state)
+{
+	void *caller = __builtin_return_address(0);
+
+	switch (state) {
+	case FRAME_STATE_FREE:
+		port_panic("frame_free: frame %#llx is freed twice: its state is free, expected "
+			   "allocated (or it was never allocated), called from [<%p>]",
+			   (unsigned long long)frame, caller);
+	case FRAME_STATE_RUN_HEAD:
+	case FRAME_STATE_RUN_BODY:
+		port_panic("frame_free: frame %#llx is part of a run, expected a single frame: "
+			   "frame_free_run frees it, called from [<%p>]",
+			   (unsigned long long)frame, caller);
+	case FRAME_STATE_RESERVED:
+		port_panic("frame_free: frame %#llx is reserved, it was never given out, called "
+			   "from [<%p>]",
+			   (unsigned long long)frame, caller);
+	default:
+		port_panic("frame_free: frame %#llx was handed out to %u owners at once, called "
+			   "from [<%p>]",
+			   (unsigned long long)frame, state, caller);
+	}
+}
+
+static void validate_cached(uint64_t frame, const struct zone *zone)
+{
+	check(zone && zone_holds(zone, frame), "frame cache: frame %#llx is not of %s",
+	      (unsigned long long)frame, zone ? zone->name : "any zone");
+	if (CHECKS)
+		check(zone->state[frame - zone->first] == FRAME_STATE_FREE,
+		      "frame cache: frame %#llx has state %#x, expected free",
+		      (unsigned long long)frame, zone->state[frame - zone->first]);
+}
+
+/* That no frame is free in its zone as well is the ledger's to find: the sums would be off. */
+void frame_cache_validate(const struct frame_cache *cache)
+{
+	uint64_t remote_frames = 0;
+
+	check(cache->bottom[-1] == SENTINEL, "frame cache: the sentinel is %#llx",
+	      (unsigned long long)cache->bottom[-1]);
+	check(cache->bottom <= cache->top && cache->top <= cache->limit,
+	      "frame cache: bottom %p, top %p, limit %p are out of order", (void *)cache->bottom,
+	      (void *)cache->top, (void *)cache->limit);
+	for (const uint64_t *slot = cache->bottom; slot < cache->top; slot++)
+		validate_cached(*slot, CHECKS ? cache->zone : zone_of(*slot));
+	for (unsigned i = 0; i < zones.count; i++) {
+		remote_frames += cache->remote[i].count;
+		for (uint64_t j = 0; j < cache->remote[i].count; j++)
+			validate_cached(cache->remote[i].frame[j], &zones.zone[i]);
+	}
+	check(remote_frames == cache->remote_frames,
+	      "frame cache: %llu frames wait to go home, it counts %u",
+	      (unsigned long long)remote_frames, cache->remote_frames);
+}

@@ -1,0 +1,151 @@
+/*
+ * cache.h - the per-cpu stack cache of frames: its layout, and the pop and push themselves.
+ *
+ * A stack of pfns that one cpu owns. Its bottom stands on a sentinel, so that the pop needs no
+ * comparison with the bottom: what it loads from an empty stack is negative. A pop or push is a
+ * restartable sequence (Bershad, Redell and Ellis, ASPLOS 1992): loads, stores to places nobody
+ * looks at, and one store, the last, that commits by moving `top`. A trap inside it resumes at
+ * its start; a port whose trap handlers may allocate gives PORT_STACK_POP and PORT_STACK_PUSH
+ * made that way, and plain C serves the others.
+ *
+ * Invariants
+ *
+ *   C1  bottom <= top <= limit; bottom[-1] is the sentinel; [bottom, top) are frames that are
+ *	 free and in no other place.
+ *   C2  With CHECKS, all of them are of the zone [first, first + count), whose state bytes
+ *	 are at state_bias + pfn. The zone changes only while the stack is empty, and never inside
+ *	 a trap handler: so what an operation read of it before it was interrupted is still true.
+ *   C3  Frames of other zones that this cpu frees wait in `remote`, one short stack a zone, and
+ *	 go home when there are FRAME_CACHE_BATCH of one zone.
+ *   C4  limit - bottom >= 2 * batch, refills bring `batch` frames or more and leave at most
+ *	 limit - batch, flushes take `batch`: so each lock hold is paid for by at least `batch`
+ *	 operations that no other hold is paid for by, whatever the trace (Bonwick and Adams,
+ *	 USENIX 2001, with one stack for their two magazines). Where no zone has a whole batch
+ *	 left a refill may bring less.
+ *
+ * Writers: the owning cpu alone. Others read the counters, and the levels at rest.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mm/address.h"
+#include "mm/platform.h"
+
+#ifndef CHECKS
+#define CHECKS 1
+#endif
+
+struct zone;
+
+#define FRAME_CACHE_BATCH 64
+
+/* Frames on their way home to one zone. */
+struct frame_remote {
+	uint64_t count;
+	uint64_t frame[FRAME_CACHE_BATCH];
+};
+
+struct frame_cache_stats {
+	uint64_t refills;	  /* batches taken from a zone */
+	uint64_t refilled_frames;
+	uint64_t flushes;	  /* batches given to a zone */
+	uint64_t flushed_frames;
+	uint64_t direct_allocs;	  /* single frames past the cache, to and from a zone */
+	uint64_t direct_frees;
+	uint64_t contended;	  /* of all these, how many waited for the lock */
+	uint64_t failures;	  /* allocations that found no frame */
+};
+
+struct frame_cache {
+	/* The owner's line: all that a hit touches. */
+	uint64_t *top;	      /* the first unused slot */
+	uint64_t *limit;      /* top when full */
+	uint64_t first;	      /* the zone's first pfn */
+	uint64_t count;	      /* and how many frames it has */
+	uintptr_t state_bias; /* state byte of pfn p: at state_bias + p */
+	uint64_t *bottom;
+	struct zone *zone;
+	uint32_t batch;	      /* frames that cross in one lock hold */
+	uint32_t remote_frames; /* in all of `remote` together */
+
+	/* The owner's slow path. */
+	_Alignas(PORT_CACHE_LINE) struct frame_remote *remote; /* of zone i: remote[i] */
+	unsigned home;	       /* the zone tried first */
+	uint32_t batch_min;    /* adaptive between these; equal: fixed */
+	uint32_t batch_max;
+	uint32_t calm;	       /* lock holds in a row that were not waited for */
+	size_t slots;	       /* there is memory for so many frames */
+	struct frame_cache_stats stats;
+};
+
+
+static inline struct frame_cache *frame_cache_self(void)
+{
+	return port_area();
+}
+
+/* Pops into `frame`, or goes to `empty` with nothing changed. */
+#if defined(PORT_STACK_POP)
+#define frame_cache_pop(cache, frame, empty)                                                       \
+	PORT_STACK_POP(frame, offsetof(struct frame_cache, top), empty)
+#define frame_cache_push(cache, frame, full)                                                       \
+	PORT_STACK_PUSH(frame, offsetof(struct frame_cache, top),                                  \
+			offsetof(struct frame_cache, limit), full)
+#else
+#define frame_cache_pop(cache, frame, empty)                                                       \
+	do {                                                                                       \
+		uint64_t *top_ = (cache)->top - 1;                                                 \
+                                                                                                   \
+		(frame) = *top_;                                                                   \
+		if (__builtin_expect((int64_t)(frame) < 0, 0))                                     \
+			goto empty;                                                                \
+		(cache)->top = top_;                                                               \
+	} while (0)
+/* Pushes, or goes to `full` with nothing changed. */
+#define frame_cache_push(cache, frame, full)                                                       \
+	do {                                                                                       \
+		uint64_t *top_ = (cache)->top;                                                     \
+                                                                                                   \
+		if (__builtin_expect(top_ == (cache)->limit, 0))                                   \
+			goto full;                                                                 \
+		*top_ = (frame);                                                                   \
+		(cache)->top = top_ + 1;                                                           \
+	} while (0)
+#endif
+
+/* Bytes of memory for a cache of `slots` frames on a machine of so many zones. */
+size_t frame_cache_bytes(size_t slots, unsigned zone_count);
+
+/*
+ * Makes an empty cache that is off, in a zeroed area; `memory` is zeroed too, 64-aligned, of
+ * frame_cache_bytes(slots, zones.count) bytes, and stays the cache's. `home` is the number of the
+ * zone to try first. Before the owning cpu allocates.
+ */
+void frame_cache_init(struct frame_cache *cache, void *memory, size_t slots, unsigned home);
+
+/*
+ * On the owning cpu: empties the cache and sets how much it may hold from now on. capacity 0
+ * turns it off; batch 0 lets the batch follow contention between FRAME_CACHE_BATCH and what the
+ * memory allows. capacity is cut to the memory there is. capacity >= 2 * batch, else it panics.
+ */
+void frame_cache_configure(uint32_t capacity, uint32_t batch);
+
+/* On the owning cpu: gives all of its frames back to their zones. */
+void frame_cache_flush(void);
+
+/* Frames in the cache; exact at rest. */
+uint64_t frame_cache_level(const struct frame_cache *cache);
+
+/* At rest: panics where an invariant is broken. */
+void frame_cache_validate(const struct frame_cache *cache);
+
+/* The slow halves of frame_alloc and frame_free. */
+pfn_t frame_cache_refill(void);
+void frame_cache_overflow(uint64_t frame);
+/* A free of a frame outside the cache's zone: checked, and sent home. */
+void frame_cache_free_elsewhere(uint64_t frame);
+/* The free of a frame that is not out: a panic that says which mistake it was. */
+_Noreturn void frame_cache_bad_free(uint64_t frame, unsigned state);

@@ -1,0 +1,40 @@
+/*
+ * platform.h - everything mm/ and sync/ ask of the machine they run on: the port contract.
+ *
+ * A port supplies one header, <port.h>, found on the include path, with what follows; nothing
+ * else of the surrounding kernel (or host program) is ever seen from here. Two ports live in
+ * this repository: arch/riscv/port.h for the kernel, tests/host/port.h for pthreads.
+ *
+ *	void *port_area(void)
+ *		This cpu's area: PORT_AREA_BYTES, aligned to PORT_CACHE_LINE, zeroed before the cpu
+ *		first calls into mm/. Cheap (a register): the hot path asks for it each time.
+ *	unsigned port_cpu(void)		This cpu's dense number, 0..port_cpu_count()-1.
+ *	unsigned port_cpu_count(void)	Cpus whose areas exist; fixed before mm/ is used.
+ *	void *port_area_of(unsigned cpu)	Another cpu's area.
+ *
+ *	unsigned long port_irq_save(void); void port_irq_restore(unsigned long flags)
+ *		Mask interrupts on this cpu and say what was; put it back. Nests.
+ *	bool port_in_trap(void)		True inside a trap handler that interrupted the kernel.
+ *
+ *	void *port_phys_pointer(uint64_t address)
+ *		Where the physical byte can be read and written.
+ *	uint64_t port_phys_address(const void *pointer)		The inverse.
+ *
+ *	uint64_t port_clock(void)	A fine per-cpu clock, in ticks; only differences taken on one
+ *					cpu mean anything.
+ *	void port_relax(void)		In a spin-wait: let another hart go first.
+ *	_Noreturn void port_panic(const char *format, ...)
+ *
+ *	PORT_STACK_POP(...), PORT_STACK_PUSH(...)	Optional restartable pop and push, see
+ *					mm/percpu/cache.h; without them plain C is used, which is
+ *					right where no trap handler allocates.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <port.h>
+
+#define PORT_CACHE_LINE 64

@@ -1,0 +1,35 @@
+/* barrier.c - see barrier.h. */
+#include "sync/barrier.h"
+
+#include <port.h>
+
+#include "sync/ck.h"
+
+void barrier_init(struct barrier *barrier, uint32_t cpu_count)
+{
+	barrier->cpu_count = cpu_count;
+	barrier->arrived = 0;
+	barrier->round = 0;
+}
+
+/*
+ * Every arrival is a link in one chain: its release fence before the increment pairs with the
+ * last one's acquire fence after it, and the last one's release fence before the new round with
+ * the acquire fence of each cpu that sees that round.
+ */
+void barrier_wait(struct barrier *barrier)
+{
+	uint32_t round = ck_pr_load_32(&barrier->round);
+
+	ck_pr_fence_release();
+	if (ck_pr_faa_32(&barrier->arrived, 1) + 1 == barrier->cpu_count) {
+		ck_pr_fence_acqrel();
+		ck_pr_store_32(&barrier->arrived, 0);
+		ck_pr_fence_release();
+		ck_pr_store_32(&barrier->round, round + 1);
+		return;
+	}
+	while (ck_pr_load_32(&barrier->round) == round)
+		port_relax();
+	ck_pr_fence_acquire();
+}

@@ -1,0 +1,106 @@
+/* spin_kinds.c - see spin_kinds.h. The fences are those inside Concurrency Kit's functions. */
+#include "sync/spin_kinds.h"
+
+#include <port.h>
+
+/* Those that live in one word and need nothing of the caller. */
+#define SIMPLE_KIND(kind_name)                                                                     \
+	void spin_acquire_##kind_name(struct spinlock *lock, struct spin_node *node)               \
+	{                                                                                          \
+		(void)node;                                                                        \
+		ck_spinlock_##kind_name##_lock(&lock->word.kind_name);                             \
+	}                                                                                          \
+	void spin_release_##kind_name(struct spinlock *lock, struct spin_node *node)               \
+	{                                                                                          \
+		(void)node;                                                                        \
+		ck_spinlock_##kind_name##_unlock(&lock->word.kind_name);                           \
+	}                                                                                          \
+	bool spin_held_##kind_name(struct spinlock *lock)                                          \
+	{                                                                                          \
+		return ck_spinlock_##kind_name##_locked(&lock->word.kind_name);                    \
+	}
+
+#define TRY_BY_TRYING(kind_name)                                                                   \
+	bool spin_try_##kind_name(struct spinlock *lock, struct spin_node *node)                   \
+	{                                                                                          \
+		(void)node;                                                                        \
+		return ck_spinlock_##kind_name##_trylock(&lock->word.kind_name);                   \
+	}
+
+#define TRY_BY_ASKING(kind_name)                                                                   \
+	bool spin_try_##kind_name(struct spinlock *lock, struct spin_node *node)                   \
+	{                                                                                          \
+		if (spin_held_##kind_name(lock))                                                   \
+			return false;                                                              \
+		spin_acquire_##kind_name(lock, node);                                              \
+		return true;                                                                       \
+	}
+
+SIMPLE_KIND(fas)
+TRY_BY_TRYING(fas)
+SIMPLE_KIND(cas)
+TRY_BY_TRYING(cas)
+SIMPLE_KIND(dec)
+TRY_BY_TRYING(dec)
+SIMPLE_KIND(ticket)
+TRY_BY_ASKING(ticket)
+TRY_BY_ASKING(clh)
+TRY_BY_ASKING(anderson)
+
+bool spin_try_mcs(struct spinlock *lock, struct spin_node *node)
+{
+	return ck_spinlock_mcs_trylock(&lock->word.mcs, &node->mcs);
+}
+
+void spin_acquire_mcs(struct spinlock *lock, struct spin_node *node)
+{
+	ck_spinlock_mcs_lock(&lock->word.mcs, &node->mcs);
+}
+
+void spin_release_mcs(struct spinlock *lock, struct spin_node *node)
+{
+	ck_spinlock_mcs_unlock(&lock->word.mcs, &node->mcs);
+}
+
+bool spin_held_mcs(struct spinlock *lock)
+{
+	return ck_spinlock_mcs_locked(&lock->word.mcs);
+}
+
+bool spin_held_clh(struct spinlock *lock)
+{
+	return ck_spinlock_clh_locked(&lock->word.clh);
+}
+
+void spin_acquire_clh(struct spinlock *lock, struct spin_node *node)
+{
+	(void)node;
+	ck_spinlock_clh_lock(&lock->word.clh, lock->cpus[port_cpu()].clh);
+}
+
+void spin_release_clh(struct spinlock *lock, struct spin_node *node)
+{
+	(void)node;
+	ck_spinlock_clh_unlock(&lock->cpus[port_cpu()].clh);
+}
+
+/* Concurrency Kit's own question masks the position, which is wrong for 3, 5, 6... slots. */
+bool spin_held_anderson(struct spinlock *lock)
+{
+	struct ck_spinlock_anderson *word = &lock->word.anderson;
+	unsigned position = ck_pr_load_uint(&word->next) % word->count;
+	bool held = ck_pr_load_uint(&word->slots[position].locked);
+
+	ck_pr_fence_acquire();
+	return held;
+}
+
+void spin_acquire_anderson(struct spinlock *lock, struct spin_node *node)
+{
+	ck_spinlock_anderson_lock(&lock->word.anderson, &node->anderson);
+}
+
+void spin_release_anderson(struct spinlock *lock, struct spin_node *node)
+{
+	ck_spinlock_anderson_unlock(&lock->word.anderson, node->anderson);
+}

@@ -1,0 +1,143 @@
+/*
+ * spinlock.h - every spinlock of the kernel: Concurrency Kit's algorithms under one shape, with
+ * a name and, for each cpu, what the lock has cost it.
+ *
+ * The algorithm is chosen at run time; the choice is one switch an acquire. Queue locks need a
+ * node an acquire, so every caller passes one from its stack, which the simple locks ignore:
+ *
+ *	struct spin_node node;
+ *
+ *	spin_lock(&lock, &node);
+ *	...
+ *	spin_unlock(&lock, &node);
+ *
+ * One cpu holds a given lock at most once at a time: a lock that a trap handler may take is
+ * taken with interrupts masked. The Craig-Landin-Hagersten lock hands its nodes from cpu to cpu,
+ * so they cannot live on a stack: they are in the lock's per-cpu part.
+ *
+ * Memory order: spin_lock acquires, spin_unlock releases; the fences are Concurrency Kit's
+ * (ck_pr_fence_lock after the winning access, ck_pr_fence_unlock before the freeing store) and
+ * pair with each other. `make lint` finds both in the machine code of every algorithm.
+ *
+ * Statistics: a cpu writes only its own part, on its own cache lines, without read-modify-write.
+ * With SPIN_STATS_CONTENDED (the default) the clock is read only by an acquire that had to wait,
+ * and by its release; with SPIN_STATS_ALL by every one; with SPIN_STATS_OFF nothing is counted.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <port.h>
+
+#include "sync/ck.h"
+
+/*
+ * Concurrency Kit has no port for RISC-V and its stall is a bare compiler barrier there; its
+ * waiting loops are given the machine's own hint instead.
+ */
+#define ck_pr_stall port_relax
+#include <ck_spinlock.h>
+#undef ck_pr_stall
+
+enum spin_kind {
+	SPIN_FAS,
+	SPIN_CAS,
+	SPIN_DEC,
+	SPIN_TICKET,
+	SPIN_MCS,
+	SPIN_CLH,
+	SPIN_ANDERSON,
+	SPIN_KINDS
+};
+
+enum spin_stats_mode {
+	SPIN_STATS_OFF,
+	SPIN_STATS_CONTENDED,
+	SPIN_STATS_ALL
+};
+
+/* Bucket b counts times t with floor(log2 t) = b; bucket 0 also those of no tick. */
+#define SPIN_HISTOGRAM_BUCKETS 40
+
+struct spin_times {
+	uint64_t samples;
+	uint64_t ticks_total;
+	uint64_t ticks_max;
+	uint64_t histogram[SPIN_HISTOGRAM_BUCKETS];
+};
+
+struct spin_stats {
+	uint64_t acquisitions;
+	uint64_t contended;
+	struct spin_times wait; /* of contended acquisitions */
+	struct spin_times hold; /* of those whose acquire read the clock */
+};
+
+/* One cpu's part of one lock; written by that cpu alone (the queue words aside). */
+struct spin_cpu {
+	_Alignas(64) struct spin_stats stats;
+	struct ck_spinlock_clh *clh; /* the node this cpu will use next */
+	_Alignas(64) struct ck_spinlock_clh clh_node;
+	_Alignas(64) struct ck_spinlock_anderson_thread anderson_slot;
+};
+
+struct spinlock {
+	/* Read-only after spin_init. */
+	const char *name;
+	enum spin_kind kind;
+	unsigned cpu_count;
+	struct spin_cpu *cpus;
+	struct ck_spinlock_anderson_thread *anderson_slots;
+	/* The contended words, alone on their line. */
+	_Alignas(64) union {
+		struct ck_spinlock_fas fas;
+		struct ck_spinlock_cas cas;
+		struct ck_spinlock_dec dec;
+		struct ck_spinlock_ticket ticket;
+		struct ck_spinlock_mcs *mcs;
+		struct ck_spinlock_clh *clh;
+		struct ck_spinlock_anderson anderson;
+	} word;
+	_Alignas(64) struct ck_spinlock_clh clh_unowned;
+};
+
+struct spin_node {
+	struct ck_spinlock_mcs mcs;
+	struct ck_spinlock_anderson_thread *anderson;
+	uint64_t acquired_ticks; /* the clock at the acquire; 0: it was not read */
+	uint64_t waited_ticks;	 /* set when contended */
+	bool contended;		 /* this acquire had to wait */
+};
+
+/* Bytes of per-cpu memory that a lock for `cpu_count` cpus needs, 64-aligned. */
+size_t spin_bytes(unsigned cpu_count);
+
+/*
+ * Makes an unlocked lock for cpus 0..cpu_count-1. `memory` is spin_bytes(cpu_count) bytes,
+ * 64-aligned, and stays the lock's. `name` is kept, not copied. Nobody may use the lock yet.
+ */
+void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, unsigned cpu_count,
+	       void *memory);
+
+/*
+ * Acquire and release. Any context in which this cpu does not hold the lock already. The caller
+ * keeps `node` alive and untouched from one to the other.
+ */
+void spin_lock(struct spinlock *lock, struct spin_node *node);
+void spin_unlock(struct spinlock *lock, struct spin_node *node);
+
+/* True when somebody holds it; stale by the time it is read. */
+bool spin_locked_relaxed(struct spinlock *lock);
+
+/* For all locks, from now on. At rest only: no lock held anywhere. */
+void spin_stats_configure(enum spin_stats_mode mode);
+
+/* Adds all cpus' parts to *sum. May be called at any time; each figure is whole but may be stale. */
+void spin_stats_add(const struct spinlock *lock, struct spin_stats *sum);
+
+/* Sets all statistics of the lock to zero. At rest only. */
+void spin_stats_reset(struct spinlock *lock);
+
+const char *spin_kind_name(enum spin_kind kind);

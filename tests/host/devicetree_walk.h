@@ -1,0 +1,10 @@
+/*
+ * devicetree_walk.h - asks an opened tree everything that can be asked of it, so that a
+ * sanitizer sees every read. For the tests with damaged trees, and for fuzzing.
+ */
+#pragma once
+
+#include "kernel/devicetree.h"
+
+/* Something of all answers, so that none can be optimized away; equal for equal trees. */
+uint64_t devicetree_walk(const struct devicetree *tree);

@@ -1,0 +1,181 @@
+/* port.c - see port.h and host.h. */
+#define _GNU_SOURCE
+#include <port.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "host.h"
+#include "mm/frame.h"
+#include "mm/global/segment_tree.h"
+#include "mm/global/zone.h"
+
+_Thread_local struct host_cpu *host_self;
+struct host_cpu *host_cpus;
+unsigned host_cpu_count;
+uint64_t host_memory_base;
+char *host_memory;
+
+static size_t memory_bytes;
+static void **cache_memory;
+
+_Static_assert(sizeof(struct frame_cache) <= sizeof(((struct host_cpu *)0)->area), "area too small");
+
+/* Where a unit test listens; a program without one dies here. */
+__attribute__((weak)) _Noreturn void unit_panicked(const char *message)
+{
+	fprintf(stderr, "panic on cpu %u: %s\n", host_self ? host_self->number : 0, message);
+	abort();
+}
+
+void port_panic(const char *format, ...)
+{
+	char message[1024];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+	unit_panicked(message);
+}
+
+void port_relax(void)
+{
+	sched_yield();
+}
+
+static void *allocate(size_t bytes)
+{
+	void *memory = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+
+	if (!memory)
+		abort();
+	memset(memory, 0, bytes);
+	return memory;
+}
+
+static void start_cpus(const struct host_machine *machine)
+{
+	host_cpu_count = machine->cpus ? machine->cpus : 1;
+	host_cpus = allocate(host_cpu_count * sizeof(*host_cpus));
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
+		host_cpus[cpu].number = cpu;
+	host_self = &host_cpus[0];
+}
+
+static void start_memory(const struct host_range *ranges, unsigned count)
+{
+	const struct host_range *last = &ranges[count - 1];
+
+	host_memory_base = ranges[0].first << FRAME_SHIFT;
+	memory_bytes = (last->first + last->count - ranges[0].first) << FRAME_SHIFT;
+	host_memory = mmap(NULL, memory_bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (host_memory == MAP_FAILED) {
+		perror("host memory");
+		exit(2);
+	}
+}
+
+static void start_caches(const struct host_machine *machine)
+{
+	size_t slots = machine->capacity ? machine->capacity : 1;
+
+	cache_memory = allocate(host_cpu_count * sizeof(*cache_memory));
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++) {
+		cache_memory[cpu] = allocate(frame_cache_bytes(slots, zones.count));
+		frame_cache_init(port_area_of(cpu), cache_memory[cpu], slots, zone_largest());
+		host_self = &host_cpus[cpu];
+		frame_cache_configure(machine->capacity, machine->batch);
+	}
+	host_self = &host_cpus[0];
+}
+
+void host_machine_start(const struct host_machine *machine, const struct host_range *ranges,
+			unsigned count)
+{
+	const struct policy *policy = machine->policy ? machine->policy : &segment_tree_policy;
+
+	start_cpus(machine);
+	start_memory(ranges, count);
+	zones.zone = allocate(count * sizeof(*zones.zone));
+	zones.count = 0;
+	for (unsigned i = 0; i < count; i++)
+		zones.count += zone_init(&zones.zone[zones.count], zones.count, ranges[i].node,
+					 ranges[i].first, ranges[i].count, policy, machine->lock);
+	start_caches(machine);
+}
+
+void host_machine_end(void)
+{
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
+		free(cache_memory[cpu]);
+	free(cache_memory);
+	free(zones.zone);
+	free(host_cpus);
+	munmap(host_memory, memory_bytes);
+	zones = (struct zones){0};
+	host_cpus = NULL;
+	host_self = NULL;
+}
+
+void host_memory_start(uint64_t bytes, unsigned cpus)
+{
+	struct host_machine machine = {.cpus = cpus, .capacity = 192, .batch = 64};
+	struct host_range range = {0x80200, bytes >> FRAME_SHIFT, 0};
+
+	host_machine_start(&machine, &range, 1);
+}
+
+void host_memory_end(void)
+{
+	host_machine_end();
+}
+
+struct host_work {
+	void (*work)(void *argument);
+	void *argument;
+	struct host_cpu *cpu;
+};
+
+static void *run_cpu(void *argument)
+{
+	struct host_work *work = argument;
+
+	host_self = work->cpu;
+	work->work(work->argument);
+	return NULL;
+}
+
+/* Pinned where the host has a core for it; where it has not, the scheduler does as it likes. */
+static void pin(pthread_t thread, unsigned cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	pthread_setaffinity_np(thread, sizeof(set), &set);
+}
+
+void host_run(void (*work)(void *argument), void *argument)
+{
+	struct host_work *works = allocate(host_cpu_count * sizeof(*works));
+	pthread_t *threads = allocate(host_cpu_count * sizeof(*threads));
+
+	for (unsigned cpu = 1; cpu < host_cpu_count; cpu++) {
+		works[cpu] = (struct host_work){work, argument, &host_cpus[cpu]};
+		if (pthread_create(&threads[cpu], NULL, run_cpu, &works[cpu]))
+			abort();
+		pin(threads[cpu], cpu);
+	}
+	work(argument);
+	for (unsigned cpu = 1; cpu < host_cpu_count; cpu++)
+		pthread_join(threads[cpu], NULL);
+	free(threads);
+	free(works);
+}

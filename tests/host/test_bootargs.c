@@ -1,0 +1,429 @@
+/*
+ * test_bootargs.c - the boot arguments: every key, every refusal and its words, and junk.
+ *
+ * Texts are handed over in allocations of their exact size, so that the address sanitizer sees a
+ * read of one byte too many.
+ */
+#include "unit.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/bootargs.h"
+
+static const char *const workload_list[] = {"churn", "burst", "ring"};
+static const struct bootargs_names workloads = {workload_list, 3};
+
+static char printed[8192];
+static size_t printed_length;
+
+__attribute__((format(printf, 1, 2))) static int print_captured(const char *format, ...)
+{
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(printed + printed_length, sizeof(printed) - printed_length, format,
+			   arguments);
+	va_end(arguments);
+	printed_length += (size_t)length;
+	return length;
+}
+
+/* Parses a copy of exactly `length` bytes and a terminator; what the error prints is captured. */
+static bool parse_bytes(const char *bytes, size_t length, struct bootargs *args)
+{
+	struct bootargs_error error;
+	char *text = malloc(length + 1);
+	bool accepted;
+
+	memcpy(text, bytes, length);
+	text[length] = '\0';
+	accepted = bootargs_parse(text, &workloads, args, &error);
+	printed_length = 0;
+	printed[0] = '\0';
+	if (!accepted)
+		bootargs_print_error(&error, print_captured);
+	free(text);
+	return accepted;
+}
+
+static bool parse(const char *text, struct bootargs *args)
+{
+	return parse_bytes(text, strlen(text), args);
+}
+
+#define CHECK_ACCEPTED(text, args)                                             \
+	do {                                                                   \
+		if (!parse(text, args))                                        \
+			unit_fail(__FILE__, __LINE__, "refused: %s", printed); \
+	} while (0)
+
+/* Refused, with exactly this line. */
+#define CHECK_REFUSED(text, line)                                            \
+	do {                                                                 \
+		struct bootargs args_;                                       \
+		if (parse(text, &args_))                                     \
+			unit_fail(__FILE__, __LINE__, "accepted: %s", text); \
+		if (strcmp(printed, "bootargs: " line "\n") != 0)            \
+			unit_fail(__FILE__, __LINE__, "says: %s", printed);  \
+	} while (0)
+
+#define LOCKS	  "; valid: fas cas dec ticket mcs clh anderson"
+#define WORKLOADS "; valid: churn burst ring all"
+
+static void check_defaults(const struct bootargs *args)
+{
+	CHECK_EQ(args->run, 3);
+	CHECK_EQ(args->lock, BOOTARGS_LOCK_FAS);
+	CHECK_EQ(args->cache_frames, 192);
+	CHECK_EQ(args->batch_frames, 0);
+	CHECK_EQ(args->workload, 7);
+	CHECK_EQ(args->ops, 0);
+	CHECK_EQ(args->cpus, 0);
+	CHECK_EQ(args->seed, 1);
+	CHECK_EQ(args->lockstat, BOOTARGS_LOCKSTAT_CONTENDED);
+}
+
+TEST(nothing_given_is_all_defaults)
+{
+	static const char *const nothing[] = {"", " ", " \t\r\n  "};
+	struct bootargs_error error;
+	struct bootargs args;
+
+	CHECK(bootargs_parse(NULL, &workloads, &args, &error));
+	check_defaults(&args);
+	for (size_t i = 0; i < 3; i++) {
+		memset(&args, 0xa5, sizeof(args));
+		CHECK_ACCEPTED(nothing[i], &args);
+		check_defaults(&args);
+	}
+}
+
+TEST(every_key_reaches_its_field)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("  run=stress lock=mcs\tcache=256 batch=64 workload=ring,churn ops=5000 "
+		       "cpus=3 seed=0xBeef lockstat=all ",
+		       &args);
+	CHECK_EQ(args.run, 1u << BOOTARGS_RUN_STRESS);
+	CHECK_EQ(args.lock, BOOTARGS_LOCK_MCS);
+	CHECK_EQ(args.cache_frames, 256);
+	CHECK_EQ(args.batch_frames, 64);
+	CHECK_EQ(args.workload, 5);
+	CHECK_EQ(args.ops, 5000);
+	CHECK_EQ(args.cpus, 3);
+	CHECK_EQ(args.seed, 0xbeef);
+	CHECK_EQ(args.lockstat, BOOTARGS_LOCKSTAT_ALL);
+}
+
+TEST(one_key_leaves_the_others_at_their_defaults)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("seed=7", &args);
+	CHECK_EQ(args.seed, 7);
+	args.seed = 1;
+	check_defaults(&args);
+}
+
+TEST(every_choice_has_its_number)
+{
+	static const char *const locks[] = {"fas", "cas", "dec",     "ticket",
+					    "mcs", "clh", "anderson"};
+	static const char *const modes[] = {"off", "contended", "all"};
+	struct bootargs args;
+	char text[64];
+
+	for (unsigned i = 0; i < 7; i++) {
+		snprintf(text, sizeof(text), "lock=%s", locks[i]);
+		CHECK_ACCEPTED(text, &args);
+		CHECK_EQ(args.lock, i);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(text, sizeof(text), "lockstat=%s", modes[i]);
+		CHECK_ACCEPTED(text, &args);
+		CHECK_EQ(args.lockstat, i);
+	}
+}
+
+TEST(sets_are_sets)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("run=stress,selftest", &args);
+	CHECK(bootargs_set_has(args.run, BOOTARGS_RUN_SELFTEST));
+	CHECK(bootargs_set_has(args.run, BOOTARGS_RUN_STRESS));
+	CHECK_ACCEPTED("run=selftest", &args);
+	CHECK(!bootargs_set_has(args.run, BOOTARGS_RUN_STRESS));
+	CHECK_ACCEPTED("workload=all", &args);
+	CHECK_EQ(args.workload, 7);
+	CHECK_ACCEPTED("workload=burst", &args);
+	CHECK_EQ(args.workload, 2);
+}
+
+TEST(numbers_reach_the_last_bit)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("seed=18446744073709551615", &args);
+	CHECK_EQ(args.seed, UINT64_MAX);
+	CHECK_ACCEPTED("seed=0XFFFFFFFFFFFFFFFF", &args);
+	CHECK_EQ(args.seed, UINT64_MAX);
+	CHECK_ACCEPTED("seed=0", &args);
+	CHECK_EQ(args.seed, 0);
+	CHECK_ACCEPTED("seed=00000000000000000000000000000000012", &args);
+	CHECK_EQ(args.seed, 12);
+}
+
+TEST(ops_take_a_suffix)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("ops=20k", &args);
+	CHECK_EQ(args.ops, 20000);
+	CHECK_ACCEPTED("ops=3M", &args);
+	CHECK_EQ(args.ops, 3000000);
+	CHECK_ACCEPTED("ops=18446744073709551k", &args);
+	CHECK_EQ(args.ops, 18446744073709551000u);
+}
+
+TEST(a_cache_holds_two_batches)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("batch=96", &args);
+	CHECK_ACCEPTED("cache=2 batch=1", &args);
+	CHECK_ACCEPTED("cache=0 batch=500", &args);
+	CHECK_ACCEPTED("cache=0", &args);
+	CHECK_EQ(args.cache_frames, 0);
+#define TOO_LARGE                                                          \
+	": a cache holds two batches, so this is at most half of cache=; " \
+	"valid: 1 to half of cache= (which is 192 unless given)"
+	CHECK_REFUSED("batch=97", "\"batch=97\"" TOO_LARGE);
+	CHECK_REFUSED("batch=2 cache=3", "\"batch=2\"" TOO_LARGE);
+	CHECK_REFUSED("cache=1",
+		      "\"cache=1\": a cache holds two batches, so it cannot be one frame; "
+		      "valid: 0 (off), or 2 and more");
+}
+
+TEST(unknown_keys_are_refused)
+{
+#define KEYS "valid keys: run lock cache batch workload ops cpus seed lockstat"
+	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
+	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
+	CHECK_REFUSED("=5", "\"=5\": no such key; " KEYS);
+	CHECK_REFUSED("=", "\"=\": no such key; " KEYS);
+	CHECK_REFUSED("quiet", "\"quiet\": no such key; " KEYS);
+	CHECK_REFUSED("loc=fas", "\"loc=fas\": no such key; " KEYS);
+	CHECK_REFUSED("locks=fas", "\"locks=fas\": no such key; " KEYS);
+}
+
+TEST(unknown_values_are_refused)
+{
+	CHECK_REFUSED("lock=futex", "\"lock=futex\": no such value \"futex\"" LOCKS);
+	CHECK_REFUSED("lock=fas,cas", "\"lock=fas,cas\": no such value \"fas,cas\"" LOCKS);
+	CHECK_REFUSED("lock=all", "\"lock=all\": no such value \"all\"" LOCKS);
+	CHECK_REFUSED("lock=fas=cas", "\"lock=fas=cas\": no such value \"fas=cas\"" LOCKS);
+	CHECK_REFUSED("run=all", "\"run=all\": no such value \"all\"; valid: selftest stress");
+	CHECK_REFUSED("workload=churn,pop,ring",
+		      "\"workload=churn,pop,ring\": no such value \"pop\"" WORKLOADS);
+	CHECK_REFUSED("workload=churn,", "\"workload=churn,\": no such value \"\"" WORKLOADS);
+	CHECK_REFUSED("workload=,churn", "\"workload=,churn\": no such value \"\"" WORKLOADS);
+	CHECK_REFUSED("workload=ring,ring",
+		      "\"workload=ring,ring\": names twice \"ring\"" WORKLOADS);
+	CHECK_REFUSED("workload=ring,all", "\"workload=ring,all\": names twice \"all\"" WORKLOADS);
+}
+
+TEST(incomplete_words_are_refused)
+{
+	CHECK_REFUSED("lock", "\"lock\": no '=' and value" LOCKS);
+	CHECK_REFUSED("lock=", "\"lock=\": no value" LOCKS);
+	CHECK_REFUSED("seed=", "\"seed=\": no value; valid: any number");
+	CHECK_REFUSED("ops= 5", "\"ops=\": no value; valid: 1 and more, also as 20k or 3M");
+}
+
+TEST(keys_given_twice_are_refused)
+{
+	CHECK_REFUSED("lock=fas seed=1 lock=cas", "\"lock=cas\": key given twice" LOCKS);
+	CHECK_REFUSED("seed=1 seed=1", "\"seed=1\": key given twice; valid: any number");
+}
+
+TEST(bad_numbers_are_refused)
+{
+	static const char *const no_numbers[] = {"x",	"-1",  "+1",  "1.5", "0x", "0xg", "1_000",
+						 "12a", "0b1", "1e3", "k",   "1k", "ten", "0x-1"};
+	struct bootargs args;
+	char text[64];
+
+	for (size_t i = 0; i < sizeof(no_numbers) / sizeof(no_numbers[0]); i++) {
+		snprintf(text, sizeof(text), "seed=%s", no_numbers[i]);
+		CHECK(!parse(text, &args));
+		CHECK(strstr(printed, ": not a number; valid: any number\n"));
+	}
+#define TOO_LONG ": too large for 64 bits; valid: "
+	CHECK_REFUSED("seed=18446744073709551616",
+		      "\"seed=18446744073709551616\"" TOO_LONG "any number");
+	CHECK_REFUSED("seed=0x10000000000000000",
+		      "\"seed=0x10000000000000000\"" TOO_LONG "any number");
+	CHECK_REFUSED("ops=18446744073709552k",
+		      "\"ops=18446744073709552k\"" TOO_LONG "1 and more, also as 20k or 3M");
+	CHECK_REFUSED("ops=k", "\"ops=k\": not a number; valid: 1 and more, also as 20k or 3M");
+	CHECK_REFUSED("ops=1kk", "\"ops=1kk\": not a number; valid: 1 and more, also as 20k or 3M");
+}
+
+TEST(zero_is_refused_where_it_means_nothing)
+{
+	CHECK_REFUSED("batch=0", "\"batch=0\": too small; "
+				 "valid: 1 to half of cache= (which is 192 unless given)");
+	CHECK_REFUSED("ops=0", "\"ops=0\": too small; valid: 1 and more, also as 20k or 3M");
+	CHECK_REFUSED("ops=0k", "\"ops=0k\": too small; valid: 1 and more, also as 20k or 3M");
+	CHECK_REFUSED("cpus=0", "\"cpus=0\": too small; valid: 1 to the harts there are");
+}
+
+TEST(a_refusal_leaves_the_result_alone)
+{
+	struct bootargs args, before;
+
+	memset(&args, 0x5a, sizeof(args));
+	before = args;
+	CHECK(!parse("seed=9 lock=mcs polcy=x", &args));
+	CHECK(memcmp(&args, &before, sizeof(args)) == 0);
+}
+
+TEST(errors_print_safely)
+{
+	char text[5000];
+	struct bootargs args;
+
+	CHECK(!parse("lock=\x1b[2J\xff", &args));
+	CHECK(strstr(printed, "\"lock=?[2J?\": no such value \"?[2J?\""));
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	CHECK(!parse(text, &args));
+	CHECK(strstr(printed, "xxx...\": no such key"));
+	CHECK(strlen(printed) < 200);
+	memset(text, '0', sizeof(text) - 1);
+	memcpy(text, "seed=", 5);
+	CHECK_ACCEPTED(text, &args);
+	CHECK_EQ(args.seed, 0);
+	memset(text, ' ', sizeof(text) - 1);
+	memcpy(text + sizeof(text) - 7, "seed=5", 6);
+	CHECK_ACCEPTED(text, &args);
+	CHECK_EQ(args.seed, 5);
+}
+
+TEST(as_many_workloads_as_bits)
+{
+	static const char *names[65];
+	static char storage[65][8];
+	struct bootargs_names many = {names, 64};
+	struct bootargs_error error;
+	struct bootargs args;
+
+	for (unsigned i = 0; i < 65; i++) {
+		snprintf(storage[i], sizeof(storage[i]), "w%u", i);
+		names[i] = storage[i];
+	}
+	CHECK(bootargs_parse("", &many, &args, &error));
+	CHECK_EQ(args.workload, UINT64_MAX);
+	CHECK(bootargs_parse("workload=w63,w0", &many, &args, &error));
+	CHECK_EQ(args.workload, 1 | UINT64_C(1) << 63);
+	many.count = 65;
+	CHECK(!bootargs_parse("", &many, &args, &error));
+	printed_length = 0;
+	bootargs_print_error(&error, print_captured);
+	CHECK(strstr(printed, "more workloads than 64"));
+}
+
+TEST(no_workloads_at_all)
+{
+	static const char word[] = "workload=churn";
+	struct bootargs_error error;
+	struct bootargs args;
+
+	CHECK(bootargs_parse("workload=all", NULL, &args, &error));
+	CHECK_EQ(args.workload, 0);
+	CHECK(!bootargs_parse(word, NULL, &args, &error));
+	printed_length = 0;
+	bootargs_print_error(&error, print_captured);
+	CHECK(strcmp(printed,
+		     "bootargs: \"workload=churn\": no such value \"churn\"; valid: all\n") == 0);
+}
+
+TEST(help_lists_every_key)
+{
+	static const char *const wanted[] = {"\n  run ",    "\n  lock ",  "\n  cache ",
+					     "\n  batch ",  "\n  ops ",	  "\n  workload ",
+					     "\n  cpus ",   "\n  seed ",  "\n  lockstat ",
+					     " anderson\n", " ring all\n"};
+
+	printed_length = 0;
+	bootargs_print_valid(&workloads, print_captured);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		if (!strstr(printed, wanted[i]))
+			unit_fail(__FILE__, __LINE__, "no \"%s\" in: %s", wanted[i], printed);
+	}
+}
+
+/* Pieces that make junk look enough like arguments to get far into the parser. */
+static const char *const pieces[] = {"run",   "lock", "cache", "batch",	 "workload", "ops",
+				     "cpus",  "seed", "=",     "=",	 "=",	     ",",
+				     " ",     " ",    "0x",    "9",	 "k",	     "M",
+				     "churn", "all",  "fas",   "stress", "\xff",     "lockstat"};
+#define PIECES (sizeof(pieces) / sizeof(pieces[0]))
+
+static size_t random_bytes(char *bytes, size_t size)
+{
+	size_t length = unit_random_below(size);
+
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = (char)(1 + unit_random_below(255));
+	return length;
+}
+
+static size_t random_pieces(char *bytes, size_t size)
+{
+	size_t length = 0;
+
+	for (;;) {
+		const char *piece = pieces[unit_random_below(PIECES)];
+
+		if (length + strlen(piece) > size || unit_random_below(20) == 0)
+			return length;
+		memcpy(bytes + length, piece, strlen(piece));
+		length += strlen(piece);
+	}
+}
+
+/* What was accepted obeys every rule there is. */
+static void check_sound(const struct bootargs *args)
+{
+	CHECK(args->run < 4 && args->workload < 8);
+	CHECK(args->lock <= BOOTARGS_LOCK_ANDERSON && args->lockstat <= BOOTARGS_LOCKSTAT_ALL);
+	CHECK(args->cache_frames != 1);
+	CHECK(args->cache_frames == 0 || args->batch_frames <= args->cache_frames / 2);
+}
+
+TEST(junk_is_refused_or_sound)
+{
+	unsigned accepted = 0;
+	char bytes[200];
+
+	for (unsigned round = 0; round < 100000; round++) {
+		size_t length = round % 4 ? random_pieces(bytes, sizeof(bytes))
+					  : random_bytes(bytes, sizeof(bytes));
+		struct bootargs args;
+
+		if (parse_bytes(bytes, length, &args)) {
+			check_sound(&args);
+			accepted++;
+		} else {
+			CHECK(strncmp(printed, "bootargs: \"", 11) == 0);
+			CHECK(strstr(printed, "valid"));
+		}
+	}
+	CHECK(accepted > 0);
+}

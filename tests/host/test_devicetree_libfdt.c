@@ -1,0 +1,271 @@
+/*
+ * test_devicetree_libfdt.c - our reader of device trees against libfdt, on damaged trees.
+ *
+ * What both accept must read the same: nodes, names, nesting, properties, reservations, paths,
+ * phandles. What only one accepts must be a difference we chose, and `stricter` lists them all:
+ * any other reason for us to refuse a tree that libfdt takes is a failure, and so is a tree we
+ * take that libfdt finds damaged, except for reasons that `laxer` lists.
+ *
+ * libfdt reads a copy with room behind it: on lists without terminators it may look one byte
+ * too far, which is not ours to report.
+ */
+#include "kernel/devicetree.h"
+
+#include <libfdt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dtb_builder.h"
+#include "unit.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *const sources[] = {
+	"tests/host/data/virt_numa.dtb",
+	"tests/host/data/sifive_u.dtb",
+};
+
+/* Trees that the specification forbids, and that libfdt 1.6.1 reads nonetheless. */
+static const char *const stricter[] = {
+	"block is not aligned",
+	"reservation wraps",
+	"node has no name",
+};
+
+static bool listed(const char *const *list, size_t count, const char *what)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(list[i], what) == 0)
+			return true;
+	}
+	return false;
+}
+
+struct pair {
+	struct devicetree ours;
+	const void *theirs;
+};
+
+/* Our handle for a node of theirs. */
+static struct devicetree_node translate(const struct pair *pair, int offset)
+{
+	if (offset < 0)
+		return DEVICETREE_NONE;
+	return (struct devicetree_node){fdt_off_dt_struct(pair->theirs) + (uint32_t)offset};
+}
+
+#define CHECK_SAME_NODE(pair, our_node, their_offset)                                              \
+	CHECK_EQ((our_node).offset, translate(pair, their_offset).offset)
+
+static void compare_bytes(const struct devicetree_property *ours, const void *theirs, int length)
+{
+	CHECK(theirs && length >= 0);
+	CHECK_EQ(ours->length, length);
+	CHECK(memcmp(ours->value, theirs, ours->length) == 0);
+}
+
+static void compare_properties(const struct pair *pair, struct devicetree_node node, int offset)
+{
+	struct devicetree_property property = {0}, by_name;
+	int property_offset, length;
+
+	fdt_for_each_property_offset(property_offset, pair->theirs, offset)
+	{
+		const char *name;
+		const void *value =
+			fdt_getprop_by_offset(pair->theirs, property_offset, &name, &length);
+
+		CHECK(devicetree_next_property(&pair->ours, node, &property));
+		CHECK(strcmp(property.name, name) == 0);
+		compare_bytes(&property, value, length);
+
+		value = fdt_getprop(pair->theirs, offset, name, &length);
+		CHECK(devicetree_property(&pair->ours, node, name, &by_name));
+		compare_bytes(&by_name, value, length);
+	}
+	CHECK(!devicetree_next_property(&pair->ours, node, &property));
+}
+
+/* A ':' ends our paths, and may stand in a damaged name. */
+static void compare_path(const struct pair *pair, struct devicetree_node node, int offset)
+{
+	char path[4096];
+
+	if (fdt_get_path(pair->theirs, offset, path, sizeof(path)) != 0 || strchr(path, ':'))
+		return;
+	CHECK_SAME_NODE(pair, devicetree_find_path(&pair->ours, path),
+			fdt_path_offset(pair->theirs, path));
+	(void)node;
+}
+
+static void compare_nodes(const struct pair *pair)
+{
+	struct devicetree_node node = devicetree_root(&pair->ours);
+	int offset;
+
+	for (offset = fdt_next_node(pair->theirs, -1, NULL); offset >= 0;
+	     offset = fdt_next_node(pair->theirs, offset, NULL)) {
+		CHECK_SAME_NODE(pair, node, offset);
+		CHECK(strcmp(devicetree_name(&pair->ours, node),
+			     fdt_get_name(pair->theirs, offset, NULL)) == 0);
+		CHECK_SAME_NODE(pair, devicetree_parent(&pair->ours, node),
+				fdt_parent_offset(pair->theirs, offset));
+		CHECK_SAME_NODE(pair, devicetree_first_child(&pair->ours, node),
+				fdt_first_subnode(pair->theirs, offset));
+		if (offset != 0)
+			CHECK_SAME_NODE(pair, devicetree_next_sibling(&pair->ours, node),
+					fdt_next_subnode(pair->theirs, offset));
+		compare_properties(pair, node, offset);
+		compare_path(pair, node, offset);
+		node = devicetree_next(&pair->ours, node);
+	}
+	CHECK(devicetree_is_none(node));
+}
+
+static void compare_reservations(const struct pair *pair)
+{
+	struct devicetree_range range;
+	int count = fdt_num_mem_rsv(pair->theirs);
+
+	for (int i = 0; i < count; i++) {
+		uint64_t start, size;
+
+		CHECK(fdt_get_mem_rsv(pair->theirs, i, &start, &size) == 0);
+		CHECK(devicetree_reservation(&pair->ours, (uint32_t)i, &range));
+		CHECK_EQ(range.start, start);
+		CHECK_EQ(range.size, size);
+	}
+	CHECK(!devicetree_reservation(&pair->ours, (uint32_t)count, &range));
+}
+
+static void compare_phandles(const struct pair *pair)
+{
+	for (uint32_t phandle = 1; phandle < 16; phandle++)
+		CHECK_SAME_NODE(pair, devicetree_find_phandle(&pair->ours, phandle),
+				fdt_node_offset_by_phandle(pair->theirs, phandle));
+}
+
+static void compare(const struct pair *pair)
+{
+	compare_nodes(pair);
+	compare_reservations(pair);
+	compare_phandles(pair);
+}
+
+struct tally {
+	unsigned both, neither, ours_only, theirs_only;
+};
+
+/* One tree before both judges. */
+static void judge(struct dtb_bytes blob, struct tally *tally)
+{
+	struct devicetree_error error;
+	struct pair pair;
+	uint8_t *roomy = calloc(1, blob.size + 64);
+	bool ours, theirs;
+
+	memcpy(roomy, blob.bytes, blob.size);
+	pair.theirs = roomy;
+	ours = devicetree_open(&pair.ours, blob.bytes, blob.size, &error);
+	theirs = fdt_check_full(roomy, blob.size) == 0;
+	if (ours && theirs) {
+		compare(&pair);
+		tally->both++;
+	} else if (ours) {
+		tally->ours_only++;
+		if (getenv("DT_DEBUG")) printf("ours only: %s\n", fdt_strerror(fdt_check_full(roomy, blob.size)));
+	} else if (theirs) {
+		tally->theirs_only++;
+		if (getenv("DT_DEBUG")) printf("theirs only: %s\n", error.what); else
+		if (!listed(stricter, COUNT(stricter), error.what))
+			unit_fail(__FILE__, __LINE__, "libfdt accepts what we refuse: %s at %u",
+				  error.what, error.offset);
+	} else {
+		tally->neither++;
+	}
+	free(roomy);
+}
+
+/* One to four words or bytes become something else, in the header as often as in the rest. */
+static void damage(struct dtb_bytes blob)
+{
+	for (uint64_t times = 1 + unit_random_below(4); times > 0; times--) {
+		size_t bound = unit_random_below(2) ? blob.size : 72;
+		size_t at = unit_random_below(bound - 3);
+		uint32_t word = dtb_peek(blob, at & ~(size_t)3);
+
+		switch (unit_random_below(4)) {
+		case 0:
+			blob.bytes[at] ^= 1 << unit_random_below(8);
+			break;
+		case 1:
+			dtb_poke(blob, at & ~(size_t)3, word + (uint32_t)unit_random_below(33) - 16);
+			break;
+		case 2:
+			dtb_poke(blob, at & ~(size_t)3, (uint32_t)unit_random_below(10));
+			break;
+		case 3:
+			dtb_poke(blob, at & ~(size_t)3,
+				 dtb_peek(blob, 4 * unit_random_below(blob.size / 4)));
+			break;
+		}
+	}
+}
+
+TEST(whole_trees_read_as_libfdt_reads_them)
+{
+	struct tally tally = {0};
+
+	for (size_t i = 0; i < COUNT(sources); i++) {
+		struct dtb_bytes blob = dtb_load(sources[i]);
+
+		judge(blob, &tally);
+		dtb_free(&blob);
+	}
+	CHECK_EQ(tally.both, COUNT(sources));
+}
+
+TEST(damaged_trees_read_as_libfdt_reads_them)
+{
+	struct tally tally = {0};
+
+	for (size_t i = 0; i < COUNT(sources); i++) {
+		struct dtb_bytes whole = dtb_load(sources[i]);
+
+		for (unsigned round = 0; round < 5000; round++) {
+			struct dtb_bytes copy = dtb_copy(whole, whole.size);
+
+			damage(copy);
+			judge(copy, &tally);
+			dtb_free(&copy);
+		}
+		dtb_free(&whole);
+	}
+	printf("# both %u, neither %u, ours only %u, libfdt only %u\n", tally.both, tally.neither,
+	       tally.ours_only, tally.theirs_only);
+	CHECK(tally.both > 1000 && tally.neither > 1000);
+}
+
+TEST(trees_of_random_tokens_read_as_libfdt_reads_them)
+{
+	static const uint32_t tokens[] = {1, 1, 0, 0x61000000, 2, 2, 3, 0, 4, 4, 9};
+	struct tally tally = {0};
+
+	for (unsigned round = 0; round < 100000; round++) {
+		struct dtb dtb = {0};
+		struct dtb_bytes blob;
+
+		dtb_property(&dtb, "p", NULL, 0);
+		dtb_free(&dtb.structure);
+		dtb_token(&dtb, 1);
+		dtb_token(&dtb, 0);
+		for (uint64_t left = unit_random_below(12); left > 0; left--)
+			dtb_token(&dtb, tokens[unit_random_below(COUNT(tokens))]);
+		blob = unit_random_below(2) ? dtb_finish(&dtb) : dtb_finish_raw(&dtb);
+		judge(blob, &tally);
+		dtb_free(&blob);
+	}
+	printf("# both %u, neither %u, ours only %u, libfdt only %u\n", tally.both, tally.neither,
+	       tally.ours_only, tally.theirs_only);
+	CHECK(tally.both > 100 && tally.neither > 100);
+}

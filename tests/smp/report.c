@@ -1,0 +1,384 @@
+/* report.c - see report.h. */
+#include "tests/smp/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kernel/console.h"
+#include "kernel/record.h"
+#include "kernel/settings.h"
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+
+/* Over all runs that were no baseline. */
+struct cpu_totals {
+	uint64_t allocs, frees;
+	struct frame_cache_stats cache;
+};
+
+static struct cpu_totals *cpu_totals;
+static struct spin_stats *lock_totals; /* of the zones, then of the heap */
+
+static uint64_t ticks_to_ns(uint64_t ticks)
+{
+	uint64_t hertz = settings.clock_hertz;
+
+	return ticks / hertz * 1000000000 + ticks % hertz * 1000000000 / hertz;
+}
+
+static uint64_t ratio(uint64_t part, uint64_t whole, uint64_t unit)
+{
+	return whole ? (part * unit + whole / 2) / whole : 0;
+}
+
+/* ---- collecting -------------------------------------------------------------------------- */
+
+static void add_times(struct spin_times *sum, const struct spin_times *times)
+{
+	sum->samples += times->samples;
+	sum->ticks_total += times->ticks_total;
+	if (times->ticks_max > sum->ticks_max)
+		sum->ticks_max = times->ticks_max;
+	for (unsigned i = 0; i < SPIN_HISTOGRAM_BUCKETS; i++)
+		sum->histogram[i] += times->histogram[i];
+}
+
+static void add_stats(struct spin_stats *sum, const struct spin_stats *stats)
+{
+	sum->acquisitions += stats->acquisitions;
+	sum->contended += stats->contended;
+	add_times(&sum->wait, &stats->wait);
+	add_times(&sum->hold, &stats->hold);
+}
+
+static void collect_locks(struct result *result, bool baseline)
+{
+	for (unsigned i = 0; i <= zones.count; i++) {
+		struct spinlock *lock = i < zones.count ? &zones.zone[i].lock : kheap_lock();
+		struct spin_stats stats = {0};
+
+		spin_stats_add(lock, &stats);
+		if (!baseline)
+			add_stats(&lock_totals[i], &stats);
+		if (i < zones.count)
+			add_stats(&result->zone_locks, &stats);
+	}
+}
+
+static void collect_cpu(struct result *result, const struct workload_cpu *work, unsigned cpu,
+			bool baseline)
+{
+	const struct frame_cache *cache = port_area_of(cpu);
+	const struct frame_cache_stats *stats = &cache->stats;
+
+	result->ops += work->allocs + work->frees;
+	result->refills += stats->refills;
+	result->flushes += stats->flushes;
+	result->direct += stats->direct_allocs + stats->direct_frees;
+	result->failures += stats->failures;
+	if (baseline)
+		return;
+	cpu_totals[cpu].allocs += work->allocs;
+	cpu_totals[cpu].frees += work->frees;
+	cpu_totals[cpu].cache.refills += stats->refills;
+	cpu_totals[cpu].cache.refilled_frames += stats->refilled_frames;
+	cpu_totals[cpu].cache.flushes += stats->flushes;
+	cpu_totals[cpu].cache.flushed_frames += stats->flushed_frames;
+	cpu_totals[cpu].cache.direct_allocs += stats->direct_allocs;
+	cpu_totals[cpu].cache.direct_frees += stats->direct_frees;
+	cpu_totals[cpu].cache.failures += stats->failures;
+}
+
+void result_collect(struct result *result, const struct workload_run *run, bool baseline)
+{
+	uint64_t start = UINT64_MAX, end = 0;
+
+	collect_locks(result, baseline);
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++) {
+		const struct workload_cpu *work = &run->cpu[cpu];
+
+		collect_cpu(result, work, cpu, baseline);
+		if (work->start_ns < start)
+			start = work->start_ns;
+		if (work->end_ns > end)
+			end = work->end_ns;
+	}
+	result->ns = end - start;
+}
+
+/* ---- workloads --------------------------------------------------------------------------- */
+
+static uint64_t per_second(const struct result *result)
+{
+	uint64_t us = result->ns / 1000;
+
+	return us ? result->ops * 1000000 / us : 0;
+}
+
+static uint64_t contended_permyriad(const struct spin_stats *stats)
+{
+	return ratio(stats->contended, stats->acquisitions, 10000);
+}
+
+void report_begin(void)
+{
+	size_t cpu_bytes = settings.cpus * sizeof(*cpu_totals);
+	size_t lock_bytes = (zones.count + 1) * sizeof(*lock_totals);
+
+	cpu_totals = kcalloc(1, cpu_bytes);
+	lock_totals = kcalloc(1, lock_bytes);
+	check(cpu_totals && lock_totals, "report: no memory for its totals");
+	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same boot\n"
+	       "  %-8s %12s %12s %9s %11s %11s  %s\n",
+	       settings.cpus, "workload", "ops/s", "baseline", "ratio", "contended", "baseline",
+	       "locks/1000 ops");
+}
+
+/* A terminal shows what is running; the line is written over when it is done. */
+void report_workload_begin(const struct workload *workload)
+{
+	printf("# %s: %s\n", workload->name, workload->what);
+	console_flush();
+}
+
+static void record_result(const struct workload *workload, const struct result *result, bool cached)
+{
+	record_begin("bench");
+	record_string("workload", workload->name);
+	record_number("cpus", settings.cpus);
+	record_number("cache", cached ? settings.arguments.cache_frames : 0);
+	record_string("lock", spin_kind_name((enum spin_kind)settings.arguments.lock));
+	record_string("policy", zones.zone[0].policy->name);
+	record_number("seed", settings.arguments.seed);
+	record_number("ops", result->ops);
+	record_number("ns", result->ns);
+	record_number("ops_per_second", per_second(result));
+	record_number("refills", result->refills);
+	record_number("flushes", result->flushes);
+	record_number("direct", result->direct);
+	record_number("failures", result->failures);
+	record_number("acquisitions", result->zone_locks.acquisitions);
+	record_number("contended", result->zone_locks.contended);
+	record_end();
+}
+
+void report_workload_end(const struct workload *workload, const struct result *cached,
+			 const struct result *baseline)
+{
+	uint64_t faster = ratio(per_second(cached), per_second(baseline), 10);
+	uint64_t share = contended_permyriad(&cached->zone_locks);
+	uint64_t base_share = contended_permyriad(&baseline->zone_locks);
+	uint64_t locks = ratio(cached->zone_locks.acquisitions, cached->ops, 10000);
+
+	printf("  %-8s %12llu %12llu %7llu.%llux %8llu.%02llu %% %8llu.%02llu %%  %llu.%llu\n",
+	       workload->name, (unsigned long long)per_second(cached),
+	       (unsigned long long)per_second(baseline), (unsigned long long)(faster / 10),
+	       (unsigned long long)(faster % 10), (unsigned long long)(share / 100),
+	       (unsigned long long)(share % 100), (unsigned long long)(base_share / 100),
+	       (unsigned long long)(base_share % 100), (unsigned long long)(locks / 10),
+	       (unsigned long long)(locks % 10));
+	record_result(workload, cached, true);
+	record_result(workload, baseline, false);
+}
+
+/* ---- the tables at the end --------------------------------------------------------------- */
+
+static uint64_t mean_ns(const struct spin_times *times)
+{
+	return times->samples ? ticks_to_ns(times->ticks_total / times->samples) : 0;
+}
+
+static const char *lock_name(unsigned i)
+{
+	return i < zones.count ? zones.zone[i].lock.name : kheap_lock()->name;
+}
+
+static void print_locks(void)
+{
+	printf("\nlocks, over all runs with caches (%s; times of %s)\n"
+	       "  %-8s %12s %10s %9s   %-22s %s\n",
+	       spin_kind_name((enum spin_kind)settings.arguments.lock),
+	       settings.arguments.lockstat == SPIN_STATS_ALL ? "every acquisition"
+							     : "the contended acquisitions",
+	       "lock", "acquired", "contended", "share", "wait mean/worst us",
+	       "hold mean/worst us");
+	for (unsigned i = 0; i <= zones.count; i++) {
+		const struct spin_stats *stats = &lock_totals[i];
+		uint64_t share = contended_permyriad(stats);
+		uint64_t times[4] = {mean_ns(&stats->wait), ticks_to_ns(stats->wait.ticks_max),
+				     mean_ns(&stats->hold), ticks_to_ns(stats->hold.ticks_max)};
+
+		printf("  %-8s %12llu %10llu %4llu.%02llu %%", lock_name(i),
+		       (unsigned long long)stats->acquisitions,
+		       (unsigned long long)stats->contended, (unsigned long long)(share / 100),
+		       (unsigned long long)(share % 100));
+		for (unsigned j = 0; j < 4; j++)
+			printf("%s%llu.%llu", j % 2 ? " / " : "   ",
+			       (unsigned long long)(times[j] / 1000),
+			       (unsigned long long)(times[j] / 100 % 10));
+		printf("\n");
+	}
+}
+
+/* One bar a power of two, scaled to the tallest. */
+static void print_histogram(const char *name, const char *what, const struct spin_times *times)
+{
+	uint64_t tallest = 0;
+
+	for (unsigned i = 0; i < SPIN_HISTOGRAM_BUCKETS; i++)
+		if (times->histogram[i] > tallest)
+			tallest = times->histogram[i];
+	if (!tallest)
+		return;
+	printf("\n  %s, %s: how many lasted at least\n", name, what);
+	for (unsigned i = 0; i < SPIN_HISTOGRAM_BUCKETS; i++) {
+		unsigned bar = (unsigned)(times->histogram[i] * 40 / tallest);
+
+		if (!times->histogram[i])
+			continue;
+		printf("  %10llu ns %10llu ", (unsigned long long)ticks_to_ns(UINT64_C(1) << i),
+		       (unsigned long long)times->histogram[i]);
+		while (bar--)
+			printf("#");
+		printf("\n");
+	}
+}
+
+static void record_times(const char *mean, const char *worst, const char *histogram,
+			 const struct spin_times *times)
+{
+	record_number(mean, mean_ns(times));
+	record_number(worst, ticks_to_ns(times->ticks_max));
+	record_numbers(histogram, times->histogram, SPIN_HISTOGRAM_BUCKETS);
+}
+
+static void record_locks(void)
+{
+	for (unsigned i = 0; i <= zones.count; i++) {
+		const struct spin_stats *stats = &lock_totals[i];
+
+		record_begin("lock");
+		record_string("name", lock_name(i));
+		record_string("kind", spin_kind_name((enum spin_kind)settings.arguments.lock));
+		record_number("acquisitions", stats->acquisitions);
+		record_number("contended", stats->contended);
+		record_fraction("contended_share", ratio(stats->contended, stats->acquisitions,
+							 1000000), 6);
+		record_number("timed_holds", stats->hold.samples);
+		record_times("wait_mean_ns", "wait_worst_ns", "wait_log2_ticks", &stats->wait);
+		record_times("hold_mean_ns", "hold_worst_ns", "hold_log2_ticks", &stats->hold);
+		record_end();
+	}
+}
+
+/* Of allocations and frees, how many met neither an empty nor a full stack. */
+static uint64_t hit_permyriad(const struct cpu_totals *totals)
+{
+	uint64_t ops = totals->allocs + totals->frees;
+	uint64_t misses = totals->cache.refills + totals->cache.flushes +
+			  totals->cache.direct_allocs + totals->cache.direct_frees;
+
+	return misses < ops ? ratio(ops - misses, ops, 10000) : 0;
+}
+
+static void print_cpus(void)
+{
+	printf("\ncpus, over all runs with caches\n"
+	       "  %-4s %12s %12s %10s %10s %10s\n",
+	       "cpu", "allocations", "frees", "refills", "flushes", "hit rate");
+	for (unsigned cpu = 0; cpu < settings.cpus; cpu++) {
+		const struct cpu_totals *totals = &cpu_totals[cpu];
+		uint64_t hits = hit_permyriad(totals);
+
+		printf("  %-4u %12llu %12llu %10llu %10llu %5llu.%02llu %%\n", cpu,
+		       (unsigned long long)totals->allocs, (unsigned long long)totals->frees,
+		       (unsigned long long)totals->cache.refills,
+		       (unsigned long long)totals->cache.flushes,
+		       (unsigned long long)(hits / 100), (unsigned long long)(hits % 100));
+	}
+}
+
+static void record_cpus(void)
+{
+	for (unsigned cpu = 0; cpu < settings.cpus; cpu++) {
+		const struct cpu_totals *totals = &cpu_totals[cpu];
+
+		record_begin("cpu");
+		record_number("cpu", cpu);
+		record_number("allocations", totals->allocs);
+		record_number("frees", totals->frees);
+		record_number("refills", totals->cache.refills);
+		record_number("refilled_frames", totals->cache.refilled_frames);
+		record_number("flushes", totals->cache.flushes);
+		record_number("flushed_frames", totals->cache.flushed_frames);
+		record_number("failures", totals->cache.failures);
+		record_fraction("hit_rate", hit_permyriad(totals), 4);
+		record_end();
+	}
+}
+
+static void report_zones(void)
+{
+	printf("\nzones, at rest\n  %-8s %4s %10s %10s %10s\n", "zone", "node", "total", "reserved",
+	       "free");
+	for (unsigned i = 0; i < zones.count; i++) {
+		const struct zone *zone = &zones.zone[i];
+
+		printf("  %-8s %4u %10llu %10llu %10llu\n", zone->name, zone->node,
+		       (unsigned long long)zone->total_frames,
+		       (unsigned long long)zone->reserved_frames,
+		       (unsigned long long)zone->free_frames);
+	}
+	printf("  in caches: %llu\n", (unsigned long long)frame_cached_count());
+}
+
+static void record_zones(void)
+{
+	for (unsigned i = 0; i < zones.count; i++) {
+		const struct zone *zone = &zones.zone[i];
+
+		record_begin("zone");
+		record_string("name", zone->name);
+		record_string("policy", zone->policy->name);
+		record_number("node", zone->node);
+		record_number("total", zone->total_frames);
+		record_number("reserved", zone->reserved_frames);
+		record_number("free", zone->free_frames);
+		record_number("policy_bytes", zone->policy_bytes);
+		record_number("state_bytes", zone->state_bytes);
+		record_end();
+	}
+}
+
+static void record_heap(void)
+{
+	struct kheap_stats stats;
+
+	kheap_stats(&stats);
+	record_begin("heap");
+	record_number("arenas", stats.arenas);
+	record_number("arena_frames", stats.arena_frames);
+	record_number("runs", stats.runs);
+	record_number("run_frames", stats.run_frames);
+	record_end();
+}
+
+void report_end(void)
+{
+	print_locks();
+	for (unsigned i = 0; i <= zones.count; i++) {
+		print_histogram(lock_name(i), "waiting", &lock_totals[i].wait);
+		print_histogram(lock_name(i), "holding", &lock_totals[i].hold);
+	}
+	print_cpus();
+	report_zones();
+	printf("\n");
+	record_locks();
+	record_cpus();
+	record_zones();
+	record_heap();
+	kfree(cpu_totals);
+	kfree(lock_totals);
+}

@@ -1,0 +1,138 @@
+/*
+ * stress.c - see stress.h.
+ *
+ * Each workload runs twice in the same boot: as configured, and as the baseline with cache=0,
+ * where every frame takes the zone's lock. Operations per second of the two, and their ratio,
+ * are of one machine in one state, so the ratio means something on any host. After each run, at
+ * rest, the books are closed: every frame is back, and every structure checks itself.
+ */
+#include "tests/smp/stress.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kernel/bootargs.h"
+#include "kernel/cpu.h"
+#include "kernel/panic.h"
+#include "kernel/record.h"
+#include "kernel/settings.h"
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+#include "tests/smp/report.h"
+#include "tests/smp/smp.h"
+#include "tests/smp/workload.h"
+
+/* The baseline is tens of times slower; its rate is as good from a sixteenth of the work. */
+#define BASELINE_SHARE 16
+
+void smp_run(void (*work)(void *argument), void *argument, unsigned cpus)
+{
+	cpus_run(work, argument, cpus);
+}
+
+uint64_t smp_nanoseconds(void)
+{
+	return hart_time() * (UINT64_C(1000000000) / settings.timebase);
+}
+
+static void set_caches(void *capacity)
+{
+	uint32_t frames = (uint32_t)(uintptr_t)capacity;
+
+	frame_cache_configure(frames, frames ? (uint32_t)settings.arguments.batch_frames : 0);
+}
+
+static void reset_statistics(void)
+{
+	for (unsigned i = 0; i < zones.count; i++)
+		spin_stats_reset(&zones.zone[i].lock);
+	spin_stats_reset(kheap_lock());
+	for (unsigned cpu = 0; cpu < settings.cpus; cpu++) {
+		struct frame_cache *cache = port_area_of(cpu);
+
+		memset(&cache->stats, 0, sizeof(cache->stats));
+	}
+}
+
+static uint64_t ops_for(const struct workload *workload, bool baseline)
+{
+	uint64_t ops = settings.arguments.ops ? settings.arguments.ops : workload->ops;
+
+	if (!baseline)
+		return ops;
+	return ops > BASELINE_SHARE ? ops / BASELINE_SHARE : 1;
+}
+
+/* Nothing may be missing: every frame that was free before is free again, wherever it lies. */
+static bool close_books(const struct workload *workload, uint64_t free_before)
+{
+	uint64_t free_after;
+
+	kheap_trim();
+	free_after = frame_free_count();
+	frame_validate();
+	kheap_validate();
+	if (free_after == free_before)
+		return true;
+	verdict_fail("%s: %llu frames were free before, %llu after", workload->name,
+		     (unsigned long long)free_before, (unsigned long long)free_after);
+	return false;
+}
+
+static bool run_once(const struct workload *workload, bool baseline, struct result *result)
+{
+	static struct workload_cpu *cpus;
+	struct workload_run run = {.workload = workload,
+				   .cpus = settings.cpus,
+				   .ops = ops_for(workload, baseline),
+				   .seed = settings.arguments.seed};
+	uint64_t free_before;
+	bool ran;
+
+	memset(result, 0, sizeof(*result));
+	cpus = kmalloc_aligned(settings.cpus * sizeof(*cpus), 64);
+	check(cpus, "stress: no memory for %u cpus' results", settings.cpus);
+	run.cpu = cpus;
+	cpus_run(set_caches,
+		 baseline ? NULL : (void *)(uintptr_t)settings.arguments.cache_frames,
+		 settings.cpus);
+	kheap_trim();
+	free_before = frame_free_count();
+	reset_statistics();
+	ran = workload_execute(&run);
+	if (ran)
+		result_collect(result, &run, baseline);
+	else
+		verdict_fail("%s: not enough memory to set it up", workload->name);
+	ran = close_books(workload, free_before) && ran;
+	kfree(cpus);
+	return ran;
+}
+
+static bool run_workload(const struct workload *workload)
+{
+	struct result cached, baseline;
+	bool passed;
+
+	report_workload_begin(workload);
+	passed = run_once(workload, false, &cached) && run_once(workload, true, &baseline);
+	if (passed)
+		report_workload_end(workload, &cached, &baseline);
+	return passed;
+}
+
+void stress_run(void)
+{
+	report_begin();
+	for (unsigned i = 0; i < workload_count; i++) {
+		bool passed;
+
+		if (!bootargs_set_has(settings.arguments.workload, i))
+			continue;
+		passed = run_workload(&workloads[i]);
+		verdict_count_test(passed);
+	}
+	report_end();
+}

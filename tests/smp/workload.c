@@ -1,0 +1,64 @@
+/* workload.c - see workload.h. */
+#include "tests/smp/workload.h"
+
+#include <string.h>
+
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "tests/smp/smp.h"
+
+bool workload_share(struct workload_run *run, uint64_t bytes)
+{
+	uint64_t frames = (bytes + FRAME_SIZE - 1) >> FRAME_SHIFT;
+	pfn_t first = frame_alloc_run(frames, 0);
+
+	if (pfn_is_none(first))
+		return false;
+	run->shared = frame_bytes(first);
+	run->shared_frames = frames;
+	memset(run->shared, 0, frames << FRAME_SHIFT);
+	return true;
+}
+
+void workload_unshare(struct workload_run *run)
+{
+	if (!run->shared)
+		return;
+	frame_free_run(pfn_floor(phys(port_phys_address(run->shared))), run->shared_frames);
+	run->shared = NULL;
+}
+
+uint64_t workload_frames_each(const struct workload_run *run, uint64_t wanted)
+{
+	uint64_t fair = frame_free_count() * 3 / 4 / run->cpus;
+
+	return fair < wanted ? fair : wanted;
+}
+
+static void work_one_cpu(void *argument)
+{
+	struct workload_run *run = argument;
+	unsigned number = port_cpu();
+	struct workload_cpu *cpu = &run->cpu[number];
+
+	cpu->random = (run->seed + number + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	barrier_wait(&run->barrier);
+	cpu->start_ns = smp_nanoseconds();
+	run->workload->work(run, number);
+	cpu->end_ns = smp_nanoseconds();
+	barrier_wait(&run->barrier);
+}
+
+bool workload_execute(struct workload_run *run)
+{
+	barrier_init(&run->barrier, run->cpus);
+	run->shared = NULL;
+	memset(run->cpu, 0, run->cpus * sizeof(*run->cpu));
+	if (run->workload->setup && !run->workload->setup(run))
+		return false;
+	smp_run(work_one_cpu, run, run->cpus);
+	if (run->workload->teardown)
+		run->workload->teardown(run);
+	workload_unshare(run);
+	return true;
+}

@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# deps.sh run|test|all [--check]: installs, by name and with apt-get, what is missing.
+#
+#   run   what it takes to build the kernel and boot it
+#   test  that, and what the host tests need
+#   all   that, and the debugger and the plots
+#
+# --check only says what is missing. Exit status 0: everything is there. 1: something is missing
+# and was not, or could not be, installed; the packages have been named.
+#
+# A need is met by its package or, where that was not installed as one (another distribution, a
+# tool built by hand), by its witness: a command on the path, or a file. Nothing is asked of the
+# network, and nothing needs root, as long as all needs are met.
+set -euo pipefail
+
+# package, witness
+run_needs='
+make                            make
+python3                         python3
+qemu-system-misc                qemu-system-riscv64
+opensbi                         /usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin
+gcc-riscv64-unknown-elf         riscv64-unknown-elf-gcc
+binutils-riscv64-unknown-elf    riscv64-unknown-elf-objdump
+picolibc-riscv64-unknown-elf    /usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs
+libck-dev                       /usr/include/ck_spinlock.h
+'
+test_needs='
+gcc                             gcc
+libc6-dev                       /usr/include/stdio.h
+clang                           clang
+device-tree-compiler            dtc
+libfdt-dev                      /usr/include/libfdt.h
+spin                            spin
+'
+other_needs='
+gdb-multiarch                   gdb-multiarch
+gnuplot-nox                     gnuplot
+'
+
+usage()
+{
+	echo "usage: $0 run|test|all [--check]" >&2
+	exit 2
+}
+
+has_dpkg()
+{
+	command -v dpkg-query >/dev/null
+}
+
+# Of the packages named, those that are installed, one to a line.
+installed()
+{
+	# It fails when it knows nothing of one of them, and lists the others all the same.
+	dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
+		sed -n 's/^installed //p' || true
+}
+
+has_witness()
+{
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	*) command -v "$1" >/dev/null ;;
+	esac
+}
+
+# The packages of the needs on standard input that are not met.
+missing_of()
+{
+	local needs package witness have=''
+	needs=$(cat)
+	if has_dpkg; then
+		# shellcheck disable=SC2046
+		have=" $(installed $(awk '{ print $1 }' <<<"$needs") | tr '\n' ' ')"
+	fi
+	while read -r package witness; do
+		if [ -n "$package" ] && [[ $have != *" $package "* ]] && ! has_witness "$witness"; then
+			echo "$package"
+		fi
+	done <<<"$needs"
+}
+
+# Clang's sanitizers and fuzzer are in a package that carries clang's major version. While clang
+# is missing too, the version is that of the clang that would be installed.
+clang_runtime_missing()
+{
+	local archive major
+	if command -v clang >/dev/null; then
+		archive=libclang_rt.fuzzer-$(uname -m).a
+		[ "$(clang -print-file-name="$archive")" = "$archive" ] || return 0
+		archive=libclang_rt.fuzzer.a
+		[ "$(clang -print-file-name="$archive")" = "$archive" ] || return 0
+		major=$(clang -dumpversion | cut -d. -f1)
+	else
+		major=$(apt-cache depends clang 2>/dev/null |
+			sed -n 's/^ *Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
+	fi
+	echo "libclang-rt-${major:-14}-dev"
+}
+
+# What the wanted group lacks, one package to a line.
+missing()
+{
+	local needs=$run_needs
+	[ "$group" = run ] || needs+=$test_needs
+	[ "$group" != all ] || needs+=$other_needs
+	missing_of <<<"$needs"
+	[ "$group" = run ] || clang_runtime_missing
+}
+
+# Later releases split the RISC-V emulator off from the others.
+current_names()
+{
+	if apt-cache show qemu-system-riscv >/dev/null 2>&1; then
+		sed 's/^qemu-system-misc$/qemu-system-riscv/'
+	else
+		cat
+	fi
+}
+
+give_up()
+{
+	echo "deps: $1; please install: $(missing | tr '\n' ' ')" >&2
+	exit 1
+}
+
+# A password can be asked for only where somebody may answer.
+run_sudo()
+{
+	if [ -t 0 ]; then
+		sudo "$@"
+	else
+		sudo -n "$@"
+	fi
+}
+
+as_root()
+{
+	if [ "$(id -u)" -eq 0 ]; then
+		env DEBIAN_FRONTEND=noninteractive "$@"
+	else
+		run_sudo env DEBIAN_FRONTEND=noninteractive "$@"
+	fi
+}
+
+check_can_install()
+{
+	command -v apt-get >/dev/null || give_up 'this machine has no apt-get'
+	[ "$(id -u)" -eq 0 ] && return
+	command -v sudo >/dev/null || give_up 'not root, and there is no sudo'
+	echo 'deps: not root: apt-get will run under sudo'
+	run_sudo true || give_up 'not root, and sudo refuses'
+}
+
+install()
+{
+	local packages
+	check_can_install
+	echo "deps: updating apt-get's lists, then installing: $(missing | tr '\n' ' ')"
+	as_root apt-get update -q || give_up 'apt-get update failed'
+	# Asked again: the lists may only now know which names this release has.
+	mapfile -t packages < <(missing | current_names)
+	as_root apt-get install -q -y --no-install-recommends "${packages[@]}" ||
+		give_up 'apt-get install failed'
+	[ -z "$(missing)" ] || give_up 'still missing after the installation'
+}
+
+case $* in
+run | test | all) check_only= ;;
+'run --check' | 'test --check' | 'all --check') check_only=yes ;;
+*) usage ;;
+esac
+group=$1
+
+[ -n "$(missing)" ] || exit 0
+[ -z "$check_only" ] || give_up 'not everything is here'
+install

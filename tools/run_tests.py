@@ -1,0 +1,452 @@
+#!/usr/bin/env python3
+"""Runs every test there is, side by side, and counts.
+
+Three kinds of job: host test programs, which print KTAP; the kernel under QEMU, through
+launch.py, which prints KTAP too and ends with a verdict; and lint commands, of which only the
+exit status counts. Each KTAP result is one test; a QEMU job and a lint command is one more.
+
+A job that crashes, times out, prints no results or fewer than it planned is a failure, whatever
+its results say. The last line of output is `N passed, N failed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LAUNCHER = ROOT / "tools" / "launch.py"
+
+# Bounds that only a hang reaches, on a slow machine too.
+HOST_TIMEOUT_SECONDS = 1800
+QEMU_TIMEOUT_SECONDS = 900
+LAUNCHER_GRACE_SECONDS = 60
+KILL_GRACE_SECONDS = 10
+
+SHOWN_LINES_MAX = 2000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One boot of the kernel, and what it must come to."""
+
+    name: str
+    bootargs: str = ""
+    smp: str = "4"
+    mem: str = "128M"
+    qemu_args: tuple[str, ...] = ()
+    timeout: int = QEMU_TIMEOUT_SECONDS
+    expect: str = "pass"
+    must_contain: tuple[str, ...] = ()
+
+
+LOCKS = ("cas", "dec", "ticket", "mcs", "clh", "anderson")
+
+
+def refused(name: str, bootargs: str, *must_contain: str) -> Case:
+    """Boot arguments that the kernel must refuse, in these words."""
+    wanted = ("bootargs:", *must_contain)
+    return Case(f"refused-{name}", bootargs, smp="2", expect="fail", must_contain=wanted)
+
+
+# Boots beside the matrix of --smp and --mem, which runs everything with the defaults.
+CASES = (
+    *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=20k") for lock in LOCKS),
+    Case("lockstat-off", "run=stress lockstat=off ops=20k"),
+    Case("lockstat-all", "run=stress lockstat=all ops=20k"),
+    Case("no-caches", "run=stress cache=0 ops=20k"),
+    Case("smallest-caches", "run=stress cache=2 batch=1 ops=20k"),
+    Case("one-cpu-of-four", "cpus=1"),
+    Case("three-cpus-of-eight", "cpus=3", smp="8"),
+    refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
+    refused("unknown-value", "lock=futex", "no such value", "valid: fas"),
+    refused("unknown-workload", "workload=nonesuch", "no such value", "all"),
+    refused("unknown-run", "run=dance", "no such value", "valid: selftest"),
+    refused("no-value", "seed=", "no value"),
+    refused("key-twice", "seed=1 seed=2", "twice"),
+    refused("bad-number", "ops=many", "not a number"),
+    refused("number-overflow", "seed=18446744073709551616", "too large"),
+    refused("zero-ops", "ops=0", "too small"),
+    refused("batch-over-half-a-cache", "cache=64 batch=33", "half of cache"),
+    refused("more-cpus-than-harts", "cpus=99", "cpus"),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, and how to read what it prints."""
+
+    name: str
+    command: list[str]
+    counts_ktap: bool
+    is_one_test: bool  # counts as a test itself, besides those it reports
+    slots: int
+    timeout: int
+    must_contain: tuple[str, ...] = ()
+
+
+@dataclass
+class Result:
+    """How a job ended. `problems` are failures of the job, not of a test it reported."""
+
+    job: Job
+    output: str = ""
+    seconds: float = 0.0
+    tests_passed: int = 0
+    tests_failed: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> int:
+        return self.tests_passed + (self.job.is_one_test and not self.problems)
+
+    @property
+    def failed(self) -> int:
+        return self.tests_failed + bool(self.problems)
+
+
+# KTAP ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Ktap:
+    """The results in one output, which may hold several KTAP documents."""
+
+    planned: int = 0
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    in_order: bool = True
+
+    @property
+    def seen(self) -> int:
+        return self.passed + self.failed + self.skipped
+
+
+PLAN = re.compile(r"1\.\.(\d+)\s*$")
+RESULT = re.compile(r"(not )?ok (\d+)\b.*?(# SKIP\b.*)?$", re.IGNORECASE)
+
+
+def count_result(ktap: Ktap, failed: bool, skipped: bool) -> None:
+    if failed:
+        ktap.failed += 1
+    elif skipped:
+        ktap.skipped += 1
+    else:
+        ktap.passed += 1
+
+
+def parse_ktap(output: str) -> Ktap:
+    """Nested results are indented, and belong to the one that sums them up."""
+    ktap = Ktap()
+    number = 0
+    for line in output.splitlines():
+        plan = PLAN.match(line)
+        result = RESULT.match(line)
+        if plan:
+            ktap.planned += int(plan[1])
+            number = 0
+        elif result:
+            number += 1
+            ktap.in_order &= int(result[2]) == number
+            count_result(ktap, failed=bool(result[1]), skipped=bool(result[3]))
+    return ktap
+
+
+# Jobs ----------------------------------------------------------------------------------------
+
+
+def host_job(program: str) -> Job:
+    return Job(
+        name=f"host/{Path(program).name}",
+        command=[str(Path(program).resolve())],
+        counts_ktap=True,
+        is_one_test=False,
+        slots=1,
+        timeout=HOST_TIMEOUT_SECONDS,
+    )
+
+
+def lint_job(command: str) -> Job:
+    return Job(
+        name=f"lint/{command}",
+        command=shlex.split(command),
+        counts_ktap=False,
+        is_one_test=True,
+        slots=1,
+        timeout=HOST_TIMEOUT_SECONDS,
+    )
+
+
+def log_path(logs: Path, name: str, suffix: str) -> Path:
+    return logs / (re.sub(r"[^\w.=-]+", "-", name) + suffix)
+
+
+def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
+    name = f"qemu/{case.name}"
+    command = [sys.executable, str(LAUNCHER), "--kernel", str(kernel), "--smp", case.smp]
+    command += ["--mem", case.mem, "--timeout", str(case.timeout), "--expect", case.expect]
+    command += ["--log", str(log_path(logs, name, ".console"))]
+    command += ["--records", str(log_path(logs, name, ".jsonl"))]
+    command += [f"--bootargs={case.bootargs}"]
+    command += [f"--qemu-arg={argument}" for argument in case.qemu_args]
+    return Job(
+        name=name,
+        command=command,
+        # The tests that a run made to fail reports are not ours to count.
+        counts_ktap=case.expect == "pass",
+        is_one_test=True,
+        slots=2,
+        timeout=case.timeout + LAUNCHER_GRACE_SECONDS,
+        must_contain=case.must_contain,
+    )
+
+
+def matrix(smp: str, mem: str) -> list[Case]:
+    return [
+        Case(f"smp={harts} mem={size}", smp=harts, mem=size)
+        for harts in smp.split(",")
+        for size in mem.split(",")
+    ]
+
+
+def plan(options: argparse.Namespace) -> list[Job]:
+    """QEMU's jobs first: they are the long ones."""
+    jobs = []
+    if options.kernel:
+        cases = [*matrix(options.smp, options.mem), *CASES]
+        jobs += [qemu_job(case, options.kernel.resolve(), options.logs) for case in cases]
+    jobs += [host_job(program) for program in options.host]
+    jobs += [lint_job(command) for command in options.lint]
+    wanted = options.only
+    return [job for job in jobs if not wanted or wanted in job.name or fnmatch(job.name, wanted)]
+
+
+# Running -------------------------------------------------------------------------------------
+
+
+class Processes:
+    """The process groups that are running, so that they can be ended with us."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.running: set[int] = set()
+        self.stopped = False
+
+    def start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self.lock:
+            if self.stopped:
+                raise InterruptedError("not started: the run was ended")
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self.running.add(process.pid)
+        return process
+
+    def send(self, group: int, number: int) -> None:
+        with self.lock:
+            if group in self.running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, number)
+
+    def forget(self, group: int) -> None:
+        with self.lock:
+            self.running.discard(group)
+
+    def stop(self) -> None:
+        with self.lock:
+            self.stopped = True
+            groups = list(self.running)
+        for group in groups:
+            self.send(group, signal.SIGTERM)
+
+
+def collect(processes: Processes, process: subprocess.Popen[bytes], timeout: int) -> bytes:
+    """All of its output. One that outlives its time is ended, which raises TimeoutExpired."""
+    try:
+        return process.communicate(timeout=timeout)[0]
+    except subprocess.TimeoutExpired as error:
+        processes.send(process.pid, signal.SIGTERM)
+        try:
+            error.output = process.communicate(timeout=KILL_GRACE_SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            processes.send(process.pid, signal.SIGKILL)
+            error.output = process.communicate()[0]
+        raise
+    finally:
+        processes.forget(process.pid)
+
+
+def exit_text(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+def judge(result: Result, status: int) -> None:
+    """Counts the tests, and finds what is wrong with the job as a whole."""
+    job, problems = result.job, result.problems
+    if job.counts_ktap:
+        ktap = parse_ktap(result.output)
+        result.tests_passed, result.tests_failed = ktap.passed, ktap.failed
+        if ktap.seen == 0 and not job.is_one_test:
+            problems.append("no test results")
+        if ktap.seen != ktap.planned:
+            problems.append(f"{ktap.planned} tests planned, {ktap.seen} results")
+        elif not ktap.in_order:
+            problems.append("test results out of order")
+    # A program that reported its failures exits so; that is no failure more.
+    if status != 0 and (job.is_one_test or status < 0 or result.tests_failed == 0):
+        problems.append(exit_text(status))
+    for text in job.must_contain:
+        if text not in result.output:
+            problems.append(f'"{text}" is not in the output')
+
+
+def run_job(job: Job, processes: Processes, logs: Path) -> Result:
+    result = Result(job)
+    started = time.monotonic()
+    try:
+        process = processes.start(job.command)
+        output = collect(processes, process, job.timeout)
+        result.output = output.decode("utf-8", "replace")
+        judge(result, process.returncode)
+    except subprocess.TimeoutExpired as error:
+        result.output = (error.output or b"").decode("utf-8", "replace")
+        result.problems.append(f"time-out after {job.timeout} s")
+    except OSError as error:
+        result.problems.append(str(error))
+    result.seconds = time.monotonic() - started
+    log_path(logs, job.name, ".log").write_text(result.output, encoding="utf-8")
+    return result
+
+
+def show(result: Result, logs: Path) -> None:
+    """One line for a job; all it printed where it failed."""
+    word = "FAIL" if result.failed else "pass"
+    tests = result.passed + result.failed
+    line = f"{word}  {result.job.name:<40} {result.seconds:7.1f} s {tests:5} tests"
+    print("; ".join([line, *result.problems]), flush=True)
+    if not result.failed:
+        return
+    lines = result.output.splitlines()
+    print("    $ " + shlex.join(result.job.command))
+    if len(lines) > SHOWN_LINES_MAX:
+        path = log_path(logs, result.job.name, ".log")
+        print(f"    ... {len(lines) - SHOWN_LINES_MAX} lines more in {path}")
+    for line in lines[-SHOWN_LINES_MAX:]:
+        print("    | " + line)
+    sys.stdout.flush()
+
+
+def startable(pending: list[Job], free: int, all_slots: int) -> Job | None:
+    """The first job that fits. A job larger than the machine may have it to itself."""
+    for job in pending:
+        if min(job.slots, all_slots) <= free:
+            return job
+    return None
+
+
+def run_jobs(jobs: list[Job], slots: int, processes: Processes, logs: Path) -> list[Result]:
+    """All of them, so many slots at a time; each is shown as it ends."""
+    pending = list(jobs)
+    running: set[Future[Result]] = set()
+    results: list[Result] = []
+    free = slots
+    with ThreadPoolExecutor(max_workers=slots) as pool:
+        try:
+            while pending or running:
+                while job := startable(pending, free, slots):
+                    pending.remove(job)
+                    free -= min(job.slots, slots)
+                    running.add(pool.submit(run_job, job, processes, logs))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    free += min(result.job.slots, slots)
+                    results.append(result)
+                    show(result, logs)
+        except KeyboardInterrupt:
+            processes.stop()
+            raise
+    return results
+
+
+# The command line ----------------------------------------------------------------------------
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Run all tests and count them.")
+    add = parser.add_argument
+    add("--jobs", type=positive, default=len(os.sched_getaffinity(0)), metavar="N",
+        help="host tests at once, a QEMU run being two (default: the host's processors)")
+    add("--host", nargs="*", action="extend", default=[], metavar="PROGRAM",
+        help="test programs that print KTAP")
+    add("--kernel", type=Path, metavar="ELF", help="without it, nothing is run under QEMU")
+    add("--smp", default="4", metavar="N,..", help="harts, for the matrix")
+    add("--mem", default="128M", metavar="SIZE,..", help="memory, for the matrix")
+    add("--lint", nargs="*", action="extend", default=[], metavar="COMMAND",
+        help="commands, each one quoted, that must exit 0")
+    add("--only", metavar="PATTERN", help="jobs whose name has this in it, or matches")
+    add("--logs", type=Path, default=ROOT / "build" / "logs", metavar="DIR")
+    add("--list", action="store_true", help="name the jobs and run none")
+    options = parser.parse_args(arguments)
+    options.logs = options.logs.resolve()
+    return options
+
+
+def interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: list[str] | None = None) -> int:
+    sys.stdout.reconfigure(errors="replace")  # a test may print anything
+    options = parse_arguments(arguments)
+    jobs = plan(options)
+    if options.list:
+        print("\n".join(job.name for job in jobs))
+        return 0
+    options.logs.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, interrupt)
+    started = time.monotonic()
+    try:
+        results = run_jobs(jobs, options.jobs, Processes(), options.logs)
+    except KeyboardInterrupt:
+        print("ended before all tests had run", file=sys.stderr)
+        return 130
+    passed = sum(result.passed for result in results)
+    failed = sum(result.failed for result in results)
+    print(f"{len(results)} jobs in {time.monotonic() - started:.0f} s; logs in {options.logs}")
+    for result in results:
+        if result.failed:
+            print(f"failed: {result.job.name}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

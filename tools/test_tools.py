@@ -1,0 +1,482 @@
+#!/usr/bin/env python3
+"""Tests of launch.py, run_tests.py and deps.sh against stand-ins, in temporary folders only.
+
+QEMU's stand-in is a shell script that says what the test wants said and exits as it wants. Prints
+KTAP; with a name as its argument, runs only the tests whose name has it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import unittest
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parent
+PASS = """echo '{"record":"verdict","result":"pass"}'"""
+FAIL = """echo '{"record":"verdict","result":"fail","failed":["stress","zone"]}'"""
+
+
+class InTemporaryFolder(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def script(self, name: str, body: str) -> Path:
+        path = self.folder / name
+        path.write_text("#!/bin/sh\n" + body + "\n")
+        path.chmod(0o755)
+        return path
+
+
+class Launching(InTemporaryFolder):
+    def setUp(self) -> None:
+        super().setUp()
+        self.kernel = self.folder / "kernel.elf"
+        self.kernel.write_bytes(b"not really")
+        self.log = self.folder / "log"
+        self.records = self.folder / "records"
+
+    def command(self, *arguments: str) -> list[str]:
+        files = ["--kernel", self.kernel, "--log", self.log, "--records", self.records]
+        return [sys.executable, str(TOOLS / "launch.py"), *map(str, files), *arguments]
+
+    def environment(self, qemu: str) -> dict[str, str]:
+        return {**os.environ, "QEMU": str(self.script("qemu", qemu))}
+
+    def launch(self, qemu: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            self.command(*arguments), env=self.environment(qemu), capture_output=True, timeout=60
+        )
+
+    def check(self, qemu: str, status: int, message: str, *arguments: str) -> None:
+        run = self.launch(qemu, *arguments)
+        self.assertIn(message, run.stderr.decode())
+        self.assertEqual(run.returncode, status, run.stderr)
+
+
+class TestJudgement(Launching):
+    def test_pass(self) -> None:
+        self.check(PASS, 0, "launch: pass")
+
+    def test_pass_without_newline(self) -> None:
+        self.check("""printf '{"record":"verdict","result":"pass"}'""", 0, "launch: pass")
+
+    def test_fail_says_what(self) -> None:
+        self.check(FAIL + "; exit 1", 1, "launch: verdict fail: stress, zone")
+
+    def test_pass_but_status(self) -> None:
+        self.check(PASS + "; exit 3", 1, "verdict pass, but QEMU's exit status 3")
+
+    def test_fail_but_status_zero(self) -> None:
+        self.check(FAIL, 1, "verdict fail, but QEMU's exit status 0: stress, zone")
+
+    def test_unknown_result(self) -> None:
+        self.check("""echo '{"record":"verdict","result":"Pass"}'""", 1, "verdict Pass")
+        self.check("""echo '{"record":"verdict"}'; exit 1""", 1, "verdict None")
+
+    def test_no_verdict(self) -> None:
+        self.check("echo hello; exit 0", 1, "without a verdict (crash, hang or reset), exit status 0")
+        self.check("echo hello; exit 0", 1, "    | hello")
+
+    def test_killed(self) -> None:
+        self.check("kill -SEGV $$", 1, "was killed by SIGSEGV")
+
+    def test_record_after_verdict(self) -> None:
+        self.check(PASS + "; echo '{\"record\":\"cpu\"}'", 1, 'followed by a "cpu" record')
+        self.check(PASS + ";" + PASS, 1, 'followed by a "verdict" record')
+
+    def test_text_after_verdict(self) -> None:
+        self.check(PASS + "; echo powering off", 0, "launch: pass")
+
+    def test_damaged_verdict(self) -> None:
+        self.check("""echo '{"record":"verdict","result":"pass"'""", 1, "without a verdict")
+        self.check("""echo 'x {"record":"verdict","result":"pass"}'""", 1, "without a verdict")
+
+    def test_timeout_without_verdict(self) -> None:
+        message = "without a verdict; last line: stuck here"
+        self.check("echo stuck here; sleep 60", 124, message, "--timeout", "3")
+
+    def test_timeout_after_verdict(self) -> None:
+        message = "after the verdict, QEMU did not end"
+        self.check(PASS + "; sleep 60", 124, message, "--timeout", "3")
+
+    def test_timeout_of_one_that_never_stops_talking(self) -> None:
+        self.check("while :; do echo again; done", 124, "again", "--timeout", "3", "--quiet")
+
+    def test_timeout_of_one_deaf_to_sigterm(self) -> None:
+        self.check("trap '' TERM; while :; do sleep 1; done", 124, "nothing on", "--timeout", "0.5")
+
+
+class TestExpectations(Launching):
+    def test_fail_as_expected(self) -> None:
+        self.check(FAIL + "; exit 1", 0, "as expected: verdict fail", "--expect", "fail")
+
+    def test_fail_expected_but_passed(self) -> None:
+        self.check(PASS, 1, "expected fail, found pass", "--expect", "fail")
+
+    def test_fail_expected_but_crashed(self) -> None:
+        self.check("exit 1", 1, "expected fail, found QEMU ended", "--expect", "fail")
+        self.check(FAIL, 1, "expected fail, found verdict fail, but", "--expect", "fail")
+        self.check(FAIL + "; kill -9 $$", 1, "expected fail", "--expect", "fail")
+
+    def test_panic_as_expected(self) -> None:
+        self.check("echo PANIC: freed twice; exit 1", 0, "as expected", "--expect", "panic")
+
+    def test_panic_expected(self) -> None:
+        self.check(FAIL + "; exit 1", 1, "expected panic, found verdict", "--expect", "panic")
+        self.check("echo panic; exit 0", 1, "expected panic", "--expect", "panic")
+        self.check("echo panic;" + PASS, 1, "expected panic, found pass", "--expect", "panic")
+
+    def test_timeout_is_never_expected(self) -> None:
+        arguments = ("--expect", "fail", "--timeout", "3")
+        self.check(FAIL + "; sleep 60", 124, "time-out", *arguments)
+
+
+class TestConsole(Launching):
+    def test_passes_bytes_on(self) -> None:
+        run = self.launch(r"printf 'a \377\376 b\r\n\n\033[1m\n';" + PASS)
+        expected = b'a \xff\xfe b\n\n\x1b[1m\n{"record":"verdict","result":"pass"}\n'
+        self.assertEqual((run.returncode, run.stdout), (0, expected))
+        self.assertIn(b"a \xff\xfe b\r\n", self.log.read_bytes())
+
+    def test_keeps_records(self) -> None:
+        self.launch("""echo '{"record":"boot","cpus":4}'; echo '{"x":1}'; echo text;""" + PASS)
+        records = [json.loads(line) for line in self.records.read_text().splitlines()]
+        self.assertEqual([record["record"] for record in records], ["boot", "verdict"])
+
+    def test_quiet(self) -> None:
+        self.assertEqual(self.launch("echo hello;" + PASS, "--quiet").stdout, b"")
+
+    def test_stdin_is_empty(self) -> None:
+        self.check("cat;" + PASS, 0, "launch: pass")
+
+    def test_endless_line(self) -> None:
+        self.check("head -c 1000000 /dev/zero | tr '\\0' x; echo;" + PASS, 0, "launch: pass")
+
+    def test_reader_that_leaves(self) -> None:
+        qemu = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done;" + PASS
+        process = subprocess.Popen(
+            self.command(), env=self.environment(qemu), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout and process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        self.assertIn(b"launch: pass", process.stderr.read())
+        process.stderr.close()
+        self.assertEqual(process.wait(), 0)
+
+    @unittest.skipUnless(shutil.which("gcc") and shutil.which("nm"), "no gcc, no nm")
+    def test_names_addresses(self) -> None:
+        source = self.folder / "kernel.c"
+        source.write_text("int stuck(void) { return 1; } int main(void) { return stuck(); }")
+        subprocess.run(["gcc", "-no-pie", "-o", self.kernel, source], check=True)
+        listing = subprocess.run(["nm", self.kernel], capture_output=True, text=True, check=True)
+        rows = [line.split() for line in listing.stdout.splitlines()]
+        address = next(int(row[0], 16) for row in rows if row[-1] == "stuck") + 4
+        run = self.launch(f"echo '  [<{address:#018x}>]'; echo '[<0x1>]';" + PASS)
+        self.assertIn(f"  [<{address:#018x}>] stuck+0x4\n[<0x1>]\n".encode(), run.stdout)
+
+
+class TestCommandLine(Launching):
+    def test_what_qemu_is_given(self) -> None:
+        dtb = self.folder / "odd.dtb"
+        dtb.touch()
+        run = self.launch(
+            'for word; do echo "<$word>"; done;' + PASS,
+            "--smp", "8", "--mem", "1G", "--bootargs", "run=stress seed=3",
+            "--icount", "shift=0", "--dtb", str(dtb), "--qemu-arg=-numa", "--qemu-arg=node",
+        )
+        words = run.stdout.decode().removeprefix("<").split(">\n<")
+        for pair in (("-smp", "8"), ("-m", "1G"), ("-append", "run=stress seed=3"),
+                     ("-icount", "shift=0"), ("-kernel", str(self.kernel)), ("-bios", "default"),
+                     ("-machine", "virt"), ("-monitor", "none"), ("-dtb", str(dtb))):
+            self.assertEqual(words[words.index(pair[0]) + 1], pair[1])
+        self.assertTrue(run.stdout.decode().splitlines()[-2].endswith("<node>"))
+
+    def test_missing_qemu(self) -> None:
+        environment = {**os.environ, "QEMU": "no-such-emulator"}
+        run = subprocess.run(self.command(), env=environment, capture_output=True)
+        self.assertEqual(run.returncode, 2)
+        self.assertIn(b"qemu-system-misc", run.stderr)
+        self.assertIn(b"make deps", run.stderr)
+
+    def test_missing_kernel(self) -> None:
+        self.kernel.unlink()
+        self.check(PASS, 2, "kernel.elf: no such file")
+
+    def test_gdb(self) -> None:
+        self.check('echo "$@" | grep -q -- "-s -S" && ' + PASS, 0, "target remote", "--gdb")
+
+
+class TestEnding(Launching):
+    def end_with(self, number: int) -> int:
+        """The launcher's exit status; QEMU's stand-in, and its child, must be gone."""
+        pids = self.folder / "pids"
+        qemu = f"sleep 300 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait"
+        process = subprocess.Popen(
+            self.command(), env=self.environment(qemu), stderr=subprocess.DEVNULL
+        )
+        while not pids.exists():
+            time.sleep(0.02)
+        process.send_signal(number)
+        status = process.wait(timeout=60)
+        for pid in map(int, pids.read_text().split()):
+            self.assertFalse(is_alive(pid))
+        return status
+
+    def test_interrupted(self) -> None:
+        self.assertEqual(self.end_with(signal.SIGINT), 130)
+
+    def test_terminated(self) -> None:
+        self.assertEqual(self.end_with(signal.SIGTERM), 143)
+
+
+class TestTerminal(Launching):
+    def on_terminal(self, qemu: str, *arguments: str, typed: bytes = b"") -> tuple[int, bytes]:
+        """Exit status and output on a terminal, which must be left as it was."""
+        ours, theirs = pty.openpty()
+        before = termios.tcgetattr(theirs)
+        process = subprocess.Popen(
+            self.command(*arguments), env=self.environment(qemu), stdin=theirs, stdout=theirs,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )
+        os.write(ours, typed)
+        status = process.wait(timeout=60)
+        self.assertEqual(termios.tcgetattr(theirs), before)
+        self.assertTrue(os.get_blocking(theirs))
+        os.write(theirs, b"\nEND\n")
+        output = b""
+        while not output.endswith(b"END\r\n"):
+            output += os.read(ours, 65536)
+        os.close(ours)
+        os.close(theirs)
+        return status, output
+
+    def test_records_are_dim(self) -> None:
+        status, output = self.on_terminal("echo hello;" + PASS)
+        self.assertEqual(status, 0)
+        self.assertIn(b'hello\r\n\x1b[2m{"record":"verdict","result":"pass"}\x1b[0m\r\n', output)
+
+    def test_interactive(self) -> None:
+        qemu = "printf '> '; read line; echo heard $line;" + PASS
+        status, output = self.on_terminal(qemu, "--interactive", typed=b"help\n")
+        self.assertEqual(status, 0)
+        self.assertIn(b"> ", output)
+        self.assertIn(b"heard help", output)
+
+    def test_terminal_is_put_back(self) -> None:
+        qemu = "stty raw -echo; echo raw; sleep 60"
+        status, _ = self.on_terminal(qemu, "--interactive", "--timeout", "0.7")
+        self.assertEqual(status, 124)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+class TestRunner(InTemporaryFolder):
+    def run_tests(self, *arguments: str, qemu: str = "exit 9") -> tuple[int, list[str]]:
+        run = subprocess.run(
+            [sys.executable, TOOLS / "run_tests.py", "--logs", self.folder / "logs", *arguments],
+            env={**os.environ, "QEMU": str(self.script("qemu", qemu))},
+            capture_output=True, text=True, timeout=120,
+        )
+        return run.returncode, run.stdout.splitlines()
+
+    def host(self, name: str, body: str) -> str:
+        return str(self.script(name, body))
+
+    def check(self, last: str, *arguments: str, text: str = "", qemu: str = "exit 9") -> None:
+        status, lines = self.run_tests(*arguments, qemu=qemu)
+        self.assertEqual(lines[-1], last, "\n".join(lines))
+        self.assertIn(text, "\n".join(lines))
+        self.assertEqual(status, 0 if last.endswith(" 0 failed") and last[0] != "0" else 1)
+
+    def test_counts(self) -> None:
+        good = self.host("good", "echo KTAP version 1; echo 1..2; echo ok 1 a; echo ok 2 b")
+        bad = self.host("bad", "echo 1..2; echo ok 1 a; echo 'not ok 2 b # seed 7: x'; exit 1")
+        self.check("2 passed, 0 failed", "--host", good)
+        self.check("3 passed, 1 failed", "--host", good, bad, text="not ok 2 b # seed 7: x")
+
+    def test_nothing_ran(self) -> None:
+        self.check("0 passed, 0 failed")
+
+    def test_several_documents_and_skips(self) -> None:
+        body = "echo 1..1; echo ok 1 a; echo 1..2; echo ok 1 b '# SKIP no'; echo ok 2 c"
+        self.check("2 passed, 0 failed", "--host", self.host("two", body))
+
+    def test_broken_programs(self) -> None:
+        for name, body, text in (
+            ("silent", "exit 0", "no test results"),
+            ("short", "echo 1..2; echo ok 1 a", "2 tests planned, 1 results"),
+            ("twice", "echo 1..2; echo ok 1 a; echo ok 1 a", "out of order"),
+            ("late", "echo 1..1; echo ok 1 a; exit 3", "exit status 3"),
+            ("crash", "echo 1..1; echo ok 1 a; kill -SEGV $$", "killed by SIGSEGV"),
+        ):
+            status, lines = self.run_tests("--host", self.host(name, body))
+            self.assertTrue(lines[-1].endswith(" passed, 1 failed"), lines)
+            self.assertIn(text, "\n".join(lines))
+            self.assertEqual(status, 1)
+
+    def test_missing_program(self) -> None:
+        self.check("0 passed, 1 failed", "--host", str(self.folder / "none"), text="No such file")
+
+    def test_lint(self) -> None:
+        self.check("1 passed, 1 failed", "--lint", "true", "sh -c 'echo dirt; exit 4'", text="dirt")
+
+    def test_junk_in_output(self) -> None:
+        body = r"printf '1..1\n\377\377\000\nnot ok 1 a\n'; exit 1"
+        self.check("0 passed, 1 failed", "--host", self.host("junk", body))
+
+    def kernel(self) -> str:
+        path = self.folder / "kernel.elf"
+        path.touch()
+        return str(path)
+
+    def test_qemu_job_is_a_test(self) -> None:
+        arguments = ("--kernel", self.kernel(), "--only", "qemu/smp=4 mem=*")
+        good = "echo 1..1; echo ok 1 a;" + PASS
+        self.check("4 passed, 0 failed", *arguments, "--mem", "32M,1G", qemu=good)
+        self.check("1 passed, 0 failed", *arguments, qemu=PASS)
+        bad = "echo 1..2; echo ok 1 a; echo not ok 2 b;" + FAIL + "; exit 1"
+        self.check("1 passed, 2 failed", *arguments, qemu=bad, text="verdict fail: stress, zone")
+        self.check("1 passed, 1 failed", *arguments, qemu="echo 1..2; echo ok 1 a;" + PASS)
+        self.check("0 passed, 1 failed", *arguments, text="without a verdict")
+
+    def test_refusals(self) -> None:
+        arguments = ("--kernel", self.kernel(), "--only", "refused-unknown-key")
+        words = "echo 'bootargs: \"polcy=x\": no such key; valid keys: run';"
+        self.check("1 passed, 0 failed", *arguments, qemu=words + FAIL + "; exit 1")
+        missing = '"no such key" is not in the output'
+        self.check("0 passed, 1 failed", *arguments, qemu=FAIL + "; exit 1", text=missing)
+        self.check("0 passed, 1 failed", *arguments, qemu=words + PASS, text="expected fail")
+
+    def test_every_case_has_its_own_name(self) -> None:
+        status, names = self.run_tests("--kernel", self.kernel(), "--smp", "1,2,4", "--list")
+        self.assertEqual(status, 0)
+        self.assertEqual(len(names), len(set(names)))
+
+    def test_ended_early(self) -> None:
+        pid_file = self.folder / "pid"
+        slow = self.host("slow", f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; sleep 300")
+        process = subprocess.Popen(
+            [sys.executable, TOOLS / "run_tests.py", "--logs", self.folder / "logs", "--host", slow],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        while not pid_file.exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=60), 130)
+        self.assertFalse(is_alive(int(pid_file.read_text())))
+
+
+class TestDeps(InTemporaryFolder):
+    """On a path that has nothing but what deps.sh itself is written with."""
+
+    USED = ("awk", "bash", "cat", "cut", "env", "head", "id", "sed", "tr", "uname")
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in self.USED:
+            found = shutil.which(name)
+            assert found is not None
+            (self.folder / name).symlink_to(found)
+
+    def deps(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", TOOLS / "deps.sh", *arguments], env={"PATH": str(self.folder)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        )
+
+    def apt_get(self, body: str) -> None:
+        self.script("apt-get", f'echo "asked: $*"; {body}')
+        self.script("sudo", '[ "$1" = -n ] && shift; exec "$@"')
+
+    def test_names_what_is_missing(self) -> None:
+        run = self.deps("run", "--check")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(" make python3 qemu-system-misc ", run.stderr)
+        self.assertNotIn("clang", run.stderr)
+
+    def test_test_needs_clang_and_its_runtime(self) -> None:
+        run = self.deps("test", "--check")
+        self.assertRegex(run.stderr, r" clang .*libclang-rt-\d+-dev")
+
+    def test_no_apt_get(self) -> None:
+        run = self.deps("run")
+        self.assertEqual(run.returncode, 1)
+        self.assertRegex(run.stderr, "no apt-get; please install: make python3 ")
+
+    def test_apt_get_fails(self) -> None:
+        self.apt_get("exit 100")
+        run = self.deps("run")
+        self.assertEqual(run.returncode, 1)
+        self.assertRegex(run.stderr, "apt-get update failed; please install: make ")
+
+    def test_installs_only_what_is_missing(self) -> None:
+        for tool in ("python3", "qemu-system-riscv64", "riscv64-unknown-elf-gcc",
+                     "riscv64-unknown-elf-objdump"):
+            self.script(tool, "exit 0")
+        self.apt_get("exit 0")
+        run = self.deps("run")
+        self.assertRegex(run.stdout, r"asked: install .*--no-install-recommends make\b")
+        self.assertNotIn("python3", run.stdout)
+        self.assertIn("still missing", run.stderr)
+
+    def test_bad_usage(self) -> None:
+        for arguments in ((), ("some",), ("run", "--chek"), ("run", "test", "all")):
+            self.assertEqual(self.deps(*arguments).returncode, 2)
+
+
+class KtapResult(unittest.TestResult):
+    """Prints each result as it comes."""
+
+    def line(self, test: unittest.TestCase, word: str, note: str = "") -> None:
+        name = test.id().removeprefix("__main__.")
+        print(f"{word} {self.testsRun} {name}{note}", flush=True)
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        super().addSuccess(test)
+        self.line(test, "ok")
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        super().addSkip(test, reason)
+        self.line(test, "ok", f" # SKIP {reason}")
+
+    def addFailure(self, test: unittest.TestCase, err) -> None:  # type: ignore[override]
+        super().addFailure(test, err)
+        self.line(test, "not ok")
+        print("# " + self.failures[-1][1].replace("\n", "\n# "))
+
+    def addError(self, test: unittest.TestCase, err) -> None:  # type: ignore[override]
+        super().addError(test, err)
+        self.line(test, "not ok")
+        print("# " + self.errors[-1][1].replace("\n", "\n# "))
+
+
+def main() -> int:
+    loader = unittest.TestLoader()
+    loader.testNamePatterns = [f"*{word}*" for word in sys.argv[1:]] or None
+    suite = loader.loadTestsFromModule(sys.modules["__main__"])
+    print(f"KTAP version 1\n1..{suite.countTestCases()}", flush=True)
+    result = KtapResult()
+    suite.run(result)
+    return 0 if result.testsRun and result.wasSuccessful() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
