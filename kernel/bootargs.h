@@ -42,12 +42,15 @@ enum bootargs_lockstat {
 	BOOTARGS_LOCKSTAT_ALL,
 };
 
+/* Where 0 has a meaning of its own: the kernel decides. */
+#define BOOTARGS_NOT_GIVEN UINT64_MAX
+
 /* Every field is 64 bits wide, so that the table of keys can say where each one is. */
 struct bootargs {
 	uint64_t run;	       /* set of enum bootargs_run */
 	uint64_t lock;	       /* enum bootargs_lock */
-	uint64_t cache_frames; /* of each cpu; 0: no caches */
-	uint64_t batch_frames; /* 0: not given, the kernel decides; else at most half a cache */
+	uint64_t cache_frames; /* of each cpu; 0: no caches; BOOTARGS_NOT_GIVEN */
+	uint64_t batch_frames; /* 0: not given, it adapts; else at most half a cache */
 	uint64_t workload;     /* set of indices into the caller's names */
 	uint64_t ops;	       /* on each cpu; 0: not given */
 	uint64_t cpus;	       /* 0: not given, all of them */

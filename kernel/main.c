@@ -51,6 +51,16 @@ static _Noreturn void refuse(void)
 	verdict_end();
 }
 
+/* What the parser cannot know: how large a batch this cache can work with. */
+static void check_batch(void)
+{
+	if (settings.arguments.batch_frames <= FRAME_CACHE_BATCH_MAX)
+		return;
+	verdict_fail("bootargs: batch=%llu: too large; valid: 1 to %u",
+		     (unsigned long long)settings.arguments.batch_frames, FRAME_CACHE_BATCH_MAX);
+	refuse();
+}
+
 static _Noreturn void refuse_tree(const struct devicetree_error *error)
 {
 	verdict_fail("device tree: %s%s%s (offset %#x)", error->property ? error->property : "",
@@ -91,6 +101,7 @@ static void read_arguments(void)
 		verdict_fail("bootargs: %.*s: %s", (int)bad.word_length, bad.word, bad.reason);
 		refuse();
 	}
+	check_batch();
 }
 
 /* The tree moves next to the kernel, so that where it lay cuts no zone in two. */
@@ -153,11 +164,28 @@ static void make_cpus(unsigned count)
 
 /* Memory for every cpu's cache, in early memory; configured on its own cpu. */
 static char *cache_memory;
-static size_t cache_slots, cache_bytes;
+static uint32_t cache_slots;
+static size_t cache_bytes;
+
+/*
+ * Where the user does not say: as many frames as an adaptive cache can use, but all caches
+ * together at most an eighth of memory; and never less than a calm cache wants.
+ */
+static uint64_t default_capacity(void)
+{
+	uint64_t share = memory_ram_frames() / 8 / port_cpu_count();
+	uint64_t least = 2 * FRAME_CACHE_BATCH + FRAME_CACHE_SURPLUS;
+
+	if (share < least)
+		return least;
+	return share < FRAME_CACHE_CAPACITY_MAX ? share : FRAME_CACHE_CAPACITY_MAX;
+}
 
 static void make_caches(void)
 {
-	cache_slots = settings.arguments.cache_frames ? settings.arguments.cache_frames : 1;
+	if (settings.arguments.cache_frames == BOOTARGS_NOT_GIVEN)
+		settings.arguments.cache_frames = default_capacity();
+	cache_slots = settings.arguments.cache_frames ? (uint32_t)settings.arguments.cache_frames : 1;
 	cache_bytes = frame_cache_bytes(cache_slots, memory_zones_at_most());
 	cache_memory = early_alloc(port_cpu_count() * cache_bytes, 64);
 }
@@ -252,11 +280,11 @@ static void print_boot(void)
 		       (unsigned long long)(zone->policy_bytes / zone->total_frames),
 		       (unsigned long long)(zone->policy_bytes * 1000 / zone->total_frames % 1000));
 	}
-	printf("caches: %llu frames a cpu, batch %s%llu; seed %llu\n",
-	       (unsigned long long)settings.arguments.cache_frames,
-	       settings.arguments.batch_frames ? "" : "at first ",
-	       (unsigned long long)frame_cache_self()->batch,
-	       (unsigned long long)settings.arguments.seed);
+	printf("caches: at most %u frames a cpu; a batch is %u", frame_cache_self()->capacity,
+	       frame_cache_self()->batch_min);
+	if (frame_cache_self()->batch_max > frame_cache_self()->batch_min)
+		printf(" to %u, as contention asks", frame_cache_self()->batch_max);
+	printf("; seed %llu\n", (unsigned long long)settings.arguments.seed);
 }
 
 static void record_boot(void)

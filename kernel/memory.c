@@ -124,6 +124,8 @@ bool memory_collect(const struct devicetree *tree, struct devicetree_error *erro
 		return false;
 	sort(&ram);
 	merge(&ram);
+	for (unsigned i = 0; i < ram.count; i++)
+		account.ram_frames += (ram.range[i].end - ram.range[i].start) >> FRAME_SHIFT;
 	zone_room = zones_at_most();
 	zone_table = early_alloc(zone_room * sizeof(struct zone), 64);
 	return true;
@@ -132,6 +134,11 @@ bool memory_collect(const struct devicetree *tree, struct devicetree_error *erro
 unsigned memory_zones_at_most(void)
 {
 	return zone_room;
+}
+
+uint64_t memory_ram_frames(void)
+{
+	return account.ram_frames;
 }
 
 /* The kernel, from its image to the end of early memory, is reserved like the rest. */
@@ -189,10 +196,8 @@ void memory_start(const struct policy *policy, enum spin_kind lock)
 {
 	reserve_kernel();
 	zones.zone = zone_table;
-	for (unsigned i = 0; i < ram.count; i++) {
-		account.ram_frames += (ram.range[i].end - ram.range[i].start) >> FRAME_SHIFT;
+	for (unsigned i = 0; i < ram.count; i++)
 		add_free_parts(&ram.range[i], policy, lock);
-	}
 	account.outside_frames = account.ram_frames;
 	for (unsigned i = 0; i < zones.count; i++)
 		account.outside_frames -= zones.zone[i].total_frames;

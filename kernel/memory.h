@@ -26,6 +26,9 @@ unsigned memory_zones_at_most(void);
  */
 void memory_start(const struct policy *policy, enum spin_kind lock);
 
+/* After memory_collect(): frames of RAM, whoever has them. */
+uint64_t memory_ram_frames(void);
+
 /* How many frames of RAM are in no zone: reserved by the tree, the kernel's own, or lost. */
 struct memory_account {
 	uint64_t ram_frames;

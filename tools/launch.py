@@ -196,9 +196,9 @@ class Console:
             if self.records_file:
                 self.records_file.write(line + b"\n")
         elif line.strip():
-            self.last_lines.append(line)
             self.panicked |= PANIC.search(line) is not None
             line = self.symbols.annotate(line)
+            self.last_lines.append(line)
         if not self.raw:
             dim = record is not None and self.dimmed
             self.show(DIM + line + UNDIM + b"\n" if dim else line + b"\n")

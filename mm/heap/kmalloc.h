@@ -39,14 +39,14 @@ __attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc(size_t 
 
 /* count * size bytes, all 0. NULL also when either is 0 and when the product overflows. */
 __attribute__((malloc, alloc_size(1, 2), warn_unused_result)) void *kcalloc(size_t count,
-									     size_t size);
+									    size_t size);
 
 /*
  * As kmalloc, at a multiple of `align`, which may be larger than a frame. NULL also when align
  * is not a power of two (0 is none). kfree() frees it.
  */
 __attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc_aligned(size_t size,
-										  size_t align);
+										 size_t align);
 
 /*
  * Gives the block another size, and often another place: what both sizes have in common is

@@ -34,7 +34,7 @@
 _Static_assert(SPAN_SLOTS * sizeof(uint64_t) == FRAME_SIZE, "a node is a frame");
 _Static_assert(SPAN_SLOTS <= USED_MASK, "a full node can be counted");
 _Static_assert(SPAN_FRAME <= KIND_MASK, "a kind fits beside its value");
-_Static_assert(SPAN_LEVELS_MAX * SPAN_LEVEL_BITS >= 64 - FRAME_SHIFT, "every frame has a slot");
+_Static_assert(64 - FRAME_SHIFT <= SPAN_LEVELS_MAX * SPAN_LEVEL_BITS, "every frame has a slot");
 
 static pfn_t node_frame(uint64_t word)
 {
@@ -118,8 +118,7 @@ void span_enter(struct span_index *index, uint64_t first, uint64_t count, struct
 	*above += count;
 }
 
-void span_remove(struct span_index *index, uint64_t first, uint64_t count,
-		 struct span_nodes *nodes)
+void span_remove(struct span_index *index, uint64_t first, uint64_t count, struct span_nodes *nodes)
 {
 	uint64_t number = first - index->base;
 	uint64_t *path[SPAN_LEVELS_MAX]; /* path[i]: the word that names the node of level i + 1 */

@@ -23,26 +23,31 @@
 
 static void flush_remote(struct frame_cache *cache);
 
-/* Lock holds without waiting after which an adaptive batch is halved. */
+/*
+ * An adaptive batch doubles when its cpu had to wait for the lock, and is halved after so many
+ * holds in a row without waiting (Bonwick's magazines grow on contention too; they never shrink).
+ * So a batch that stays where it is meets contention about once in CALM_HOLDS holds: 1.6 %.
+ */
 #define CALM_HOLDS 64
 
 /* ---- making and configuring -------------------------------------------------------------- */
 
 /* The sentinel has a line of its own below the stack, so that slots do not straddle lines. */
-static size_t stack_bytes(size_t slots)
+static size_t stack_bytes(uint32_t slots)
 {
 	return (PORT_CACHE_LINE + slots * sizeof(uint64_t) + PORT_CACHE_LINE - 1) &
 	       ~(size_t)(PORT_CACHE_LINE - 1);
 }
 
-size_t frame_cache_bytes(size_t slots, unsigned zone_count)
+size_t frame_cache_bytes(uint32_t slots, unsigned zone_count)
 {
 	size_t remote = zone_count * sizeof(struct frame_remote);
 
 	return stack_bytes(slots) + ((remote + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1));
 }
 
-void frame_cache_init(struct frame_cache *cache, void *memory, size_t slots, unsigned home)
+void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
+		      unsigned home)
 {
 	memset(cache, 0, sizeof(*cache));
 	cache->bottom = (uint64_t *)((char *)memory + PORT_CACHE_LINE);
@@ -60,30 +65,46 @@ static uint32_t capacity_of(const struct frame_cache *cache)
 	return (uint32_t)(cache->limit - cache->bottom);
 }
 
-/*
- * An adaptive batch may grow to where three of it fill the memory: two for C4, and one because
- * words are claimed whole and a batch may bring up to 63 frames more.
- */
+/* C4: what the stack may hold with this batch, which may have changed. */
+static uint32_t capacity_for(const struct frame_cache *cache, uint32_t batch)
+{
+	uint32_t wanted = 2 * batch + FRAME_CACHE_SURPLUS;
+
+	if (cache->batch_min == cache->batch_max || wanted > cache->capacity)
+		return cache->capacity;
+	return wanted;
+}
+
+/* The largest batch that doubling can reach without asking for more than the capacity. */
+static uint32_t largest_batch(uint32_t batch, uint32_t capacity)
+{
+	while (2 * batch <= FRAME_CACHE_BATCH_MAX && 4 * batch + FRAME_CACHE_SURPLUS <= capacity)
+		batch *= 2;
+	return batch;
+}
+
 void frame_cache_configure(uint32_t capacity, uint32_t batch)
 {
 	struct frame_cache *cache = frame_cache_self();
 
 	if (capacity > cache->slots)
-		capacity = (uint32_t)cache->slots;
+		capacity = cache->slots;
 	if (capacity)
-		check(capacity >= 2 && batch <= capacity / 2,
-		      "frame_cache_configure: a cache of %u frames holds less than two batches of %u",
-		      capacity, batch);
+		check(capacity >= 2 && batch <= capacity / 2 && batch <= FRAME_CACHE_BATCH_MAX,
+		      "frame_cache_configure: batch %u, capacity %u: a batch is at most half of the "
+		      "capacity and at most %u",
+		      batch, capacity, FRAME_CACHE_BATCH_MAX);
 	frame_cache_flush();
-	cache->limit = cache->bottom + capacity;
-	cache->batch_min = batch;
-	cache->batch_max = batch;
+	cache->capacity = capacity;
+	cache->batch_min = cache->batch_max = batch;
 	if (batch == 0) {
-		cache->batch_min = FRAME_CACHE_BATCH < capacity / 2 ? FRAME_CACHE_BATCH : capacity / 2;
-		cache->batch_max = cache->batch_min;
+		cache->batch_min = FRAME_CACHE_BATCH < capacity / 2 ? FRAME_CACHE_BATCH
+								    : capacity / 2;
+		cache->batch_max = largest_batch(cache->batch_min, capacity);
 	}
 	cache->batch = cache->batch_min;
 	cache->calm = 0;
+	cache->limit = cache->bottom + capacity_for(cache, cache->batch);
 }
 
 uint64_t frame_cache_level(const struct frame_cache *cache)
@@ -93,10 +114,39 @@ uint64_t frame_cache_level(const struct frame_cache *cache)
 
 /* ---- from a zone into the cache ---------------------------------------------------------- */
 
+/* A larger batch needs more room, which may be given at any time. */
+static void grow(struct frame_cache *cache)
+{
+	cache->calm = 0;
+	if (cache->batch < cache->batch_max) {
+		cache->batch *= 2;
+		cache->limit = cache->bottom + capacity_for(cache, cache->batch);
+	}
+}
+
+/* A smaller one leaves less, and so only an empty stack may shrink. */
+static void shrink(struct frame_cache *cache)
+{
+	if (cache->top != cache->bottom)
+		return;
+	cache->calm = 0;
+	cache->batch /= 2;
+	cache->limit = cache->bottom + capacity_for(cache, cache->batch);
+}
+
+/* After every hold of a zone's lock. */
 static void count_hold(struct frame_cache *cache, bool contended)
 {
-	if (contended)
+	unsigned long flags = port_irq_save();
+
+	if (contended) {
 		counter_add(&cache->stats.contended, 1);
+		if (capacity_of(cache))
+			grow(cache);
+	} else if (++cache->calm >= CALM_HOLDS && cache->batch > cache->batch_min) {
+		shrink(cache);
+	}
+	port_irq_restore(flags);
 }
 
 /*
@@ -258,53 +308,26 @@ struct grouping {
 	uint8_t place[2 * POLICY_WORDS_MAX]; /* index in words + 1; 0: free */
 };
 
-/* The word that holds `base`, made when there is none; the table is never more than half full. */
+/*
+ * The word that begins at `base`; made when there is none and room for one, else NULL. The table
+ * is never more than half full. Neighbours mostly come together, so the last word is tried first.
+ */
 static struct frame_word *group_word(struct grouping *grouping, uint64_t base)
 {
 	unsigned mask = 2 * POLICY_WORDS_MAX - 1;
 	unsigned at = (unsigned)(base >> 6) & mask;
+	struct frame_word *word = &grouping->words[grouping->count];
 
+	if (grouping->count && word[-1].first == base)
+		return &word[-1];
 	for (; grouping->place[at]; at = (at + 1) & mask)
 		if (grouping->words[grouping->place[at] - 1].first == base)
 			return &grouping->words[grouping->place[at] - 1];
-	grouping->words[grouping->count] = (struct frame_word){base, 0};
+	if (grouping->count == POLICY_WORDS_MAX)
+		return NULL;
+	*word = (struct frame_word){base, 0};
 	grouping->place[at] = (uint8_t)++grouping->count;
-	return &grouping->words[grouping->count - 1];
-}
-
-/*
- * Gives back the frames of `zone` among frames[0..count) in one lock hold, and moves those of
- * other zones to the front. Returns how many those are. count <= POLICY_WORDS_MAX.
- */
-static unsigned give_zone(struct frame_cache *cache, struct zone *zone, uint64_t *frames,
-			  unsigned count)
-{
-	struct grouping grouping;
-	struct frame_word *word = NULL;
-	unsigned others = 0;
-	bool contended;
-
-	grouping.count = 0;
-	memset(grouping.place, 0, sizeof(grouping.place));
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t base = frames[i] & ~UINT64_C(63);
-		uint64_t bit = UINT64_C(1) << (frames[i] & 63);
-
-		if (!zone_holds(zone, frames[i])) {
-			frames[others++] = frames[i];
-			continue;
-		}
-		if (!word || word->first != base)
-			word = group_word(&grouping, base);
-		check(!(word->bits & bit), "frame %#llx is twice in one cache: freed twice",
-		      (unsigned long long)frames[i]);
-		word->bits |= bit;
-	}
-	zone_release(zone, grouping.words, grouping.count, count - others, &contended);
-	count_hold(cache, contended);
-	counter_add(&cache->stats.flushes, 1);
-	counter_add(&cache->stats.flushed_frames, count - others);
-	return others;
+	return word;
 }
 
 static struct zone *zone_of_freed(uint64_t frame)
@@ -315,17 +338,52 @@ static struct zone *zone_of_freed(uint64_t frame)
 	return zone;
 }
 
-/* Gives back any frames, each to its zone: one lock hold a zone and POLICY_WORDS_MAX frames. */
+/* The word of the grouping that the frame goes to, or NULL: of another zone, or no room left. */
+static struct frame_word *word_for(struct grouping *grouping, const struct zone *zone,
+				   uint64_t frame)
+{
+	if (!zone_holds(zone, frame))
+		return NULL;
+	return group_word(grouping, frame & ~UINT64_C(63));
+}
+
+/*
+ * Gives back, in one lock hold, those of frames[0..count) that lie in the zone of the first and
+ * in POLICY_WORDS_MAX words. The others move to the front; returns how many those are.
+ */
+static unsigned give_some(struct frame_cache *cache, uint64_t *frames, unsigned count)
+{
+	struct zone *zone = zone_of_freed(frames[0]);
+	struct grouping grouping;
+	unsigned left = 0;
+	bool contended;
+
+	grouping.count = 0;
+	memset(grouping.place, 0, sizeof(grouping.place));
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t frame = frames[i], bit = UINT64_C(1) << (frame & 63);
+		struct frame_word *word = word_for(&grouping, zone, frame);
+
+		if (!word) {
+			frames[left++] = frame;
+			continue;
+		}
+		check(!(word->bits & bit), "frame %#llx is twice in one cache: freed twice",
+		      (unsigned long long)frame);
+		word->bits |= bit;
+	}
+	zone_release(zone, grouping.words, grouping.count, count - left, &contended);
+	count_hold(cache, contended);
+	counter_add(&cache->stats.flushes, 1);
+	counter_add(&cache->stats.flushed_frames, count - left);
+	return left;
+}
+
+/* Gives back any frames, each to its zone. */
 static void give_back(struct frame_cache *cache, uint64_t *frames, unsigned count)
 {
-	while (count) {
-		unsigned part = count < POLICY_WORDS_MAX ? count : POLICY_WORDS_MAX;
-		uint64_t *some = frames + count - part;
-
-		count -= part;
-		while (part)
-			part = give_zone(cache, zone_of_freed(some[0]), some, part);
-	}
+	while (count)
+		count = give_some(cache, frames, count);
 }
 
 /* Copies the coldest `wanted` frames out of the stack, and closes the gap. */
@@ -344,10 +402,10 @@ static unsigned take_coldest(struct frame_cache *cache, uint64_t *frames, unsign
 
 static void flush_some(struct frame_cache *cache, unsigned wanted)
 {
-	uint64_t frames[POLICY_WORDS_MAX];
+	uint64_t frames[FRAME_CACHE_BATCH_MAX];
 
 	while (wanted) {
-		unsigned part = wanted < POLICY_WORDS_MAX ? wanted : POLICY_WORDS_MAX;
+		unsigned part = wanted < FRAME_CACHE_BATCH_MAX ? wanted : FRAME_CACHE_BATCH_MAX;
 		unsigned count = take_coldest(cache, frames, part);
 
 		if (!count)

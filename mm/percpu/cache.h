@@ -40,7 +40,20 @@
 
 struct zone;
 
-#define FRAME_CACHE_BATCH 64
+/*
+ * The batch of a calm cpu, and the largest. 512 frames are eight words where memory is not
+ * fragmented: the hold is then about twice that of one word, and eight times rarer. Beyond that
+ * the gain is small, and the 4 KiB that a flush copies to its C stack and the memory that a cpu
+ * may keep to itself (2 * 512 + 64 frames, 4.25 MiB) are not.
+ */
+#define FRAME_CACHE_BATCH     64
+#define FRAME_CACHE_BATCH_MAX 512
+
+/* Frames that a refill may bring beyond its batch, because words are claimed whole. */
+#define FRAME_CACHE_SURPLUS 64
+
+/* What an adaptive cache can make use of. */
+#define FRAME_CACHE_CAPACITY_MAX (2 * FRAME_CACHE_BATCH_MAX + FRAME_CACHE_SURPLUS)
 
 /* Frames on their way home to one zone. */
 struct frame_remote {
@@ -74,10 +87,11 @@ struct frame_cache {
 	/* The owner's slow path. */
 	_Alignas(PORT_CACHE_LINE) struct frame_remote *remote; /* of zone i: remote[i] */
 	unsigned home;	       /* the zone tried first */
+	uint32_t capacity;     /* at most so many frames; limit may be lower */
 	uint32_t batch_min;    /* adaptive between these; equal: fixed */
 	uint32_t batch_max;
 	uint32_t calm;	       /* lock holds in a row that were not waited for */
-	size_t slots;	       /* there is memory for so many frames */
+	uint32_t slots;	       /* there is memory for so many frames */
 	struct frame_cache_stats stats;
 };
 
@@ -117,19 +131,21 @@ static inline struct frame_cache *frame_cache_self(void)
 #endif
 
 /* Bytes of memory for a cache of `slots` frames on a machine of so many zones. */
-size_t frame_cache_bytes(size_t slots, unsigned zone_count);
+size_t frame_cache_bytes(uint32_t slots, unsigned zone_count);
 
 /*
  * Makes an empty cache that is off, in a zeroed area; `memory` is zeroed too, 64-aligned, of
  * frame_cache_bytes(slots, zones.count) bytes, and stays the cache's. `home` is the number of the
  * zone to try first. Before the owning cpu allocates.
  */
-void frame_cache_init(struct frame_cache *cache, void *memory, size_t slots, unsigned home);
+void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
+		      unsigned home);
 
 /*
  * On the owning cpu: empties the cache and sets how much it may hold from now on. capacity 0
- * turns it off; batch 0 lets the batch follow contention between FRAME_CACHE_BATCH and what the
- * memory allows. capacity is cut to the memory there is. capacity >= 2 * batch, else it panics.
+ * turns it off; batch 0 lets the batch follow contention between FRAME_CACHE_BATCH and
+ * FRAME_CACHE_BATCH_MAX, as far as the capacity allows. capacity is cut to the memory there is.
+ * capacity >= 2 * batch, batch <= FRAME_CACHE_BATCH_MAX, else it panics.
  */
 void frame_cache_configure(uint32_t capacity, uint32_t batch);
 

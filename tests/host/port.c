@@ -84,7 +84,7 @@ static void start_memory(const struct host_range *ranges, unsigned count)
 
 static void start_caches(const struct host_machine *machine)
 {
-	size_t slots = machine->capacity ? machine->capacity : 1;
+	uint32_t slots = machine->capacity ? machine->capacity : 1;
 
 	cache_memory = allocate(host_cpu_count * sizeof(*cache_memory));
 	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++) {

@@ -77,7 +77,7 @@ static void check_defaults(const struct bootargs *args)
 {
 	CHECK_EQ(args->run, 3);
 	CHECK_EQ(args->lock, BOOTARGS_LOCK_FAS);
-	CHECK_EQ(args->cache_frames, 192);
+	CHECK_EQ(args->cache_frames, BOOTARGS_NOT_GIVEN);
 	CHECK_EQ(args->batch_frames, 0);
 	CHECK_EQ(args->workload, 7);
 	CHECK_EQ(args->ops, 0);
@@ -201,8 +201,8 @@ TEST(a_cache_holds_two_batches)
 	CHECK_EQ(args.cache_frames, 0);
 #define TOO_LARGE                                                          \
 	": a cache holds two batches, so this is at most half of cache=; " \
-	"valid: 1 to half of cache= (which is 192 unless given)"
-	CHECK_REFUSED("batch=97", "\"batch=97\"" TOO_LARGE);
+	"valid: 1 to 512, and to half of cache="
+	CHECK_REFUSED("batch=97 cache=192", "\"batch=97\"" TOO_LARGE);
 	CHECK_REFUSED("batch=2 cache=3", "\"batch=2\"" TOO_LARGE);
 	CHECK_REFUSED("cache=1",
 		      "\"cache=1\": a cache holds two batches, so it cannot be one frame; "
@@ -277,7 +277,7 @@ TEST(bad_numbers_are_refused)
 TEST(zero_is_refused_where_it_means_nothing)
 {
 	CHECK_REFUSED("batch=0", "\"batch=0\": too small; "
-				 "valid: 1 to half of cache= (which is 192 unless given)");
+				 "valid: 1 to 512, and to half of cache=");
 	CHECK_REFUSED("ops=0", "\"ops=0\": too small; valid: 1 and more, also as 20k or 3M");
 	CHECK_REFUSED("ops=0k", "\"ops=0k\": too small; valid: 1 and more, also as 20k or 3M");
 	CHECK_REFUSED("cpus=0", "\"cpus=0\": too small; valid: 1 to the harts there are");

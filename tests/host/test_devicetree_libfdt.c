@@ -2,9 +2,8 @@
  * test_devicetree_libfdt.c - our reader of device trees against libfdt, on damaged trees.
  *
  * What both accept must read the same: nodes, names, nesting, properties, reservations, paths,
- * phandles. What only one accepts must be a difference we chose, and `stricter` lists them all:
- * any other reason for us to refuse a tree that libfdt takes is a failure, and so is a tree we
- * take that libfdt finds damaged, except for reasons that `laxer` lists.
+ * phandles. What only one accepts must be a difference we chose: `stricter` lists for which
+ * reasons we may refuse what libfdt takes, and judge() the one thing that we take and it does not.
  *
  * libfdt reads a copy with room behind it: on lists without terminators it may look one byte
  * too far, which is not ours to report.
@@ -25,17 +24,30 @@ static const char *const sources[] = {
 	"tests/host/data/sifive_u.dtb",
 };
 
-/* Trees that the specification forbids, and that libfdt 1.6.1 reads nonetheless. */
+/*
+ * What the specification forbids and libfdt 1.6.1 reads nonetheless. Its reservation block ends
+ * at the first size of 0, ours at the first entry of two zeros (chapter 5.3); and it bounds the
+ * names of a version 16 tree by the blob, not by the strings block.
+ */
 static const char *const stricter[] = {
 	"block is not aligned",
-	"reservation wraps",
+	"block starts outside the tree", /* that is, in the header */
+	"no root node",
 	"node has no name",
+	"property after a subnode",
+	"property name lies outside the strings block",
+	"property name is not terminated",
+	"reservation block has no end",
+	"reservation wraps",
+	"reservations overlap the structure",
+	"reservations overlap the strings",
+	"structure overlaps the strings",
 };
 
-static bool listed(const char *const *list, size_t count, const char *what)
+static bool is_stricter(const char *what)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(list[i], what) == 0)
+	for (size_t i = 0; i < COUNT(stricter); i++) {
+		if (strcmp(stricter[i], what) == 0)
 			return true;
 	}
 	return false;
@@ -87,7 +99,7 @@ static void compare_properties(const struct pair *pair, struct devicetree_node n
 }
 
 /* A ':' ends our paths, and may stand in a damaged name. */
-static void compare_path(const struct pair *pair, struct devicetree_node node, int offset)
+static void compare_path(const struct pair *pair, int offset)
 {
 	char path[4096];
 
@@ -95,7 +107,6 @@ static void compare_path(const struct pair *pair, struct devicetree_node node, i
 		return;
 	CHECK_SAME_NODE(pair, devicetree_find_path(&pair->ours, path),
 			fdt_path_offset(pair->theirs, path));
-	(void)node;
 }
 
 static void compare_nodes(const struct pair *pair)
@@ -116,7 +127,7 @@ static void compare_nodes(const struct pair *pair)
 			CHECK_SAME_NODE(pair, devicetree_next_sibling(&pair->ours, node),
 					fdt_next_subnode(pair->theirs, offset));
 		compare_properties(pair, node, offset);
-		compare_path(pair, node, offset);
+		compare_path(pair, offset);
 		node = devicetree_next(&pair->ours, node);
 	}
 	CHECK(devicetree_is_none(node));
@@ -135,7 +146,7 @@ static void compare_reservations(const struct pair *pair)
 		CHECK_EQ(range.start, start);
 		CHECK_EQ(range.size, size);
 	}
-	CHECK(!devicetree_reservation(&pair->ours, (uint32_t)count, &range));
+	CHECK(!devicetree_reservation(&pair->ours, (uint32_t)count, &range) || range.size == 0);
 }
 
 static void compare_phandles(const struct pair *pair)
@@ -156,6 +167,43 @@ struct tally {
 	unsigned both, neither, ours_only, theirs_only;
 };
 
+static void print_tally(const struct tally *tally)
+{
+	printf("# accepted by both %u, by neither %u, by us alone %u, by libfdt alone %u\n",
+	       tally->both, tally->neither, tally->ours_only, tally->theirs_only);
+}
+
+/*
+ * Whether to leave libfdt 1.6.1 out of it. It adds a property's length to its offset as `int`,
+ * and a length near 2^32 sends it back in the blob, for ever; and in a tree that claims to be
+ * older than version 16 it follows a null pointer. We refuse both.
+ */
+static bool libfdt_goes_astray(struct dtb_bytes blob)
+{
+	size_t start = dtb_peek(blob, 8), at = start;
+
+	if (dtb_peek(blob, 20) < 16)
+		return true;
+	while (at <= blob.size - 4) {
+		uint32_t token = dtb_peek(blob, at);
+
+		at += 4;
+		if (token == FDT_BEGIN_NODE) {
+			at += strnlen((char *)blob.bytes + at, blob.size - at) + 1;
+		} else if (token == FDT_PROP) {
+			if (at > blob.size - 8)
+				return false;
+			if (dtb_peek(blob, at) > blob.size)
+				return true;
+			at += 8 + dtb_peek(blob, at);
+		} else if (token != FDT_END_NODE && token != FDT_NOP) {
+			return false;
+		}
+		at = start + ((at - start + 3) & ~(size_t)3);
+	}
+	return false;
+}
+
 /* One tree before both judges. */
 static void judge(struct dtb_bytes blob, struct tally *tally)
 {
@@ -167,17 +215,17 @@ static void judge(struct dtb_bytes blob, struct tally *tally)
 	memcpy(roomy, blob.bytes, blob.size);
 	pair.theirs = roomy;
 	ours = devicetree_open(&pair.ours, blob.bytes, blob.size, &error);
-	theirs = fdt_check_full(roomy, blob.size) == 0;
+	theirs = !libfdt_goes_astray(blob) && fdt_check_full(roomy, blob.size) == 0;
 	if (ours && theirs) {
 		compare(&pair);
 		tally->both++;
 	} else if (ours) {
+		/* The one way of ours to be laxer: libfdt takes no NOP between root and end. */
+		CHECK_EQ(dtb_peek(blob, pair.ours.structure.end - 8), FDT_NOP);
 		tally->ours_only++;
-		if (getenv("DT_DEBUG")) printf("ours only: %s\n", fdt_strerror(fdt_check_full(roomy, blob.size)));
 	} else if (theirs) {
 		tally->theirs_only++;
-		if (getenv("DT_DEBUG")) printf("theirs only: %s\n", error.what); else
-		if (!listed(stricter, COUNT(stricter), error.what))
+		if (!is_stricter(error.what))
 			unit_fail(__FILE__, __LINE__, "libfdt accepts what we refuse: %s at %u",
 				  error.what, error.offset);
 	} else {
@@ -241,8 +289,7 @@ TEST(damaged_trees_read_as_libfdt_reads_them)
 		}
 		dtb_free(&whole);
 	}
-	printf("# both %u, neither %u, ours only %u, libfdt only %u\n", tally.both, tally.neither,
-	       tally.ours_only, tally.theirs_only);
+	print_tally(&tally);
 	CHECK(tally.both > 1000 && tally.neither > 1000);
 }
 
@@ -251,7 +298,7 @@ TEST(trees_of_random_tokens_read_as_libfdt_reads_them)
 	static const uint32_t tokens[] = {1, 1, 0, 0x61000000, 2, 2, 3, 0, 4, 4, 9};
 	struct tally tally = {0};
 
-	for (unsigned round = 0; round < 100000; round++) {
+	for (unsigned round = 0; round < 30000; round++) {
 		struct dtb dtb = {0};
 		struct dtb_bytes blob;
 
@@ -265,7 +312,6 @@ TEST(trees_of_random_tokens_read_as_libfdt_reads_them)
 		judge(blob, &tally);
 		dtb_free(&blob);
 	}
-	printf("# both %u, neither %u, ours only %u, libfdt only %u\n", tally.both, tally.neither,
-	       tally.ours_only, tally.theirs_only);
+	print_tally(&tally);
 	CHECK(tally.both > 100 && tally.neither > 100);
 }

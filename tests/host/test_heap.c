@@ -93,7 +93,8 @@ static unsigned room_by_map(unsigned arena_order)
 static void check_find(const struct buddy *buddy, unsigned arena_order)
 {
 	unsigned unit = (unsigned)unit_random_below(1u << arena_order);
-	struct buddy_block block = buddy_find(buddy, unit * BUDDY_UNIT + unit_random_below(BUDDY_UNIT));
+	struct buddy_block block =
+		buddy_find(buddy, unit * BUDDY_UNIT + unit_random_below(BUDDY_UNIT));
 	unsigned first = (unsigned)(block.offset / BUDDY_UNIT);
 
 	CHECK_EQ(block.allocated, owner[unit] != 0);
@@ -193,12 +194,14 @@ TEST(buddy_serves_the_whole_arena_as_one_block)
 TEST(buddy_spares_the_large_block)
 {
 	static struct buddy buddy;
-	size_t first;
+	size_t half, unit;
 
 	buddy_init(&buddy, 4);
-	first = buddy_alloc(&buddy, 0);
-	CHECK_EQ(buddy_room(&buddy), 4);
-	CHECK_EQ(buddy_alloc(&buddy, 0), first ^ BUDDY_UNIT);
+	half = buddy_alloc(&buddy, 3);
+	unit = buddy_alloc(&buddy, 0);
+	buddy_free(&buddy, buddy_find(&buddy, half));
+	CHECK_EQ(half, 0);
+	CHECK_EQ(buddy_alloc(&buddy, 0), unit + BUDDY_UNIT);
 	CHECK_EQ(buddy_room(&buddy), 4);
 }
 
@@ -314,7 +317,7 @@ TEST(span_index_answers_for_any_number)
 
 struct block {
 	unsigned char *bytes;
-	size_t size;   /* asked for */
+	size_t size; /* asked for */
 	size_t usable;
 	uint64_t seed; /* of the contents */
 };
@@ -338,7 +341,8 @@ static void check_bytes(const unsigned char *bytes, uint64_t seed, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (bytes[i] != byte_at(seed, i))
-			unit_fail(__FILE__, __LINE__, "byte %zu of %p is changed", i, (void *)bytes);
+			unit_fail(__FILE__, __LINE__, "byte %zu of %p is changed", i,
+				  (void *)bytes);
 }
 
 static void check_apart(const struct block *block)
@@ -855,16 +859,33 @@ TEST(one_empty_arena_is_kept_and_no_more)
 	finish();
 }
 
+static void **reversed(void **last)
+{
+	void **first = NULL;
+
+	while (last) {
+		void **next = *last;
+
+		*last = first;
+		first = last;
+		last = next;
+	}
+	return first;
+}
+
+/* The last arenas to be had are small; whichever end it begins with, a large one is kept. */
 TEST(free_arenas_are_given_back_at_once)
 {
-	void **last = NULL;
-
 	start(4 * MIB);
-	allocate_all(512, &last);
-	CHECK(stats_now().arenas > 10);
-	free_all(last);
-	CHECK_EQ(stats_now().arenas, 1);
-	CHECK_EQ(stats_now().arena_frames, 32);
+	for (unsigned round = 0; round < 2; round++) {
+		void **last = NULL;
+
+		allocate_all(512, &last);
+		CHECK(stats_now().arenas > 10);
+		free_all(round ? reversed(last) : last);
+		CHECK_EQ(stats_now().arenas, 1);
+		CHECK_EQ(stats_now().arena_frames, 32);
+	}
 	finish();
 }
 
