@@ -36,7 +36,7 @@ march := rv64imac$(if $(filter 1,$(ZBB)),_zba_zbb)
 KERNEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror \
 	-march=$(march) -misa-spec=2.2 -mabi=lp64 -mcmodel=medany --specs=picolibc.specs \
 	-DPICOLIBC_INTEGER_PRINTF_SCANF -fno-omit-frame-pointer -fno-optimize-sibling-calls \
-	-ffunction-sections -fdata-sections -ftls-model=local-exec \
+	-ffunction-sections -fdata-sections -fno-tree-loop-distribute-patterns \
 	-DCK_MD_RMO -DCHECKS=$(CHECKS) -DASSERTS=$(ASSERTS)
 KERNEL_INCLUDES := -I. -Iarch/riscv -isystem $(BUILD)/ck
 KERNEL_LDFLAGS := -nostartfiles -Tlinker.ld -Wl,--gc-sections -Wl,--fatal-warnings \
@@ -57,6 +57,9 @@ $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags | $(BUILD)/ck/ck_pr.h
 	$(say) CC $<
 	@mkdir -p $(@D)
 	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS) $(KERNEL_INCLUDES) -MMD -MP -c -o $@ $<
+
+# The called hot path alone does without what backtraces need.
+$(BUILD)/kernel/mm/frame_called.o: KERNEL_CFLAGS += -fomit-frame-pointer -foptimize-sibling-calls
 
 $(BUILD)/kernel/%.o: %.S $(BUILD)/kernel.flags
 	$(say) AS $<
@@ -83,7 +86,8 @@ HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefi
 HOST_INCLUDES := -I. -Itests/host
 
 host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
-	kernel/bootargs.c $(filter-out tests/host/test_% tests/host/fuzz_%,$(wildcard tests/host/*.c))
+	kernel/bootargs.c tests/smp/workload.c tests/smp/workloads.c \
+	$(filter-out tests/host/test_% tests/host/fuzz_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
 

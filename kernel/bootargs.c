@@ -37,7 +37,8 @@ struct bootargs_key {
 	static const struct bootargs_names variable = {             \
 		variable##_list, sizeof(variable##_list) / sizeof(variable##_list[0])}
 
-NAMES(run_names, [BOOTARGS_RUN_SELFTEST] = "selftest", [BOOTARGS_RUN_STRESS] = "stress");
+NAMES(run_names, [BOOTARGS_RUN_SELFTEST] = "selftest", [BOOTARGS_RUN_STRESS] = "stress",
+      [BOOTARGS_RUN_BENCH] = "bench");
 
 NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas",
       [BOOTARGS_LOCK_DEC] = "dec", [BOOTARGS_LOCK_TICKET] = "ticket", [BOOTARGS_LOCK_MCS] = "mcs",

@@ -22,6 +22,7 @@
 enum bootargs_run {
 	BOOTARGS_RUN_SELFTEST,
 	BOOTARGS_RUN_STRESS,
+	BOOTARGS_RUN_BENCH,
 };
 
 /* In the order of enum spin_kind; whoever joins the two asserts so. */

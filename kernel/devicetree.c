@@ -27,16 +27,16 @@ enum {
 	HEADER_STRUCTURE_SIZE = 36, /* since version 17 */
 };
 
-#define MAGIC		       UINT32_C(0xd00dfeed)
-#define VERSION_OLDEST	       16
-#define VERSION_OURS	       17
-#define HEADER_BYTES_16	       36
-#define HEADER_BYTES_17	       40
-#define WORD_BYTES	       4
-#define RESERVATION_BYTES      16
-#define CELLS_MAX	       4
-#define DEFAULT_ADDRESS_CELLS  2
-#define DEFAULT_SIZE_CELLS     1
+#define MAGIC		      UINT32_C(0xd00dfeed)
+#define VERSION_OLDEST	      16
+#define VERSION_OURS	      17
+#define HEADER_BYTES_16	      36
+#define HEADER_BYTES_17	      40
+#define WORD_BYTES	      4
+#define RESERVATION_BYTES     16
+#define CELLS_MAX	      4
+#define DEFAULT_ADDRESS_CELLS 2
+#define DEFAULT_SIZE_CELLS    1
 
 enum token_kind {
 	TOKEN_BEGIN_NODE = 1,

@@ -147,24 +147,28 @@ static inline uint32_t devicetree_words(const struct devicetree_property *proper
 uint32_t devicetree_word(const struct devicetree_property *property, uint32_t index);
 
 /* The first string of the value; MALFORMED when nothing terminates it. */
-DEVICETREE_MUST_USE enum devicetree_result
-devicetree_string(const struct devicetree *tree, struct devicetree_node node, const char *name,
-		  const char **string, struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result devicetree_string(const struct devicetree *tree,
+							     struct devicetree_node node,
+							     const char *name, const char **string,
+							     struct devicetree_error *error);
 
 /* Exactly one word. */
-DEVICETREE_MUST_USE enum devicetree_result
-devicetree_u32(const struct devicetree *tree, struct devicetree_node node, const char *name,
-	       uint32_t *value, struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result devicetree_u32(const struct devicetree *tree,
+							  struct devicetree_node node,
+							  const char *name, uint32_t *value,
+							  struct devicetree_error *error);
 
 /* Exactly two words. */
-DEVICETREE_MUST_USE enum devicetree_result
-devicetree_u64(const struct devicetree *tree, struct devicetree_node node, const char *name,
-	       uint64_t *value, struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result devicetree_u64(const struct devicetree *tree,
+							  struct devicetree_node node,
+							  const char *name, uint64_t *value,
+							  struct devicetree_error *error);
 
 /* One word or two, for the properties of which the specifications allow both. */
-DEVICETREE_MUST_USE enum devicetree_result
-devicetree_number(const struct devicetree *tree, struct devicetree_node node, const char *name,
-		  uint64_t *value, struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result devicetree_number(const struct devicetree *tree,
+							     struct devicetree_node node,
+							     const char *name, uint64_t *value,
+							     struct devicetree_error *error);
 
 /*
  * Steps *string through a string list, NULL first; false after the last. What follows the last

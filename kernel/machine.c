@@ -93,8 +93,8 @@ static enum devicetree_result next_memory_node(const struct devicetree *tree,
 
 	memory->next_entry = 0;
 	do {
-		enum devicetree_result result = next_of_type(tree, devicetree_root(tree), "memory",
-							     &memory->node, error);
+		enum devicetree_result result =
+			next_of_type(tree, devicetree_root(tree), "memory", &memory->node, error);
 
 		if (result != DEVICETREE_FOUND)
 			return result;

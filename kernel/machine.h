@@ -105,9 +105,8 @@ bool machine_hart_has(const struct devicetree *tree, const struct machine_hart *
 		      const char *extension);
 
 /* Ticks of the `time` CSR a second, never 0: of /cpus, or of the first cpu node that says. */
-DEVICETREE_MUST_USE enum devicetree_result machine_timebase(const struct devicetree *tree,
-							    uint64_t *hertz,
-							    struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result
+machine_timebase(const struct devicetree *tree, uint64_t *hertz, struct devicetree_error *error);
 
 DEVICETREE_MUST_USE enum devicetree_result machine_bootargs(const struct devicetree *tree,
 							    const char **arguments,
@@ -123,9 +122,8 @@ DEVICETREE_MUST_USE enum devicetree_result machine_stdout(const struct devicetre
 							  struct devicetree_error *error);
 
 /* The registers of the first enabled `sifive,test0`, which ends the machine with a status. */
-DEVICETREE_MUST_USE enum devicetree_result machine_finisher(const struct devicetree *tree,
-							    phys_t *registers,
-							    struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result
+machine_finisher(const struct devicetree *tree, phys_t *registers, struct devicetree_error *error);
 
 #define MACHINE_DISTANCE_LOCAL	10
 #define MACHINE_DISTANCE_REMOTE 20
@@ -134,6 +132,7 @@ DEVICETREE_MUST_USE enum devicetree_result machine_finisher(const struct devicet
  * From NUMA node `from` to `to`, as in numa-distance-map-v1: (from, to), else (to, from). ABSENT
  * when the tree gives neither; *distance is then LOCAL for equal nodes, REMOTE for others.
  */
-DEVICETREE_MUST_USE enum devicetree_result
-machine_numa_distance(const struct devicetree *tree, uint32_t from, uint32_t to, uint32_t *distance,
-		      struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result machine_numa_distance(const struct devicetree *tree,
+								 uint32_t from, uint32_t to,
+								 uint32_t *distance,
+								 struct devicetree_error *error);

@@ -11,6 +11,7 @@
 
 #include <port.h>
 
+#include "arch/riscv/csr.h"
 #include "arch/riscv/hart.h"
 #include "arch/riscv/sbi.h"
 #include "kernel/bootargs.h"
@@ -27,6 +28,7 @@
 #include "mm/global/segment_tree.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
+#include "tests/smp/bench.h"
 #include "tests/smp/selftest.h"
 #include "tests/smp/stress.h"
 #include "tests/smp/workload.h"
@@ -122,14 +124,18 @@ static unsigned count_harts(void)
 	struct machine_hart hart = {0};
 	struct devicetree_error error;
 	unsigned usable = 0;
+	bool all_have_sstc = true;
 
 	while (found(machine_next_hart(&tree, &hart, &error), &error)) {
-		if (hart.unusable)
+		if (hart.unusable) {
 			printf("hart %llu is left alone: %s\n", (unsigned long long)hart.id,
 			       hart.unusable);
-		else
-			usable++;
+			continue;
+		}
+		usable++;
+		all_have_sstc = all_have_sstc && machine_hart_has(&tree, &hart, "sstc");
 	}
+	hart_timer_has_sstc(all_have_sstc);
 	if (settings.arguments.cpus > usable) {
 		verdict_fail("bootargs: cpus=%llu, but the machine has %u harts that can run",
 			     (unsigned long long)settings.arguments.cpus, usable);
@@ -257,6 +263,17 @@ static void measure_clock(void)
 	settings.clock_hertz = (port_clock() - clock) * settings.timebase / (now - start);
 }
 
+/* An emulator that counts in its host's time has many ticks between two reads in a row. */
+static void measure_counter(void)
+{
+	settings.counts_exactly = true;
+	for (unsigned i = 0; i < 100; i++) {
+		uint64_t first = csr_read(instret), second = csr_read(instret);
+
+		settings.counts_exactly = settings.counts_exactly && second - first == 1;
+	}
+}
+
 static void print_boot(void)
 {
 	const struct memory_account *account = memory_account();
@@ -334,6 +351,7 @@ static void boot(const void *blob)
 	start_harts();
 	cpus_run(configure_cache, NULL, settings.cpus);
 	measure_clock();
+	measure_counter();
 }
 
 void kernel_main(uint64_t hart_id, const void *blob)
@@ -348,5 +366,7 @@ void kernel_main(uint64_t hart_id, const void *blob)
 		selftest_run();
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_STRESS))
 		stress_run();
+	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_BENCH))
+		bench_run();
 	verdict_end();
 }

@@ -1,6 +1,7 @@
 /* settings.h - what this boot was asked for and found; written by main.c, read by all. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernel/bootargs.h"
@@ -10,6 +11,7 @@ struct settings {
 	uint64_t timebase;    /* ticks of the time CSR a second */
 	uint64_t clock_hertz; /* ticks of port_clock() a second */
 	unsigned cpus;	      /* that run */
+	bool counts_exactly;  /* instret counts instructions: icount, or a real machine */
 };
 
 extern struct settings settings;

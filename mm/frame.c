@@ -4,20 +4,11 @@
 #include <string.h>
 
 #include "mm/global/zone.h"
+#include "mm/words.h"
 
 void frame_zero(pfn_t frame)
 {
-	memset(frame_bytes(frame), 0, FRAME_SIZE);
-}
-
-pfn_t frame_alloc_called(void)
-{
-	return frame_alloc(FRAME_ANY);
-}
-
-void frame_free_called(pfn_t frame)
-{
-	frame_free(frame);
+	words_fill(frame_bytes(frame), 0, FRAME_SIZE / sizeof(uint64_t));
 }
 
 static void mark_run(struct zone *zone, uint64_t first, uint64_t count)

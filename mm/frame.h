@@ -83,8 +83,10 @@ __attribute__((always_inline)) static inline void frame_free(pfn_t frame)
 		frame_cache_free_elsewhere(number);
 		return;
 	}
-	if (__builtin_expect(*state != 1, 0))
-		frame_cache_bad_free(number, *state);
+	if (__builtin_expect(*state != 1, 0)) {
+		frame_cache_bad_free(number);
+		return;
+	}
 	*state = 0;
 #endif
 	frame_cache_push(cache, number, full);

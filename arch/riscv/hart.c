@@ -72,6 +72,42 @@ void hart_kick_clear(void)
 	ck_pr_fence_memory(); /* pairs with the fence in hart_kick */
 }
 
+static bool has_sstc;
+
+void hart_timer_has_sstc(bool has)
+{
+	has_sstc = has;
+}
+
+void hart_timer_arm(uint64_t when_ticks)
+{
+	struct sbi_result result;
+
+	if (has_sstc) {
+		csr_write(CSR_STIMECMP, when_ticks);
+		return;
+	}
+	result = sbi_set_timer(when_ticks);
+	(void)result; /* the call cannot fail where the extension exists, and it is mandatory */
+}
+
+void hart_timer_disarm(void)
+{
+	hart_timer_arm(UINT64_MAX);
+}
+
+void hart_timer_enable(void)
+{
+	csr_set(sie, SIE_TIMER);
+	csr_set(sstatus, SSTATUS_SIE);
+}
+
+void hart_timer_disable(void)
+{
+	csr_clear(sstatus, SSTATUS_SIE);
+	csr_clear(sie, SIE_TIMER);
+}
+
 /* SiFive's test finisher, as QEMU has it: 0x5555 passes, 0x3333 fails with a code above it. */
 void hart_power_off(uint64_t finisher, bool pass)
 {

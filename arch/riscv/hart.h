@@ -52,6 +52,19 @@ void hart_kick_clear(void);
 uint64_t hart_time(void);
 
 /*
+ * The timer interrupt of this hart, for when the time CSR reaches `when_ticks`; one that is due
+ * or armed already is replaced. Through the Sstc extension once hart_timer_has_sstc() has said
+ * that the harts have it, else through the firmware.
+ */
+void hart_timer_has_sstc(bool has);
+void hart_timer_arm(uint64_t when_ticks);
+void hart_timer_disarm(void);
+
+/* Lets the timer interrupt in, or keeps it out. */
+void hart_timer_enable(void);
+void hart_timer_disable(void);
+
+/*
  * Ends the machine. `finisher` is the address of a sifive,test0 device, which can carry a status
  * out, or 0: the firmware shuts down then, and cannot.
  */

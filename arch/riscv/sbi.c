@@ -57,6 +57,11 @@ struct sbi_result sbi_send_ipi(uint64_t hart_id)
 	return call(SBI_IPI, 0, 1, hart_id, 0);
 }
 
+struct sbi_result sbi_set_timer(uint64_t when_ticks)
+{
+	return call(SBI_TIME, 0, when_ticks, 0, 0);
+}
+
 struct sbi_result sbi_console_write(uint64_t bytes, uint64_t address)
 {
 	return call(SBI_DBCN, 0, bytes, address, 0);

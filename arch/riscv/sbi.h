@@ -52,6 +52,9 @@ SBI_MUST_USE struct sbi_result sbi_hart_status(uint64_t hart_id);
 /* A software interrupt for one hart. */
 SBI_MUST_USE struct sbi_result sbi_send_ipi(uint64_t hart_id);
 
+/* The next timer interrupt of the calling hart, at this value of the time CSR. */
+SBI_MUST_USE struct sbi_result sbi_set_timer(uint64_t when_ticks);
+
 /* Debug console: writes up to `bytes` bytes at a physical address; value is how many it took. */
 SBI_MUST_USE struct sbi_result sbi_console_write(uint64_t bytes, uint64_t address);
 /* Legacy console, one byte. */

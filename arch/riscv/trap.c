@@ -8,19 +8,22 @@
 trap_hook *trap_on_timer;
 trap_hook *trap_on_software;
 
-struct restartable {
-	uint64_t start, end;
-};
-
 extern const struct restartable __restartable_start[], __restartable_end[];
 
 /* A few dozen sites, and traps are rare: no search tree is worth its lines here. */
-uint64_t trap_restart_pc(uint64_t pc)
+const struct restartable *trap_restartable_at(uint64_t pc)
 {
 	for (const struct restartable *site = __restartable_start; site < __restartable_end; site++)
 		if (pc - site->start < site->end - site->start)
-			return site->start;
-	return pc;
+			return site;
+	return NULL;
+}
+
+uint64_t trap_restart_pc(uint64_t pc)
+{
+	const struct restartable *site = trap_restartable_at(pc);
+
+	return site ? site->start : pc;
 }
 
 static const char *exception_name(uint64_t cause)

@@ -21,5 +21,13 @@ typedef void trap_hook(struct trap_frame *frame);
 extern trap_hook *trap_on_timer;
 extern trap_hook *trap_on_software;
 
+/* A restartable sequence: [start, end), the last instruction in it commits. */
+struct restartable {
+	uint64_t start, end;
+};
+
+/* The sequence that `pc` lies in, or NULL. */
+const struct restartable *trap_restartable_at(uint64_t pc);
+
 /* The start of the restartable sequence that `pc` lies in, or pc itself when in none. */
 uint64_t trap_restart_pc(uint64_t pc);

@@ -1,9 +1,8 @@
 /* bit_index.c - see bit_index.h: the parts that are not on the way of a batch. */
 #include "mm/global/bit_index.h"
 
-#include <string.h>
-
 #include "mm/check.h"
+#include "mm/words.h"
 
 static uint64_t words_for(uint64_t bits)
 {
@@ -34,7 +33,7 @@ void *bit_index_init(struct bit_index *index, void *memory, uint64_t bits)
 		index->level[index->levels++] = next;
 		next += words;
 	} while (words > 1);
-	memset(memory, 0, (char *)next - (char *)memory);
+	words_fill(memory, 0, (size_t)(next - (uint64_t *)memory));
 	return next;
 }
 
@@ -74,7 +73,7 @@ void bit_index_set_range(struct bit_index *index, unsigned level, uint64_t from,
 
 		words[first] |= range_mask(first, from, to);
 		if (first != last) {
-			memset(&words[first + 1], 0xff, (last - first - 1) * 8);
+			words_fill(&words[first + 1], ~UINT64_C(0), last - first - 1);
 			words[last] |= range_mask(last, from, to);
 		}
 		if (!news)
@@ -93,7 +92,7 @@ void bit_index_clear_range(struct bit_index *index, unsigned level, uint64_t fro
 
 		words[first] &= ~range_mask(first, from, to);
 		if (first != last) {
-			memset(&words[first + 1], 0, (last - first - 1) * 8);
+			words_fill(&words[first + 1], 0, last - first - 1);
 			words[last] &= ~range_mask(last, from, to);
 		}
 		from = words[first] ? first + 1 : first;

@@ -43,6 +43,7 @@
 
 #include "mm/check.h"
 #include "mm/global/bit_index.h"
+#include "mm/words.h"
 
 #define CHUNK_SHIFT  9
 #define CHUNK_FRAMES (1u << CHUNK_SHIFT)
@@ -409,7 +410,8 @@ static void *tree_init(void *memory, uint64_t first, uint64_t count)
 	tree->index_end = tree->index_first + count;
 	next = bit_index_init(&tree->frames, next, chunks << CHUNK_SHIFT);
 	next = bit_index_init(&tree->chunks, next, chunks);
-	memset(next, 0, run_tree_bytes(chunks)); /* no run anywhere, no node dirty: exact */
+	/* No run anywhere, no node dirty: exact. */
+	words_fill((uint64_t *)next, 0, run_tree_bytes(chunks) / 8);
 	tree->chunk_runs = (packed_run *)next;
 	next += round_up(padded(chunks) * sizeof(packed_run), 8);
 	for (tree->levels = 1; nodes > 1; tree->levels++) {

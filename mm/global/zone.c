@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mm/check.h"
+#include "mm/words.h"
 
 struct zones zones;
 
@@ -56,17 +57,17 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	zone->policy = policy;
 	zone->number = number;
 	zone->node = node;
-	zone->policy_bytes = round_up_64(policy->metadata_bytes(first, count));
+	zone->policy_bytes = policy->metadata_bytes(first, count);
 	zone->state_bytes = round_up_64(count);
 	zone->lock_bytes = spin_bytes(port_cpu_count());
 	snprintf(zone->name, sizeof(zone->name), "zone%u", number);
 
 	zone->instance = policy->init(memory, first, count);
-	zone->state = (uint8_t *)memory + zone->policy_bytes;
+	zone->state = (uint8_t *)memory + round_up_64(zone->policy_bytes);
+	words_fill((uint64_t *)zone->state, 0, zone->state_bytes / 8); /* FRAME_STATE_FREE */
 	memset(zone->state, FRAME_STATE_RESERVED, reserved);
-	memset(zone->state + reserved, FRAME_STATE_FREE, count - reserved);
 	spin_init(&zone->lock, zone->name, lock_kind, port_cpu_count(),
-		  memory + zone->policy_bytes + zone->state_bytes);
+		  zone->state + zone->state_bytes);
 	policy->release_run(zone->instance, first + reserved, count - reserved);
 	zone->free_frames = count - reserved;
 	return true;

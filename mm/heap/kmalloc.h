@@ -18,7 +18,8 @@
  * Sizes. A request is served by the smallest power of two that holds it, 64 bytes at least,
  * where that wastes less than a frame over whole frames; otherwise by exactly the frames it
  * needs. 20 KiB take five frames, not eight. So above a frame less than a frame is wasted, and
- * below it less than half of the block, the smallest block aside.
+ * below it less than half of the block, the smallest block aside. Where memory is too short for
+ * an arena, a small request gets a whole frame rather than NULL.
  *
  * Alignment. A request of 2^k bytes starts at a multiple of 2^k, and so does every block up to
  * a frame; larger ones start at a frame at least. These are alignments of physical addresses;

@@ -4,9 +4,9 @@
  * Interrupts. A trap handler may allocate and free wherever this code is, so it is written in
  * steps each of which leaves the cache whole: frames come from a zone into words on our own C
  * stack (the lock is dropped by then), and go from there into the cache with interrupts masked
- * for as long as the writing takes; the other way round, the coldest batch is copied out and the
- * rest moved down with interrupts masked, then sorted by word and given back without. If a
- * handler filled the cache while we were in the zone, our batch goes back where it came from.
+ * for as long as the writing takes; the other way round, the coldest batch is detached with
+ * interrupts masked, then sorted by word and given back without. If a handler filled the cache
+ * while we were in the zone, our batch goes back where it came from.
  *
  * Locks: none is held here; zone_claim and zone_release take the zone's, one at a time.
  */
@@ -18,6 +18,7 @@
 #include "mm/frame.h"
 #include "mm/global/bits.h"
 #include "mm/global/zone.h"
+#include "mm/words.h"
 
 #define SENTINEL UINT64_MAX
 
@@ -32,10 +33,18 @@ static void flush_remote(struct frame_cache *cache);
 
 /* ---- making and configuring -------------------------------------------------------------- */
 
-/* The sentinel has a line of its own below the stack, so that slots do not straddle lines. */
+/*
+ * Twice the largest stack and a batch, so that many flushes go by before it must be moved back
+ * down; and a line below for the sentinel, so that slots do not straddle lines.
+ */
+static size_t stack_words(uint32_t slots)
+{
+	return 2 * (size_t)slots + FRAME_CACHE_BATCH;
+}
+
 static size_t stack_bytes(uint32_t slots)
 {
-	return (PORT_CACHE_LINE + slots * sizeof(uint64_t) + PORT_CACHE_LINE - 1) &
+	return (PORT_CACHE_LINE + stack_words(slots) * sizeof(uint64_t) + PORT_CACHE_LINE - 1) &
 	       ~(size_t)(PORT_CACHE_LINE - 1);
 }
 
@@ -50,10 +59,10 @@ void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
 		      unsigned home)
 {
 	memset(cache, 0, sizeof(*cache));
-	cache->bottom = (uint64_t *)((char *)memory + PORT_CACHE_LINE);
+	cache->base = (uint64_t *)((char *)memory + PORT_CACHE_LINE);
+	cache->end = cache->base + stack_words(slots);
+	cache->bottom = cache->top = cache->limit = cache->base;
 	cache->bottom[-1] = SENTINEL;
-	cache->top = cache->bottom;
-	cache->limit = cache->bottom;
 	cache->remote = (struct frame_remote *)((char *)memory + stack_bytes(slots));
 	cache->slots = slots;
 	cache->home = home;
@@ -114,14 +123,37 @@ uint64_t frame_cache_level(const struct frame_cache *cache)
 
 /* ---- from a zone into the cache ---------------------------------------------------------- */
 
-/* A larger batch needs more room, which may be given at any time. */
+/* Back to where there is room above; interrupts masked, nothing detached (C5). */
+static void move_to_base(struct frame_cache *cache)
+{
+	size_t level = (size_t)(cache->top - cache->bottom);
+	size_t capacity = (size_t)(cache->limit - cache->bottom);
+
+	words_move_down(cache->base, cache->bottom, level);
+	cache->bottom = cache->base;
+	cache->bottom[-1] = SENTINEL;
+	cache->top = cache->base + level;
+	cache->limit = cache->base + capacity;
+}
+
+/*
+ * A larger batch needs more room, which may be given at any time if it is there; and it is there
+ * once nothing is detached.
+ */
 static void grow(struct frame_cache *cache)
 {
+	uint32_t capacity = capacity_for(cache, 2 * cache->batch);
+
 	cache->calm = 0;
-	if (cache->batch < cache->batch_max) {
-		cache->batch *= 2;
-		cache->limit = cache->bottom + capacity_for(cache, cache->batch);
+	if (cache->batch == cache->batch_max)
+		return;
+	if (cache->end - cache->bottom < (ptrdiff_t)capacity) {
+		if (cache->detached)
+			return;
+		move_to_base(cache);
 	}
+	cache->batch *= 2;
+	cache->limit = cache->bottom + capacity;
 }
 
 /* A smaller one leaves less, and so only an empty stack may shrink. */
@@ -193,6 +225,8 @@ static bool accept(struct frame_cache *cache, struct zone *zone, const struct fr
 	unsigned long flags = port_irq_save();
 	bool accepted = cache->limit - cache->top >= (ptrdiff_t)frames;
 
+	if (accepted && cache->top == cache->bottom && !cache->detached)
+		move_to_base(cache);
 	if (accepted && cache->zone != zone) {
 		accepted = cache->top == cache->bottom && !port_in_trap();
 		if (accepted)
@@ -305,29 +339,31 @@ pfn_t frame_cache_refill(void)
 struct grouping {
 	struct frame_word words[POLICY_WORDS_MAX];
 	unsigned count;
-	uint8_t place[2 * POLICY_WORDS_MAX]; /* index in words + 1; 0: free */
+	union {
+		uint8_t place[2 * POLICY_WORDS_MAX]; /* index in words + 1; 0: free */
+		uint64_t zeros[2 * POLICY_WORDS_MAX / 8];
+	};
 };
+
+_Static_assert(POLICY_WORDS_MAX < 256, "a place is a byte");
 
 /*
  * The word that begins at `base`; made when there is none and room for one, else NULL. The table
- * is never more than half full. Neighbours mostly come together, so the last word is tried first.
+ * is never more than half full.
  */
 static struct frame_word *group_word(struct grouping *grouping, uint64_t base)
 {
 	unsigned mask = 2 * POLICY_WORDS_MAX - 1;
 	unsigned at = (unsigned)(base >> 6) & mask;
-	struct frame_word *word = &grouping->words[grouping->count];
 
-	if (grouping->count && word[-1].first == base)
-		return &word[-1];
 	for (; grouping->place[at]; at = (at + 1) & mask)
 		if (grouping->words[grouping->place[at] - 1].first == base)
 			return &grouping->words[grouping->place[at] - 1];
 	if (grouping->count == POLICY_WORDS_MAX)
 		return NULL;
-	*word = (struct frame_word){base, 0};
+	grouping->words[grouping->count] = (struct frame_word){base, 0};
 	grouping->place[at] = (uint8_t)++grouping->count;
-	return word;
+	return &grouping->words[grouping->count - 1];
 }
 
 static struct zone *zone_of_freed(uint64_t frame)
@@ -338,79 +374,94 @@ static struct zone *zone_of_freed(uint64_t frame)
 	return zone;
 }
 
-/* The word of the grouping that the frame goes to, or NULL: of another zone, or no room left. */
-static struct frame_word *word_for(struct grouping *grouping, const struct zone *zone,
-				   uint64_t frame)
-{
-	if (!zone_holds(zone, frame))
-		return NULL;
-	return group_word(grouping, frame & ~UINT64_C(63));
-}
-
 /*
- * Gives back, in one lock hold, those of frames[0..count) that lie in the zone of the first and
- * in POLICY_WORDS_MAX words. The others move to the front; returns how many those are.
+ * Sorts those of frames[0..count) that lie in the zone, and in POLICY_WORDS_MAX words, into the
+ * grouping. The others move to the front; returns how many those are. Neighbours mostly come one
+ * after the other, so a word is looked up only when it is not the one before.
  */
-static unsigned give_some(struct frame_cache *cache, uint64_t *frames, unsigned count)
+static unsigned group(struct grouping *grouping, const struct zone *zone, uint64_t *frames,
+		      unsigned count)
 {
-	struct zone *zone = zone_of_freed(frames[0]);
-	struct grouping grouping;
-	unsigned left = 0;
-	bool contended;
+	struct frame_word none = {UINT64_MAX, 0}, *word = &none;
+	uint64_t *left = frames;
 
-	grouping.count = 0;
-	memset(grouping.place, 0, sizeof(grouping.place));
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t frame = frames[i], bit = UINT64_C(1) << (frame & 63);
-		struct frame_word *word = word_for(&grouping, zone, frame);
+	grouping->count = 0;
+	words_fill(grouping->zeros, 0, sizeof(grouping->zeros) / sizeof(uint64_t));
+	for (const uint64_t *next = frames; next != frames + count; next++) {
+		uint64_t frame = *next, bit = UINT64_C(1) << (frame & 63);
 
-		if (!word) {
-			frames[left++] = frame;
+		if ((frame & ~UINT64_C(63)) != word->first)
+			word = group_word(grouping, frame & ~UINT64_C(63));
+		if (!word || !zone_holds(zone, frame)) {
+			*left++ = frame;
+			word = &none;
 			continue;
 		}
 		check(!(word->bits & bit), "frame %#llx is twice in one cache: freed twice",
 		      (unsigned long long)frame);
 		word->bits |= bit;
 	}
-	zone_release(zone, grouping.words, grouping.count, count - left, &contended);
-	count_hold(cache, contended);
-	counter_add(&cache->stats.flushes, 1);
-	counter_add(&cache->stats.flushed_frames, count - left);
-	return left;
+	return (unsigned)(left - frames);
 }
 
-/* Gives back any frames, each to its zone. */
+/* Gives back any frames, each to its zone; uses the array up. */
 static void give_back(struct frame_cache *cache, uint64_t *frames, unsigned count)
 {
-	while (count)
-		count = give_some(cache, frames, count);
+	while (count) {
+		struct zone *zone = zone_of_freed(frames[0]);
+		struct grouping grouping;
+		bool contended;
+		unsigned left = group(&grouping, zone, frames, count);
+
+		zone_release(zone, grouping.words, grouping.count, count - left, &contended);
+		count_hold(cache, contended);
+		counter_add(&cache->stats.flushes, 1);
+		counter_add(&cache->stats.flushed_frames, count - left);
+		count = left;
+	}
 }
 
-/* Copies the coldest `wanted` frames out of the stack, and closes the gap. */
-static unsigned take_coldest(struct frame_cache *cache, uint64_t *frames, unsigned wanted)
+/*
+ * Takes the coldest `wanted` frames off the stack, all it has if those are fewer, without moving
+ * any: they stay where they are, and bottom moves past them. The sentinel takes the place of the
+ * last, which goes to where the sentinel was. Returns how many, at *frames; 0 also when a flush
+ * that this one interrupted leaves no room to move in.
+ */
+static unsigned detach_coldest(struct frame_cache *cache, unsigned wanted, uint64_t **frames)
 {
 	unsigned long flags = port_irq_save();
-	size_t level = (size_t)(cache->top - cache->bottom);
-	unsigned count = wanted < level ? wanted : (unsigned)level;
+	unsigned level = (unsigned)(cache->top - cache->bottom);
+	unsigned count = wanted < level ? wanted : level;
 
-	memcpy(frames, cache->bottom, count * sizeof(*frames));
-	memmove(cache->bottom, cache->bottom + count, (level - count) * sizeof(*frames));
-	cache->top -= count;
+	if (cache->end - cache->limit < (ptrdiff_t)count) {
+		if (cache->detached)
+			count = 0;
+		else
+			move_to_base(cache);
+	}
+	if (count) {
+		*frames = cache->bottom - 1;
+		(*frames)[0] = cache->bottom[count - 1];
+		cache->bottom += count;
+		cache->limit += count;
+		cache->bottom[-1] = SENTINEL;
+		cache->detached++;
+	}
 	port_irq_restore(flags);
 	return count;
 }
 
 static void flush_some(struct frame_cache *cache, unsigned wanted)
 {
-	uint64_t frames[FRAME_CACHE_BATCH_MAX];
-
 	while (wanted) {
+		uint64_t *frames;
 		unsigned part = wanted < FRAME_CACHE_BATCH_MAX ? wanted : FRAME_CACHE_BATCH_MAX;
-		unsigned count = take_coldest(cache, frames, part);
+		unsigned count = detach_coldest(cache, part, &frames);
 
 		if (!count)
 			return;
 		give_back(cache, frames, count);
+		cache->detached--;
 		wanted -= count;
 	}
 }
@@ -451,7 +502,7 @@ static void flush_remote_zone(struct frame_cache *cache, unsigned number)
 	unsigned long flags = port_irq_save();
 	unsigned count = (unsigned)remote->count;
 
-	memcpy(frames, remote->frame, count * sizeof(*frames));
+	words_move_down(frames, remote->frame, count);
 	remote->count = 0;
 	cache->remote_frames -= count;
 	port_irq_restore(flags);
@@ -488,7 +539,7 @@ void frame_cache_free_elsewhere(uint64_t frame)
 	      (unsigned long long)frame, __builtin_return_address(0));
 	state = &zone->state[frame - zone->first];
 	if (*state != FRAME_STATE_ALLOCATED)
-		frame_cache_bad_free(frame, *state);
+		frame_cache_bad_free(frame);
 	*state = FRAME_STATE_FREE;
 	if (push_remote(cache, zone->number, frame))
 		return;
@@ -507,9 +558,11 @@ void frame_cache_flush(void)
 
 /* ---- checks ------------------------------------------------------------------------------ */
 
-void frame_cache_bad_free(uint64_t frame, unsigned state)
+void frame_cache_bad_free(uint64_t frame)
 {
 	void *caller = __builtin_return_address(0);
+	struct zone *zone = zone_of_freed(frame);
+	unsigned state = zone->state[frame - zone->first];
 
 	switch (state) {
 	case FRAME_STATE_FREE:
@@ -549,9 +602,12 @@ void frame_cache_validate(const struct frame_cache *cache)
 
 	check(cache->bottom[-1] == SENTINEL, "frame cache: the sentinel is %#llx",
 	      (unsigned long long)cache->bottom[-1]);
-	check(cache->bottom <= cache->top && cache->top <= cache->limit,
-	      "frame cache: bottom %p, top %p, limit %p are out of order", (void *)cache->bottom,
-	      (void *)cache->top, (void *)cache->limit);
+	check(cache->base <= cache->bottom && cache->bottom <= cache->top &&
+		      cache->top <= cache->limit && cache->limit <= cache->end,
+	      "frame cache: base %p, bottom %p, top %p, limit %p, end %p are out of order",
+	      (void *)cache->base, (void *)cache->bottom, (void *)cache->top,
+	      (void *)cache->limit, (void *)cache->end);
+	check(cache->detached == 0, "frame cache: %u flushes are not over", cache->detached);
 	for (const uint64_t *slot = cache->bottom; slot < cache->top; slot++)
 		validate_cached(*slot, CHECKS ? cache->zone : zone_of(*slot));
 	for (unsigned i = 0; i < zones.count; i++) {

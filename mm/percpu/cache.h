@@ -10,8 +10,8 @@
  *
  * Invariants
  *
- *   C1  bottom <= top <= limit; bottom[-1] is the sentinel; [bottom, top) are frames that are
- *	 free and in no other place.
+ *   C1  base <= bottom <= top <= limit <= end; bottom[-1] is the sentinel; [bottom, top) are
+ *	 frames that are free and in no other place.
  *   C2  With CHECKS, all of them are of the zone [first, first + count), whose state bytes
  *	 are at state_bias + pfn. The zone changes only while the stack is empty, and never inside
  *	 a trap handler: so what an operation read of it before it was interrupted is still true.
@@ -22,6 +22,9 @@
  *	 operations that no other hold is paid for by, whatever the trace (Bonwick and Adams,
  *	 USENIX 2001, with one stack for their two magazines). Where no zone has a whole batch
  *	 left a refill may bring less.
+ *   C5  A flush detaches the coldest frames by moving bottom up past them, limit with it; what
+ *	 it detached lies below bottom until it is given back. Only when nothing is detached may
+ *	 the stack be moved back down to base.
  *
  * Writers: the owning cpu alone. Others read the counters, and the levels at rest.
  */
@@ -86,12 +89,14 @@ struct frame_cache {
 
 	/* The owner's slow path. */
 	_Alignas(PORT_CACHE_LINE) struct frame_remote *remote; /* of zone i: remote[i] */
+	uint64_t *base, *end;  /* the memory that the stack wanders in */
+	uint32_t detached;     /* flushes that have not given back what they detached */
 	unsigned home;	       /* the zone tried first */
 	uint32_t capacity;     /* at most so many frames; limit may be lower */
 	uint32_t batch_min;    /* adaptive between these; equal: fixed */
 	uint32_t batch_max;
 	uint32_t calm;	       /* lock holds in a row that were not waited for */
-	uint32_t slots;	       /* there is memory for so many frames */
+	uint32_t slots;	       /* the most that capacity can be */
 	struct frame_cache_stats stats;
 };
 
@@ -163,5 +168,8 @@ pfn_t frame_cache_refill(void);
 void frame_cache_overflow(uint64_t frame);
 /* A free of a frame outside the cache's zone: checked, and sent home. */
 void frame_cache_free_elsewhere(uint64_t frame);
-/* The free of a frame that is not out: a panic that says which mistake it was. */
-_Noreturn void frame_cache_bad_free(uint64_t frame, unsigned state);
+/*
+ * The free of a frame that is not out: a panic that says which mistake it was. Not declared to
+ * not return, so that a caller may jump to it without saving where it came from.
+ */
+void frame_cache_bad_free(uint64_t frame);

@@ -32,8 +32,8 @@ void dtb_u64(struct dtb *dtb, const char *name, uint64_t value);
 void dtb_string(struct dtb *dtb, const char *name, const char *value);
 void dtb_words(struct dtb *dtb, const char *name, const uint32_t *words, size_t count);
 
-#define dtb_cells(dtb, name, ...)                                                                  \
-	dtb_words(dtb, name, (const uint32_t[]){__VA_ARGS__},                                      \
+#define dtb_cells(dtb, name, ...)                             \
+	dtb_words(dtb, name, (const uint32_t[]){__VA_ARGS__}, \
 		  sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 /* One word of the structure block, whatever it may mean there. */
@@ -49,5 +49,10 @@ struct dtb_bytes dtb_finish_raw(struct dtb *dtb);
 struct dtb_bytes dtb_copy(struct dtb_bytes blob, size_t size);
 uint32_t dtb_peek(struct dtb_bytes blob, size_t offset);
 void dtb_poke(struct dtb_bytes blob, size_t offset, uint32_t word);
+
+/* Overwrites one to four words with what chance (unit_random) makes of them. */
+void dtb_damage(struct dtb_bytes blob);
+
+/* A file's bytes; aborts when it cannot be read. */
 struct dtb_bytes dtb_load(const char *path);
 void dtb_free(struct dtb_bytes *blob);

@@ -66,7 +66,7 @@ static struct devicetree_node translate(const struct pair *pair, int offset)
 	return (struct devicetree_node){fdt_off_dt_struct(pair->theirs) + (uint32_t)offset};
 }
 
-#define CHECK_SAME_NODE(pair, our_node, their_offset)                                              \
+#define CHECK_SAME_NODE(pair, our_node, their_offset) \
 	CHECK_EQ((our_node).offset, translate(pair, their_offset).offset)
 
 static void compare_bytes(const struct devicetree_property *ours, const void *theirs, int length)
@@ -234,32 +234,6 @@ static void judge(struct dtb_bytes blob, struct tally *tally)
 	free(roomy);
 }
 
-/* One to four words or bytes become something else, in the header as often as in the rest. */
-static void damage(struct dtb_bytes blob)
-{
-	for (uint64_t times = 1 + unit_random_below(4); times > 0; times--) {
-		size_t bound = unit_random_below(2) ? blob.size : 72;
-		size_t at = unit_random_below(bound - 3);
-		uint32_t word = dtb_peek(blob, at & ~(size_t)3);
-
-		switch (unit_random_below(4)) {
-		case 0:
-			blob.bytes[at] ^= 1 << unit_random_below(8);
-			break;
-		case 1:
-			dtb_poke(blob, at & ~(size_t)3, word + (uint32_t)unit_random_below(33) - 16);
-			break;
-		case 2:
-			dtb_poke(blob, at & ~(size_t)3, (uint32_t)unit_random_below(10));
-			break;
-		case 3:
-			dtb_poke(blob, at & ~(size_t)3,
-				 dtb_peek(blob, 4 * unit_random_below(blob.size / 4)));
-			break;
-		}
-	}
-}
-
 TEST(whole_trees_read_as_libfdt_reads_them)
 {
 	struct tally tally = {0};
@@ -283,7 +257,7 @@ TEST(damaged_trees_read_as_libfdt_reads_them)
 		for (unsigned round = 0; round < 5000; round++) {
 			struct dtb_bytes copy = dtb_copy(whole, whole.size);
 
-			damage(copy);
+			dtb_damage(copy);
 			judge(copy, &tally);
 			dtb_free(&copy);
 		}

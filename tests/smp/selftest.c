@@ -19,6 +19,7 @@
 #include "mm/heap/kmalloc.h"
 #include "sync/barrier.h"
 #include "tests/smp/random.h"
+#include "tests/smp/restart.h"
 #include "tests/smp/stamp.h"
 
 #define EXPECT(condition)                                                                          \
@@ -465,6 +466,7 @@ static const struct test tests[] = {
 	{"heap: sizes, alignment, mistakes, and all of it given back", test_heap},
 	{"locks: mutual exclusion and exact counts, all algorithms", test_locks},
 	{"cache: at least a batch of operations between two locks", test_lock_bound},
+	{"cache: traps inside the pop and the push allocate and free", restart_test},
 	{"frames: exhaustion is exact and is an answer", test_exhaustion},
 };
 
@@ -493,4 +495,5 @@ void selftest_run(void)
 	       (unsigned long long)settings.arguments.seed, count);
 	for (unsigned i = 0; i < count; i++)
 		run_one(i + 1, &tests[i]);
+	printf("# %s\n", restart_test_coverage());
 }

@@ -1,0 +1,39 @@
+/* smp_host.c - tests/smp/smp.h for a host process: threads are cpus. */
+#include "tests/smp/smp.h"
+
+#include <time.h>
+
+#include <port.h>
+
+#include "host.h"
+#include "mm/check.h"
+
+struct part {
+	void (*work)(void *argument);
+	void *argument;
+	unsigned cpus;
+};
+
+static void run_part(void *argument)
+{
+	struct part *part = argument;
+
+	if (port_cpu() < part->cpus)
+		part->work(part->argument);
+}
+
+void smp_run(void (*work)(void *argument), void *argument, unsigned cpus)
+{
+	struct part part = {work, argument, cpus};
+
+	check(cpus <= port_cpu_count(), "smp_run: %u cpus of %u", cpus, port_cpu_count());
+	host_run(run_part, &part);
+}
+
+uint64_t smp_nanoseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

@@ -1,0 +1,166 @@
+/*
+ * test_stress.c - the kernel's workloads, from the same source, with threads for cpus.
+ *
+ * Every frame carries its owner's stamp and every block its pattern (tests/smp/workloads.c), so
+ * what one cpu breaks for another panics there; here the books are closed after each run.
+ */
+#include <stdlib.h>
+
+#include "host.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+#include "tests/smp/workload.h"
+#include "unit.h"
+
+#define CPUS_MAX   4
+#define MIB_FRAMES (UINT64_C(1 << 20) >> FRAME_SHIFT)
+
+/* Of the kernel's number of operations: a host under its sanitizers has seconds, not minutes. */
+#define OPS_DIVISOR 8
+
+struct memory {
+	unsigned count;
+	struct host_range range[2];
+};
+
+static const struct memory memory_32m = {1, {{0x80200, 32 * MIB_FRAMES, 0}}};
+
+/* Two zones with odd borders, so that frames cross from cpu to cpu and from zone to zone. */
+static const struct memory memory_64m = {
+	2, {{0x80200, 40 * MIB_FRAMES + 27, 0}, {0x84003, 24 * MIB_FRAMES - 27, 1}}};
+
+static void *heap_lock_memory;
+
+static void start(const struct memory *memory, enum spin_kind lock, unsigned cpus,
+		  uint32_t capacity)
+{
+	struct host_machine machine = {.lock = lock, .cpus = cpus, .capacity = capacity};
+
+	host_machine_start(&machine, memory->range, memory->count);
+	for (unsigned cpu = 0; cpu < cpus; cpu++)
+		((struct frame_cache *)port_area_of(cpu))->home = cpu % zones.count;
+	heap_lock_memory = aligned_alloc(64, spin_bytes(cpus));
+	kheap_init(lock, heap_lock_memory);
+}
+
+static void end(void)
+{
+	host_machine_end();
+	free(heap_lock_memory);
+}
+
+static void check_books(uint64_t free_frames)
+{
+	struct kheap_stats stats;
+
+	kheap_validate();
+	kheap_trim();
+	kheap_stats(&stats);
+	CHECK_EQ(stats.frames_held, 0);
+	CHECK_EQ(stats.live_blocks, 0);
+	frame_validate();
+	CHECK_EQ(frame_free_count(), free_frames);
+}
+
+/* What the workloads count must add up too: a run that did nothing proves nothing. */
+static void check_work(const struct workload_run *run)
+{
+	uint64_t allocs = 0, frees = 0;
+
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++) {
+		allocs += run->cpu[cpu].allocs;
+		frees += run->cpu[cpu].frees;
+		CHECK(run->cpu[cpu].allocs + run->cpu[cpu].frees > 0);
+		CHECK(run->cpu[cpu].end_ns >= run->cpu[cpu].start_ns);
+	}
+	CHECK_EQ(allocs, frees);
+	CHECK(!run->shared);
+}
+
+static void run_workload(const struct workload *workload, unsigned cpus)
+{
+	static struct workload_cpu cpu[CPUS_MAX];
+	uint64_t free_frames = frame_free_count();
+	struct workload_run run = {.workload = workload,
+				   .cpus = cpus,
+				   .ops = workload->ops / OPS_DIVISOR + 1,
+				   .seed = unit_random(),
+				   .cpu = cpu};
+
+	CHECK(workload_execute(&run));
+	check_work(&run);
+	check_books(free_frames);
+}
+
+/*
+ * Each start takes the next kind of lock. Queue locks are for as many cpus as the host has cores:
+ * their next owner may be a thread that is not running, and each turn then costs a time slice.
+ */
+static enum spin_kind next_lock(unsigned cpus)
+{
+	static unsigned starts;
+
+	return (enum spin_kind)(starts++ % (cpus > 2 ? SPIN_TICKET : SPIN_KINDS));
+}
+
+static void run_all(const struct memory *memory, unsigned cpus, uint32_t capacity)
+{
+	start(memory, next_lock(cpus), cpus, capacity);
+	for (unsigned i = 0; i < workload_count; i++)
+		run_workload(&workloads[i], cpus);
+	end();
+}
+
+static void run_both(unsigned cpus, uint32_t capacity)
+{
+	run_all(&memory_32m, cpus, capacity);
+	run_all(&memory_64m, cpus, capacity);
+}
+
+TEST(one_cpu_with_a_cache)
+{
+	run_both(1, 192);
+}
+
+TEST(one_cpu_without_a_cache)
+{
+	run_both(1, 0);
+}
+
+TEST(two_cpus_with_caches)
+{
+	run_both(2, 192);
+}
+
+TEST(two_cpus_without_caches)
+{
+	run_both(2, 0);
+}
+
+TEST(four_cpus_with_caches)
+{
+	run_both(4, 192);
+}
+
+TEST(four_cpus_without_caches)
+{
+	run_both(4, 0);
+}
+
+/* Room for a batch to grow in, and with so many cpus it does. */
+TEST(four_cpus_with_adaptive_caches)
+{
+	run_both(4, FRAME_CACHE_CAPACITY_MAX);
+}
+
+/* Workloads run on fewer cpus than there are; the others' caches stay as they were. */
+TEST(two_of_four_cpus)
+{
+	start(&memory_32m, SPIN_FAS, 4, 192);
+	for (unsigned i = 0; i < workload_count; i++)
+		run_workload(&workloads[i], 2);
+	for (unsigned cpu = 2; cpu < 4; cpu++)
+		CHECK_EQ(frame_cache_level(port_area_of(cpu)), 0);
+	end();
+}

@@ -1,0 +1,388 @@
+/*
+ * bench.c - see bench.h; docs/measuring.md explains every figure.
+ *
+ * Two kinds of figure. Instructions, counted by instret: exact, and the same on every host, where
+ * the counter counts instructions (QEMU under -icount). Nanoseconds, from runs of all cpus at
+ * once: worth something only against another figure of the same boot, and only when the host gave
+ * every cpu a core, which cores_for_all() finds out.
+ */
+#include "tests/smp/bench.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/riscv/csr.h"
+#include "kernel/cpu.h"
+#include "kernel/panic.h"
+#include "kernel/record.h"
+#include "kernel/settings.h"
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+#include "sync/barrier.h"
+#include "tests/smp/classic.h"
+#include "tests/smp/random.h"
+#include "tests/smp/smp.h"
+
+#define PAIRS	    10000
+#define BULK_FRAMES 4096
+
+#if defined(__riscv_zbb)
+#define HAS_ZBB 1
+#else
+#define HAS_ZBB 0
+#endif
+
+/* ---- printing ----------------------------------------------------------------------------- */
+
+/* hundredths: the value in hundredths of its unit. */
+static void report(const char *name, uint64_t hundredths, const char *unit, unsigned cpus, bool valid)
+{
+	printf("  %-36s %8llu.%02llu %-12s %u cpu%s%s\n", name,
+	       (unsigned long long)(hundredths / 100), (unsigned long long)(hundredths % 100), unit,
+	       cpus, cpus == 1 ? "" : "s", valid ? "" : "  NOT MEASURABLE");
+	record_begin("bench");
+	record_string("bench", name);
+	record_fraction("value", hundredths, 2);
+	record_string("unit", unit);
+	record_number("cpus", cpus);
+	record_number("checks", CHECKS);
+	record_number("zbb", HAS_ZBB);
+	record_bool("valid", valid);
+	record_end();
+}
+
+static uint64_t hundredths(uint64_t total, uint64_t count)
+{
+	return (total * 100 + count / 2) / count;
+}
+
+/* ---- instructions ------------------------------------------------------------------------- */
+
+static uint64_t instructions(void)
+{
+	return csr_read(instret);
+}
+
+static uint64_t empty_loop(void)
+{
+	uint64_t start = instructions();
+
+	for (unsigned i = 0; i < PAIRS; i++)
+		__asm__ volatile("" ::: "memory");
+	return instructions() - start;
+}
+
+static void bench_pairs(void)
+{
+	uint64_t empty = empty_loop(), start;
+
+	frame_free(frame_alloc(FRAME_ANY)); /* so that the first of the loop hits as well */
+	start = instructions();
+	for (unsigned i = 0; i < PAIRS; i++)
+		frame_free(frame_alloc(FRAME_ANY));
+	report("pair_inlined", hundredths(instructions() - start - empty, PAIRS), "instructions", 1,
+	       true);
+	start = instructions();
+	for (unsigned i = 0; i < PAIRS; i++)
+		frame_free_called(frame_alloc_called());
+	report("pair_called", hundredths(instructions() - start - empty, PAIRS), "instructions", 1,
+	       true);
+}
+
+static pfn_t bulk[BULK_FRAMES];
+
+static uint64_t bulk_instructions(void)
+{
+	uint64_t start = instructions();
+
+	for (unsigned i = 0; i < BULK_FRAMES; i++)
+		bulk[i] = frame_alloc(FRAME_ANY);
+	for (unsigned i = 0; i < BULK_FRAMES; i++)
+		frame_free(bulk[i]);
+	return instructions() - start;
+}
+
+/* The second of two rounds: the first leaves the cache as any round leaves it. */
+static void bench_bulk(const char *name, enum spin_stats_mode mode)
+{
+	uint64_t total;
+
+	spin_stats_configure(mode);
+	bulk_instructions();
+	total = bulk_instructions();
+	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
+	report(name, hundredths(total, BULK_FRAMES), "instructions", 1, true);
+}
+
+/* ---- one batch of four quarter-full words -------------------------------------------------- */
+
+/* All of memory, chained through the frames, but for those that `keeps` wants back. */
+static pfn_t take_all(void)
+{
+	pfn_t newest = PFN_NONE, frame;
+
+	while (!pfn_is_none(frame = frame_alloc(FRAME_ANY))) {
+		*(pfn_t *)frame_bytes(frame) = newest;
+		newest = frame;
+	}
+	return newest;
+}
+
+/* Frees every frame of the chain whose number is `remainder` modulo `every`; returns the rest. */
+static pfn_t free_some(pfn_t chain, uint64_t every, uint64_t remainder)
+{
+	pfn_t rest = PFN_NONE;
+
+	while (!pfn_is_none(chain)) {
+		pfn_t frame = chain;
+
+		chain = *(pfn_t *)frame_bytes(frame);
+		if (frame.value % every == remainder) {
+			frame_free(frame);
+			continue;
+		}
+		*(pfn_t *)frame_bytes(frame) = rest;
+		rest = frame;
+	}
+	return rest;
+}
+
+static uint64_t longest_hold(void)
+{
+	uint64_t ticks = 0;
+
+	for (unsigned i = 0; i < zones.count; i++) {
+		struct spin_stats stats = {0};
+
+		spin_stats_add(&zones.zone[i].lock, &stats);
+		if (stats.hold.ticks_max > ticks)
+			ticks = stats.hold.ticks_max;
+		spin_stats_reset(&zones.zone[i].lock);
+	}
+	return ticks;
+}
+
+/*
+ * Every fourth frame of all memory is free: 16 in each word, so a batch of 64 is four words. The
+ * clock is the instruction counter here, and lockstat=all reads it next to the lock's own work.
+ */
+static void bench_holds(void)
+{
+	pfn_t chain = free_some(take_all(), 4, 1);
+	pfn_t frame;
+
+	frame_cache_flush();
+	spin_stats_configure(SPIN_STATS_ALL);
+	longest_hold();
+	frame = frame_alloc(FRAME_ANY);
+	report("hold_refill_4_words", longest_hold() * 100, "instructions", 1, true);
+	frame_free(frame);
+	frame_cache_flush();
+	report("hold_flush_4_words", longest_hold() * 100, "instructions", 1, true);
+	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
+	free_some(chain, 1, 0);
+	frame_cache_flush();
+}
+
+/* ---- lock holds for operations ------------------------------------------------------------- */
+
+static uint64_t lock_holds(void)
+{
+	const struct frame_cache_stats *stats = &frame_cache_self()->stats;
+
+	return stats->refills + stats->flushes + stats->direct_allocs + stats->direct_frees;
+}
+
+/* Saw-teeth of every height from 1 to twice a cache; the first hold fills the empty cache. */
+static void bench_lock_bound(void)
+{
+	uint64_t worst = 0;
+
+	for (unsigned height = 1; height <= 400; height++) {
+		uint64_t holds, ops = 0;
+
+		frame_cache_flush();
+		holds = lock_holds();
+		while (ops < 20000) {
+			for (unsigned i = 0; i < height; i++)
+				bulk[i] = frame_alloc(FRAME_ANY);
+			for (unsigned i = 0; i < height; i++)
+				frame_free(bulk[i]);
+			ops += 2 * height;
+		}
+		holds = lock_holds() - holds - 1;
+		if (holds * 6400 / ops > worst)
+			worst = holds * 6400 / ops;
+	}
+	report("lock_holds_per_64_ops_worst", worst, "holds", 1, true);
+}
+
+/* ---- time: all cpus at once ---------------------------------------------------------------- */
+
+struct timed {
+	void (*work)(uint64_t pairs);
+	uint64_t pairs;
+	struct barrier barrier;
+	uint64_t ns[]; /* of each cpu */
+};
+
+static void work_timed(void *argument)
+{
+	struct timed *timed = argument;
+	uint64_t start;
+
+	classic_set_hart();
+	barrier_wait(&timed->barrier);
+	start = smp_nanoseconds();
+	timed->work(timed->pairs);
+	timed->ns[port_cpu()] = smp_nanoseconds() - start;
+	barrier_wait(&timed->barrier);
+}
+
+/* Nanoseconds a pair, in hundredths, of the slowest cpu. */
+static uint64_t time_pairs(void (*work)(uint64_t pairs), uint64_t pairs, unsigned cpus)
+{
+	struct timed *timed = kcalloc(1, sizeof(*timed) + cpus * sizeof(timed->ns[0]));
+	uint64_t worst = 0;
+
+	check(timed, "bench: no memory for %u results", cpus);
+	timed->work = work;
+	timed->pairs = pairs;
+	barrier_init(&timed->barrier, cpus);
+	cpus_run(work_timed, timed, cpus);
+	for (unsigned i = 0; i < cpus; i++)
+		if (timed->ns[i] > worst)
+			worst = timed->ns[i];
+	kfree(timed);
+	return hundredths(worst, pairs);
+}
+
+static void repeat(uint64_t pairs)
+{
+	for (uint64_t i = 0; i < pairs; i++)
+		frame_free(frame_alloc(FRAME_ANY));
+}
+
+static void classic_repeat(uint64_t pairs)
+{
+	for (uint64_t i = 0; i < pairs; i++)
+		classic_free(classic_alloc());
+}
+
+/* Frames are chained through their own first words, as many as `bulk` would hold on each cpu. */
+#define BULK_LOOP(alloc, free)                                                                     \
+	for (uint64_t done = 0; done < pairs;) {                                                   \
+		pfn_t newest = PFN_NONE, frame;                                                    \
+		uint64_t count = 0;                                                                \
+                                                                                                   \
+		while (count < BULK_FRAMES && !pfn_is_none(frame = alloc)) {                       \
+			*(pfn_t *)frame_bytes(frame) = newest;                                     \
+			newest = frame;                                                            \
+			count++;                                                                   \
+		}                                                                                  \
+		while (!pfn_is_none(frame = newest)) {                                             \
+			newest = *(pfn_t *)frame_bytes(frame);                                     \
+			free(frame);                                                               \
+		}                                                                                  \
+		done += count;                                                                     \
+	}
+
+static void bulk_pairs(uint64_t pairs)
+{
+	BULK_LOOP(frame_alloc(FRAME_ANY), frame_free)
+}
+
+static void classic_bulk_pairs(uint64_t pairs)
+{
+	BULK_LOOP(classic_alloc(), classic_free)
+}
+
+static void spin_alone(uint64_t rounds)
+{
+	for (uint64_t i = 0; i < rounds; i++)
+		__asm__ volatile("" ::: "memory");
+}
+
+/* Work that shares nothing takes as long on all cpus at once as on one, if each has a core. */
+static bool cores_for_all(unsigned cpus)
+{
+	uint64_t alone = time_pairs(spin_alone, 20000000, 1);
+	uint64_t together = time_pairs(spin_alone, 20000000, cpus);
+
+	return together * 100 <= alone * 115;
+}
+
+#define TIMED_PAIRS 2000000
+
+static void bench_times(unsigned cpus)
+{
+	bool valid = cores_for_all(cpus);
+	uint64_t half = frame_free_count() / 2;
+	pfn_t run;
+
+	report("repeat_ns", time_pairs(repeat, TIMED_PAIRS, cpus), "ns", cpus, valid);
+	report("bulk_ns", time_pairs(bulk_pairs, TIMED_PAIRS / 4, cpus), "ns", cpus, valid);
+	frame_cache_flush();
+	run = frame_alloc_run(half, 0);
+	check(!pfn_is_none(run), "bench: no run of %llu frames for the classic allocator",
+	      (unsigned long long)half);
+	classic_set_hart();
+	classic_init(run, half);
+	report("classic_repeat_ns", time_pairs(classic_repeat, TIMED_PAIRS / 40, cpus), "ns", cpus,
+	       valid);
+	report("classic_bulk_ns", time_pairs(classic_bulk_pairs, TIMED_PAIRS / 40, cpus), "ns", cpus,
+	       valid);
+	frame_free_run(run, half);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+static void bench_metadata(void)
+{
+	const struct zone *zone = &zones.zone[zone_largest()];
+
+	/* Per thousand frames, because two decimals of one frame's would say too little. */
+	report("metadata_tree_bytes_per_1000_frames",
+	       zone->policy_bytes * 100000 / zone->total_frames, "bytes", settings.cpus, true);
+	report("metadata_state_bytes_per_frame", zone->state_bytes * 100 / zone->total_frames,
+	       "bytes", settings.cpus, true);
+}
+
+static void bench_counts(void)
+{
+	printf("\nbench: instructions, exact\n");
+	bench_pairs();
+	bench_bulk("bulk_pair", (enum spin_stats_mode)settings.arguments.lockstat);
+	bench_bulk("bulk_pair_lockstat_off", SPIN_STATS_OFF);
+	bench_bulk("bulk_pair_lockstat_contended", SPIN_STATS_CONTENDED);
+	bench_bulk("bulk_pair_lockstat_all", SPIN_STATS_ALL);
+	bench_holds();
+}
+
+void bench_run(void)
+{
+	uint64_t before = frame_free_count();
+
+	if (settings.counts_exactly)
+		bench_counts();
+	else
+		printf("\nbench: instructions are NOT MEASURABLE here: this machine's counter does "
+		       "not count them (QEMU does under -icount)\n");
+	printf("\nbench: lock holds and metadata, exact\n");
+	bench_lock_bound();
+	bench_metadata();
+	if (!settings.counts_exactly) {
+		printf("\nbench: time, to be compared within this boot only\n");
+		bench_times(1);
+		if (settings.cpus > 1)
+			bench_times(settings.cpus);
+	}
+	kheap_trim();
+	frame_validate();
+	if (frame_free_count() != before)
+		verdict_fail("bench: %llu frames were free before, %llu after",
+			     (unsigned long long)before, (unsigned long long)frame_free_count());
+	verdict_count_test(frame_free_count() == before);
+}

@@ -1,0 +1,4 @@
+/* bench.h - run=bench: exact instruction counts where the machine can count, ratios where not. */
+#pragma once
+
+void bench_run(void);

@@ -1,0 +1,187 @@
+/*
+ * restart.c - allocates and frees in a timer's handler while the interrupted code does the same.
+ *
+ * The handler re-arms its timer for the next tick, so the interrupts wander over the loop below:
+ * under `-icount` they land on every instruction of it, and the test then insists that each one
+ * of the pop and of the push was hit. Where the machine delivers interrupts only between its own
+ * translated blocks, the books must close all the same.
+ *
+ * What a handler does varies: it takes a frame and gives it back; takes one and keeps it; gives
+ * back one that it kept; goes through more frames than a batch, so that the interrupted stack is
+ * refilled and flushed underneath the sequence that was looking at it.
+ */
+#include "tests/smp/restart.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "arch/riscv/csr.h"
+#include "arch/riscv/hart.h"
+#include "arch/riscv/trap.h"
+#include "kernel/settings.h"
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "tests/smp/random.h"
+#include "tests/smp/stamp.h"
+
+#define TRAPS	      20000
+#define LOOPS_MAX     20000000
+#define KEPT_MAX      300
+#define BURST	      200
+#define SITE_HALVES   32 /* of 2 bytes: a sequence is at most 64 bytes long */
+#define HANDLER_OWNER 0x8000
+#define MAIN_OWNER    0x4000
+
+struct watched {
+	const struct restartable *site;
+	uint32_t hits[SITE_HALVES];
+};
+
+static struct watched pop, push;
+static pfn_t kept[KEPT_MAX], burst[BURST];
+static unsigned kept_count;
+static volatile uint64_t traps;
+static uint64_t jitter;
+
+static void note_hit(struct watched *watched, uint64_t pc)
+{
+	if (pc - watched->site->start < watched->site->end - watched->site->start)
+		watched->hits[(pc - watched->site->start) / 2]++;
+}
+
+static pfn_t take(void)
+{
+	pfn_t frame = frame_alloc(FRAME_ANY);
+
+	if (!pfn_is_none(frame))
+		stamp_write(frame, HANDLER_OWNER);
+	return frame;
+}
+
+static void give(pfn_t frame)
+{
+	stamp_check(frame, HANDLER_OWNER);
+	frame_free(frame);
+}
+
+static void go_through_many(void)
+{
+	unsigned count = 0;
+
+	while (count < BURST && !pfn_is_none(burst[count] = take()))
+		count++;
+	while (count)
+		give(burst[--count]);
+}
+
+static void on_timer(struct trap_frame *frame)
+{
+	uint64_t wait, pc = csr_read(sepc); /* the frame's has been moved to the start by now */
+
+	(void)frame;
+	hart_timer_disarm();
+	note_hit(&pop, pc);
+	note_hit(&push, pc);
+	switch (traps++ % 7) {
+	case 0:
+	case 1:
+		give(take());
+		break;
+	case 2:
+	case 3:
+		if (kept_count < KEPT_MAX && !pfn_is_none(kept[kept_count] = take()))
+			kept_count++;
+		break;
+	case 4:
+	case 5:
+		if (kept_count)
+			give(kept[--kept_count]);
+		break;
+	default:
+		go_through_many();
+	}
+	/*
+	 * The timer counts from here, and would keep step with the loop: so what is left of its time
+	 * when the loop goes on is another number of instructions every time. The waiting takes two
+	 * at a time, hence the odd one.
+	 */
+	hart_timer_arm(hart_time() + 1);
+	wait = random_next(&jitter) >> 58;
+	if (wait & 1)
+		__asm__ volatile("nop; nop; nop");
+	for (wait /= 2; wait; wait--)
+		__asm__ volatile("" ::: "memory");
+}
+
+/* The one sequence inside a function that begins at `function`. */
+static const struct restartable *site_in(uint64_t function)
+{
+	for (uint64_t pc = function; pc < function + 64; pc += 2)
+		if (trap_restartable_at(pc))
+			return trap_restartable_at(pc);
+	return NULL;
+}
+
+/* Instructions of the sequence at which no trap has landed. */
+static unsigned missed(const struct watched *watched)
+{
+	unsigned count = 0;
+
+	for (uint64_t pc = watched->site->start; pc < watched->site->end;) {
+		count += watched->hits[(pc - watched->site->start) / 2] == 0;
+		pc += (*(const uint16_t *)pc & 3) == 3 ? 4 : 2; /* compressed ones are 2 bytes */
+	}
+	return count;
+}
+
+static void loop_until(uint64_t wanted_traps)
+{
+	for (uint64_t i = 0; traps < wanted_traps && i < LOOPS_MAX; i++) {
+		pfn_t frame = frame_alloc_called();
+
+		if (pfn_is_none(frame))
+			continue;
+		stamp_write(frame, MAIN_OWNER);
+		stamp_check(frame, MAIN_OWNER);
+		frame_free_called(frame);
+	}
+}
+
+const char *restart_test_coverage(void)
+{
+	if (!pop.site || missed(&pop) || missed(&push))
+		return "interrupts land only between translated blocks here (under -icount: anywhere)";
+	return "interrupts landed on every instruction of the pop and of the push";
+}
+
+const char *restart_test(void)
+{
+	uint64_t before = frame_free_count();
+
+	memset(&pop, 0, sizeof(pop));
+	memset(&push, 0, sizeof(push));
+	pop.site = site_in((uint64_t)(uintptr_t)frame_alloc_called);
+	push.site = site_in((uint64_t)(uintptr_t)frame_free_called);
+	if (!pop.site || !push.site)
+		return "the called pop and push have no restartable sequence";
+	traps = 0;
+	jitter = settings.arguments.seed | 1;
+	kept_count = 0;
+	trap_on_timer = on_timer;
+	hart_timer_arm(hart_time() + 1);
+	hart_timer_enable();
+	loop_until(TRAPS);
+	hart_timer_disable();
+	hart_timer_disarm();
+	trap_on_timer = NULL;
+	while (kept_count)
+		give(kept[--kept_count]);
+	frame_validate();
+	if (traps < TRAPS)
+		return "the timer did not fire";
+	if (frame_free_count() != before)
+		return "frames were lost or doubled";
+	if (settings.counts_exactly && (missed(&pop) || missed(&push)))
+		return "no trap landed on some instruction of the pop or the push";
+	return NULL;
+}

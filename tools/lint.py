@@ -1,0 +1,1087 @@
+#!/usr/bin/env python3
+"""Checks of the sources and the linked kernel that no compiler and no test run makes.
+
+Layers of includes, Concurrency Kit's memory model, the fences in every lock's machine code, the
+allocator's hot path and its restartable sequences, the segments, and no second libc. A missing
+fence in particular shows in no run on an x86 host: the emulator's loads and stores are ordered.
+
+Prints KTAP, one result a check. A check that finds nothing to look at has failed.
+Exit status: 0 all passed, 1 some failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+ROOT = Path(__file__).resolve().parent.parent
+
+State = TypeVar("State", bound=Hashable)
+
+
+class Nothing(Exception):
+    """What a check wanted to look at is not there."""
+
+
+@dataclass
+class Report:
+    """What a check found: problems, or what it looked at."""
+
+    problems: list[str] = field(default_factory=list)
+    note: str = ""
+
+
+# Sources -------------------------------------------------------------------------------------
+
+LAYERS = ("arch", "kernel", "mm", "sync", "tests")
+COMMENT_OR_LITERAL = re.compile(
+    r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|//[^\n]*|/\*.*?\*/', re.S
+)
+INCLUDE = re.compile(r"^[ \t]*#[ \t]*(?:include|include_next|import)\b[ \t]*(.*?)[ \t]*$", re.M)
+
+
+def without_comments(text: str) -> str:
+    """The text with comments blanked, lines kept."""
+
+    def blank(match: re.Match[str]) -> str:
+        token = match[0]
+        return " " + "\n" * token.count("\n") if token.startswith("/") else token
+
+    return COMMENT_OR_LITERAL.sub(blank, text)
+
+
+def listed_files() -> list[str]:
+    """What git tracks or would; everything outside build/ where there is no repository."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard"]
+    listing = subprocess.run(command, capture_output=True, text=True, check=False)
+    if listing.returncode == 0:
+        return listing.stdout.splitlines()
+    paths = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+    return [str(path) for path in paths if path.parts[0] != "build"]
+
+
+@dataclass(frozen=True)
+class Include:
+    """One include directive; `target` is with its quotes or brackets off."""
+
+    path: str
+    line: int
+    operand: str
+
+    @property
+    def target(self) -> str:
+        return self.operand[1:-1]
+
+    @property
+    def quoted(self) -> bool:
+        return bool(re.fullmatch(r'"[^"]+"', self.operand))
+
+    @property
+    def bracketed(self) -> bool:
+        return bool(re.fullmatch(r"<[^>]+>", self.operand))
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} {self.operand}"
+
+
+class Sources:
+    """The C and assembly of the layers, comments blanked."""
+
+    @cached_property
+    def text(self) -> dict[str, str]:
+        return {
+            path: without_comments((ROOT / path).read_text())
+            for path in sorted(set(listed_files()))
+            if Path(path).suffix in (".c", ".h", ".S")
+            and Path(path).parts[0] in LAYERS
+            and (ROOT / path).is_file()
+        }
+
+    @cached_property
+    def includes(self) -> dict[str, list[Include]]:
+        return {
+            path: [
+                Include(path, text.count("\n", 0, match.start()) + 1, match[1])
+                for match in INCLUDE.finditer(text)
+            ]
+            for path, text in self.text.items()
+        }
+
+
+# The linked kernel ---------------------------------------------------------------------------
+
+PT_LOAD, PT_TLS = 1, 7
+PF_X, PF_W, PF_R = 1, 2, 4
+SHT_SYMTAB, SHT_NOBITS = 2, 8
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_TLS = 1, 2, 4, 0x400
+STT_FUNC = 2
+
+
+@dataclass(frozen=True)
+class Segment:
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    file_size: int
+    size: int
+    align: int
+
+    def __str__(self) -> str:
+        letters = ((PF_R, "R"), (PF_W, "W"), (PF_X, "X"))
+        flags = "".join(letter for bit, letter in letters if self.flags & bit)
+        return f"segment {flags} at {self.address:#x}"
+
+
+@dataclass(frozen=True)
+class Section:
+    name: str
+    kind: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+
+
+@dataclass(frozen=True)
+class Symbol:
+    name: str
+    is_function: bool
+    address: int
+    size: int
+
+
+class Elf:
+    """A little-endian 64-bit ELF file, as much of it as is asked about."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.data = path.read_bytes()
+        except OSError as error:
+            raise Nothing(f"{path}: {error.strerror}") from None
+        if self.data[:6] != b"\x7fELF\x02\x01":
+            raise Nothing(f"{path}: not a little-endian 64-bit ELF file")
+        header = struct.unpack_from("<HHIQQQIHHHHHH", self.data, 16)
+        self.program_offset, self.section_offset = header[4], header[5]
+        self.program_count, self.section_count, self.names_index = header[9], header[11], header[12]
+
+    @cached_property
+    def segments(self) -> list[Segment]:
+        found = []
+        for index in range(self.program_count):
+            kind, flags, offset, address, _, file_size, size, align = struct.unpack_from(
+                "<IIQQQQQQ", self.data, self.program_offset + 56 * index
+            )
+            found.append(Segment(kind, flags, offset, address, file_size, size, align))
+        return found
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        raw = [
+            struct.unpack_from("<IIQQQQIIQQ", self.data, self.section_offset + 64 * index)
+            for index in range(self.section_count)
+        ]
+        names = raw[self.names_index][4]
+        return [
+            Section(self._string(names + name), kind, flags, address, offset, size, link)
+            for name, kind, flags, address, offset, size, link, *_ in raw
+        ]
+
+    @cached_property
+    def symbols(self) -> list[Symbol]:
+        found = []
+        for table in (section for section in self.sections if section.kind == SHT_SYMTAB):
+            names = self.sections[table.link].offset
+            for offset in range(table.offset, table.offset + table.size, 24):
+                name, info, _, _, address, size = struct.unpack_from("<IBBHQQ", self.data, offset)
+                is_function = info & 15 == STT_FUNC
+                found.append(Symbol(self._string(names + name), is_function, address, size))
+        return found
+
+    def symbol(self, name: str) -> Symbol:
+        found = [symbol for symbol in self.symbols if symbol.name == name]
+        if len(found) != 1:
+            raise Nothing(f"{name}: {len(found)} symbols of this name in the kernel")
+        return found[0]
+
+    def read(self, address: int, size: int) -> bytes:
+        for segment in self.segments:
+            start = address - segment.address
+            if segment.kind == PT_LOAD and 0 <= start and start + size <= segment.file_size:
+                return self.data[segment.offset + start : segment.offset + start + size]
+        raise Nothing(f"{size} bytes at {address:#x} are in no segment")
+
+    def _string(self, offset: int) -> str:
+        return self.data[offset : self.data.index(b"\0", offset)].decode()
+
+
+# Instructions --------------------------------------------------------------------------------
+
+
+class Kind(Enum):
+    LOAD = auto()
+    STORE = auto()
+    BRANCH = auto()
+    JUMP = auto()
+    CALL = auto()
+    RETURN = auto()
+    ATOMIC = auto()
+    FENCE = auto()
+    PLAIN = auto()  # computes a register from registers
+    OTHER = auto()  # CSRs, traps, and whatever is not known here
+
+
+KINDS = (
+    (Kind.LOAD, r"l[bhw]u?|ld"),
+    (Kind.STORE, r"s[bhwd]"),
+    (Kind.BRANCH, r"b(eq|ne|lt|ge|le|gt)(u|z)?"),
+    (Kind.JUMP, r"j|jr"),
+    (Kind.CALL, r"jal|jalr"),
+    (Kind.RETURN, r"ret"),
+    (Kind.ATOMIC, r"(amo\w+|lr|sc)\.[wd](\.\w+)?"),
+    (Kind.FENCE, r"fence(\.tso)?|pause"),
+    (Kind.PLAIN, r"li|lui|auipc|mv|nop|not|negw?|sext\.[bhw]|zext\.[bhw]|s(eq|ne|lt|gt)z|slti?u?"),
+    (Kind.PLAIN, r"(add|sll|srl|sra)i?w?|subw?|(and|or|xor)i?|mul(w|h|hu|hsu)?|(div|rem)u?w?"),
+    (Kind.PLAIN, r"sh[123]add(\.uw)?|add\.uw|slli\.uw|andn|orn|xnor|c[lt]zw?|cpopw?"),
+    (Kind.PLAIN, r"(max|min)u?|rol(w)?|ror(i)?w?|orc\.b|rev8"),
+)
+KIND_PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in KINDS)
+REGISTER = re.compile(r"zero|ra|[sgtf]p|t[0-6]|s\d|s1[01]|a[0-7]")
+MEMORY = re.compile(r"-?\w*\((\w+)\)")
+LINE = re.compile(
+    r"\s*([0-9a-f]+):\t(\S+)(?:\s+([^#<]*))?(?:<[^>]*>)?\s*(?:#\s*([0-9a-f]+).*)?$"
+)
+
+
+def kind_of(mnemonic: str) -> Kind:
+    matching = (kind for kind, pattern in KIND_PATTERNS if pattern.fullmatch(mnemonic))
+    return next(matching, Kind.OTHER)
+
+
+def registers_in(operand: str) -> list[str]:
+    memory = MEMORY.fullmatch(operand)
+    name = memory[1] if memory else operand
+    name = "s0" if name == "fp" else name
+    return [name] if REGISTER.fullmatch(name) and name != "zero" else []
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction as objdump prints it."""
+
+    address: int
+    mnemonic: str
+    operands: tuple[str, ...]
+    target: int | None  # of a branch, jump or call whose target is known
+
+    @cached_property
+    def kind(self) -> Kind:
+        return kind_of(self.mnemonic)
+
+    @cached_property
+    def _writes_first(self) -> bool:
+        return self.kind in (Kind.LOAD, Kind.ATOMIC, Kind.PLAIN, Kind.OTHER)
+
+    @cached_property
+    def written(self) -> str | None:
+        """The register it writes; zero counts as none. A call's link register is not looked at."""
+        names = registers_in(self.operands[0]) if self._writes_first and self.operands else []
+        return names[0] if names else None
+
+    @cached_property
+    def read(self) -> list[str]:
+        operands = self.operands[1:] if self._writes_first else self.operands
+        return [name for operand in operands for name in registers_in(operand)]
+
+    @cached_property
+    def base(self) -> str | None:
+        """The register that addresses its memory."""
+        found = [match[1] for match in map(MEMORY.fullmatch, self.operands) if match]
+        return registers_in(found[0])[0] if found and registers_in(found[0]) else None
+
+    def orders(self, before: str, after: str) -> bool:
+        """A fence with at least these accesses in its predecessor and successor sets."""
+        if self.kind is not Kind.FENCE:
+            return False
+        if self.mnemonic == "fence.tso":
+            return (before, after) in (("rw", "w"), ("r", "rw"))
+        sets = self.operands or ("iorw", "iorw")
+        # A pause hint orders nothing, and may be printed as `fence w,unknown`.
+        if self.mnemonic == "pause" or not all(re.fullmatch(r"[iorw]+", part) for part in sets):
+            return False
+        return set(before) <= set(sets[0]) and set(after) <= set(sets[1])
+
+    @property
+    def acquires(self) -> bool:
+        return self.kind is Kind.ATOMIC and self.mnemonic.endswith((".aq", ".aqrl"))
+
+    @property
+    def releases(self) -> bool:
+        return self.kind is Kind.ATOMIC and self.mnemonic.endswith((".rl", ".aqrl"))
+
+    def __str__(self) -> str:
+        return " ".join((self.mnemonic, ",".join(self.operands))).strip()
+
+
+def parse_instruction(line: str) -> Instruction | None:
+    """None for a line that is no instruction."""
+    match = LINE.match(line)
+    if not match:
+        if re.match(r"\s*[0-9a-f]+:\t", line):
+            raise Nothing(f"cannot read this line of the disassembly: {line.strip()}")
+        return None
+    operands = tuple(part.strip() for part in (match[3] or "").split(",") if part.strip())
+    target = None
+    kind = kind_of(match[2])
+    if kind in (Kind.BRANCH, Kind.JUMP, Kind.CALL) and operands:
+        if re.fullmatch(r"[0-9a-f]{5,}", operands[-1]):
+            target = int(operands[-1], 16)
+            operands = operands[:-1]
+        elif match[4]:
+            target = int(match[4], 16)
+    return Instruction(int(match[1], 16), match[2], operands, target)
+
+
+@dataclass
+class Function:
+    """A function's instructions, and where control goes from each."""
+
+    name: str
+    code: dict[int, Instruction]
+    follower: dict[int, int]
+
+    @property
+    def entry(self) -> int:
+        return next(iter(self.code))
+
+    def place(self, instruction: Instruction) -> str:
+        return f"{self.name}+{instruction.address - self.entry:#x} `{instruction}`"
+
+    def leaves(self, instruction: Instruction) -> bool:
+        """A call, a jump or branch to another function, or a fall into the next one."""
+        if instruction.kind in (Kind.JUMP, Kind.BRANCH) and instruction.target not in self.code:
+            return True
+        ends = instruction.kind in (Kind.JUMP, Kind.RETURN)
+        falls = not ends and self.follower[instruction.address] not in self.code
+        return falls or instruction.kind is Kind.CALL
+
+    def successors(self, instruction: Instruction) -> list[int]:
+        """Those inside the function."""
+        found = []
+        if instruction.kind not in (Kind.JUMP, Kind.RETURN):
+            found.append(self.follower[instruction.address])
+        if instruction.kind in (Kind.JUMP, Kind.BRANCH) and instruction.target is not None:
+            found.append(instruction.target)
+        return [address for address in found if address in self.code]
+
+    def walk(
+        self,
+        start: Iterable[int],
+        state: State,
+        step: Callable[[Instruction, State], State | None],
+    ) -> None:
+        """Follows every path, through each place once in each state; None from `step` ends one."""
+        pending = [(address, state) for address in start]
+        seen = set(pending)
+        while pending:
+            address, before = pending.pop()
+            after = step(self.code[address], before)
+            if after is None:
+                continue
+            for successor in self.successors(self.code[address]):
+                if (successor, after) not in seen:
+                    seen.add((successor, after))
+                    pending.append((successor, after))
+
+    @cached_property
+    def stack_registers(self) -> set[str]:
+        """sp, and s0 where it is nothing but the frame pointer."""
+        writers = [i for i in self.code.values() if i.written == "s0"]
+        frames = [i for i in writers if i.kind is Kind.PLAIN and i.read == ["sp"]]
+        restores = [i for i in writers if i.kind is Kind.LOAD and i.base == "sp"]
+        return {"sp", "s0"} if frames and len(frames) + len(restores) == len(writers) else {"sp"}
+
+
+class Kernel:
+    """The linked kernel: its ELF file and its disassembly."""
+
+    def __init__(self, path: Path, objdump: str) -> None:
+        self.path = path
+        self.objdump = objdump
+
+    @cached_property
+    def elf(self) -> Elf:
+        return Elf(self.path)
+
+    @cached_property
+    def code(self) -> dict[int, Instruction]:
+        command = [*shlex.split(self.objdump), "-d", "--no-show-raw-insn", str(self.path)]
+        listing = subprocess.run(command, capture_output=True, text=True, check=False)
+        if listing.returncode != 0:
+            raise Nothing(f"{self.objdump}: {listing.stderr.strip()}")
+        found = filter(None, map(parse_instruction, listing.stdout.splitlines()))
+        return {instruction.address: instruction for instruction in found}
+
+    @cached_property
+    def follower(self) -> dict[int, int]:
+        addresses = sorted(self.code)
+        return dict(zip(addresses, [*addresses[1:], -1]))
+
+    def function(self, name: str) -> Function:
+        symbol = self.elf.symbol(name)
+        end = symbol.address + symbol.size
+        code = {a: i for a, i in self.code.items() if symbol.address <= a < end}
+        if not code:
+            raise Nothing(f"{name}: no instructions")
+        return Function(name, code, self.follower)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """Of functions, without the suffixes of the compiler's clones."""
+        return {s.address: s.name.split(".")[0] for s in self.elf.symbols if s.is_function}
+
+    def callee(self, instruction: Instruction) -> str:
+        if instruction.target is None:
+            jumps = instruction.kind in (Kind.JUMP, Kind.CALL)
+            return "what a register points to" if jumps else "the next function"
+        return self.names.get(instruction.target, f"{instruction.target:#x}")
+
+
+# 1: layers -----------------------------------------------------------------------------------
+
+LIBC = (
+    r"(ctype|errno|inttypes|limits|stdalign|stdarg|stdbool|stddef|stdint|stdio|stdlib"
+    r"|stdnoreturn|string)\.h"
+)
+POLICIES = r"mm/global/(segment_tree|bitmap|interval_stack|recycler|free_list)\."
+INCLUDE_FOLDERS = ("", "arch/riscv", "tests/host")  # those the compiler is given
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What the files that match `files` may not see; `reached` also through other headers."""
+
+    files: str
+    direct: str = r"(?!)"
+    reached: str = r"(?!)"
+    brackets: str = r""
+
+
+LAYER_RULES = (
+    Layer(r"sync/", reached=r"(?!sync/)", brackets=rf"ck_\w+\.h|port\.h|{LIBC}"),
+    Layer(r"mm/", reached=r"(?!mm/|sync/)"),
+    Layer(r"mm/platform\.h", brackets=rf"port\.h|{LIBC}"),
+    Layer(r"mm/(?!platform\.h)", brackets=LIBC),
+    Layer(r"mm/percpu/", direct=r"mm/global/(?!(zone|policy|bits)\.h)", reached=POLICIES),
+    Layer(r"mm/global/", reached=r"mm/percpu/"),
+    Layer(r"arch/", reached=r"(mm|kernel|tests)/", brackets=rf"port\.h|{LIBC}"),
+    Layer(r"kernel/(devicetree|machine|bootargs|record)\.", reached=r"arch/"),
+)
+
+
+def is_file(path: str) -> bool:
+    return (ROOT / path).is_file()
+
+
+def misspelt(include: Include) -> str | None:
+    """What is wrong with how the header is named."""
+    if include.quoted:
+        local = include.path.startswith("tests/host/") and is_file(f"tests/host/{include.target}")
+        if not is_file(include.target) and not local:
+            return "is no path from the repository's root"
+        if ".." in Path(include.target).parts:
+            return "climbs"
+    elif include.bracketed:
+        ours = any(is_file(f"{folder}/{include.target}".lstrip("/")) for folder in INCLUDE_FOLDERS)
+        if ours and include.target != "port.h":
+            return "is a file of ours in angle brackets"
+    else:
+        return "is neither in quotes nor in angle brackets"
+    return None
+
+
+def forbidden_ways(
+    rule: Layer, start: str, includes: dict[str, list[Include]]
+) -> list[list[Include]]:
+    """The shortest ways to what the rule forbids, less those through a file that it covers too."""
+    ways = []
+    seen = {start}
+    pending: list[tuple[str, list[Include]]] = [(start, [])]
+    while pending:
+        path, way = pending.pop(0)
+        for include in includes.get(path, []):
+            if not include.quoted or include.target in seen:
+                continue
+            seen.add(include.target)
+            if re.match(rule.reached, include.target):
+                ways.append([*way, include])
+            elif not re.match(rule.files, include.target):
+                pending.append((include.target, [*way, include]))
+    return ways
+
+
+def crossed(rule: Layer, path: str, includes: dict[str, list[Include]]) -> list[str]:
+    """The edges from `path` that the rule forbids."""
+    found = []
+    for include in includes[path]:
+        if include.bracketed and rule.brackets and not re.fullmatch(rule.brackets, include.target):
+            found.append(f"{include} is not for this layer")
+        if include.quoted and re.match(rule.direct, include.target):
+            found.append(f"{include} is not for this layer")
+    ways = forbidden_ways(rule, path, includes)
+    return found + [" -> ".join(map(str, way)) + " is not for this layer" for way in ways]
+
+
+def check_layers(sources: Sources) -> Report:
+    includes = sources.includes
+    problems = [
+        f"{include} {wrong}"
+        for found in includes.values()
+        for include in found
+        if (wrong := misspelt(include))
+    ]
+    for rule in LAYER_RULES:
+        paths = [path for path in includes if re.match(rule.files, path)]
+        if not any(includes[path] for path in paths):
+            problems.append(f"{rule.files}: no file that includes anything")
+        for path in paths:
+            problems += crossed(rule, path, includes)
+    count = sum(map(len, includes.values()))
+    return Report(list(dict.fromkeys(problems)), f"{len(includes)} files, {count} includes")
+
+
+# 2: memory model -----------------------------------------------------------------------------
+
+MODEL_ERROR = re.compile(r"#error.*relaxed memory order")
+
+
+def check_memory_model(cc: str, flags: str) -> Report:
+    """sync/ck.h takes Concurrency Kit's relaxed memory order and nothing else."""
+    report = Report(note="only CK_MD_RMO compiles")
+    for define in ("", "-DCK_MD_TSO", "-DCK_MD_PSO", "-DCK_MD_RMO"):
+        command = [*shlex.split(cc), *shlex.split(flags), *define.split()]
+        command += ["-x", "c", "-fsyntax-only", "-"]
+        source = '#include "sync/ck.h"\n'
+        result = subprocess.run(
+            command, input=source, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        what = f"sync/ck.h with {define or 'no memory model'}"
+        wrong = result.stderr.strip().partition("\n")[0]
+        if define == "-DCK_MD_RMO":
+            if result.returncode != 0:
+                report.problems.append(f"{what} does not compile: {wrong}")
+        elif result.returncode == 0:
+            report.problems.append(f"{what} compiles")
+        elif not MODEL_ERROR.search(result.stderr):
+            report.problems.append(f"{what} fails for another reason: {wrong}")
+    return report
+
+
+# 3: fences of the locks ----------------------------------------------------------------------
+
+LOCK_KINDS = frozenset("fas cas dec ticket mcs clh anderson".split())
+
+
+def check_release(function: Function, kernel: Kernel) -> list[str]:
+    """On every path a fence rw,w comes before what may free the lock."""
+    problems: list[str] = []
+    freeing: set[int] = set()
+
+    def step(instruction: Instruction, fenced: bool) -> bool:
+        if instruction.orders("rw", "w"):
+            return True
+        if function.leaves(instruction):
+            problems.append(f"{function.place(instruction)} goes to {kernel.callee(instruction)}")
+        atomic = instruction.kind is Kind.ATOMIC and not instruction.mnemonic.startswith("lr.")
+        store = instruction.kind is Kind.STORE and instruction.base not in function.stack_registers
+        if atomic or store:
+            freeing.add(instruction.address)
+            if not fenced and not instruction.releases:
+                problems.append(f"{function.place(instruction)} with no fence rw,w before it")
+        return fenced
+
+    function.walk([function.entry], False, step)
+    if not freeing:
+        problems.append(f"{function.name} has no store that could free the lock")
+    return problems
+
+
+def decides(function: Function, load: Instruction) -> bool:
+    """Whether what it loads reaches a branch: a spinning read, or a question before one."""
+    found = False
+
+    def step(instruction: Instruction, carriers: frozenset[str]) -> frozenset[str] | None:
+        nonlocal found
+        carried = not carriers.isdisjoint(instruction.read)
+        if instruction.kind is Kind.BRANCH and carried:
+            found = True
+        if instruction.kind is Kind.CALL:
+            carriers = frozenset(name for name in carriers if re.fullmatch(r"s\d+", name))
+        if instruction.written:
+            carriers -= {instruction.written}
+            if instruction.kind is Kind.PLAIN and carried:
+                carriers |= {instruction.written}
+        return carriers if carriers and not found else None
+
+    if load.written:
+        function.walk(function.successors(load), frozenset({load.written}), step)
+    return found
+
+
+class Taken(Enum):
+    """How far a path has come with the lock."""
+
+    UNTOUCHED = auto()
+    UNORDERED = auto()  # read or won, and what follows may still overtake that
+    ACQUIRED = auto()
+
+
+def lock_reads(function: Function) -> set[int]:
+    return {
+        address
+        for address, i in function.code.items()
+        if i.kind is Kind.LOAD and i.base not in function.stack_registers and decides(function, i)
+    }
+
+
+def after_atomic(instruction: Instruction, taken: Taken) -> Taken:
+    if instruction.acquires:
+        return Taken.ACQUIRED
+    # A store-conditional reads nothing: its load-reserved has been here before it.
+    return taken if instruction.mnemonic.startswith("sc.") else Taken.UNORDERED
+
+
+def check_acquire(function: Function, kernel: Kernel, kind: str, is_try: bool) -> list[str]:
+    """On every path to `ret` a fence r,rw (or .aq) comes after the last atomic or deciding load.
+
+    A try may return without an atomic, when it has only asked.
+    """
+    problems: list[str] = []
+    outcomes: set[Taken] = set()
+    reads = lock_reads(function)
+
+    def step(instruction: Instruction, taken: Taken) -> Taken | None:
+        if instruction.kind is Kind.RETURN:
+            outcomes.add(taken)
+            if taken is Taken.UNORDERED or (taken is Taken.UNTOUCHED and not is_try):
+                problems.append(f"{function.place(instruction)} is reached {taken.name.lower()}")
+            return None
+        if function.leaves(instruction):
+            callee = kernel.callee(instruction)
+            if instruction.kind is Kind.CALL and callee == f"spin_acquire_{kind}":
+                return Taken.ACQUIRED
+            if instruction.kind is not Kind.CALL or callee != f"spin_held_{kind}":
+                problems.append(f"{function.place(instruction)} goes to {callee}")
+        if instruction.orders("r", "rw"):
+            return taken if taken is Taken.UNTOUCHED else Taken.ACQUIRED
+        if instruction.kind is Kind.ATOMIC:
+            return after_atomic(instruction, taken)
+        if instruction.address in reads and not (is_try and taken is Taken.UNTOUCHED):
+            return Taken.UNORDERED
+        return taken
+
+    function.walk([function.entry], Taken.UNTOUCHED, step)
+    if Taken.ACQUIRED not in outcomes:
+        problems.append(f"{function.name} has no path that acquires")
+    return problems
+
+
+def check_fences(kernel: Kernel) -> Report:
+    names = (symbol.name for symbol in kernel.elf.symbols if symbol.is_function)
+    found = (re.fullmatch(r"spin_release_(\w+)", name) for name in names)
+    kinds = {match[1] for match in found if match}
+    report = Report([f"spin_release_{kind}: no such symbol" for kind in sorted(LOCK_KINDS - kinds)])
+    for kind in sorted(kinds | LOCK_KINDS):
+        checks: tuple[tuple[str, Callable[[Function], list[str]]], ...] = (
+            (f"spin_release_{kind}", lambda f: check_release(f, kernel)),
+            (f"spin_acquire_{kind}", lambda f, kind=kind: check_acquire(f, kernel, kind, False)),
+            (f"spin_try_{kind}", lambda f, kind=kind: check_acquire(f, kernel, kind, True)),
+        )
+        for name, check in checks:
+            try:
+                report.problems += check(kernel.function(name))
+            except Nothing as nothing:
+                report.problems.append(str(nothing))
+    report.problems = list(dict.fromkeys(report.problems))
+    report.note = f"release, acquire and try of {', '.join(sorted(kinds))}"
+    return report
+
+
+# 4: the hot path -----------------------------------------------------------------------------
+
+HOT_FUNCTIONS = ("frame_alloc_called", "frame_free_called")
+SLOW_HALVES = frozenset(
+    f"frame_cache_{half}" for half in ("refill", "overflow", "free_elsewhere", "bad_free")
+)
+HIT_KINDS = frozenset((Kind.LOAD, Kind.STORE, Kind.BRANCH, Kind.JUMP, Kind.RETURN, Kind.PLAIN))
+HIT_PATHS_MAX = 64
+
+
+class Value(Enum):
+    """What a register holds on the way, as far as addressing goes."""
+
+    CPU = auto()  # tp, or tp plus a constant
+    STACK = auto()
+    POINTER = auto()  # loaded through tp, or that plus a frame number
+    FRAME = auto()  # a frame number, or computed from one
+    FRAME_SCALED = auto()  # one multiplied: a frame's address, for all we know
+    UNKNOWN = auto()
+
+
+ADDRESSES = (Value.CPU, Value.STACK, Value.POINTER)
+
+
+class Registers:
+    """Registers along one path. A frame number comes in a0, or out of the stack of frames."""
+
+    def __init__(self) -> None:
+        self.values = {"tp": Value.CPU, "sp": Value.STACK, "a0": Value.FRAME}
+
+    def of(self, name: str | None) -> Value:
+        return self.values.get(name or "zero", Value.UNKNOWN)
+
+    def step(self, instruction: Instruction) -> None:
+        if instruction.written:
+            loads = instruction.kind is Kind.LOAD
+            value = self._loaded(instruction) if loads else self._computed(instruction)
+            self.values[instruction.written] = value
+
+    def _loaded(self, instruction: Instruction) -> Value:
+        through = {Value.CPU: Value.POINTER, Value.POINTER: Value.FRAME}
+        return through.get(self.of(instruction.base), Value.UNKNOWN)
+
+    def _computed(self, instruction: Instruction) -> Value:
+        values = [self.of(name) for name in instruction.read]
+        if Value.FRAME_SCALED in values:
+            return Value.FRAME_SCALED
+        if instruction.mnemonic in ("add", "addi", "mv"):
+            if Value.CPU in values:
+                return Value.CPU if len(values) == 1 else Value.POINTER
+            for value in (Value.STACK, Value.POINTER):
+                if value in values:
+                    return value
+            return self._frame(values)
+        if re.match(r"sll|mul|sh[123]add", instruction.mnemonic) and Value.FRAME in values:
+            return Value.FRAME_SCALED
+        return self._frame(values)
+
+    @staticmethod
+    def _frame(values: list[Value]) -> Value:
+        return Value.FRAME if Value.FRAME in values else Value.UNKNOWN
+
+
+@dataclass
+class HitPaths:
+    """The ways from entry to `ret` that pass no slow half."""
+
+    paths: list[list[Instruction]] = field(default_factory=list)
+    slow: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def find_hit_paths(function: Function, kernel: Kernel) -> HitPaths:
+    found = HitPaths()
+    pending: list[list[int]] = [[function.entry]]
+    while pending and len(found.paths) < HIT_PATHS_MAX:
+        addresses = pending.pop()
+        path = [function.code[address] for address in addresses]
+        last = path[-1]
+        if last.kind is Kind.RETURN:
+            found.paths.append(path)
+            continue
+        if function.leaves(last):
+            callee = kernel.callee(last)
+            found.slow += callee in SLOW_HALVES
+            if callee not in SLOW_HALVES:
+                found.problems.append(f"{function.place(last)} goes to {callee}")
+            elif not any(i.kind is Kind.BRANCH for i in path):
+                found.problems.append(f"{function.place(last)} comes before any branch")
+            if last.kind is not Kind.BRANCH:
+                continue
+        for successor in function.successors(last):
+            if successor in addresses:
+                found.problems.append(f"{function.place(last)} closes a loop")
+            else:
+                pending.append([*addresses, successor])
+    if pending:
+        found.problems.append(f"{function.name}: more than {HIT_PATHS_MAX} paths to ret")
+    return found
+
+
+def check_hit_path(function: Function, path: list[Instruction], commits: set[int]) -> list[str]:
+    problems = []
+    registers = Registers()
+    for instruction in path:
+        if instruction.kind not in HIT_KINDS:
+            problems.append(f"{function.place(instruction)} is on the hit path")
+        elif instruction.kind in (Kind.LOAD, Kind.STORE):
+            value = registers.of(instruction.base)
+            if value not in ADDRESSES:
+                name = value.name.lower().replace("_", " ")
+                where = function.place(instruction)
+                problems.append(f"{where} goes through {instruction.base} ({name})")
+            to_cpu = instruction.kind is Kind.STORE and value is Value.CPU
+            if to_cpu and instruction.address not in commits:
+                problems.append(f"{function.place(instruction)} is outside a restartable sequence")
+        registers.step(instruction)
+    if sum(instruction.address in commits for instruction in path) != 1:
+        problems.append(f"{function.name}: a hit path without the one store that commits")
+    return problems
+
+
+def check_hot_path(kernel: Kernel) -> Report:
+    report = Report()
+    counts = []
+    sites = restartable_sites(kernel)
+    commits = {site.instructions[-1].address for site in sites if site.instructions}
+    for name in HOT_FUNCTIONS:
+        function = kernel.function(name)
+        found = find_hit_paths(function, kernel)
+        report.problems += found.problems
+        for path in found.paths:
+            report.problems += check_hit_path(function, path, commits)
+        if not found.paths:
+            report.problems.append(f"{name}: no path to ret without a slow half")
+        if not found.slow:
+            report.problems.append(f"{name}: no slow half, so nothing was told from it")
+        lengths = sorted({len(path) for path in found.paths})
+        counts.append(f"{name} {' or '.join(map(str, lengths))} instructions")
+    report.problems = list(dict.fromkeys(report.problems))
+    report.note = "a hit: " + ", ".join(counts)
+    return report
+
+
+# 5: restartable sequences --------------------------------------------------------------------
+
+RESTARTABLE_KINDS = frozenset((Kind.LOAD, Kind.STORE, Kind.BRANCH, Kind.PLAIN))
+SITES_MIN = 2  # a pop and a push
+SITE_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True)
+class Site:
+    """One restartable sequence, [start, end)."""
+
+    start: int
+    end: int
+    instructions: list[Instruction]
+    owner: str
+
+    def place(self, instruction: Instruction) -> str:
+        offset = instruction.address - self.start
+        return f"{self.owner}, sequence at {self.start:#x}, +{offset:#x} `{instruction}`"
+
+
+def owner_of(address: int, kernel: Kernel) -> str:
+    functions = (s for s in kernel.elf.symbols if s.is_function and s.size)
+    inside = (s.name for s in functions if s.address <= address < s.address + s.size)
+    return next(inside, "no function")
+
+
+def restartable_sites(kernel: Kernel) -> list[Site]:
+    start = kernel.elf.symbol("__restartable_start").address
+    end = kernel.elf.symbol("__restartable_end").address
+    if end <= start or (end - start) % 16 != 0:
+        raise Nothing(f"the table of restartable sequences has {end - start} bytes")
+    sites = []
+    for first, past in struct.iter_unpack("<QQ", kernel.elf.read(start, end - start)):
+        inside = range(first, min(past, first + SITE_BYTES_MAX))
+        code = [kernel.code[address] for address in inside if address in kernel.code]
+        sites.append(Site(first, past, code, owner_of(first, kernel)))
+    return sites
+
+
+def check_bounds(site: Site, kernel: Kernel) -> list[str]:
+    where = f"{site.owner}, sequence [{site.start:#x}, {site.end:#x})"
+    if not site.instructions:
+        return [f"{where} has no instructions"]
+    if site.end - site.start > SITE_BYTES_MAX:
+        return [f"{where} is too long"]
+    if site.start not in kernel.code or site.end not in kernel.code:
+        return [f"{where} does not start and end between instructions"]
+    return []
+
+
+def check_commit(site: Site) -> list[str]:
+    """One store through tp, the last instruction."""
+    stores = [i for i in site.instructions if i.kind is Kind.STORE and i.base == "tp"]
+    problems = [
+        f"{site.place(store)} commits before the end"
+        for store in stores
+        if store is not site.instructions[-1]
+    ]
+    if site.instructions[-1] not in stores:
+        problems.append(f"{site.place(site.instructions[-1])} is last and does not commit")
+    return problems
+
+
+def check_repeatable(site: Site) -> list[str]:
+    """No input is overwritten, and nothing goes round inside or has effects of other kinds."""
+    problems = []
+    inputs: set[str] = {"tp"}
+    written: set[str] = set()
+    for instruction in site.instructions:
+        if instruction.kind not in RESTARTABLE_KINDS:
+            problems.append(f"{site.place(instruction)} may not be in it")
+        if instruction.target is not None and site.start <= instruction.target < site.end:
+            problems.append(f"{site.place(instruction)} branches within it")
+        inputs |= set(instruction.read) - written
+        if instruction.written in inputs:
+            problems.append(f"{site.place(instruction)} overwrites an input")
+        if instruction.written:
+            written.add(instruction.written)
+    return problems
+
+
+def check_entered_at_start(sites: list[Site], kernel: Kernel) -> list[str]:
+    inside = {address for site in sites for address in range(site.start + 1, site.end)}
+    return [
+        f"{owner_of(address, kernel)}: `{instruction}` at {address:#x} goes into the middle of one"
+        for address, instruction in kernel.code.items()
+        if instruction.target in inside
+    ]
+
+
+def check_restartable(kernel: Kernel) -> Report:
+    sites = restartable_sites(kernel)
+    report = Report(note=f"{len(sites)} sequences")
+    if len(sites) < SITES_MIN:
+        report.problems.append(f"{len(sites)} sequences, at least {SITES_MIN} expected")
+    for name in HOT_FUNCTIONS:
+        if name not in {site.owner for site in sites}:
+            report.problems.append(f"{name}: no sequence in it")
+    for site in sites:
+        bounds = check_bounds(site, kernel)
+        report.problems += bounds or check_commit(site) + check_repeatable(site)
+    report.problems += check_entered_at_start(sites, kernel)
+    return report
+
+
+# 6: segments ---------------------------------------------------------------------------------
+
+PAGE_BYTES = 4096
+SEGMENTS_WANTED = ((PF_R | PF_X, "text"), (PF_R, "rodata"), (PF_R | PF_W, "data"))
+
+
+def check_segment(segment: Segment) -> list[str]:
+    problems = []
+    if segment.flags & PF_W and segment.flags & PF_X:
+        problems.append(f"{segment} is writable and executable")
+    if segment.align < PAGE_BYTES or segment.address % PAGE_BYTES:
+        problems.append(f"{segment} is not page-aligned")
+    return problems
+
+
+def check_section(section: Section, loaded: list[Segment]) -> list[str]:
+    """An allocated section lies in a segment with its own permissions; none is thread-local."""
+    if section.flags & SHF_TLS:
+        return [f"{section.name} is thread-local storage, and tp is not for that"]
+    wanted = PF_R | (section.flags & SHF_WRITE and PF_W) | (section.flags & SHF_EXECINSTR and PF_X)
+    past = section.address + section.size
+    for segment in loaded:
+        if segment.address <= section.address and past <= segment.address + segment.size:
+            return [] if segment.flags == wanted else [f"{section.name} is in {segment}"]
+    return [f"{section.name} is in no segment"]
+
+
+def check_segments(kernel: Kernel) -> Report:
+    loaded = [s for s in kernel.elf.segments if s.kind == PT_LOAD and s.size]
+    report = Report(note=", ".join(map(str, loaded)))
+    for flags, name in SEGMENTS_WANTED:
+        if not any(segment.flags == flags for segment in loaded):
+            report.problems.append(f"no segment for {name} alone")
+    for segment in loaded:
+        report.problems += check_segment(segment)
+    for section in kernel.elf.sections:
+        if section.flags & SHF_ALLOC and section.size:
+            report.problems += check_section(section, loaded)
+    if any(segment.kind == PT_TLS and segment.size for segment in kernel.elf.segments):
+        report.problems.append("a segment of thread-local storage")
+    return report
+
+
+# 7: no second libc ---------------------------------------------------------------------------
+
+LIBC_NAMES = r"(memcpy|memset|memmove|memcmp|strlen|strcmp|v?s?n?printf)"
+LIBC_DEFINITION = re.compile(
+    rf"^[ \t]*#[ \t]*define[ \t]+{LIBC_NAMES}\b"
+    rf"|\b{LIBC_NAMES}[ \t]*\([^;{{}}()]*\)\s*\{{"
+    rf"|^{LIBC_NAMES}:",
+    re.M,
+)
+
+
+def check_libc(sources: Sources) -> Report:
+    report = Report(note=f"{len(sources.text)} files")
+    for path, text in sources.text.items():
+        for match in LIBC_DEFINITION.finditer(text):
+            name = next(filter(None, match.groups()))
+            line = text.count("\n", 0, match.start()) + 1
+            report.problems.append(f"{path}:{line} defines {name}")
+    if not any(path.endswith(".c") for path in sources.text):
+        report.problems.append("no C files")
+    return report
+
+
+# All of them ---------------------------------------------------------------------------------
+
+
+def run(check: Callable[[], Report]) -> Report:
+    try:
+        return check()
+    except Nothing as nothing:
+        return Report([str(nothing)])
+
+
+def ktap_lines(number: int, name: str, report: Report) -> list[str]:
+    if not report.problems:
+        return [f"ok {number} {name} # {report.note}"]
+    if len(report.problems) == 1:
+        return [f"not ok {number} {name} # {report.problems[0]}"]
+    details = [f"#   {problem}" for problem in report.problems]
+    return [f"not ok {number} {name} # {len(report.problems)} problems:", *details]
+
+
+def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="checks of the sources and of the linked kernel")
+    parser.add_argument("--kernel", type=Path, required=True, help="the ELF file")
+    parser.add_argument("--cc", default="riscv64-unknown-elf-gcc", help="its compiler")
+    parser.add_argument("--flags", default="", help="how it was compiled, less -DCK_MD_RMO")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    options = options_of()
+    sources = Sources()
+    kernel = Kernel(options.kernel, re.sub(r"gcc$", "objdump", options.cc))
+    checks: tuple[tuple[str, Callable[[], Report]], ...] = (
+        ("include layers", lambda: check_layers(sources)),
+        ("memory model", lambda: check_memory_model(options.cc, options.flags)),
+        ("fences of the locks", lambda: check_fences(kernel)),
+        ("hot path", lambda: check_hot_path(kernel)),
+        ("restartable sequences", lambda: check_restartable(kernel)),
+        ("segments", lambda: check_segments(kernel)),
+        ("no second libc", lambda: check_libc(sources)),
+    )
+    print(f"KTAP version 1\n1..{len(checks)}")
+    failed = 0
+    for number, (name, check) in enumerate(checks, 1):
+        report = run(check)
+        failed += bool(report.problems)
+        print("\n".join(ktap_lines(number, name, report)), flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
