@@ -28,9 +28,10 @@ endif
 
 # ---- the kernel ------------------------------------------------------------------------------
 
-# CSR instructions are part of `i` with this misa-spec; naming them as extensions makes this
-# toolchain's multilib lookup choose the library for hard floats.
-march := rv64imac$(if $(filter 1,$(ZBB)),_zba_zbb)
+# CSR instructions are part of `i` with this misa-spec. Naming any extension makes this toolchain's
+# multilib lookup choose the library for hard floats, so Zbb is for compiling only, not for linking.
+march_link := rv64imac
+march := $(march_link)$(if $(filter 1,$(ZBB)),_zba_zbb)
 
 # CK_MD_RMO: Concurrency Kit's fences, or no build (sync/ck.h).
 KERNEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror \
@@ -51,7 +52,8 @@ all: deps-run $(BUILD)/hartframe.elf
 
 $(BUILD)/hartframe.elf: $(kernel_objects) linker.ld
 	$(say) LD $@
-	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS) $(KERNEL_LDFLAGS) -o $@ $(kernel_objects)
+	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS:-march=%=-march=$(march_link)) $(KERNEL_LDFLAGS) \
+		-o $@ $(kernel_objects)
 
 $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags | $(BUILD)/ck/ck_pr.h
 	$(say) CC $<
@@ -87,7 +89,7 @@ HOST_INCLUDES := -I. -Itests/host
 
 host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
 	kernel/bootargs.c tests/smp/workload.c tests/smp/workloads.c \
-	$(filter-out tests/host/test_% tests/host/fuzz_%,$(wildcard tests/host/*.c))
+	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
 
@@ -111,12 +113,34 @@ run: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)"
 
 test: all host deps-test
-	$(quiet)tools/run_tests.py --host $(host_tests) --kernel $(BUILD)/hartframe.elf \
-		--smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint" "tools/test_tools.py"
+	$(quiet)tools/run_tests.py --host $(host_tests) tools/test_tools.py tools/test_bench.py \
+		--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint"
 
 lint: all
 	$(quiet)tools/lint.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" \
 		--flags '$(filter-out -DCK_MD_RMO,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)'
+
+# The benchmarks build their own kernels: with and without checks of callers, with and without Zbb.
+bench_dir := $(BUILD)/bench
+bench_kernels := $(foreach k,checks0 checks1 checks0-zbb checks1-zbb,$(bench_dir)/$(k)/hartframe.elf)
+
+$(bench_kernels): $(bench_dir)/%/hartframe.elf: FORCE | deps-run
+	$(quiet)$(MAKE) --no-print-directory BUILD=$(bench_dir)/$* ASSERTS=0 \
+		CHECKS=$(if $(findstring checks0,$*),0,1) ZBB=$(if $(findstring zbb,$*),1,0) $@
+
+$(bench_dir)/host/bench_tree: tests/host/bench_tree.c mm/global/segment_tree.c \
+		mm/global/bit_index.c mm/global/bits.c $(wildcard mm/*.h mm/global/*.h) Makefile
+	$(say) HOSTCC $@
+	@mkdir -p $(@D)
+	$(quiet)$(HOSTCC) -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror \
+		-DASSERTS=0 -DCHECKS=0 -DCK_MD_RMO $(HOST_INCLUDES) -o $@ $(filter %.c,$^)
+
+bench: $(bench_kernels) $(bench_dir)/host/bench_tree
+	$(quiet)tools/bench.py --kernel-checks0 $(bench_dir)/checks0/hartframe.elf \
+		--kernel-checks1 $(bench_dir)/checks1/hartframe.elf \
+		--kernel-checks0-zbb $(bench_dir)/checks0-zbb/hartframe.elf \
+		--kernel-checks1-zbb $(bench_dir)/checks1-zbb/hartframe.elf \
+		--host-bench $(bench_dir)/host/bench_tree --out $(bench_dir) --smp $(SMP)
 
 debug: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --gdb
@@ -145,6 +169,7 @@ help:
 	@echo '  make run         boot it under QEMU, selftest and stress, report, verdict'
 	@echo '                     SMP=4 MEM=128M TIMEOUT=120 BOOTARGS="key=value ..."'
 	@echo '  make test        host tests with sanitizers, in-kernel tests over SMP and MEM, lint'
+	@echo '  make bench       instruction counts and ratios against their bounds; table and CSV'
 	@echo '  make lint        include layers, memory model, fences in the machine code'
 	@echo '  make debug       QEMU waiting for gdb'
 	@echo '  make deps        install what is missing (Debian packages, by name)'
@@ -154,5 +179,5 @@ help:
 	@echo 'V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0'
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
-.PHONY: all run test lint debug format deps deps-run deps-test clean help host FORCE
+.PHONY: all run test bench lint debug format deps deps-run deps-test clean help host FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)

@@ -586,8 +586,6 @@ bool devicetree_next_property(const struct devicetree *tree, struct devicetree_n
 	/* `from` is the node's own token or the property's before; either way step over it. */
 	if (token_read(tree, from, &token) != NULL)
 		return false;
-	if (token.kind != TOKEN_BEGIN_NODE && token.kind != TOKEN_PROPERTY)
-		return false;
 	if (!token_next(tree, &token) || token.kind != TOKEN_PROPERTY)
 		return false;
 	*property = (struct devicetree_property){

@@ -245,7 +245,6 @@ enum devicetree_result machine_next_reserved(const struct devicetree *tree,
 		}
 		if (result != DEVICETREE_ABSENT)
 			return result;
-		reserved->node = DEVICETREE_NONE;
 		reserved->next_entry = 0;
 	}
 	*reserved = (struct machine_reserved){0};
@@ -430,15 +429,14 @@ static enum devicetree_result hart_id_is_taken(const struct devicetree *tree,
 
 /* An id above all before it is new; only one that is not costs a search. */
 static enum devicetree_result hart_identify(const struct devicetree *tree,
-					    struct devicetree_node cpus, bool first,
-					    struct machine_hart *hart,
+					    struct devicetree_node cpus, struct machine_hart *hart,
 					    struct devicetree_error *error)
 {
 	enum devicetree_result taken = DEVICETREE_ABSENT;
 
 	if (hart_id(tree, cpus, hart->node, &hart->id, error) != DEVICETREE_FOUND)
 		return DEVICETREE_MALFORMED;
-	if (first || hart->id > hart->id_max)
+	if (hart->id > hart->id_max)
 		hart->id_max = hart->id;
 	else
 		taken = hart_id_is_taken(tree, cpus, hart->node, hart->id, error);
@@ -469,16 +467,18 @@ enum devicetree_result machine_next_hart(const struct devicetree *tree, struct m
 					 struct devicetree_error *error)
 {
 	struct devicetree_node cpus = devicetree_find_path(tree, "/cpus");
-	bool first = devicetree_is_none(hart->node);
-	enum devicetree_result result = next_of_type(tree, cpus, "cpu", &hart->node, error);
+	enum devicetree_result result;
 
+	if (devicetree_is_none(hart->node))
+		hart->id_max = 0;
+	result = next_of_type(tree, cpus, "cpu", &hart->node, error);
 	if (result != DEVICETREE_FOUND)
 		return result;
 	hart->isa = NULL;
 	if (devicetree_string(tree, hart->node, "riscv,isa", &hart->isa, error) ==
 	    DEVICETREE_MALFORMED)
 		return DEVICETREE_MALFORMED;
-	if (hart_identify(tree, cpus, first, hart, error) != DEVICETREE_FOUND ||
+	if (hart_identify(tree, cpus, hart, error) != DEVICETREE_FOUND ||
 	    numa_node_of(tree, hart->node, &hart->numa_node, error) != DEVICETREE_FOUND)
 		return DEVICETREE_MALFORMED;
 	return hart_judge(tree, hart, error);

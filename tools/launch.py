@@ -393,7 +393,7 @@ def judge_verdict(run: Run) -> Judgement:
         return Judgement(FAIL, text + what_failed(verdict), evidence=True)
     if not passed:
         return Judgement(FAIL, f"verdict {verdict.get('result')}{what_failed(verdict)}")
-    return Judgement(PASS, f"pass ({run.seconds:.1f} s)")
+    return Judgement(PASS, f"pass ({run.seconds:.2f} s)")
 
 
 def is_expected_failure(run: Run, expect: str) -> bool:

@@ -41,6 +41,16 @@ class Report:
     note: str = ""
 
 
+def run_tool(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs a program in the repository's root, whatever its exit status."""
+    try:
+        return subprocess.run(
+            command, input=text, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise Nothing(f"{command[0]}: {error.strerror}") from None
+
+
 # Sources -------------------------------------------------------------------------------------
 
 LAYERS = ("arch", "kernel", "mm", "sync", "tests")
@@ -62,9 +72,10 @@ def without_comments(text: str) -> str:
 
 def listed_files() -> list[str]:
     """What git tracks or would; everything outside build/ where there is no repository."""
-    command = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard"]
-    listing = subprocess.run(command, capture_output=True, text=True, check=False)
-    if listing.returncode == 0:
+    if (ROOT / ".git").exists():
+        listing = run_tool(["git", "ls-files", "-co", "--exclude-standard"])
+        if listing.returncode != 0:
+            raise Nothing(f"git ls-files: {listing.stderr.strip()}")
         return listing.stdout.splitlines()
     paths = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
     return [str(path) for path in paths if path.parts[0] != "build"]
@@ -212,7 +223,7 @@ class Elf:
     def symbol(self, name: str) -> Symbol:
         found = [symbol for symbol in self.symbols if symbol.name == name]
         if len(found) != 1:
-            raise Nothing(f"{name}: {len(found)} symbols of this name in the kernel")
+            raise Nothing(f"{name}: {len(found) or 'no'} symbols of this name in the kernel")
         return found[0]
 
     def read(self, address: int, size: int) -> bytes:
@@ -426,8 +437,8 @@ class Kernel:
 
     @cached_property
     def code(self) -> dict[int, Instruction]:
-        command = [*shlex.split(self.objdump), "-d", "--no-show-raw-insn", str(self.path)]
-        listing = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [*shlex.split(self.objdump), "-d", "--no-show-raw-insn", str(self.path.resolve())]
+        listing = run_tool(command)
         if listing.returncode != 0:
             raise Nothing(f"{self.objdump}: {listing.stderr.strip()}")
         found = filter(None, map(parse_instruction, listing.stdout.splitlines()))
@@ -572,10 +583,7 @@ def check_memory_model(cc: str, flags: str) -> Report:
     for define in ("", "-DCK_MD_TSO", "-DCK_MD_PSO", "-DCK_MD_RMO"):
         command = [*shlex.split(cc), *shlex.split(flags), *define.split()]
         command += ["-x", "c", "-fsyntax-only", "-"]
-        source = '#include "sync/ck.h"\n'
-        result = subprocess.run(
-            command, input=source, cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        result = run_tool(command, '#include "sync/ck.h"\n')
         what = f"sync/ck.h with {define or 'no memory model'}"
         wrong = result.stderr.strip().partition("\n")[0]
         if define == "-DCK_MD_RMO":
@@ -692,7 +700,7 @@ def check_acquire(function: Function, kernel: Kernel, kind: str, is_try: bool) -
         return taken
 
     function.walk([function.entry], Taken.UNTOUCHED, step)
-    if Taken.ACQUIRED not in outcomes:
+    if Taken.ACQUIRED not in outcomes and not problems:
         problems.append(f"{function.name} has no path that acquires")
     return problems
 
@@ -701,7 +709,7 @@ def check_fences(kernel: Kernel) -> Report:
     names = (symbol.name for symbol in kernel.elf.symbols if symbol.is_function)
     found = (re.fullmatch(r"spin_release_(\w+)", name) for name in names)
     kinds = {match[1] for match in found if match}
-    report = Report([f"spin_release_{kind}: no such symbol" for kind in sorted(LOCK_KINDS - kinds)])
+    report = Report(note=f"release, acquire and try of {', '.join(sorted(kinds))}")
     for kind in sorted(kinds | LOCK_KINDS):
         checks: tuple[tuple[str, Callable[[Function], list[str]]], ...] = (
             (f"spin_release_{kind}", lambda f: check_release(f, kernel)),
@@ -714,7 +722,6 @@ def check_fences(kernel: Kernel) -> Report:
             except Nothing as nothing:
                 report.problems.append(str(nothing))
     report.problems = list(dict.fromkeys(report.problems))
-    report.note = f"release, acquire and try of {', '.join(sorted(kinds))}"
     return report
 
 

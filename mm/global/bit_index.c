@@ -64,6 +64,12 @@ static uint64_t range_mask(uint64_t word, uint64_t from, uint64_t to)
 	return bits_between(low, high);
 }
 
+static void store_words(uint64_t *words, uint64_t value, uint64_t count)
+{
+	while (count--)
+		counter_set(words++, value);
+}
+
 void bit_index_set_range(struct bit_index *index, unsigned level, uint64_t from, uint64_t to)
 {
 	for (; level < index->levels; level++) {
@@ -71,10 +77,10 @@ void bit_index_set_range(struct bit_index *index, unsigned level, uint64_t from,
 		uint64_t *words = index->level[level];
 		bool news = first != last || words[first] == 0;
 
-		words[first] |= range_mask(first, from, to);
+		counter_set(&words[first], words[first] | range_mask(first, from, to));
 		if (first != last) {
-			words_fill(&words[first + 1], ~UINT64_C(0), last - first - 1);
-			words[last] |= range_mask(last, from, to);
+			store_words(&words[first + 1], ~UINT64_C(0), last - first - 1);
+			counter_set(&words[last], words[last] | range_mask(last, from, to));
 		}
 		if (!news)
 			return;
@@ -90,10 +96,10 @@ void bit_index_clear_range(struct bit_index *index, unsigned level, uint64_t fro
 		uint64_t first = from >> 6, last = (to - 1) >> 6;
 		uint64_t *words = index->level[level];
 
-		words[first] &= ~range_mask(first, from, to);
+		counter_set(&words[first], words[first] & ~range_mask(first, from, to));
 		if (first != last) {
-			words_fill(&words[first + 1], 0, last - first - 1);
-			words[last] &= ~range_mask(last, from, to);
+			store_words(&words[first + 1], 0, last - first - 1);
+			counter_set(&words[last], words[last] & ~range_mask(last, from, to));
 		}
 		from = words[first] ? first + 1 : first;
 		to = words[last] ? last : last + 1;

@@ -6,6 +6,7 @@
  * add 1/63 to the bitmap.
  *
  * Invariant: between calls, every summary bit is exact. Not locked: the owner's lock guards it.
+ * Words are stored atomically all the same, because some readers look without the lock.
  */
 #pragma once
 
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "mm/global/bits.h"
+#include "sync/ck.h"
 
 #define BIT_INDEX_LEVELS_MAX 6 /* 64^6 = 2^36 bits, 256 TiB of frames */
 #define BIT_INDEX_NONE	     UINT64_MAX
@@ -44,7 +46,7 @@ static inline void bit_index_set(struct bit_index *index, unsigned level, uint64
 		uint64_t *word = &index->level[level][bit >> 6];
 		uint64_t before = *word;
 
-		*word = before | UINT64_C(1) << (bit & 63);
+		counter_set(word, before | UINT64_C(1) << (bit & 63));
 		if (before)
 			return;
 	}
@@ -55,8 +57,10 @@ static inline void bit_index_clear(struct bit_index *index, unsigned level, uint
 	for (; level < index->levels; level++, bit >>= 6) {
 		uint64_t *word = &index->level[level][bit >> 6];
 
-		*word &= ~(UINT64_C(1) << (bit & 63));
-		if (*word)
+		uint64_t after = *word & ~(UINT64_C(1) << (bit & 63));
+
+		counter_set(word, after);
+		if (after)
 			return;
 	}
 }

@@ -24,6 +24,18 @@ struct frame_word {
 
 #define FRAMES_PER_WORD 64
 
+/*
+ * What a policy looked up before the lock was taken, to have less to do under it. `words` and
+ * `frames` say how much of the caller's array of words it filled; the rest is the policy's own.
+ */
+struct claim_plan {
+	unsigned words;
+	unsigned frames;
+	uint64_t place;
+	uint64_t mask;
+	uint64_t chunks;
+};
+
 /* Words one claim or release may carry: bounds the hold of the lock and the stack of the caller. */
 #define POLICY_WORDS_MAX 128
 
@@ -51,15 +63,25 @@ struct policy {
 	void *(*init)(void *memory, uint64_t first, uint64_t count);
 
 	/*
+	 * May be NULL. WITHOUT the lock: guesses which words a claim of `min` frames would take,
+	 * and notes them in `words` and *plan. What it reads others are changing, so it reads
+	 * atomically and nothing it finds is more than a guess; claim() believes none of it.
+	 */
+	void (*plan)(const void *instance, unsigned min, struct frame_word *words,
+		     struct claim_plan *plan);
+
+	/*
 	 * Takes at least `min` free frames, never more than `max` (1 <= min <= max), into `words`,
 	 * which has room for POLICY_WORDS_MAX. Fewer only when it holds fewer, or the words are
 	 * used up. Returns the number of words; *taken is the number of frames. No two words are of
-	 * the same 64 frames.
+	 * the same 64 frames. `plan` is what plan() made of the same words, if anything (its words
+	 * are 0 otherwise); then max >= min + 63.
 	 */
-	unsigned (*claim)(void *instance, unsigned min, unsigned max, struct frame_word *words,
+	unsigned (*claim)(void *instance, unsigned min, unsigned max,
+			  const struct claim_plan *plan, struct frame_word *words,
 			  unsigned *taken);
 
-	/* Takes back frames of any earlier claims; panics when one of them is free already. */
+	/* Takes back frames of any earlier claims, count >= 1; panics when one is free already. */
 	void (*release)(void *instance, const struct frame_word *words, unsigned count);
 
 	/*

@@ -28,8 +28,17 @@
  *   S1  `frames` and `chunks` are exact, always.
  *   S2  A run-tree node that is not marked dirty is exact.
  *   S3  The parent of a dirty node is dirty.
- *   S4  Bits outside the zone's frames are 0 for ever; index 0 is a multiple of 512 frames below
+ *   S4  No frame is free in a group (the 64 words under one word of the first summary) below
+ *	 group_lowest: claims look there first, and climb the summaries only where it is used up.
+ *   S5  Bits outside the zone's frames are 0 for ever; index 0 is a multiple of 512 frames below
  *	 or at the zone's first, so alignment up to a chunk is the same in indices as in pfns.
+ *
+ * Planning
+ *
+ *   Which words a batch will take, and how many frames they hold, is found before the lock is
+ *   taken, by reading what others may be writing: atomically, and believed by nobody. Under the
+ *   lock each word is compared with what was seen and emptied. A word that differs ends the
+ *   plan, and the rest of the batch is looked for under the lock.
  *
  * Cost, for n frames: claim and release O(words) plus O(log64 n) where a word empties or fills
  * for the first time; aligned chunk O(log64 n); other runs O(log8 n) on a clean tree, plus the
@@ -48,6 +57,7 @@
 #define CHUNK_SHIFT  9
 #define CHUNK_FRAMES (1u << CHUNK_SHIFT)
 #define CHUNK_WORDS  (CHUNK_FRAMES / 64)
+#define GROUP_SHIFT  12 /* 64 words, eight chunks: one word of summary, one byte of dirty bits */
 #define FANOUT_SHIFT 3
 #define FANOUT	     (1u << FANOUT_SHIFT)
 #define LEVELS_MAX   9 /* 512 * 8^8 frames is more than 2^32 */
@@ -69,6 +79,7 @@ struct segment_tree {
 	uint64_t base;	      /* pfn of index 0 */
 	uint64_t index_first; /* indices of the zone's frames: [index_first, index_end) */
 	uint64_t index_end;
+	uint64_t group_lowest;
 	packed_run *chunk_runs;
 	struct run *runs[LEVELS_MAX];  /* [1..levels-1]; level 0 is chunk_runs */
 	uint8_t *dirty[LEVELS_MAX];    /* a bit a node; byte i: the children of node i above */
@@ -169,11 +180,9 @@ static void set_clean(struct segment_tree *tree, unsigned level, uint64_t node)
 }
 
 /* Up to the first node that is marked already: those above it are, by S3. */
-static inline void mark_dirty(struct segment_tree *tree, uint64_t chunk)
+static void mark_node_dirty(struct segment_tree *tree, unsigned level, uint64_t node)
 {
-	uint64_t node = chunk;
-
-	for (unsigned level = 0; level < tree->levels; level++, node >>= FANOUT_SHIFT) {
+	for (; level < tree->levels; level++, node >>= FANOUT_SHIFT) {
 		uint8_t *byte = &tree->dirty[level][node >> FANOUT_SHIFT];
 		unsigned bit = 1u << (node & (FANOUT - 1));
 
@@ -365,10 +374,17 @@ static void take_range(struct segment_tree *tree, uint64_t from, uint64_t to)
 	bit_index_clear_range(&tree->frames, 0, from, to);
 	bit_index_clear_range(&tree->chunks, 0, chunk, chunk_end);
 	for (; chunk < chunk_end; chunk++)
-		mark_dirty(tree, chunk);
+		mark_node_dirty(tree, 0, chunk);
 }
 
-static bool chunk_is_free(const struct segment_tree *tree, uint64_t chunk)
+/* S4, when something of the group becomes free. */
+static inline void lower_group(struct segment_tree *tree, uint64_t group)
+{
+	if (group < tree->group_lowest)
+		counter_set(&tree->group_lowest, group);
+}
+
+static __attribute__((noinline)) bool chunk_is_free(const struct segment_tree *tree, uint64_t chunk)
 {
 	const uint64_t *words = &tree->frames.level[0][chunk * CHUNK_WORDS];
 
@@ -385,6 +401,7 @@ static void give_range(struct segment_tree *tree, uint64_t from, uint64_t to)
 	uint64_t whole = (from + CHUNK_FRAMES - 1) >> CHUNK_SHIFT, whole_end = to >> CHUNK_SHIFT;
 
 	bit_index_set_range(&tree->frames, 0, from, to);
+	lower_group(tree, from >> GROUP_SHIFT);
 	if (whole < whole_end)
 		bit_index_set_range(&tree->chunks, 0, whole, whole_end);
 	if (chunk < whole && chunk_is_free(tree, chunk))
@@ -392,7 +409,7 @@ static void give_range(struct segment_tree *tree, uint64_t from, uint64_t to)
 	if (chunk_end > whole_end && chunk_end > whole && chunk_is_free(tree, chunk_end - 1))
 		bit_index_set(&tree->chunks, 0, chunk_end - 1);
 	for (; chunk < chunk_end; chunk++)
-		mark_dirty(tree, chunk);
+		mark_node_dirty(tree, 0, chunk);
 }
 
 /* ---- the contract ------------------------------------------------------------------------ */
@@ -430,59 +447,182 @@ static void *tree_init(void *memory, uint64_t first, uint64_t count)
 	return tree;
 }
 
+static uint64_t *leaf_of(const struct segment_tree *tree, uint64_t first)
+{
+	return &tree->frames.level[0][(first - tree->base) >> 6];
+}
+
+/* Chunks of one group, one bit each; their parent is dirty already if any of them was (S3). */
+static inline void mark_group_dirty(struct segment_tree *tree, uint64_t group, unsigned chunks)
+{
+	uint8_t *byte = &tree->dirty[0][group];
+	unsigned before = *byte;
+
+	*byte = (uint8_t)(before | chunks);
+	if (!before)
+		mark_node_dirty(tree, 1, group);
+}
+
+/* Rare, and kept out of the way of what is not. */
+static __attribute__((noinline)) void empty_group(struct segment_tree *tree, uint64_t group)
+{
+	bit_index_clear(&tree->frames, 2, group);
+}
+
+static __attribute__((noinline)) void fill_group(struct segment_tree *tree, uint64_t group)
+{
+	bit_index_set(&tree->frames, 2, group);
+	lower_group(tree, group);
+}
+
+/* Words of a group, one bit each, have become empty. */
+static inline void empty_words(struct segment_tree *tree, uint64_t group, uint64_t words)
+{
+	uint64_t summary = tree->frames.level[1][group] & ~words;
+
+	counter_set(&tree->frames.level[1][group], summary);
+	if (__builtin_expect(!summary, 0))
+		empty_group(tree, group);
+}
+
+/* Looks through one group, the lowest that may have anything, as claim_group() will. */
+static void tree_plan(const void *instance, unsigned min, struct frame_word *words,
+		      struct claim_plan *plan)
+{
+	const struct segment_tree *tree = instance;
+	uint64_t group = counter_read(&tree->group_lowest), summary;
+
+	plan->frames = 0;
+	plan->mask = 0;
+	plan->chunks = 0;
+	plan->place = group;
+	for (summary = counter_read(&tree->frames.level[1][group]); summary && plan->frames < min;
+	     summary &= summary - 1) {
+		unsigned i = bits_lowest(summary);
+		uint64_t first = tree->base + (group << GROUP_SHIFT) + i * FRAMES_PER_WORD;
+		uint64_t bits = counter_read(leaf_of(tree, first));
+
+		words[plan->words++] = (struct frame_word){first, bits};
+		plan->frames += bits_count(bits);
+		plan->mask |= UINT64_C(1) << i;
+		plan->chunks |= 1u << (i / CHUNK_WORDS);
+	}
+}
+
+/* A word that was free from end to end is taken: its chunk is wholly free no more. */
+static __attribute__((noinline)) void break_chunk(struct segment_tree *tree, uint64_t word)
+{
+	if (bit_index_test(&tree->chunks, word / CHUNK_WORDS))
+		bit_index_clear(&tree->chunks, 0, word / CHUNK_WORDS);
+}
+
+/* A plan that went stale after `count` words: what those were, counted again. */
+static __attribute__((noinline)) uint64_t recount(const struct segment_tree *tree,
+						  const struct frame_word *words, unsigned count,
+						  unsigned *taken)
+{
+	uint64_t mask = 0;
+
+	*taken = 0;
+	for (unsigned i = 0; i < count; i++) {
+		*taken += bits_count(words[i].bits);
+		mask |= UINT64_C(1) << (words[i].first - tree->base) / FRAMES_PER_WORD % 64;
+	}
+	return mask;
+}
+
+/* Takes what was planned, up to the first word that is not as it was seen. All of it, mostly. */
+static unsigned claim_planned(struct segment_tree *tree, const struct claim_plan *plan,
+			      struct frame_word *words, unsigned *taken)
+{
+	struct frame_word *word = words, *end = words + plan->words;
+	uint64_t mask = plan->mask;
+
+	for (; word != end; word++) {
+		uint64_t *leaf = leaf_of(tree, word->first);
+		uint64_t bits = word->bits;
+
+		if (__builtin_expect(*leaf != bits, 0))
+			break;
+		counter_set(leaf, 0);
+		if (__builtin_expect(bits == ~UINT64_C(0), 0))
+			break_chunk(tree, (word->first - tree->base) >> 6);
+	}
+	*taken = plan->frames;
+	if (__builtin_expect(word != end, 0))
+		mask = recount(tree, words, (unsigned)(word - words), taken);
+	empty_words(tree, plan->place, mask);
+	mark_group_dirty(tree, plan->place, (unsigned)plan->chunks);
+	return (unsigned)(word - words);
+}
+
 /*
- * Takes words under one word of the first summary until `min` frames are there or the 64 words
- * it stands for are used up. Returns the number of words taken.
+ * Takes words of one group until `min` frames are there or the group is used up. Returns the
+ * number of words taken.
  */
 static unsigned claim_group(struct segment_tree *tree, uint64_t group, unsigned min, unsigned max,
 			    struct frame_word *words, unsigned words_max, unsigned *taken)
 {
 	uint64_t *leaf = &tree->frames.level[0][group << 6];
-	uint64_t summary = tree->frames.level[1][group];
-	unsigned count = 0;
+	uint64_t summary = tree->frames.level[1][group], emptied = 0;
+	unsigned count = 0, chunks = 0;
 
 	while (summary && *taken < min && count < words_max) {
 		unsigned i = bits_lowest(summary);
 		uint64_t bits = leaf[i];
-		bool was_full = bits == ~UINT64_C(0);
 		unsigned frames = bits_count(bits);
-		uint64_t word = (group << 6) + i;
 
-		if (__builtin_expect(frames > max - *taken, 0)) {
+		if (bits == ~UINT64_C(0))
+			break_chunk(tree, (group << 6) + i);
+		if (frames > max - *taken) {
 			frames = max - *taken;
 			bits = bits_lowest_few(bits, frames);
 		} else {
-			summary &= summary - 1;
+			emptied |= UINT64_C(1) << i;
 		}
-		leaf[i] &= ~bits;
-		if (was_full && bit_index_test(&tree->chunks, word / CHUNK_WORDS))
-			bit_index_clear(&tree->chunks, 0, word / CHUNK_WORDS);
-		mark_dirty(tree, word / CHUNK_WORDS);
-		words[count++] = (struct frame_word){tree->base + (word << 6), bits};
+		counter_set(&leaf[i], leaf[i] & ~bits);
+		chunks |= 1u << (i / CHUNK_WORDS);
+		words[count++] = (struct frame_word){
+			tree->base + (group << GROUP_SHIFT) + i * FRAMES_PER_WORD, bits};
 		*taken += frames;
+		summary &= summary - 1;
 	}
-	tree->frames.level[1][group] = summary;
-	if (!summary)
-		bit_index_clear(&tree->frames, 2, group);
+	empty_words(tree, group, emptied);
+	mark_group_dirty(tree, group, chunks);
 	return count;
 }
 
-static unsigned tree_claim(void *instance, unsigned min, unsigned max, struct frame_word *words,
-			   unsigned *taken)
+/* Without a plan: group after group. */
+static __attribute__((noinline)) unsigned claim_groups(struct segment_tree *tree, unsigned min,
+						       unsigned max, struct frame_word *words,
+						       unsigned count, unsigned *taken)
+{
+	while (*taken < min && count < POLICY_WORDS_MAX) {
+		if (!tree->frames.level[1][tree->group_lowest]) {
+			uint64_t word = bit_index_first(&tree->frames, 1);
+
+			if (word == BIT_INDEX_NONE)
+				break;
+			counter_set(&tree->group_lowest, word >> 6);
+		}
+		count += claim_group(tree, tree->group_lowest, min, max, words + count,
+				     POLICY_WORDS_MAX - count, taken);
+	}
+	return count;
+}
+
+static unsigned tree_claim(void *instance, unsigned min, unsigned max,
+			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken)
 {
 	struct segment_tree *tree = instance;
 	unsigned count = 0;
 
 	*taken = 0;
-	while (*taken < min && count < POLICY_WORDS_MAX) {
-		uint64_t word = bit_index_first(&tree->frames, 1);
-
-		if (word == BIT_INDEX_NONE)
-			break;
-		count += claim_group(tree, word >> 6, min, max, words + count,
-				     POLICY_WORDS_MAX - count, taken);
-	}
-	return count;
+	if (plan->words)
+		count = claim_planned(tree, plan, words, taken);
+	if (__builtin_expect(*taken >= min, 1))
+		return count;
+	return claim_groups(tree, min, max, words, count, taken);
 }
 
 static void bad_release(uint64_t first, uint64_t bits)
@@ -491,24 +631,70 @@ static void bad_release(uint64_t first, uint64_t bits)
 		   (unsigned long long)(first + bits_lowest(bits)));
 }
 
+/*
+ * What a release changed in one group, for its summary and its dirty byte. A word that was not
+ * empty has its bit in the summary already, so all words of the release may be set there.
+ */
+struct group_change {
+	uint64_t group;
+	uint64_t words;
+	unsigned chunks;
+};
+
+static inline void apply_change(struct segment_tree *tree, const struct group_change *change)
+{
+	uint64_t summary = tree->frames.level[1][change->group];
+
+	counter_set(&tree->frames.level[1][change->group], summary | change->words);
+	if (__builtin_expect(!summary, 0))
+		fill_group(tree, change->group);
+	mark_group_dirty(tree, change->group, change->chunks);
+}
+
+/* A word is free from end to end again; is its chunk? */
+static __attribute__((noinline)) void join_chunk(struct segment_tree *tree, uint64_t chunk)
+{
+	if (chunk_is_free(tree, chunk))
+		bit_index_set(&tree->chunks, 0, chunk);
+}
+
 static void tree_release(void *instance, const struct frame_word *words, unsigned count)
 {
 	struct segment_tree *tree = instance;
+	const struct frame_word *end = words + count;
+	uint64_t base = tree->base, *leaves = tree->frames.level[0];
+	struct group_change change = {(words->first - base) >> GROUP_SHIFT, 0, 0};
 
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t word = (words[i].first - tree->base) >> 6;
-		uint64_t *leaf = &tree->frames.level[0][word];
-		uint64_t before = *leaf;
+	for (; words != end; words++) {
+		uint64_t word = (words->first - base) >> 6;
+		uint64_t before = leaves[word], after = before | words->bits;
 
-		if (__builtin_expect((before & words[i].bits) != 0, 0))
-			bad_release(words[i].first, before & words[i].bits);
-		*leaf = before | words[i].bits;
-		if (!before)
-			bit_index_set(&tree->frames, 1, word);
-		if (*leaf == ~UINT64_C(0) && chunk_is_free(tree, word / CHUNK_WORDS))
-			bit_index_set(&tree->chunks, 0, word / CHUNK_WORDS);
-		mark_dirty(tree, word / CHUNK_WORDS);
+		if (__builtin_expect((before & words->bits) != 0, 0))
+			bad_release(words->first, before & words->bits);
+		if (__builtin_expect(word >> 6 != change.group, 0)) {
+			apply_change(tree, &change);
+			change = (struct group_change){word >> 6, 0, 0};
+		}
+		counter_set(&leaves[word], after);
+		change.words |= UINT64_C(1) << (word & 63);
+		change.chunks |= 1u << (word / CHUNK_WORDS % FANOUT);
+		if (__builtin_expect(after == ~UINT64_C(0), 0))
+			join_chunk(tree, word / CHUNK_WORDS);
 	}
+	apply_change(tree, &change);
+}
+
+/* take_range() of one chunk, in a few stores: its words are one byte of their summary word. */
+static void take_chunk(struct segment_tree *tree, uint64_t chunk)
+{
+	uint64_t *leaf = &tree->frames.level[0][chunk * CHUNK_WORDS];
+	uint64_t words = UINT64_C(0xff) << (chunk % FANOUT * CHUNK_WORDS);
+
+	for (unsigned i = 0; i < CHUNK_WORDS; i++)
+		counter_set(&leaf[i], 0);
+	empty_words(tree, chunk / FANOUT, words);
+	bit_index_clear(&tree->chunks, 0, chunk);
+	mark_group_dirty(tree, chunk / FANOUT, 1u << chunk % FANOUT);
 }
 
 static enum run_result tree_claim_run(void *instance, uint64_t count, uint64_t align,
@@ -522,6 +708,11 @@ static enum run_result tree_claim_run(void *instance, uint64_t count, uint64_t a
 	if (count > CHUNK_FRAMES / 2 && count <= CHUNK_FRAMES && align <= CHUNK_FRAMES) {
 		uint64_t chunk = bit_index_first(&tree->chunks, 0);
 
+		if (chunk != BIT_INDEX_NONE && count == CHUNK_FRAMES) {
+			take_chunk(tree, chunk);
+			*first = tree->base + (chunk << CHUNK_SHIFT);
+			return RUN_FOUND;
+		}
 		if (chunk != BIT_INDEX_NONE) {
 			search.found = chunk << CHUNK_SHIFT;
 			goto found;
@@ -593,6 +784,10 @@ static uint64_t tree_validate(const void *instance)
 
 	bit_index_validate(&tree->frames, "segment_tree frames");
 	bit_index_validate(&tree->chunks, "segment_tree chunks");
+	for (uint64_t group = 0; group < tree->group_lowest; group++)
+		check(!tree->frames.level[1][group],
+		      "segment_tree: group %llu has free frames, but group_lowest is %llu",
+		      (unsigned long long)group, (unsigned long long)tree->group_lowest);
 	for (uint64_t word = 0; word < chunks * CHUNK_WORDS; word++)
 		free += bits_count(tree->frames.level[0][word]);
 	for (uint64_t chunk = 0; chunk < chunks; chunk++)
@@ -622,6 +817,7 @@ const struct policy segment_tree_policy = {
 	.stores_links_in_frames = false,
 	.metadata_bytes = tree_metadata_bytes,
 	.init = tree_init,
+	.plan = tree_plan,
 	.claim = tree_claim,
 	.release = tree_release,
 	.claim_run = tree_claim_run,

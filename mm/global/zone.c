@@ -76,17 +76,22 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 unsigned zone_claim(struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
 		    unsigned *taken, bool *contended)
 {
+	const struct policy *policy = zone->policy;
+	struct claim_plan plan;
 	struct spin_node node;
 	unsigned long flags;
 	unsigned count;
 
 	*taken = 0;
 	*contended = false;
+	plan.words = 0;
 	if (zone_free_frames(zone) == 0)
 		return 0;
+	if (policy->plan && max >= min + FRAMES_PER_WORD - 1)
+		policy->plan(zone->instance, min, words, &plan);
 	flags = port_irq_save();
 	spin_lock(&zone->lock, &node);
-	count = zone->policy->claim(zone->instance, min, max, words, taken);
+	count = policy->claim(zone->instance, min, max, &plan, words, taken);
 	counter_set(&zone->free_frames, zone->free_frames - *taken);
 	spin_unlock(&zone->lock, &node);
 	port_irq_restore(flags);

@@ -382,7 +382,9 @@ static struct zone *zone_of_freed(uint64_t frame)
 static unsigned group(struct grouping *grouping, const struct zone *zone, uint64_t *frames,
 		      unsigned count)
 {
-	struct frame_word none = {UINT64_MAX, 0}, *word = &none;
+	struct frame_word none, *word = &none;
+	uint64_t first = zone->first, total = zone->total_frames;
+	uint64_t base = UINT64_MAX, bits = 0; /* of *word, while frames go there */
 	uint64_t *left = frames;
 
 	grouping->count = 0;
@@ -390,17 +392,28 @@ static unsigned group(struct grouping *grouping, const struct zone *zone, uint64
 	for (const uint64_t *next = frames; next != frames + count; next++) {
 		uint64_t frame = *next, bit = UINT64_C(1) << (frame & 63);
 
-		if ((frame & ~UINT64_C(63)) != word->first)
-			word = group_word(grouping, frame & ~UINT64_C(63));
-		if (!word || !zone_holds(zone, frame)) {
+		/* The zone first: a word that two zones share must not be made for a stranger. */
+		if (__builtin_expect(frame - first >= total, 0)) {
 			*left++ = frame;
-			word = &none;
 			continue;
 		}
-		check(!(word->bits & bit), "frame %#llx is twice in one cache: freed twice",
+		if ((frame & ~UINT64_C(63)) != base) {
+			word->bits = bits;
+			base = frame & ~UINT64_C(63);
+			word = group_word(grouping, base);
+			if (!word) {
+				*left++ = frame;
+				word = &none;
+				base = UINT64_MAX;
+				continue;
+			}
+			bits = word->bits;
+		}
+		check(!(bits & bit), "frame %#llx is twice in one cache: freed twice",
 		      (unsigned long long)frame);
-		word->bits |= bit;
+		bits |= bit;
 	}
+	word->bits = bits;
 	return (unsigned)(left - frames);
 }
 

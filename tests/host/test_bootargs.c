@@ -227,7 +227,7 @@ TEST(unknown_values_are_refused)
 	CHECK_REFUSED("lock=fas,cas", "\"lock=fas,cas\": no such value \"fas,cas\"" LOCKS);
 	CHECK_REFUSED("lock=all", "\"lock=all\": no such value \"all\"" LOCKS);
 	CHECK_REFUSED("lock=fas=cas", "\"lock=fas=cas\": no such value \"fas=cas\"" LOCKS);
-	CHECK_REFUSED("run=all", "\"run=all\": no such value \"all\"; valid: selftest stress");
+	CHECK_REFUSED("run=all", "\"run=all\": no such value \"all\"; valid: selftest stress bench");
 	CHECK_REFUSED("workload=churn,pop,ring",
 		      "\"workload=churn,pop,ring\": no such value \"pop\"" WORKLOADS);
 	CHECK_REFUSED("workload=churn,", "\"workload=churn,\": no such value \"\"" WORKLOADS);

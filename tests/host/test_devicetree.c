@@ -461,12 +461,15 @@ static struct dtb_bytes tree_of_soc(void)
 	dtb_property(&dtb, "compatible", "maker,board\0maker,family", 25);
 	dtb_begin(&dtb, "aliases");
 	dtb_string(&dtb, "serial0", "/soc/serial@10000000");
-	dtb_string(&dtb, "again", "serial0");
+	dtb_string(&dtb, "again", "soc/serial"); /* no path; and no alias of an alias */
+	dtb_string(&dtb, "", "/soc");
 	dtb_end(&dtb);
 	dtb_begin(&dtb, "soc");
 	dtb_begin(&dtb, "serial@10000000");
 	dtb_u32(&dtb, "phandle", 5);
 	dtb_property(&dtb, "compatible", "ns16550a\0uart", 14);
+	dtb_end(&dtb);
+	dtb_begin(&dtb, "odd@1@2");
 	dtb_end(&dtb);
 	dtb_begin(&dtb, "serial@20000000");
 	dtb_u32(&dtb, "linux,phandle", 6);
@@ -483,17 +486,10 @@ TEST(nodes_are_found_by_path)
 	struct devicetree_node serial = node(&tree, "/soc/serial@10000000");
 	static const char *const same[] = {"/soc/serial", "//soc//serial@10000000/", "serial0",
 					   "serial0:115200n8", "/soc/serial@10000000:115200"};
-	static const char *const none[] = {"/so",
-					   "/soc/seri",
-					   "/soc/serial@1",
-					   "soc",
-					   "serial",
-					   "again",
-					   "",
-					   ":",
-					   "serial0/x",
-					   "/soc@0",
-					   "/soc/serial@10000000/child"};
+	static const char *const none[] = {"/so",    "/soc/seri",  "/soc/serial@1",
+					   "soc",    "serial",	   "again",
+					   "",	     ":",	   "serial0/x",
+					   "/soc@0", "/soc/odd@1", "/soc/serial@10000000/child"};
 
 	for (size_t i = 0; i < COUNT(same); i++)
 		CHECK_EQ(node(&tree, same[i]).offset, serial.offset);
@@ -529,6 +525,21 @@ TEST(nodes_are_found_by_compatible_and_phandle)
 	CHECK_EQ(devicetree_find_phandle(&tree, 6).offset, second.offset);
 	CHECK(devicetree_is_none(devicetree_find_phandle(&tree, 7)));
 	CHECK(devicetree_is_none(devicetree_find_phandle(&tree, 0)));
+	dtb_free(&blob);
+}
+
+/* The words of this reservation would do for a node, were they in the structure block. */
+TEST(nodes_lie_in_the_structure_block_only)
+{
+	struct dtb dtb = {0};
+	struct dtb_bytes blob;
+	struct devicetree tree;
+
+	dtb_reserve(&dtb, (uint64_t)BEGIN << 32 | NAME_A, (uint64_t)END_NODE << 32 | END);
+	dtb_begin(&dtb, "");
+	blob = finish_root(&dtb);
+	tree = open_tree(blob);
+	CHECK_STRING(devicetree_name(&tree, (struct devicetree_node){40}), "");
 	dtb_free(&blob);
 }
 
@@ -750,20 +761,19 @@ struct expected_memory {
 	uint32_t numa_node;
 };
 
-/* The answer must be exactly these ranges, in this order. */
-static void check_memory(int line, const struct devicetree *tree,
+/* The rest of the answer must be exactly these ranges, in this order. */
+static void check_memory(int line, const struct devicetree *tree, struct machine_memory *memory,
 			 const struct expected_memory *expected, size_t count)
 {
-	struct machine_memory memory = {0};
 	enum devicetree_result result;
 	size_t i = 0;
 
-	while ((result = machine_next_memory(tree, &memory, &error)) == DEVICETREE_FOUND) {
-		if (i == count || memory.start.value != expected[i].start ||
-		    memory.size != expected[i].size || memory.numa_node != expected[i].numa_node)
+	while ((result = machine_next_memory(tree, memory, &error)) == DEVICETREE_FOUND) {
+		if (i == count || memory->start.value != expected[i].start ||
+		    memory->size != expected[i].size || memory->numa_node != expected[i].numa_node)
 			unit_fail(__FILE__, line, "range %zu is 0x%llx + 0x%llx of node %u", i,
-				  (unsigned long long)memory.start.value,
-				  (unsigned long long)memory.size, memory.numa_node);
+				  (unsigned long long)memory->start.value,
+				  (unsigned long long)memory->size, memory->numa_node);
 		i++;
 	}
 	if (result != DEVICETREE_ABSENT)
@@ -772,8 +782,8 @@ static void check_memory(int line, const struct devicetree *tree,
 		unit_fail(__FILE__, line, "%zu ranges, expected %zu", i, count);
 }
 
-#define CHECK_MEMORY(tree, ...)                                                     \
-	check_memory(__LINE__, tree, (const struct expected_memory[]){__VA_ARGS__}, \
+#define CHECK_MEMORY(tree, memory, ...)                                                     \
+	check_memory(__LINE__, tree, memory, (const struct expected_memory[]){__VA_ARGS__}, \
 		     COUNT(((const struct expected_memory[]){__VA_ARGS__})))
 
 TEST(memory_is_every_entry_of_every_node)
@@ -781,6 +791,7 @@ TEST(memory_is_every_entry_of_every_node)
 	struct dtb dtb = {0};
 	struct dtb_bytes blob;
 	struct devicetree tree;
+	struct machine_memory memory = {0};
 
 	begin_root(&dtb, 2, 2);
 	add_memory(&dtb, 0x80000000, 0x8000000);
@@ -813,7 +824,7 @@ TEST(memory_is_every_entry_of_every_node)
 	blob = finish_root(&dtb);
 	tree = open_tree(blob);
 	for (int twice = 0; twice < 2; twice++)
-		CHECK_MEMORY(&tree, {0x80000000, 0x8000000, 0}, {0x100000000, 0x1000, 3},
+		CHECK_MEMORY(&tree, &memory, {0x80000000, 0x8000000, 0}, {0x100000000, 0x1000, 3},
 			     {0x300000001, 5, 3}, {0x800000000, 0x1000, 0});
 	dtb_free(&blob);
 }
@@ -923,20 +934,20 @@ struct expected_reserved {
 };
 
 static void check_reserved(int line, const struct devicetree *tree,
+			   struct machine_reserved *reserved,
 			   const struct expected_reserved *expected, size_t count)
 {
-	struct machine_reserved reserved = {0};
 	enum devicetree_result result;
 	size_t i = 0;
 
-	while ((result = machine_next_reserved(tree, &reserved, &error)) == DEVICETREE_FOUND) {
-		if (i == count || reserved.start.value != expected[i].start ||
-		    reserved.size != expected[i].size || reserved.source != expected[i].source ||
-		    reserved.no_map != expected[i].no_map ||
-		    strcmp(reserved.name, expected[i].name) != 0)
+	while ((result = machine_next_reserved(tree, reserved, &error)) == DEVICETREE_FOUND) {
+		if (i == count || reserved->start.value != expected[i].start ||
+		    reserved->size != expected[i].size || reserved->source != expected[i].source ||
+		    reserved->no_map != expected[i].no_map ||
+		    strcmp(reserved->name, expected[i].name) != 0)
 			unit_fail(__FILE__, line, "range %zu is %s: 0x%llx + 0x%llx", i,
-				  reserved.name, (unsigned long long)reserved.start.value,
-				  (unsigned long long)reserved.size);
+				  reserved->name, (unsigned long long)reserved->start.value,
+				  (unsigned long long)reserved->size);
 		i++;
 	}
 	if (result != DEVICETREE_ABSENT)
@@ -945,8 +956,8 @@ static void check_reserved(int line, const struct devicetree *tree,
 		unit_fail(__FILE__, line, "%zu ranges, expected %zu", i, count);
 }
 
-#define CHECK_RESERVED(tree, ...)                                                       \
-	check_reserved(__LINE__, tree, (const struct expected_reserved[]){__VA_ARGS__}, \
+#define CHECK_RESERVED(tree, reserved, ...)                                                       \
+	check_reserved(__LINE__, tree, reserved, (const struct expected_reserved[]){__VA_ARGS__}, \
 		       COUNT(((const struct expected_reserved[]){__VA_ARGS__})))
 
 static void add_initrd_32(struct dtb *dtb, uint32_t start, uint32_t end)
@@ -962,6 +973,7 @@ TEST(reserved_is_the_block_and_the_nodes_and_the_initrd)
 	struct dtb dtb = {0};
 	struct dtb_bytes blob;
 	struct devicetree tree;
+	struct machine_reserved reserved = {0};
 
 	dtb_reserve(&dtb, 0x80000000, 0x40000);
 	dtb_reserve(&dtb, 0x90000000, 0);
@@ -987,7 +999,7 @@ TEST(reserved_is_the_block_and_the_nodes_and_the_initrd)
 
 	for (int twice = 0; twice < 2; twice++)
 		CHECK_RESERVED(
-			&tree,
+			&tree, &reserved,
 			{0x80000000, 0x40000, MACHINE_RESERVATION_BLOCK, false,
 			 "reservation block"},
 			{0, 0x1000, MACHINE_RESERVATION_BLOCK, false, "reservation block"},
@@ -1011,7 +1023,8 @@ TEST(the_initrd_may_be_64_bits_wide)
 	dtb_end(&dtb);
 	blob = finish_root(&dtb);
 	tree = open_tree(blob);
-	CHECK_RESERVED(&tree, {0x1080000000, 1, MACHINE_INITRD, false, "initrd"});
+	CHECK_RESERVED(&tree, &(struct machine_reserved){0},
+		       {0x1080000000, 1, MACHINE_INITRD, false, "initrd"});
 	dtb_free(&blob);
 }
 
@@ -1146,11 +1159,11 @@ TEST(harts_are_usable_when_enabled_and_with_an_mmu)
 		{"okay", "riscv,none", "rv64imafdcsu", "no MMU"},
 		{"disabled", "riscv,none", "rv64imac", "disabled"},
 		{"okay", NULL, "rv64imac_zicsr_zifencei", "no MMU"},
-		{"okay", NULL, NULL, "no MMU"},
 		{"okay", NULL, "", "no MMU"},
 		{"okay", NULL, "sv39", "no MMU"},
 		{"okay", NULL, "rv64imafdcsu", NULL},
 		{"okay", NULL, "rv64imafdcsuh", NULL},
+		{"okay", NULL, NULL, "no MMU"}, /* and not the ISA of the one before */
 		{"okay", NULL, "rv64imafdcs", NULL},
 		{"okay", NULL, "rv64i2p1m2a2s1p0_zicsr2p0", NULL},
 		{"okay", NULL, "rv64imac_s", NULL},
@@ -1564,7 +1577,8 @@ TEST(qemu_virt_with_numa)
 	uint64_t hertz;
 	phys_t finisher;
 
-	CHECK_MEMORY(&tree, {0x80000000, 0x10000000, 0}, {0x90000000, 0x10000000, 1});
+	CHECK_MEMORY(&tree, &(struct machine_memory){0}, {0x80000000, 0x10000000, 0},
+		     {0x90000000, 0x10000000, 1});
 	CHECK(first_reserved(&tree) == DEVICETREE_ABSENT);
 	for (; next_hart(&tree, &hart) == DEVICETREE_FOUND; count++) {
 		CHECK_EQ(hart.id, count);
@@ -1597,7 +1611,7 @@ TEST(qemu_sifive_u_has_a_management_hart)
 	phys_t finisher;
 	uint64_t hertz;
 
-	CHECK_MEMORY(&tree, {0x80000000, 0x8000000, 0});
+	CHECK_MEMORY(&tree, &(struct machine_memory){0}, {0x80000000, 0x8000000, 0});
 	CHECK(next_hart(&tree, &hart) == DEVICETREE_FOUND);
 	CHECK_EQ(hart.id, 0);
 	CHECK_STRING(hart.unusable, "no MMU");

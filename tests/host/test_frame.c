@@ -1023,17 +1023,20 @@ TEST(a_batch_is_halved_when_its_cpu_waits_no_more)
 /*
  * However a cpu allocates and frees, it takes a zone's lock at most once in `batch` operations,
  * and once more for the level it began at, and once for each zone whose frames it had waiting.
- * While every zone has a batch to give, that is, and the frames lie in POLICY_WORDS_MAX words or
- * in a zone that a batch cannot spread over more of them. Frames of zones other than the cache's
- * go home FRAME_CACHE_BATCH at a time, and pay for their locks with as many.
+ * While every zone has a batch to give, that is, and no batch lies in more than POLICY_WORDS_MAX
+ * words: the zones here are too small for that, or the batches are.
+ *
+ * Frames of zones other than the cache's go home FRAME_CACHE_BATCH at a time, and pay for their
+ * locks with as many. Without CHECKS a cache does not keep them apart, and a flush takes the lock
+ * of every zone that it has frames of.
  */
 struct bound {
-	uint64_t batch, constant, holds, operations;
+	uint64_t batch, holds_each, constant, holds, operations;
 };
 
 static const struct setting bounded[] = {
-	{2, 1},	   {3, 1},    {127, 63},  {128, 64},  {129, 64},   {192, 0},
-	{192, 64}, {192, 96}, {256, 128}, {1000, 64}, {1000, 500}, {1024, 512},
+	{2, 1},	   {3, 1},   {4, 2},	{5, 2},	   {8, 4},     {9, 3},	   {40, 16},	{127, 63},
+	{128, 64}, {192, 0}, {192, 64}, {192, 96}, {256, 128}, {1000, 64}, {1000, 500}, {1024, 512},
 };
 
 static uint64_t lock_holds(void)
@@ -1050,15 +1053,19 @@ static struct bound bound_start(unsigned cpus)
 {
 	uint64_t batch = frame_cache_self()->batch;
 
-	if (zones.count > 1 && batch > FRAME_CACHE_BATCH)
+	if (CHECKS && zones.count > 1 && batch > FRAME_CACHE_BATCH)
 		batch = FRAME_CACHE_BATCH;
-	return (struct bound){batch, cpus * (zones.count + 1), lock_holds(), 0};
+	return (struct bound){.batch = batch,
+			      .holds_each = CHECKS ? 1 : zones.count,
+			      .constant = cpus * (zones.count + 1),
+			      .holds = lock_holds()};
 }
 
 static void bound_check(struct bound *bound, uint64_t operations)
 {
 	bound->operations += operations;
-	CHECK(lock_holds() - bound->holds <= bound->operations / bound->batch + bound->constant);
+	CHECK(lock_holds() - bound->holds <=
+	      bound->operations * bound->holds_each / bound->batch + bound->constant);
 }
 
 static void saw_teeth(unsigned amplitude, unsigned teeth)
@@ -1162,6 +1169,74 @@ TEST(random_walks_keep_the_lock_bound)
 	}
 }
 
+/* Up until the lock has been taken so many times more, as far as the zone has batches to give. */
+static unsigned rise_by_holds(uint64_t holds)
+{
+	uint64_t end = lock_holds() + holds;
+	unsigned operations = 0;
+
+	for (; lock_holds() < end; operations++) {
+		if (zone_free_frames(&zones.zone[0]) < frame_cache_self()->batch)
+			break;
+		rise(1);
+	}
+	return operations;
+}
+
+static unsigned fall_by_holds(uint64_t holds, unsigned piled_min)
+{
+	uint64_t end = lock_holds() + holds;
+	unsigned operations = 0;
+
+	for (; lock_holds() < end && piled > piled_min; operations++)
+		fall(1);
+	return operations;
+}
+
+/* Turns round as soon as a lock was taken: the worst that can be done to a cache. */
+static void turn_at_every_lock(unsigned piled_min)
+{
+	struct bound bound = bound_start(1);
+
+	for (unsigned turn = 0; turn < 100; turn++) {
+		unsigned ups = 1 + (unsigned)unit_random_below(turn < 50 ? 1 : 3);
+		unsigned downs = 1 + (unsigned)unit_random_below(turn < 50 ? 1 : 3);
+
+		bound_check(&bound, rise_by_holds(ups));
+		bound_check(&bound, fall_by_holds(downs, piled_min));
+	}
+}
+
+/*
+ * In words that lack some of their frames: two of them may bring nearly twice a batch, and what
+ * the stack has room for decides how soon it is full again.
+ */
+TEST(turning_at_every_lock_keeps_the_lock_bound)
+{
+	static const unsigned taken_of_64[] = {0, 1, 2, 20, 31, 32, 33, 50};
+
+	for (unsigned i = 0; i < LENGTH(bounded); i++)
+		for (unsigned j = 0; j < LENGTH(taken_of_64); j++) {
+			unsigned kept = 0;
+
+			start_one_zone(FRAMES_MAX, 1, bounded[i].capacity, bounded[i].batch);
+			for (piled = 0; pile_one();)
+				;
+			for (unsigned k = 0; k < piled; k++)
+				if (pile[k].value % 64 < taken_of_64[j]) {
+					pfn_t frame = pile[k];
+
+					pile[k] = pile[kept];
+					pile[kept++] = frame;
+				}
+			fall(piled - kept);
+			frame_cache_flush();
+			turn_at_every_lock(kept);
+			fall(piled);
+			finish();
+		}
+}
+
 /* One free frame in each word of 64: a batch takes as many words as it has frames. */
 TEST(a_zone_of_lone_frames_keeps_the_lock_bound)
 {
@@ -1244,6 +1319,40 @@ TEST(one_cpu_with_frames_of_two_zones_keeps_the_lock_bound)
 		}
 		while (piled)
 			drop_any();
+		finish();
+	}
+}
+
+/*
+ * Another cpu, whose cache is off, keeps giving single frames to a home zone that is empty. To
+ * take them at once would cost a lock each: they are left until they make a batch.
+ */
+TEST(a_trickle_into_the_home_zone_keeps_the_lock_bound)
+{
+	static const struct host_range ranges[] = {{0x80000, 3000, 0}, {0x90000, 2900, 0}};
+
+	for (unsigned i = 0; i < LENGTH(bounded); i++) {
+		struct host_machine machine = {
+			.cpus = 2, .capacity = bounded[i].capacity, .batch = bounded[i].batch};
+		uint64_t holds = 0;
+
+		host_machine_start(&machine, ranges, 2);
+		become(1);
+		frame_cache_configure(0, 0);
+		for (piled = 0; pile_one();)
+			;
+		fall(2500);
+		for (unsigned step = 0; step < 1500; step++) {
+			become(1);
+			frame_free(pile[step]);
+			pile[step] = pile[--piled];
+			become(0);
+			holds -= lock_holds();
+			rise(1);
+			holds += lock_holds();
+			CHECK(holds <= (step + 1) / cache_of(0)->batch + zones.count + 1);
+		}
+		fall(piled);
 		finish();
 	}
 }

@@ -18,6 +18,7 @@ struct model {
 };
 
 static const struct policy *const policy = &segment_tree_policy;
+static const struct claim_plan no_plan;
 
 static void model_start(struct model *model, uint64_t first, uint64_t count)
 {
@@ -77,7 +78,18 @@ static void claim(struct model *model, unsigned min, unsigned max)
 	struct frame_word words[POLICY_WORDS_MAX];
 	unsigned taken, frames = 0;
 	uint64_t free_before = model->free_count;
-	unsigned count = policy->claim(model->tree, min, max, words, &taken);
+	unsigned count;
+	struct claim_plan plan = {.words = 0};
+
+	/* With a plan, with one that has gone stale, and without. */
+	if (max >= min + 63 && unit_random_below(3)) {
+		policy->plan(model->tree, min, words, &plan);
+		if (plan.words && unit_random_below(3) == 0)
+			words[unit_random_below(plan.words)].bits ^= UINT64_C(1)
+								     << unit_random_below(64);
+	}
+	count = policy->claim(model->tree, min, max, &plan, words, &taken);
+
 
 	CHECK(count <= POLICY_WORDS_MAX);
 	for (unsigned i = 0; i < count; i++) {
@@ -118,7 +130,8 @@ static void release_some(struct model *model, unsigned wanted)
 		if (bits)
 			words[count++] = (struct frame_word){word << 6, bits};
 	}
-	policy->release(model->tree, words, count);
+	if (count)
+		policy->release(model->tree, words, count);
 }
 
 static void claim_run(struct model *model, uint64_t count, uint64_t align)
@@ -202,12 +215,12 @@ TEST(claims_rise_by_address_and_words_are_whole)
 
 	model_start(&model, 0x80000, 1024);
 	policy->release_run(model.tree, 0x80010, 500);
-	CHECK_EQ(policy->claim(model.tree, 64, 191, words, &taken), 2);
+	CHECK_EQ(policy->claim(model.tree, 64, 191, &no_plan, words, &taken), 2);
 	CHECK_EQ(taken, 48 + 64);
 	CHECK_EQ(words[0].first, 0x80000);
 	CHECK_EQ(words[0].bits, ~UINT64_C(0) << 16);
 	CHECK_EQ(words[1].first, 0x80040);
-	CHECK_EQ(policy->claim(model.tree, 1, 1, words, &taken), 1);
+	CHECK_EQ(policy->claim(model.tree, 1, 1, &no_plan, words, &taken), 1);
 	CHECK_EQ(words[0].bits, 1);
 	model.free_count = 500 - 48 - 64 - 1;
 	model_end(&model);
@@ -236,6 +249,24 @@ TEST(a_run_may_cross_chunks_and_levels)
 	CHECK_EQ(policy->claim_run(model.tree, 512 * 64 - 500 + 30, 1, 0, &first), RUN_FOUND);
 	CHECK_EQ(first, 500);
 	model.free_count = 0;
+	model_end(&model);
+}
+
+TEST(a_run_given_back_below_is_claimed_first)
+{
+	struct model model;
+	struct frame_word words[POLICY_WORDS_MAX];
+	unsigned taken;
+
+	model_start(&model, 0x80000, 4 * 4096);
+	give_run(&model, 0x80000, 4 * 4096);
+	for (unsigned i = 0; i < 2 * 4096; i += 64)
+		claim(&model, 64, 64);
+	give_run(&model, 0x80000 + 512, 512);
+	CHECK_EQ(policy->validate(model.tree), model.free_count);
+	policy->claim(model.tree, 1, 1, &no_plan, words, &taken);
+	CHECK_EQ(words[0].first, 0x80000 + 512);
+	model_take(&model, 0x80000 + 512);
 	model_end(&model);
 }
 

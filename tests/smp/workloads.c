@@ -397,12 +397,25 @@ static void kmalloc_teardown(struct workload_run *run)
 
 /* ---- exhaust: all of memory, by everybody, until nobody gets any more ----------------------- */
 
+/* As many rounds as it takes for the operations asked for; at least one. */
+static bool exhaust_setup(struct workload_run *run)
+{
+	uint64_t *rounds;
+
+	if (!workload_share(run, sizeof(*rounds)))
+		return false;
+	rounds = run->shared;
+	*rounds = 1 + run->ops * run->cpus / (frame_free_count() + 1);
+	return true;
+}
+
 /* Frames taken are chained through their own second word; the stamp has the first and last. */
 static void exhaust_work(struct workload_run *run, unsigned number)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
+	uint64_t rounds = *(const uint64_t *)run->shared;
 
-	for (uint64_t round = 0; round < run->ops; round++) {
+	while (rounds--) {
 		pfn_t newest = PFN_NONE, frame;
 
 		while (!pfn_is_none(frame = take(cpu, number))) {
@@ -427,7 +440,7 @@ static void exhaust_work(struct workload_run *run, unsigned number)
 	entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup, NULL)         \
 	entry(run, "contiguous runs among single frames", 20000, run_setup, NULL)                  \
 	entry(kmalloc, "heap blocks of mixed sizes", 20000, kmalloc_setup, kmalloc_teardown)       \
-	entry(exhaust, "all of memory until none is left", 2, NULL, NULL)
+	entry(exhaust, "all of memory until none is left", 8192, exhaust_setup, NULL)
 
 #define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown)                                \
 	{.name = #its_name,                                                                        \

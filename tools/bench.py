@@ -1,0 +1,675 @@
+#!/usr/bin/env python3
+"""Runs every benchmark and holds each figure against its bound.
+
+Instructions are counted under -icount, where they are exact: each kernel is booted twice, and the
+two runs must agree to the last digit. Times are compared within one boot. A time measured on a
+host that did not give every cpu a core, or whose repetitions disagree, is said to be NOT
+MEASURABLE, with the figure in brackets.
+
+Leaves bench.txt (the table), bench.csv (every record, every field) and the logs in --out.
+
+Exit status: 0 when every row whose figure is exact (instructions, lock holds, bytes) holds, the
+two runs agree and no figure is missing; 1 otherwise; 2 cannot run. A time never fails it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LAUNCHER = ROOT / "tools" / "launch.py"
+
+Record = dict[str, object]
+
+MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
+ZONES = {128 * MIB: "128 MiB", 16 * GIB: "16 GiB", TIB: "1 TiB"}
+
+# One instruction is 1 ns of virtual time, and the counter of instructions is exact.
+ICOUNT = "shift=0,sleep=off"
+
+# Bounds that only a hang reaches, on a slow machine too.
+STEP_TIMEOUT_SECONDS = 1800
+LAUNCHER_GRACE_SECONDS = 60
+
+BIG_GUEST_BOOTS = 3
+BIG_GUEST = (
+    "--mem=2048G",
+    "--qemu-arg=-machine",
+    "--qemu-arg=memory-backend=m0",
+    "--qemu-arg=-object",
+    "--qemu-arg=memory-backend-ram,id=m0,size=2048G,reserve=off",
+)
+BIG_GUEST_BOOTARGS = "run=stress workload=repeat ops=10000 cpus=1"
+
+# The in-kernel test that takes traps on each instruction of the pop and of the push.
+RESTART_TEST = "cache: traps inside the pop and the push"
+
+YES, NO, NOT_MEASURABLE, MISSING = "yes", "NO", "NOT MEASURABLE", "missing"
+
+
+# Records -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which figures a step can be asked for: times under -icount are none, for one."""
+
+    step: str
+    units: frozenset[str]
+
+
+COUNTS = frozenset({"instructions", "holds", "bytes"})
+TIMES = frozenset({"ns", "holds", "bytes"})
+HOST = frozenset({"ns", "bytes", "answers"})
+BOOTS = frozenset({"s"})
+
+
+def value_of(record: Record) -> float | None:
+    value = record.get("value")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return None
+
+
+def usable(records: Iterable[Record], source: Source) -> list[Record]:
+    """The records a step is the right one for, marked with its name."""
+    kept = []
+    for record in records:
+        is_test = record.get("record") == "test"
+        is_bench = record.get("record") == "bench" and "bench" in record
+        if is_test or (is_bench and record.get("unit") in source.units):
+            kept.append({"step": source.step, **record})
+    return kept
+
+
+def matching(records: Iterable[Record], name: str, **fields: object) -> list[Record]:
+    return [
+        record
+        for record in records
+        if record.get("bench") == name
+        and value_of(record) is not None
+        and all(record.get(key) == wanted for key, wanted in fields.items())
+    ]
+
+
+def instructions(records: Iterable[Record]) -> list[tuple[object, object, object]]:
+    return [
+        (record.get("bench"), record.get("cpus"), record.get("value"))
+        for record in records
+        if record.get("unit") == "instructions"
+    ]
+
+
+def differences(first: Iterable[Record], second: Iterable[Record]) -> list[str]:
+    """What two runs of one kernel do not agree on; nothing counted is a disagreement too."""
+    ours, theirs = instructions(first), instructions(second)
+    if not ours and not theirs:
+        return ["no instructions were counted"]
+    if [figure[:2] for figure in ours] != [figure[:2] for figure in theirs]:
+        return [f"{len(ours)} figures in the first run, {len(theirs)} in the second, not the same"]
+    return [
+        f"{name}: {value}, then {other[2]}"
+        for (name, cpus, value), other in zip(ours, theirs)
+        if value != other[2]
+    ]
+
+
+# The table -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    what: str
+    measured: str
+    bound: str
+    holds: str
+    exact: bool  # a figure that is the same on every host: it decides the exit status
+
+    @property
+    def fails(self) -> bool:
+        return self.holds == MISSING or (self.exact and self.holds != YES)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a row. No value: no record of it."""
+
+    value: float | None
+    valid: bool = True
+    label: str = ""
+    decimals: int = 2
+
+    @property
+    def text(self) -> str:
+        number = "-" if self.value is None else f"{self.value:,.{self.decimals}f}"
+        return f"{self.label} {number}" if self.label else number
+
+
+@dataclass(frozen=True)
+class Bound:
+    limit: float
+    unit: str
+    at_least: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self.limit:g} {self.unit}"
+
+    def holds(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+def judge(figures: Sequence[Figure], bound: Bound) -> str:
+    """All of the figures must be there, be valid, and hold."""
+    values = [figure.value for figure in figures if figure.value is not None]
+    if len(values) != len(figures) or not figures:
+        return MISSING
+    if not all(figure.valid for figure in figures):
+        return NOT_MEASURABLE
+    return YES if all(map(bound.holds, values)) else NO
+
+
+def make_row(
+    what: str,
+    judged: Sequence[Figure],
+    bound: Bound,
+    exact: bool = False,
+    beside: Sequence[Figure] = (),
+) -> Row:
+    """A row of the figures that are judged, and in brackets those that are not."""
+    holds = judge(judged, bound)
+    text = " / ".join(figure.text for figure in judged)
+    if holds == NOT_MEASURABLE:
+        text = f"({text})"
+    if beside:
+        text += f" [{', '.join(figure.text for figure in beside)}]"
+    return Row(what, text, bound.text, holds, exact)
+
+
+def figure_of(found: Sequence[Record], label: str = "", decimals: int = 2) -> Figure:
+    """The worst of several records of one thing."""
+    values = [value for value in map(value_of, found) if value is not None]
+    valid = all(record.get("valid", True) is True for record in found)
+    return Figure(max(values, default=None), valid, label, decimals)
+
+
+def quotient(dividend: Figure, divisor: Figure, label: str = "", decimals: int = 2) -> Figure:
+    valid = dividend.valid and divisor.valid
+    if dividend.value is None or not divisor.value:
+        return Figure(None, valid, label, decimals)
+    return Figure(dividend.value / divisor.value, valid, label, decimals)
+
+
+class Table:
+    """Makes the rows, in the order of the bounds, from all records of all steps."""
+
+    def __init__(self, records: Sequence[Record], host_cores: int, harts: int) -> None:
+        self.records = records
+        self.host_cores = host_cores
+        self.harts = harts
+        self.has_cores = host_cores >= harts
+
+    def figure(self, name: str, label: str = "", decimals: int = 2, **fields: object) -> Figure:
+        return figure_of(matching(self.records, name, **fields), label, decimals)
+
+    # Counted figures: the same kernel without Zbb and with it.
+
+    def with_and_without_zbb(self, name: str, checks: int) -> list[Figure]:
+        return [
+            self.figure(name, checks=checks, zbb=0, unit="instructions"),
+            self.figure(name, "Zbb", checks=checks, zbb=1, unit="instructions"),
+        ]
+
+    def counted(self, what: str, name: str, checks: int, limit: float) -> Row:
+        figures = self.with_and_without_zbb(name, checks)
+        return make_row(f"{what}, CHECKS={checks}", figures, Bound(limit, "instructions"), True)
+
+    def hot_path(self) -> list[Row]:
+        return [
+            self.counted(f"frame_alloc + frame_free, {how}", f"pair_{how}", checks, limit)
+            for checks, limit in ((0, 15), (1, 26))
+            for how in ("inlined", "called")
+        ]
+
+    def restarts(self) -> Row:
+        what = "traps on each instruction of it lose nothing"
+        tests = [
+            record
+            for record in self.records
+            if record.get("record") == "test"
+            and str(record.get("name", "")).startswith(RESTART_TEST)
+        ]
+        passed = sum(record.get("pass") is True for record in tests)
+        holds = MISSING if not tests else YES if passed == len(tests) else NO
+        return Row(what, f"{passed} of {len(tests)} runs pass", "all pass", holds, True)
+
+    def bulk(self) -> list[Row]:
+        what = "bulk: 4,096 frames, per pair"
+        return [self.counted(what, "bulk_pair", checks, 60) for checks in (0, 1)]
+
+    def lock_holds(self) -> Row:
+        figures = [
+            self.figure("lock_holds_per_64_ops_worst", checks=0),
+            self.figure("lock_holds_per_64_ops_worst", "CHECKS=1", checks=1),
+        ]
+        bound = Bound(1, "per 64 operations")
+        return make_row("lock holds of a cpu, worst trace", figures, bound, True)
+
+    def critical_sections(self) -> list[Row]:
+        return [
+            self.counted(f"{kind} of 64 frames in 4 words", f"hold_{kind}_4_words", checks, 150)
+            for kind in ("refill", "flush")
+            for checks in (0, 1)
+        ]
+
+    # Times, each against another one of the same boot.
+
+    def timed(self, name: str, checks: int, harts: int) -> Figure:
+        return self.figure(name, step=timing_step(checks), checks=checks, cpus=harts)
+
+    def scaling(self) -> Row:
+        figures = []
+        for checks, label in ((0, ""), (1, "CHECKS=1")):
+            many = self.timed("repeat_ns", checks, self.harts)
+            ratio = quotient(many, self.timed("repeat_ns", checks, 1), label)
+            figures.append(Figure(ratio.value, ratio.valid and self.has_cores, label))
+        what = f"repeat: {self.harts} harts against 1, time per pair"
+        return make_row(what, figures[:1], Bound(1.15, "times"), beside=figures[1:])
+
+    def against_classic(self, workload: str, harts: int, limit: float) -> Row:
+        figures = []
+        for checks, label in ((0, ""), (1, "CHECKS=1")):
+            classic = self.timed(f"classic_{workload}_ns", checks, harts)
+            ours = self.timed(f"{workload}_ns", checks, harts)
+            figures.append(quotient(classic, ours, label, 1))
+        what = f"{workload}: faster than classic, {harts} hart{'s' if harts > 1 else ''}"
+        return make_row(what, figures[:1], Bound(limit, "times", True), beside=figures[1:])
+
+    def times(self) -> list[Row]:
+        return [
+            self.scaling(),
+            self.against_classic("repeat", 1, 100),
+            self.against_classic("repeat", self.harts, 500),
+            self.against_classic("bulk", self.harts, 50),
+        ]
+
+    # The tree alone, on the host.
+
+    def on_host(self, name: str, zone_bytes: int, label: str = "", decimals: int = 2) -> Figure:
+        return self.figure(name, label, decimals, zone_bytes=zone_bytes)
+
+    def at_each_size(self, name: str, decimals: int = 2) -> list[Figure]:
+        return [self.on_host(name, size, label, decimals) for size, label in ZONES.items()]
+
+    def random_free(self) -> list[Row]:
+        clean = self.on_host("host_random_free_repaired", 16 * GIB, "after a run's search")
+        judged = [self.on_host("host_random_free", 16 * GIB), clean]
+        answers = self.figure("host_run_answers_checked")
+        count = "" if answers.value is None else f"{answers.value:,.0f} answers, none wrong"
+        return [
+            make_row("random free, half full, 16 GiB, host", judged, Bound(5, "ns")),
+            Row("contiguous search after them, host", count or "-", "all exact",
+                YES if answers.value else MISSING, True),
+        ]
+
+    def host_rows(self) -> list[Row]:
+        largest = self.on_host("host_single_alloc", TIB)
+        smallest = self.on_host("host_single_alloc", 128 * MIB)
+        beside = [Figure(largest.value, label="ns:"), Figure(smallest.value, label="over")]
+        runs = self.at_each_size("host_run_512")
+        failures = self.at_each_size("host_run_512_failure")
+        ratio = [quotient(largest, smallest)]
+        return [
+            *self.random_free(),
+            make_row("aligned run of 512 frames, host", runs, Bound(16, "ns")),
+            make_row("its failure, host", failures, Bound(4, "ns")),
+            make_row("one frame at 1 TiB over 128 MiB, host", ratio, Bound(1.3, "times"),
+                     beside=beside),
+        ]
+
+    def metadata(self) -> list[Row]:
+        of_1000 = self.figure("metadata_tree_bytes_per_1000_frames")
+        kernel = quotient(of_1000, Figure(1000), "kernel", 4)
+        tree = [*self.at_each_size("host_metadata_bytes_per_frame", 4), kernel]
+        state = [self.figure("metadata_state_bytes_per_frame")]
+        return [
+            make_row("metadata: the tree", tree, Bound(0.15, "byte a frame"), True),
+            make_row("metadata: the state", state, Bound(1, "byte a frame"), True),
+        ]
+
+    def big_guest(self) -> Row:
+        """The best of the boots: what the host adds to the others is not the kernel's."""
+        found = matching(self.records, "boot_2_tib_seconds")
+        seconds = [value for value in map(value_of, found) if value is not None]
+        best = Figure(min(seconds, default=None))
+        beside = [Figure(second) for second in seconds]
+        return make_row("2 TiB guest, QEMU's start to verdict", [best], Bound(2, "s"),
+                        beside=beside)
+
+    def lockstat_cost(self, checks: int) -> Row:
+        judged, beside = [], []
+        for zbb, label in ((0, ""), (1, "Zbb")):
+            off, contended, every = (
+                self.figure(f"bulk_pair_lockstat_{mode}", checks=checks, zbb=zbb)
+                for mode in ("off", "contended", "all")
+            )
+            judged.append(percent_more(contended, off, label))
+            beside.append(percent_more(every, off, f"all: {label}".rstrip()))
+        what = f"lockstat=contended, of bulk, CHECKS={checks}"
+        return make_row(what, judged, Bound(3, "%"), True, beside)
+
+    def rows(self) -> list[Row]:
+        return [
+            *self.hot_path(),
+            self.restarts(),
+            *self.bulk(),
+            self.lock_holds(),
+            *self.critical_sections(),
+            *self.times(),
+            *self.host_rows(),
+            *self.metadata(),
+            self.big_guest(),
+            self.lockstat_cost(0),
+            self.lockstat_cost(1),
+        ]
+
+
+def percent_more(figure: Figure, base: Figure, label: str) -> Figure:
+    ratio = quotient(figure, base, label)
+    value = None if ratio.value is None else (ratio.value - 1) * 100
+    return Figure(value, ratio.valid, label)
+
+
+COLOURS = {YES: "\x1b[32m", NO: "\x1b[31m", MISSING: "\x1b[31m", NOT_MEASURABLE: "\x1b[33m"}
+PLAIN = "\x1b[0m"
+
+
+def format_table(rows: Sequence[Row], coloured: bool = False) -> str:
+    cells = [("what", "measured", "bound", "holds?")]
+    cells += [(row.what, row.measured, row.bound, row.holds) for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(3)]
+    lines = []
+    for line in cells:
+        *left, holds = line
+        padded = "  ".join(text.ljust(width) for text, width in zip(left, widths))
+        colour = COLOURS.get(holds, "") if coloured else ""
+        lines.append(f"{padded}  {colour}{holds}{PLAIN if colour else ''}")
+    lines.insert(1, "  ".join("-" * width for width in (*widths, len(NOT_MEASURABLE))))
+    return "\n".join(lines)
+
+
+def write_csv(records: Sequence[Record], path: Path) -> None:
+    """Every field any record has is a column, in the order in which they first come up."""
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        for record in records:
+            writer.writerow({name: csv_cell(value) for name, value in record.items()})
+
+
+def csv_cell(value: object) -> object:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+# Running -------------------------------------------------------------------------------------
+
+
+class StepFailed(Exception):
+    """A step came to nothing; says why."""
+
+
+@dataclass(frozen=True)
+class Output:
+    stdout: str
+    stderr: str
+
+
+def run_command(command: Sequence[str], timeout: float) -> Output:
+    """Ends what it started whatever happens: the launcher passes that on to its QEMU."""
+    try:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, errors="replace",
+        )
+    except OSError as error:
+        raise StepFailed(f"{command[0]}: {error.strerror}") from error
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise StepFailed(f"time-out after {timeout:.0f} s") from error
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+        if process.poll() is None:
+            process.kill()
+    if process.returncode != 0:
+        said = stderr.strip().splitlines() or [f"exit status {process.returncode}"]
+        raise StepFailed(said[0].removeprefix("launch: "))
+    return Output(stdout, stderr)
+
+
+def parse_records(text: str) -> list[Record]:
+    records = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and "record" in record:
+                records.append(record)
+    return records
+
+
+@dataclass(frozen=True)
+class Kernel:
+    path: Path
+    checks: int
+    zbb: int
+
+    @property
+    def name(self) -> str:
+        return f"CHECKS={self.checks}" + (" with Zbb" if self.zbb else "")
+
+
+@dataclass(frozen=True)
+class Step:
+    title: str
+    source: Source
+    run: Callable[[], list[Record]]
+
+
+def launch(kernel: Kernel, log: Path, bootargs: str, *arguments: str) -> tuple[list[Record], float]:
+    """Boots it; its records, and the seconds from QEMU's start to its end."""
+    records = log.with_suffix(".jsonl")
+    records.unlink(missing_ok=True)
+    command = [sys.executable, str(LAUNCHER), "--kernel", str(kernel.path), "--quiet"]
+    command += ["--timeout", str(STEP_TIMEOUT_SECONDS), f"--bootargs={bootargs}"]
+    command += ["--log", str(log.with_suffix(".console")), "--records", str(records), *arguments]
+    output = run_command(command, STEP_TIMEOUT_SECONDS + LAUNCHER_GRACE_SECONDS)
+    seconds = re.search(r"pass \(([0-9.]+) s\)", output.stderr)
+    if seconds is None:
+        raise StepFailed(f"the launcher did not say how long it took: {output.stderr.strip()}")
+    return parse_records(records.read_text(errors="replace")), float(seconds[1])
+
+
+def counting_step(kernel: Kernel, run: str) -> str:
+    return f"instructions, {kernel.name}, {run} run"
+
+
+def timing_step(checks: int) -> str:
+    return f"times, CHECKS={checks}"
+
+
+@dataclass
+class Plan:
+    """All steps, in order: the exact figures first."""
+
+    options: argparse.Namespace
+    kernels: list[Kernel]
+    steps: list[Step] = field(default_factory=list)
+
+    def add(
+        self, title: str, units: frozenset[str], run: Callable[[Path], list[Record]]
+    ) -> None:
+        log = self.options.out / "logs" / re.sub(r"[^\w=]+", "-", title)
+        self.steps.append(Step(title, Source(title, units), lambda: run(log)))
+
+    def add_counts(self, kernel: Kernel, run: str) -> None:
+        counting = ("--smp=1", "--icount", ICOUNT)
+        self.add(counting_step(kernel, run), COUNTS,
+                 lambda log: launch(kernel, log, "run=bench", *counting)[0])
+
+    def add_restarts(self, kernel: Kernel) -> None:
+        counting = ("--smp=1", "--icount", ICOUNT)
+        self.add(f"traps on each instruction, {kernel.name}", frozenset(),
+                 lambda log: launch(kernel, log, "run=selftest", *counting)[0])
+
+    def add_times(self, kernel: Kernel) -> None:
+        smp = f"--smp={self.options.smp}"
+        self.add(timing_step(kernel.checks), TIMES,
+                 lambda log: launch(kernel, log, "run=bench", smp)[0])
+
+    def add_host(self) -> None:
+        command = [str(self.options.host_bench.resolve())]
+        command += ["--quick"] if self.options.quick else []
+        self.add("the tree on the host", HOST,
+                 lambda _: parse_records(run_command(command, STEP_TIMEOUT_SECONDS).stdout))
+
+    def add_big_guest(self, kernel: Kernel, boot: int) -> None:
+        def run(log: Path) -> list[Record]:
+            _, seconds = launch(kernel, log, BIG_GUEST_BOOTARGS, "--smp=1", *BIG_GUEST)
+            figure = {"bench": "boot_2_tib_seconds", "value": seconds, "unit": "s"}
+            return [{"record": "bench", **figure, "checks": kernel.checks, "zbb": kernel.zbb}]
+
+        self.add(f"2 TiB guest, boot {boot} of {BIG_GUEST_BOOTS}", BOOTS, run)
+
+    def make(self) -> list[Step]:
+        plain = [kernel for kernel in self.kernels if not kernel.zbb]
+        for kernel in self.kernels:
+            self.add_counts(kernel, "first")
+            self.add_counts(kernel, "second")
+        for kernel in plain:
+            self.add_restarts(kernel)
+        for kernel in plain:
+            self.add_times(kernel)
+        self.add_host()
+        for boot in range(BIG_GUEST_BOOTS):
+            # What `make run` boots: with the checks.
+            self.add_big_guest(plain[-1], boot + 1)
+        return self.steps
+
+
+def run_steps(steps: Sequence[Step]) -> tuple[dict[str, list[Record]], list[str]]:
+    """The records of each step, and what went wrong; a step that fails ends no other."""
+    records: dict[str, list[Record]] = {}
+    problems = []
+    for number, step in enumerate(steps, 1):
+        print(f"[{number:2}/{len(steps)}] {step.title:<46} ", end="", flush=True)
+        started = time.monotonic()
+        try:
+            records[step.title] = usable(step.run(), step.source)
+            outcome = f"{len(records[step.title])} records"
+        except StepFailed as error:
+            records[step.title] = []
+            problems.append(f"{step.title}: {error}")
+            outcome = "FAILED (said below)"
+        print(f"{time.monotonic() - started:6.1f} s  {outcome}", flush=True)
+    return records, problems
+
+
+def compare_runs(kernels: Iterable[Kernel], records: dict[str, list[Record]]) -> list[str]:
+    """What was not the same twice, of all kernels."""
+    problems = []
+    for kernel in kernels:
+        runs = (records.get(counting_step(kernel, run), []) for run in ("first", "second"))
+        problems += [f"{kernel.name}, twice: {text}" for text in differences(*runs)]
+    return problems
+
+
+# The report ----------------------------------------------------------------------------------
+
+
+def summary(rows: Sequence[Row], problems: Sequence[str], cores: int) -> str:
+    lines = []
+    if not problems:
+        lines.append("Instruction counts: identical in two runs of every kernel.")
+    if cores < 2 or any(row.holds == NOT_MEASURABLE for row in rows):
+        lines.append(f"This host has {cores} processors: where harts outnumber them, times of "
+                     "several harts are the host's scheduler's. Times of the tree alone want a "
+                     "host that does nothing else.")
+    lines += [f"PROBLEM: {problem}" for problem in problems]
+    counts = {word: sum(row.holds == word for row in rows) for word in COLOURS}
+    lines.append(f"{counts[YES]} hold, {counts[NO]} do not, {counts[NOT_MEASURABLE]} not "
+                 f"measurable here, {counts[MISSING]} missing.")
+    return "\n".join(lines)
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Run the benchmarks and judge every bound.")
+    add = parser.add_argument
+    for name in ("checks0", "checks1", "checks0-zbb", "checks1-zbb"):
+        add(f"--kernel-{name}", type=Path, required=True, metavar="ELF")
+    add("--host-bench", type=Path, required=True, metavar="PROGRAM")
+    add("--out", type=Path, default=ROOT / "build" / "bench", metavar="DIR")
+    add("--smp", type=int, default=4, metavar="N", help="harts, for the times (default: 4)")
+    add("--quick", action="store_true", help="fewer repetitions on the host")
+    options = parser.parse_args(arguments)
+    options.out = options.out.resolve()
+    return options
+
+
+def kernels_of(options: argparse.Namespace) -> list[Kernel]:
+    return [
+        Kernel(options.kernel_checks0, 0, 0),
+        Kernel(options.kernel_checks1, 1, 0),
+        Kernel(options.kernel_checks0_zbb, 0, 1),
+        Kernel(options.kernel_checks1_zbb, 1, 1),
+    ]
+
+
+def bench(options: argparse.Namespace) -> int:
+    kernels = kernels_of(options)
+    for path in (*(kernel.path for kernel in kernels), options.host_bench):
+        if not path.is_file():
+            print(f"bench: {path}: no such file", file=sys.stderr)
+            return 2
+    (options.out / "logs").mkdir(parents=True, exist_ok=True)
+    records, problems = run_steps(Plan(options, kernels).make())
+    problems += compare_runs(kernels, records)
+    everything = [record for of_step in records.values() for record in of_step]
+    cores = len(os.sched_getaffinity(0))
+    rows = Table(everything, cores, options.smp).rows()
+    write_csv(everything, options.out / "bench.csv")
+    text = summary(rows, problems, cores)
+    table = format_table(rows)
+    (options.out / "bench.txt").write_text(f"{table}\n\n{text}\n", encoding="utf-8")
+    print(f"\n{format_table(rows, sys.stdout.isatty())}\n\n{text}")
+    print(f"Table and records: {options.out / 'bench.txt'}, {options.out / 'bench.csv'}")
+    return 1 if problems or any(row.fails for row in rows) else 0
+
+
+def stop(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    return bench(parse_arguments(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

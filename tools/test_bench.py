@@ -1,0 +1,377 @@
+#!/usr/bin/env python3
+"""Tests of bench.py: the judging of canned records, and whole runs against a stand-in for QEMU.
+
+Prints KTAP; with a name as its argument, runs only the tests whose name has it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+import bench
+from test_tools import InTemporaryFolder, main
+
+TOOLS = Path(__file__).resolve().parent
+CORES = 8
+
+COUNTED = {
+    "pair_inlined": (13.0, 24.0),
+    "pair_called": (15.0, 26.0),
+    "bulk_pair": (40.0, 52.0),
+    "hold_refill_4_words": (120.0, 120.0),
+    "hold_flush_4_words": (150.0, 150.0),
+    "bulk_pair_lockstat_off": (40.0, 52.0),
+    "bulk_pair_lockstat_contended": (41.0, 53.0),
+    "bulk_pair_lockstat_all": (44.0, 56.0),
+}
+TIMED = {
+    "repeat_ns": {1: 6.0, 4: 6.3},
+    "bulk_ns": {1: 60.0, 4: 80.0},
+    "classic_repeat_ns": {1: 720.0, 4: 6300.0},
+    "classic_bulk_ns": {1: 1100.0, 4: 8000.0},
+}
+HOST = {
+    "host_single_alloc": (8.0, 9.0, 10.0),
+    "host_random_free": (3.0, 4.0, 17.0),
+    "host_random_free_repaired": (3.0, 4.5, 20.0),
+    "host_run_512": (5.0, 10.0, 16.0),
+    "host_run_512_failure": (3.0, 3.0, 4.0),
+    "host_metadata_bytes_per_frame": (0.149, 0.139, 0.139),
+}
+
+
+def record(name: str, value: float, unit: str, **fields: object) -> bench.Record:
+    return {"record": "bench", "bench": name, "value": value, "unit": unit, **fields}
+
+
+def exact(checks: int, zbb: int) -> list[bench.Record]:
+    """What one kernel prints wherever it runs."""
+    return [
+        record(name, value, unit, cpus=1, checks=checks, zbb=zbb, valid=True)
+        for name, value, unit in (
+            ("lock_holds_per_64_ops_worst", 1.0, "holds"),
+            ("metadata_tree_bytes_per_1000_frames", 149.7, "bytes"),
+            ("metadata_state_bytes_per_frame", 1.0, "bytes"),
+        )
+    ]
+
+
+def counts(checks: int, zbb: int) -> list[bench.Record]:
+    fields = {"cpus": 1, "checks": checks, "zbb": zbb, "valid": True}
+    counted = [record(name, v[checks], "instructions", **fields) for name, v in COUNTED.items()]
+    return counted + exact(checks, zbb)
+
+
+def times(checks: int, valid: bool = True) -> list[bench.Record]:
+    return exact(checks, 0) + [
+        record(name, value, "ns", cpus=cpus, checks=checks, zbb=0, valid=valid)
+        for name, by_cpus in TIMED.items()
+        for cpus, value in by_cpus.items()
+    ]
+
+
+def host() -> list[bench.Record]:
+    figures = [
+        record(name, value, "bytes" if "bytes" in name else "ns", zone_bytes=size)
+        for name, values in HOST.items()
+        for size, value in zip(bench.ZONES, values)
+    ]
+    return [*figures, record("host_run_answers_checked", 4000, "answers")]
+
+
+def restart(passed: bool) -> bench.Record:
+    return {"record": "test", "name": bench.RESTART_TEST + " allocate", "pass": passed}
+
+
+def all_records() -> list[bench.Record]:
+    """Of a whole run in which everything holds."""
+    records = [restart(True), restart(True), *host()]
+    for checks in (0, 1):
+        step = bench.timing_step(checks)
+        records += [{"step": step, **found} for found in times(checks)]
+        records += counts(checks, 0) + counts(checks, 1)
+    return records + [record("boot_2_tib_seconds", s, "s") for s in (2.4, 1.2, 1.3)]
+
+
+def rows(records: list[bench.Record], cores: int = CORES) -> dict[str, bench.Row]:
+    return {row.what: row for row in bench.Table(records, cores, 4).rows()}
+
+
+def changed(name: str, value: float | None = None, **fields: object) -> list[bench.Record]:
+    """All records, those of one name and these fields with another value, or without any."""
+    records = []
+    for found in all_records():
+        hit = found.get("bench") == name and all(found.get(k) == v for k, v in fields.items())
+        if not hit:
+            records.append(found)
+        elif value is not None:
+            records.append({**found, "value": value})
+    return records
+
+
+class Judging(unittest.TestCase):
+    def check_row(self, row: bench.Row, holds: str, fails: bool) -> None:
+        self.assertEqual((row.holds, row.fails), (holds, fails), row)
+
+
+class TestTable(Judging):
+    def test_everything_holds(self) -> None:
+        for row in rows(all_records()).values():
+            self.check_row(row, bench.YES, False)
+
+    def test_nothing_measured(self) -> None:
+        for row in rows([]).values():
+            self.check_row(row, bench.MISSING, True)
+
+    def test_every_counted_figure_is_judged(self) -> None:
+        for name in COUNTED:
+            if name in ("bulk_pair_lockstat_off", "bulk_pair_lockstat_all"):
+                continue
+            for checks in (0, 1):
+                for zbb in (0, 1):
+                    found = rows(changed(name, 1000.0, checks=checks, zbb=zbb)).values()
+                    bad = [row for row in found if row.holds != bench.YES]
+                    self.assertEqual(len(bad), 1, name)
+                    self.check_row(bad[0], bench.NO, True)
+                    self.assertIn(f"CHECKS={checks}", bad[0].what)
+
+    def test_every_record_is_needed(self) -> None:
+        names = {str(found["bench"]) for found in all_records() if "bench" in found}
+        for name in names - {"bulk_pair_lockstat_all"}:
+            found = rows(changed(name)).values()
+            self.assertTrue(any(row.holds == bench.MISSING for row in found), name)
+
+    def test_bounds_are_inclusive(self) -> None:
+        what = "frame_alloc + frame_free, inlined, CHECKS=0"
+        self.check_row(rows(changed("pair_inlined", 15.0, checks=0))[what], bench.YES, False)
+        self.check_row(rows(changed("pair_inlined", 15.01, checks=0))[what], bench.NO, True)
+
+    def test_the_worst_of_the_runs_counts(self) -> None:
+        worse = record("lock_holds_per_64_ops_worst", 1.01, "holds", checks=1)
+        row = rows([*all_records(), worse])["lock holds of a cpu, worst trace"]
+        self.check_row(row, bench.NO, True)
+
+    def test_restarts(self) -> None:
+        what = "traps on each instruction of it lose nothing"
+        self.check_row(rows([*all_records(), restart(False)])[what], bench.NO, True)
+
+    def test_lockstat_cost(self) -> None:
+        what = "lockstat=contended, of bulk, CHECKS=0"
+        row = rows(all_records())[what]
+        self.assertEqual(row.measured, "2.50 / Zbb 2.50 [all: 10.00, all: Zbb 10.00]")
+        dear = changed("bulk_pair_lockstat_contended", 41.3, checks=0, zbb=0)
+        self.check_row(rows(dear)[what], bench.NO, True)
+
+    def test_metadata(self) -> None:
+        fat = changed("metadata_tree_bytes_per_1000_frames", 150.4, zbb=1)
+        self.check_row(rows(fat)["metadata: the tree"], bench.NO, True)
+
+
+class TestTimes(Judging):
+    SCALING = "repeat: 4 harts against 1, time per pair"
+    CLASSIC = "repeat: faster than classic, 4 harts"
+
+    def test_figures(self) -> None:
+        found = rows(all_records())
+        self.assertEqual(found[self.SCALING].measured, "1.05 [CHECKS=1 1.05]")
+        self.assertEqual(found[self.CLASSIC].measured, "1,000.0 [CHECKS=1 1,000.0]")
+        self.assertEqual(found[self.CLASSIC].bound, ">= 500 times")
+
+    def test_a_missed_time_does_not_fail(self) -> None:
+        slow = changed("repeat_ns", 60.0, cpus=4, checks=0)
+        for what in (self.SCALING, self.CLASSIC):
+            self.check_row(rows(slow)[what], bench.NO, False)
+
+    def test_without_checks_is_judged(self) -> None:
+        slow = changed("repeat_ns", 60.0, cpus=4, checks=1)
+        self.check_row(rows(slow)[self.CLASSIC], bench.YES, False)
+        self.assertIn("CHECKS=1 105.0", rows(slow)[self.CLASSIC].measured)
+
+    def test_few_cores(self) -> None:
+        found = rows(all_records(), cores=2)
+        self.check_row(found[self.SCALING], bench.NOT_MEASURABLE, False)
+        self.assertEqual(found[self.SCALING].measured, "(1.05) [CHECKS=1 1.05]")
+        self.check_row(found[self.CLASSIC], bench.YES, False)
+
+    def test_invalid(self) -> None:
+        busy = [
+            {**found, "valid": False} if found.get("unit") == "ns" and found.get("cpus") == 4
+            else found
+            for found in all_records()
+        ]
+        found = rows(busy)
+        self.check_row(found[self.CLASSIC], bench.NOT_MEASURABLE, False)
+        self.assertIn("(1,000.0)", found[self.CLASSIC].measured)
+        self.check_row(found["repeat: faster than classic, 1 hart"], bench.YES, False)
+
+    def test_an_invalid_count_fails(self) -> None:
+        records = [
+            {**found, "valid": False} if found.get("bench") == "bulk_pair" else found
+            for found in all_records()
+        ]
+        row = rows(records)["bulk: 4,096 frames, per pair, CHECKS=0"]
+        self.check_row(row, bench.NOT_MEASURABLE, True)
+
+    def test_best_boot(self) -> None:
+        row = rows(all_records())["2 TiB guest, QEMU's start to verdict"]
+        self.assertEqual(row.measured, "1.20 [2.40, 1.20, 1.30]")
+        self.check_row(row, bench.YES, False)
+
+
+class TestRecords(unittest.TestCase):
+    def test_two_runs(self) -> None:
+        first, second = counts(0, 0), counts(0, 0)
+        self.assertEqual(bench.differences(first, second), [])
+        second[1] = {**second[1], "value": 15.01}
+        self.assertEqual(bench.differences(first, second), ["pair_called: 15.0, then 15.01"])
+        self.assertIn("not the same", bench.differences(first, first[1:])[0])
+        self.assertIn("no instructions", bench.differences([], [])[0])
+
+    def test_a_step_is_asked_only_for_what_it_can_tell(self) -> None:
+        everything = counts(0, 0) + times(0)
+        counting = bench.usable(everything, bench.Source("a", bench.COUNTS))
+        timing = bench.usable(everything, bench.Source("b", bench.TIMES))
+        self.assertNotIn("ns", {found["unit"] for found in counting})
+        self.assertNotIn("instructions", {found["unit"] for found in timing})
+        self.assertEqual({found["step"] for found in counting}, {"a"})
+
+    def test_stress_records_are_none_of_ours(self) -> None:
+        stress = {"record": "bench", "workload": "repeat", "ns": 5}
+        self.assertEqual(bench.usable([stress], bench.Source("a", bench.TIMES)), [])
+
+    def test_values_that_are_none(self) -> None:
+        for value in (True, "7", None, [1]):
+            self.assertIsNone(bench.value_of({"value": value}))
+
+    def test_colours_do_not_shift_columns(self) -> None:
+        found = list(rows(all_records()).values())
+        plain = bench.format_table(found)
+        coloured = bench.format_table(found, coloured=True)
+        self.assertNotIn("\x1b", plain)
+        self.assertIn("\x1b[32myes", coloured)
+        for code in (*bench.COLOURS.values(), bench.PLAIN):
+            coloured = coloured.replace(code, "")
+        self.assertEqual(coloured, plain)
+
+
+# QEMU's stand-in: says what lies beside the kernel for this kind of run.
+QEMU = """
+kernel= kind=times bootargs= previous=
+for word; do
+    case "$previous" in
+    -kernel) kernel=$word ;;
+    -icount) kind=counts ;;
+    -append) bootargs=$word ;;
+    esac
+    previous=$word
+done
+case "$bootargs" in
+run=selftest) kind=selftest ;;
+run=stress*) kind=stress ;;
+esac
+if [ -e "$kernel.$kind.next" ]; then kind=$kind.next; fi
+if [ -e "$kernel.$kind" ]; then cat "$kernel.$kind"; fi
+if [ -e "$kernel.$kind.then" ]; then mv "$kernel.$kind.then" "$kernel.$kind.next"; fi
+echo '{"record":"verdict","result":"pass"}'
+"""
+
+
+def lines(records: list[bench.Record]) -> str:
+    return "".join(json.dumps(found) + "\n" for found in records)
+
+
+class TestWholeRuns(InTemporaryFolder):
+    KERNELS = (("checks0", 0, 0), ("checks1", 1, 0), ("checks0-zbb", 0, 1), ("checks1-zbb", 1, 1))
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.out = self.folder / "out"
+        for name, checks, zbb in self.KERNELS:
+            self.said(name, "counts", counts(checks, zbb))
+            self.said(name, "times", times(checks))
+            self.said(name, "selftest", [restart(True)])
+            (self.folder / name).write_bytes(b"not really")
+        (self.folder / "host-figures").write_text(lines(host()))
+        self.host = self.script("host", f"cat {self.folder}/host-figures")
+        self.qemu = self.script("qemu", QEMU)
+
+    def said(self, kernel: str, kind: str, records: list[bench.Record]) -> None:
+        (self.folder / f"{kernel}.{kind}").write_text(lines(records))
+
+    def command(self) -> list[str]:
+        command = [sys.executable, str(TOOLS / "bench.py"), "--out", str(self.out)]
+        for name, _, _ in self.KERNELS:
+            command += [f"--kernel-{name}", str(self.folder / name)]
+        return [*command, "--host-bench", str(self.host)]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "QEMU": str(self.qemu)}
+
+    def run_bench(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(), env=self.environment(), capture_output=True, text=True, timeout=300
+        )
+
+    def test_all_holds(self) -> None:
+        run = self.run_bench()
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertIn("[ 1/16] instructions, CHECKS=0, first run", run.stdout)
+        self.assertIn("identical in two runs", run.stdout)
+        self.assertNotIn("\x1b", run.stdout)
+        self.assertIn("frame_alloc", (self.out / "bench.txt").read_text())
+        with (self.out / "bench.csv").open() as file:
+            found = list(csv.DictReader(file))
+        self.assertEqual(len(found), 8 * len(counts(0, 0)) + 2 + 2 * len(times(0))
+                         + len(host()) + bench.BIG_GUEST_BOOTS)
+        self.assertTrue(all(line["step"] for line in found))
+
+    def test_counts_differ(self) -> None:
+        other = counts(1, 1)
+        other[0] = {**other[0], "value": 23.99}
+        self.said("checks1-zbb", "counts.then", other)
+        run = self.run_bench()
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("PROBLEM: CHECKS=1 with Zbb, twice: pair_inlined: 24.0, then 23.99",
+                      run.stdout)
+
+    def test_a_step_fails_and_the_others_go_on(self) -> None:
+        self.host = self.script("host", "echo 'the tree says none' >&2; exit 1")
+        run = self.run_bench()
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("PROBLEM: the tree on the host: the tree says none", run.stdout)
+        self.assertIn("FAILED", run.stdout)
+        self.assertIn("[16/16]", run.stdout)
+        self.assertRegex(run.stdout, r"aligned run of 512 frames, host .* missing")
+
+    def test_no_kernel(self) -> None:
+        (self.folder / "checks0").unlink()
+        run = self.run_bench()
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("no such file", run.stderr)
+
+    def test_ended_by_a_signal_it_leaves_nothing_behind(self) -> None:
+        mark = self.folder / "qemu-pid"
+        body = f"echo $$ >{mark}.new; mv {mark}.new {mark}; exec sleep 600"
+        self.qemu = self.script("qemu", body)
+        process = subprocess.Popen(
+            self.command(), env=self.environment(), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not mark.exists():
+            self.assertIsNone(process.poll())
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(60), 128 + signal.SIGTERM)
+        self.assertFalse(Path(f"/proc/{int(mark.read_text())}").exists())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
