@@ -38,7 +38,7 @@ static int put(char byte, FILE *file)
 {
 	(void)file;
 	line[line_bytes++] = byte;
-	if (byte == '\n' || line_bytes == sizeof(line))
+	if (byte == '\n' || line_bytes >= sizeof(line))
 		console_flush();
 	return (unsigned char)byte;
 }

@@ -10,7 +10,3 @@ void console_init(void);
 
 /* Sends what is still held back of an unfinished line. */
 void console_flush(void);
-
-/* Rubs out the line so far: for progress that is overwritten. Terminals only see the last. */
-void console_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void console_progress_end(void);

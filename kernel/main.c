@@ -41,7 +41,8 @@
 _Static_assert((int)BOOTARGS_LOCK_ANDERSON == (int)SPIN_ANDERSON, "one order of locks");
 _Static_assert((int)BOOTARGS_LOCKSTAT_ALL == (int)SPIN_STATS_ALL, "one order of modes");
 
-extern struct cpu boot_cpu_block;
+_Static_assert(sizeof(struct frame_cache) <= ARCH_CPU_AREA_BYTES, "the area holds the cache");
+_Static_assert(sizeof(struct cpu) <= BOOT_CPU_BLOCK_BYTES, "entry.S: the boot hart's first block");
 
 static struct devicetree tree;
 static struct hart_arrival *arrivals;
@@ -53,14 +54,26 @@ static _Noreturn void refuse(void)
 	verdict_end();
 }
 
-/* What the parser cannot know: how large a batch this cache can work with. */
-static void check_batch(void)
+/* What the parser cannot know: what this machine has room for, and this cache can work with. */
+static void check_cache(void)
 {
-	if (settings.arguments.batch_frames <= FRAME_CACHE_BATCH_MAX)
-		return;
-	verdict_fail("bootargs: batch=%llu: too large; valid: 1 to %u",
-		     (unsigned long long)settings.arguments.batch_frames, FRAME_CACHE_BATCH_MAX);
-	refuse();
+	uint64_t batch = settings.arguments.batch_frames, cache = settings.arguments.cache_frames;
+	uint64_t batch_max = cache / 2 < FRAME_CACHE_BATCH_MAX ? cache / 2 : FRAME_CACHE_BATCH_MAX;
+	uint64_t cache_max = memory_ram_frames() / port_cpu_count();
+
+	if (cache_max > UINT32_MAX / 4)
+		cache_max = UINT32_MAX / 4;
+	if (cache > cache_max) {
+		verdict_fail("bootargs: cache=%llu: too large; valid: 0 to %llu, memory over cpus",
+			     (unsigned long long)cache, (unsigned long long)cache_max);
+		refuse();
+	}
+	if (cache && batch > batch_max) {
+		verdict_fail("bootargs: batch=%llu: too large; valid: 1 to %llu with caches of %llu",
+			     (unsigned long long)batch, (unsigned long long)batch_max,
+			     (unsigned long long)cache);
+		refuse();
+	}
 }
 
 static _Noreturn void refuse_tree(const struct devicetree_error *error)
@@ -103,7 +116,6 @@ static void read_arguments(void)
 		verdict_fail("bootargs: %.*s: %s", (int)bad.word_length, bad.word, bad.reason);
 		refuse();
 	}
-	check_batch();
 }
 
 /* The tree moves next to the kernel, so that where it lay cuts no zone in two. */
@@ -139,6 +151,10 @@ static unsigned count_harts(void)
 	if (settings.arguments.cpus > usable) {
 		verdict_fail("bootargs: cpus=%llu, but the machine has %u harts that can run",
 			     (unsigned long long)settings.arguments.cpus, usable);
+		refuse();
+	}
+	if (usable == 0) {
+		verdict_fail("device tree: no hart under /cpus is enabled and has an MMU");
 		refuse();
 	}
 	harts_usable = usable;
@@ -191,6 +207,7 @@ static void make_caches(void)
 {
 	if (settings.arguments.cache_frames == BOOTARGS_NOT_GIVEN)
 		settings.arguments.cache_frames = default_capacity();
+	check_cache();
 	cache_slots = settings.arguments.cache_frames ? (uint32_t)settings.arguments.cache_frames : 1;
 	cache_bytes = frame_cache_bytes(cache_slots, memory_zones_at_most());
 	cache_memory = early_alloc(port_cpu_count() * cache_bytes, 64);

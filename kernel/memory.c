@@ -146,7 +146,6 @@ static void reserve_kernel(void)
 {
 	uint64_t start = port_phys_address(__kernel_start), end = early_end();
 
-	account.kept_frames = (end - start + FRAME_SIZE - 1) >> FRAME_SHIFT;
 	reserved.range[reserved.count++] = (struct range){start, end, 0};
 	sort(&reserved);
 	merge(&reserved);

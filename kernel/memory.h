@@ -32,7 +32,6 @@ uint64_t memory_ram_frames(void);
 /* How many frames of RAM are in no zone: reserved by the tree, the kernel's own, or lost. */
 struct memory_account {
 	uint64_t ram_frames;
-	uint64_t kept_frames; /* the kernel image and early tables */
 	uint64_t outside_frames;
 	uint64_t lost_frames; /* of these: slivers that could not hold their own metadata */
 };

@@ -18,7 +18,7 @@ static uint64_t finisher;
 static char failures[FAILURES_NAMED][160];
 static unsigned failure_count;
 static unsigned tests_passed, tests_failed;
-static uint32_t panicking;
+static uint32_t panicking; /* the number of the cpu that did first, plus 1 */
 
 void verdict_set_finisher(uint64_t address)
 {
@@ -117,11 +117,15 @@ static void print_backtrace(void)
 	}
 }
 
-/* The first to panic prints; another that panics meanwhile stops where it is. */
+/*
+ * The first to panic prints; another that panics meanwhile stops where it is. One that panics
+ * while it prints its panic can only end the machine.
+ */
 void port_panic(const char *format, ...)
 {
 	struct cpu *self = cpu_self();
 	char message[320];
+	uint32_t first;
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -131,9 +135,12 @@ void port_panic(const char *format, ...)
 		snprintf(self->panic_message, sizeof(self->panic_message), "%s", message);
 		longjmp(*self->panic_return, 1);
 	}
-	while (ck_pr_fas_32(&panicking, 1))
+	if (!ck_pr_cas_32_value(&panicking, 0, self->arch.number + 1, &first)) {
+		if (first == self->arch.number + 1)
+			hart_power_off(finisher, false);
 		for (;;)
 			__asm__ volatile("wfi");
+	}
 	printf("\n\nPANIC on cpu %u (hart %llu): %s\n", self->arch.number,
 	       (unsigned long long)self->arch.hart_id, message);
 	print_backtrace();

@@ -6,8 +6,8 @@
  * this repository: arch/riscv/port.h for the kernel, tests/host/port.h for pthreads.
  *
  *	void *port_area(void)
- *		This cpu's area: PORT_AREA_BYTES, aligned to PORT_CACHE_LINE, zeroed before the cpu
- *		first calls into mm/. Cheap (a register): the hot path asks for it each time.
+ *		This cpu's area: room for a struct frame_cache, aligned to PORT_CACHE_LINE, zeroed
+ *		before the cpu first calls into mm/. Cheap (a register): the hot path asks for it each time.
  *	unsigned port_cpu(void)		This cpu's dense number, 0..port_cpu_count()-1.
  *	unsigned port_cpu_count(void)	Cpus whose areas exist; fixed before mm/ is used.
  *	void *port_area_of(unsigned cpu)	Another cpu's area.

@@ -80,7 +80,6 @@ struct spin_cpu {
 	_Alignas(64) struct spin_stats stats;
 	struct ck_spinlock_clh *clh; /* the node this cpu will use next */
 	_Alignas(64) struct ck_spinlock_clh clh_node;
-	_Alignas(64) struct ck_spinlock_anderson_thread anderson_slot;
 };
 
 struct spinlock {

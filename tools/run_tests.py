@@ -46,13 +46,17 @@ class Case:
     bootargs: str = ""
     smp: str = "4"
     mem: str = "128M"
+    icount: str = ""
     qemu_args: tuple[str, ...] = ()
     timeout: int = QEMU_TIMEOUT_SECONDS
     expect: str = "pass"
     must_contain: tuple[str, ...] = ()
 
 
-LOCKS = ("cas", "dec", "ticket", "mcs", "clh", "anderson")
+# A lock that serves in order waits for the host to schedule each cpu in turn where cpus outnumber
+# its cores, so those get two cpus and less to do.
+UNFAIR_LOCKS = ("cas", "dec")
+FIFO_LOCKS = ("ticket", "mcs", "clh", "anderson")
 
 
 def refused(name: str, bootargs: str, *must_contain: str) -> Case:
@@ -63,11 +67,15 @@ def refused(name: str, bootargs: str, *must_contain: str) -> Case:
 
 # Boots beside the matrix of --smp and --mem, which runs everything with the defaults.
 CASES = (
-    *(Case(f"lock-{lock}", f"run=stress lock={lock}") for lock in LOCKS),
-    Case("lockstat-off", "run=stress lockstat=off"),
-    Case("lockstat-all", "run=stress lockstat=all"),
-    Case("no-caches", "run=stress cache=0"),
-    Case("smallest-caches", "run=stress cache=2 batch=1"),
+    *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=20k") for lock in UNFAIR_LOCKS),
+    *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=5k", smp="2") for lock in FIFO_LOCKS),
+    # Under icount a timer's interrupt can land on any instruction, and the selftest insists.
+    Case("icount", "run=selftest", smp="1", icount="shift=0,sleep=off"),
+    Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
+    Case("lockstat-off", "run=stress lockstat=off ops=20k"),
+    Case("lockstat-all", "run=stress lockstat=all ops=20k"),
+    Case("no-caches", "run=stress cache=0 ops=5k"),
+    Case("smallest-caches", "run=stress cache=2 batch=1 ops=5k"),
     Case("one-cpu-of-four", "cpus=1"),
     Case("three-cpus-of-eight", "cpus=3", smp="8"),
     refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
@@ -80,6 +88,7 @@ CASES = (
     refused("number-overflow", "seed=18446744073709551616", "too large"),
     refused("zero-ops", "ops=0", "too small"),
     refused("batch-over-half-a-cache", "cache=64 batch=33", "half of cache"),
+    refused("cache-over-memory", "cache=9999999", "too large"),
     refused("more-cpus-than-harts", "cpus=99", "cpus"),
 )
 
@@ -201,6 +210,8 @@ def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
     command += ["--log", str(log_path(logs, name, ".console"))]
     command += ["--records", str(log_path(logs, name, ".jsonl"))]
     command += [f"--bootargs={case.bootargs}"]
+    if case.icount:
+        command += [f"--icount={case.icount}"]
     command += [f"--qemu-arg={argument}" for argument in case.qemu_args]
     return Job(
         name=name,

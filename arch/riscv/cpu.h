@@ -13,6 +13,7 @@
 #define ARCH_CPU_STACK_TOP    264
 #define ARCH_CPU_HART_ID      272
 #define ARCH_CPU_BLOCK_BYTES  320
+#define BOOT_CPU_BLOCK_BYTES  4096 /* what the boot hart has until the harts are counted */
 
 #ifndef __ASSEMBLER__
 

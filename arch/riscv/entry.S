@@ -64,4 +64,4 @@ boot_stack_top:
 	.balign	64
 	.globl	boot_cpu_block
 boot_cpu_block:
-	.space	4096
+	.space	BOOT_CPU_BLOCK_BYTES

@@ -21,8 +21,8 @@ uint64_t hart_time(void)
 
 /*
  * The firmware's start of the hart orders what we wrote before it ahead of all the hart does;
- * the release fence says so in our own terms. The hart's own swap in entry.S releases nothing
- * we read before kernel_secondary, and our swap decides between the two.
+ * the release fence says so in our own terms. The hart's swap in entry.S and our compare-and-swap
+ * decide between them whether it came in time.
  */
 enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error)

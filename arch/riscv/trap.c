@@ -44,7 +44,7 @@ static const char *exception_name(uint64_t cause)
 static void unexpected(struct trap_frame *frame, uint64_t cause)
 {
 	port_panic("trap: %s (scause %#lx) at pc [<%#lx>], stval %#lx, ra [<%#lx>], sp %#lx, tp %#lx",
-		   exception_name(cause), cause, frame->pc, csr_read(stval), frame->x[1],
+		   exception_name(cause), cause, csr_read(sepc), csr_read(stval), frame->x[1],
 		   frame->x[2], frame->x[4]);
 }
 

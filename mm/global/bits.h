@@ -1,5 +1,5 @@
 /*
- * bits.h - the three questions asked of a 64-bit word, without a call.
+ * bits.h - the questions asked of a 64-bit word, without a call.
  *
  * A hart with Zbb has an instruction for each, and a build for it (`make ZBB=1`) uses them.
  * The baseline rv64imac has none, and the compiler would call its library: these are inline.
@@ -25,6 +25,19 @@ static inline unsigned bits_lowest(uint64_t word)
 	return bits_debruijn_position[((word & -word) * BITS_DEBRUIJN) >> 58];
 #else
 	return (unsigned)__builtin_ctzll(word);
+#endif
+}
+
+/* Zeros above the highest set bit; word != 0. */
+static inline unsigned bits_count(uint64_t word);
+static inline unsigned bits_leading(uint64_t word)
+{
+#if BITS_SOFTWARE
+	for (unsigned shift = 1; shift < 64; shift *= 2)
+		word |= word >> shift; /* all ones from the highest down */
+	return 64 - bits_count(word);
+#else
+	return (unsigned)__builtin_clzll(word);
 #endif
 }
 

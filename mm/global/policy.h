@@ -3,8 +3,7 @@
  *
  * A policy instance manages the frames [first, first + count) of one zone, in memory that the
  * zone gives it. It is plain data under the zone's lock: no function here is called by two cpus
- * at once, none sleeps, prints, takes a lock or touches a frame it manages unless it says so in
- * `stores_links_in_frames`.
+ * at once but plan(), and none sleeps, prints or takes a lock.
  *
  * Single frames cross this border by the word: 64 neighbouring frames, as a bit set. So a batch
  * of 64 is claimed in as few steps as there are words, and what the words mean frame by frame is
@@ -50,8 +49,6 @@ struct policy {
 
 	/* A run may ask for an alignment of more than one frame. */
 	bool aligns_runs;
-	/* Writes into the frames it holds. */
-	bool stores_links_in_frames;
 
 	/* Bytes of metadata for a zone of these frames; a multiple of 8. */
 	size_t (*metadata_bytes)(uint64_t first, uint64_t count);
@@ -87,7 +84,7 @@ struct policy {
 	/*
 	 * Takes `count` contiguous frames, the first a multiple of `align` (a power of two), and
 	 * sets *first. Exact: RUN_NONE only when no such run is free. RUN_AGAIN when it has done
-	 * `steps` units of work of bounded size without an end; steps 0 means no bound.
+	 * `steps` units of upkeep that a later call need not do again; steps 0 means no bound.
 	 */
 	enum run_result (*claim_run)(void *instance, uint64_t count, uint64_t align, unsigned steps,
 				     uint64_t *first);

@@ -42,7 +42,8 @@
  *
  * Cost, for n frames: claim and release O(words) plus O(log64 n) where a word empties or fills
  * for the first time; aligned chunk O(log64 n); other runs O(log8 n) on a clean tree, plus the
- * dirty chunks to the left of the answer, each paid for once by the traffic that dirtied it.
+ * dirty chunks to the left of the answer, each paid for once by the traffic that dirtied it, plus
+ * the chunks to its left that hold a run long enough but not aligned as asked.
  * Metadata: 1/8 byte a frame for the bitmap, 1/504 for its summaries, 4/512 for chunk nodes,
  * 12/3584 for the nodes above, 1/3584 for the dirty bits, 1/4096 for `chunks`: 0.139 byte.
  */
@@ -180,7 +181,8 @@ static void set_clean(struct segment_tree *tree, unsigned level, uint64_t node)
 }
 
 /* Up to the first node that is marked already: those above it are, by S3. */
-static void mark_node_dirty(struct segment_tree *tree, unsigned level, uint64_t node)
+static __attribute__((noinline)) void mark_node_dirty(struct segment_tree *tree, unsigned level,
+						      uint64_t node)
 {
 	for (; level < tree->levels; level++, node >>= FANOUT_SHIFT) {
 		uint8_t *byte = &tree->dirty[level][node >> FANOUT_SHIFT];
@@ -215,7 +217,7 @@ static struct run runs_of_word(uint64_t word)
 	if (word == 0)
 		return (struct run){0, 0, 0};
 	run.prefix = bits_lowest(~word);
-	run.suffix = (uint32_t)__builtin_clzll(~word);
+	run.suffix = bits_leading(~word);
 	run.longest = run.prefix > run.suffix ? run.prefix : run.suffix;
 	while (bits_runs(word, run.longest + 1))
 		run.longest++;
@@ -447,6 +449,16 @@ static void *tree_init(void *memory, uint64_t first, uint64_t count)
 	return tree;
 }
 
+/* The chunks that words of one group lie in: which bytes of the word of bits are not 0. */
+static inline unsigned chunks_of_words(uint64_t words)
+{
+	words |= words >> 4;
+	words |= words >> 2;
+	words |= words >> 1;
+	words &= UINT64_C(0x0101010101010101);
+	return (unsigned)((words * UINT64_C(0x0102040810204080)) >> 56);
+}
+
 static uint64_t *leaf_of(const struct segment_tree *tree, uint64_t first)
 {
 	return &tree->frames.level[0][(first - tree->base) >> 6];
@@ -536,10 +548,10 @@ static unsigned claim_planned(struct segment_tree *tree, const struct claim_plan
 			      struct frame_word *words, unsigned *taken)
 {
 	struct frame_word *word = words, *end = words + plan->words;
-	uint64_t mask = plan->mask;
+	uint64_t mask = plan->mask, base = tree->base, *leaves = tree->frames.level[0];
 
 	for (; word != end; word++) {
-		uint64_t *leaf = leaf_of(tree, word->first);
+		uint64_t *leaf = &leaves[(word->first - base) >> 6];
 		uint64_t bits = word->bits;
 
 		if (__builtin_expect(*leaf != bits, 0))
@@ -638,7 +650,6 @@ static void bad_release(uint64_t first, uint64_t bits)
 struct group_change {
 	uint64_t group;
 	uint64_t words;
-	unsigned chunks;
 };
 
 static inline void apply_change(struct segment_tree *tree, const struct group_change *change)
@@ -648,7 +659,7 @@ static inline void apply_change(struct segment_tree *tree, const struct group_ch
 	counter_set(&tree->frames.level[1][change->group], summary | change->words);
 	if (__builtin_expect(!summary, 0))
 		fill_group(tree, change->group);
-	mark_group_dirty(tree, change->group, change->chunks);
+	mark_group_dirty(tree, change->group, chunks_of_words(change->words));
 }
 
 /* A word is free from end to end again; is its chunk? */
@@ -663,7 +674,7 @@ static void tree_release(void *instance, const struct frame_word *words, unsigne
 	struct segment_tree *tree = instance;
 	const struct frame_word *end = words + count;
 	uint64_t base = tree->base, *leaves = tree->frames.level[0];
-	struct group_change change = {(words->first - base) >> GROUP_SHIFT, 0, 0};
+	struct group_change change = {(words->first - base) >> GROUP_SHIFT, 0};
 
 	for (; words != end; words++) {
 		uint64_t word = (words->first - base) >> 6;
@@ -673,11 +684,10 @@ static void tree_release(void *instance, const struct frame_word *words, unsigne
 			bad_release(words->first, before & words->bits);
 		if (__builtin_expect(word >> 6 != change.group, 0)) {
 			apply_change(tree, &change);
-			change = (struct group_change){word >> 6, 0, 0};
+			change = (struct group_change){word >> 6, 0};
 		}
 		counter_set(&leaves[word], after);
 		change.words |= UINT64_C(1) << (word & 63);
-		change.chunks |= 1u << (word / CHUNK_WORDS % FANOUT);
 		if (__builtin_expect(after == ~UINT64_C(0), 0))
 			join_chunk(tree, word / CHUNK_WORDS);
 	}
@@ -814,7 +824,6 @@ static uint64_t tree_validate(const void *instance)
 const struct policy segment_tree_policy = {
 	.name = "segment_tree",
 	.aligns_runs = true,
-	.stores_links_in_frames = false,
 	.metadata_bytes = tree_metadata_bytes,
 	.init = tree_init,
 	.plan = tree_plan,

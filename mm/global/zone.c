@@ -10,13 +10,19 @@
 struct zones zones;
 
 /*
- * Chunks that one hold of the lock may look into on behalf of a run. 64 chunks are 512 words of
- * bitmap, about the work of a hundred batches; a search through more lets others in between.
+ * Chunks that one hold of the lock may repair on behalf of a run. 64 chunks are 512 words of
+ * bitmap, about the work of a hundred batches; a search that has more to do lets others in.
  */
 #define RUN_STEPS 64
 
-/* A search that others keep dirtying the tree for is ended in one hold after this many. */
-#define RUN_HOLDS_MAX 4096
+/*
+ * Holds after which a search must have seen the whole zone even if all of it was dirty, twice
+ * over; if others kept dirtying it, it is ended in one hold.
+ */
+static uint64_t run_holds_max(const struct zone *zone)
+{
+	return 16 + 2 * (zone->total_frames / 512 / RUN_STEPS);
+}
 
 static size_t round_up_64(size_t bytes)
 {
@@ -119,7 +125,7 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 
 	if (align > 1 && !zone->policy->aligns_runs)
 		return false;
-	for (unsigned holds = 0; result == RUN_AGAIN; holds++) {
+	for (uint64_t holds = 0; result == RUN_AGAIN; holds++) {
 		struct spin_node node;
 		unsigned long flags;
 
@@ -128,7 +134,7 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 		flags = port_irq_save();
 		spin_lock(&zone->lock, &node);
 		result = zone->policy->claim_run(zone->instance, count, align,
-						 holds < RUN_HOLDS_MAX ? RUN_STEPS : 0, first);
+						 holds < run_holds_max(zone) ? RUN_STEPS : 0, first);
 		if (result == RUN_FOUND)
 			counter_set(&zone->free_frames, zone->free_frames - count);
 		spin_unlock(&zone->lock, &node);

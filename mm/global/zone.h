@@ -83,7 +83,8 @@ void zone_release(struct zone *zone, const struct frame_word *words, unsigned co
 
 /*
  * Claims a contiguous run, the first frame a multiple of align (a power of two) as a pfn.
- * False when there is none. May hold the lock several times, each for a bounded time.
+ * False when there is none. Repairs the run tree in several bounded holds of the lock; looking
+ * through runs that are long enough but not aligned is not bounded so.
  */
 bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first);
 void zone_release_run(struct zone *zone, uint64_t first, uint64_t count);

@@ -14,8 +14,8 @@
 
 #include <string.h>
 
+#include "mm/address.h"
 #include "mm/check.h"
-#include "mm/frame.h"
 #include "mm/global/bits.h"
 #include "mm/global/zone.h"
 #include "mm/words.h"
@@ -74,6 +74,19 @@ static uint32_t capacity_of(const struct frame_cache *cache)
 	return (uint32_t)(cache->limit - cache->bottom);
 }
 
+/* Back to where there is room above; interrupts masked, nothing detached (C5). */
+static void move_to_base(struct frame_cache *cache)
+{
+	size_t level = (size_t)(cache->top - cache->bottom);
+	size_t capacity = (size_t)(cache->limit - cache->bottom);
+
+	words_move_down(cache->base, cache->bottom, level);
+	cache->bottom = cache->base;
+	cache->bottom[-1] = SENTINEL;
+	cache->top = cache->base + level;
+	cache->limit = cache->base + capacity;
+}
+
 /* C4: what the stack may hold with this batch, which may have changed. */
 static uint32_t capacity_for(const struct frame_cache *cache, uint32_t batch)
 {
@@ -104,6 +117,7 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 		      "capacity and at most %u",
 		      batch, capacity, FRAME_CACHE_BATCH_MAX);
 	frame_cache_flush();
+	move_to_base(cache); /* a larger limit must fit below the end */
 	cache->capacity = capacity;
 	cache->batch_min = cache->batch_max = batch;
 	if (batch == 0) {
@@ -118,23 +132,13 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 
 uint64_t frame_cache_level(const struct frame_cache *cache)
 {
-	return (uint64_t)(cache->top - cache->bottom) + cache->remote_frames;
+	/* Of a cpu that is at it, the two may be read apart: then it is an estimate, but no monster. */
+	ptrdiff_t level = cache->top - cache->bottom;
+
+	return (level > 0 ? (uint64_t)level : 0) + cache->remote_frames;
 }
 
 /* ---- from a zone into the cache ---------------------------------------------------------- */
-
-/* Back to where there is room above; interrupts masked, nothing detached (C5). */
-static void move_to_base(struct frame_cache *cache)
-{
-	size_t level = (size_t)(cache->top - cache->bottom);
-	size_t capacity = (size_t)(cache->limit - cache->bottom);
-
-	words_move_down(cache->base, cache->bottom, level);
-	cache->bottom = cache->base;
-	cache->bottom[-1] = SENTINEL;
-	cache->top = cache->base + level;
-	cache->limit = cache->base + capacity;
-}
 
 /*
  * A larger batch needs more room, which may be given at any time if it is there; and it is there
@@ -156,28 +160,30 @@ static void grow(struct frame_cache *cache)
 	cache->limit = cache->bottom + capacity;
 }
 
-/* A smaller one leaves less, and so only an empty stack may shrink. */
+/* A smaller one leaves less, and so only an empty stack may shrink, before it asks for more. */
 static void shrink(struct frame_cache *cache)
 {
-	if (cache->top != cache->bottom)
+	if (cache->top != cache->bottom || cache->calm < CALM_HOLDS ||
+	    cache->batch == cache->batch_min)
 		return;
 	cache->calm = 0;
 	cache->batch /= 2;
 	cache->limit = cache->bottom + capacity_for(cache, cache->batch);
 }
 
-/* After every hold of a zone's lock. */
+/* After every hold of a zone's lock. A trap handler's count that gets lost here is no harm. */
 static void count_hold(struct frame_cache *cache, bool contended)
 {
-	unsigned long flags = port_irq_save();
+	unsigned long flags;
 
-	if (contended) {
-		counter_add(&cache->stats.contended, 1);
-		if (capacity_of(cache))
-			grow(cache);
-	} else if (++cache->calm >= CALM_HOLDS && cache->batch > cache->batch_min) {
-		shrink(cache);
+	if (!contended) {
+		cache->calm++;
+		return;
 	}
+	counter_add(&cache->stats.contended, 1);
+	flags = port_irq_save();
+	if (capacity_of(cache))
+		grow(cache);
 	port_irq_restore(flags);
 }
 
@@ -273,11 +279,17 @@ static pfn_t alloc_direct(struct frame_cache *cache, struct zone *zone)
 static pfn_t alloc_batch(struct frame_cache *cache, struct zone *zone)
 {
 	struct frame_word words[POLICY_WORDS_MAX];
-	unsigned taken, count, room = capacity_of(cache) - cache->batch;
+	unsigned taken, count, batch, room;
+	unsigned long flags;
 	bool contended;
 	uint64_t frame;
 
-	count = zone_claim(zone, cache->batch, room, words, &taken, &contended);
+	flags = port_irq_save();
+	shrink(cache);
+	batch = cache->batch;
+	room = capacity_of(cache) - batch;
+	port_irq_restore(flags);
+	count = zone_claim(zone, batch, room, words, &taken, &contended);
 	if (!count)
 		return PFN_NONE;
 	count_hold(cache, contended);
@@ -592,8 +604,8 @@ void frame_cache_bad_free(uint64_t frame)
 			   "from [<%p>]",
 			   (unsigned long long)frame, caller);
 	default:
-		port_panic("frame_free: frame %#llx was handed out to %u owners at once, called "
-			   "from [<%p>]",
+		port_panic("frame_free: frame %#llx was handed out more than once: its state is "
+			   "%#x, expected 1, called from [<%p>]",
 			   (unsigned long long)frame, state, caller);
 	}
 }

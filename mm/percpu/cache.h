@@ -18,9 +18,11 @@
  *   C3  Frames of other zones that this cpu frees wait in `remote`, one short stack a zone, and
  *	 go home when there are FRAME_CACHE_BATCH of one zone.
  *   C4  limit - bottom >= 2 * batch, refills bring `batch` frames or more and leave at most
- *	 limit - batch, flushes take `batch`: so each lock hold is paid for by at least `batch`
- *	 operations that no other hold is paid for by, whatever the trace (Bonwick and Adams,
- *	 USENIX 2001, with one stack for their two magazines). Where no zone has a whole batch
+ *	 limit - batch, flushes take `batch`. One hold carries at most POLICY_WORDS_MAX words, so
+ *	 at least that many frames where there are more: each hold is paid for by at least
+ *	 min(batch, POLICY_WORDS_MAX) operations that pay for no other, whatever the trace
+ *	 (Bonwick and Adams, USENIX 2001, with one stack for their two magazines), and each hold
+ *	 for remote frames by FRAME_CACHE_BATCH frees of those. Where no zone has a whole batch
  *	 left a refill may bring less.
  *   C5  A flush detaches the coldest frames by moving bottom up past them, limit with it; what
  *	 it detached lies below bottom until it is given back. Only when nothing is detached may
@@ -46,8 +48,8 @@ struct zone;
 /*
  * The batch of a calm cpu, and the largest. 512 frames are eight words where memory is not
  * fragmented: the hold is then about twice that of one word, and eight times rarer. Beyond that
- * the gain is small, and the 4 KiB that a flush copies to its C stack and the memory that a cpu
- * may keep to itself (2 * 512 + 64 frames, 4.25 MiB) are not.
+ * the gain is small, and the memory that a cpu may keep to itself (2 * 512 + 64 frames, 4.25 MiB)
+ * is not.
  */
 #define FRAME_CACHE_BATCH     64
 #define FRAME_CACHE_BATCH_MAX 512

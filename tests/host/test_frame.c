@@ -807,7 +807,7 @@ static void free_with_two_owners(pfn_t frame)
 	uint8_t *state = &zone_of(frame.value)->state[frame.value - zone_of(frame.value)->first];
 
 	++*state;
-	expect_bad_free(frame, "2 owners");
+	expect_bad_free(frame, "handed out more than once");
 	--*state;
 	frame_free(frame);
 }

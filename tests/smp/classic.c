@@ -11,9 +11,7 @@
 
 #include "arch/riscv/csr.h"
 #include "mm/frame.h"
-#include "sync/ck.h"
-
-#include <ck_spinlock.h>
+#include "sync/spinlock.h"
 
 struct free_frame {
 	struct free_frame *next;

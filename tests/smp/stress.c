@@ -34,7 +34,10 @@ void smp_run(void (*work)(void *argument), void *argument, unsigned cpus)
 
 uint64_t smp_nanoseconds(void)
 {
-	return hart_time() * (UINT64_C(1000000000) / settings.timebase);
+	const uint64_t second = 1000000000;
+	uint64_t ticks = hart_time(), hertz = settings.timebase;
+
+	return ticks / hertz * second + ticks % hertz * second / hertz;
 }
 
 static void set_caches(void *capacity)
