@@ -191,11 +191,11 @@ static size_t cache_bytes;
 
 /*
  * Where the user does not say: as many frames as an adaptive cache can use, but all caches
- * together at most an eighth of memory; and never less than a calm cache wants.
+ * together at most a sixth of memory; and never less than a calm cache wants.
  */
 static uint64_t default_capacity(void)
 {
-	uint64_t share = memory_ram_frames() / 8 / port_cpu_count();
+	uint64_t share = memory_ram_frames() / 6 / port_cpu_count();
 	uint64_t least = 2 * FRAME_CACHE_BATCH + FRAME_CACHE_SURPLUS;
 
 	if (share < least)

@@ -95,7 +95,9 @@ void frame_free_run(pfn_t first, uint64_t count)
 	void *caller = __builtin_return_address(0);
 	struct zone *zone = zone_of(first.value);
 
-	check(zone && count > 0 && count <= zone->first + zone->total_frames - first.value,
+	check(count > 0, "frame_free_run: 0 frames at %#llx, called from [<%p>]",
+	      (unsigned long long)first.value, caller);
+	check(zone && count <= zone->first + zone->total_frames - first.value,
 	      "frame_free_run: %llu frames at %#llx are foreign: no zone holds them, called from "
 	      "[<%p>]",
 	      (unsigned long long)count, (unsigned long long)first.value, caller);

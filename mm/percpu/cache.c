@@ -27,9 +27,9 @@ static void flush_remote(struct frame_cache *cache);
 /*
  * An adaptive batch doubles when its cpu had to wait for the lock, and is halved after so many
  * holds in a row without waiting (Bonwick's magazines grow on contention too; they never shrink).
- * So a batch that stays where it is meets contention about once in CALM_HOLDS holds: 1.6 %.
+ * So a batch that stays where it is meets contention about once in CALM_HOLDS holds: 0.4 %.
  */
-#define CALM_HOLDS 64
+#define CALM_HOLDS 256
 
 /* ---- making and configuring -------------------------------------------------------------- */
 
@@ -87,6 +87,15 @@ static void move_to_base(struct frame_cache *cache)
 	cache->limit = cache->base + capacity;
 }
 
+/* Only while the stack is empty, and interrupts masked. */
+static void set_zone(struct frame_cache *cache, struct zone *zone)
+{
+	cache->zone = zone;
+	cache->first = zone->first;
+	cache->count = zone->total_frames;
+	cache->state_bias = (uintptr_t)zone->state - zone->first;
+}
+
 /* C4: what the stack may hold with this batch, which may have changed. */
 static uint32_t capacity_for(const struct frame_cache *cache, uint32_t batch)
 {
@@ -118,6 +127,8 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 		      batch, capacity, FRAME_CACHE_BATCH_MAX);
 	frame_cache_flush();
 	move_to_base(cache); /* a larger limit must fit below the end */
+	if (!cache->zone && zones.count)
+		set_zone(cache, &zones.zone[cache->home]); /* for a cpu that only ever frees */
 	cache->capacity = capacity;
 	cache->batch_min = cache->batch_max = batch;
 	if (batch == 0) {
@@ -210,15 +221,6 @@ static void expand(uint64_t *slot, const struct frame_word *words, unsigned coun
 		for (; bits; bits &= bits - 1)
 			*--slot = frame + bits_lowest(bits);
 	}
-}
-
-/* Only while the stack is empty, and interrupts masked. */
-static void set_zone(struct frame_cache *cache, struct zone *zone)
-{
-	cache->zone = zone;
-	cache->first = zone->first;
-	cache->count = zone->total_frames;
-	cache->state_bias = (uintptr_t)zone->state - zone->first;
 }
 
 /*

@@ -1,9 +1,11 @@
 /* unit.c - see unit.h. */
 #include "unit.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 jmp_buf unit_panic_return;
 bool unit_panic_expected;
@@ -15,6 +17,7 @@ static jmp_buf failed;
 static char failure[2048];
 static uint64_t seed;
 static uint64_t random_state;
+static pthread_t test_thread;
 
 void unit_register(struct unit_test *test)
 {
@@ -34,8 +37,14 @@ void unit_fail(const char *file, int line, const char *format, ...)
 	longjmp(failed, 1);
 }
 
+/* Only the thread of the tests can be taken back to one; a panic elsewhere ends the program. */
 void unit_panicked(const char *message)
 {
+	if (!pthread_equal(pthread_self(), test_thread)) {
+		fprintf(stderr, "# seed %llu: panic in a thread: %s\n", (unsigned long long)seed,
+			message);
+		_exit(1);
+	}
 	snprintf(unit_panic_message, sizeof(unit_panic_message), "%s", message);
 	if (unit_panic_expected)
 		longjmp(unit_panic_return, 1);
@@ -96,6 +105,7 @@ int main(int argc, char **argv)
 	unsigned count = 0, number = 0, failures = 0;
 
 	seed = environment_seed ? strtoull(environment_seed, NULL, 0) : 1;
+	test_thread = pthread_self();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (struct unit_test *test = tests; test; test = test->next)
 		count += !only || !strcmp(only, test->name);

@@ -18,6 +18,14 @@ struct cpu_totals {
 	struct frame_cache_stats cache;
 };
 
+/* Of each workload in the order they ran: as configured, then the baseline. */
+struct workload_results {
+	const struct workload *workload;
+	struct result cached, baseline;
+};
+
+static struct workload_results *results;
+static unsigned result_count;
 static struct cpu_totals *cpu_totals;
 static struct spin_stats *lock_totals; /* of the zones, then of the heap */
 
@@ -129,18 +137,19 @@ void report_begin(void)
 
 	cpu_totals = kcalloc(1, cpu_bytes);
 	lock_totals = kcalloc(1, lock_bytes);
-	check(cpu_totals && lock_totals, "report: no memory for its totals");
+	results = kcalloc(workload_count, sizeof(*results));
+	result_count = 0;
+	check(cpu_totals && lock_totals && results, "report: no memory for its totals");
 	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same boot\n"
-	       "  %-8s %12s %12s %9s %11s %11s  %s\n",
+	       "  %-8s %12s %12s %9s %13s %13s %14s\n",
 	       settings.cpus, "workload", "ops/s", "baseline", "ratio", "contended", "baseline",
 	       "locks/1000 ops");
 }
 
-/* A terminal shows what is running; the line is written over when it is done. */
 void report_workload_begin(const struct workload *workload)
 {
-	printf("# %s: %s\n", workload->name, workload->what);
-	console_flush();
+	printf("  %-8s ", workload->name);
+	console_flush(); /* so that a terminal shows what is running */
 }
 
 static void record_result(const struct workload *workload, const struct result *result, bool cached)
@@ -172,15 +181,22 @@ void report_workload_end(const struct workload *workload, const struct result *c
 	uint64_t base_share = contended_permyriad(&baseline->zone_locks);
 	uint64_t locks = ratio(cached->zone_locks.acquisitions, cached->ops, 10000);
 
-	printf("  %-8s %12llu %12llu %7llu.%llux %8llu.%02llu %% %8llu.%02llu %%  %llu.%llu\n",
-	       workload->name, (unsigned long long)per_second(cached),
+	printf("%12llu %12llu %7llu.%llux %8llu.%02llu %% %8llu.%02llu %% %11llu.%llu  %s\n",
+	       (unsigned long long)per_second(cached),
 	       (unsigned long long)per_second(baseline), (unsigned long long)(faster / 10),
 	       (unsigned long long)(faster % 10), (unsigned long long)(share / 100),
 	       (unsigned long long)(share % 100), (unsigned long long)(base_share / 100),
 	       (unsigned long long)(base_share % 100), (unsigned long long)(locks / 10),
-	       (unsigned long long)(locks % 10));
-	record_result(workload, cached, true);
-	record_result(workload, baseline, false);
+	       (unsigned long long)(locks % 10), workload->what);
+	results[result_count++] = (struct workload_results){workload, *cached, *baseline};
+}
+
+static void record_results(void)
+{
+	for (unsigned i = 0; i < result_count; i++) {
+		record_result(results[i].workload, &results[i].cached, true);
+		record_result(results[i].workload, &results[i].baseline, false);
+	}
 }
 
 /* ---- the tables at the end --------------------------------------------------------------- */
@@ -375,10 +391,12 @@ void report_end(void)
 	print_cpus();
 	report_zones();
 	printf("\n");
+	record_results();
 	record_locks();
 	record_cpus();
 	record_zones();
 	record_heap();
 	kfree(cpu_totals);
 	kfree(lock_totals);
+	kfree(results);
 }

@@ -25,7 +25,7 @@
 #include "tests/smp/stamp.h"
 
 #define TRAPS	      10000
-#define LOOPS_MAX     20000000
+#define SILENCE_MAX   10 /* seconds without a trap after which the timer counts as dead */
 #define KEPT_MAX      300
 #define BURST	      200
 #define SITE_HALVES   32 /* of 2 bytes: a sequence is at most 64 bytes long */
@@ -146,14 +146,22 @@ static unsigned missed(const struct watched *watched)
 
 static void loop_until(uint64_t wanted_traps)
 {
-	for (uint64_t i = 0; traps < wanted_traps && i < LOOPS_MAX; i++) {
-		pfn_t frame = frame_alloc_called();
+	uint64_t seen = 0, since = hart_time();
 
-		if (pfn_is_none(frame))
-			continue;
-		stamp_write(frame, MAIN_OWNER);
-		stamp_check(frame, MAIN_OWNER);
-		frame_free_called(frame);
+	while (traps < wanted_traps && hart_time() - since < SILENCE_MAX * settings.timebase) {
+		if (traps != seen) {
+			seen = traps;
+			since = hart_time();
+		}
+		for (unsigned i = 0; i < 100; i++) {
+			pfn_t frame = frame_alloc_called();
+
+			if (pfn_is_none(frame))
+				continue;
+			stamp_write(frame, MAIN_OWNER);
+			stamp_check(frame, MAIN_OWNER);
+			frame_free_called(frame);
+		}
 	}
 }
 

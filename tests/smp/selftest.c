@@ -470,7 +470,7 @@ static const struct test tests[] = {
 	{"frames: exhaustion is exact and is an answer", test_exhaustion},
 };
 
-static void run_one(unsigned number, const struct test *test)
+static bool run_one(unsigned number, const struct test *test)
 {
 	const char *wrong = test->run();
 
@@ -481,19 +481,23 @@ static void run_one(unsigned number, const struct test *test)
 		printf("ok %u %s\n", number, test->name);
 	}
 	verdict_count_test(!wrong);
-	record_begin("test");
-	record_string("name", test->name);
-	record_bool("pass", !wrong);
-	record_end();
+	return !wrong;
 }
 
 void selftest_run(void)
 {
-	unsigned count = sizeof(tests) / sizeof(tests[0]);
+	const unsigned count = sizeof(tests) / sizeof(tests[0]);
+	bool passed[sizeof(tests) / sizeof(tests[0])];
 
 	printf("\nKTAP version 1\n# selftest, %u cpus, seed %llu\n1..%u\n", settings.cpus,
 	       (unsigned long long)settings.arguments.seed, count);
 	for (unsigned i = 0; i < count; i++)
-		run_one(i + 1, &tests[i]);
+		passed[i] = run_one(i + 1, &tests[i]);
 	printf("# %s\n", restart_test_coverage());
+	for (unsigned i = 0; i < count; i++) {
+		record_begin("test");
+		record_string("name", tests[i].name);
+		record_bool("pass", passed[i]);
+		record_end();
+	}
 }
