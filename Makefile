@@ -60,8 +60,8 @@ $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags | $(BUILD)/ck/ck_pr.h
 	@mkdir -p $(@D)
 	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS) $(KERNEL_INCLUDES) -MMD -MP -c -o $@ $<
 
-# The called hot path alone does without what backtraces need.
-$(BUILD)/kernel/mm/frame_called.o: KERNEL_CFLAGS += -fomit-frame-pointer -foptimize-sibling-calls
+# The called hot path, and the tree's work under the lock, do without what backtraces need.
+$(BUILD)/kernel/mm/frame_called.o $(BUILD)/kernel/mm/global/segment_tree.o: KERNEL_CFLAGS += -fomit-frame-pointer -foptimize-sibling-calls
 
 $(BUILD)/kernel/%.o: %.S $(BUILD)/kernel.flags
 	$(say) AS $<

@@ -134,17 +134,10 @@ static void times_add(struct spin_times *times, uint64_t ticks)
 		counter_set(&times->ticks_max, ticks);
 }
 
-void spin_lock(struct spinlock *lock, struct spin_node *node)
+static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spin_node *node)
 {
 	uint64_t started_ticks;
 
-	node->acquired_ticks = 0;
-	node->contended = false;
-	if (__builtin_expect(try_kind(lock, node), 1)) {
-		if (stats_mode == SPIN_STATS_ALL)
-			node->acquired_ticks = port_clock();
-		return;
-	}
 	node->contended = true;
 	if (stats_mode == SPIN_STATS_OFF) {
 		acquire_kind(lock, node);
@@ -154,6 +147,16 @@ void spin_lock(struct spinlock *lock, struct spin_node *node)
 	acquire_kind(lock, node);
 	node->acquired_ticks = port_clock();
 	node->waited_ticks = node->acquired_ticks - started_ticks;
+}
+
+void spin_lock(struct spinlock *lock, struct spin_node *node)
+{
+	node->acquired_ticks = 0;
+	node->contended = false;
+	if (__builtin_expect(!try_kind(lock, node), 0))
+		wait_for(lock, node);
+	else if (stats_mode == SPIN_STATS_ALL)
+		node->acquired_ticks = port_clock();
 }
 
 void spin_unlock(struct spinlock *lock, struct spin_node *node)

@@ -3,7 +3,7 @@
  *
  * A policy instance manages the frames [first, first + count) of one zone, in memory that the
  * zone gives it. It is plain data under the zone's lock: no function here is called by two cpus
- * at once but plan(), and none sleeps, prints or takes a lock.
+ * at once but the two that plan, and none sleeps, prints or takes a lock.
  *
  * Single frames cross this border by the word: 64 neighbouring frames, as a bit set. So a batch
  * of 64 is claimed in as few steps as there are words, and what the words mean frame by frame is
@@ -24,12 +24,15 @@ struct frame_word {
 #define FRAMES_PER_WORD 64
 
 /*
- * What a policy looked up before the lock was taken, to have less to do under it. `words` and
- * `frames` say how much of the caller's array of words it filled; the rest is the policy's own.
+ * What a policy worked out before the lock was taken, to have less to do under it. `words` and
+ * `frames` say how much of the caller's array of words it filled.
  */
 struct claim_plan {
 	unsigned words;
 	unsigned frames;
+	/* The policy's own. */
+	bool ordinary;
+	unsigned whole;
 	uint64_t place;
 	uint64_t mask;
 	uint64_t chunks;
@@ -64,14 +67,18 @@ struct policy {
 	 * and notes them in `words` and *plan. What it reads others are changing, so it reads
 	 * atomically and nothing it finds is more than a guess; claim() believes none of it.
 	 */
-	void (*plan)(const void *instance, unsigned min, struct frame_word *words,
-		     struct claim_plan *plan);
+	void (*plan_claim)(const void *instance, unsigned min, struct frame_word *words,
+			   struct claim_plan *plan);
+
+	/* May be NULL. WITHOUT the lock: what release() of these words can be told beforehand. */
+	void (*plan_release)(const void *instance, const struct frame_word *words, unsigned count,
+			     struct claim_plan *plan);
 
 	/*
 	 * Takes at least `min` free frames, never more than `max` (1 <= min <= max), into `words`,
 	 * which has room for POLICY_WORDS_MAX. Fewer only when it holds fewer, or the words are
 	 * used up. Returns the number of words; *taken is the number of frames. No two words are of
-	 * the same 64 frames. `plan` is what plan() made of the same words, if anything (its words
+	 * the same 64 frames. `plan` is what plan_claim() made of the same words, if anything (its words
 	 * are 0 otherwise); then max >= min + 63.
 	 */
 	unsigned (*claim)(void *instance, unsigned min, unsigned max,
@@ -79,7 +86,8 @@ struct policy {
 			  unsigned *taken);
 
 	/* Takes back frames of any earlier claims, count >= 1; panics when one is free already. */
-	void (*release)(void *instance, const struct frame_word *words, unsigned count);
+	void (*release)(void *instance, const struct claim_plan *plan,
+			const struct frame_word *words, unsigned count);
 
 	/*
 	 * Takes `count` contiguous frames, the first a multiple of `align` (a power of two), and

@@ -504,6 +504,7 @@ static void tree_plan(const void *instance, unsigned min, struct frame_word *wor
 	const struct segment_tree *tree = instance;
 	uint64_t group = counter_read(&tree->group_lowest), summary;
 
+	plan->whole = 0;
 	plan->frames = 0;
 	plan->mask = 0;
 	plan->chunks = 0;
@@ -514,11 +515,14 @@ static void tree_plan(const void *instance, unsigned min, struct frame_word *wor
 		uint64_t first = tree->base + (group << GROUP_SHIFT) + i * FRAMES_PER_WORD;
 		uint64_t bits = counter_read(leaf_of(tree, first));
 
+		if (bits == ~UINT64_C(0))
+			plan->whole |= 1u << (i / CHUNK_WORDS);
 		words[plan->words++] = (struct frame_word){first, bits};
 		plan->frames += bits_count(bits);
 		plan->mask |= UINT64_C(1) << i;
 		plan->chunks |= 1u << (i / CHUNK_WORDS);
 	}
+	plan->ordinary = plan->frames >= min;
 }
 
 /* A word that was free from end to end is taken: its chunk is wholly free no more. */
@@ -528,44 +532,53 @@ static __attribute__((noinline)) void break_chunk(struct segment_tree *tree, uin
 		bit_index_clear(&tree->chunks, 0, word / CHUNK_WORDS);
 }
 
-/* A plan that went stale after `count` words: what those were, counted again. */
-static __attribute__((noinline)) uint64_t recount(const struct segment_tree *tree,
-						  const struct frame_word *words, unsigned count,
-						  unsigned *taken)
+/* Which chunks of a group are free from end to end. */
+static inline unsigned chunks_whole(const struct segment_tree *tree, uint64_t group)
 {
-	uint64_t mask = 0;
-
-	*taken = 0;
-	for (unsigned i = 0; i < count; i++) {
-		*taken += bits_count(words[i].bits);
-		mask |= UINT64_C(1) << (words[i].first - tree->base) / FRAMES_PER_WORD % 64;
-	}
-	return mask;
+	return tree->chunks.level[0][group / FANOUT] >> (group % FANOUT * FANOUT) & 0xff;
 }
 
-/* Takes what was planned, up to the first word that is not as it was seen. All of it, mostly. */
-static unsigned claim_planned(struct segment_tree *tree, const struct claim_plan *plan,
-			      struct frame_word *words, unsigned *taken)
+/* What a plan claims of its group, when that is out of the ordinary: rare, and so not inline. */
+static __attribute__((noinline)) void close_plan(struct segment_tree *tree,
+						 const struct claim_plan *plan, uint64_t words)
 {
-	struct frame_word *word = words, *end = words + plan->words;
-	uint64_t mask = plan->mask, base = tree->base, *leaves = tree->frames.level[0];
+	uint64_t chunk = plan->place * FANOUT;
 
-	for (; word != end; word++) {
-		uint64_t *leaf = &leaves[(word->first - base) >> 6];
-		uint64_t bits = word->bits;
-
-		if (__builtin_expect(*leaf != bits, 0))
-			break;
-		counter_set(leaf, 0);
-		if (__builtin_expect(bits == ~UINT64_C(0), 0))
-			break_chunk(tree, (word->first - tree->base) >> 6);
-	}
-	*taken = plan->frames;
-	if (__builtin_expect(word != end, 0))
-		mask = recount(tree, words, (unsigned)(word - words), taken);
-	empty_words(tree, plan->place, mask);
+	empty_words(tree, plan->place, words);
 	mark_group_dirty(tree, plan->place, (unsigned)plan->chunks);
-	return (unsigned)(word - words);
+	for (unsigned broken = chunks_whole(tree, plan->place) & plan->whole; broken;
+	     broken &= broken - 1)
+		bit_index_clear(&tree->chunks, 0, chunk + bits_lowest(broken));
+}
+
+/*
+ * The plan met a word that is not as it was seen, after `done` that were: closes the books on
+ * those, and counts what they hold. Chunks that the plan thought broken by words that it did not
+ * take are whole no more either: a word of theirs is not what it was.
+ */
+static __attribute__((noinline)) unsigned claim_carefully(struct segment_tree *tree,
+							  const struct claim_plan *plan,
+							  const struct frame_word *words,
+							  unsigned done, unsigned *taken)
+{
+	uint64_t mask = 0;
+	unsigned count;
+
+	*taken = 0;
+	for (count = 0; count < plan->words; count++) {
+		uint64_t *leaf = leaf_of(tree, words[count].first);
+		uint64_t bits = words[count].bits;
+
+		if (count >= done) {
+			if (*leaf != bits)
+				break;
+			counter_set(leaf, 0);
+		}
+		*taken += bits_count(bits);
+		mask |= UINT64_C(1) << (words[count].first - tree->base) / FRAMES_PER_WORD % 64;
+	}
+	close_plan(tree, plan, mask);
+	return count;
 }
 
 /*
@@ -623,75 +636,167 @@ static __attribute__((noinline)) unsigned claim_groups(struct segment_tree *tree
 	return count;
 }
 
-static unsigned tree_claim(void *instance, unsigned min, unsigned max,
-			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken)
+/* What is not a plan that held, and came to enough. */
+static __attribute__((noinline)) unsigned claim_otherwise(struct segment_tree *tree, unsigned min,
+							  unsigned max,
+							  const struct claim_plan *plan,
+							  struct frame_word *words, unsigned done,
+							  unsigned *taken)
 {
-	struct segment_tree *tree = instance;
 	unsigned count = 0;
 
 	*taken = 0;
 	if (plan->words)
-		count = claim_planned(tree, plan, words, taken);
-	if (__builtin_expect(*taken >= min, 1))
-		return count;
+		count = claim_carefully(tree, plan, words, done, taken);
 	return claim_groups(tree, min, max, words, count, taken);
 }
 
-static void bad_release(uint64_t first, uint64_t bits)
+/*
+ * The ordinary case, kept free of calls so that it needs no stack: every planned word is as it
+ * was seen, and together they are enough.
+ */
+static unsigned tree_claim(void *instance, unsigned min, unsigned max,
+			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken)
+{
+	struct segment_tree *tree = instance;
+	struct frame_word *word = words, *end = words + plan->words;
+	uint64_t base = tree->base, *leaves = tree->frames.level[0];
+	uint64_t group = plan->place, summary;
+	unsigned dirty;
+
+	if (__builtin_expect(!plan->ordinary, 0))
+		return claim_otherwise(tree, min, max, plan, words, 0, taken);
+	for (; word != end; word++) {
+		uint64_t *leaf = &leaves[(word->first - base) >> 6];
+
+		if (__builtin_expect(*leaf != word->bits, 0))
+			return claim_otherwise(tree, min, max, plan, words,
+					       (unsigned)(word - words), taken);
+		counter_set(leaf, 0);
+	}
+	*taken = plan->frames;
+	summary = tree->frames.level[1][group] & ~plan->mask;
+	dirty = tree->dirty[0][group];
+	if (__builtin_expect(summary && dirty &&
+				     !(plan->whole && (plan->whole & chunks_whole(tree, group))), 1)) {
+		counter_set(&tree->frames.level[1][group], summary);
+		tree->dirty[0][group] = (uint8_t)(dirty | plan->chunks);
+	} else {
+		close_plan(tree, plan, plan->mask);
+	}
+	return plan->words;
+}
+
+static __attribute__((noinline)) void bad_release(uint64_t first, uint64_t bits)
 {
 	port_panic("zone: frame %#llx is given back but it is free already: freed twice",
 		   (unsigned long long)(first + bits_lowest(bits)));
 }
 
+/* Looks at the words alone: what is theirs to change above the bitmap, if that is one group. */
+static void tree_plan_release(const void *instance, const struct frame_word *words, unsigned count,
+			      struct claim_plan *plan)
+{
+	const struct segment_tree *tree = instance;
+	uint64_t group = (words->first - tree->base) >> GROUP_SHIFT, others = 0;
+
+	plan->place = group;
+	plan->mask = 0;
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t word = (words[i].first - tree->base) >> 6;
+
+		others |= word >> 6 ^ group;
+		plan->mask |= UINT64_C(1) << (word & 63);
+	}
+	plan->chunks = chunks_of_words(plan->mask);
+	plan->ordinary = !others;
+}
+
 /*
- * What a release changed in one group, for its summary and its dirty byte. A word that was not
- * empty has its bit in the summary already, so all words of the release may be set there.
+ * Words of one group were given back. One that was not empty has its bit in the summary already,
+ * so the bits of all may be set there.
  */
-struct group_change {
-	uint64_t group;
-	uint64_t words;
-};
-
-static inline void apply_change(struct segment_tree *tree, const struct group_change *change)
+static void fill_words(struct segment_tree *tree, uint64_t group, uint64_t words, unsigned chunks)
 {
-	uint64_t summary = tree->frames.level[1][change->group];
+	uint64_t summary = tree->frames.level[1][group];
 
-	counter_set(&tree->frames.level[1][change->group], summary | change->words);
-	if (__builtin_expect(!summary, 0))
-		fill_group(tree, change->group);
-	mark_group_dirty(tree, change->group, chunks_of_words(change->words));
+	counter_set(&tree->frames.level[1][group], summary | words);
+	if (!summary)
+		fill_group(tree, group);
+	mark_group_dirty(tree, group, chunks);
 }
 
-/* A word is free from end to end again; is its chunk? */
-static __attribute__((noinline)) void join_chunk(struct segment_tree *tree, uint64_t chunk)
+/* The same, where some word may have become free from end to end, and its chunk with it. */
+static __attribute__((noinline)) void fill_whole_words(struct segment_tree *tree, uint64_t group,
+						       uint64_t words, unsigned chunks)
 {
-	if (chunk_is_free(tree, chunk))
-		bit_index_set(&tree->chunks, 0, chunk);
+	fill_words(tree, group, words, chunks);
+	for (; chunks; chunks &= chunks - 1) {
+		uint64_t chunk = group * FANOUT + bits_lowest(chunks);
+
+		if (chunk_is_free(tree, chunk))
+			bit_index_set(&tree->chunks, 0, chunk);
+	}
 }
 
-static void tree_release(void *instance, const struct frame_word *words, unsigned count)
+/* Words of more than one group, or one that cannot be right: `done` are in their leaves. */
+static __attribute__((noinline)) void release_carefully(struct segment_tree *tree,
+							const struct frame_word *words,
+							unsigned count, unsigned done)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t word = (words[i].first - tree->base) >> 6;
+		uint64_t *leaf = leaf_of(tree, words[i].first), mask = UINT64_C(1) << (word & 63);
+
+		if (i >= done) {
+			if (*leaf & words[i].bits)
+				bad_release(words[i].first, *leaf & words[i].bits);
+			counter_set(leaf, *leaf | words[i].bits);
+		}
+		if (*leaf == ~UINT64_C(0))
+			fill_whole_words(tree, word >> 6, mask, chunks_of_words(mask));
+		else
+			fill_words(tree, word >> 6, mask, chunks_of_words(mask));
+	}
+}
+
+/* As tree_claim: the ordinary case is one group. */
+static void tree_release(void *instance, const struct claim_plan *plan,
+			 const struct frame_word *words, unsigned count)
 {
 	struct segment_tree *tree = instance;
-	const struct frame_word *end = words + count;
+	const struct frame_word *word = words, *end = words + count;
 	uint64_t base = tree->base, *leaves = tree->frames.level[0];
-	struct group_change change = {(words->first - base) >> GROUP_SHIFT, 0};
+	uint64_t group = plan->place, summary;
+	bool whole = false;
+	unsigned dirty;
 
-	for (; words != end; words++) {
-		uint64_t word = (words->first - base) >> 6;
-		uint64_t before = leaves[word], after = before | words->bits;
-
-		if (__builtin_expect((before & words->bits) != 0, 0))
-			bad_release(words->first, before & words->bits);
-		if (__builtin_expect(word >> 6 != change.group, 0)) {
-			apply_change(tree, &change);
-			change = (struct group_change){word >> 6, 0};
-		}
-		counter_set(&leaves[word], after);
-		change.words |= UINT64_C(1) << (word & 63);
-		if (__builtin_expect(after == ~UINT64_C(0), 0))
-			join_chunk(tree, word / CHUNK_WORDS);
+	if (__builtin_expect(!plan->ordinary, 0)) {
+		release_carefully(tree, words, count, 0);
+		return;
 	}
-	apply_change(tree, &change);
+	for (; word != end; word++) {
+		uint64_t *leaf = &leaves[(word->first - base) >> 6];
+		uint64_t before = *leaf, after = before | word->bits;
+
+		if (__builtin_expect((before & word->bits) != 0, 0))
+			break;
+		counter_set(leaf, after);
+		if (__builtin_expect(after == ~UINT64_C(0), 0))
+			whole = true;
+	}
+	if (__builtin_expect(word != end, 0)) {
+		release_carefully(tree, words, count, (unsigned)(word - words));
+		return;
+	}
+	summary = tree->frames.level[1][group];
+	dirty = tree->dirty[0][group];
+	if (__builtin_expect(whole || !summary || !dirty, 0)) {
+		fill_whole_words(tree, group, plan->mask, (unsigned)plan->chunks);
+		return;
+	}
+	counter_set(&tree->frames.level[1][group], summary | plan->mask);
+	tree->dirty[0][group] = (uint8_t)(dirty | plan->chunks);
 }
 
 /* take_range() of one chunk, in a few stores: its words are one byte of their summary word. */
@@ -826,7 +931,8 @@ const struct policy segment_tree_policy = {
 	.aligns_runs = true,
 	.metadata_bytes = tree_metadata_bytes,
 	.init = tree_init,
-	.plan = tree_plan,
+	.plan_claim = tree_plan,
+	.plan_release = tree_plan_release,
 	.claim = tree_claim,
 	.release = tree_release,
 	.claim_run = tree_claim_run,

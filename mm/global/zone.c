@@ -91,10 +91,11 @@ unsigned zone_claim(struct zone *zone, unsigned min, unsigned max, struct frame_
 	*taken = 0;
 	*contended = false;
 	plan.words = 0;
+	plan.ordinary = false;
 	if (zone_free_frames(zone) == 0)
 		return 0;
-	if (policy->plan && max >= min + FRAMES_PER_WORD - 1)
-		policy->plan(zone->instance, min, words, &plan);
+	if (policy->plan_claim && max >= min + FRAMES_PER_WORD - 1)
+		policy->plan_claim(zone->instance, min, words, &plan);
 	flags = port_irq_save();
 	spin_lock(&zone->lock, &node);
 	count = policy->claim(zone->instance, min, max, &plan, words, taken);
@@ -108,11 +109,17 @@ unsigned zone_claim(struct zone *zone, unsigned min, unsigned max, struct frame_
 void zone_release(struct zone *zone, const struct frame_word *words, unsigned count,
 		  unsigned frames, bool *contended)
 {
+	const struct policy *policy = zone->policy;
+	struct claim_plan plan;
 	struct spin_node node;
-	unsigned long flags = port_irq_save();
+	unsigned long flags;
 
+	plan.ordinary = false;
+	if (policy->plan_release)
+		policy->plan_release(zone->instance, words, count, &plan);
+	flags = port_irq_save();
 	spin_lock(&zone->lock, &node);
-	zone->policy->release(zone->instance, words, count);
+	policy->release(zone->instance, &plan, words, count);
 	counter_set(&zone->free_frames, zone->free_frames + frames);
 	spin_unlock(&zone->lock, &node);
 	port_irq_restore(flags);

@@ -388,46 +388,51 @@ static struct zone *zone_of_freed(uint64_t frame)
 	return zone;
 }
 
+static _Noreturn void twice_in_cache(uint64_t base)
+{
+	port_panic("a frame of [%#llx, %#llx) is twice in one cache: freed twice",
+		   (unsigned long long)base, (unsigned long long)base + FRAMES_PER_WORD);
+}
+
+/* Adds the bits of `frames` frames, all of one word. */
+static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames)
+{
+	if (__builtin_expect((word->bits & bits) || (frames > 1 && bits_count(bits) != frames), 0))
+		twice_in_cache(word->first);
+	word->bits |= bits;
+}
+
 /*
  * Sorts those of frames[0..count) that lie in the zone, and in POLICY_WORDS_MAX words, into the
  * grouping. The others move to the front; returns how many those are. Neighbours mostly come one
- * after the other, so a word is looked up only when it is not the one before.
+ * after the other: as long as they do, a frame costs one comparison and one bit.
  */
 static unsigned group(struct grouping *grouping, const struct zone *zone, uint64_t *frames,
 		      unsigned count)
 {
-	struct frame_word none, *word = &none;
-	uint64_t first = zone->first, total = zone->total_frames;
-	uint64_t base = UINT64_MAX, bits = 0; /* of *word, while frames go there */
+	const uint64_t *next = frames, *end = frames + count;
 	uint64_t *left = frames;
 
 	grouping->count = 0;
 	words_fill(grouping->zeros, 0, sizeof(grouping->zeros) / sizeof(uint64_t));
-	for (const uint64_t *next = frames; next != frames + count; next++) {
-		uint64_t frame = *next, bit = UINT64_C(1) << (frame & 63);
+	while (next != end) {
+		const uint64_t *run = next;
+		uint64_t base = *next & ~UINT64_C(63), bits = 0;
+		struct frame_word *word;
 
-		/* The zone first: a word that two zones share must not be made for a stranger. */
-		if (__builtin_expect(frame - first >= total, 0)) {
-			*left++ = frame;
-			continue;
-		}
-		if ((frame & ~UINT64_C(63)) != base) {
-			word->bits = bits;
-			base = frame & ~UINT64_C(63);
-			word = group_word(grouping, base);
-			if (!word) {
-				*left++ = frame;
-				word = &none;
-				base = UINT64_MAX;
-				continue;
-			}
-			bits = word->bits;
-		}
-		check(!(bits & bit), "frame %#llx is twice in one cache: freed twice",
-		      (unsigned long long)frame);
-		bits |= bit;
+		/* Two zones may share a word at their border: its frames are looked at one by one. */
+		bool inside = zone_holds(zone, base) && zone_holds(zone, base + 63);
+
+		do
+			bits |= UINT64_C(1) << (*next++ & 63);
+		while (next != end && inside && (*next & ~UINT64_C(63)) == base);
+		word = zone_holds(zone, *run) ? group_word(grouping, base) : NULL;
+		if (word)
+			add_run(word, bits, (size_t)(next - run));
+		else
+			while (run != next)
+				*left++ = *run++;
 	}
-	word->bits = bits;
 	return (unsigned)(left - frames);
 }
 

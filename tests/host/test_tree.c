@@ -83,7 +83,7 @@ static void claim(struct model *model, unsigned min, unsigned max)
 
 	/* With a plan, with one that has gone stale, and without. */
 	if (max >= min + 63 && unit_random_below(3)) {
-		policy->plan(model->tree, min, words, &plan);
+		policy->plan_claim(model->tree, min, words, &plan);
 		if (plan.words && unit_random_below(3) == 0)
 			words[unit_random_below(plan.words)].bits ^= UINT64_C(1)
 								     << unit_random_below(64);
@@ -109,6 +109,7 @@ static void claim(struct model *model, unsigned min, unsigned max)
 static void release_some(struct model *model, unsigned wanted)
 {
 	struct frame_word words[POLICY_WORDS_MAX];
+	struct claim_plan plan;
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < wanted && count < POLICY_WORDS_MAX; i++) {
@@ -130,8 +131,12 @@ static void release_some(struct model *model, unsigned wanted)
 		if (bits)
 			words[count++] = (struct frame_word){word << 6, bits};
 	}
-	if (count)
-		policy->release(model->tree, words, count);
+	if (!count)
+		return;
+	plan.ordinary = false;
+	if (unit_random_below(4))
+		policy->plan_release(model->tree, words, count, &plan);
+	policy->release(model->tree, &plan, words, count);
 }
 
 static void claim_run(struct model *model, uint64_t count, uint64_t align)
@@ -230,10 +235,13 @@ TEST(a_frame_free_already_is_refused)
 {
 	struct model model;
 	struct frame_word word = {0x80040, 1 << 5};
+	struct claim_plan plan;
 
 	model_start(&model, 0x80000, 1024);
 	give_run(&model, 0x80000, 1000);
-	EXPECT_PANIC(policy->release(model.tree, &word, 1), "freed twice");
+	EXPECT_PANIC(policy->release(model.tree, &no_plan, &word, 1), "freed twice");
+	policy->plan_release(model.tree, &word, 1, &plan);
+	EXPECT_PANIC(policy->release(model.tree, &plan, &word, 1), "freed twice");
 	EXPECT_PANIC(policy->release_run(model.tree, 0x80000 + 990, 20), "freed twice");
 	model_end(&model);
 }
