@@ -55,15 +55,16 @@ $(BUILD)/hartframe.elf: $(kernel_objects) linker.ld
 	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS:-march=%=-march=$(march_link)) $(KERNEL_LDFLAGS) \
 		-o $@ $(kernel_objects)
 
-$(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags | $(BUILD)/ck/ck_pr.h
+$(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags Makefile | $(BUILD)/ck/ck_pr.h
 	$(say) CC $<
 	@mkdir -p $(@D)
 	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS) $(KERNEL_INCLUDES) -MMD -MP -c -o $@ $<
 
-# The called hot path, and the tree's work under the lock, do without what backtraces need.
-$(BUILD)/kernel/mm/frame_called.o $(BUILD)/kernel/mm/global/segment_tree.o: KERNEL_CFLAGS += -fomit-frame-pointer -foptimize-sibling-calls
+# The called hot path and the way of a batch do without what backtraces need.
+$(addprefix $(BUILD)/kernel/,mm/frame_called.o mm/percpu/cache.o mm/global/segment_tree.o \
+	mm/global/zone.o sync/spinlock.o sync/spin_kinds.o): KERNEL_CFLAGS += -fomit-frame-pointer -foptimize-sibling-calls
 
-$(BUILD)/kernel/%.o: %.S $(BUILD)/kernel.flags
+$(BUILD)/kernel/%.o: %.S $(BUILD)/kernel.flags Makefile
 	$(say) AS $<
 	@mkdir -p $(@D)
 	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS) $(KERNEL_INCLUDES) -MMD -MP -c -o $@ $<

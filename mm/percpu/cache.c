@@ -182,15 +182,10 @@ static void shrink(struct frame_cache *cache)
 	cache->limit = cache->bottom + capacity_for(cache, cache->batch);
 }
 
-/* After every hold of a zone's lock. A trap handler's count that gets lost here is no harm. */
-static void count_hold(struct frame_cache *cache, bool contended)
+static __attribute__((noinline)) void count_contended(struct frame_cache *cache)
 {
 	unsigned long flags;
 
-	if (!contended) {
-		cache->calm++;
-		return;
-	}
 	counter_add(&cache->stats.contended, 1);
 	flags = port_irq_save();
 	if (capacity_of(cache))
@@ -198,8 +193,17 @@ static void count_hold(struct frame_cache *cache, bool contended)
 	port_irq_restore(flags);
 }
 
+/* After every hold of a zone's lock. A trap handler's count that gets lost here is no harm. */
+static inline void count_hold(struct frame_cache *cache, bool contended)
+{
+	if (__builtin_expect(contended, 0))
+		count_contended(cache);
+	else
+		cache->calm++;
+}
+
 /*
- * Writes the frames of `words` below `slot`, downwards, so that they pop in rising order; four
+ * Writes the frames of `words` below `slot`, downwards, so that they pop in rising order; eight
  * at a time where a word is free from end to end.
  */
 static void expand(uint64_t *slot, const struct frame_word *words, unsigned count)
@@ -209,12 +213,16 @@ static void expand(uint64_t *slot, const struct frame_word *words, unsigned coun
 		uint64_t bits = words[i].bits;
 
 		if (bits == ~UINT64_C(0)) {
-			for (uint64_t end = frame + 64; frame != end; frame += 4) {
-				slot -= 4;
-				slot[3] = frame;
-				slot[2] = frame + 1;
-				slot[1] = frame + 2;
-				slot[0] = frame + 3;
+			for (uint64_t end = frame + 64; frame != end; frame += 8) {
+				slot -= 8;
+				slot[7] = frame;
+				slot[6] = frame + 1;
+				slot[5] = frame + 2;
+				slot[4] = frame + 3;
+				slot[3] = frame + 4;
+				slot[2] = frame + 5;
+				slot[1] = frame + 6;
+				slot[0] = frame + 7;
 			}
 			continue;
 		}
@@ -349,10 +357,14 @@ pfn_t frame_cache_refill(void)
 
 /* ---- from the cache into zones ----------------------------------------------------------- */
 
-/* Frames by the word of 64 they lie in: an open-addressed table of places in `words`. */
+/*
+ * Frames by the word of 64 they lie in: an open-addressed table of places in `words`, as large as
+ * is never more than half full.
+ */
 struct grouping {
 	struct frame_word words[POLICY_WORDS_MAX];
 	unsigned count;
+	unsigned mask; /* size of the table, less 1 */
 	union {
 		uint8_t place[2 * POLICY_WORDS_MAX]; /* index in words + 1; 0: free */
 		uint64_t zeros[2 * POLICY_WORDS_MAX / 8];
@@ -361,13 +373,10 @@ struct grouping {
 
 _Static_assert(POLICY_WORDS_MAX < 256, "a place is a byte");
 
-/*
- * The word that begins at `base`; made when there is none and room for one, else NULL. The table
- * is never more than half full.
- */
+/* The word that begins at `base`; made when there is none and room for one, else NULL. */
 static struct frame_word *group_word(struct grouping *grouping, uint64_t base)
 {
-	unsigned mask = 2 * POLICY_WORDS_MAX - 1;
+	unsigned mask = grouping->mask;
 	unsigned at = (unsigned)(base >> 6) & mask;
 
 	for (; grouping->place[at]; at = (at + 1) & mask)
@@ -405,45 +414,61 @@ static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames
 /*
  * Sorts those of frames[0..count) that lie in the zone, and in POLICY_WORDS_MAX words, into the
  * grouping. The others move to the front; returns how many those are. Neighbours mostly come one
- * after the other: as long as they do, a frame costs one comparison and one bit.
+ * after the other: as long as they do, a frame costs one comparison and one bit. frames[count] is
+ * the sentinel, which is no word's, before and after.
  */
 static unsigned group(struct grouping *grouping, const struct zone *zone, uint64_t *frames,
 		      unsigned count)
 {
 	const uint64_t *next = frames, *end = frames + count;
 	uint64_t *left = frames;
+	/* Words that begin here are the zone's from end to end; a zone may be smaller than one. */
+	uint64_t first = zone->first;
+	uint64_t inside_end = zone->total_frames < 64 ? 0 : zone->total_frames - 63;
 
 	grouping->count = 0;
-	words_fill(grouping->zeros, 0, sizeof(grouping->zeros) / sizeof(uint64_t));
+	grouping->mask = count <= 64 ? 127 : 2 * POLICY_WORDS_MAX - 1;
+	words_fill(grouping->zeros, 0, (grouping->mask + 1) / sizeof(uint64_t));
 	while (next != end) {
 		const uint64_t *run = next;
-		uint64_t base = *next & ~UINT64_C(63), bits = 0;
-		struct frame_word *word;
+		uint64_t frame = *next, base = frame & ~UINT64_C(63), bits = 0;
+		struct frame_word *word = NULL;
 
 		/* Two zones may share a word at their border: its frames are looked at one by one. */
-		bool inside = zone_holds(zone, base) && zone_holds(zone, base + 63);
-
-		do
-			bits |= UINT64_C(1) << (*next++ & 63);
-		while (next != end && inside && (*next & ~UINT64_C(63)) == base);
-		word = zone_holds(zone, *run) ? group_word(grouping, base) : NULL;
+		if (base - first < inside_end) {
+			do {
+				bits |= UINT64_C(1) << (frame & 63);
+				frame = *++next;
+			} while ((frame & ~UINT64_C(63)) == base);
+			word = group_word(grouping, base);
+		} else {
+			next++;
+			bits = UINT64_C(1) << (frame & 63);
+			if (zone_holds(zone, frame))
+				word = group_word(grouping, base);
+		}
 		if (word)
 			add_run(word, bits, (size_t)(next - run));
 		else
 			while (run != next)
 				*left++ = *run++;
 	}
+	*left = SENTINEL;
 	return (unsigned)(left - frames);
 }
 
-/* Gives back any frames, each to its zone; uses the array up. */
+/* Gives back any frames, each to its zone; uses the array up. frames[count] is the sentinel. */
 static void give_back(struct frame_cache *cache, uint64_t *frames, unsigned count)
 {
 	while (count) {
-		struct zone *zone = zone_of_freed(frames[0]);
+		struct zone *zone = cache->zone; /* of most of them, if not of all */
 		struct grouping grouping;
 		bool contended;
-		unsigned left = group(&grouping, zone, frames, count);
+		unsigned left;
+
+		if (!zone || !zone_holds(zone, frames[0]))
+			zone = zone_of_freed(frames[0]);
+		left = group(&grouping, zone, frames, count);
 
 		zone_release(zone, grouping.words, grouping.count, count - left, &contended);
 		count_hold(cache, contended);
@@ -456,8 +481,8 @@ static void give_back(struct frame_cache *cache, uint64_t *frames, unsigned coun
 /*
  * Takes the coldest `wanted` frames off the stack, all it has if those are fewer, without moving
  * any: they stay where they are, and bottom moves past them. The sentinel takes the place of the
- * last, which goes to where the sentinel was. Returns how many, at *frames; 0 also when a flush
- * that this one interrupted leaves no room to move in.
+ * last, which goes to where the sentinel was; so it also ends what was detached. Returns how many,
+ * at *frames; 0 also inside a trap handler that interrupted a flush, whose sentinel must stay.
  */
 static unsigned detach_coldest(struct frame_cache *cache, unsigned wanted, uint64_t **frames)
 {
@@ -465,12 +490,10 @@ static unsigned detach_coldest(struct frame_cache *cache, unsigned wanted, uint6
 	unsigned level = (unsigned)(cache->top - cache->bottom);
 	unsigned count = wanted < level ? wanted : level;
 
-	if (cache->end - cache->limit < (ptrdiff_t)count) {
-		if (cache->detached)
-			count = 0;
-		else
-			move_to_base(cache);
-	}
+	if (cache->detached)
+		count = 0;
+	else if (cache->end - cache->limit < (ptrdiff_t)count)
+		move_to_base(cache);
 	if (count) {
 		*frames = cache->bottom - 1;
 		(*frames)[0] = cache->bottom[count - 1];
@@ -530,11 +553,12 @@ full:
 static void flush_remote_zone(struct frame_cache *cache, unsigned number)
 {
 	struct frame_remote *remote = &cache->remote[number];
-	uint64_t frames[FRAME_CACHE_BATCH];
+	uint64_t frames[FRAME_CACHE_BATCH + 1];
 	unsigned long flags = port_irq_save();
 	unsigned count = (unsigned)remote->count;
 
 	words_move_down(frames, remote->frame, count);
+	frames[count] = SENTINEL;
 	remote->count = 0;
 	cache->remote_frames -= count;
 	port_irq_restore(flags);
@@ -639,7 +663,7 @@ void frame_cache_validate(const struct frame_cache *cache)
 	      "frame cache: base %p, bottom %p, top %p, limit %p, end %p are out of order",
 	      (void *)cache->base, (void *)cache->bottom, (void *)cache->top,
 	      (void *)cache->limit, (void *)cache->end);
-	check(cache->detached == 0, "frame cache: %u flushes are not over", cache->detached);
+	check(cache->detached == 0, "frame cache: a flush is not over: %u", cache->detached);
 	for (const uint64_t *slot = cache->bottom; slot < cache->top; slot++)
 		validate_cached(*slot, CHECKS ? cache->zone : zone_of(*slot));
 	for (unsigned i = 0; i < zones.count; i++) {

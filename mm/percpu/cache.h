@@ -26,7 +26,7 @@
  *	 left a refill may bring less.
  *   C5  A flush detaches the coldest frames by moving bottom up past them, limit with it; what
  *	 it detached lies below bottom until it is given back. Only when nothing is detached may
- *	 the stack be moved back down to base.
+ *	 anything else be, or the stack be moved back down to base.
  *
  * Writers: the owning cpu alone. Others read the counters, and the levels at rest.
  */
@@ -92,7 +92,7 @@ struct frame_cache {
 	/* The owner's slow path. */
 	_Alignas(PORT_CACHE_LINE) struct frame_remote *remote; /* of zone i: remote[i] */
 	uint64_t *base, *end;  /* the memory that the stack wanders in */
-	uint32_t detached;     /* flushes that have not given back what they detached */
+	uint32_t detached;     /* 1: a flush has not given back yet what it detached */
 	unsigned home;	       /* the zone tried first */
 	uint32_t capacity;     /* at most so many frames; limit may be lower */
 	uint32_t batch_min;    /* adaptive between these; equal: fixed */
