@@ -52,8 +52,8 @@ all: deps-run $(BUILD)/hartframe.elf
 
 $(BUILD)/hartframe.elf: $(kernel_objects) linker.ld
 	$(say) LD $@
-	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS:-march=%=-march=$(march_link)) $(KERNEL_LDFLAGS) \
-		-o $@ $(kernel_objects)
+	$(quiet)$(CROSS)gcc $(patsubst -march=%,-march=$(march_link),$(KERNEL_CFLAGS)) \
+		$(KERNEL_LDFLAGS) -o $@ $(kernel_objects)
 
 $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags Makefile | $(BUILD)/ck/ck_pr.h
 	$(say) CC $<

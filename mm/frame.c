@@ -149,8 +149,14 @@ static uint64_t frames_out(const struct zone *zone)
 {
 	uint64_t frames = 0;
 
-	for (uint64_t i = zone->reserved_frames; i < zone->total_frames; i++)
-		frames += zone->state[i] != FRAME_STATE_FREE;
+	for (uint64_t i = zone->reserved_frames; i < zone->total_frames;) {
+		/* Eight at a time where none is out, which is nearly everywhere at rest. */
+		if (i % 8 == 0 && *(const uint64_t *)(zone->state + i) == 0) {
+			i += 8;
+			continue;
+		}
+		frames += zone->state[i++] != FRAME_STATE_FREE;
+	}
 	return frames;
 }
 

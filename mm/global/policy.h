@@ -70,7 +70,10 @@ struct policy {
 	void (*plan_claim)(const void *instance, unsigned min, struct frame_word *words,
 			   struct claim_plan *plan);
 
-	/* May be NULL. WITHOUT the lock: what release() of these words can be told beforehand. */
+	/*
+	 * May be NULL. WITHOUT the lock: what release() of these words can be told beforehand. Not
+	 * asked for a single word.
+	 */
 	void (*plan_release)(const void *instance, const struct frame_word *words, unsigned count,
 			     struct claim_plan *plan);
 

@@ -746,17 +746,20 @@ static __attribute__((noinline)) void release_carefully(struct segment_tree *tre
 {
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t word = (words[i].first - tree->base) >> 6;
-		uint64_t *leaf = leaf_of(tree, words[i].first), mask = UINT64_C(1) << (word & 63);
+		uint64_t *leaf = leaf_of(tree, words[i].first), before = *leaf;
+		unsigned chunk = 1u << (word / CHUNK_WORDS % FANOUT);
 
 		if (i >= done) {
-			if (*leaf & words[i].bits)
-				bad_release(words[i].first, *leaf & words[i].bits);
-			counter_set(leaf, *leaf | words[i].bits);
+			if (before & words[i].bits)
+				bad_release(words[i].first, before & words[i].bits);
+			counter_set(leaf, before | words[i].bits);
 		}
 		if (*leaf == ~UINT64_C(0))
-			fill_whole_words(tree, word >> 6, mask, chunks_of_words(mask));
+			fill_whole_words(tree, word >> 6, UINT64_C(1) << (word & 63), chunk);
+		else if (before == 0 || i < done)
+			fill_words(tree, word >> 6, UINT64_C(1) << (word & 63), chunk);
 		else
-			fill_words(tree, word >> 6, mask, chunks_of_words(mask));
+			mark_group_dirty(tree, word >> 6, chunk);
 	}
 }
 
@@ -903,8 +906,12 @@ static uint64_t tree_validate(const void *instance)
 		check(!tree->frames.level[1][group],
 		      "segment_tree: group %llu has free frames, but group_lowest is %llu",
 		      (unsigned long long)group, (unsigned long long)tree->group_lowest);
-	for (uint64_t word = 0; word < chunks * CHUNK_WORDS; word++)
-		free += bits_count(tree->frames.level[0][word]);
+	for (uint64_t word = 0; word < chunks * CHUNK_WORDS; word++) {
+		uint64_t bits = tree->frames.level[0][word];
+
+		if (bits) /* most are all or nothing where a zone is large */
+			free += ~bits ? bits_count(bits) : 64;
+	}
 	for (uint64_t chunk = 0; chunk < chunks; chunk++)
 		check(bit_index_test(&tree->chunks, chunk) == chunk_is_free(tree, chunk),
 		      "segment_tree: chunk %llu: free is %d but its bit is %d",

@@ -115,7 +115,7 @@ void zone_release(struct zone *zone, const struct frame_word *words, unsigned co
 	unsigned long flags;
 
 	plan.ordinary = false;
-	if (policy->plan_release)
+	if (policy->plan_release && count > 1)
 		policy->plan_release(zone->instance, words, count, &plan);
 	flags = port_irq_save();
 	spin_lock(&zone->lock, &node);

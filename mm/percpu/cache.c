@@ -339,9 +339,8 @@ static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t zone_has_frames)
  * Zones with a whole batch first: what a nearly empty one still has would pay for a lock with a
  * few frames. Then what there is, and at last what this cpu itself was about to send home.
  */
-pfn_t frame_cache_refill(void)
+static __attribute__((noinline)) pfn_t refill_from_anywhere(struct frame_cache *cache)
 {
-	struct frame_cache *cache = frame_cache_self();
 	pfn_t frame = alloc_anywhere(cache, cache->batch);
 
 	if (pfn_is_none(frame))
@@ -353,6 +352,21 @@ pfn_t frame_cache_refill(void)
 	if (pfn_is_none(frame))
 		counter_add(&cache->stats.failures, 1);
 	return frame;
+}
+
+/* Mostly the cache is at home, is on, and home has a batch. */
+pfn_t frame_cache_refill(void)
+{
+	struct frame_cache *cache = frame_cache_self();
+	struct zone *zone = &zones.zone[cache->home];
+
+	if (cache->zone == zone && cache->capacity && zone_free_frames(zone) >= cache->batch) {
+		pfn_t frame = alloc_batch(cache, zone);
+
+		if (!pfn_is_none(frame))
+			return frame;
+	}
+	return refill_from_anywhere(cache);
 }
 
 /* ---- from the cache into zones ----------------------------------------------------------- */

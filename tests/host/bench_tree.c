@@ -58,7 +58,9 @@ static inline void release(void *tree, const struct frame_word *words, unsigned 
 {
 	struct claim_plan plan;
 
-	policy->plan_release(tree, words, count, &plan);
+	plan.ordinary = false;
+	if (count > 1)
+		policy->plan_release(tree, words, count, &plan);
 	policy->release(tree, &plan, words, count);
 }
 static unsigned repetitions = REPETITIONS_MAX;

@@ -233,11 +233,13 @@ static void work_timed(void *argument)
 	struct timed *timed = argument;
 	uint64_t start;
 
-	classic_set_hart();
+	classic_set_cpu();
+	csr_set(sstatus, SSTATUS_SIE); /* as a kernel runs; nothing is enabled to come in */
 	barrier_wait(&timed->barrier);
 	start = smp_nanoseconds();
 	timed->work(timed->pairs);
 	timed->ns[port_cpu()] = smp_nanoseconds() - start;
+	csr_clear(sstatus, SSTATUS_SIE);
 	barrier_wait(&timed->barrier);
 }
 
@@ -271,22 +273,17 @@ static void classic_repeat(uint64_t pairs)
 		classic_free(classic_alloc());
 }
 
-/* Frames are chained through their own first words, as many as `bulk` would hold on each cpu. */
+/* Every cpu has BULK_FRAMES of these, so that nothing but the allocators touches a frame. */
+static pfn_t *held;
+
 #define BULK_LOOP(alloc, free)                                                                     \
-	for (uint64_t done = 0; done < pairs;) {                                                   \
-		pfn_t newest = PFN_NONE, frame;                                                    \
-		uint64_t count = 0;                                                                \
+	pfn_t *mine = held + port_cpu() * BULK_FRAMES;                                             \
                                                                                                    \
-		while (count < BULK_FRAMES && !pfn_is_none(frame = alloc)) {                       \
-			*(pfn_t *)frame_bytes(frame) = newest;                                     \
-			newest = frame;                                                            \
-			count++;                                                                   \
-		}                                                                                  \
-		while (!pfn_is_none(frame = newest)) {                                             \
-			newest = *(pfn_t *)frame_bytes(frame);                                     \
-			free(frame);                                                               \
-		}                                                                                  \
-		done += count;                                                                     \
+	for (uint64_t done = 0; done < pairs; done += BULK_FRAMES) {                               \
+		for (unsigned i = 0; i < BULK_FRAMES; i++)                                         \
+			mine[i] = alloc;                                                           \
+		for (unsigned i = 0; i < BULK_FRAMES; i++)                                         \
+			free(mine[i]);                                                             \
 	}
 
 static void bulk_pairs(uint64_t pairs)
@@ -319,22 +316,25 @@ static bool cores_for_all(unsigned cpus)
 static void bench_times(unsigned cpus)
 {
 	bool valid = cores_for_all(cpus);
-	uint64_t half = frame_free_count() / 2;
+	uint64_t frames;
 	pfn_t run;
 
+	held = kcalloc(cpus * BULK_FRAMES, sizeof(*held));
+	check(held, "bench: no memory for %u cpus' frames", cpus);
 	report("repeat_ns", time_pairs(repeat, TIMED_PAIRS, cpus), "ns", cpus, valid);
-	report("bulk_ns", time_pairs(bulk_pairs, TIMED_PAIRS / 4, cpus), "ns", cpus, valid);
-	frame_cache_flush();
-	run = frame_alloc_run(half, 0);
+	report("bulk_ns", time_pairs(bulk_pairs, TIMED_PAIRS / 2, cpus), "ns", cpus, valid);
+	frames = cpus * BULK_FRAMES; /* what all of bulk holds at once */
+	run = frame_alloc_run(frames, 0);
 	check(!pfn_is_none(run), "bench: no run of %llu frames for the classic allocator",
-	      (unsigned long long)half);
-	classic_set_hart();
-	classic_init(run, half);
+	      (unsigned long long)frames);
+	classic_set_cpu();
+	classic_init(run, frames);
 	report("classic_repeat_ns", time_pairs(classic_repeat, TIMED_PAIRS / 40, cpus), "ns", cpus,
 	       valid);
 	report("classic_bulk_ns", time_pairs(classic_bulk_pairs, TIMED_PAIRS / 40, cpus), "ns", cpus,
 	       valid);
-	frame_free_run(run, half);
+	frame_free_run(run, frames);
+	kfree(held);
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */

@@ -1,9 +1,11 @@
 /*
  * classic.c - see classic.h.
  *
- * In the shape of xv6's kalloc over push_off and pop_off, without its filling of every frame
- * with junk, which would cost more than all the rest. The hart id is in a CSR (sscratch), where
- * a kernel in S-mode keeps it when tp is its user's.
+ * In the shape of xv6's kalloc: acquire and release over push_off and pop_off, which count how
+ * deep interrupts are masked and read who they are each time they ask for their own structure,
+ * and a check of who holds the lock on either side. Two things differ, one each way: it does not
+ * fill frames with junk, which would cost more than all the rest; and a kernel in S-mode that
+ * leaves tp to its user has its own number in a CSR (sscratch), so reading it is a CSR read.
  */
 #include "tests/smp/classic.h"
 
@@ -17,56 +19,79 @@ struct free_frame {
 	struct free_frame *next;
 };
 
+struct classic_cpu {
+	_Alignas(64) int depth; /* of push_off */
+	bool enabled_before;
+};
+
+#define CLASSIC_CPUS 64
+#define NOBODY	     UINT64_MAX
+
 static struct {
 	ck_spinlock_fas_t lock;
 	uint64_t holder;
 	struct free_frame *list;
+	struct classic_cpu cpu[CLASSIC_CPUS];
 } classic;
 
-struct masked {
-	unsigned long flags;
-	uint64_t hart;
-};
-
-void classic_set_hart(void)
+void classic_set_cpu(void)
 {
-	csr_write(sscratch, arch_cpu_self()->hart_id);
+	check(port_cpu() < CLASSIC_CPUS, "classic: cpu %u, a classic has room for %u", port_cpu(),
+	      CLASSIC_CPUS);
+	csr_write(sscratch, (unsigned long)port_cpu());
 }
 
-static struct masked push_off(void)
+static uint64_t cpu_id(void)
 {
-	unsigned long flags = csr_read(sstatus);
+	return csr_read(sscratch);
+}
+
+static bool interrupts_on(void)
+{
+	return csr_read(sstatus) & SSTATUS_SIE;
+}
+
+static void push_off(void)
+{
+	bool before = interrupts_on();
+	struct classic_cpu *cpu;
 
 	csr_clear(sstatus, SSTATUS_SIE);
-	return (struct masked){flags, csr_read(sscratch)};
+	cpu = &classic.cpu[cpu_id()];
+	if (cpu->depth++ == 0)
+		cpu->enabled_before = before;
 }
 
-static void pop_off(struct masked masked)
+static void pop_off(void)
 {
-	check(csr_read(sscratch) == masked.hart, "classic: moved to another hart");
-	if (masked.flags & SSTATUS_SIE)
+	struct classic_cpu *cpu = &classic.cpu[cpu_id()];
+
+	check(!interrupts_on(), "classic: pop_off with interrupts on");
+	check(cpu->depth > 0, "classic: pop_off without push_off");
+	if (--cpu->depth == 0 && cpu->enabled_before)
 		csr_set(sstatus, SSTATUS_SIE);
 }
 
-static struct masked acquire(void)
+static void acquire(void)
 {
-	struct masked masked = push_off();
-
+	push_off();
+	check(classic.holder != cpu_id(), "classic: acquired twice");
 	ck_spinlock_fas_lock(&classic.lock);
-	classic.holder = masked.hart;
-	return masked;
+	classic.holder = cpu_id();
 }
 
-static void release(struct masked masked)
+static void release(void)
 {
-	check(classic.holder == csr_read(sscratch), "classic: released by another hart");
+	check(classic.holder == cpu_id(), "classic: released by another cpu");
+	classic.holder = NOBODY;
 	ck_spinlock_fas_unlock(&classic.lock);
-	pop_off(masked);
+	pop_off();
 }
 
 void classic_init(pfn_t first, uint64_t count)
 {
 	ck_spinlock_fas_init(&classic.lock);
+	classic.holder = NOBODY;
 	classic.list = NULL;
 	for (uint64_t i = count; i--;)
 		classic_free(pfn_add(first, i));
@@ -74,21 +99,22 @@ void classic_init(pfn_t first, uint64_t count)
 
 pfn_t classic_alloc(void)
 {
-	struct masked masked = acquire();
-	struct free_frame *frame = classic.list;
+	struct free_frame *frame;
 
+	acquire();
+	frame = classic.list;
 	if (frame)
 		classic.list = frame->next;
-	release(masked);
+	release();
 	return frame ? pfn_floor(phys(port_phys_address(frame))) : PFN_NONE;
 }
 
 void classic_free(pfn_t frame)
 {
 	struct free_frame *free = frame_bytes(frame);
-	struct masked masked = acquire();
 
+	acquire();
 	free->next = classic.list;
 	classic.list = free;
-	release(masked);
+	release();
 }

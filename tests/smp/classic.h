@@ -15,5 +15,5 @@ void classic_init(pfn_t first, uint64_t count);
 pfn_t classic_alloc(void);
 void classic_free(pfn_t frame);
 
-/* Each hart writes its id where classic_* reads it; before it uses them. */
-void classic_set_hart(void);
+/* Each cpu writes its number where classic_* reads it; before it uses them. */
+void classic_set_cpu(void);
