@@ -386,7 +386,7 @@ static inline void lower_group(struct segment_tree *tree, uint64_t group)
 		counter_set(&tree->group_lowest, group);
 }
 
-static __attribute__((noinline)) bool chunk_is_free(const struct segment_tree *tree, uint64_t chunk)
+static bool chunk_is_free(const struct segment_tree *tree, uint64_t chunk)
 {
 	const uint64_t *words = &tree->frames.level[0][chunk * CHUNK_WORDS];
 
@@ -739,28 +739,39 @@ static __attribute__((noinline)) void fill_whole_words(struct segment_tree *tree
 	}
 }
 
-/* Words of more than one group, or one that cannot be right: `done` are in their leaves. */
-static __attribute__((noinline)) void release_carefully(struct segment_tree *tree,
-							const struct frame_word *words,
-							unsigned count, unsigned done)
+/* What one word's release changes above the bitmap, when it is more than a dirty bit. */
+static __attribute__((noinline)) void close_word(struct segment_tree *tree, uint64_t word)
 {
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t word = (words[i].first - tree->base) >> 6;
-		uint64_t *leaf = leaf_of(tree, words[i].first), before = *leaf;
-		unsigned chunk = 1u << (word / CHUNK_WORDS % FANOUT);
+	uint64_t chunk = word / CHUNK_WORDS;
 
-		if (i >= done) {
-			if (before & words[i].bits)
-				bad_release(words[i].first, before & words[i].bits);
-			counter_set(leaf, before | words[i].bits);
-		}
-		if (*leaf == ~UINT64_C(0))
-			fill_whole_words(tree, word >> 6, UINT64_C(1) << (word & 63), chunk);
-		else if (before == 0 || i < done)
-			fill_words(tree, word >> 6, UINT64_C(1) << (word & 63), chunk);
-		else
-			mark_group_dirty(tree, word >> 6, chunk);
-	}
+	fill_words(tree, word >> 6, UINT64_C(1) << (word & 63), 1u << (chunk % FANOUT));
+	if (!~tree->frames.level[0][word] && chunk_is_free(tree, chunk))
+		bit_index_set(&tree->chunks, 0, chunk);
+}
+
+/* One word, whatever its group. */
+static inline void release_word(struct segment_tree *tree, const struct frame_word *given)
+{
+	uint64_t word = (given->first - tree->base) >> 6;
+	uint64_t before = tree->frames.level[0][word], after = before | given->bits;
+	uint8_t *dirty = &tree->dirty[0][word >> 6];
+
+	if (__builtin_expect((before & given->bits) != 0, 0))
+		bad_release(given->first, before & given->bits);
+	counter_set(&tree->frames.level[0][word], after);
+	if (__builtin_expect(before && ~after && *dirty, 1))
+		*dirty |= (uint8_t)(1u << (word / CHUNK_WORDS % FANOUT));
+	else
+		close_word(tree, word);
+}
+
+/* The ordinary case met a word that cannot be right, after `done`: the others' books, then it. */
+static __attribute__((noinline)) void release_badly(struct segment_tree *tree,
+						    const struct frame_word *words, unsigned done)
+{
+	for (unsigned i = 0; i < done; i++)
+		close_word(tree, (words[i].first - tree->base) >> 6);
+	release_word(tree, &words[done]);
 }
 
 /* As tree_claim: the ordinary case is one group. */
@@ -775,7 +786,8 @@ static void tree_release(void *instance, const struct claim_plan *plan,
 	unsigned dirty;
 
 	if (__builtin_expect(!plan->ordinary, 0)) {
-		release_carefully(tree, words, count, 0);
+		for (; word != end; word++)
+			release_word(tree, word);
 		return;
 	}
 	for (; word != end; word++) {
@@ -789,7 +801,7 @@ static void tree_release(void *instance, const struct claim_plan *plan,
 			whole = true;
 	}
 	if (__builtin_expect(word != end, 0)) {
-		release_carefully(tree, words, count, (unsigned)(word - words));
+		release_badly(tree, words, (unsigned)(word - words));
 		return;
 	}
 	summary = tree->frames.level[1][group];
