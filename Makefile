@@ -113,7 +113,14 @@ launch = tools/launch.py --kernel $(BUILD)/hartframe.elf --smp $(SMP) --mem $(ME
 run: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)"
 
-test: all host deps-test
+$(BUILD)/trees/%.dtb: tests/smp/trees/%.dts $(wildcard tests/smp/trees/*.dts) | deps-test
+	$(say) DTC $@
+	@mkdir -p $(@D)
+	$(quiet)dtc -q -I dts -O dtb -o $@ $<
+
+trees := $(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
+
+test: all host deps-test $(trees)
 	$(quiet)tools/run_tests.py --host $(host_tests) tools/test_tools.py tools/test_bench.py \
 		--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint"
 

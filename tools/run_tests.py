@@ -47,6 +47,7 @@ class Case:
     smp: str = "4"
     mem: str = "128M"
     icount: str = ""
+    dtb: str = ""
     qemu_args: tuple[str, ...] = ()
     timeout: int = QEMU_TIMEOUT_SECONDS
     expect: str = "pass"
@@ -65,12 +66,30 @@ def refused(name: str, bootargs: str, *must_contain: str) -> Case:
     return Case(f"refused-{name}", bootargs, smp="2", expect="fail", must_contain=wanted)
 
 
+# Two nodes of unequal distance, two harts each.
+NUMA = (
+    "-object", "memory-backend-ram,id=m0,size=256M",
+    "-object", "memory-backend-ram,id=m1,size=256M",
+    "-numa", "node,nodeid=0,memdev=m0,cpus=0-1",
+    "-numa", "node,nodeid=1,memdev=m1,cpus=2-3",
+    "-numa", "dist,src=0,dst=1,val=30",
+)
+
 # Boots beside the matrix of --smp and --mem, which runs everything with the defaults.
 CASES = (
     *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=20k") for lock in UNFAIR_LOCKS),
     *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=5k", smp="2") for lock in FIFO_LOCKS),
     # Under icount a timer's interrupt can land on any instruction, and the selftest insists.
     Case("icount", "run=selftest", smp="1", icount="shift=0,sleep=off"),
+    # Machines that are not QEMU's plain one.
+    Case("numa", "run=selftest,stress ops=20k", mem="512M", qemu_args=NUMA),
+    Case("initrd", "run=selftest", qemu_args=("-initrd", "build/hartframe.map"),
+         must_contain=("in 3 zones",)),
+    Case("hart-disabled-memory-reserved", dtb="build/trees/holes.dtb",
+         must_contain=("hart 1 is left alone: disabled", "3 cpus", "in 3 zones")),
+    Case("malformed-memory-node", dtb="build/trees/bad-memory.dtb", expect="fail",
+         must_contain=("device tree: reg:", "offset 0x")),
+    Case("sixteen-harts", "run=selftest", smp="16", mem="64M"),
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
     Case("lockstat-off", "run=stress lockstat=off ops=20k"),
     Case("lockstat-all", "run=stress lockstat=all ops=20k"),
@@ -212,6 +231,8 @@ def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
     command += [f"--bootargs={case.bootargs}"]
     if case.icount:
         command += [f"--icount={case.icount}"]
+    if case.dtb:
+        command += [f"--dtb={case.dtb}"]
     command += [f"--qemu-arg={argument}" for argument in case.qemu_args]
     return Job(
         name=name,

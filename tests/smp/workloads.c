@@ -435,7 +435,7 @@ static void exhaust_work(struct workload_run *run, unsigned number)
 
 #define WORKLOADS(entry)                                                                           \
 	entry(repeat, "one frame, allocated and freed over and over", 400000, NULL, NULL)          \
-	entry(bulk, "4096 frames allocated, then all freed", 131072, bulk_setup, NULL)             \
+	entry(bulk, "4096 frames allocated, then all freed", 524288, bulk_setup, NULL)             \
 	entry(rand, "random frames of a large working set", 131072, rand_setup, NULL)              \
 	entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup, NULL)         \
 	entry(run, "contiguous runs among single frames", 20000, run_setup, NULL)                  \
