@@ -89,6 +89,8 @@ CASES = (
          must_contain=("hart 1 is left alone: disabled", "3 cpus", "in 3 zones")),
     Case("malformed-memory-node", dtb="build/trees/bad-memory.dtb", expect="fail",
          must_contain=("device tree: reg:", "offset 0x")),
+    Case("hart-that-never-arrives", "run=selftest", dtb="build/trees/absent-hart.dtb",
+         expect="fail", must_contain=("hart 9",)),
     Case("sixteen-harts", "run=selftest", smp="16", mem="64M"),
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
     Case("lockstat-off", "run=stress lockstat=off ops=20k"),

@@ -546,15 +546,14 @@ static __attribute__((noinline)) void close_plan(struct segment_tree *tree,
 
 	empty_words(tree, plan->place, words);
 	mark_group_dirty(tree, plan->place, (unsigned)plan->chunks);
-	for (unsigned broken = chunks_whole(tree, plan->place) & plan->whole; broken;
+	for (unsigned broken = chunks_whole(tree, plan->place) & chunks_of_words(words); broken;
 	     broken &= broken - 1)
 		bit_index_clear(&tree->chunks, 0, chunk + bits_lowest(broken));
 }
 
 /*
  * The plan met a word that is not as it was seen, after `done` that were: closes the books on
- * those, and counts what they hold. Chunks that the plan thought broken by words that it did not
- * take are whole no more either: a word of theirs is not what it was.
+ * those alone, and counts what they hold.
  */
 static __attribute__((noinline)) unsigned claim_carefully(struct segment_tree *tree,
 							  const struct claim_plan *plan,
@@ -652,8 +651,8 @@ static __attribute__((noinline)) unsigned claim_otherwise(struct segment_tree *t
 }
 
 /*
- * The ordinary case, kept free of calls so that it needs no stack: every planned word is as it
- * was seen, and together they are enough.
+ * The ordinary case, kept free of calls: every planned word is as it was seen, and together they
+ * are enough.
  */
 static unsigned tree_claim(void *instance, unsigned min, unsigned max,
 			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken)

@@ -278,6 +278,31 @@ TEST(a_run_given_back_below_is_claimed_first)
 	model_end(&model);
 }
 
+/* A plan that goes stale half-way breaks the chunks of what it took, and no other. */
+TEST(a_stale_plan_breaks_no_chunk_it_did_not_take_from)
+{
+	struct model model;
+	struct frame_word words[POLICY_WORDS_MAX], rest = {0x80000 + 5 * 64, ~UINT64_C(0) << 30};
+	struct claim_plan plan = {.words = 0};
+	unsigned taken;
+	uint64_t first;
+
+	model_start(&model, 0x80000, 4096);
+	give_run(&model, 0x80000 + 5 * 64, 30);
+	give_run(&model, 0x80000 + 512, 7 * 512);
+	policy->plan_claim(model.tree, 64, words, &plan);
+	CHECK_EQ(plan.words, 2);
+	policy->release(model.tree, &no_plan, &rest, 1);
+	CHECK_EQ(policy->claim(model.tree, 64, 127, &plan, words, &taken), 1);
+	CHECK_EQ(taken, 64);
+	model.free_count -= 30;
+	CHECK_EQ(policy->validate(model.tree), model.free_count);
+	CHECK_EQ(policy->claim_run(model.tree, 512, 512, 0, &first), RUN_FOUND);
+	CHECK_EQ(first, 0x80000 + 512);
+	model.free_count -= 512;
+	model_end(&model);
+}
+
 TEST(lowest_bit_agrees_with_its_definition)
 {
 	for (unsigned bit = 0; bit < 64; bit++) {
