@@ -55,7 +55,8 @@ void hart_kick(uint64_t hart_id)
 {
 	struct sbi_result result;
 
-	ck_pr_fence_release(); /* what the kick announces is seen by who is woken */
+	/* What the kick announces comes before it: memory before the device. */
+	__asm__ volatile("fence rw, o" ::: "memory");
 	result = sbi_send_ipi(hart_id);
 	(void)result;
 }
@@ -69,7 +70,8 @@ void hart_wait(void)
 void hart_kick_clear(void)
 {
 	csr_clear(sip, SIE_SOFTWARE);
-	ck_pr_fence_memory(); /* pairs with the fence in hart_kick */
+	/* And the look for it after the kick is gone; pairs with the fence in hart_kick. */
+	__asm__ volatile("fence io, rw" ::: "memory");
 }
 
 static bool has_sstc;

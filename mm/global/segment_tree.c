@@ -515,6 +515,8 @@ static void tree_plan(const void *instance, unsigned min, struct frame_word *wor
 		uint64_t first = tree->base + (group << GROUP_SHIFT) + i * FRAMES_PER_WORD;
 		uint64_t bits = counter_read(leaf_of(tree, first));
 
+		if (!bits)
+			continue; /* taken since the summary was read: a word of nothing is no word */
 		if (bits == ~UINT64_C(0))
 			plan->whole |= 1u << (i / CHUNK_WORDS);
 		words[plan->words++] = (struct frame_word){first, bits};

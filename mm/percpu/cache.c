@@ -12,6 +12,7 @@
  */
 #include "mm/percpu/cache.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "mm/address.h"
@@ -117,6 +118,7 @@ static uint32_t largest_batch(uint32_t batch, uint32_t capacity)
 void frame_cache_configure(uint32_t capacity, uint32_t batch)
 {
 	struct frame_cache *cache = frame_cache_self();
+	unsigned long flags;
 
 	if (capacity > cache->slots)
 		capacity = cache->slots;
@@ -125,6 +127,7 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 		      "frame_cache_configure: batch %u, capacity %u: a batch is at most half of the "
 		      "capacity and at most %u",
 		      batch, capacity, FRAME_CACHE_BATCH_MAX);
+	flags = port_irq_save();
 	frame_cache_flush();
 	move_to_base(cache); /* a larger limit must fit below the end */
 	if (!cache->zone && zones.count)
@@ -139,6 +142,7 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 	cache->batch = cache->batch_min;
 	cache->calm = 0;
 	cache->limit = cache->bottom + capacity_for(cache, cache->batch);
+	port_irq_restore(flags);
 }
 
 uint64_t frame_cache_level(const struct frame_cache *cache)
@@ -278,6 +282,7 @@ static pfn_t alloc_direct(struct frame_cache *cache, struct zone *zone)
 
 	if (!zone_claim(zone, 1, 1, word, &taken, &contended))
 		return PFN_NONE;
+	assert(word[0].bits);
 	count_hold(cache, contended);
 	counter_add(&cache->stats.direct_allocs, 1);
 	frame = word[0].first + bits_lowest(word[0].bits);
@@ -622,7 +627,7 @@ void frame_cache_flush(void)
 {
 	struct frame_cache *cache = frame_cache_self();
 
-	flush_some(cache, (unsigned)(cache->top - cache->bottom));
+	flush_some(cache, UINT_MAX); /* until there is nothing */
 	flush_remote(cache);
 }
 

@@ -1,0 +1,81 @@
+/*
+ * test_zone.c - claims and releases of many cpus at once, at the zone: plans are made without the
+ * lock while others change what they are about, and most of them go stale here.
+ */
+#include "unit.h"
+
+#include "host.h"
+#include "mm/frame.h"
+#include "mm/global/bits.h"
+#include "mm/global/zone.h"
+#include "sync/ck.h"
+#include "tests/smp/random.h"
+
+#define ROUNDS 100000
+
+static unsigned empty_words, wrong_counts;
+
+/* What a claim brings is checked, and given back in another mixture than it came. */
+static void claim_and_release(void *argument)
+{
+	struct zone *zone = argument;
+	uint64_t random = unit_seed() * 1000 + port_cpu() * 2 + 1;
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct frame_word words[POLICY_WORDS_MAX];
+		unsigned taken, sum = 0, min = 1 + (unsigned)random_below(&random, 100);
+		bool contended;
+		unsigned count = zone_claim(zone, min, min + 63, words, &taken, &contended);
+
+		for (unsigned i = 0; i < count; i++) {
+			if (!words[i].bits)
+				ck_pr_inc_uint(&empty_words);
+			sum += bits_count(words[i].bits);
+		}
+		if (sum != taken)
+			ck_pr_inc_uint(&wrong_counts);
+		for (unsigned i = 0; i < count; i++) {
+			unsigned frames = bits_count(words[i].bits);
+
+			if (frames)
+				zone_release(zone, &words[i], 1, frames, &contended);
+		}
+	}
+}
+
+/* Every other frame is taken, so that a claim is several words and others meet it half-way. */
+static void hammer(unsigned cpus)
+{
+	struct host_machine machine = {.cpus = cpus};
+	struct host_range range = {0x80000, 1024, 0};
+	struct frame_word words[POLICY_WORDS_MAX];
+	struct zone *zone;
+	unsigned taken, count, frames = 0;
+	bool contended;
+
+	host_machine_start(&machine, &range, 1);
+	zone = &zones.zone[0];
+	count = zone_claim(zone, 1000, 1063, words, &taken, &contended);
+	for (unsigned i = 0; i < count; i++) {
+		words[i].bits &= UINT64_C(0x5555555555555555);
+		frames += bits_count(words[i].bits);
+	}
+	zone_release(zone, words, count, frames, &contended);
+	empty_words = wrong_counts = 0;
+	host_run(claim_and_release, zone);
+	CHECK_EQ(empty_words, 0);
+	CHECK_EQ(wrong_counts, 0);
+	CHECK_EQ(zone_free_frames(zone), frames);
+	zone_validate(zone);
+	host_machine_end();
+}
+
+TEST(two_cpus_claim_and_release)
+{
+	hammer(2);
+}
+
+TEST(four_cpus_claim_and_release)
+{
+	hammer(4);
+}
