@@ -11,6 +11,7 @@
 
 #include "mm/check.h"
 #include "mm/frame.h"
+#include "sync/ck.h"
 
 #define STAMP_LAST (FRAME_SIZE / sizeof(uint64_t) - 1)
 
@@ -34,6 +35,7 @@ static inline void stamp_check(pfn_t frame, unsigned owner)
 	uint64_t *words = frame_bytes(frame);
 	uint64_t stamp = stamp_of(frame, owner);
 
+	ck_pr_barrier(); /* what is in memory, not what the compiler remembers having written */
 	check(words[0] == stamp && words[STAMP_LAST] == ~stamp,
 	      "owner stamp: frame %#llx of owner %u holds %#llx and %#llx, expected %#llx and %#llx: "
 	      "it has another owner, or somebody wrote to it",
