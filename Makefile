@@ -64,7 +64,7 @@ $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags Makefile | $(BUILD)/ck/ck_pr.h
 $(addprefix $(BUILD)/kernel/,mm/frame_called.o mm/percpu/cache.o mm/global/segment_tree.o \
 	mm/global/zone.o sync/spinlock.o sync/spin_kinds.o): KERNEL_CFLAGS += -fomit-frame-pointer -foptimize-sibling-calls
 
-$(BUILD)/kernel/%.o: %.S $(BUILD)/kernel.flags Makefile
+$(BUILD)/kernel/%.o: %.S $(BUILD)/kernel.flags Makefile | deps-run
 	$(say) AS $<
 	@mkdir -p $(@D)
 	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS) $(KERNEL_INCLUDES) -MMD -MP -c -o $@ $<
