@@ -18,6 +18,7 @@ enum form {
 	FORM_NUMBER, /* decimal or 0x, from `least` up */
 	FORM_CHOICE, /* one of the names; stored as its index */
 	FORM_SET,    /* some of the names, with commas between; stored as a bitmap */
+	FORM_PREEMPT /* MIN:RANGE or MIN:RANGE:MODE, in three fields; the names are the modes' */
 };
 
 struct bootargs_key {
@@ -28,7 +29,7 @@ struct bootargs_key {
 	const struct bootargs_names *names; /* of a choice or set; NULL: the caller's workloads */
 	uint64_t least;			    /* of a number */
 	bool takes_suffix;		    /* k and M after a number */
-	const char *valid;		    /* the values of a number, in words */
+	const char *valid;		    /* the values of what is no name, in words */
 	const char *meaning;
 };
 
@@ -38,7 +39,7 @@ struct bootargs_key {
 		variable##_list, sizeof(variable##_list) / sizeof(variable##_list[0])}
 
 NAMES(run_names, [BOOTARGS_RUN_SELFTEST] = "selftest", [BOOTARGS_RUN_STRESS] = "stress",
-      [BOOTARGS_RUN_BENCH] = "bench");
+      [BOOTARGS_RUN_BENCH] = "bench", [BOOTARGS_RUN_EXPLORE] = "explore");
 
 NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas",
       [BOOTARGS_LOCK_DEC] = "dec", [BOOTARGS_LOCK_TICKET] = "ticket", [BOOTARGS_LOCK_MCS] = "mcs",
@@ -46,6 +47,9 @@ NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas",
 
 NAMES(lockstat_names, [BOOTARGS_LOCKSTAT_OFF] = "off", [BOOTARGS_LOCKSTAT_CONTENDED] = "contended",
       [BOOTARGS_LOCKSTAT_ALL] = "all");
+
+NAMES(preempt_names, [BOOTARGS_PREEMPT_ANY] = "any", [BOOTARGS_PREEMPT_LOCKS] = "locks",
+      [BOOTARGS_PREEMPT_STACK] = "stack", [BOOTARGS_PREEMPT_STALL] = "stall");
 
 static const struct bootargs_names no_names = {NULL, 0};
 
@@ -82,6 +86,9 @@ static const struct bootargs_key keys[] = {
 	{KEY("lockstat", FORM_CHOICE, lockstat), .names = &lockstat_names,
 	 .initial = BOOTARGS_LOCKSTAT_CONTENDED,
 	 .meaning = "which acquisitions of a lock read the clock"},
+	{KEY("preempt", FORM_PREEMPT, preempt_min_ticks), .names = &preempt_names, .initial = 200,
+	 .valid = "MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of",
+	 .meaning = "ticks of the clock between the switches of run=explore, and where to make more"},
 };
 /* clang-format on */
 
@@ -294,6 +301,40 @@ static bool parse_set(struct parser *parser, struct span word, const struct boot
 	return true;
 }
 
+/* Short of a second on any machine: a switch that never comes explores nothing. */
+#define PREEMPT_TICKS_MAX 1000000
+
+static bool parse_preempt_ticks(struct parser *parser, struct span word,
+				const struct bootargs_key *key, struct span value, uint64_t *ticks)
+{
+	const char *wrong = value.length ? read_number(value, false, ticks) : "not a number";
+
+	if (!wrong && *ticks > PREEMPT_TICKS_MAX)
+		wrong = "too large";
+	return wrong ? refuse_value(parser, word, key, value, wrong) : true;
+}
+
+static bool parse_preempt(struct parser *parser, struct span word, const struct bootargs_key *key,
+			  struct span value)
+{
+	struct bootargs *args = &parser->args;
+	struct span min, range;
+	bool has_mode;
+
+	if (!take_until(':', &value, &min))
+		return refuse(parser, word, key, "no ':' and range");
+	has_mode = take_until(':', &value, &range);
+	if (!parse_preempt_ticks(parser, word, key, min, &args->preempt_min_ticks) ||
+	    !parse_preempt_ticks(parser, word, key, range, &args->preempt_range_ticks))
+		return false;
+	if (!has_mode)
+		return true;
+	args->preempt_mode = find_name(key->names, value);
+	if (args->preempt_mode == key->names->count)
+		return refuse_value(parser, word, key, value, "no such mode");
+	return true;
+}
+
 static bool parse_value(struct parser *parser, struct span word, const struct bootargs_key *key,
 			struct span value)
 {
@@ -304,6 +345,8 @@ static bool parse_value(struct parser *parser, struct span word, const struct bo
 		return parse_choice(parser, word, key, value);
 	case FORM_SET:
 		return parse_set(parser, word, key, value);
+	case FORM_PREEMPT:
+		return parse_preempt(parser, word, key, value);
 	}
 	return false;
 }
@@ -328,13 +371,26 @@ static bool parse_word(struct parser *parser, struct span word)
 	return parse_value(parser, word, &keys[index], value);
 }
 
-/* Refuses the word that set the field: for what is only wrong in company. */
-static bool refuse_field(struct parser *parser, const uint64_t *field, const char *reason)
+/* Of the key that sets the field. */
+static size_t index_of(struct parser *parser, const uint64_t *field)
 {
 	size_t index = 0;
 
 	while (field_of(&parser->args, &keys[index]) != field)
 		index++;
+	return index;
+}
+
+static bool was_given(struct parser *parser, const uint64_t *field)
+{
+	return parser->given[index_of(parser, field)].start != NULL;
+}
+
+/* Refuses the word that set the field: for what is only wrong in company. */
+static bool refuse_field(struct parser *parser, const uint64_t *field, const char *reason)
+{
+	size_t index = index_of(parser, field);
+
 	return refuse(parser, parser->given[index], &keys[index], reason);
 }
 
@@ -342,7 +398,7 @@ static bool refuse_field(struct parser *parser, const uint64_t *field, const cha
  * That a cpu takes the lock at most once in so many operations holds only for a cache of two
  * batches or more: one to be left with after a refill, one to be left with after a flush.
  */
-static bool check_together(struct parser *parser)
+static bool check_caches(struct parser *parser)
 {
 	struct bootargs *args = &parser->args;
 
@@ -357,6 +413,18 @@ static bool check_together(struct parser *parser)
 	return true;
 }
 
+static bool check_together(struct parser *parser)
+{
+	struct bootargs *args = &parser->args;
+	bool explores = bootargs_set_has(args->run, BOOTARGS_RUN_EXPLORE);
+
+	if (explores && args->run != BIT(BOOTARGS_RUN_EXPLORE))
+		return refuse_field(parser, &args->run, "explore goes alone");
+	if (!explores && was_given(parser, &args->preempt_min_ticks))
+		return refuse_field(parser, &args->preempt_min_ticks, "only run=explore has switches");
+	return check_caches(parser);
+}
+
 static void set_defaults(struct parser *parser)
 {
 	for (size_t i = 0; i < KEY_COUNT; i++) {
@@ -367,6 +435,8 @@ static void set_defaults(struct parser *parser)
 			initial &= set_of_all(names_of(key, parser->workloads));
 		*field_of(&parser->args, key) = initial;
 	}
+	parser->args.preempt_range_ticks = 4000;
+	parser->args.preempt_mode = BOOTARGS_PREEMPT_ANY;
 }
 
 bool bootargs_parse(const char *text, const struct bootargs_names *workloads, struct bootargs *out,
@@ -411,10 +481,10 @@ static void print_values(const struct bootargs_key *key, const struct bootargs_n
 {
 	const struct bootargs_names *names = names_of(key, workloads);
 
-	if (key->form == FORM_NUMBER) {
+	if (key->valid)
 		print(" %s", key->valid);
+	if (key->form == FORM_NUMBER)
 		return;
-	}
 	for (unsigned i = 0; i < names->count; i++)
 		print(" %s", names->name[i]);
 	if (!key->names)

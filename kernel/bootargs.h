@@ -23,6 +23,7 @@ enum bootargs_run {
 	BOOTARGS_RUN_SELFTEST,
 	BOOTARGS_RUN_STRESS,
 	BOOTARGS_RUN_BENCH,
+	BOOTARGS_RUN_EXPLORE, /* goes alone: it owns the timers from the start of the harts on */
 };
 
 /* In the order of enum spin_kind; whoever joins the two asserts so. */
@@ -43,6 +44,14 @@ enum bootargs_lockstat {
 	BOOTARGS_LOCKSTAT_ALL,
 };
 
+/* Where the explorer's switches are made more frequent than elsewhere; see tests/smp/explore.h. */
+enum bootargs_preempt {
+	BOOTARGS_PREEMPT_ANY,
+	BOOTARGS_PREEMPT_LOCKS,
+	BOOTARGS_PREEMPT_STACK,
+	BOOTARGS_PREEMPT_STALL,
+};
+
 /* Where 0 has a meaning of its own: the kernel decides. */
 #define BOOTARGS_NOT_GIVEN UINT64_MAX
 
@@ -57,6 +66,10 @@ struct bootargs {
 	uint64_t cpus;	       /* 0: not given, all of them */
 	uint64_t seed;
 	uint64_t lockstat; /* enum bootargs_lockstat */
+	/* preempt=MIN:RANGE:MODE, one key for three fields: they stay together and in order. */
+	uint64_t preempt_min_ticks;
+	uint64_t preempt_range_ticks;
+	uint64_t preempt_mode; /* enum bootargs_preempt */
 };
 
 /* Names that a value may take; a name's index is what is stored. */

@@ -29,6 +29,7 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/bench.h"
+#include "tests/smp/explore.h"
 #include "tests/smp/selftest.h"
 #include "tests/smp/stress.h"
 #include "tests/smp/workload.h"
@@ -280,15 +281,24 @@ static void measure_clock(void)
 	settings.clock_hertz = (port_clock() - clock) * settings.timebase / (now - start);
 }
 
-/* An emulator that counts in its host's time has many ticks between two reads in a row. */
+/*
+ * An emulator that counts in its host's time has many ticks between two reads in a row, and never
+ * the same number; one that counts instructions may count a power of two for each.
+ */
 static void measure_counter(void)
 {
-	settings.counts_exactly = true;
+	uint64_t step = 0;
+
 	for (unsigned i = 0; i < 100; i++) {
 		uint64_t first = csr_read(instret), second = csr_read(instret);
 
-		settings.counts_exactly = settings.counts_exactly && second - first == 1;
+		if (i == 0)
+			step = second - first;
+		else if (second - first != step)
+			step = 0;
 	}
+	settings.count_step = step;
+	settings.counts_exactly = step == 1;
 }
 
 static void print_boot(void)
@@ -365,10 +375,12 @@ static void boot(const void *blob)
 	start_caches();
 	kheap_init(lock, heap_lock);
 	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
+	measure_counter();
+	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_EXPLORE))
+		explore_prepare();
 	start_harts();
 	cpus_run(configure_cache, NULL, settings.cpus);
 	measure_clock();
-	measure_counter();
 }
 
 void kernel_main(uint64_t hart_id, const void *blob)
@@ -385,5 +397,7 @@ void kernel_main(uint64_t hart_id, const void *blob)
 		stress_run();
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_BENCH))
 		bench_run();
+	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_EXPLORE))
+		explore_run();
 	verdict_end();
 }

@@ -18,6 +18,8 @@ static uint64_t finisher;
 static char failures[FAILURES_NAMED][160];
 static unsigned failure_count;
 static unsigned tests_passed, tests_failed;
+static uint64_t schedule_seed;
+static uint64_t (*schedule_digest)(void); /* NULL: the run has no schedule of its own */
 static uint32_t panicking; /* the number of the cpu that did first, plus 1 */
 
 void verdict_set_finisher(uint64_t address)
@@ -50,6 +52,22 @@ void verdict_count_test(bool passed)
 		tests_failed++;
 }
 
+void verdict_set_schedule(uint64_t seed, uint64_t (*digest)(void))
+{
+	schedule_seed = seed;
+	schedule_digest = digest;
+}
+
+/* As text: 64 bits are more than programs that read JSON take for a number. */
+static void record_schedule(void)
+{
+	char text[17];
+
+	snprintf(text, sizeof(text), "%016llx", (unsigned long long)schedule_digest());
+	record_number("seed", schedule_seed);
+	record_string("digest", text);
+}
+
 static void print_failures(void)
 {
 	unsigned named = failure_count < FAILURES_NAMED ? failure_count : FAILURES_NAMED;
@@ -73,6 +91,8 @@ void verdict_end(void)
 	record_number("tests_failed", tests_failed);
 	if (!pass)
 		record_string("failed", failures[0]);
+	if (schedule_digest)
+		record_schedule();
 	record_end();
 	console_flush();
 	hart_power_off(finisher, pass);
@@ -135,6 +155,7 @@ void port_panic(const char *format, ...)
 		snprintf(self->panic_message, sizeof(self->panic_message), "%s", message);
 		longjmp(*self->panic_return, 1);
 	}
+	port_irq_save();
 	if (!ck_pr_cas_32_value(&panicking, 0, self->arch.number + 1, &first)) {
 		if (first == self->arch.number + 1)
 			hart_power_off(finisher, false);

@@ -16,6 +16,9 @@ bool verdict_is_pass(void);
 /* One more check passed or failed, for the verdict's count. */
 void verdict_count_test(bool passed);
 
+/* The run has a schedule that its seed decides: the verdict will carry both, asked for at its end. */
+void verdict_set_schedule(uint64_t seed, uint64_t (*digest)(void));
+
 /* Prints the verdict, human and record, and ends the machine with its status. */
 _Noreturn void verdict_end(void);
 

@@ -11,7 +11,9 @@ struct settings {
 	uint64_t timebase;    /* ticks of the time CSR a second */
 	uint64_t clock_hertz; /* ticks of port_clock() a second */
 	unsigned cpus;	      /* that run */
-	bool counts_exactly;  /* instret counts instructions: icount, or a real machine */
+	/* What instret goes up by with each instruction; 0: it does not count instructions. */
+	uint64_t count_step;
+	bool counts_exactly;  /* by 1: icount without a shift, or a real machine */
 };
 
 extern struct settings settings;

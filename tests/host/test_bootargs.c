@@ -84,6 +84,9 @@ static void check_defaults(const struct bootargs *args)
 	CHECK_EQ(args->cpus, 0);
 	CHECK_EQ(args->seed, 1);
 	CHECK_EQ(args->lockstat, BOOTARGS_LOCKSTAT_CONTENDED);
+	CHECK_EQ(args->preempt_min_ticks, 200);
+	CHECK_EQ(args->preempt_range_ticks, 4000);
+	CHECK_EQ(args->preempt_mode, BOOTARGS_PREEMPT_ANY);
 }
 
 TEST(nothing_given_is_all_defaults)
@@ -211,7 +214,7 @@ TEST(a_cache_holds_two_batches)
 
 TEST(unknown_keys_are_refused)
 {
-#define KEYS "valid keys: run lock cache batch workload ops cpus seed lockstat"
+#define KEYS "valid keys: run lock cache batch workload ops cpus seed lockstat preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
 	CHECK_REFUSED("=5", "\"=5\": no such key; " KEYS);
@@ -227,7 +230,7 @@ TEST(unknown_values_are_refused)
 	CHECK_REFUSED("lock=fas,cas", "\"lock=fas,cas\": no such value \"fas,cas\"" LOCKS);
 	CHECK_REFUSED("lock=all", "\"lock=all\": no such value \"all\"" LOCKS);
 	CHECK_REFUSED("lock=fas=cas", "\"lock=fas=cas\": no such value \"fas=cas\"" LOCKS);
-	CHECK_REFUSED("run=all", "\"run=all\": no such value \"all\"; valid: selftest stress bench");
+	CHECK_REFUSED("run=all", "\"run=all\": no such value \"all\"; valid: selftest stress bench explore");
 	CHECK_REFUSED("workload=churn,pop,ring",
 		      "\"workload=churn,pop,ring\": no such value \"pop\"" WORKLOADS);
 	CHECK_REFUSED("workload=churn,", "\"workload=churn,\": no such value \"\"" WORKLOADS);
@@ -426,4 +429,47 @@ TEST(junk_is_refused_or_sound)
 		}
 	}
 	CHECK(accepted > 0);
+}
+
+TEST(a_schedule_has_two_numbers_and_a_mode)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("run=explore preempt=5:0", &args);
+	CHECK_EQ(args.run, 1u << BOOTARGS_RUN_EXPLORE);
+	CHECK_EQ(args.preempt_min_ticks, 5);
+	CHECK_EQ(args.preempt_range_ticks, 0);
+	CHECK_EQ(args.preempt_mode, BOOTARGS_PREEMPT_ANY);
+	CHECK_ACCEPTED("preempt=0x10:1000000:stall run=explore", &args);
+	CHECK_EQ(args.preempt_min_ticks, 16);
+	CHECK_EQ(args.preempt_range_ticks, 1000000);
+	CHECK_EQ(args.preempt_mode, BOOTARGS_PREEMPT_STALL);
+	CHECK_ACCEPTED("run=explore preempt=1:2:locks", &args);
+	CHECK_EQ(args.preempt_mode, BOOTARGS_PREEMPT_LOCKS);
+	CHECK_ACCEPTED("run=explore preempt=1:2:stack", &args);
+	CHECK_EQ(args.preempt_mode, BOOTARGS_PREEMPT_STACK);
+}
+
+#define PREEMPT                                                                          \
+	"; valid: MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of any "   \
+	"locks stack stall"
+
+TEST(a_bad_schedule_is_refused)
+{
+	CHECK_REFUSED("run=explore preempt=5", "\"preempt=5\": no ':' and range" PREEMPT);
+	CHECK_REFUSED("run=explore preempt=:5", "\"preempt=:5\": not a number \"\"" PREEMPT);
+	CHECK_REFUSED("run=explore preempt=5:", "\"preempt=5:\": not a number \"\"" PREEMPT);
+	CHECK_REFUSED("run=explore preempt=5:k", "\"preempt=5:k\": not a number \"k\"" PREEMPT);
+	CHECK_REFUSED("run=explore preempt=5:1000001",
+		      "\"preempt=5:1000001\": too large \"1000001\"" PREEMPT);
+	CHECK_REFUSED("run=explore preempt=1:2:", "\"preempt=1:2:\": no such mode \"\"" PREEMPT);
+	CHECK_REFUSED("run=explore preempt=1:2:any:any",
+		      "\"preempt=1:2:any:any\": no such mode \"any:any\"" PREEMPT);
+}
+
+TEST(schedules_and_other_runs_do_not_mix)
+{
+	CHECK_REFUSED("preempt=1:2", "\"preempt=1:2\": only run=explore has switches" PREEMPT);
+	CHECK_REFUSED("run=stress,explore",
+		      "\"run=stress,explore\": explore goes alone; valid: selftest stress bench explore");
 }

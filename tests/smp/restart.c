@@ -6,9 +6,7 @@
  * of the pop and of the push was hit. Where the machine delivers interrupts only between its own
  * translated blocks, the books must close all the same.
  *
- * What a handler does varies: it takes a frame and gives it back; takes one and keeps it; gives
- * back one that it kept; goes through more frames than a batch, so that the interrupted stack is
- * refilled and flushed underneath the sequence that was looking at it.
+ * What a handler does varies (intruder.h); only here it never flushes on purpose.
  */
 #include "tests/smp/restart.h"
 
@@ -21,12 +19,12 @@
 #include "kernel/settings.h"
 #include "mm/check.h"
 #include "mm/frame.h"
+#include "tests/smp/intruder.h"
 #include "tests/smp/random.h"
 #include "tests/smp/stamp.h"
 
 #define TRAPS	      10000
 #define SILENCE_MAX   10 /* seconds without a trap after which the timer counts as dead */
-#define KEPT_MAX      300
 #define BURST	      200
 #define SITE_HALVES   32 /* of 2 bytes: a sequence is at most 64 bytes long */
 #define HANDLER_OWNER 0x8000
@@ -38,8 +36,7 @@ struct watched {
 };
 
 static struct watched pop, push;
-static pfn_t kept[KEPT_MAX], burst[BURST];
-static unsigned kept_count;
+static struct intruder intruder;
 static volatile uint64_t traps;
 static uint64_t jitter;
 
@@ -47,31 +44,6 @@ static void note_hit(struct watched *watched, uint64_t pc)
 {
 	if (pc - watched->site->start < watched->site->end - watched->site->start)
 		watched->hits[(pc - watched->site->start) / 2]++;
-}
-
-static pfn_t take(void)
-{
-	pfn_t frame = frame_alloc(FRAME_ANY);
-
-	if (!pfn_is_none(frame))
-		stamp_write(frame, HANDLER_OWNER);
-	return frame;
-}
-
-static void give(pfn_t frame)
-{
-	stamp_check(frame, HANDLER_OWNER);
-	frame_free(frame);
-}
-
-static void go_through_many(void)
-{
-	unsigned count = 0;
-
-	while (count < BURST && !pfn_is_none(burst[count] = take()))
-		count++;
-	while (count)
-		give(burst[--count]);
 }
 
 /*
@@ -85,33 +57,18 @@ static uint64_t interval_ticks(void)
 
 static void on_timer(struct trap_frame *trap)
 {
+	static const enum intruder_act acts[7] = {
+		INTRUDER_TAKE_AND_GIVE, INTRUDER_TAKE_AND_GIVE, INTRUDER_KEEP,
+		INTRUDER_KEEP,		INTRUDER_GIVE_KEPT,	INTRUDER_GIVE_KEPT,
+		INTRUDER_BURST_THROUGH,
+	};
 	uint64_t wait, pc = csr_read(sepc); /* the frame's has been moved to the start by now */
-	pfn_t frame;
 
 	(void)trap;
 	hart_timer_disarm();
 	note_hit(&pop, pc);
 	note_hit(&push, pc);
-	switch (traps++ % 7) {
-	case 0:
-	case 1:
-		frame = take();
-		if (!pfn_is_none(frame))
-			give(frame);
-		break;
-	case 2:
-	case 3:
-		if (kept_count < KEPT_MAX && !pfn_is_none(kept[kept_count] = take()))
-			kept_count++;
-		break;
-	case 4:
-	case 5:
-		if (kept_count)
-			give(kept[--kept_count]);
-		break;
-	default:
-		go_through_many();
-	}
+	intruder_act(&intruder, acts[traps++ % 7]);
 	/*
 	 * The timer counts from here, and would keep step with the loop: so what is left of its time
 	 * when the loop goes on is another number of instructions every time. The waiting takes two
@@ -205,7 +162,7 @@ const char *restart_test(void)
 		return "the called pop and push have no restartable sequence";
 	traps = 0;
 	jitter = settings.arguments.seed | 1;
-	kept_count = 0;
+	intruder_init(&intruder, HANDLER_OWNER, BURST);
 	trap_on_timer = on_timer;
 	hart_timer_arm(hart_time() + 1);
 	hart_timer_enable();
@@ -213,8 +170,7 @@ const char *restart_test(void)
 	hart_timer_disable();
 	hart_timer_disarm();
 	trap_on_timer = NULL;
-	while (kept_count)
-		give(kept[--kept_count]);
+	intruder_end(&intruder);
 	frame_validate();
 	if (traps < TRAPS)
 		return "the timer did not fire";

@@ -20,6 +20,7 @@
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
+#include "tests/smp/books.h"
 #include "tests/smp/report.h"
 #include "tests/smp/smp.h"
 #include "tests/smp/workload.h"
@@ -68,22 +69,6 @@ static uint64_t ops_for(const struct workload *workload, bool baseline)
 	return ops > BASELINE_SHARE ? ops / BASELINE_SHARE : 1;
 }
 
-/* Nothing may be missing: every frame that was free before is free again, wherever it lies. */
-static bool close_books(const struct workload *workload, uint64_t free_before)
-{
-	uint64_t free_after;
-
-	kheap_trim();
-	free_after = frame_free_count();
-	frame_validate();
-	kheap_validate();
-	if (free_after == free_before)
-		return true;
-	verdict_fail("%s: %llu frames were free before, %llu after", workload->name,
-		     (unsigned long long)free_before, (unsigned long long)free_after);
-	return false;
-}
-
 static bool run_once(const struct workload *workload, bool baseline, struct result *result)
 {
 	static struct workload_cpu *cpus;
@@ -101,15 +86,14 @@ static bool run_once(const struct workload *workload, bool baseline, struct resu
 	cpus_run(set_caches,
 		 baseline ? NULL : (void *)(uintptr_t)settings.arguments.cache_frames,
 		 settings.cpus);
-	kheap_trim();
-	free_before = frame_free_count();
+	free_before = books_open();
 	reset_statistics();
 	ran = workload_execute(&run);
 	if (ran)
 		result_collect(result, &run, baseline);
 	else
 		verdict_fail("%s: not enough memory to set it up", workload->name);
-	ran = close_books(workload, free_before) && ran;
+	ran = books_close(workload->name, free_before) && ran;
 	kfree(cpus);
 	return ran;
 }

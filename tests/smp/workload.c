@@ -42,11 +42,15 @@ static void work_one_cpu(void *argument)
 	struct workload_cpu *cpu = &run->cpu[number];
 
 	cpu->random = (run->seed + number + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	if (run->enter)
+		run->enter();
 	barrier_wait(&run->barrier);
 	cpu->start_ns = smp_nanoseconds();
 	run->workload->work(run, number);
 	cpu->end_ns = smp_nanoseconds();
 	barrier_wait(&run->barrier);
+	if (run->leave)
+		run->leave();
 }
 
 bool workload_execute(struct workload_run *run)

@@ -24,6 +24,8 @@ struct workload_run {
 	unsigned cpus;
 	uint64_t ops; /* wanted of each cpu */
 	uint64_t seed;
+	void (*enter)(void); /* on each cpu before its work, or NULL */
+	void (*leave)(void); /* on each cpu after all have worked, or NULL */
 	struct barrier barrier;
 	struct workload_cpu *cpu;
 	void *shared;

@@ -1,0 +1,396 @@
+/*
+ * explore.c - see explore.h.
+ *
+ * What a cpu draws from its own generator decides its own intervals, sleeps and acts; what
+ * decides the schedule is all of them together, and every one follows from the seed. Nothing here
+ * reads a clock that the host drives.
+ *
+ * Each cpu writes its own struct explorer, in its handler, with interrupts masked. `events` is
+ * shared and counts all switches in their order. The boot hart reads the rest at the end, after
+ * cpus_run() has ordered it; a panic reads the digest as it stands.
+ */
+#include "tests/smp/explore.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/riscv/csr.h"
+#include "arch/riscv/hart.h"
+#include "arch/riscv/trap.h"
+#include "kernel/cpu.h"
+#include "kernel/panic.h"
+#include "kernel/record.h"
+#include "kernel/settings.h"
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+#include "tests/smp/books.h"
+#include "tests/smp/intruder.h"
+#include "tests/smp/random.h"
+#include "tests/smp/workload.h"
+
+#define OPS_DEFAULT	  2000
+#define INTRUDER_OWNER	  0x8000 /* plus the cpu's number */
+#define INTRUDE_ONE_IN	  64
+#define STALL_ONE_IN	  32
+#define STALL_TICKS_LOG	  14	 /* the longest sleep is 2^14 ticks */
+#define INTRUDER_BURST	  24	 /* several refills of the small caches that are of interest */
+#define LOCKS_TICKS	  1000	 /* of a step in mode locks: a few holds of a batch, for all harts together */
+#define STACK_TICKS	  48	 /* of a step in mode stack: as long as a pop or push */
+#define STEPS_MAX	  4	 /* in a row: one that waits for a lock must not do it in steps */
+#define NEAR_BYTES	  32	 /* code next to a sequence is as interesting */
+#define CALM_TRAPS	  64	 /* that let the interrupted code go on, before that is believed */
+
+/* With so many switches for an operation, something waits that nobody will wake. */
+#define SWITCHES_PER_OP	   2000
+#define SWITCHES_AT_LEAST  2000000
+
+enum place {
+	PLACE_PLAIN,
+	PLACE_SLOW,	/* a batch or a heap block is on its way */
+	PLACE_SEQUENCE, /* in a restartable sequence */
+	PLACE_NEAR,	/* next to one */
+	PLACES
+};
+
+/* One a cpu, written by it. */
+struct explorer {
+	_Alignas(64) uint64_t random;
+	uint64_t digest;
+	uint64_t last_pc;
+	uint64_t switches, in_locks, stalls, acts;
+	uint64_t at[PLACES];
+	unsigned steps; /* so many short ones in a row */
+	uint32_t works; /* its workload has begun: switches count and intrude */
+	struct intruder intruder;
+};
+
+static struct explorer *explorers;
+static uint64_t events, events_max;
+
+/* Ticks from the arming of the timer to the first instruction that was interrupted. */
+static uint64_t return_ticks;
+
+static struct explorer *self(void)
+{
+	return &explorers[port_cpu()];
+}
+
+/* ---- the interval ------------------------------------------------------------------------- */
+
+/* The last thing a handler does, so that the way from here back is always the same. */
+static __attribute__((noinline)) void arm_in(uint64_t ticks)
+{
+	hart_timer_arm(hart_time() + ticks);
+}
+
+static volatile uint64_t calibration_steps;
+static uint64_t calibration_seen;
+static unsigned calm_traps;
+
+static void on_calibration(struct trap_frame *trap)
+{
+	(void)trap;
+	if (calibration_steps == calibration_seen) {
+		return_ticks++;
+		calm_traps = 0;
+	} else {
+		calm_traps++;
+	}
+	calibration_seen = calibration_steps;
+	if (calm_traps < CALM_TRAPS)
+		arm_in(return_ticks);
+	else
+		hart_timer_disarm();
+}
+
+/* A timer that runs out before the handler is left would never let the interrupted code go on. */
+static void measure_return(void)
+{
+	trap_on_timer = on_calibration;
+	return_ticks = 0;
+	arm_in(0);
+	hart_timer_enable();
+	while (*(volatile unsigned *)&calm_traps < CALM_TRAPS)
+		calibration_steps++;
+	return_ticks += 8; /* the step above is a few instructions long */
+}
+
+static bool is_near(uint64_t pc)
+{
+	return trap_restartable_at(pc - NEAR_BYTES) || trap_restartable_at(pc + NEAR_BYTES) ||
+	       trap_restartable_at(pc - NEAR_BYTES / 2) || trap_restartable_at(pc + NEAR_BYTES / 2);
+}
+
+static enum place place_of(uint64_t pc)
+{
+	extern const char __slow_text_start[], __slow_text_end[];
+
+	if (trap_restartable_at(pc))
+		return PLACE_SEQUENCE;
+	if (pc - (uintptr_t)__slow_text_start < (size_t)(__slow_text_end - __slow_text_start))
+		return PLACE_SLOW;
+	if (settings.arguments.preempt_mode == BOOTARGS_PREEMPT_STACK && is_near(pc))
+		return PLACE_NEAR;
+	return PLACE_PLAIN;
+}
+
+/* How long a step the mode wants here; 0: as everywhere. */
+static uint64_t step_ticks(enum place place)
+{
+	switch (settings.arguments.preempt_mode) {
+	case BOOTARGS_PREEMPT_LOCKS:
+		return place == PLACE_SLOW ? LOCKS_TICKS : 0;
+	case BOOTARGS_PREEMPT_STACK:
+		return place == PLACE_SEQUENCE || place == PLACE_NEAR ? STACK_TICKS : 0;
+	default:
+		return 0;
+	}
+}
+
+static uint64_t next_interval(struct explorer *explorer, enum place place)
+{
+	const struct bootargs *arguments = &settings.arguments;
+	uint64_t step = step_ticks(place);
+
+	if (step && explorer->steps < STEPS_MAX) {
+		explorer->steps++;
+		return return_ticks + random_below(&explorer->random, step);
+	}
+	explorer->steps = 0;
+	return return_ticks + arguments->preempt_min_ticks +
+	       random_below(&explorer->random, arguments->preempt_range_ticks + 1);
+}
+
+/* ---- the handler -------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t digest, uint64_t value)
+{
+	return (digest << 7 | digest >> 57) ^ value * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static void digest_event(struct explorer *explorer, const struct trap_frame *trap, uint64_t event)
+{
+	uint64_t digest = mix(explorer->digest, event);
+
+	for (unsigned i = 1; i < 32; i++)
+		digest = mix(digest, trap->x[i]);
+	explorer->digest = mix(digest, trap->pc);
+}
+
+/* This cpu holds none, or it could not be interrupted: one that is held was left in the middle. */
+static bool some_lock_is_held(void)
+{
+	for (unsigned i = 0; i < zones.count; i++)
+		if (spin_locked_relaxed(&zones.zone[i].lock))
+			return true;
+	return spin_locked_relaxed(kheap_lock());
+}
+
+static _Noreturn void no_end(void)
+{
+	printf("\nthe cpus were last interrupted at");
+	for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
+		printf(" [<%#llx>]", (unsigned long long)explorers[cpu].last_pc);
+	port_panic("explore: no end after %llu switches: a deadlock, or a cpu that waits for ever",
+		   (unsigned long long)events_max);
+}
+
+/* As if the machine had taken this hart away for a while, at this instruction. */
+static void stall(struct explorer *explorer)
+{
+	uint64_t ticks = UINT64_C(1) << random_below(&explorer->random, STALL_TICKS_LOG + 1);
+	uint64_t until = hart_time() + ticks;
+
+	explorer->stalls++;
+	hart_timer_arm(until);
+	while (hart_time() < until)
+		hart_wait();
+}
+
+static void intrude(struct explorer *explorer)
+{
+	explorer->acts++;
+	intruder_act(&explorer->intruder, (enum intruder_act)random_below(&explorer->random,
+									  INTRUDER_ACTS));
+}
+
+static void on_switch(struct trap_frame *trap)
+{
+	struct explorer *explorer = self();
+	uint64_t event, pc = csr_read(sepc); /* the frame's has been moved to the start by now */
+	enum place place = place_of(pc);
+
+	hart_timer_disarm();
+	explorer->last_pc = pc;
+	if (explorer->works) {
+		event = ck_pr_faa_64(&events, 1);
+		if (event >= events_max)
+			no_end();
+		digest_event(explorer, trap, event);
+		explorer->switches++;
+		explorer->at[place]++;
+		explorer->in_locks += some_lock_is_held();
+		if (random_below(&explorer->random, INTRUDE_ONE_IN) == 0)
+			intrude(explorer);
+		if (settings.arguments.preempt_mode == BOOTARGS_PREEMPT_STALL &&
+		    random_below(&explorer->random, STALL_ONE_IN) == 0)
+			stall(explorer);
+	}
+	arm_in(next_interval(explorer, place));
+}
+
+/*
+ * The kick for work that the cpu had seen and begun before the kick reached it. The next one
+ * comes only after this work is done, so none is lost.
+ */
+static void on_late_kick(struct trap_frame *trap)
+{
+	(void)trap;
+	hart_kick_clear();
+}
+
+/* ---- the run ------------------------------------------------------------------------------ */
+
+/* Where the seed's runs part: cpus draw from generators of their own. */
+static void seed_explorer(struct explorer *explorer, unsigned cpu)
+{
+	explorer->random = (settings.arguments.seed * 64 + cpu + 1) * UINT64_C(0xd1342543de82ef95) | 1;
+	for (unsigned i = 0; i < 8; i++)
+		random_next(&explorer->random);
+	intruder_init(&explorer->intruder, INTRUDER_OWNER | cpu, INTRUDER_BURST);
+}
+
+static uint64_t digest_of_all(void)
+{
+	uint64_t digest = 0;
+
+	for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
+		digest = mix(digest, explorers[cpu].digest);
+	return digest;
+}
+
+void explore_prepare(void)
+{
+	explorers = kmalloc_aligned(port_cpu_count() * sizeof(*explorers), 64);
+	check(explorers, "explore: no memory for %u cpus", port_cpu_count());
+	memset(explorers, 0, port_cpu_count() * sizeof(*explorers));
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
+		seed_explorer(&explorers[cpu], cpu);
+	measure_return();
+	trap_on_timer = on_switch;
+	trap_on_software = on_late_kick;
+	arm_in(return_ticks);
+}
+
+static void enter(void)
+{
+	self()->works = 1;
+	arm_in(return_ticks);
+	hart_timer_enable();
+}
+
+/* cpu 0's timer goes on: it will wait for the others. */
+static void leave(void)
+{
+	unsigned long flags = port_irq_save();
+
+	self()->works = 0;
+	intruder_end(&self()->intruder);
+	if (port_cpu() == 0) {
+		port_irq_restore(flags);
+		return;
+	}
+	hart_timer_disable();
+	hart_timer_disarm();
+}
+
+static void record_workload(const struct workload_run *run)
+{
+	static const char *const modes[] = {"any", "locks", "stack", "stall"};
+	struct explorer sum = {0};
+	uint64_t allocs = 0, frees = 0;
+
+	for (unsigned cpu = 0; cpu < settings.cpus; cpu++) {
+		sum.switches += explorers[cpu].switches;
+		sum.in_locks += explorers[cpu].in_locks;
+		sum.stalls += explorers[cpu].stalls;
+		sum.acts += explorers[cpu].acts;
+		for (unsigned i = 0; i < PLACES; i++)
+			sum.at[i] += explorers[cpu].at[i];
+		allocs += run->cpu[cpu].allocs;
+		frees += run->cpu[cpu].frees;
+	}
+	printf("%-8s %llu switches, %llu of them while a lock was held, %llu on the way of a batch, "
+	       "%llu in a restartable sequence; %llu sleeps, %llu acts in handlers; %llu allocations\n",
+	       run->workload->name, (unsigned long long)sum.switches,
+	       (unsigned long long)sum.in_locks, (unsigned long long)sum.at[PLACE_SLOW],
+	       (unsigned long long)sum.at[PLACE_SEQUENCE], (unsigned long long)sum.stalls,
+	       (unsigned long long)sum.acts, (unsigned long long)allocs);
+	record_begin("explore");
+	record_string("workload", run->workload->name);
+	record_string("preempt", modes[settings.arguments.preempt_mode]);
+	record_number("switches", sum.switches);
+	record_number("in_locks", sum.in_locks);
+	record_number("in_slow_path", sum.at[PLACE_SLOW]);
+	record_number("in_sequences", sum.at[PLACE_SEQUENCE]);
+	record_number("stalls", sum.stalls);
+	record_number("acts", sum.acts);
+	record_number("allocs", allocs);
+	record_number("frees", frees);
+	record_end();
+}
+
+static void forget_counts(void)
+{
+	for (unsigned cpu = 0; cpu < settings.cpus; cpu++) {
+		struct explorer *explorer = &explorers[cpu];
+
+		explorer->switches = explorer->in_locks = explorer->stalls = explorer->acts = 0;
+		memset(explorer->at, 0, sizeof(explorer->at));
+	}
+}
+
+static bool explore_workload(const struct workload *workload)
+{
+	struct workload_run run = {
+		.workload = workload,
+		.cpus = settings.cpus,
+		.ops = settings.arguments.ops ? settings.arguments.ops : OPS_DEFAULT,
+		.seed = settings.arguments.seed,
+		.enter = enter,
+		.leave = leave,
+	};
+	uint64_t free_before;
+	bool ran;
+
+	run.cpu = kmalloc_aligned(settings.cpus * sizeof(*run.cpu), 64);
+	check(run.cpu, "explore: no memory for %u cpus' results", settings.cpus);
+	free_before = books_open();
+	forget_counts();
+	events_max = events + SWITCHES_AT_LEAST + run.ops * run.cpus * SWITCHES_PER_OP;
+	ran = workload_execute(&run);
+	if (ran)
+		record_workload(&run);
+	else
+		verdict_fail("%s: not enough memory to set it up", workload->name);
+	ran = books_close(workload->name, free_before) && ran;
+	kfree(run.cpu);
+	return ran;
+}
+
+void explore_run(void)
+{
+	if (settings.count_step)
+		verdict_set_schedule(settings.arguments.seed, digest_of_all);
+	else
+		printf("schedules cannot be repeated here: instructions are not counted (no "
+		       "-icount), so there is no digest\n");
+	for (unsigned i = 0; i < workload_count; i++)
+		if (bootargs_set_has(settings.arguments.workload, i))
+			verdict_count_test(explore_workload(&workloads[i]));
+	hart_timer_disable();
+	hart_timer_disarm();
+}
