@@ -19,6 +19,10 @@ _start:
 	csrci	sstatus, 2
 	la	t0, trap_entry
 	csrw	stvec, t0
+	la	t0, boot_hart_came
+	li	t1, 1
+	amoswap.w.aqrl t1, t1, (t0)
+	bnez	t1, astray
 
 	la	t0, __bss_start
 	la	t1, __bss_end
@@ -31,6 +35,19 @@ _start:
 	sd	a0, ARCH_CPU_HART_ID(tp)
 	mv	s0, zero		/* backtraces end here */
 	call	kernel_main
+1:	wfi
+	j	1b
+
+/*
+ * A second hart at the boot hart's address: the firmware was asked to start it elsewhere, and sent
+ * it here (hart.c says why). Only one hart is awaited at a time; another has no business here.
+ */
+astray:
+	la	t0, hart_awaited
+	ld	a1, 0(t0)
+	beqz	a1, 1f
+	ld	t0, HART_ARRIVAL_ID(a1)
+	beq	t0, a0, secondary_entry
 1:	wfi
 	j	1b
 
@@ -53,6 +70,11 @@ secondary_entry:
 	call	kernel_secondary
 1:	wfi
 	j	1b
+
+	.section .data.entry, "aw"	/* not .bss, which the boot hart clears */
+	.balign	4
+boot_hart_came:
+	.word	0
 
 	.section .bss.stack, "aw", @nobits
 	.balign	4096

@@ -20,6 +20,14 @@ uint64_t hart_time(void)
 }
 
 /*
+ * OpenSBI 1.1 marks the hart as to be started before it writes down where (sbi_hsm_hart_start): a
+ * hart that happens to be awake just then starts where the boot hart did, at _start, with the
+ * boot hart's argument. entry.S sends it on from there if it is the one that is awaited. Seen when
+ * a timer of the starting hart ended its turn between the two; any delay there will do.
+ */
+struct hart_arrival *hart_awaited;
+
+/*
  * The firmware's start of the hart orders what we wrote before it ahead of all the hart does;
  * the release fence says so in our own terms. The hart's swap in entry.S and our compare-and-swap
  * decide between them whether it came in time.
@@ -32,6 +40,8 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 
 	arrival->state = 0;
 	arrival->block = block;
+	arrival->hart_id = hart_id;
+	hart_awaited = arrival;
 	ck_pr_fence_release();
 	result = sbi_hart_start(hart_id, (uint64_t)(uintptr_t)secondary_entry,
 				(uint64_t)(uintptr_t)arrival);

@@ -6,6 +6,7 @@
 #define HART_ARRIVED	   1
 #define HART_GIVEN_UP	   2
 #define HART_ARRIVAL_BLOCK 8
+#define HART_ARRIVAL_ID	   16
 
 #ifndef __ASSEMBLER__
 
@@ -19,10 +20,12 @@
 struct hart_arrival {
 	uint32_t state; /* 0, then HART_ARRIVED or HART_GIVEN_UP, whoever is first */
 	struct arch_cpu *block;
+	uint64_t hart_id;
 };
 
 _Static_assert(offsetof(struct hart_arrival, state) == 0, "entry.S");
 _Static_assert(offsetof(struct hart_arrival, block) == HART_ARRIVAL_BLOCK, "entry.S");
+_Static_assert(offsetof(struct hart_arrival, hart_id) == HART_ARRIVAL_ID, "entry.S");
 
 enum hart_start_result {
 	HART_START_OK,
