@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Checks of the sources and the linked kernel that no compiler and no test run makes.
 
-Layers of includes, Concurrency Kit's memory model, the fences in every lock's machine code, the
-allocator's hot path and its restartable sequences, the segments, and no second libc. A missing
-fence in particular shows in no run on an x86 host: the emulator's loads and stores are ordered.
+Layers of includes, Concurrency Kit's memory model, the fences in every lock's machine code and in
+what passes from hart to hart without a lock, the allocator's hot path, called and inlined, its
+restartable sequences, the segments, and no second libc. A missing fence in particular shows in no
+run on an x86 host: the emulator's loads and stores are ordered.
 
 Prints KTAP, one result a check. A check that finds nothing to look at has failed.
 Exit status: 0 all passed, 1 some failed.
@@ -20,7 +21,7 @@ import sys
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -450,12 +451,19 @@ class Kernel:
         return dict(zip(addresses, [*addresses[1:], -1]))
 
     def function(self, name: str) -> Function:
-        symbol = self.elf.symbol(name)
-        end = symbol.address + symbol.size
+        return self.function_of(self.elf.symbol(name))
+
+    def function_of(self, symbol: Symbol) -> Function:
+        end = symbol.address + (symbol.size or self._unsized(symbol))
         code = {a: i for a, i in self.code.items() if symbol.address <= a < end}
         if not code:
-            raise Nothing(f"{name}: no instructions")
-        return Function(name, code, self.follower)
+            raise Nothing(f"{symbol.name}: no instructions")
+        return Function(symbol.name, code, self.follower)
+
+    def _unsized(self, symbol: Symbol) -> int:
+        """Bytes up to the next symbol: assembly may not say where its functions end."""
+        later = (s.address for s in self.elf.symbols if s.address > symbol.address)
+        return min(later, default=symbol.address) - symbol.address
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -725,7 +733,248 @@ def check_fences(kernel: Kernel) -> Report:
     return report
 
 
-# 4: the hot path -----------------------------------------------------------------------------
+# 4: what passes from hart to hart without a lock ----------------------------------------------
+
+
+@dataclass(frozen=True)
+class Announcer:
+    """A function that tells another hart of something: what does it, and the fence before that."""
+
+    name: str
+    call: str = ""  # a call of this announces; none: every atomic and every store of a word
+    fence: tuple[str, str] = ("rw", "w")
+    kick: str = ""  # a call of this wakes who is to look, so it comes after an announcement
+
+
+ANNOUNCERS = (
+    Announcer("barrier_wait"),
+    Announcer("cpus_run", kick="hart_kick"),
+    Announcer("cpu_serve"),
+    Announcer("hart_start", call="sbi_hart_start"),
+    Announcer("hart_kick", call="sbi_send_ipi", fence=("rw", "o")),
+)
+LISTENERS = ("barrier_wait", "cpus_run", "cpu_serve", "hart_start", "secondary_entry")
+KICK_CLEAR, KICK_WAIT = "hart_kick_clear", "hart_wait"
+
+
+class Told(Enum):
+    """How far a path has come with an announcement."""
+
+    WROTE = auto()  # something, and what is announced next may overtake it
+    FENCED = auto()
+    TOLD = auto()  # announced, and nothing more was written before a fence or a call
+
+
+def writes(instruction: Instruction, function: Function) -> bool:
+    """To memory that others may look at."""
+    if instruction.kind is Kind.ATOMIC:
+        return not instruction.mnemonic.startswith("lr.")
+    return instruction.kind is Kind.STORE and instruction.base not in function.stack_registers
+
+
+def calls(instruction: Instruction, name: str, kernel: Kernel) -> bool:
+    leaves = instruction.kind in (Kind.CALL, Kind.JUMP)
+    return bool(name) and leaves and kernel.callee(instruction) == name
+
+
+def check_announcer(announcer: Announcer, kernel: Kernel) -> list[str]:
+    """A fence comes last before each announcement, and nothing that belongs to it comes after."""
+    function = kernel.function(announcer.name)
+    problems: list[str] = []
+    announced: set[int] = set()
+    fence = " ".join(("fence", ",".join(announcer.fence)))
+
+    def announces(instruction: Instruction) -> bool:
+        if announcer.call:
+            return calls(instruction, announcer.call, kernel)
+        word = instruction.kind is Kind.ATOMIC or instruction.mnemonic == "sw"
+        return word and writes(instruction, function)
+
+    def step(instruction: Instruction, told: Told) -> Told:
+        if instruction.orders(*announcer.fence):
+            return Told.FENCED
+        if announces(instruction):
+            announced.add(instruction.address)
+            if told is not Told.FENCED and not instruction.releases:
+                problems.append(f"{function.place(instruction)} with no {fence} right before it")
+            return Told.WROTE if announcer.call else Told.TOLD
+        if calls(instruction, announcer.kick, kernel) and told is not Told.TOLD:
+            problems.append(f"{function.place(instruction)} comes before what it announces")
+        if instruction.kind is Kind.CALL:
+            return Told.WROTE
+        if writes(instruction, function):
+            if told is Told.TOLD:
+                problems.append(f"{function.place(instruction)} comes after the announcement")
+            return Told.WROTE
+        return told
+
+    function.walk([function.entry], Told.WROTE, step)
+    if not announced:
+        problems.append(f"{announcer.name} announces nothing")
+    return problems
+
+
+def check_listener(name: str, kernel: Kernel) -> list[str]:
+    """What a word said is acted upon only after a fence r,rw (or .aq): no return, no use before.
+
+    Uses are a call through a register, and for a hart that comes in the load of its cpu block.
+    """
+    function = kernel.function(name)
+    problems: list[str] = []
+    acquired: set[int] = set()
+    reads = lock_reads(function)
+
+    def step(instruction: Instruction, taken: Taken) -> Taken:
+        through = instruction.kind in (Kind.CALL, Kind.JUMP) and instruction.target is None
+        own = instruction.kind is Kind.LOAD and instruction.written == "tp"
+        if instruction.kind is Kind.RETURN or through or own:
+            if taken is Taken.UNORDERED:
+                problems.append(f"{function.place(instruction)} is reached unordered")
+            elif taken is Taken.ACQUIRED:
+                acquired.add(instruction.address)
+        if instruction.orders("r", "rw"):
+            return taken if taken is Taken.UNTOUCHED else Taken.ACQUIRED
+        if instruction.kind is Kind.ATOMIC:
+            return after_atomic(instruction, taken)
+        return Taken.UNORDERED if instruction.address in reads else taken
+
+    function.walk([function.entry], Taken.UNTOUCHED, step)
+    if not acquired and not problems:
+        problems.append(f"{name} has no path that acquires")
+    return problems
+
+
+def word_offset(instruction: Instruction) -> str:
+    """Where in its structure a loaded or stored word lies."""
+    return instruction.operands[1].partition("(")[0]
+
+
+def check_barrier(name: str, kernel: Kernel) -> list[str]:
+    """Read the round, arrive by one atomic that decides, and let go by the very last store."""
+    function = kernel.function(name)
+    problems: list[str] = []
+    stored = {word_offset(i) for i in function.code.values() if i.mnemonic == "sw"}
+    reads = {
+        address
+        for address in lock_reads(function)
+        if word_offset(function.code[address]) in stored
+    }
+    rounds = {word_offset(function.code[address]) for address in reads}
+
+    def step(instruction: Instruction, state: tuple[bool, bool]) -> tuple[bool, bool]:
+        looked, let_go = state
+        if instruction.kind is Kind.ATOMIC:
+            if not looked:
+                problems.append(f"{function.place(instruction)} arrives before the round is read")
+            if not decides(function, instruction):
+                problems.append(f"{function.place(instruction)} does not decide who is last")
+        if let_go and writes(instruction, function):
+            problems.append(f"{function.place(instruction)} comes after the others may go")
+        goes = instruction.mnemonic == "sw" and word_offset(instruction) in rounds
+        return looked or instruction.address in reads, let_go or goes
+
+    function.walk([function.entry], (False, False), step)
+    return problems if rounds else [*problems, f"{name} has no round to wait for"]
+
+
+class Look(Enum):
+    """How far a path has come towards sleep."""
+
+    AWAKE = auto()
+    CLEARED = auto()  # the kick
+    LOOKED = auto()  # for work, after that
+
+
+def check_sleep(name: str, kernel: Kernel) -> list[str]:
+    """A hart clears its kick, then looks for work, then sleeps: any other order loses a kick."""
+    function = kernel.function(name)
+    problems: list[str] = []
+    slept: set[int] = set()
+    own = {word_offset(i) for i in function.code.values() if i.mnemonic == "sw"}
+    # A word that the function writes too tells nothing of others.
+    reads = {
+        address
+        for address in lock_reads(function)
+        if word_offset(function.code[address]) not in own
+    }
+
+    def step(instruction: Instruction, look: Look) -> Look:
+        if calls(instruction, KICK_CLEAR, kernel):
+            return Look.CLEARED
+        if instruction.address in reads and look is Look.CLEARED:
+            return Look.LOOKED
+        if calls(instruction, KICK_WAIT, kernel):
+            slept.add(instruction.address)
+            if look is not Look.LOOKED:
+                problems.append(f"{function.place(instruction)} sleeps on an old look for work")
+            return Look.AWAKE
+        return look
+
+    function.walk([function.entry], Look.AWAKE, step)
+    return problems or ([] if slept else [f"{name} never sleeps"])
+
+
+def check_served(name: str, kernel: Kernel) -> list[str]:
+    """The word that says "done", which the function reads too, is stored after the work's call."""
+    function = kernel.function(name)
+    problems: list[str] = []
+    read = {word_offset(function.code[address]) for address in lock_reads(function)}
+    done: set[int] = set()
+
+    def step(instruction: Instruction, ran: bool) -> bool:
+        if instruction.kind is Kind.CALL and instruction.target is None:
+            return True
+        if instruction.mnemonic == "sw" and word_offset(instruction) in read:
+            done.add(instruction.address)
+            if not ran:
+                problems.append(f"{function.place(instruction)} comes before the work it tells of")
+            return False
+        return ran
+
+    function.walk([function.entry], False, step)
+    return problems if done else [f"{name} never says that work is done"]
+
+
+def check_kick_clear(kernel: Kernel) -> list[str]:
+    """The pending bit goes first, then a fence io,rw: the look for work cannot overtake it."""
+    function = kernel.function(KICK_CLEAR)
+    problems: list[str] = []
+    cleared: set[int] = set()
+
+    def step(instruction: Instruction, fenced: bool) -> bool:
+        if instruction.mnemonic.startswith("csr") and "sip" in instruction.operands:
+            cleared.add(instruction.address)
+            return False
+        if instruction.kind is Kind.RETURN and not fenced:
+            problems.append(f"{function.place(instruction)} with no fence io,rw before it")
+        return fenced or instruction.orders("io", "rw")
+
+    function.walk([function.entry], False, step)
+    return problems if cleared else [*problems, f"{KICK_CLEAR} clears no kick"]
+
+
+def check_handovers(kernel: Kernel) -> Report:
+    """docs/design.md, "Memory model": mailboxes, kicks, barriers, harts that come in."""
+    names = dict.fromkeys([*(announcer.name for announcer in ANNOUNCERS), *LISTENERS, KICK_CLEAR])
+    report = Report(note=", ".join(names))
+    checks: list[Callable[[], list[str]]] = [
+        *(partial(check_announcer, announcer, kernel) for announcer in ANNOUNCERS),
+        *(partial(check_listener, name, kernel) for name in LISTENERS),
+        partial(check_barrier, "barrier_wait", kernel),
+        partial(check_sleep, "cpu_serve", kernel),
+        partial(check_served, "cpu_serve", kernel),
+        partial(check_kick_clear, kernel),
+    ]
+    for check in checks:
+        try:
+            report.problems += check()
+        except Nothing as nothing:
+            report.problems.append(str(nothing))
+    report.problems = list(dict.fromkeys(report.problems))
+    return report
+
+
+# 5: the hot path -----------------------------------------------------------------------------
 
 HOT_FUNCTIONS = ("frame_alloc_called", "frame_free_called")
 SLOW_HALVES = frozenset(
@@ -869,7 +1118,7 @@ def check_hot_path(kernel: Kernel) -> Report:
     return report
 
 
-# 5: restartable sequences --------------------------------------------------------------------
+# 6: restartable sequences --------------------------------------------------------------------
 
 RESTARTABLE_KINDS = frozenset((Kind.LOAD, Kind.STORE, Kind.BRANCH, Kind.PLAIN))
 SITES_MIN = 2  # a pop and a push
@@ -951,6 +1200,25 @@ def check_repeatable(site: Site) -> list[str]:
     return problems
 
 
+def check_scratch(site: Site) -> list[str]:
+    """Another store goes where the stack's top points as it was loaded: above every frame in it.
+
+    Below a top that has moved down lies a frame that a trap may hand out before the restart.
+    """
+    problems = []
+    loaded: set[str] = set()
+    for instruction in site.instructions:
+        is_scratch = instruction.kind is Kind.STORE and instruction.base != "tp"
+        top = instruction.operands[-1] in (f"0({name})" for name in loaded)
+        if is_scratch and not top:
+            problems.append(f"{site.place(instruction)} is not to the slot above the stack")
+        if instruction.kind is Kind.LOAD and instruction.base == "tp" and instruction.written:
+            loaded.add(instruction.written)
+        else:
+            loaded.discard(instruction.written or "")
+    return problems
+
+
 def check_entered_at_start(sites: list[Site], kernel: Kernel) -> list[str]:
     inside = {address for site in sites for address in range(site.start + 1, site.end)}
     return [
@@ -970,12 +1238,149 @@ def check_restartable(kernel: Kernel) -> Report:
             report.problems.append(f"{name}: no sequence in it")
     for site in sites:
         bounds = check_bounds(site, kernel)
-        report.problems += bounds or check_commit(site) + check_repeatable(site)
+        report.problems += (
+            bounds or check_commit(site) + check_repeatable(site) + check_scratch(site)
+        )
     report.problems += check_entered_at_start(sites, kernel)
     return report
 
 
-# 6: segments ---------------------------------------------------------------------------------
+# 7: the hot path where it is inlined ----------------------------------------------------------
+
+HOT_INLINES = frozenset(("frame_alloc", "frame_free"))
+COLD_INLINES = frozenset(("frame_zero",))  # touches the frame because the caller asks for that
+
+Carried = frozenset[tuple[str, Value]]
+
+
+def inline_chains(kernel: Kernel, addresses: list[int]) -> dict[int, list[str]]:
+    """Of each address the functions it was inlined from, innermost first, by the line table."""
+    tool = re.sub(r"objdump$", "addr2line", kernel.objdump)
+    command = [*shlex.split(tool), "-a", "-i", "-f", "-e", str(kernel.path.resolve())]
+    listing = run_tool(command, "".join(f"{address:#x}\n" for address in addresses))
+    if listing.returncode != 0:
+        raise Nothing(f"{tool}: {listing.stderr.strip()}")
+    chains: dict[int, list[str]] = {}
+    chain: list[str] = []
+    for line in listing.stdout.splitlines():
+        if line.startswith("0x"):
+            chain = chains.setdefault(int(line, 16), [])
+        else:
+            chain.append(line)
+    return {address: found[::2] for address, found in chains.items()}
+
+
+def is_hot(chain: list[str]) -> bool:
+    inlined = chain[:-1]
+    depth = next((at for at, name in enumerate(inlined) if name in HOT_INLINES), None)
+    return depth is not None and COLD_INLINES.isdisjoint(inlined[:depth])
+
+
+def check_hot_kinds(function: Function, hot: set[int], kernel: Kernel) -> list[str]:
+    problems = []
+    for address in sorted(hot):
+        instruction = function.code[address]
+        callee = kernel.callee(instruction) if function.leaves(instruction) else None
+        goes = instruction.kind in (Kind.CALL, Kind.JUMP, Kind.BRANCH)
+        slow = goes and callee in SLOW_HALVES | COLD_INLINES
+        if callee is not None and not slow and instruction.kind is not Kind.RETURN:
+            problems.append(f"{function.place(instruction)} goes to {callee}")
+        elif instruction.kind not in HIT_KINDS and not slow:
+            problems.append(f"{function.place(instruction)} is on an inlined hit path")
+    return problems
+
+
+def carry(instruction: Instruction, carried: Carried) -> Carried:
+    """Which registers hold a frame's number or, for all we know, its address."""
+    values = [value for name in instruction.read for at, value in carried if at == name]
+    kept = frozenset(pair for pair in carried if pair[0] != instruction.written)
+    if not instruction.written or instruction.kind is not Kind.PLAIN or not values:
+        return kept
+    scales = re.match(r"sll|mul|sh[123]add", instruction.mnemonic)
+    if Value.FRAME_SCALED in values or scales:
+        return kept | {(instruction.written, Value.FRAME_SCALED)}
+    # Added to something else it indexes a table of ours.
+    return kept | {(instruction.written, Value.FRAME)} if len(instruction.read) == 1 else kept
+
+
+def check_no_frame_access(
+    function: Function, hot: set[int], start: Iterable[int], register: str
+) -> list[str]:
+    problems: list[str] = []
+
+    def step(instruction: Instruction, carried: Carried) -> Carried | None:
+        if instruction.address not in hot:
+            return None
+        if instruction.base in {name for name, _ in carried}:
+            problems.append(f"{function.place(instruction)} goes through a frame's number")
+        return carry(instruction, carried)
+
+    inside = [address for address in start if address in hot]
+    function.walk(inside, frozenset({(register, Value.FRAME)}), step)
+    return problems
+
+
+def ways_into(function: Function, hot: set[int], address: int) -> set[int]:
+    """Where hot code begins that leads to `address`."""
+    before: dict[int, set[int]] = {}
+    for source in hot:
+        for successor in function.successors(function.code[source]):
+            before.setdefault(successor, set()).add(source)
+    seen, pending, first = {address}, [address], set()
+    while pending:
+        at = pending.pop()
+        if not before.get(at):
+            first.add(at)
+        for source in before.get(at, set()) - seen:
+            seen.add(source)
+            pending.append(source)
+    return first
+
+
+def check_site_frames(site: Site, function: Function, hot: set[int]) -> list[str]:
+    """Nothing after a pop or before a push goes through the frame itself."""
+    moves = [
+        i
+        for i in site.instructions
+        if i.kind in (Kind.LOAD, Kind.STORE) and i.base != "tp" and i.operands
+    ]
+    if len(moves) != 1:
+        return [f"{site.owner}, sequence at {site.start:#x}, moves {len(moves)} frames"]
+    register = moves[0].operands[0]
+    if moves[0].kind is Kind.LOAD:
+        start = set(function.successors(site.instructions[-1]))
+    else:
+        start = ways_into(function, hot, site.start)
+    return check_no_frame_access(function, hot, start, register)
+
+
+def check_inlined(kernel: Kernel) -> Report:
+    """What the compiler says is frame_alloc or frame_free, wherever it is, is what a hit may be."""
+    sites = [site for site in restartable_sites(kernel) if site.instructions]
+    functions = (symbol for symbol in kernel.elf.symbols if symbol.is_function and symbol.size)
+    owners = [
+        kernel.function_of(symbol)
+        for symbol in functions
+        if any(symbol.address <= site.start < symbol.address + symbol.size for site in sites)
+    ]
+    addresses = [address for function in owners for address in function.code]
+    chains = inline_chains(kernel, addresses)
+    report = Report()
+    total = 0
+    for function in owners:
+        hot = {address for address in function.code if is_hot(chains.get(address, []))}
+        total += len(hot)
+        report.problems += check_hot_kinds(function, hot, kernel)
+        for site in (site for site in sites if site.start in hot):
+            report.problems += check_site_frames(site, function, hot)
+    if len(owners) <= len(HOT_FUNCTIONS) or not total:
+        report.problems.append("no inlined copy of the hot path found")
+    report.problems = list(dict.fromkeys(report.problems))
+    report.note = f"{total} instructions in {len(owners)} functions"
+    return report
+
+
+# 8: segments ---------------------------------------------------------------------------------
 
 PAGE_BYTES = 4096
 SEGMENTS_WANTED = ((PF_R | PF_X, "text"), (PF_R, "rodata"), (PF_R | PF_W, "data"))
@@ -1018,7 +1423,7 @@ def check_segments(kernel: Kernel) -> Report:
     return report
 
 
-# 7: no second libc ---------------------------------------------------------------------------
+# 9: no second libc ---------------------------------------------------------------------------
 
 LIBC_NAMES = r"(memcpy|memset|memmove|memcmp|strlen|strcmp|v?s?n?printf)"
 LIBC_DEFINITION = re.compile(
@@ -1076,8 +1481,10 @@ def main() -> int:
         ("include layers", lambda: check_layers(sources)),
         ("memory model", lambda: check_memory_model(options.cc, options.flags)),
         ("fences of the locks", lambda: check_fences(kernel)),
+        ("fences of hand-overs", lambda: check_handovers(kernel)),
         ("hot path", lambda: check_hot_path(kernel)),
         ("restartable sequences", lambda: check_restartable(kernel)),
+        ("hot path inlined", lambda: check_inlined(kernel)),
         ("segments", lambda: check_segments(kernel)),
         ("no second libc", lambda: check_libc(sources)),
     )
