@@ -90,13 +90,14 @@ HOST_INCLUDES := -I. -Itests/host
 
 host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
 	kernel/bootargs.c tests/smp/workload.c tests/smp/workloads.c \
-	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_%,$(wildcard tests/host/*.c))
+	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
+host_plain_tests := $(filter-out $(BUILD)/host/test_traps,$(host_tests))
 
 host: $(host_tests)
 
-$(host_tests): $(BUILD)/host/%: $(BUILD)/host/tests/host/%.o $(host_objects)
+$(host_plain_tests): $(BUILD)/host/%: $(BUILD)/host/tests/host/%.o $(host_objects)
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread $(if $(findstring libfdt,$@),-lfdt)
 
@@ -104,6 +105,121 @@ $(BUILD)/host/%.o: %.c Makefile | deps-test
 	$(say) HOSTCC $<
 	@mkdir -p $(@D)
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
+
+# mm/ and sync/ once more, calling out before each access to memory: to the functions in
+# tests/host/traps/, not to ThreadSanitizer, which has no part in it.
+traps_dir := $(BUILD)/host/traps
+traps_mm := $(patsubst %.c,$(traps_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c))
+traps_own := $(patsubst %,$(traps_dir)/tests/host/%.o,test_traps traps/traps)
+
+$(traps_dir)/%.o: HOST_INCLUDES := -I. -Itests/host/traps -Itests/host
+$(traps_own): HOST_CFLAGS := $(filter-out -fsanitize% -fno-sanitize%,$(HOST_CFLAGS)) -O2
+$(traps_mm): HOST_CFLAGS := $(subst address,thread,$(HOST_CFLAGS)) -U__SANITIZE_THREAD__
+
+$(traps_dir)/%.o: %.c Makefile | deps-test
+	$(say) HOSTCC $@
+	@mkdir -p $(@D)
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
+
+$(BUILD)/host/test_traps: $(traps_mm) $(traps_own) $(BUILD)/host/tests/host/port.o \
+		$(BUILD)/host/tests/host/unit.o
+	$(say) HOSTLD $@
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread
+
+# Without the checks of callers and the asserts, as the benchmarks are: what only works because
+# something was looked at first fails here.
+host_checks0_tests := $(patsubst %,$(BUILD)/host-checks0/test_%,tree zone frame heap mixtures stress)
+host_checks0_objects := $(host_library:%.c=$(BUILD)/host-checks0/%.o)
+
+host-checks0: $(host_checks0_tests)
+
+$(host_checks0_tests): $(BUILD)/host-checks0/%: $(BUILD)/host-checks0/tests/host/%.o \
+		$(host_checks0_objects)
+	$(say) HOSTLD $@
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread
+
+$(BUILD)/host-checks0/%.o: %.c Makefile | deps-test
+	$(say) HOSTCC $@
+	@mkdir -p $(@D)
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -DCHECKS=0 -DASSERTS=0 $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
+
+# ThreadSanitizer needs Concurrency Kit's primitives in terms that it knows: tests/host/tsan/ck_pr.h
+# comes before the kit's own. Only programs in which cpus work at once have anything to show it.
+TSAN_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread \
+	-fno-omit-frame-pointer -DCK_MD_RMO
+TSAN_INCLUDES := -Itests/host/tsan $(HOST_INCLUDES)
+
+tsan_tests := $(patsubst %,$(BUILD)/tsan/test_%,stress mixtures zone heap sync frame museum_heap)
+tsan_objects := $(patsubst %.c,$(BUILD)/tsan/%.o,$(host_library) $(wildcard tests/host/tsan/*.c))
+
+tsan: $(tsan_tests)
+
+$(tsan_tests): $(BUILD)/tsan/%: $(BUILD)/tsan/tests/host/%.o $(tsan_objects)
+	$(say) TSANLD $@
+	$(quiet)$(HOSTCC) $(TSAN_CFLAGS) -o $@ $^ -lpthread
+
+$(BUILD)/tsan/%.o: %.c Makefile | deps-test
+	$(say) TSANCC $<
+	@mkdir -p $(@D)
+	$(quiet)$(HOSTCC) $(TSAN_CFLAGS) $(TSAN_INCLUDES) -MMD -MP -c -o $@ $<
+
+# Only what is tested against libfdt is linked with it.
+$(BUILD)/host/test_devicetree_libfdt: $(BUILD)/host/tests/host/libfdt_judge.o
+
+# ---- fuzzing ---------------------------------------------------------------------------------
+
+# Each target is built with the host compiler, to replay its corpus in `make test`, and with clang
+# and libFuzzer, to find what to put there.
+FUZZCC  ?= clang
+SECONDS ?= 60
+TARGETS ?=
+
+fuzz_support := tests/host/fuzz_support.c tests/host/fuzz_replay.c
+fuzz_names := $(patsubst tests/host/fuzz_%.c,%,$(filter-out $(fuzz_support),$(wildcard tests/host/fuzz_*.c)))
+fuzz_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
+	kernel/bootargs.c tests/host/port.c tests/host/policy_model.c tests/host/devicetree_walk.c \
+	tests/host/fuzz_support.c
+FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(HOST_CFLAGS)) -fsanitize=address,undefined \
+	-fsanitize=fuzzer-no-link
+
+replays := $(fuzz_names:%=$(BUILD)/host/fuzz_%)
+fuzzers := $(fuzz_names:%=$(BUILD)/fuzz/fuzz_%)
+fuzz_objects := $(fuzz_library:%.c=$(BUILD)/fuzz/%.o)
+
+host: $(replays)
+
+$(BUILD)/host/fuzz_devicetree: $(BUILD)/host/tests/host/libfdt_judge.o
+$(BUILD)/fuzz/fuzz_devicetree: $(BUILD)/fuzz/tests/host/libfdt_judge.o
+
+$(replays): $(BUILD)/host/%: $(BUILD)/host/tests/host/%.o $(BUILD)/host/tests/host/fuzz_replay.o \
+		$(fuzz_library:%.c=$(BUILD)/host/%.o)
+	$(say) HOSTLD $@
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread $(if $(findstring devicetree,$@),-lfdt)
+
+$(fuzzers): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/host/%.o $(fuzz_objects)
+	$(say) FUZZLD $@
+	$(quiet)$(FUZZCC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $^ -lpthread \
+		$(if $(findstring devicetree,$@),-lfdt)
+
+$(BUILD)/fuzz/%.o: %.c Makefile | deps-fuzz
+	$(say) FUZZCC $<
+	@mkdir -p $(@D)
+	$(quiet)$(FUZZCC) $(FUZZ_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
+
+# Tracing what only compares guides nobody, and took most of the time.
+$(addprefix $(BUILD)/fuzz/tests/host/,policy_model.o libfdt_judge.o devicetree_walk.o): \
+	FUZZ_CFLAGS := $(filter-out -fsanitize=fuzzer-no-link,$(FUZZ_CFLAGS))
+
+fuzz_run = tools/fuzz.py --build $(BUILD)/fuzz --seconds $(SECONDS) \
+	$(if $(TARGETS),--only '$(TARGETS)') $(fuzz_names)
+
+fuzz: $(fuzzers)
+	$(quiet)$(fuzz_run)
+
+fuzz-merge: $(fuzzers)
+	$(quiet)$(fuzz_run) --merge
+
+.PHONY: fuzz fuzz-merge deps-fuzz
 
 # ---- running ---------------------------------------------------------------------------------
 
@@ -120,9 +236,23 @@ $(BUILD)/trees/%.dtb: tests/smp/trees/%.dts $(wildcard tests/smp/trees/*.dts) | 
 
 trees := $(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
 
-test: all host deps-test $(trees)
-	$(quiet)tools/run_tests.py --host $(host_tests) tools/test_tools.py tools/test_bench.py \
-		--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint"
+explore_200 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-200
+
+# What the tests need and run. The museum runs the same on each of its mutants.
+test_needs := all host host-checks0 tsan deps-test $(trees)
+test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
+	--host $(host_tests) tools/test_tools.py tools/test_bench.py tools/test_mutants.py \
+	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py --corpus $(replays) \
+	--explore "$(explore_200)" \
+	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint"
+
+test: $(test_needs)
+	$(quiet)tools/run_tests.py $(test_arguments)
+
+# make mutants [ONLY=pattern] [PART=k/n] [MATRIX=1]; a list of them: tools/mutants.py --list
+mutants: $(test_needs)
+	$(quiet)tools/mutants.py $(if $(ONLY),--only '$(ONLY)') $(if $(PART),--part $(PART)) \
+		$(if $(filter 1,$(MATRIX)),--matrix) -- $(test_arguments)
 
 lint: all
 	$(quiet)tools/lint.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" \
@@ -153,6 +283,27 @@ bench: $(bench_kernels) $(bench_dir)/host/bench_tree
 debug: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --gdb
 
+# ---- schedules and soak ----------------------------------------------------------------------
+
+SEEDS   ?= 1-64
+MINUTES ?= 60
+
+# What these boot has a size of memory of its own, unless one is asked for.
+asked := $(if $(filter-out file,$(origin MEM)),--mem $(MEM)) $(if $(WORKLOAD),--workload $(WORKLOAD))
+explore = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --smp $(SMP) \
+	$(asked) $(if $(PREEMPT),--preempt $(PREEMPT)) --bootargs "$(BOOTARGS)" --timeout $(TIMEOUT)
+
+explore: all
+	$(quiet)$(explore) --seeds $(SEEDS)
+
+replay: all
+	$(quiet)$(explore) --replay $(or $(SEED),$(error make replay SEED=n)) \
+		$(if $(filter 1,$(GDB)),--gdb)
+
+soak: all
+	$(quiet)tools/soak.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/soak \
+		--minutes $(MINUTES) $(asked) $(if $(CPUS),--cpus $(CPUS)) $(if $(filter 1,$(FRESH)),--fresh)
+
 format: deps-test
 	$(quiet)git ls-files '*.c' '*.h' | xargs clang-format -i
 
@@ -167,6 +318,9 @@ deps-run:
 deps-test:
 	$(quiet)tools/deps.sh test
 
+deps-fuzz:
+	$(quiet)tools/deps.sh fuzz
+
 clean:
 	rm -rf $(BUILD)
 
@@ -177,8 +331,19 @@ help:
 	@echo '  make run         boot it under QEMU, selftest and stress, report, verdict'
 	@echo '                     SMP=4 MEM=128M TIMEOUT=120 BOOTARGS="key=value ..."'
 	@echo '  make test        host tests with sanitizers, in-kernel tests over SMP and MEM, lint'
+	@echo '  make tsan        build the host tests for ThreadSanitizer, which make test also runs'
 	@echo '  make bench       instruction counts and ratios against their bounds; table and CSV'
+	@echo '  make mutants     the bug museum: which net catches which bug, out of tests/mutants/'
+	@echo '                     ONLY=pattern PART=k/n|auto/n MATRIX=1'
 	@echo '  make lint        include layers, memory model, fences in the machine code'
+	@echo '  make explore     schedules drawn from seeds, one boot each; failures can be replayed'
+	@echo '                     SEEDS=1-64 WORKLOAD= SMP=4 MEM= PREEMPT=MIN:RANGE:MODE BOOTARGS='
+	@echo '  make replay      one of them again: SEED=7 and the same options; GDB=1 waits for gdb'
+	@echo '  make soak        stress and schedules for MINUTES=60; goes on from the last soak'
+	@echo '                     unless FRESH=1; CPUS=1,2,4,8 WORKLOAD= MEM='
+	@echo '  make fuzz        fuzz every target for SECONDS=60, as many at once as there are cores'
+	@echo '                     TARGETS=policy,heap for some; new inputs stay in build/fuzz/corpus'
+	@echo '  make fuzz-merge  fold those, minimised, into tests/host/corpus'
 	@echo '  make debug       QEMU waiting for gdb'
 	@echo '  make deps        install what is missing (Debian packages, by name)'
 	@echo '  make format      clang-format over all sources'
@@ -187,5 +352,9 @@ help:
 	@echo 'V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0'
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
-.PHONY: all run test bench lint debug format deps deps-run deps-test clean help host FORCE
+.PHONY: all run test mutants bench explore replay soak lint debug format deps deps-run deps-test clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
+-include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
+-include $(traps_mm:.o=.d) $(traps_own:.o=.d)
+-include $(tsan_objects:.o=.d) $(wildcard $(BUILD)/tsan/tests/host/*.d)
+-include $(fuzz_objects:.o=.d) $(wildcard $(BUILD)/fuzz/tests/host/*.d)

@@ -8,7 +8,10 @@
  *
  * Counters below have one writer, a cpu, and readers anywhere: no read-modify-write is needed,
  * only loads and stores that are not torn and that the compiler may not invent or merge. They
- * order nothing.
+ * order nothing. In the build for ThreadSanitizer the kit's loads and stores take part in the
+ * order that fences make (tests/host/tsan/ck_pr.h); a counter's do not there either, though a
+ * fence that happens to be near would order it too: who reads what a counter seems to promise,
+ * relies on chance, and is told so.
  */
 #pragma once
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# deps.sh run|test|all [--check]: installs, by name and with apt-get, what is missing.
+# deps.sh run|test|fuzz|all [--check]: installs, by name and with apt-get, what is missing.
 #
 #   run   what it takes to build the kernel and boot it
 #   test  that, and what the host tests need
+#   fuzz  that, and clang with its sanitizers and libFuzzer, for `make fuzz` alone
 #   all   that, and the debugger and the plots
 #
 # --check only says what is missing. Exit status 0: everything is there. 1: something is missing
@@ -27,10 +28,12 @@ libck-dev                       /usr/include/ck_spinlock.h
 test_needs='
 gcc                             gcc
 libc6-dev                       /usr/include/stdio.h
-clang                           clang
 device-tree-compiler            dtc
 libfdt-dev                      /usr/include/libfdt.h
 spin                            spin
+'
+fuzz_needs='
+clang                           clang
 '
 other_needs='
 gdb-multiarch                   gdb-multiarch
@@ -39,7 +42,7 @@ gnuplot-nox                     gnuplot
 
 usage()
 {
-	echo "usage: $0 run|test|all [--check]" >&2
+	echo "usage: $0 run|test|fuzz|all [--check]" >&2
 	exit 2
 }
 
@@ -102,10 +105,15 @@ clang_runtime_missing()
 missing()
 {
 	local needs=$run_needs
-	[ "$group" = run ] || needs+=$test_needs
-	[ "$group" != all ] || needs+=$other_needs
+	case $group in
+	test) needs+=$test_needs ;;
+	fuzz) needs+=$test_needs$fuzz_needs ;;
+	all) needs+=$test_needs$fuzz_needs$other_needs ;;
+	esac
 	missing_of <<<"$needs"
-	[ "$group" = run ] || clang_runtime_missing
+	case $group in
+	fuzz | all) clang_runtime_missing ;;
+	esac
 }
 
 # Later releases split the RISC-V emulator off from the others.
@@ -166,8 +174,8 @@ install()
 }
 
 case $* in
-run | test | all) check_only= ;;
-'run --check' | 'test --check' | 'all --check') check_only=yes ;;
+run | test | fuzz | all) check_only= ;;
+'run --check' | 'test --check' | 'fuzz --check' | 'all --check') check_only=yes ;;
 *) usage ;;
 esac
 group=$1

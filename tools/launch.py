@@ -226,11 +226,18 @@ class Run:
     seconds: float = 0.0
 
 
-class Signals:
-    """Remembers the first signal that asks us to end, for the loop to look at."""
+class Interrupts:
+    """Whether something asks us to end, for the loop to look at."""
 
     def __init__(self) -> None:
         self.received = 0
+
+
+class Signals(Interrupts):
+    """Remembers the first signal that asks us to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.remember)
 
@@ -295,7 +302,7 @@ def read_available(descriptor: int) -> bytes | None:
 
 
 def watch(
-    process: subprocess.Popen[bytes], run: Run, deadline: float, interrupts: Signals
+    process: subprocess.Popen[bytes], run: Run, deadline: float, interrupts: Interrupts
 ) -> None:
     """Feeds the console until QEMU has ended, the time is up, or we are asked to end."""
     assert process.stdout is not None
@@ -317,19 +324,20 @@ def watch(
         run.timed_out = True
 
 
-def execute(command: list[str], options: argparse.Namespace, console: Console) -> Run:
+def execute(
+    command: list[str], options: argparse.Namespace, console: Console, interrupts: Interrupts
+) -> Run:
+    """One run of QEMU, which may be one of several in threads unless it is interactive."""
     run = Run(console)
-    interrupts = Signals()
     started = time.monotonic()
     deadline = started + options.timeout if options.timeout else float("inf")
-    with terminal_kept():
-        process = start(command, options.interactive)
-        try:
-            watch(process, run, deadline, interrupts)
-        finally:
-            if process.poll() is None:
-                end(process, options.interactive)
-            console.finish()
+    process = start(command, options.interactive)
+    try:
+        watch(process, run, deadline, interrupts)
+    finally:
+        if process.poll() is None:
+            end(process, options.interactive)
+        console.finish()
     run.seconds = time.monotonic() - started
     return run
 
@@ -485,7 +493,9 @@ def launch(options: argparse.Namespace) -> int:
             shown=not options.quiet,
             raw=options.interactive,
         )
-        run = execute(command, options, console)
+        interrupts = Signals()
+        with terminal_kept():
+            run = execute(command, options, console, interrupts)
     judgement = judge(run, options.expect)
     report(judgement, run)
     return judgement.code

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs every test there is, side by side, and counts.
 
-Three kinds of job: host test programs, which print KTAP; the kernel under QEMU, through
+Three kinds of job: host test programs, which print KTAP, fuzz targets over their corpora among
+them; the kernel under QEMU, through
 launch.py, which prints KTAP too and ends with a verdict; and lint commands, of which only the
 exit status counts. Each KTAP result is one test; a QEMU job and a lint command is one more.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import platform
 import re
 import shlex
 import signal
@@ -28,6 +30,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = ROOT / "tools" / "launch.py"
+CORPORA = ROOT / "tests" / "host" / "corpus"
 
 # Bounds that only a hang reaches, on a slow machine too.
 HOST_TIMEOUT_SECONDS = 1800
@@ -36,6 +39,8 @@ LAUNCHER_GRACE_SECONDS = 60
 KILL_GRACE_SECONDS = 10
 
 SHOWN_LINES_MAX = 2000
+
+ALL_SLOTS = 1 << 30  # of any machine
 
 
 @dataclass(frozen=True)
@@ -198,10 +203,33 @@ def parse_ktap(output: str) -> Ktap:
 # Jobs ----------------------------------------------------------------------------------------
 
 
-def host_job(program: str) -> Job:
+def host_job(program: str, group: str = "host", prefix: tuple[str, ...] = ()) -> Job:
     return Job(
-        name=f"host/{Path(program).name}",
-        command=[str(Path(program).resolve())],
+        name=f"{group}/{Path(program).name}",
+        command=[*prefix, str(Path(program).resolve())],
+        counts_ktap=True,
+        is_one_test=False,
+        slots=1,
+        timeout=HOST_TIMEOUT_SECONDS,
+    )
+
+
+def fixed_addresses() -> tuple[str, ...]:
+    """Kernels can place mappings at random more widely than ThreadSanitizer has room for."""
+    prefix = ("setarch", platform.machine(), "-R")
+    try:
+        usable = subprocess.run([*prefix, "true"], capture_output=True, check=False)
+    except OSError:
+        return ()
+    return () if usable.returncode else prefix
+
+
+def corpus_job(program: str) -> Job:
+    """A fuzz target over the inputs that are kept for it: one test each."""
+    name = Path(program).name
+    return Job(
+        name=f"corpus/{name}",
+        command=[str(Path(program).resolve()), str(CORPORA / name.removeprefix("fuzz_"))],
         counts_ktap=True,
         is_one_test=False,
         slots=1,
@@ -216,6 +244,18 @@ def lint_job(command: str) -> Job:
         counts_ktap=False,
         is_one_test=True,
         slots=1,
+        timeout=HOST_TIMEOUT_SECONDS,
+    )
+
+
+def explore_job(command: str) -> Job:
+    """It uses every processor itself, so nothing else runs beside it."""
+    return Job(
+        name="explore/seeds",
+        command=shlex.split(command),
+        counts_ktap=False,
+        is_one_test=True,
+        slots=ALL_SLOTS,
         timeout=HOST_TIMEOUT_SECONDS,
     )
 
@@ -262,8 +302,12 @@ def plan(options: argparse.Namespace) -> list[Job]:
     if options.kernel:
         cases = [*matrix(options.smp, options.mem), *CASES]
         jobs += [qemu_job(case, options.kernel.resolve(), options.logs) for case in cases]
+    jobs += [host_job(program, "tsan", fixed_addresses()) for program in options.tsan]
     jobs += [host_job(program) for program in options.host]
+    jobs += [corpus_job(program) for program in options.corpus]
+    jobs += [host_job(program, "host-checks0") for program in options.host_checks0]
     jobs += [lint_job(command) for command in options.lint]
+    jobs += [explore_job(command) for command in options.explore]
     wanted = options.only
     return [job for job in jobs if not wanted or wanted in job.name or fnmatch(job.name, wanted)]
 
@@ -440,11 +484,19 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="host tests at once, a QEMU run being two (default: the host's processors)")
     add("--host", nargs="*", action="extend", default=[], metavar="PROGRAM",
         help="test programs that print KTAP")
+    add("--host-checks0", nargs="*", action="extend", default=[], metavar="PROGRAM",
+        help="the same, built without the checks of callers")
+    add("--tsan", nargs="*", action="extend", default=[], metavar="PROGRAM",
+        help="the same, built for ThreadSanitizer")
+    add("--corpus", nargs="*", action="extend", default=[], metavar="PROGRAM",
+        help="fuzz targets, each to run over its corpus")
     add("--kernel", type=Path, metavar="ELF", help="without it, nothing is run under QEMU")
     add("--smp", default="4", metavar="N,..", help="harts, for the matrix")
     add("--mem", default="128M", metavar="SIZE,..", help="memory, for the matrix")
     add("--lint", nargs="*", action="extend", default=[], metavar="COMMAND",
         help="commands, each one quoted, that must exit 0")
+    add("--explore", nargs="*", action="extend", default=[], metavar="COMMAND",
+        help="explores schedules, with the machine to itself; must exit 0")
     add("--only", metavar="PATTERN", help="jobs whose name has this in it, or matches")
     add("--logs", type=Path, default=ROOT / "build" / "logs", metavar="DIR")
     add("--list", action="store_true", help="name the jobs and run none")

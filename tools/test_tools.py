@@ -417,9 +417,13 @@ class TestDeps(InTemporaryFolder):
         self.assertIn(" make python3 qemu-system-misc ", run.stderr)
         self.assertNotIn("clang", run.stderr)
 
-    def test_test_needs_clang_and_its_runtime(self) -> None:
+    def test_only_fuzzing_needs_clang_and_its_runtime(self) -> None:
+        for group in ("fuzz", "all"):
+            run = self.deps(group, "--check")
+            self.assertRegex(run.stderr, r" gcc .* clang .*libclang-rt-\d+-dev")
         run = self.deps("test", "--check")
-        self.assertRegex(run.stderr, r" clang .*libclang-rt-\d+-dev")
+        self.assertIn(" gcc ", run.stderr)
+        self.assertNotIn("clang", run.stderr)
 
     def test_no_apt_get(self) -> None:
         run = self.deps("run")

@@ -347,10 +347,12 @@ static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t zone_has_frames)
 static __attribute__((noinline)) pfn_t refill_from_anywhere(struct frame_cache *cache)
 {
 	pfn_t frame = alloc_anywhere(cache, cache->batch);
+	/* Before the look: a trap handler may send them home after it, and they are free all along. */
+	uint32_t remote_frames = cache->remote_frames;
 
 	if (pfn_is_none(frame))
 		frame = alloc_anywhere(cache, 1);
-	if (pfn_is_none(frame) && cache->remote_frames) {
+	if (pfn_is_none(frame) && remote_frames) {
 		flush_remote(cache);
 		frame = alloc_anywhere(cache, 1);
 	}

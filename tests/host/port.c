@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "host.h"
 #include "mm/frame.h"
@@ -152,30 +153,49 @@ static void *run_cpu(void *argument)
 	return NULL;
 }
 
-/* Pinned where the host has a core for it; where it has not, the scheduler does as it likes. */
-static void pin(pthread_t thread, unsigned cpu)
+/*
+ * Cpus have a core each where there are so many, and the scheduler does as it likes where there
+ * are not: two that must share one would only lose their turns to each other. Programs that run
+ * side by side do not all begin at the same core.
+ */
+static bool has_cores(const cpu_set_t *allowed)
 {
-	cpu_set_t set;
+	return host_cpu_count <= (unsigned)CPU_COUNT(allowed);
+}
 
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	pthread_setaffinity_np(thread, sizeof(set), &set);
+static void pin(pthread_t thread, unsigned cpu, const cpu_set_t *allowed)
+{
+	unsigned nth = ((unsigned)getpid() + cpu) % (unsigned)CPU_COUNT(allowed);
+	cpu_set_t one;
+	int core = 0;
+
+	while (!CPU_ISSET(core, allowed) || nth--)
+		core++;
+	CPU_ZERO(&one);
+	CPU_SET(core, &one);
+	pthread_setaffinity_np(thread, sizeof(one), &one);
 }
 
 void host_run(void (*work)(void *argument), void *argument)
 {
 	struct host_work *works = allocate(host_cpu_count * sizeof(*works));
 	pthread_t *threads = allocate(host_cpu_count * sizeof(*threads));
+	cpu_set_t allowed;
+	bool pinned = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && has_cores(&allowed);
 
+	threads[0] = pthread_self();
 	for (unsigned cpu = 1; cpu < host_cpu_count; cpu++) {
 		works[cpu] = (struct host_work){work, argument, &host_cpus[cpu]};
 		if (pthread_create(&threads[cpu], NULL, run_cpu, &works[cpu]))
 			abort();
-		pin(threads[cpu], cpu);
 	}
+	for (unsigned cpu = 0; cpu < host_cpu_count && pinned; cpu++)
+		pin(threads[cpu], cpu, &allowed);
 	work(argument);
 	for (unsigned cpu = 1; cpu < host_cpu_count; cpu++)
 		pthread_join(threads[cpu], NULL);
+	if (pinned)
+		pthread_setaffinity_np(threads[0], sizeof(allowed), &allowed);
 	free(threads);
 	free(works);
 }

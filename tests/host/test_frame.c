@@ -958,7 +958,7 @@ static void start_adaptive(uint32_t capacity)
 	piled = 0;
 }
 
-TEST(a_batch_doubles_when_its_cpu_waits_as_far_as_there_is_room)
+CONCURRENT_TEST(a_batch_doubles_when_its_cpu_waits_as_far_as_there_is_room)
 {
 	static const struct {
 		uint32_t capacity, batch[5];
@@ -981,7 +981,7 @@ TEST(a_batch_doubles_when_its_cpu_waits_as_far_as_there_is_room)
 	}
 }
 
-TEST(a_fixed_batch_does_not_grow)
+CONCURRENT_TEST(a_fixed_batch_does_not_grow)
 {
 	start_adaptive(1088);
 	frame_cache_configure(1088, 64);
@@ -992,7 +992,7 @@ TEST(a_fixed_batch_does_not_grow)
 }
 
 /* It stays for a while, then comes down by halves, and the stack's limit with it. */
-TEST(a_batch_is_halved_when_its_cpu_waits_no_more)
+CONCURRENT_TEST(a_batch_is_halved_when_its_cpu_waits_no_more)
 {
 	uint32_t batch = 512;
 	uint64_t holds = 0;

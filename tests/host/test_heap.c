@@ -1102,13 +1102,13 @@ static void run_hammer(size_t bytes)
 	finish();
 }
 
-TEST(cpus_share_the_heap)
+CONCURRENT_TEST(cpus_share_the_heap)
 {
 	run_hammer(32 * MIB);
 }
 
 /* Two cpus grow at once, and the index's nodes come and go while frames are being fetched. */
-TEST(cpus_grow_and_shrink_the_heap_at_once)
+CONCURRENT_TEST(cpus_grow_and_shrink_the_heap_at_once)
 {
 	for (unsigned round = 0; round < 3; round++)
 		run_hammer(2 * MIB);

@@ -17,7 +17,11 @@
 #define MIB_FRAMES (UINT64_C(1 << 20) >> FRAME_SHIFT)
 
 /* Of the kernel's number of operations: a host under its sanitizers has seconds, not minutes. */
+#if defined(__SANITIZE_THREAD__)
+#define OPS_DIVISOR 32
+#else
 #define OPS_DIVISOR 8
+#endif
 
 struct memory {
 	unsigned count;
@@ -128,34 +132,34 @@ TEST(one_cpu_without_a_cache)
 	run_both(1, 0);
 }
 
-TEST(two_cpus_with_caches)
+CONCURRENT_TEST(two_cpus_with_caches)
 {
 	run_both(2, 192);
 }
 
-TEST(two_cpus_without_caches)
+CONCURRENT_TEST(two_cpus_without_caches)
 {
 	run_both(2, 0);
 }
 
-TEST(four_cpus_with_caches)
+CONCURRENT_TEST(four_cpus_with_caches)
 {
 	run_both(4, 192);
 }
 
-TEST(four_cpus_without_caches)
+CONCURRENT_TEST(four_cpus_without_caches)
 {
 	run_both(4, 0);
 }
 
 /* Room for a batch to grow in, and with so many cpus it does. */
-TEST(four_cpus_with_adaptive_caches)
+CONCURRENT_TEST(four_cpus_with_adaptive_caches)
 {
 	run_both(4, FRAME_CACHE_CAPACITY_MAX);
 }
 
 /* Workloads run on fewer cpus than there are; the others' caches stay as they were. */
-TEST(two_of_four_cpus)
+CONCURRENT_TEST(two_of_four_cpus)
 {
 	start(&memory_32m, SPIN_FAS, 4, 192);
 	for (unsigned i = 0; i < workload_count; i++)

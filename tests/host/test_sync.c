@@ -98,7 +98,7 @@ static void exclude(enum spin_kind kind, unsigned cpus)
 	CHECK_EQ(counted, ROUNDS * cpus);
 }
 
-TEST(locks_exclude)
+CONCURRENT_TEST(locks_exclude)
 {
 	for (unsigned i = 0; i < LENGTH(cpu_counts); i++)
 		for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
@@ -196,7 +196,7 @@ static void check_stats(enum spin_stats_mode mode, unsigned cpus)
 	check_times(&stats.hold, 0);
 }
 
-TEST(statistics_are_exact_in_every_mode)
+CONCURRENT_TEST(statistics_are_exact_in_every_mode)
 {
 	static const enum spin_stats_mode modes[] = {SPIN_STATS_OFF, SPIN_STATS_ALL,
 						     SPIN_STATS_CONTENDED};
@@ -228,7 +228,7 @@ static void meet(void *argument)
 	spin_unlock(&lock, &node);
 }
 
-TEST(who_waits_is_counted)
+CONCURRENT_TEST(who_waits_is_counted)
 {
 	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
 		uint64_t meetings = 0;
@@ -274,7 +274,7 @@ static void count(void *argument)
 	}
 }
 
-TEST(counters_are_whole_and_exact)
+CONCURRENT_TEST(counters_are_whole_and_exact)
 {
 	for (unsigned i = 0; i < LENGTH(cpu_counts); i++) {
 		bool went_back = false;
@@ -310,7 +310,7 @@ static void go_rounds(void *argument)
 	}
 }
 
-TEST(nobody_passes_a_barrier_before_all_have_come)
+CONCURRENT_TEST(nobody_passes_a_barrier_before_all_have_come)
 {
 	for (unsigned i = 0; i < LENGTH(cpu_counts); i++) {
 		struct barrier barrier;

@@ -70,12 +70,12 @@ static void hammer(unsigned cpus)
 	host_machine_end();
 }
 
-TEST(two_cpus_claim_and_release)
+CONCURRENT_TEST(two_cpus_claim_and_release)
 {
 	hammer(2);
 }
 
-TEST(four_cpus_claim_and_release)
+CONCURRENT_TEST(four_cpus_claim_and_release)
 {
 	hammer(4);
 }

@@ -1,0 +1,410 @@
+/*
+ * fuzz_bootargs.c - fuzz target: the parser of boot arguments against another reading of the same
+ * grammar, written without a table and without its spans: the text is cut up into strings.
+ *
+ * Compared are whether the text is accepted, every field, and which word is to blame. The text
+ * lies in an allocation of just its size, so that a byte read behind it is seen. The first byte
+ * of an input chooses the names of the workloads, the rest is the text, up to a byte of 0.
+ */
+#include "fuzz.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/bootargs.h"
+
+/* ---- the reference ----------------------------------------------------------------------- */
+
+/* What became of the reference's reading. */
+struct reading {
+	struct bootargs args;
+	const struct bootargs_names *workloads;
+	bool bad;
+	char *blamed; /* the word, in the reference's own copy of the text */
+	/* The words that gave these. */
+	char *run, *cache, *batch, *preempt;
+};
+
+static int digit_of(char c)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+	const char *at = c ? strchr(digits, c) : NULL;
+
+	return at ? (int)(at - digits) % 16 : 99;
+}
+
+/* False also where it is above `max`. */
+static bool read_digits(const char *text, unsigned __int128 max, unsigned __int128 *number)
+{
+	int base = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10;
+	const char *at = base == 16 ? text + 2 : text;
+
+	if (!*at)
+		return false;
+	for (*number = 0; *at; at++) {
+		if (digit_of(*at) >= base)
+			return false;
+		*number = *number * (unsigned)base + (unsigned)digit_of(*at);
+		if (*number > max)
+			*number = max + 1;
+	}
+	return *number <= max;
+}
+
+static bool read_number(const char *text, uint64_t least, uint64_t *field)
+{
+	unsigned __int128 number;
+
+	if (!read_digits(text, UINT64_MAX, &number) || number < least)
+		return false;
+	*field = (uint64_t)number;
+	return true;
+}
+
+static bool read_ops(char *text, uint64_t *ops)
+{
+	unsigned __int128 number, factor = 1;
+	size_t length = strlen(text);
+	char last = text[length - 1];
+	bool good;
+
+	if (last == 'k' || last == 'M') {
+		factor = last == 'k' ? 1000 : 1000000;
+		text[length - 1] = '\0';
+	}
+	good = read_digits(text, UINT64_MAX, &number) && number * factor <= UINT64_MAX &&
+	       number > 0;
+	text[length - 1] = last;
+	if (good)
+		*ops = (uint64_t)(number * factor);
+	return good;
+}
+
+/* -1 where the names have no such one. */
+static int name_index(const char *const *names, unsigned count, const char *wanted)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!strcmp(names[i], wanted))
+			return (int)i;
+	return -1;
+}
+
+static const char *const runs[] = {"selftest", "stress", "bench", "explore"};
+static const char *const locks[] = {"fas", "cas", "dec", "ticket", "mcs", "clh", "anderson"};
+static const char *const lockstats[] = {"off", "contended", "all"};
+static const char *const modes[] = {"any", "locks", "stack", "stall"};
+
+static bool read_choice(const char *const *names, unsigned count, const char *text, uint64_t *field)
+{
+	int index = name_index(names, count, text);
+
+	if (index >= 0)
+		*field = (uint64_t)index;
+	return index >= 0;
+}
+
+static bool read_one_of_set(const char *const *names, unsigned count, const char *item,
+			    const char *word_for_all, uint64_t *set)
+{
+	int index = name_index(names, count, item);
+	uint64_t bits = 0;
+
+	if (word_for_all && !strcmp(item, word_for_all)) {
+		for (unsigned i = 0; i < count; i++)
+			bits |= UINT64_C(1) << i;
+	} else if (index >= 0) {
+		bits = UINT64_C(1) << index;
+	} else {
+		return false;
+	}
+	if (*set & bits)
+		return false;
+	*set |= bits;
+	return true;
+}
+
+static bool read_set(const char *const *names, unsigned count, const char *text,
+		     const char *word_for_all, uint64_t *field)
+{
+	char *copy = strdup(text), *item = copy, *comma;
+	uint64_t set = 0;
+	bool good;
+
+	do {
+		comma = strchr(item, ',');
+		if (comma)
+			*comma = '\0';
+		good = read_one_of_set(names, count, item, word_for_all, &set);
+		item = comma ? comma + 1 : NULL;
+	} while (good && comma);
+	free(copy);
+	if (good)
+		*field = set;
+	return good;
+}
+
+static bool read_ticks(const char *text, uint64_t *ticks)
+{
+	return read_number(text, 0, ticks) && *ticks <= 1000000;
+}
+
+static bool read_preempt(const char *text, struct bootargs *args)
+{
+	char *copy = strdup(text), *range = strchr(copy, ':'), *mode = NULL;
+	bool good = false;
+
+	if (range) {
+		*range++ = '\0';
+		mode = strchr(range, ':');
+		if (mode)
+			*mode++ = '\0';
+		good = read_ticks(copy, &args->preempt_min_ticks) &&
+		       read_ticks(range, &args->preempt_range_ticks) &&
+		       (!mode || read_choice(modes, 4, mode, &args->preempt_mode));
+	}
+	free(copy);
+	return good;
+}
+
+static bool read_value(struct reading *reading, const char *key, char *value, char *word)
+{
+	struct bootargs *args = &reading->args;
+	const struct bootargs_names *workloads = reading->workloads;
+
+	if (!strcmp(key, "run")) {
+		reading->run = word;
+		return read_set(runs, 4, value, NULL, &args->run);
+	}
+	if (!strcmp(key, "lock"))
+		return read_choice(locks, 7, value, &args->lock);
+	if (!strcmp(key, "cache")) {
+		reading->cache = word;
+		return read_number(value, 0, &args->cache_frames);
+	}
+	if (!strcmp(key, "batch")) {
+		reading->batch = word;
+		return read_number(value, 1, &args->batch_frames);
+	}
+	if (!strcmp(key, "workload"))
+		return read_set(workloads->name, workloads->count, value, "all", &args->workload);
+	if (!strcmp(key, "ops"))
+		return read_ops(value, &args->ops);
+	if (!strcmp(key, "cpus"))
+		return read_number(value, 1, &args->cpus);
+	if (!strcmp(key, "seed"))
+		return read_number(value, 0, &args->seed);
+	if (!strcmp(key, "lockstat"))
+		return read_choice(lockstats, 3, value, &args->lockstat);
+	if (!strcmp(key, "preempt")) {
+		reading->preempt = word;
+		return read_preempt(value, args);
+	}
+	return false;
+}
+
+static void blame(struct reading *reading, char *word)
+{
+	reading->bad = true;
+	reading->blamed = word;
+}
+
+#define KEYS_MAX 16
+
+/* `seen` are the words that were read before, to find a key again. */
+static bool read_word(struct reading *reading, char *word, char **seen, unsigned seen_count)
+{
+	char *equals = strchr(word, '=');
+	bool good;
+
+	if (!equals || !equals[1])
+		return false;
+	for (unsigned i = 0; i < seen_count; i++)
+		if (!strncmp(seen[i], word, (size_t)(equals - word) + 1))
+			return false;
+	*equals = '\0';
+	good = read_value(reading, word, equals + 1, word);
+	*equals = '=';
+	return good;
+}
+
+static void read_together(struct reading *reading)
+{
+	struct bootargs *args = &reading->args;
+	bool explores = args->run >> 3 & 1;
+
+	if (explores && args->run != 8)
+		blame(reading, reading->run);
+	else if (!explores && reading->preempt)
+		blame(reading, reading->preempt);
+	else if (args->cache_frames == 1)
+		blame(reading, reading->cache);
+	else if (args->cache_frames != 0 && args->batch_frames > args->cache_frames / 2)
+		blame(reading, reading->batch);
+}
+
+/* What is a matter of tuning, not of the grammar, the parser may say itself. */
+static void set_tuned(struct bootargs *args)
+{
+	struct bootargs_error error;
+	struct bootargs given;
+
+	CHECK(bootargs_parse("", NULL, &given, &error));
+	args->preempt_min_ticks = given.preempt_min_ticks;
+	args->preempt_range_ticks = given.preempt_range_ticks;
+}
+
+/* Cuts `text` up where it lies. */
+static void read_text(struct reading *reading, char *text, const struct bootargs_names *workloads)
+{
+	char *seen[KEYS_MAX], *rest = NULL;
+	unsigned count = 0;
+
+	*reading = (struct reading){
+		.args = {.run = 3, .cache_frames = BOOTARGS_NOT_GIVEN, .seed = 1, .lockstat = 1},
+		.workloads = workloads,
+	};
+	set_tuned(&reading->args);
+	for (unsigned i = 0; i < workloads->count; i++)
+		reading->args.workload |= UINT64_C(1) << i;
+	for (char *word = strtok_r(text, " \t\r\n", &rest); word;
+	     word = strtok_r(NULL, " \t\r\n", &rest)) {
+		/* There are fewer keys than that, and none is good twice. */
+		CHECK(count < KEYS_MAX);
+		if (!read_word(reading, word, seen, count)) {
+			blame(reading, word);
+			return;
+		}
+		seen[count++] = word;
+	}
+	read_together(reading);
+}
+
+/* ---- what is printed --------------------------------------------------------------------- */
+
+static char printed[8192];
+static size_t printed_length;
+
+static int print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int print(const char *format, ...)
+{
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(printed + printed_length, sizeof(printed) - printed_length, format,
+			   arguments);
+	va_end(arguments);
+	CHECK(length >= 0 && printed_length + (size_t)length < sizeof(printed));
+	printed_length += (size_t)length;
+	return length;
+}
+
+/* Lines of what a terminal shows, no longer than the longest word and value cut off. */
+static void check_printed(unsigned lines, size_t length_max)
+{
+	unsigned ends = 0;
+
+	CHECK(printed_length > 0 && printed_length <= length_max);
+	CHECK_EQ(printed[printed_length - 1], '\n');
+	for (size_t i = 0; i < printed_length; i++) {
+		ends += printed[i] == '\n';
+		CHECK(printed[i] == '\n' || (printed[i] >= ' ' && printed[i] <= '~'));
+	}
+	CHECK(ends >= 1 && ends <= lines);
+	printed_length = 0;
+}
+
+static void check_error(const struct bootargs_error *error, const char *text,
+			const struct reading *reading, const char *copy)
+{
+	CHECK_EQ(error->word - text, reading->blamed - copy);
+	CHECK_EQ(error->word_length, strlen(reading->blamed));
+	CHECK(error->reason && *error->reason);
+	if (error->value)
+		CHECK(error->value >= error->word &&
+		      error->value + error->value_length <= error->word + error->word_length);
+	bootargs_print_error(error, print);
+	CHECK(!strncmp(printed, "bootargs: \"", 11) && strstr(printed, "; valid"));
+	CHECK(strstr(printed, error->reason));
+	check_printed(1, 1024);
+}
+
+/* ---- the target -------------------------------------------------------------------------- */
+
+static const char *const three[] = {"churn", "burst", "ring"};
+static const char *many[BOOTARGS_NAMES_MAX + 1];
+
+static const struct bootargs_names *choose_names(unsigned byte)
+{
+	static const struct bootargs_names none = {NULL, 0}, few = {three, 3};
+	static const struct bootargs_names all = {many, BOOTARGS_NAMES_MAX};
+	static char storage[BOOTARGS_NAMES_MAX + 1][4];
+
+	for (unsigned i = 0; i <= BOOTARGS_NAMES_MAX; i++) {
+		snprintf(storage[i], sizeof(storage[i]), "w%u", i);
+		many[i] = storage[i];
+	}
+	switch (byte % 4) {
+	case 1:
+		return &none;
+	case 2:
+		return &all;
+	default:
+		return &few;
+	}
+}
+
+static void check_too_many(const char *text)
+{
+	static const struct bootargs_names too_many = {many, BOOTARGS_NAMES_MAX + 1};
+	struct bootargs args;
+	struct bootargs_error error;
+
+	CHECK(!bootargs_parse(text, &too_many, &args, &error));
+	bootargs_print_error(&error, print);
+	check_printed(1, 1024);
+}
+
+static void compare(const char *text, char *copy, const struct bootargs_names *names)
+{
+	struct bootargs args, untouched;
+	struct bootargs_error error;
+	struct reading reading;
+	bool good;
+
+	memset(&args, 0xa5, sizeof(args));
+	untouched = args;
+	good = bootargs_parse(text, names, &args, &error);
+	read_text(&reading, copy, names);
+	CHECK_EQ(good, !reading.bad);
+	if (good) {
+		CHECK(memcmp(&args, &reading.args, sizeof(args)) == 0);
+	} else {
+		CHECK(memcmp(&args, &untouched, sizeof(args)) == 0);
+		check_error(&error, text, &reading, copy);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct bootargs_names *names = choose_names(size ? data[0] : 0);
+	size_t length = size ? strnlen((const char *)data + 1, size - 1) : 0;
+	char *text = malloc(length + 1), *copy = malloc(length + 1);
+
+	if (length)
+		memcpy(text, data + 1, length);
+	text[length] = '\0';
+	memcpy(copy, text, length + 1);
+	printed_length = 0;
+	compare(text, copy, names);
+	if (size && data[0] >= 0xf8) {
+		check_too_many(text);
+		bootargs_print_valid(names, print);
+		check_printed(64, sizeof(printed));
+	}
+	free(text);
+	free(copy);
+	return 0;
+}

@@ -1,0 +1,219 @@
+/* policy_model.c - see policy_model.h. */
+#include "tests/host/policy_model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit.h"
+
+void policy_model_start(struct policy_model *model, const struct policy *policy, uint64_t first,
+			uint64_t count)
+{
+	size_t bytes = policy->metadata_bytes(first, count);
+
+	CHECK_EQ(bytes % 8, 0);
+	model->policy = policy;
+	model->first = first;
+	model->count = count;
+	model->free_count = 0;
+	model->state = calloc(count, 1);
+	/* Not aligned_alloc(), which wants whole lines and would hide a write behind the last. */
+	CHECK_EQ(posix_memalign(&model->memory, 64, bytes), 0);
+	memset(model->memory, 0xa5, bytes);
+	model->instance = policy->init(model->memory, first, count);
+}
+
+void policy_model_drop(struct policy_model *model)
+{
+	free(model->state);
+	free(model->memory);
+}
+
+void policy_model_end(struct policy_model *model)
+{
+	struct model_claim rest = {.min = 4096};
+
+	policy_model_validate(model);
+	while (model->free_count)
+		policy_model_claim(model, &rest, 8192);
+	policy_model_validate(model);
+	policy_model_drop(model);
+}
+
+void policy_model_validate(const struct policy_model *model)
+{
+	CHECK_EQ(model->policy->validate(model->instance), model->free_count);
+}
+
+void policy_model_take(struct policy_model *model, uint64_t pfn, uint64_t count)
+{
+	for (uint64_t i = pfn - model->first; count > 0; i++, count--) {
+		CHECK(i < model->count);
+		CHECK_EQ(model->state[i], MODEL_FREE);
+		model->state[i] = MODEL_TAKEN;
+		model->free_count--;
+	}
+}
+
+void policy_model_give(struct policy_model *model, uint64_t pfn, uint64_t count)
+{
+	for (uint64_t i = pfn - model->first; count > 0; i++, count--) {
+		CHECK(i < model->count);
+		CHECK(model->state[i] != MODEL_FREE);
+		model->state[i] = MODEL_FREE;
+		model->free_count++;
+	}
+}
+
+/* ---- words ------------------------------------------------------------------------------- */
+
+static void start_plan(struct claim_plan *plan)
+{
+	memset(plan, 0, sizeof(*plan));
+}
+
+void policy_model_plan_claim(const struct policy_model *model, unsigned min,
+			     struct model_claim *claim)
+{
+	claim->min = min;
+	start_plan(&claim->plan);
+	if (model->policy->plan_claim)
+		model->policy->plan_claim(model->instance, min, claim->words, &claim->plan);
+	CHECK(claim->plan.words <= POLICY_WORDS_MAX);
+}
+
+/* A word of its own 64 frames, all of them free until now. */
+static unsigned take_word(struct policy_model *model, const struct frame_word *words, unsigned i)
+{
+	unsigned frames = 0;
+
+	CHECK_EQ(words[i].first % FRAMES_PER_WORD, 0);
+	CHECK(words[i].bits != 0);
+	for (unsigned bit = 0; bit < FRAMES_PER_WORD; bit++)
+		if (words[i].bits >> bit & 1) {
+			policy_model_take(model, words[i].first + bit, 1);
+			frames++;
+		}
+	for (unsigned j = 0; j < i; j++)
+		CHECK(words[j].first != words[i].first);
+	return frames;
+}
+
+void policy_model_claim(struct policy_model *model, struct model_claim *claim, unsigned max)
+{
+	uint64_t free_before = model->free_count;
+	unsigned taken = ~0u, frames = 0, count;
+
+	if (claim->plan.words && max < claim->min + FRAMES_PER_WORD - 1)
+		max = claim->min + FRAMES_PER_WORD - 1;
+	count = model->policy->claim(model->instance, claim->min, max, &claim->plan, claim->words,
+				     &taken);
+	CHECK(count <= POLICY_WORDS_MAX);
+	for (unsigned i = 0; i < count; i++)
+		frames += take_word(model, claim->words, i);
+	CHECK_EQ(taken, frames);
+	CHECK(taken <= max);
+	CHECK(taken >= claim->min || taken == free_before || count == POLICY_WORDS_MAX);
+	start_plan(&claim->plan);
+}
+
+uint64_t policy_model_taken(const struct policy_model *model, uint64_t word)
+{
+	uint64_t taken = 0;
+
+	for (unsigned bit = 0; bit < FRAMES_PER_WORD; bit++)
+		if (word + bit - model->first < model->count &&
+		    model->state[word + bit - model->first] == MODEL_TAKEN)
+			taken |= UINT64_C(1) << bit;
+	return taken;
+}
+
+void policy_model_leave(struct policy_model *model, struct model_release *release,
+			struct frame_word word)
+{
+	bool full = release->count == POLICY_WORDS_MAX || word.bits == 0;
+
+	for (unsigned i = 0; i < release->count; i++)
+		full |= release->words[i].first == word.first;
+	if (full)
+		return;
+	for (unsigned bit = 0; bit < FRAMES_PER_WORD; bit++)
+		if (word.bits >> bit & 1) {
+			CHECK_EQ(model->state[word.first + bit - model->first], MODEL_TAKEN);
+			model->state[word.first + bit - model->first] = MODEL_LEAVING;
+		}
+	release->words[release->count++] = word;
+	start_plan(&release->plan);
+}
+
+void policy_model_plan_release(const struct policy_model *model, struct model_release *release)
+{
+	start_plan(&release->plan);
+	if (model->policy->plan_release && release->count > 1)
+		model->policy->plan_release(model->instance, release->words, release->count,
+					    &release->plan);
+}
+
+void policy_model_release(struct policy_model *model, struct model_release *release)
+{
+	if (release->count)
+		model->policy->release(model->instance, &release->plan, release->words,
+				       release->count);
+	for (unsigned i = 0; i < release->count; i++)
+		for (unsigned bit = 0; bit < FRAMES_PER_WORD; bit++)
+			if (release->words[i].bits >> bit & 1)
+				policy_model_give(model, release->words[i].first + bit, 1);
+	release->count = 0;
+	start_plan(&release->plan);
+}
+
+/* ---- runs -------------------------------------------------------------------------------- */
+
+bool policy_model_has_run(const struct policy_model *model, uint64_t count, uint64_t align)
+{
+	uint64_t length = 0;
+
+	for (uint64_t i = 0; i < model->count; i++) {
+		if (model->state[i] != MODEL_FREE)
+			length = 0;
+		else if (length > 0 || ((model->first + i) & (align - 1)) == 0)
+			length++;
+		if (length == count)
+			return true;
+	}
+	return false;
+}
+
+enum run_result policy_model_try_run(struct policy_model *model, uint64_t count, uint64_t align,
+				     unsigned steps)
+{
+	bool possible = policy_model_has_run(model, count, align);
+	uint64_t first = ~UINT64_C(0);
+	enum run_result result =
+		model->policy->claim_run(model->instance, count, align, steps, &first);
+
+	CHECK(result != RUN_AGAIN || steps != 0);
+	CHECK(result != RUN_FOUND || possible);
+	CHECK(result != RUN_NONE || !possible);
+	if (result == RUN_FOUND) {
+		CHECK_EQ(first & (align - 1), 0);
+		policy_model_take(model, first, count);
+	}
+	return result;
+}
+
+/* Upkeep is not done again, so there cannot be more of it than frames. */
+void policy_model_claim_run(struct policy_model *model, uint64_t count, uint64_t align,
+			    unsigned steps)
+{
+	uint64_t calls = 0;
+
+	while (policy_model_try_run(model, count, align, steps) == RUN_AGAIN)
+		CHECK(++calls <= model->count);
+}
+
+void policy_model_release_run(struct policy_model *model, uint64_t first, uint64_t count)
+{
+	model->policy->release_run(model->instance, first, count);
+	policy_model_give(model, first, count);
+}

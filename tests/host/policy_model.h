@@ -1,0 +1,91 @@
+/*
+ * policy_model.h - a policy and, beside it, a model that is one byte a frame and cannot be wrong.
+ *
+ * Each operation here is done by both and compared: what a claim brings was free, is brought once
+ * and is as long, as aligned and as much as mm/global/policy.h says; what it does not bring was
+ * not there. A difference ends the test through CHECK of unit.h. Nothing of a policy is known
+ * but its contract.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mm/global/policy.h"
+
+enum model_state {
+	MODEL_TAKEN,
+	MODEL_FREE,
+	MODEL_LEAVING /* still taken, and in the words of a release that is under way */
+};
+
+struct policy_model {
+	const struct policy *policy;
+	void *instance;
+	uint64_t first, count;
+	uint8_t *state; /* of frame first + i */
+	uint64_t free_count;
+	void *memory;
+};
+
+/* A claim that was planned, perhaps long before it is made. */
+struct model_claim {
+	unsigned min;
+	struct claim_plan plan;
+	struct frame_word words[POLICY_WORDS_MAX];
+};
+
+/* A release that was planned, perhaps long before it is made. */
+struct model_release {
+	unsigned count;
+	struct claim_plan plan;
+	struct frame_word words[POLICY_WORDS_MAX];
+};
+
+/* An instance in memory of exactly the size it asked for, no frame free. */
+void policy_model_start(struct policy_model *model, const struct policy *policy, uint64_t first,
+			uint64_t count);
+
+/* Frees all memory, and asks the instance nothing: it may be one that has panicked. */
+void policy_model_drop(struct policy_model *model);
+
+/* Claims whatever is left, which shows that it was there, and drops the model. */
+void policy_model_end(struct policy_model *model);
+
+/* The instance's own opinion of itself, and whether it counts as the model does. */
+void policy_model_validate(const struct policy_model *model);
+
+/* Enters into the model alone what a test did to the instance by itself. */
+void policy_model_take(struct policy_model *model, uint64_t pfn, uint64_t count);
+void policy_model_give(struct policy_model *model, uint64_t pfn, uint64_t count);
+
+void policy_model_plan_claim(const struct policy_model *model, unsigned min,
+			     struct model_claim *claim);
+
+/* With the plan that is in *claim, which may be none; max is cut up to what a plan needs. */
+void policy_model_claim(struct policy_model *model, struct model_claim *claim, unsigned max);
+
+/* Taken frames of the 64 from `word` on, a multiple of 64, as bits; none is leaving already. */
+uint64_t policy_model_taken(const struct policy_model *model, uint64_t word);
+
+/* Frames on their way: adds a word to the release, unless it is full or has those 64 already. */
+void policy_model_leave(struct policy_model *model, struct model_release *release,
+			struct frame_word word);
+
+void policy_model_plan_release(const struct policy_model *model, struct model_release *release);
+
+/* Gives them back, by the plan if there is one, and empties the release. */
+void policy_model_release(struct policy_model *model, struct model_release *release);
+
+/* Whether there is such a run; align is a power of two. */
+bool policy_model_has_run(const struct policy_model *model, uint64_t count, uint64_t align);
+
+/* One call. RUN_NONE and RUN_FOUND must be true, RUN_AGAIN be allowed. */
+enum run_result policy_model_try_run(struct policy_model *model, uint64_t count, uint64_t align,
+				     unsigned steps);
+
+/* Calls until there is an answer, which comes in a bounded number of them. */
+void policy_model_claim_run(struct policy_model *model, uint64_t count, uint64_t align,
+			    unsigned steps);
+
+void policy_model_release_run(struct policy_model *model, uint64_t first, uint64_t count);

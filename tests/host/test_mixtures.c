@@ -1,0 +1,73 @@
+/*
+ * test_mixtures.c - every kind of lock with every workload, four cpus in two zones, and caches
+ * from none to the largest: little of each, but all of them together.
+ *
+ * test_stress.c does much more of fewer mixtures. Queue locks on a host with fewer cores than cpus
+ * cost a time slice a turn, so memory and operations are few.
+ */
+#include <stdlib.h>
+
+#include "host.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+#include "tests/smp/workload.h"
+#include "unit.h"
+
+#define CPUS 4
+#define OPS  60
+
+/* Odd borders, and so little that an exhaustion is soon over. */
+static const struct host_range ranges[] = {{0x80200, 700, 0}, {0x804bd, 389, 1}};
+
+static void run_workload(const struct workload *workload)
+{
+	static struct workload_cpu cpu[CPUS];
+	uint64_t free_frames = frame_free_count();
+	struct workload_run run = {
+		.workload = workload, .cpus = CPUS, .ops = OPS, .seed = unit_random(), .cpu = cpu};
+
+	CHECK(workload_execute(&run));
+	kheap_validate();
+	kheap_trim();
+	frame_validate();
+	CHECK_EQ(frame_free_count(), free_frames);
+}
+
+static void run_all(enum spin_kind lock, uint32_t capacity, uint32_t batch)
+{
+	struct host_machine machine = {
+		.lock = lock, .cpus = CPUS, .capacity = capacity, .batch = batch};
+	void *lock_memory = aligned_alloc(64, spin_bytes(CPUS));
+
+	host_machine_start(&machine, ranges, 2);
+	for (unsigned cpu = 0; cpu < CPUS; cpu++)
+		((struct frame_cache *)port_area_of(cpu))->home = cpu % zones.count;
+	kheap_init(lock, lock_memory);
+	for (unsigned i = 0; i < workload_count; i++)
+		run_workload(&workloads[i]);
+	host_machine_end();
+	free(lock_memory);
+}
+
+static void run_kind(enum spin_kind lock)
+{
+	run_all(lock, 0, 0);
+	run_all(lock, 2, 1);
+	run_all(lock, 192, 64);
+	run_all(lock, FRAME_CACHE_CAPACITY_MAX, 0);
+}
+
+#define KIND_TEST(name, kind)                       \
+	CONCURRENT_TEST(name##_with_every_workload) \
+	{                                           \
+		run_kind(kind);                     \
+	}
+
+KIND_TEST(fas, SPIN_FAS)
+KIND_TEST(cas, SPIN_CAS)
+KIND_TEST(dec, SPIN_DEC)
+KIND_TEST(ticket, SPIN_TICKET)
+KIND_TEST(mcs, SPIN_MCS)
+KIND_TEST(clh, SPIN_CLH)
+KIND_TEST(anderson, SPIN_ANDERSON)

@@ -1,0 +1,698 @@
+/*
+ * test_museum_heap.c - what the bugs of tests/mutants showed that nothing else looked at: who has
+ * which node of a queue lock, locks of many cpus, a barrier gone through at full speed, that the
+ * heap keeps its lock to itself, blocks that change size while others take what they leave, and
+ * which frames become zones.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dtb_builder.h"
+#include "host.h"
+#include "kernel/early.h"
+#include "kernel/memory.h"
+#include "mm/frame.h"
+#include "mm/global/segment_tree.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+#include "sync/barrier.h"
+#include "sync/ck.h"
+#include "sync/spinlock.h"
+#include "unit.h"
+
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)
+
+/* ---- a test that stands still ------------------------------------------------------------- */
+
+#define STILL_SECONDS 20
+
+/* Where the host has not run its cpus at once by then, it will not. */
+#define ROUNDS_MAX 100
+
+static uint64_t progress;
+static uint64_t progress_seen;
+
+static void move_on(void)
+{
+	__atomic_fetch_add(&progress, 1, __ATOMIC_RELAXED);
+}
+
+/* What waits for ever is ended here, where nothing has moved at all for so long. */
+static void look_for_progress(int number)
+{
+	static const char message[] = "not ok: nothing moves any more\n";
+
+	uint64_t now = __atomic_load_n(&progress, __ATOMIC_RELAXED);
+
+	if (now == progress_seen) {
+		(void)!write(STDOUT_FILENO, message, sizeof(message) - 1);
+		_exit(1);
+	}
+	progress_seen = now;
+	signal(number, look_for_progress);
+	alarm(STILL_SECONDS);
+}
+
+static void watch_begin(void)
+{
+	progress_seen = __atomic_load_n(&progress, __ATOMIC_RELAXED) - 1;
+	signal(SIGALRM, look_for_progress);
+	alarm(STILL_SECONDS);
+}
+
+static void watch_end(void)
+{
+	alarm(0);
+}
+
+/* ---- locks -------------------------------------------------------------------------------- */
+
+static struct spinlock lock;
+static void *lock_memory;
+
+static void start_lock(enum spin_kind kind, unsigned cpus)
+{
+	host_memory_start(MIB, cpus);
+	lock_memory = malloc(spin_bytes(cpus)); /* no byte more: the sanitizer sees the next */
+	spin_init(&lock, "tested", kind, cpus, lock_memory);
+}
+
+static void end_lock(void)
+{
+	host_memory_end();
+	free(lock_memory);
+}
+
+static void become(unsigned cpu)
+{
+	host_self = &host_cpus[cpu];
+}
+
+/* Each of the nodes is in one place: the queue's tail, or the hand of one cpu. */
+static void check_clh_nodes(unsigned cpus)
+{
+	const struct ck_spinlock_clh *nodes[8];
+
+	nodes[0] = lock.word.clh;
+	for (unsigned cpu = 0; cpu < cpus; cpu++)
+		nodes[cpu + 1] = lock.cpus[cpu].clh;
+	for (unsigned i = 0; i <= cpus; i++)
+		for (unsigned j = 0; j < i; j++)
+			CHECK(nodes[i] != nodes[j]);
+}
+
+TEST(no_clh_node_is_in_two_places)
+{
+	for (unsigned cpus = 1; cpus <= 5; cpus++) {
+		start_lock(SPIN_CLH, cpus);
+		for (unsigned turn = 0; turn < 50; turn++) {
+			struct spin_node node;
+
+			become((unsigned)unit_random_below(cpus));
+			spin_lock(&lock, &node);
+			spin_unlock(&lock, &node);
+			check_clh_nodes(cpus);
+		}
+		become(0);
+		end_lock();
+	}
+}
+
+/* Numbers of cpus around powers of two, and large: slots and nodes lie in the lock's memory. */
+TEST(a_lock_of_many_cpus_stays_in_its_memory)
+{
+	static const unsigned counts[] = {7, 8, 9, 17, 31, 33, 65, 100};
+
+	watch_begin();
+	for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
+			start_lock((enum spin_kind)kind, counts[i]);
+			for (unsigned turn = 0; turn < 3 * counts[i]; turn++) {
+				struct spin_node node;
+
+				become(turn % counts[i]);
+				spin_lock(&lock, &node);
+				CHECK(!node.contended);
+				spin_unlock(&lock, &node);
+				move_on();
+			}
+			become(0);
+			end_lock();
+		}
+	watch_end();
+}
+
+/* ---- barriers ----------------------------------------------------------------------------- */
+
+#define BARRIER_ROUNDS 20000
+
+static struct barrier barrier;
+static _Alignas(64) unsigned reached[4];
+static unsigned early;
+
+/* Nothing between two rounds: who goes on first is there again while others leave. */
+static void go_rounds(void *argument)
+{
+	unsigned next = (port_cpu() + 1) % port_cpu_count();
+
+	(void)argument;
+	for (unsigned round = 1; round <= BARRIER_ROUNDS; round++) {
+		__atomic_store_n(&reached[port_cpu()], round, __ATOMIC_RELAXED);
+		barrier_wait(&barrier);
+		if (__atomic_load_n(&reached[next], __ATOMIC_RELAXED) < round)
+			__atomic_fetch_add(&early, 1, __ATOMIC_RELAXED);
+		move_on();
+	}
+}
+
+CONCURRENT_TEST(a_barrier_gone_through_without_a_pause_loses_nobody)
+{
+	for (unsigned cpus = 1; cpus <= 3; cpus++) {
+		host_memory_start(MIB, cpus);
+		memset(reached, 0, sizeof(reached));
+		early = 0;
+		barrier_init(&barrier, cpus);
+		watch_begin();
+		host_run(go_rounds, NULL);
+		watch_end();
+		CHECK_EQ(early, 0);
+		host_memory_end();
+	}
+}
+
+/* ---- the heap's lock ---------------------------------------------------------------------- */
+
+static unsigned calls, calls_under_lock;
+static bool scribbles; /* on what is given back, as its next owner may at once */
+
+static void look_at_lock(void)
+{
+	calls++;
+	calls_under_lock += spin_locked_relaxed(kheap_lock());
+}
+
+static unsigned watched_claim(void *instance, unsigned min, unsigned max,
+			      const struct claim_plan *plan, struct frame_word *words,
+			      unsigned *taken)
+{
+	look_at_lock();
+	return segment_tree_policy.claim(instance, min, max, plan, words, taken);
+}
+
+static void watched_release(void *instance, const struct claim_plan *plan,
+			    const struct frame_word *words, unsigned count)
+{
+	look_at_lock();
+	segment_tree_policy.release(instance, plan, words, count);
+}
+
+static enum run_result watched_claim_run(void *instance, uint64_t count, uint64_t align,
+					 unsigned steps, uint64_t *first)
+{
+	look_at_lock();
+	return segment_tree_policy.claim_run(instance, count, align, steps, first);
+}
+
+static void watched_release_run(void *instance, uint64_t first, uint64_t count)
+{
+	look_at_lock();
+	if (scribbles)
+		memset(frame_bytes(pfn(first)), 0xdd, count << FRAME_SHIFT);
+	segment_tree_policy.release_run(instance, first, count);
+}
+
+static struct policy watched_policy(void)
+{
+	struct policy policy = segment_tree_policy;
+
+	policy.claim = watched_claim;
+	policy.release = watched_release;
+	policy.claim_run = watched_claim_run;
+	policy.release_run = watched_release_run;
+	return policy;
+}
+
+/*
+ * Without caches, so that every frame taken or given reaches the zone. A large block is the first
+ * to need the index in one round, a small one in the next.
+ */
+TEST(no_frame_is_taken_or_given_under_the_heaps_lock)
+{
+	struct policy policy = watched_policy();
+	struct host_machine machine = {.policy = &policy, .cpus = 1};
+	struct host_range range = {0x80200, 16 * MIB >> FRAME_SHIFT, 0};
+	void *heap_memory = aligned_alloc(64, spin_bytes(1));
+	void *block[200];
+
+	host_machine_start(&machine, &range, 1);
+	kheap_init(SPIN_CAS, heap_memory);
+	calls = calls_under_lock = 0;
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 200; i++)
+			block[i] = kmalloc(
+				1 + unit_random_below((i + round) % 10 ? 3000 : 200 * KIB));
+		for (unsigned i = 0; i < 200; i++)
+			kfree(block[i]);
+		kheap_trim();
+	}
+	CHECK(calls > 100);
+	CHECK_EQ(calls_under_lock, 0);
+	host_machine_end();
+	free(heap_memory);
+}
+
+TEST(krealloc_gives_nothing_back_before_it_is_copied)
+{
+	struct policy policy = watched_policy();
+	struct host_machine machine = {.policy = &policy, .cpus = 1};
+	struct host_range range = {0x80200, 16 * MIB >> FRAME_SHIFT, 0};
+	void *heap_memory = aligned_alloc(64, spin_bytes(1));
+
+	host_machine_start(&machine, &range, 1);
+	kheap_init(SPIN_CAS, heap_memory);
+	for (size_t frames = 5; frames < 200; frames += 6) {
+		unsigned char *block = kmalloc(frames * FRAME_SIZE);
+
+		CHECK(block);
+		memset(block, 0x5a, frames * FRAME_SIZE);
+		scribbles = true;
+		block = krealloc(block, 3 * frames * FRAME_SIZE);
+		scribbles = false;
+		CHECK(block);
+		for (size_t i = 0; i < frames * FRAME_SIZE; i++)
+			CHECK_EQ(block[i], 0x5a);
+		kfree(block);
+	}
+	host_machine_end();
+	free(heap_memory);
+}
+
+/* Whatever the call: it gives the lock back, and no more often than it took it. */
+static void check_lock_is_free(unsigned kind)
+{
+	if (spin_locked_relaxed(kheap_lock()))
+		unit_fail(__FILE__, __LINE__, "the heap's lock, %s, is not free",
+			  spin_kind_name((enum spin_kind)kind));
+}
+
+static void resize_under(unsigned kind, size_t size)
+{
+	void *block = kmalloc(size);
+
+	check_lock_is_free(kind);
+	block = krealloc(block, size * 3);
+	check_lock_is_free(kind);
+	CHECK(kmalloc_usable_size(block) >= size * 3);
+	check_lock_is_free(kind);
+	kfree(block);
+	check_lock_is_free(kind);
+}
+
+static void free_what_is_none(void)
+{
+	EXPECT_PANIC(kfree(host_memory + 8), "wild pointer");
+}
+
+static void call_all_under(unsigned kind)
+{
+	struct kheap_stats stats;
+
+	for (size_t size = 16; size < 300 * KIB; size *= 5)
+		resize_under(kind, size);
+	for (unsigned twice = 0; twice < 2; twice++) {
+		kheap_trim();
+		check_lock_is_free(kind);
+	}
+	free_what_is_none();
+	check_lock_is_free(kind);
+	kheap_stats(&stats);
+	check_lock_is_free(kind);
+	CHECK_EQ(stats.frames_held, 0);
+}
+
+TEST(every_call_leaves_the_heaps_lock_free)
+{
+	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
+		void *heap_memory;
+
+		host_memory_start(4 * MIB, 3);
+		heap_memory = aligned_alloc(64, spin_bytes(3));
+		kheap_init((enum spin_kind)kind, heap_memory);
+		for (unsigned round = 0; round < 4; round++) {
+			become(round % 3);
+			call_all_under(kind);
+		}
+		become(0);
+		host_memory_end();
+		free(heap_memory);
+	}
+}
+
+#define PICTURES 60000
+
+static bool pictures_end;
+static unsigned pictures_torn, churned;
+
+/* Cpu 0 looks at the books while the other has blocks of one size come and go. */
+static void look_at_books(void *argument)
+{
+	(void)argument;
+	for (unsigned i = 0; port_cpu() == 0 && i < PICTURES; i++) {
+		struct kheap_stats stats;
+
+		kheap_stats(&stats);
+		pictures_torn += stats.allocated_bytes != 64 * stats.live_blocks;
+		pictures_torn += stats.arenas != stats.arenas_taken - stats.arenas_given;
+		move_on();
+	}
+	if (port_cpu() == 0)
+		__atomic_store_n(&pictures_end, true, __ATOMIC_RELEASE);
+	while (port_cpu() == 1 && !__atomic_load_n(&pictures_end, __ATOMIC_ACQUIRE)) {
+		kfree(kmalloc(64));
+		churned++;
+	}
+}
+
+CONCURRENT_TEST(the_heaps_books_are_of_one_moment)
+{
+	unsigned rounds = 0;
+	void *heap_memory;
+
+	host_memory_start(8 * MIB, 2);
+	heap_memory = aligned_alloc(64, spin_bytes(2));
+	kheap_init(SPIN_CAS, heap_memory);
+	pictures_torn = churned = 0;
+	watch_begin();
+	/* Until both have been at it, as far as the host lets them. */
+	do {
+		pictures_end = false;
+		host_run(look_at_books, NULL);
+	} while (churned < PICTURES && ++rounds < ROUNDS_MAX);
+	watch_end();
+	CHECK_EQ(pictures_torn, 0);
+	host_memory_end();
+	free(heap_memory);
+}
+
+/* ---- blocks that change size while others take what they leave ---------------------------- */
+
+#define RESIZE_CPUS  2
+#define RESIZE_SLOTS 8
+#define RESIZE_STEPS 3000
+#define MEETINGS     20
+
+static unsigned resize_failures;
+
+static void stamp(uint64_t *block, size_t from, size_t to, uint64_t seed)
+{
+	for (size_t i = from / 8; i < to / 8; i++)
+		block[i] = seed + i;
+}
+
+/* Sizes of a few orders, so that what one cpu leaves another takes at once. */
+static void resize(void *argument)
+{
+	uint64_t state = *(uint64_t *)argument + port_cpu() * 0x9e3779b97f4a7c15u;
+	uint64_t *block[RESIZE_SLOTS] = {NULL};
+	size_t size[RESIZE_SLOTS] = {0};
+
+	for (unsigned step = 0; step < RESIZE_STEPS; step++) {
+		unsigned slot = (unsigned)(state >> 60) % RESIZE_SLOTS;
+		uint64_t seed = ((uint64_t)port_cpu() << 56) + ((uint64_t)slot << 48);
+		size_t kept, wanted = (size_t)64 << (state >> 40) % 7;
+		uint64_t *moved;
+
+		state = state * 6364136223846793005u + 1442695040888963407u;
+		moved = krealloc(block[slot], wanted);
+		move_on();
+		if (!moved)
+			continue;
+		kept = size[slot] < wanted ? size[slot] : wanted;
+		for (size_t i = 0; i < kept / 8; i++)
+			if (moved[i] != seed + i) {
+				__atomic_fetch_add(&resize_failures, 1, __ATOMIC_RELAXED);
+				break;
+			}
+		stamp(moved, 0, wanted, seed);
+		block[slot] = moved;
+		size[slot] = wanted;
+	}
+	for (unsigned slot = 0; slot < RESIZE_SLOTS; slot++)
+		kfree(block[slot]);
+}
+
+static uint64_t waits_for_heap(void)
+{
+	struct spin_stats stats = {0};
+
+	spin_stats_add(kheap_lock(), &stats);
+	return stats.contended;
+}
+
+/* Under a queue lock too: its waiters' nodes must be their own. Goes on until cpus have met. */
+CONCURRENT_TEST(blocks_that_change_size_keep_what_is_in_them)
+{
+	static const enum spin_kind kinds[] = {SPIN_CAS, SPIN_MCS};
+
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		uint64_t seed = unit_random(), before;
+		void *heap_memory;
+
+		host_memory_start(8 * MIB, RESIZE_CPUS);
+		heap_memory = aligned_alloc(64, spin_bytes(RESIZE_CPUS));
+		kheap_init(kinds[i], heap_memory);
+		before = frame_free_count();
+		resize_failures = 0;
+		watch_begin();
+		for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+			host_run(resize, &seed);
+			if (waits_for_heap() >= MEETINGS)
+				break;
+		}
+		watch_end();
+		CHECK_EQ(resize_failures, 0);
+		kheap_validate();
+		kheap_trim();
+		CHECK_EQ(frame_free_count(), before);
+		host_memory_end();
+		free(heap_memory);
+	}
+}
+
+/* ---- which frames become zones ------------------------------------------------------------ */
+
+/* The kernel's own range, as the code under test is to see it. */
+static uint64_t kernel_start, kernel_end;
+static void *early_memory[8];
+static unsigned early_count;
+
+void *early_alloc(size_t bytes, size_t align)
+{
+	void *memory = aligned_alloc(align < 16 ? 16 : align, (bytes + 63) & ~(size_t)63);
+
+	memset(memory, 0, bytes);
+	CHECK(early_count < 8);
+	return early_memory[early_count++] = memory;
+}
+
+uint64_t early_end(void)
+{
+	return kernel_end;
+}
+
+char __kernel_start[1];
+#define port_phys_address(pointer) ((void)(pointer), kernel_start)
+#include "kernel/memory.c"
+#undef port_phys_address
+
+/* The model: a map of units, eight to a frame. */
+#define RAM_START    UINT64_C(0x80000000)
+#define RAM_FRAMES   4096u
+#define UNIT_BYTES   512u
+#define UNITS_FRAME  (FRAME_SIZE / UNIT_BYTES)
+#define RAM_UNITS    (RAM_FRAMES * UNITS_FRAME)
+#define RANGES_MAX   6
+#define CUT	     0xff /* reserved: no node's */
+
+static uint8_t unit_node[RAM_UNITS]; /* its node plus 1; 0: no RAM */
+
+struct piece {
+	uint64_t start, end; /* units */
+	unsigned node;
+};
+
+static struct piece random_piece(void)
+{
+	uint64_t start = unit_random_below(RAM_UNITS - 8);
+	uint64_t longest = RAM_UNITS - start < 8000 ? RAM_UNITS - start : 8000;
+	uint64_t end = start + 1 + unit_random_below(longest);
+
+	/* Most are whole frames, as most are. */
+	if (unit_random_below(3)) {
+		start = start / UNITS_FRAME * UNITS_FRAME;
+		end = (end + UNITS_FRAME - 1) / UNITS_FRAME * UNITS_FRAME;
+	}
+	return (struct piece){start, end, (unsigned)unit_random_below(2)};
+}
+
+/* Where two claim a unit, the piece that starts lower has it, and of two the one before. */
+static void map_memory(const struct piece *pieces, unsigned count)
+{
+	memset(unit_node, 0, sizeof(unit_node));
+	for (uint64_t start = 0; start < RAM_UNITS; start++)
+		for (unsigned i = 0; i < count; i++)
+			for (uint64_t at = start; pieces[i].start == start && at < pieces[i].end; at++)
+				if (!unit_node[at])
+					unit_node[at] = (uint8_t)(pieces[i].node + 1);
+}
+
+static void map_reserved(struct piece piece)
+{
+	memset(unit_node + piece.start, CUT, piece.end - piece.start);
+}
+
+static bool frame_is_free(uint64_t frame)
+{
+	const uint8_t *units = unit_node + frame * UNITS_FRAME;
+
+	for (unsigned i = 0; i < UNITS_FRAME; i++)
+		if (units[i] == 0 || units[i] == CUT || units[i] != units[0])
+			return false;
+	return true;
+}
+
+static void add_reg(struct dtb *dtb, const char *name, struct piece piece)
+{
+	uint64_t start = RAM_START + piece.start * UNIT_BYTES;
+	uint64_t size = (piece.end - piece.start) * UNIT_BYTES;
+
+	dtb_begin(dtb, name);
+	if (!strcmp(name, "memory")) {
+		dtb_string(dtb, "device_type", "memory");
+		dtb_u32(dtb, "numa-node-id", piece.node);
+	}
+	dtb_cells(dtb, "reg", (uint32_t)(start >> 32), (uint32_t)start, (uint32_t)(size >> 32),
+		  (uint32_t)size);
+	dtb_end(dtb);
+}
+
+static void add_cells(struct dtb *dtb)
+{
+	dtb_u32(dtb, "#address-cells", 2);
+	dtb_u32(dtb, "#size-cells", 2);
+}
+
+/* A tree of these pieces; the reserved ones are of all three sources, and the map knows them. */
+static struct dtb_bytes make_tree(const struct piece *ram_pieces, unsigned ram_count)
+{
+	struct dtb dtb = {0};
+	struct piece initrd = random_piece();
+	unsigned count = (unsigned)unit_random_below(RANGES_MAX);
+
+	map_memory(ram_pieces, ram_count);
+	for (unsigned i = (unsigned)unit_random_below(3); i > 0; i--) {
+		struct piece piece = random_piece();
+
+		dtb_reserve(&dtb, RAM_START + piece.start * UNIT_BYTES,
+			    (piece.end - piece.start) * UNIT_BYTES);
+		map_reserved(piece);
+	}
+	dtb_begin(&dtb, "");
+	add_cells(&dtb);
+	for (unsigned i = 0; i < ram_count; i++)
+		add_reg(&dtb, "memory", ram_pieces[i]);
+	dtb_begin(&dtb, "reserved-memory");
+	add_cells(&dtb);
+	dtb_property(&dtb, "ranges", NULL, 0);
+	for (unsigned i = 0; i < count; i++) {
+		struct piece piece = random_piece();
+
+		add_reg(&dtb, "hole", piece);
+		map_reserved(piece);
+	}
+	dtb_end(&dtb);
+	dtb_begin(&dtb, "chosen");
+	if (unit_random_below(2)) {
+		dtb_u64(&dtb, "linux,initrd-start", RAM_START + initrd.start * UNIT_BYTES);
+		dtb_u64(&dtb, "linux,initrd-end", RAM_START + initrd.end * UNIT_BYTES);
+		map_reserved(initrd);
+	}
+	dtb_end(&dtb);
+	dtb_end(&dtb);
+	return dtb_finish(&dtb);
+}
+
+static void check_zones(void)
+{
+	static uint8_t seen[RAM_FRAMES];
+	uint64_t expected = 0, zoned = 0;
+
+	memset(seen, 0, sizeof(seen));
+	for (unsigned i = 0; i < zones.count; i++) {
+		uint64_t first = zones.zone[i].first - (RAM_START >> FRAME_SHIFT);
+		uint64_t count = zones.zone[i].total_frames;
+
+		CHECK(first < RAM_FRAMES && count <= RAM_FRAMES - first);
+		for (uint64_t frame = first; frame < first + count; frame++) {
+			CHECK(frame_is_free(frame));
+			CHECK_EQ(unit_node[frame * UNITS_FRAME], zones.zone[i].node + 1);
+			CHECK(!seen[frame]++);
+		}
+		zoned += count;
+	}
+	for (uint64_t frame = 0; frame < RAM_FRAMES; frame++)
+		expected += frame_is_free(frame);
+	CHECK_EQ(zoned + memory_account()->lost_frames, expected);
+	CHECK_EQ(memory_account()->ram_frames - memory_account()->outside_frames, zoned);
+}
+
+static void collect_and_start(const struct dtb_bytes *blob)
+{
+	struct devicetree tree;
+	struct devicetree_error error;
+
+	CHECK(devicetree_open(&tree, blob->bytes, blob->size, &error));
+	account = (struct memory_account){0};
+	zones.count = 0;
+	CHECK(memory_collect(&tree, &error));
+	memory_start(&segment_tree_policy, SPIN_FAS);
+	CHECK(zones.count <= memory_zones_at_most());
+}
+
+TEST(zones_are_all_of_memory_that_nothing_reserves)
+{
+	struct host_range range = {RAM_START >> FRAME_SHIFT, RAM_FRAMES, 0};
+	struct host_machine machine = {.cpus = 1};
+	struct zone *host_zone;
+
+	host_machine_start(&machine, &range, 1);
+	host_zone = zones.zone;
+	for (unsigned round = 0; round < 300; round++) {
+		struct piece pieces[RANGES_MAX], kernel = random_piece();
+		unsigned count = 1 + (unsigned)unit_random_below(RANGES_MAX - 1);
+		struct dtb_bytes blob;
+
+		for (unsigned i = 0; i < count; i++)
+			pieces[i] = random_piece();
+		/* A zone at least, whatever the others come to. */
+		pieces[0] = (struct piece){0, RAM_UNITS, 0};
+		if (unit_random_below(2))
+			pieces[0].end = RAM_UNITS / 2 + unit_random_below(RAM_UNITS / 2);
+		blob = make_tree(pieces, count);
+		kernel.start = kernel.start / UNITS_FRAME * UNITS_FRAME;
+		map_reserved(kernel);
+		kernel_start = RAM_START + kernel.start * UNIT_BYTES;
+		kernel_end = RAM_START + kernel.end * UNIT_BYTES;
+		collect_and_start(&blob);
+		check_zones();
+		dtb_free(&blob);
+		while (early_count)
+			free(early_memory[--early_count]);
+	}
+	zones.zone = host_zone;
+	zones.count = 1;
+	host_machine_end();
+}

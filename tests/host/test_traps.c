@@ -1,0 +1,959 @@
+/*
+ * test_traps.c - stops the allocator at every point of its slow paths, and lets others in there.
+ *
+ * First systematically: for one operation, all its points are counted, and then it is done once
+ * for each of them and each thing that a trap handler, or another cpu, may do there. Then at
+ * random: several cpus stopped in the middle of each other, traps on any of them. What a point is
+ * and why none is missed: tests/host/traps/traps.h.
+ *
+ * The model is a byte a frame, in or out; so a frame that is handed out twice is found at once,
+ * and after each run every frame must be in exactly one place.
+ *
+ * A failure of the systematic part prints a line that begins with ONLY=; that in the environment
+ * runs the one case again and nothing else.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "tests/host/traps/traps.h"
+#include "unit.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+#define SPAN_MAX  1280 /* frames of a whole machine, holes included */
+#define ZONES_MAX 3
+#define SLOTS_MAX 320
+
+/* ---- machines ---------------------------------------------------------------------------- */
+
+struct layout {
+	const char *name;
+	unsigned count;
+	struct host_range range[ZONES_MAX];
+};
+
+static const struct layout layouts[] = {
+	{"one zone", 1, {{0x80200, 900, 0}}},
+	{"a border within a word", 2, {{0x80003, 400, 0}, {0x80003 + 400, 300, 1}}},
+	{"a small zone between", 3, {{0x80000, 333, 0}, {0x80000 + 333, 20, 0}, {0x80300, 333, 1}}},
+};
+
+static const struct machine {
+	unsigned layout;
+	uint32_t capacity, batch;
+} machines[] = {
+	{0, 192, 64},				       /* refills are planned */
+	{0, SLOTS_MAX, 0},			       /* the batch grows and shrinks */
+	{0, 2, 1},	   {1, 192, 64}, {1, 128, 64}, /* refills are not */
+	{2, 192, 64},	   {2, 0, 0},
+};
+
+static struct frame_cache *cache_of(unsigned cpu)
+{
+	return port_area_of(cpu);
+}
+
+static void become(unsigned cpu)
+{
+	host_self = &host_cpus[cpu];
+}
+
+/* ---- the model --------------------------------------------------------------------------- */
+
+struct run {
+	uint64_t first, count;
+};
+
+struct pile {
+	unsigned count;
+	uint64_t frame[SPAN_MAX];
+};
+
+/* Plain data: a snapshot copies it. */
+static struct {
+	uint64_t first; /* pfn of state[0] */
+	uint64_t total_free, out_count;
+	uint8_t out[SPAN_MAX];
+	struct pile mine; /* the interrupted code's */
+	struct pile kept; /* the handlers' */
+	struct run run[64];
+	unsigned runs;
+	bool failed; /* the interrupted code was told that there is no frame */
+} model;
+
+static char story[200];
+
+const char *traps_story(void)
+{
+	return story;
+}
+
+/* Failures here carry the story, too. */
+#define HOLD(condition)                                                  \
+	do {                                                             \
+		if (!(condition))                                        \
+			port_panic("line %d: %s", __LINE__, #condition); \
+	} while (0)
+
+static void set_out(uint64_t first, uint64_t count, bool out)
+{
+	for (uint64_t frame = first; frame < first + count; frame++) {
+		uint64_t at = frame - model.first;
+
+		if (at >= SPAN_MAX || !zone_of(frame))
+			port_panic("frame %#llx was handed out and is none",
+				   (unsigned long long)frame);
+		if (model.out[at] == out)
+			port_panic("frame %#llx was handed out to two", (unsigned long long)frame);
+		model.out[at] = out;
+	}
+	model.out_count += out ? count : -count;
+}
+
+static bool take(struct pile *pile)
+{
+	pfn_t frame = frame_alloc_called();
+
+	if (pfn_is_none(frame)) {
+		if (pile == &model.mine)
+			model.failed = true;
+		return false;
+	}
+	set_out(frame.value, 1, true);
+	pile->frame[pile->count++] = frame.value;
+	return true;
+}
+
+/* The model first: while the allocator takes it back, somebody else may be given it. */
+static void give(struct pile *pile, unsigned at)
+{
+	uint64_t frame = pile->frame[at];
+
+	pile->frame[at] = pile->frame[--pile->count];
+	set_out(frame, 1, false);
+	frame_free_called(pfn(frame));
+}
+
+static bool take_run(uint64_t count, uint64_t align)
+{
+	pfn_t first;
+
+	if (model.runs >= LENGTH(model.run) / 2) /* whoever stops us may have some more */
+		return false;
+	first = frame_alloc_run(count, align);
+	if (pfn_is_none(first))
+		return false;
+	HOLD(first.value % align == 0);
+	set_out(first.value, count, true);
+	if (model.runs == LENGTH(model.run))
+		port_panic("too many runs for the test");
+	model.run[model.runs++] = (struct run){first.value, count};
+	return true;
+}
+
+static void give_run(void)
+{
+	struct run run;
+
+	if (!model.runs)
+		return;
+	run = model.run[--model.runs];
+	set_out(run.first, run.count, false);
+	frame_free_run(pfn(run.first), run.count);
+}
+
+/* One that the cache of this cpu is of, or is not of; -1: there is none. */
+static int find(const struct pile *pile, bool home)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	for (unsigned i = pile->count; i-- > 0;)
+		if ((cache->zone && zone_holds(cache->zone, pile->frame[i])) == home)
+			return (int)i;
+	return -1;
+}
+
+static void give_some(struct pile *pile, bool home)
+{
+	int at = find(pile, home);
+
+	if (at >= 0)
+		give(pile, (unsigned)at);
+}
+
+/* ---- what is done in the middle ------------------------------------------------------------ */
+
+static void take_and_give(void)
+{
+	if (take(&model.kept))
+		give(&model.kept, model.kept.count - 1);
+}
+
+static void take_and_keep(void)
+{
+	take(&model.kept);
+}
+
+static void give_one(void)
+{
+	give_some(&model.kept, true);
+}
+
+static void give_remote(void)
+{
+	give_some(&model.kept, false);
+}
+
+static void take_many(void)
+{
+	for (unsigned i = 0; i < 150 && take(&model.kept); i++)
+		;
+}
+
+static void give_many(void)
+{
+	for (unsigned i = 0; i < 150 && model.kept.count; i++)
+		give(&model.kept, model.kept.count - 1);
+}
+
+static void give_many_remote(void)
+{
+	for (unsigned i = 0; i < 70; i++)
+		give_some(&model.kept, false);
+}
+
+static void through_many(void)
+{
+	unsigned before = model.kept.count;
+
+	for (unsigned i = 0; i < 150 && take(&model.kept); i++)
+		;
+	while (model.kept.count > before)
+		give(&model.kept, model.kept.count - 1);
+}
+
+/*
+ * In a handler that interrupted a flush it does nothing to the main stack (docs/design.md, known
+ * limits); else it leaves nothing.
+ */
+static uint64_t flushes_in_flushes;
+static uint64_t fires; /* points at which somebody was let in */
+
+static void flush(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+	uint64_t before = fires, level;
+
+	frame_cache_flush();
+	level = frame_cache_level(cache);
+	if (cache->detached)
+		flushes_in_flushes++;
+	else
+		HOLD(level == 0 || fires != before);
+}
+
+static void run_and_give(void)
+{
+	if (take_run(8, 4))
+		give_run();
+}
+
+static void run_and_keep(void)
+{
+	take_run(65, 1);
+}
+
+static void give_a_run(void)
+{
+	give_run();
+}
+
+/* Ends in a flush, of a cache that cannot help. */
+static void run_in_vain(void)
+{
+	HOLD(!take_run(SPAN_MAX, 1));
+}
+
+static void take_all(void)
+{
+	while (take(&model.kept))
+		;
+}
+
+static void through_all(void)
+{
+	unsigned before = model.kept.count;
+
+	take_all();
+	while (model.kept.count > before)
+		give(&model.kept, model.kept.count - 1);
+}
+
+struct action {
+	const char *name;
+	void (*work)(void);
+	bool may_exhaust; /* leaves others without a frame, if only for a moment */
+};
+
+static const struct action actions[] = {
+	{"take-give", take_and_give, false},
+	{"take", take_and_keep, false},
+	{"give", give_one, false},
+	{"give-remote", give_remote, false},
+	{"take-many", take_many, true},
+	{"give-many", give_many, false},
+	{"give-many-remote", give_many_remote, false},
+	{"through-many", through_many, true},
+	{"flush", flush, false},
+	{"run", run_and_give, false},
+	{"run-keep", run_and_keep, true},
+	{"run-give", give_a_run, false},
+	{"run-in-vain", run_in_vain, false},
+	{"take-all", take_all, true},
+	{"through-all", through_all, true},
+};
+
+/* ---- operations, and what is made ready for each ------------------------------------------- */
+
+/* The cache is empty, its home has plenty; both piles hold frames of every zone. */
+static void make_stock(void)
+{
+	for (unsigned cpu = host_cpu_count; cpu-- > 0;) {
+		become(cpu);
+		for (unsigned i = 0; i < 60; i++)
+			HOLD(take(i & 1 ? &model.mine : &model.kept));
+	}
+	take_run(65, 1);
+	take_run(20, 4);
+	/* Every other frame of some words, so that a batch is of several. */
+	for (unsigned i = 0; i < 40; i++)
+		HOLD(take(&model.mine));
+	for (unsigned i = 0; i < 40; i += 2)
+		give(&model.mine, model.mine.count - 1 - i / 2);
+	for (unsigned cpu = host_cpu_count; cpu-- > 0;) {
+		become(cpu);
+		frame_cache_flush();
+	}
+}
+
+static void ready_hit(void)
+{
+	take(&model.mine);
+	take(&model.mine);
+	give_some(&model.mine, true);
+}
+
+static void ready_fragments(void)
+{
+	unsigned before = model.mine.count;
+
+	for (unsigned i = 0; i < 300 && take(&model.mine); i++)
+		;
+	for (unsigned i = before; i < model.mine.count; i++)
+		give(&model.mine, i);
+	frame_cache_flush();
+}
+
+/* Home has nothing any more; others have. */
+static void ready_elsewhere(void)
+{
+	struct zone *home = &zones.zone[frame_cache_self()->home];
+
+	while (take(&model.mine))
+		;
+	for (unsigned i = model.mine.count; i-- > 0;)
+		if (!zone_holds(home, model.mine.frame[i]))
+			give(&model.mine, i);
+	frame_cache_flush();
+}
+
+static void ready_nothing(void)
+{
+	while (take(&model.mine))
+		;
+}
+
+static void ready_own_remote(void)
+{
+	ready_nothing();
+	for (unsigned i = 0; i < 5; i++)
+		give_some(&model.mine, false);
+}
+
+/* The lock of this cpu's home is another's until somebody waits for it. */
+static void hold_home(bool again)
+{
+	if (host_cpu_count > 1)
+		traps_hold(&zones.zone[frame_cache_self()->home], (port_cpu() + 1) % host_cpu_count,
+			   again);
+}
+
+static void ready_shrink(void)
+{
+	struct frame_cache *cache = frame_cache_self();
+
+	hold_home(false);
+	take(&model.mine); /* waits, and grows the batch */
+	traps_hold_end();
+	frame_cache_flush();
+	cache->calm = 1000;
+}
+
+static void fill(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	while (cache->top != cache->limit && find(&model.mine, true) >= 0)
+		give_some(&model.mine, true);
+}
+
+static void ready_full(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	while (model.mine.count < cache->capacity + 100 && take(&model.mine))
+		;
+	fill();
+	while (find(&model.mine, true) < 0 && find(&model.kept, true) >= 0) {
+		int at = find(&model.kept, true);
+
+		model.mine.frame[model.mine.count++] = model.kept.frame[at];
+		model.kept.frame[at] = model.kept.frame[--model.kept.count];
+	}
+}
+
+/* The stack is full, and so high up in its memory that a larger one would have to move down. */
+static void ready_full_high(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	if (cache->batch_max == cache->batch_min) {
+		ready_full(); /* never has a larger one */
+		return;
+	}
+	while (model.mine.count < 750 && take(&model.mine))
+		;
+	for (unsigned i = 0; i < 20 && cache->end - cache->bottom >= SLOTS_MAX + 64; i++) {
+		fill();
+		give_some(&model.mine, true);
+	}
+	fill();
+	HOLD(cache->end - cache->bottom < SLOTS_MAX + 64);
+}
+
+static void ready_high(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	ready_full_high();
+	give_some(&model.mine, true);
+	while (cache->top != cache->bottom)
+		take(&model.mine);
+}
+
+static void ready_remote_full(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	for (unsigned i = 0; i < 3 * FRAME_CACHE_BATCH; i++) {
+		int at = find(&model.mine, false);
+		struct zone *zone;
+
+		if (at < 0)
+			return;
+		zone = zone_of(model.mine.frame[at]);
+		if (cache->remote[zone->number].count == FRAME_CACHE_BATCH)
+			return;
+		give(&model.mine, (unsigned)at);
+	}
+}
+
+/* As above, with enough of them in hand. */
+static void ready_remote_overflow(void)
+{
+	become(1);
+	for (unsigned i = 0; i < 80; i++)
+		take(&model.mine);
+	become(0);
+	ready_remote_full();
+}
+
+static void ready_levels(void)
+{
+	ready_hit();
+	for (unsigned i = 0; i < 20; i++)
+		give_some(&model.mine, true);
+	for (unsigned i = 0; i < 10; i++)
+		give_some(&model.mine, false);
+}
+
+/* A run that is there once the cache is flushed, and not before. */
+static void ready_cached_run(void)
+{
+	uint64_t first = model.run[0].first, count = model.run[0].count;
+
+	ready_nothing();
+	/* What was a run is frames from now on, as if it had been taken so. */
+	model.run[0] = model.run[--model.runs];
+	set_out(first, count, false);
+	frame_free_run(pfn(first), count);
+	for (uint64_t i = 0; i < count; i++)
+		take(&model.mine);
+	for (uint64_t i = 0; i < count; i++)
+		give(&model.mine, model.mine.count - 1);
+}
+
+static void ready_no_more(void)
+{
+}
+
+static void do_take(void)
+{
+	take(&model.mine);
+}
+
+static void do_give(void)
+{
+	give_some(&model.mine, true);
+}
+
+static void do_give_remote(void)
+{
+	give_some(&model.mine, false);
+}
+
+static void do_run(void)
+{
+	take_run(12, 4);
+}
+
+/* A trap may leave something behind it. */
+static void do_flush(void)
+{
+	frame_cache_flush();
+}
+
+static void do_configure(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	frame_cache_configure(cache->capacity ? 100 : 0, 0);
+}
+
+struct operation {
+	const char *name;
+	void (*ready)(void);
+	void (*work)(void);
+	unsigned zones_min;
+	bool is_contended; /* finds the lock of its home taken */
+	bool may_fail;	   /* there may be no frame for it */
+};
+
+static const struct operation operations[] = {
+	{"take-hit", ready_hit, do_take, 1, false, false},
+	{"take-refill", ready_no_more, do_take, 1, false, false},
+	{"take-contended", ready_no_more, do_take, 1, true, false},
+	{"take-contended-high", ready_high, do_take, 1, true, false},
+	{"take-fragments", ready_fragments, do_take, 1, false, false},
+	{"take-elsewhere", ready_elsewhere, do_take, 2, false, false},
+	{"take-own-remote", ready_own_remote, do_take, 2, false, true},
+	{"take-nothing", ready_nothing, do_take, 1, false, true},
+	{"take-shrink", ready_shrink, do_take, 1, false, false},
+	{"give-hit", ready_hit, do_give, 1, false, false},
+	{"give-overflow", ready_full, do_give, 1, false, false},
+	{"give-contended", ready_full, do_give, 1, true, false},
+	{"give-contended-high", ready_full_high, do_give, 1, true, false},
+	{"give-remote", ready_no_more, do_give_remote, 2, false, false},
+	{"give-remote-overflow", ready_remote_overflow, do_give_remote, 2, false, false},
+	{"flush", ready_levels, do_flush, 1, false, false},
+	{"flush-full", ready_full, do_flush, 1, true, false},
+	{"run", ready_levels, do_run, 1, false, false},
+	{"run-cached", ready_cached_run, do_run, 1, false, true},
+	{"run-in-vain", ready_levels, run_in_vain, 1, false, false},
+	{"run-give", ready_levels, give_a_run, 1, false, false},
+	{"configure", ready_levels, do_configure, 1, false, false},
+};
+
+/* ---- machines and their snapshots ---------------------------------------------------------- */
+
+#define CPUS 2
+
+static void start(const struct machine *machine, unsigned cpus, enum spin_kind lock)
+{
+	const struct layout *layout = &layouts[machine->layout];
+	struct host_machine wanted = {
+		.lock = lock, .cpus = cpus, .capacity = machine->capacity, .batch = machine->batch};
+
+	host_machine_start(&wanted, layout->range, layout->count);
+	traps_reset();
+	memset(&model, 0, sizeof(model));
+	model.first = layout->range[0].first;
+	model.total_free = frame_free_count();
+	HOLD(zones.count == layout->count);
+	for (unsigned cpu = 0; cpu < cpus; cpu++) {
+		become(cpu);
+		cache_of(cpu)->home = cpu * (zones.count - 1) % zones.count;
+		frame_cache_configure(machine->capacity, machine->batch);
+	}
+	become(0);
+}
+
+struct region {
+	void *at;
+	size_t bytes;
+};
+
+static struct {
+	unsigned regions;
+	struct region region[2 + CPUS + 2 * ZONES_MAX];
+	size_t bytes, room;
+	char *copy;
+} snapshot;
+
+static void add_region(void *at, size_t bytes)
+{
+	snapshot.region[snapshot.regions++] = (struct region){at, bytes};
+	snapshot.bytes += bytes;
+}
+
+/* All that changes between here and the next restore. */
+static void snapshot_take(void)
+{
+	char *to;
+
+	snapshot.regions = 0;
+	snapshot.bytes = 0;
+	add_region(&model, sizeof(model));
+	add_region(host_cpus, host_cpu_count * sizeof(*host_cpus));
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++) {
+		struct frame_cache *cache = cache_of(cpu);
+		uint32_t slots = cache->slots;
+
+		add_region(cache->base - PORT_CACHE_LINE / sizeof(uint64_t),
+			   frame_cache_bytes(slots, zones.count));
+	}
+	for (unsigned i = 0; i < zones.count; i++) {
+		struct zone *zone = &zones.zone[i];
+
+		add_region(zone, sizeof(*zone));
+		add_region(port_phys_pointer(zone->first << FRAME_SHIFT),
+			   zone->policy_bytes + zone->state_bytes + zone->lock_bytes + 64);
+	}
+	if (snapshot.bytes > snapshot.room) {
+		free(snapshot.copy);
+		snapshot.room = 2 * snapshot.bytes;
+		snapshot.copy = malloc(snapshot.room);
+	}
+	to = snapshot.copy;
+	for (unsigned i = 0; i < snapshot.regions; to += snapshot.region[i++].bytes)
+		memcpy(to, snapshot.region[i].at, snapshot.region[i].bytes);
+}
+
+static void snapshot_restore(void)
+{
+	const char *from = snapshot.copy;
+
+	for (unsigned i = 0; i < snapshot.regions; from += snapshot.region[i++].bytes)
+		memcpy(snapshot.region[i].at, from, snapshot.region[i].bytes);
+}
+
+/* ---- at rest ------------------------------------------------------------------------------ */
+
+/* What the model calls out goes straight to the zone, by the word. */
+static void release_all_out(struct zone *zone)
+{
+	struct frame_word words[SPAN_MAX / 64 + 2];
+	unsigned count = 0, frames = 0;
+	bool contended;
+
+	for (uint64_t frame = zone->first; zone_holds(zone, frame); frame++) {
+		uint64_t base = frame & ~UINT64_C(63);
+
+		if (!model.out[frame - model.first])
+			continue;
+		if (!count || words[count - 1].first != base)
+			words[count++] = (struct frame_word){base, 0};
+		words[count - 1].bits |= UINT64_C(1) << (frame & 63);
+		frames++;
+	}
+	if (count)
+		zone_release(zone, words, count, frames, &contended);
+}
+
+/*
+ * Every frame is in exactly one place: those in caches and those that are out go back to their
+ * zones, which panic about one that they have; and then none is missing. Uses the machine up.
+ */
+static void check_every_frame(void)
+{
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++) {
+		become(cpu);
+		frame_cache_flush();
+		HOLD(frame_cache_level(cache_of(cpu)) == 0);
+	}
+	for (unsigned i = 0; i < zones.count; i++) {
+		struct zone *zone = &zones.zone[i];
+
+		release_all_out(zone);
+		zone_validate(zone);
+		HOLD(zone_free_frames(zone) == zone->total_frames - zone->reserved_frames);
+	}
+}
+
+static void check_at_rest(void)
+{
+	frame_validate();
+	HOLD(frame_free_count() == model.total_free - model.out_count);
+}
+
+/* ---- every point -------------------------------------------------------------------------- */
+
+static const struct action *action_now;
+static unsigned where_now;
+static uint64_t runs_done;
+
+/* What must hold wherever a trap may land. */
+static void check_cache_is_whole(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	HOLD(cache->bottom[-1] == UINT64_MAX);
+	HOLD(cache->base <= cache->bottom && cache->bottom <= cache->top &&
+	     cache->top <= cache->limit && cache->limit <= cache->end);
+}
+
+static void act(void)
+{
+	const struct zone *zone = frame_cache_self()->zone;
+
+	check_cache_is_whole();
+	action_now->work();
+	check_cache_is_whole();
+	if (where_now == TRAPS_HERE)
+		HOLD(frame_cache_self()->zone == zone); /* C2 */
+}
+
+static void fire_once(void)
+{
+	if (where_now == TRAPS_HERE)
+		traps_trap(0, act);
+	else
+		traps_elsewhere(1, act);
+}
+
+static void tell(unsigned machine, const struct operation *operation, uint64_t point)
+{
+	snprintf(story, sizeof(story), "ONLY=%s/%s/%s/%u/%llu (%s; cache %u, batch %u)",
+		 where_now == TRAPS_HERE ? "trap" : "cpu", operation->name, action_now->name,
+		 machine, (unsigned long long)point, layouts[machines[machine].layout].name,
+		 machines[machine].capacity, machines[machine].batch);
+}
+
+/* The operation from the snapshot, stopped at one point. False when it has not so many. */
+static bool run_one(const struct operation *operation, uint64_t point)
+{
+	bool stopped;
+
+	snapshot_restore();
+	traps_reset();
+	become(0);
+	model.failed = false;
+	if (operation->is_contended)
+		hold_home(where_now == TRAPS_HERE);
+	traps_arm(where_now, point, fire_once);
+	operation->work();
+	stopped = traps_points() > point;
+	traps_disarm();
+	traps_hold_end();
+	become(0);
+	runs_done++;
+	if (!operation->may_fail)
+		HOLD(!model.failed || action_now->may_exhaust);
+	check_at_rest();
+	check_every_frame();
+	return stopped;
+}
+
+/* True when the next part of `*only` is this one, or there is none. */
+static bool next_is(const char **only, const char *part)
+{
+	size_t length = strcspn(*only, "/ ");
+	bool is = !length || (!strncmp(part, *only, length) && part[length] == '\0');
+
+	*only += length + ((*only)[length] == '/');
+	return is;
+}
+
+/* ONLY= as tell() prints it, or the first parts of that; *point UINT64_MAX: every point. */
+static bool is_wanted(unsigned machine, const struct operation *operation, uint64_t *point)
+{
+	const char *only = getenv("ONLY");
+	char number[12];
+
+	*point = UINT64_MAX;
+	snprintf(number, sizeof(number), "%u", machine);
+	if (!only)
+		return true;
+	if (!next_is(&only, where_now == TRAPS_HERE ? "trap" : "cpu") ||
+	    !next_is(&only, operation->name) || !next_is(&only, action_now->name) ||
+	    !next_is(&only, number))
+		return false;
+	if (*only)
+		*point = strtoull(only, NULL, 10);
+	return true;
+}
+
+static void run_every_point(unsigned machine, const struct operation *operation)
+{
+	for (unsigned i = 0; i < LENGTH(actions); i++) {
+		uint64_t only, point = 0;
+
+		action_now = &actions[i];
+		if (!is_wanted(machine, operation, &only))
+			continue;
+		if (only != UINT64_MAX)
+			point = only;
+		do
+			tell(machine, operation, point);
+		while (run_one(operation, point++) && only == UINT64_MAX);
+	}
+}
+
+static void every_point_of(unsigned machine, const struct operation *operation)
+{
+	if (operation->zones_min > layouts[machines[machine].layout].count)
+		return;
+	snprintf(story, sizeof(story), "%s is made ready", operation->name);
+	start(&machines[machine], CPUS, SPIN_FAS);
+	make_stock();
+	become(0);
+	operation->ready();
+	snapshot_take();
+	run_every_point(machine, operation);
+	host_machine_end();
+}
+
+static void every_point(unsigned where)
+{
+	where_now = where;
+	runs_done = 0;
+	for (unsigned machine = 0; machine < LENGTH(machines); machine++)
+		for (unsigned i = 0; i < LENGTH(operations); i++)
+			every_point_of(machine, &operations[i]);
+	printf("# %llu runs\n", (unsigned long long)runs_done);
+}
+
+TEST(a_trap_at_every_point_of_every_operation)
+{
+	flushes_in_flushes = 0;
+	every_point(TRAPS_HERE);
+	CHECK(flushes_in_flushes > 0 || getenv("ONLY"));
+}
+
+TEST(another_cpu_at_every_point_of_every_operation)
+{
+	every_point(TRAPS_ELSEWHERE);
+}
+
+/* ---- at random ---------------------------------------------------------------------------- */
+
+#define DEPTH_MAX 3 /* one in the middle of another */
+
+static unsigned depth, one_in;
+
+/* Mostly the first ones, which are short. */
+static void any_action(void)
+{
+	uint64_t kinds = unit_random() & 7 ? 4 : LENGTH(actions);
+
+	action_now = &actions[unit_random_below(kinds)];
+	act();
+}
+
+/* Single frames mostly; whatever this cpu does, it may be stopped. */
+static void any_operation(void)
+{
+	unsigned cpu = port_cpu();
+	uint64_t draw = unit_random_below(64);
+
+	traps_set_busy(cpu, true);
+	if (draw < 24)
+		take(&model.mine);
+	else if (draw < 48 && model.mine.count)
+		give(&model.mine, (unsigned)unit_random_below(model.mine.count));
+	else if (draw < 52)
+		take_run(1 + unit_random_below(40), UINT64_C(1) << unit_random_below(5));
+	else if (draw < 55)
+		give_run();
+	else if (draw < 56)
+		frame_cache_configure(cache_of(cpu)->slots & (unit_random() & 1 ? ~1u : 2), 0);
+	else
+		any_action();
+	traps_set_busy(cpu, false);
+}
+
+static uint64_t next_point(void)
+{
+	return traps_points() + unit_random_below(2 * one_in);
+}
+
+/* Somebody is let in, who may be stopped in turn. */
+static void fire_any(void)
+{
+	unsigned here = port_cpu(), cpu = (unsigned)unit_random_below(host_cpu_count);
+	bool trap = cpu == here || traps_is_busy(cpu);
+
+	if ((!trap || traps_may_trap(cpu)) && (cpu == here || traps_may_switch())) {
+		fires++;
+		if (++depth < DEPTH_MAX)
+			traps_rearm(next_point());
+		if (trap)
+			traps_trap(cpu, any_action);
+		else
+			traps_elsewhere(cpu, any_operation);
+		depth--;
+	}
+	traps_rearm(next_point());
+}
+
+static void random_steps(unsigned machine, unsigned cpus, unsigned steps)
+{
+	for (unsigned step = 0; step < steps; step++) {
+		snprintf(story, sizeof(story), "machine %u, %u cpus, one in %u points, step %u",
+			 machine, cpus, one_in, step);
+		become((unsigned)unit_random_below(cpus));
+		if (unit_random_below(8) == 0)
+			hold_home(unit_random() & 1);
+		traps_arm(TRAPS_HERE | TRAPS_ELSEWHERE, unit_random_below(2 * one_in), fire_any);
+		any_operation();
+		traps_disarm();
+		traps_hold_end();
+		check_at_rest();
+	}
+}
+
+static void random_round(unsigned machine, unsigned cpus, unsigned steps)
+{
+	depth = 0;
+	snprintf(story, sizeof(story), "machine %u, %u cpus: start", machine, cpus);
+	start(&machines[machine], cpus, (enum spin_kind)unit_random_below(SPIN_KINDS));
+	random_steps(machine, cpus, steps);
+	check_every_frame();
+	host_machine_end();
+}
+
+TEST(cpus_and_traps_in_the_middle_of_each_other)
+{
+	static const unsigned rates[] = {30, 200, 1000};
+	const char *rounds = getenv("ROUNDS");
+
+	for (unsigned round = rounds ? (unsigned)strtoul(rounds, NULL, 10) : 6; round-- > 0;)
+		for (unsigned machine = 0; machine < LENGTH(machines); machine++)
+			for (unsigned i = 0; i < LENGTH(rates); i++) {
+				one_in = rates[i];
+				random_round(machine, 1 + (unsigned)unit_random_below(4), 60);
+			}
+}

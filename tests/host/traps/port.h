@@ -1,0 +1,53 @@
+/*
+ * port.h - the host port (tests/host/port.h) with interrupts: what mm/ and sync/ see in test_traps.
+ *
+ * Masking is kept for each cpu, and a "trap handler" may run on a cpu wherever it is not masked;
+ * see traps.h for when. The pop and the push are the kernel's restartable sequences step by step:
+ * a trap that lands before any of their steps runs its handler and then begins them anew.
+ */
+#pragma once
+
+#include "tests/host/port.h"
+
+#include <ck_md.h>
+#include <ck_pr.h>
+
+unsigned long traps_irq_save(void);
+void traps_irq_restore(unsigned long flags);
+bool traps_in_trap(void);
+void traps_relax(void);
+uint64_t traps_clock(void); /* ticks when it is read, so that what depends on it repeats */
+_Noreturn void traps_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* False with nothing changed when the stack is empty, or full. Offsets into this cpu's area. */
+bool traps_pop(uint64_t *frame, size_t top_offset);
+bool traps_push(uint64_t frame, size_t top_offset, size_t limit_offset);
+
+/* The plain ones above stay behind, unused. */
+#define port_irq_save	 traps_irq_save
+#define port_irq_restore traps_irq_restore
+#define port_in_trap	 traps_in_trap
+#define port_relax	 traps_relax
+#define port_clock	 traps_clock
+#define port_panic	 traps_panic
+
+#define PORT_STACK_POP(frame, top_offset, empty)                             \
+	do {                                                                 \
+		if (__builtin_expect(!traps_pop(&(frame), (top_offset)), 0)) \
+			goto empty;                                          \
+	} while (0)
+
+#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                               \
+	do {                                                                                 \
+		if (__builtin_expect(!traps_push((frame), (top_offset), (limit_offset)), 0)) \
+			goto full;                                                           \
+	} while (0)
+
+/* The kit's accesses are assembly: those of the counters and of what is planned say that they are.
+ */
+void traps_access(const void *address, size_t bytes);
+
+#undef ck_pr_load_64
+#undef ck_pr_store_64
+#define ck_pr_load_64(source)	      (traps_access(source, 8), CK_PR_LOAD_SAFE(source, 64))
+#define ck_pr_store_64(target, value) (traps_access(target, 8), CK_PR_STORE_SAFE(target, value, 64))

@@ -1,0 +1,369 @@
+/*
+ * traps.c - see traps.h: masks, points, and the calls that the compiler puts into mm/ and sync/.
+ *
+ * The compiler believes that it builds for ThreadSanitizer, and calls a function before each
+ * access; but the functions are ours. They also check the access as AddressSanitizer would, which
+ * cannot be built into the same objects: the caches' memory and the tables are from its heap.
+ */
+#include <port.h>
+
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mm/global/zone.h"
+#include "tests/host/traps/traps.h"
+#include "tests/host/unit.h"
+
+#define CPUS_MAX 8
+
+/* More accesses than any operation makes; what goes beyond has no end. */
+#define CALLS_MAX 100000000
+
+struct traps_cpu {
+	bool masked;
+	bool in_trap;
+	bool busy;
+	uint64_t traps; /* that landed on it */
+};
+
+static struct traps_cpu cpus[CPUS_MAX];
+static bool armed;
+static bool watched; /* between traps_arm() and traps_disarm(), whatever has fired */
+static const char *stack_top;
+static uint64_t clock_ticks;
+static unsigned points_where;
+static uint64_t points, due, calls;
+static void (*fire_due)(void);
+
+static struct {
+	struct zone *zone;
+	unsigned cpu;
+	bool held, again;
+	struct spin_node node;
+} holder;
+
+static struct traps_cpu *self(void)
+{
+	return &cpus[host_self->number];
+}
+
+/* ---- failing ----------------------------------------------------------------------------- */
+
+static void print_story(void)
+{
+	fprintf(stderr, "# seed %llu: %s\n", (unsigned long long)unit_seed(), traps_story());
+}
+
+void traps_panic(const char *format, ...)
+{
+	char message[700], whole[1024];
+	va_list arguments;
+
+	armed = watched = false;
+	calls = 0;
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+	/* A panic that a test expects is none of ours to comment. */
+	if (unit_panic_expected)
+		unit_panicked(message);
+	snprintf(whole, sizeof(whole), "%s -- %s", message, traps_story());
+	unit_panicked(whole);
+}
+
+void traps_reset(void)
+{
+	if (host_cpu_count > CPUS_MAX)
+		abort();
+	memset(cpus, 0, sizeof(cpus));
+	memset(&holder, 0, sizeof(holder));
+	clock_ticks = calls = 0;
+	armed = watched = false;
+	__sanitizer_set_death_callback(print_story);
+}
+
+/* ---- points ------------------------------------------------------------------------------ */
+
+/* What is asked here is instrumented itself, so nothing may be armed. */
+static bool any_lock_is_held(void)
+{
+	bool held = false, was_armed = armed;
+
+	armed = false;
+	for (unsigned i = 0; i < zones.count && !held; i++)
+		held = spin_locked_relaxed(&zones.zone[i].lock);
+	armed = was_armed;
+	return held;
+}
+
+bool traps_may_trap(unsigned cpu)
+{
+	return !cpus[cpu].masked && !cpus[cpu].in_trap;
+}
+
+bool traps_may_switch(void)
+{
+	return !any_lock_is_held();
+}
+
+static __attribute__((noinline)) void armed_point(void)
+{
+	if (!(points_where & TRAPS_HERE && traps_may_trap(host_self->number)) &&
+	    !(points_where & TRAPS_ELSEWHERE && traps_may_switch()))
+		return;
+	if (points++ != due)
+		return;
+	armed = watched = false;
+	fire_due();
+	watched = true;
+}
+
+static inline void point(void)
+{
+	if (__builtin_expect(armed, 0))
+		armed_point();
+}
+
+void traps_arm(unsigned where, uint64_t at, void (*fire)(void))
+{
+	points_where = where;
+	points = calls = 0;
+	due = at;
+	fire_due = fire;
+	stack_top = __builtin_frame_address(0);
+	armed = watched = true;
+}
+
+void traps_rearm(uint64_t at)
+{
+	due = at;
+	armed = watched = true;
+}
+
+void traps_disarm(void)
+{
+	armed = watched = false;
+}
+
+uint64_t traps_points(void)
+{
+	return points;
+}
+
+void traps_trap(unsigned cpu, void (*work)(void))
+{
+	struct host_cpu *before = host_self;
+
+	cpus[cpu].masked = cpus[cpu].in_trap = true;
+	cpus[cpu].traps++;
+	host_self = &host_cpus[cpu];
+	work();
+	host_self = before;
+	cpus[cpu].masked = cpus[cpu].in_trap = false;
+}
+
+void traps_elsewhere(unsigned cpu, void (*work)(void))
+{
+	struct host_cpu *before = host_self;
+
+	host_self = &host_cpus[cpu];
+	work();
+	host_self = before;
+}
+
+void traps_set_busy(unsigned cpu, bool busy)
+{
+	cpus[cpu].busy = busy;
+}
+
+bool traps_is_busy(unsigned cpu)
+{
+	return cpus[cpu].busy;
+}
+
+/* ---- the port ---------------------------------------------------------------------------- */
+
+/* As the other cpu, which nobody stops. */
+static void holder_does(void (*work)(struct spinlock *lock, struct spin_node *node), bool held)
+{
+	struct host_cpu *before = host_self;
+	bool was_armed = armed;
+
+	armed = false;
+	host_self = &host_cpus[holder.cpu];
+	work(&holder.zone->lock, &holder.node);
+	holder.held = held;
+	host_self = before;
+	armed = was_armed;
+}
+
+void traps_hold(struct zone *zone, unsigned cpu, bool again)
+{
+	holder.zone = zone;
+	holder.cpu = cpu;
+	holder.again = again;
+	holder_does(spin_lock, true);
+}
+
+void traps_hold_end(void)
+{
+	holder.again = false;
+	if (holder.held)
+		holder_does(spin_unlock, false);
+}
+
+unsigned long traps_irq_save(void)
+{
+	unsigned long before;
+
+	point();
+	before = self()->masked;
+	self()->masked = true;
+	return before;
+}
+
+/* A trap that was held back lands right behind the instruction that lets it. */
+void traps_irq_restore(unsigned long flags)
+{
+	self()->masked = flags;
+	/* A cpu in the middle of its own work cannot be the one that takes it. */
+	if (holder.again && !holder.held && !cpus[holder.cpu].busy)
+		holder_does(spin_lock, true);
+	point();
+}
+
+bool traps_in_trap(void)
+{
+	return self()->in_trap;
+}
+
+void traps_relax(void)
+{
+	if (!holder.held)
+		traps_panic("cpu %u%s waits for a lock that code it has stopped holds",
+			    host_self->number, self()->in_trap ? ", in a trap," : "");
+	holder_does(spin_unlock, false);
+}
+
+uint64_t traps_clock(void)
+{
+	return ++clock_ticks;
+}
+
+/* True when a trap landed on this very cpu: its sequence begins anew. */
+static bool trapped(void)
+{
+	uint64_t before = self()->traps;
+
+	point();
+	return self()->traps != before;
+}
+
+#define STEP(statement)     \
+	if (trapped())      \
+		goto start; \
+	statement
+
+/* One STEP for each instruction of PORT_STACK_POP in arch/riscv/port.h that touches memory. */
+bool traps_pop(uint64_t *frame, size_t top_offset)
+{
+	uint64_t **top_at = (uint64_t **)(void *)((char *)port_area() + top_offset);
+	uint64_t *top;
+	uint64_t value;
+
+start:
+	STEP(top = *top_at);
+	STEP(value = top[-1]);
+	STEP(top--);
+	if ((int64_t)value < 0)
+		return false;
+	STEP(*top_at = top);
+	*frame = value;
+	return true;
+}
+
+bool traps_push(uint64_t frame, size_t top_offset, size_t limit_offset)
+{
+	uint64_t **top_at = (uint64_t **)(void *)((char *)port_area() + top_offset);
+	uint64_t **limit_at = (uint64_t **)(void *)((char *)port_area() + limit_offset);
+	uint64_t *top, *limit;
+
+start:
+	STEP(top = *top_at);
+	STEP(limit = *limit_at);
+	STEP(if (top == limit) return false);
+	STEP(*top = frame);
+	STEP(*top_at = top + 1);
+	return true;
+}
+
+/* ---- what the compiler calls ------------------------------------------------------------- */
+
+/*
+ * What lies on the stack above us, up to who armed, is a local of what runs: nobody else sees it,
+ * so a trap may as well land at the next access that is not.
+ */
+static __attribute__((noinline)) void watched_access(const char *address, size_t bytes,
+						     const char *what)
+{
+	if (address > (char *)__builtin_frame_address(0) && address < stack_top)
+		return;
+	point();
+	if (__asan_address_is_poisoned(address) || __asan_address_is_poisoned(address + bytes - 1))
+		traps_panic("a %s of %zu bytes at %p is outside of all memory", what, bytes,
+			    (const void *)address);
+}
+
+static inline void access_at(const void *address, size_t bytes, const char *what)
+{
+	if (__builtin_expect(++calls > CALLS_MAX, 0))
+		traps_panic("an operation has no end");
+	if (__builtin_expect(watched, 0))
+		watched_access(address, bytes, what);
+}
+
+void traps_access(const void *address, size_t bytes)
+{
+	access_at(address, bytes, "access");
+}
+
+#define ACCESS(name, bytes, what)                \
+	void __tsan_##name(void *address);       \
+	void __tsan_##name(void *address)        \
+	{                                        \
+		access_at(address, bytes, what); \
+	}
+#define ACCESSES(bytes)                    \
+	ACCESS(read##bytes, bytes, "read") \
+	ACCESS(write##bytes, bytes, "write")
+
+ACCESSES(1)
+ACCESSES(2)
+ACCESSES(4)
+ACCESSES(8)
+ACCESSES(16)
+
+#define ACCESS_RANGE(name, what)                                 \
+	void __tsan_##name(void *address, long bytes);           \
+	void __tsan_##name(void *address, long bytes)            \
+	{                                                        \
+		if (bytes)                                       \
+			access_at(address, (size_t)bytes, what); \
+	}
+
+ACCESS_RANGE(read_range, "read")
+ACCESS_RANGE(write_range, "write")
+
+#define NOTHING(name, ...)               \
+	void __tsan_##name(__VA_ARGS__); \
+	void __tsan_##name(__VA_ARGS__)  \
+	{                                \
+	}
+
+NOTHING(init, void)
+NOTHING(func_entry, void *caller __attribute__((unused)))
+NOTHING(func_exit, void *caller __attribute__((unused)))

@@ -1,0 +1,66 @@
+/*
+ * traps.h - stops the allocator between any two of its memory accesses, and lets others in.
+ *
+ * mm/ and sync/ are compiled for test_traps so that they call us (traps.c) before each access to
+ * memory that others can see, and where interrupts are masked and unmasked. Each of these calls is
+ * a *point*. At a point that the test has chosen, its own function runs, in the middle of whatever
+ * the allocator was doing:
+ *
+ *	- on the same cpu, as a trap handler, when interrupts are not masked;
+ *	- on another cpu, as whatever it likes, when no zone's lock is held.
+ *
+ * There is one thread, so all of it repeats. Nothing is missed between two points: registers and
+ * locals are the interrupted code's own, so wherever between them it is stopped, the others and it
+ * see the same. What the compiler keeps in a register across a point it keeps across a trap in the
+ * kernel too, because the calls are put in late, when the optimizer has done its work. What is
+ * missing: the order of another compilation's accesses, and stores that another cpu sees late. The
+ * lock words' own accesses are no points; there is one before each acquire and one after.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct zone;
+
+/* The points that count. */
+enum traps_where {
+	TRAPS_HERE = 1,	    /* those at which a trap may land: interrupts are not masked */
+	TRAPS_ELSEWHERE = 2 /* those at which another cpu may do a whole operation */
+};
+
+/* Nobody is masked, in a trap or busy; nothing is armed. For each machine anew. */
+void traps_reset(void);
+
+/*
+ * Counts points of these kinds from 0; at number `point` disarms and calls `fire`, which may arm
+ * again: the count then goes on, from traps_points() on.
+ */
+void traps_arm(unsigned where, uint64_t point, void (*fire)(void));
+void traps_rearm(uint64_t point);
+void traps_disarm(void);
+
+/* Points counted since traps_arm(). */
+uint64_t traps_points(void);
+
+/* In `fire`: whether a trap may land on this cpu, or this other cpu may work, just now. */
+bool traps_may_trap(unsigned cpu);
+bool traps_may_switch(void);
+
+/* Runs `work` as a trap handler on the cpu; or as an operation of its own on another. */
+void traps_trap(unsigned cpu, void (*work)(void));
+void traps_elsewhere(unsigned cpu, void (*work)(void));
+
+/* Set around an operation that may be stopped in the middle: its cpu then has only traps. */
+void traps_set_busy(unsigned cpu, bool busy);
+bool traps_is_busy(unsigned cpu);
+
+/*
+ * Another cpu holds this lock until somebody has waited for it; takes it `again` where that one
+ * unmasks interrupts, until traps_hold_end().
+ */
+void traps_hold(struct zone *zone, unsigned cpu, bool again);
+void traps_hold_end(void);
+
+/* The test says in a few words what it is doing; printed with every failure, crashes included. */
+const char *traps_story(void);

@@ -1,0 +1,620 @@
+#!/usr/bin/env python3
+"""Runs the kernel under many schedules, each drawn from a seed, and replays one of them.
+
+Under -icount QEMU runs the harts in turn and switches only when a timer of the guest expires, and
+`run=explore` re-arms the timers from the seed: a seed is a schedule, and the same seed and binary
+give the same run, bit for bit. The verdict carries a digest of what happened, by which two runs
+can be compared.
+
+A sweep boots one QEMU for each seed, as many at a time as there are processors. What a seed runs
+(workload, lock, caches, where switches are made) is schedule_of()'s; options replace parts of it.
+The first few seeds run twice, and must give the same digest.
+
+Leaves in --out: results.jsonl, a line for each run, and the console of each seed that failed.
+
+Exit status: 0 when every schedule passed; 1 when one failed, or a replay's digest is not the one
+on record; 2 cannot run; 128 + N when ended by signal N. A replay that fails ends as launch.py does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+import launch
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_KERNEL = ROOT / "build" / "hartframe.elf"
+DEFAULT_OUT = ROOT / "build" / "explore"
+SOAK_RESULTS = ROOT / "build" / "soak" / "schedules.jsonl"
+
+Record = dict[str, object]
+
+# One instruction is 128 ns of virtual time, a tick of the clock 100: so an interval of N ticks is
+# not quite N instructions.
+ICOUNT = "shift=7,sleep=off"
+
+# A bound that only a hang reaches, on a slow machine too.
+DEFAULT_TIMEOUT_SECONDS = 120.0
+
+DEFAULT_SMP = "4"
+# Little memory: `exhaust` takes all of it, and zones that run dry are part of what is explored.
+DEFAULT_MEM = "6M"
+DEFAULT_DIGEST_CHECKS = 4
+
+WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust")
+LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson")
+CACHES: tuple[dict[str, str], ...] = (
+    {},  # the kernel's own, whose batches follow contention
+    {"cache": "2", "batch": "1"},
+    {"cache": "8", "batch": "4"},
+    {"cache": "64", "batch": "32"},
+    {"cache": "0"},
+)
+MODES = ("any", "locks", "stack", "stall")
+
+# Ticks to a cpu's next switch, MIN:RANGE. They go on while the other cpus have their turns and
+# handle their own switches, a few hundred ticks each: with less, a cpu seldom gets to an
+# instruction between two switches.
+INTERVALS = ("300:900", "800:2400", "2000:8000")
+
+# On each cpu; so few that a schedule takes well under a second.
+OPS = {
+    "repeat": 200,
+    "bulk": 1,  # as many frames as are each cpu's share, once
+    "rand": 100,
+    "xfree": 100,
+    "run": 60,
+    "kmalloc": 60,
+    "exhaust": 1,  # all of memory, once
+}
+
+
+# What a seed runs ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One point of the product that seeds walk over."""
+
+    workload: str
+    lock: str
+    caches: dict[str, str]
+    interval: str
+    mode: str
+
+
+def schedule_of(seed: int, workloads: tuple[str, ...] = WORKLOADS) -> Schedule:
+    """What a seed runs: a function of the seed, and of the workloads asked for.
+
+    Seeds count through the product of all choices. Lock and workload are two digits of base 7;
+    mode, caches and interval go round every 4, 5 and 3 seeds. As 49, 4, 5 and 3 have no common
+    factor, any 2940 seeds in a row run each combination once. And any 200 in a row run each pair
+    of choices: a workload lasts 7 seeds, in which each mode, caches and interval comes up.
+    """
+    return Schedule(
+        workload=workloads[seed // len(LOCKS) % len(workloads)],
+        lock=LOCKS[seed % len(LOCKS)],
+        caches=CACHES[seed % len(CACHES)],
+        interval=INTERVALS[seed % len(INTERVALS)],
+        mode=MODES[seed % len(MODES)],
+    )
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user asked for in place of the seed's or the default choice."""
+
+    smp: str = DEFAULT_SMP
+    mem: str = DEFAULT_MEM
+    workloads: tuple[str, ...] = WORKLOADS
+    preempt: str = ""  # MODE, MIN:RANGE or MIN:RANGE:MODE
+    bootargs: str = ""
+
+    def make_words(self) -> list[str]:
+        """As they are written after `make replay`; nothing of what is as it is by default."""
+        words = []
+        if self.smp != DEFAULT_SMP:
+            words.append(f"SMP={self.smp}")
+        if self.mem != DEFAULT_MEM:
+            words.append(f"MEM={self.mem}")
+        if self.workloads != WORKLOADS:
+            words.append("WORKLOAD=" + ",".join(self.workloads))
+        if self.preempt:
+            words.append(f"PREEMPT={self.preempt}")
+        if self.bootargs:
+            words.append("BOOTARGS=" + shlex.quote(self.bootargs))
+        return words
+
+
+def preempt_of(schedule: Schedule, asked: str) -> str:
+    if asked in MODES:
+        return f"{schedule.interval}:{asked}"
+    if asked.count(":") == 1:
+        return f"{asked}:{schedule.mode}"
+    return asked or f"{schedule.interval}:{schedule.mode}"
+
+
+def bootargs_of(seed: int, choices: Choices) -> str:
+    schedule = schedule_of(seed, choices.workloads)
+    words = ["run=explore", f"seed={seed}", f"workload={schedule.workload}"]
+    words += [f"ops={OPS[schedule.workload]}", f"lock={schedule.lock}"]
+    words += [f"{key}={value}" for key, value in schedule.caches.items()]
+    words.append(f"preempt={preempt_of(schedule, choices.preempt)}")
+    by_key = {word.partition("=")[0]: word for word in words}
+    asked = {word.partition("=")[0]: word for word in choices.bootargs.split()}
+    if "cache" in asked:
+        by_key.pop("batch", None)  # it was made for the caches that these replace
+    return " ".join({**by_key, **asked}.values())
+
+
+def replay_command(seed: int, choices: Choices) -> str:
+    return " ".join(["make replay", f"SEED={seed}", *choices.make_words()])
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Such as 7, 1-64 or 1-10,20; in the order given, each once."""
+    seeds: dict[int, None] = {}
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise argparse.ArgumentTypeError(f'"{part}" is no seed and no range such as 1-64')
+        numbers = range(int(first), int(last if dash else first) + 1)
+        if not numbers:
+            raise argparse.ArgumentTypeError(f'"{part}" is an empty range')
+        seeds.update(dict.fromkeys(numbers))
+    return list(seeds)
+
+
+def parse_workloads(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in WORKLOADS:
+            valid = ", ".join(WORKLOADS)
+            raise argparse.ArgumentTypeError(f'no workload "{name}"; there are {valid}')
+    return names
+
+
+# One boot --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Boot:
+    kernel: Path
+    smp: str
+    mem: str
+    bootargs: str
+    timeout: float
+    icount: str = ""
+
+    def launch_arguments(self) -> list[str]:
+        arguments = ["--kernel", str(self.kernel), "--smp", self.smp, "--mem", self.mem]
+        arguments += [f"--bootargs={self.bootargs}", "--timeout", str(self.timeout)]
+        return arguments + ([f"--icount={self.icount}"] if self.icount else [])
+
+
+@dataclass
+class Outcome:
+    """How a boot ended. `fault` is empty where it passed."""
+
+    fault: str = ""
+    interrupted: bool = False
+    seconds: float = 0.0
+    records: list[Record] = field(default_factory=list)
+
+    def find(self, kind: str) -> Record:
+        """The last record of its kind; empty where there is none."""
+        return next((r for r in reversed(self.records) if r["record"] == kind), {})
+
+
+def number(record: Record, name: str) -> int:
+    value = record.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def run_boot(
+    boot: Boot, log: Path, symbols: launch.Symbols, interrupts: launch.Interrupts
+) -> Outcome:
+    """Boots it with its console in `log`. Any thread may."""
+    options = launch.parse_arguments([*boot.launch_arguments(), "--quiet"])
+    command = launch.qemu_command(options)
+    with log.open("wb") as stream:
+        console = launch.Console(symbols, stream, records_file=None, shown=False, raw=False)
+        run = launch.execute(command, options, console, interrupts)
+    judgement = launch.judge(run, "pass")
+    fault = "" if judgement.code == launch.PASS else judgement.text
+    if judgement.evidence:
+        fault += "; " + launch.last_line(console)
+    return Outcome(fault, run.signal != 0, run.seconds, console.records)
+
+
+def kernel_hash(kernel: Path) -> str:
+    return hashlib.sha256(kernel.read_bytes()).hexdigest()[:16]
+
+
+# One schedule ----------------------------------------------------------------------------------
+
+DIGEST = re.compile(r"[0-9a-f]{16}")
+COUNTS = ("switches", "in_locks", "in_sequences", "stalls", "allocs", "frees")
+
+
+def digest_of(outcome: Outcome) -> str:
+    digest = outcome.find("verdict").get("digest")
+    return digest if isinstance(digest, str) and DIGEST.fullmatch(digest) else ""
+
+
+def find_fault(seed: int, outcome: Outcome) -> str:
+    """What is wrong with a schedule: also with one that passed and has explored nothing."""
+    explored = outcome.find("explore")
+    if outcome.fault:
+        return outcome.fault
+    if not explored:
+        return "passed, but has no explore record"
+    if not digest_of(outcome):
+        return "passed, but its verdict has no digest"
+    if outcome.find("verdict").get("seed") != seed:
+        return f"passed, but ran seed {outcome.find('verdict').get('seed')}"
+    if not number(explored, "switches"):
+        return "passed, but never switched"
+    if not number(explored, "allocs"):
+        return "passed, but allocated nothing"
+    return ""
+
+
+def run_schedule(
+    seed: int, boot: Boot, log: Path, symbols: launch.Symbols, interrupts: launch.Interrupts
+) -> Outcome:
+    outcome = run_boot(boot, log, symbols, interrupts)
+    outcome.fault = find_fault(seed, outcome)
+    if not outcome.fault:
+        log.unlink()
+    return outcome
+
+
+def result_line(seed: int, boot: Boot, kernel: str, outcome: Outcome) -> str:
+    """What is kept of a run; replays look for the digest."""
+    result: Record = {"seed": seed, "kernel": kernel, "smp": boot.smp, "mem": boot.mem}
+    result.update(bootargs=boot.bootargs, result="fail" if outcome.fault else "pass")
+    if outcome.fault:
+        result["reason"] = outcome.fault
+    result.update(digest=digest_of(outcome), seconds=round(outcome.seconds, 3))
+    explored = outcome.find("explore")
+    result.update({name: number(explored, name) for name in COUNTS})
+    return json.dumps(result) + "\n"
+
+
+# Progress --------------------------------------------------------------------------------------
+
+
+class StatusLine:
+    """One line rewritten in place on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, seconds_between: float) -> None:
+        self.on_terminal = sys.stdout.isatty()
+        self.seconds_between = 0.2 if self.on_terminal else seconds_between
+        self.shown_at = time.monotonic()
+        self.text = ""
+
+    def update(self, text: str) -> None:
+        if time.monotonic() - self.shown_at < self.seconds_between:
+            return
+        self.shown_at = time.monotonic()
+        self.text = text
+        if self.on_terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{text[:width]}", end="", flush=True)
+        else:
+            print(text, flush=True)
+
+    def print(self, text: str) -> None:
+        """A line that stays."""
+        print(("\r\x1b[K" if self.on_terminal and self.text else "") + text, flush=True)
+        self.text = ""
+
+
+# The sweep -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Failure:
+    seed: int
+    reason: str
+
+
+@dataclass
+class Totals:
+    """Of the first run of each seed."""
+
+    schedules: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    modes: dict[str, list[int]] = field(default_factory=dict)
+    seeds_of_digest: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, seed: int, bootargs: str, outcome: Outcome) -> None:
+        explored = outcome.find("explore")
+        counts = [number(explored, name) for name in COUNTS]
+        mode = bootargs.partition("preempt=")[2].split(" ")[0].rpartition(":")[2]
+        row = self.modes.setdefault(mode, [0] * (1 + len(COUNTS)))
+        self.schedules += 1
+        for i, count in enumerate([1, *counts]):
+            row[i] += count
+        for name, count in zip(COUNTS, counts):
+            self.counts[name] += count
+        if digest_of(outcome):
+            self.seeds_of_digest.setdefault(digest_of(outcome), []).append(seed)
+
+
+class Sweep:
+    """Runs every seed, some of them twice, and keeps the books."""
+
+    def __init__(self, options: argparse.Namespace, interrupts: launch.Interrupts) -> None:
+        self.options = options
+        self.choices: Choices = options.choices
+        self.interrupts = interrupts
+        self.symbols = launch.Symbols(options.kernel)
+        self.kernel = kernel_hash(options.kernel)
+        self.totals = Totals()
+        self.failures: list[Failure] = []
+        self.first_digest: dict[int, str] = {}
+        self.repeats = 0
+        self.repeats_done = 0
+        self.status = StatusLine(seconds_between=15)
+        self.started = time.monotonic()
+
+    def boot(self, seed: int) -> Boot:
+        return Boot(
+            kernel=self.options.kernel,
+            smp=self.choices.smp,
+            mem=self.choices.mem,
+            bootargs=bootargs_of(seed, self.choices),
+            timeout=self.options.timeout,
+            icount=ICOUNT,
+        )
+
+    def run_one(self, seed: int, again: bool) -> Outcome:
+        log = self.options.out / f"seed-{seed}{'-again' if again else ''}.log"
+        return run_schedule(seed, self.boot(seed), log, self.symbols, self.interrupts)
+
+    def fail(self, seed: int, reason: str) -> None:
+        self.failures.append(Failure(seed, reason))
+        self.status.print(f"FAIL  seed {seed}: {reason}\n      replay it: "
+                          + replay_command(seed, self.choices))
+
+    def take(self, seed: int, again: bool, outcome: Outcome, results: TextIO) -> None:
+        if outcome.interrupted:
+            return
+        results.write(result_line(seed, self.boot(seed), self.kernel, outcome))
+        results.flush()
+        if again:
+            self.repeats_done += 1
+        else:
+            self.totals.add(seed, self.boot(seed).bootargs, outcome)
+        if outcome.fault:
+            self.fail(seed, outcome.fault + (" (its second run)" if again else ""))
+        self.compare_digests(seed, digest_of(outcome))
+
+    def compare_digests(self, seed: int, digest: str) -> None:
+        """The first of two runs to end only leaves its digest."""
+        other = self.first_digest.setdefault(seed, digest)
+        if digest and other and digest != other:
+            self.fail(seed, f"not deterministic: digest {other} in one run, {digest} in another")
+
+    def progress(self) -> str:
+        done, total = self.totals.schedules, len(self.options.seeds)
+        rate = (done + self.repeats_done) / max(time.monotonic() - self.started, 0.001)
+        left = (total - done + self.repeats - self.repeats_done) / rate if rate else 0
+        return (f"{done} of {total} schedules, {rate:.1f} schedules/s, "
+                f"{len(self.failures)} failed, {left:.0f} s left")
+
+    def ending(self) -> bool:
+        return bool(self.interrupts.received or (self.options.stop_first and self.failures))
+
+    def work(self) -> Iterator[tuple[int, bool]]:
+        """The repeats behind the first run, so that the two seldom have the same neighbours."""
+        again = self.options.seeds[: self.options.check_digests]
+        self.repeats = len(again)
+        yield from ((seed, False) for seed in self.options.seeds)
+        yield from ((seed, True) for seed in again)
+
+    def run(self, results: TextIO) -> None:
+        work = self.work()
+        running: dict[Future[Outcome], tuple[int, bool]] = {}
+        with ThreadPoolExecutor(self.options.jobs) as pool:
+            while True:
+                while len(running) < self.options.jobs and not self.ending():
+                    item = next(work, None)
+                    if item is None:
+                        break
+                    running[pool.submit(self.run_one, *item)] = item
+                if not running:
+                    return
+                done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self.take(*running.pop(future), future.result(), results)
+                self.status.update(self.progress())
+
+    def check_distinct(self) -> None:
+        """Seeds are part of what is digested: two of them with one digest digested nothing."""
+        for digest, seeds in self.totals.seeds_of_digest.items():
+            if len(seeds) > 1:
+                others = ", ".join(map(str, seeds[:8]))
+                self.fail(seeds[0], f"digest {digest} is that of several seeds: {others}")
+
+    def summary(self) -> Iterator[str]:
+        totals, seconds = self.totals, time.monotonic() - self.started
+        rate = (totals.schedules + self.repeats_done) / max(seconds, 0.001)
+        counts = totals.counts
+        repeated = f" and {self.repeats_done} of them twice" if self.repeats_done else ""
+        yield f"{totals.schedules} schedules{repeated} in {seconds:.0f} s, {rate:.1f} schedules/s"
+        yield (f"{len(totals.seeds_of_digest)} distinct digests; {counts['switches']} switches, "
+               f"{counts['in_locks']} within locks, {counts['in_sequences']} within restartable "
+               f"sequences; {counts['allocs'] + counts['frees']} allocations and frees")
+        yield "  mode    schedules    switches    in locks in sequences      stalls"
+        for mode, row in sorted(totals.modes.items()):
+            yield f"  {mode:<7}{row[0]:10}{row[1]:12}{row[2]:12}{row[3]:13}{row[4]:12}"
+        for failure in self.failures:
+            yield f"FAIL  seed {failure.seed}: {failure.reason}"
+            yield "      replay it: " + replay_command(failure.seed, self.choices)
+        if self.failures:
+            yield f"consoles and results in {self.options.out}"
+        failed = len({failure.seed for failure in self.failures})
+        yield f"{totals.schedules - failed} passed, {failed} failed"
+
+
+def sweep(options: argparse.Namespace) -> int:
+    options.out.mkdir(parents=True, exist_ok=True)
+    for old in options.out.glob("seed-*.log"):
+        old.unlink()
+    interrupts = launch.Signals()
+    run = Sweep(options, interrupts)
+    with (options.out / "results.jsonl").open("w", encoding="utf-8") as results:
+        run.run(results)
+    run.check_distinct()
+    for line in run.summary():
+        run.status.print(line)
+    if interrupts.received:
+        return 128 + interrupts.received
+    return 1 if run.failures or not run.totals.schedules else 0
+
+
+# The replay ------------------------------------------------------------------------------------
+
+
+def read_lines(path: Path) -> Iterator[Record]:
+    """The JSON objects of a file, one to a line; none where there is no such file."""
+    with contextlib.suppress(FileNotFoundError):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                found = json.loads(line)
+                if isinstance(found, dict):
+                    yield found
+
+
+def known_digest(seed: int, boot: Boot, results: Iterable[Path]) -> str:
+    """That of an earlier run of the same binary on the same machine, or none."""
+    wanted = {"seed": seed, "kernel": kernel_hash(boot.kernel), "smp": boot.smp, "mem": boot.mem,
+              "bootargs": boot.bootargs}
+    for path in results:
+        for result in read_lines(path):
+            if all(result.get(key) == value for key, value in wanted.items()):
+                if result.get("digest"):
+                    return str(result["digest"])
+    return ""
+
+
+def compare(found: str, known: str) -> str:
+    if not found:
+        return "no digest: the run ended without the verdict it is in"
+    if not known:
+        return f"digest {found}; none on record of this seed, binary and machine"
+    if found == known:
+        return f"digest {found}, the same as on record"
+    return f"NOT THE SAME RUN: digest {found}, but {known} is on record"
+
+
+def replay(options: argparse.Namespace) -> int:
+    seed = options.replay
+    boot = Boot(
+        kernel=options.kernel,
+        smp=options.choices.smp,
+        mem=options.choices.mem,
+        bootargs=bootargs_of(seed, options.choices),
+        timeout=0 if options.gdb else options.timeout,
+        icount=ICOUNT,
+    )
+    records = options.out / "replay.jsonl"
+    arguments = boot.launch_arguments()
+    arguments += ["--log", str(options.out / "replay.log"), "--records", str(records)]
+    launch.say(f"seed {seed}: -smp {boot.smp} -m {boot.mem} -icount {ICOUNT} -append "
+               + shlex.quote(boot.bootargs))
+    if options.gdb:
+        arguments.append("--gdb")
+        launch.say("the schedule is the same under gdb: stops take no virtual time")
+    status = launch.main(arguments)
+    if status == launch.CANNOT_RUN:
+        return status
+    outcome = Outcome(records=list(read_lines(records)))
+    found = digest_of(outcome)
+    known = known_digest(seed, boot, (options.out / "results.jsonl", SOAK_RESULTS))
+    launch.say(compare(found, known))
+    fault = find_fault(seed, outcome)
+    if status == launch.PASS and fault:
+        launch.say(fault)
+    if status == launch.PASS and (fault or (known and found != known)):
+        return launch.FAIL
+    return status
+
+
+# The command line ------------------------------------------------------------------------------
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--kernel", type=Path, default=DEFAULT_KERNEL, metavar="ELF")
+    add("--smp", default=DEFAULT_SMP, metavar="N", help=f"harts (default: {DEFAULT_SMP})")
+    add("--mem", default=DEFAULT_MEM, metavar="SIZE", help=f"memory (default: {DEFAULT_MEM})")
+    add("--workload", type=parse_workloads, default=WORKLOADS, metavar="NAME,..",
+        help="these only (default: all)")
+    add("--preempt", default="", metavar="MIN:RANGE:MODE",
+        help="in place of the seed's; also MIN:RANGE or MODE alone")
+    add("--bootargs", default="", metavar="WORDS", help="in place of the seed's, key by key")
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Explore seeded schedules, or replay one.")
+    add = parser.add_argument
+    add_common(parser)
+    add("--seeds", type=parse_seeds, default=parse_seeds("1-64"), metavar="A-B,..",
+        help="to sweep over (default: 1-64)")
+    add("--replay", type=int, metavar="SEED", help="run this one, with its console shown")
+    add("--gdb", action="store_true", help="a replay that waits for gdb on port 1234")
+    add("--check-digests", type=int, default=DEFAULT_DIGEST_CHECKS, metavar="N",
+        help=f"run the first N seeds twice (default: {DEFAULT_DIGEST_CHECKS})")
+    add("--stop-first", action="store_true", help="start nothing more after a failure")
+    add("--jobs", type=positive, default=len(os.sched_getaffinity(0)), metavar="N",
+        help="boots at a time (default: the host's processors)")
+    add("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS",
+        help="of each boot")
+    add("--out", type=Path, default=DEFAULT_OUT, metavar="DIR")
+    options = parser.parse_args(arguments)
+    options.out = options.out.resolve()
+    options.choices = Choices(
+        options.smp, options.mem, options.workload, options.preempt, options.bootargs
+    )
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    try:
+        launch.find_qemu()
+        if not options.kernel.is_file():
+            raise launch.CannotRun(f"{options.kernel}: no such file")
+        return sweep(options) if options.replay is None else replay(options)
+    except launch.CannotRun as error:
+        print(f"explore: {error}", file=sys.stderr)
+        return launch.CANNOT_RUN
+
+
+if __name__ == "__main__":
+    sys.exit(main())

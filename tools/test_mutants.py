@@ -1,0 +1,624 @@
+#!/usr/bin/env python3
+"""Tests of mutants.py: its parts, and all of it in a small tree of shell scripts; and that the
+museum's own patches are sound and apply.
+
+Prints KTAP; with a name as its argument, runs only the tests whose name has it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import mutants
+from mutants import BadPatch, CannotRun, Finding, Part
+
+TOOLS = Path(__file__).resolve().parent
+HEAD = "Class: a bug\nSeen: somewhere,\n and there too.\nNets: host/test_sum, lint\n"
+
+
+def diff(path: str, old: str, new: str) -> str:
+    """The second line of three changed, between a comment and a line that ends the test's part."""
+    return (
+        f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n"
+        f"@@ -1,3 +1,3 @@\n # begin\n-{old}\n+{new}\n # end\n"
+    )
+
+
+DIFF = diff("src/sum.sh", "sum=$((2 + 3))", "sum=$((2 - 3))")
+
+
+class InTemporaryFolder(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name).resolve()
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+
+class TestHead(InTemporaryFolder):
+    def parse(self, text: str) -> mutants.Patch:
+        return mutants.parse_patch(self.write("tests/mutants/name.patch", text))
+
+    def check_bad(self, text: str, message: str) -> None:
+        with self.assertRaisesRegex(BadPatch, message):
+            self.parse(text)
+
+    def test_all_of_it(self) -> None:
+        patch = self.parse(HEAD + "Seed: 0x1f\n\n" + DIFF)
+        self.assertEqual(patch.name, "name")
+        self.assertEqual(patch.bug_class, "a bug")
+        self.assertEqual(patch.seen, "somewhere, and there too.")
+        self.assertEqual(patch.nets, ("host/test_sum", "lint"))
+        self.assertEqual(patch.seed, 31)
+        self.assertEqual(patch.touched, ("src/sum.sh",))
+
+    def test_seed_may_be_missing(self) -> None:
+        self.assertIsNone(self.parse(HEAD + "\n" + DIFF).seed)
+
+    def test_other_lines_may_not(self) -> None:
+        for key in ("Class", "Seen", "Nets"):
+            head = "".join(x + "\n" for x in HEAD.splitlines() if not x.startswith((key, " ")))
+            self.check_bad(head + "\n" + DIFF, f"no {key}")
+
+    def test_empty_is_missing(self) -> None:
+        self.check_bad(HEAD.replace("a bug", "") + "\n" + DIFF, "no Class")
+
+    def test_unknown_or_twice(self) -> None:
+        self.check_bad(HEAD + "Sead: 1\n\n" + DIFF, '"Sead: 1" is none of')
+        self.check_bad(HEAD + "Class: b\n\n" + DIFF, "Class twice")
+        self.check_bad(" from the start\n" + HEAD + "\n" + DIFF, "is none of")
+
+    def test_seed_is_a_number(self) -> None:
+        self.check_bad(HEAD + "Seed: many\n\n" + DIFF, "not a number")
+
+    def test_nets(self) -> None:
+        self.check_bad(HEAD.replace("lint", "") + "\n" + DIFF, "empty")
+        self.check_bad(HEAD.replace("lint", "host/test_sum") + "\n" + DIFF, "twice")
+
+    def test_no_blank_line(self) -> None:
+        self.check_bad(HEAD + DIFF, "no blank line")
+
+    def test_no_change(self) -> None:
+        self.check_bad(HEAD + "\n", "changes nothing")
+
+    def test_files_are_neither_made_nor_removed(self) -> None:
+        self.check_bad(HEAD + "\n" + DIFF.replace("--- a/src/sum.sh", "--- /dev/null"), "/dev/null")
+        self.check_bad(HEAD + "\n" + DIFF.replace("+++ b/src/sum.sh", "+++ b/x.sh"), "x.sh")
+
+    def test_outside(self) -> None:
+        self.check_bad(HEAD + "\n" + diff("../sum.sh", "a", "b"), "outside")
+
+    def test_the_judges_are_not_to_be_touched(self) -> None:
+        for path in ("tools/lint.py", "tests/host/test_frame.c", "tests/host/fuzz_tree.c"):
+            self.check_bad(HEAD + "\n" + diff(path, "a", "b"), "belongs to the nets")
+
+
+class TestApplying(InTemporaryFolder):
+    TEXT = "# begin\nsum=$((2 + 3))\n# end\n"
+
+    def apply(self, text: str, patch: str, check: bool = False) -> str:
+        file = self.write("tree/src/sum.sh", text)
+        mutants.git_apply(self.write("a.patch", HEAD + "\n" + patch), self.folder / "tree", check)
+        return file.read_text()
+
+    def test_applies(self) -> None:
+        self.assertEqual(self.apply(self.TEXT, DIFF), self.TEXT.replace("+", "-"))
+
+    def test_check_changes_nothing(self) -> None:
+        self.assertEqual(self.apply(self.TEXT, DIFF, check=True), self.TEXT)
+
+    def test_lines_may_have_moved(self) -> None:
+        moved = "# one\n# two\n# three\n" + self.TEXT + "# four\n"
+        patch = DIFF.replace("@@ -1,3 +1,3 @@", "@@ -2,3 +2,3 @@")
+        self.assertEqual(self.apply(moved, patch), moved.replace("+", "-"))
+
+    def test_context_may_not_differ(self) -> None:
+        with self.assertRaisesRegex(BadPatch, "does not apply: .*src/sum.sh"):
+            self.apply(self.TEXT.replace("# begin", "# begins"), DIFF)
+
+    def test_changed_line(self) -> None:
+        with self.assertRaisesRegex(BadPatch, "does not apply"):
+            self.apply(self.TEXT.replace("3", "4"), DIFF)
+
+    def test_missing_file(self) -> None:
+        with self.assertRaisesRegex(BadPatch, "does not apply"):
+            self.apply(self.TEXT, DIFF.replace("sum.sh", "nonesuch.sh"))
+
+    def test_within_a_repository(self) -> None:
+        """Where git would look from the repository's root, find nothing and be content."""
+        subprocess.run(["git", "init", "-q", str(self.folder)], check=True)
+        self.assertIn("2 - 3", self.apply(self.TEXT, DIFF))
+        with self.assertRaises(BadPatch):
+            self.apply("# begin\n", DIFF)
+
+
+class TestSynchronizing(InTemporaryFolder):
+    def setUp(self) -> None:
+        super().setUp()
+        self.clean, self.tree = self.folder / "clean", self.folder / "tree"
+        self.write("clean/mm/a.c", "a")
+        self.write("clean/build/a.o", "object of a")
+        (self.clean / "build" / "kit").symlink_to("/usr/include")
+        (self.clean / "build" / "kit.h").symlink_to("/usr/include/stdio.h")
+        self.tree.mkdir()
+        self.state = mutants.state_of(self.clean)
+
+    def check_same(self, *changed: str) -> None:
+        found = mutants.synchronize(self.clean, self.state, self.tree)
+        self.assertEqual(sorted(found), sorted(changed))
+        self.assertEqual(mutants.state_of(self.tree), self.state)
+
+    def test_links_stay_links(self) -> None:
+        self.check_same("mm/a.c", "build/a.o", "build/kit", "build/kit.h")
+        self.assertEqual(os.readlink(self.tree / "build" / "kit"), "/usr/include")
+        self.assertEqual(os.readlink(self.tree / "build" / "kit.h"), "/usr/include/stdio.h")
+
+    def test_only_what_changed(self) -> None:
+        mutants.synchronize(self.clean, self.state, self.tree)
+        self.check_same()
+        self.write("tree/mm/a.c", "b")
+        self.write("tree/build/new.o", "new")
+        (self.tree / "build" / "a.o").unlink()
+        self.check_same("mm/a.c", "build/a.o")
+        self.assertEqual((self.tree / "mm" / "a.c").read_text(), "a")
+
+    def test_same_bytes_at_another_time_would_be_built_again(self) -> None:
+        mutants.synchronize(self.clean, self.state, self.tree)
+        os.utime(self.tree / "mm" / "a.c")
+        self.check_same("mm/a.c")
+
+
+class TestChoosing(unittest.TestCase):
+    FILES = [Path(f"{letter}.patch") for letter in "gfedcba"]
+
+    def names(self, only: str, part: Part) -> str:
+        return "".join(path.stem for path in mutants.choose(self.FILES, only, part))
+
+    def test_parts_make_the_whole(self) -> None:
+        parts = [self.names("", Part(number, 3)) for number in (1, 2, 3)]
+        self.assertEqual(parts, ["adg", "be", "cf"])
+        self.assertEqual(self.names("", Part()), "abcdefg")
+
+    def test_only(self) -> None:
+        self.assertEqual(self.names("c", Part()), "c")
+        self.assertEqual(self.names("[b-d]", Part(2, 2)), "c")
+        self.assertEqual(self.names("x", Part()), "")
+
+    def test_part(self) -> None:
+        self.assertEqual(mutants.parse_part("2/5", str), Part(2, 5, "as asked for"))
+
+    def test_part_of_the_commit(self) -> None:
+        part = mutants.parse_part("auto/5", lambda: "0000000c" + 32 * "f")
+        self.assertEqual((part.number, part.of), (12 % 5 + 1, 5))
+        self.assertIn("commit 0000000c is 2 modulo 5", part.why)
+
+    def test_every_part_comes(self) -> None:
+        found = {mutants.parse_part("auto/4", lambda: f"{n:040x}"[::-1]).number for n in range(16)}
+        self.assertEqual(found, {1})  # only the first eight digits count
+        found = {mutants.parse_part("auto/4", lambda: f"{n:08x}").number for n in range(16)}
+        self.assertEqual(found, {1, 2, 3, 4})
+
+    def test_bad_parts(self) -> None:
+        for text in ("0/5", "6/5", "1/0", "5", "a/b", "auto", "1/2/3", "-1/2"):
+            with self.assertRaises(CannotRun, msg=text):
+                mutants.parse_part(text, lambda: "00000000")
+
+
+class TestHowItShowed(unittest.TestCase):
+    def check(self, output: str, text: str, seed: str = "", problems: tuple[str, ...] = ()) -> None:
+        sign = mutants.sign_of(output, problems)
+        self.assertEqual((sign.text, sign.seed), (text, seed))
+
+    def test_failed_test(self) -> None:
+        output = "KTAP version 1\n# test seed 1\n1..2\nok 1 a\n"
+        output += "not ok 2 claims # seed 77: tests/x.c:3: 5 != 6\n"
+        self.check(output, "claims: tests/x.c:3: 5 != 6", "77")
+
+    def test_first_failed_test(self) -> None:
+        self.check("ok 1 a\nnot ok 2 b # why\nnot ok 3 c # also\n", "b: why")
+
+    def test_lint_with_one_problem(self) -> None:
+        self.check("ok 1 a\nnot ok 3 fences of the locks # no fence in x\n",
+                   "fences of the locks: no fence in x")
+
+    def test_lint_with_several(self) -> None:
+        self.check("not ok 3 fences # 2 problems:\n#   no fence in x\n#   nor in y\n",
+                   "fences: no fence in x")
+
+    def test_panic(self) -> None:
+        output = "1..17\nok 1 a\n\nPANIC on cpu 2 (hart 3): zone: lost\nbacktrace:\n"
+        self.check(output + "launch: verdict fail\n", "panic: zone: lost")
+
+    def test_address_sanitizer(self) -> None:
+        output = "==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x1\n    #0 0x1\n"
+        output += "SUMMARY: AddressSanitizer: heap-use-after-free mm/x.c:5 in f\n"
+        self.check(output, "AddressSanitizer: heap-use-after-free mm/x.c:5 in f")
+
+    def test_thread_sanitizer(self) -> None:
+        output = "WARNING: ThreadSanitizer: data race (pid=3)\n  Write of size 8\n"
+        output += "SUMMARY: ThreadSanitizer: data race mm/x.c:12 in g\nnot ok 1 x\n"
+        self.check(output, "ThreadSanitizer: data race mm/x.c:12 in g")
+
+    def test_undefined_behaviour(self) -> None:
+        self.check("mm/x.c:3:9: runtime error: shift exponent 64 is too large\n",
+                   "mm/x.c:3: shift exponent 64 is too large")
+
+    def test_panic_in_a_thread(self) -> None:
+        output = "# build/test_x seed 4\n1..1\n# seed 4: panic in a thread: broken invariant: x\n"
+        self.check(output, "panic in a thread: broken invariant: x", "4")
+
+    def test_schedule(self) -> None:
+        output = "FAIL  seed 9: verdict fail: frames lost\n      replay it: make replay SEED=9\n"
+        self.check("12 of 40 schedules, seed 3 next\n" + output, "verdict fail: frames lost", "9")
+
+    def test_launcher(self) -> None:
+        self.check("hello\nlaunch: QEMU ended without a verdict\n", "QEMU ended without a verdict")
+
+    def test_crash(self) -> None:
+        self.check("1..3\nok 1 a\n", "3 tests planned, 1 results; killed by SIGSEGV", "",
+                   ("3 tests planned, 1 results", "killed by SIGSEGV"))
+
+    def test_short(self) -> None:
+        sign = mutants.sign_of("not ok 1 a # " + 50 * "long ", ())
+        self.assertEqual(len(sign.text), mutants.PHRASE_LENGTH_MAX)
+        self.assertTrue(sign.text.endswith("..."))
+
+    def test_build(self) -> None:
+        output = "In file included from y.h:1,\nmm/x.h:7:1: error: static assertion failed: \"64\"\n"
+        sign = mutants.sign_of_build(output + "make: *** [x.o] Error 1\n")
+        self.assertEqual(sign.text, 'mm/x.h:7: static assertion failed: "64"')
+        sign = mutants.sign_of_build("/usr/bin/ld: undefined reference to `f'\ncollect2: x\n")
+        self.assertEqual(sign.text, "undefined reference to `f'")
+
+
+def finding(name: str, status: str, by: str = "host/test_a") -> Finding:
+    return Finding(name, status, "a class", expected="host/test_a",
+                   caught_by=by if status == mutants.CAUGHT else "")
+
+
+class TestScore(unittest.TestCase):
+    def visit(self, chosen: int, *findings: Finding) -> mutants.Visit:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        visit = mutants.Visit(Path(folder.name), chosen, Part(), False)
+        with redirect_stdout(io.StringIO()):
+            for found in findings:
+                visit.take(found)
+        return visit
+
+    def test_all(self) -> None:
+        visit = self.visit(2, finding("b", mutants.CAUGHT), finding("a", mutants.CAUGHT))
+        self.assertTrue(visit.all_caught())
+        self.assertEqual(mutants.score(visit.findings, 2), "2 of 2 caught")
+
+    def test_not_all(self) -> None:
+        for status in (mutants.SURVIVED, mutants.BROKEN):
+            visit = self.visit(2, finding("b", mutants.CAUGHT), finding("a", status))
+            self.assertFalse(visit.all_caught())
+            self.assertEqual(mutants.score(visit.findings, 2), "1 of 2 caught")
+
+    def test_not_looked_at_is_not_caught(self) -> None:
+        self.assertFalse(self.visit(2, finding("b", mutants.CAUGHT)).all_caught())
+        self.assertFalse(self.visit(0).all_caught())
+
+    def test_table_is_sorted_and_marks_the_unexpected(self) -> None:
+        found = [finding("b", mutants.CAUGHT, "lint"), finding("c", mutants.SURVIVED),
+                 finding("a", mutants.CAUGHT)]
+        lines = mutants.table(found)[1:]
+        self.assertEqual([line[0] for line in lines], ["a", "b", "c"])
+        self.assertIn("lint*", lines[1])
+        self.assertNotIn("*", lines[0])
+        self.assertIn("SURVIVED", lines[2])
+
+    def test_results_are_written_at_once(self) -> None:
+        visit = self.visit(3, finding("b", mutants.CAUGHT), finding("a", mutants.SURVIVED))
+        whole = json.loads((visit.out / "results.json").read_text())
+        self.assertEqual(whole["score"], "1 of 3 caught")
+        self.assertEqual([row["mutant"] for row in whole["mutants"]], ["a", "b"])
+        with (visit.out / "results.csv").open() as file:
+            self.assertEqual([row["status"] for row in csv.DictReader(file)],
+                             ["survived", "caught"])
+
+
+class TestSlots(unittest.TestCase):
+    def test_more_than_there_are(self) -> None:
+        slots = mutants.Slots(2)
+        with slots.take(sys.maxsize):
+            self.assertEqual(slots.free, 0)
+        self.assertEqual(slots.free, 2)
+
+    def test_stopped(self) -> None:
+        slots = mutants.Slots(1)
+        slots.stop()
+        with self.assertRaises(mutants.Stopped):
+            with slots.take(1):
+                pass
+
+
+# The whole of it in a small tree: programs are shell scripts, and building is copying.
+
+MAKEFILE = """
+build/host/test_%: src/%.sh src/common.h
+	@mkdir -p build/host && echo built $@ >>build/count
+	@sh -n src/$*.sh && cat src/common.h src/$*.sh >$@ && chmod +x $@
+build/hartframe.elf: src/kernel.sh
+	@mkdir -p build && sh -n $< && cp $< $@
+"""
+SUM = """# begin
+sum=$((2 + 3))
+# end
+echo 1..1
+test "$sum" = 5 && echo ok 1 adds && exit
+echo "not ok 1 adds # seed ${SEED:-1}: sum is $sum"
+exit 1
+"""
+# Fails only with one seed.
+RARE = """# begin
+bug=none
+# end
+echo 1..1
+test "$bug:$SEED" = here:42 && echo "not ok 1 rare # seed 42: found" && exit 1
+echo ok 1 rare
+"""
+WAIT = """# begin
+long=0
+# end
+sleep $long
+echo 1..1
+echo ok 1 waits
+"""
+
+
+class TestMuseum(InTemporaryFolder):
+    def setUp(self) -> None:
+        super().setUp()
+        self.write("Makefile", MAKEFILE)
+        self.write("src/common.h", "#!/bin/sh\n# nothing\n# end\n")
+        self.write("src/kernel.sh", "# a kernel\n")
+        self.write("src/sum.sh", SUM)
+        self.write("src/rare.sh", RARE)
+        self.write("src/wait.sh", WAIT)
+        for tool in ("run_tests.py", "launch.py"):
+            (self.folder / "tools").mkdir(exist_ok=True)
+            shutil.copy(TOOLS / tool, self.folder / "tools" / tool)
+
+    def patch(self, name: str, body: str, nets: str = "host/test_sum", extra: str = "") -> None:
+        head = f"Class: of {name}\nSeen: here.\nNets: {nets}\n{extra}\n"
+        self.write(f"tests/mutants/{name}.patch", head + body)
+
+    def command(self, *options: str) -> list[str]:
+        programs = [f"build/host/test_{name}" for name in ("sum", "rare", "wait")]
+        command = [sys.executable, str(TOOLS / "mutants.py"), "--root", str(self.folder)]
+        return [*command, "--jobs", "2", *options, "--", "--host", *programs,
+                "--lint", "grep -q . src/kernel.sh"]
+
+    def run_museum(self, status: int, *options: str) -> dict[str, dict[str, object]]:
+        done = subprocess.run(
+            self.command(*options), cwd=self.folder, capture_output=True, text=True, timeout=120
+        )
+        self.output = done.stdout + done.stderr
+        self.assertEqual(done.returncode, status, self.output)
+        results = self.folder / "build" / "mutants" / "results.json"
+        if not results.exists():
+            return {}
+        return {row["mutant"]: row for row in json.loads(results.read_text())["mutants"]}
+
+    def check(self, row: dict[str, object], status: str, by: str, how: str) -> None:
+        self.assertEqual((row["status"], row["caught_by"]), (status, by), self.output)
+        self.assertIn(how, str(row["how"]))
+
+    def test_caught(self) -> None:
+        self.patch("minus", DIFF)
+        rows = self.run_museum(0)
+        self.check(rows["minus"], "caught", "host/test_sum", "adds: sum is -1")
+        self.assertEqual(rows["minus"]["seed"], "1")
+        self.assertIn("1 of 1 caught", self.output)
+
+    def test_tree_is_as_it_was(self) -> None:
+        self.patch("minus", DIFF)
+        self.patch("times", DIFF.replace("2 - 3", "2 * 3"))
+        rows = self.run_museum(0, "--jobs", "1")
+        self.check(rows["times"], "caught", "host/test_sum", "sum is 6")
+        self.assertEqual((self.folder / "src/sum.sh").read_text(), SUM)
+        mine, clean = self.folder / "build/mutants/worker-0", self.folder / "build/mutants/clean"
+        self.assertEqual(mutants.state_of(mine), mutants.state_of(clean))
+
+    def test_builds_only_what_changed(self) -> None:
+        """The log of builds is a built file too, so each mutant begins with the clean tree's."""
+        self.patch("minus", DIFF)
+        self.run_museum(0)
+        count = (self.folder / "build/mutants/clean/build/count").read_text()
+        self.assertEqual(len(count.splitlines()), 3)
+        self.run_museum(0)
+        again = (self.folder / "build/mutants/clean/build/count").read_text()
+        self.assertLessEqual(len(again.splitlines()), 3)
+
+    def test_survivor(self) -> None:
+        self.patch("minus", DIFF)
+        self.patch("equal", DIFF.replace("2 - 3", "3 + 2"))
+        rows = self.run_museum(1)
+        self.check(rows["equal"], "survived", "", "")
+        self.assertEqual(set(rows["equal"]["nets_run"]),  # type: ignore[call-overload]
+                         {"lint", "host/test_sum", "host/test_rare", "host/test_wait"})
+        self.assertIn("1 of 2 caught", self.output)
+        self.assertIn("SURVIVED", self.output)
+
+    def test_caught_by_another_net(self) -> None:
+        self.patch("minus", DIFF, nets="host/test_wait")
+        rows = self.run_museum(0)
+        self.check(rows["minus"], "caught", "host/test_sum", "adds")
+        self.assertIn("host/test_sum*", self.output)
+
+    def test_lint(self) -> None:
+        body = ("--- a/src/kernel.sh\n+++ b/src/kernel.sh\n@@ -1 +1 @@\n-# a kernel\n+\n")
+        self.patch("empty", body, nets="lint")
+        rows = self.run_museum(0)
+        self.check(rows["empty"], "caught", "lint", "exit status 1")
+
+    def test_seed_is_tried_first(self) -> None:
+        body = diff("src/rare.sh", "bug=none", "bug=here")
+        self.patch("rare", body, nets="host/test_rare", extra="Seed: 42\n")
+        self.patch("rarer", body, nets="host/test_rare", extra="Seed: 43\n")
+        rows = self.run_museum(1)
+        self.check(rows["rare"], "caught", "host/test_rare", "rare: found")
+        self.assertEqual(rows["rare"]["seed"], "42")
+        self.check(rows["rarer"], "survived", "", "")
+
+    def test_broken_patches_are_no_catch(self) -> None:
+        self.patch("old", DIFF.replace("# begin", "# began"))
+        self.patch("headless", "")
+        self.patch("netless", DIFF, nets="host/test_nonesuch, host/test_sum")
+        self.patch("unbuilt", DIFF.replace("3))\n #", "3)\n #"))
+        self.patch("minus", DIFF)
+        rows = self.run_museum(1)
+        self.check(rows["old"], "broken", "", "does not apply")
+        self.check(rows["headless"], "broken", "", "changes nothing")
+        self.check(rows["netless"], "broken", "", "there is no host/test_nonesuch")
+        self.check(rows["unbuilt"], "broken", "", "does not build")
+        self.check(rows["minus"], "caught", "host/test_sum", "adds")
+        self.assertIn("1 of 5 caught", self.output)
+
+    def test_build_as_a_net(self) -> None:
+        self.patch("unbuilt", DIFF.replace("3))\n #", "3)\n #"), nets="build")
+        self.patch("minus", DIFF, nets="build")
+        rows = self.run_museum(0)
+        self.check(rows["unbuilt"], "caught", "build", "")
+        self.check(rows["minus"], "caught", "host/test_sum", "adds")
+
+    def test_hang(self) -> None:
+        self.patch("hang", diff("src/wait.sh", "long=0", "long=600"), nets="host/test_wait")
+        rows = self.run_museum(0, "--grace", "3")
+        self.check(rows["hang"], "caught", "host/test_wait", "hang, ended after")
+
+    def test_clean_tree_must_pass(self) -> None:
+        self.patch("minus", DIFF)
+        self.write("src/sum.sh", SUM.replace("= 5", "= 6"))
+        self.run_museum(2)
+        self.assertIn("host/test_sum fails on the clean tree: adds: sum is 5", self.output)
+
+    def test_clean_tree_must_build(self) -> None:
+        self.patch("minus", DIFF)
+        self.write("src/rare.sh", "if")
+        self.run_museum(2)
+        self.assertIn("the clean tree does not build", self.output)
+
+    def test_part_says_which(self) -> None:
+        for name in "abc":
+            self.patch(name, DIFF)
+        rows = self.run_museum(0, "--part", "2/3")
+        self.assertEqual(list(rows), ["b"])
+        self.assertIn("part 2/3 (as asked for): 1 of 3 mutants", self.output)
+        self.assertIn("1 of 1 caught, part 2/3", self.output)
+
+    def test_none_chosen(self) -> None:
+        self.patch("minus", DIFF)
+        self.run_museum(2, "--only", "nonesuch")
+        self.assertIn("no mutant is chosen", self.output)
+
+    def test_matrix(self) -> None:
+        self.patch("minus", DIFF)
+        body = diff("src/common.h", "# nothing", "exit 3").replace("# begin", "#!/bin/sh")
+        self.patch("common", body)
+        rows = self.run_museum(0, "--matrix")
+        self.assertEqual(rows["minus"]["nets_failed"], ["host/test_sum"])
+        self.assertEqual(len(rows["minus"]["nets_run"]), 4)  # type: ignore[arg-type]
+        self.assertEqual(len(rows["common"]["nets_failed"]), 3)  # type: ignore[arg-type]
+        with (self.folder / "build/mutants/matrix.csv").open() as file:
+            matrix = {row["mutant"]: row for row in csv.DictReader(file)}
+        self.assertEqual(matrix["minus"]["host/test_sum"], "caught")
+        self.assertEqual(matrix["minus"]["lint"], "passed")
+
+    def test_interrupted(self) -> None:
+        self.patch("minus", DIFF)
+        self.patch("sleepy", diff("src/wait.sh", "long=0", "long=600"), nets="host/test_wait")
+        process = subprocess.Popen(
+            self.command(), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        said = ""
+        while "caught   minus" not in said:
+            line = process.stdout.readline()
+            self.assertTrue(line, said)
+            said += line
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        said += process.communicate(timeout=60)[0]
+        self.assertEqual(process.returncode, 130, said)
+        self.assertIn("1 of 2 caught", said)
+        self.assertIn("interrupted", said)
+
+    def test_list_and_check(self) -> None:
+        self.patch("minus", DIFF)
+        self.run_museum(0, "--list")
+        self.assertIn("minus  of minus  host/test_sum", self.output)
+        self.run_museum(0, "--check")
+        self.assertIn("1 patches are sound, 0 are not", self.output)
+        self.patch("old", DIFF.replace("# begin", "# began"))
+        self.run_museum(1, "--check")
+        self.assertIn("old: does not apply", self.output)
+        self.assertIn("1 patches are sound, 1 are not", self.output)
+
+
+class TestOurMuseum(unittest.TestCase):
+    """Patches rot as the sources change; that is to be seen by `make test` already."""
+
+    def test_patches_are_sound_and_apply(self) -> None:
+        done = subprocess.run(
+            [sys.executable, str(TOOLS / "mutants.py"), "--check"], capture_output=True, text=True
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class KtapResult(unittest.TestResult):
+    """One line for a test; its diagnosis below it."""
+
+    def line(self, test: unittest.TestCase, word: str, note: str = "") -> None:
+        print(f"{word} {self.testsRun} {test.id().partition('.')[2]}{note}", flush=True)
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        super().addSuccess(test)
+        self.line(test, "ok")
+
+    def addFailure(self, test: unittest.TestCase, err) -> None:  # type: ignore[override]
+        super().addFailure(test, err)
+        self.line(test, "not ok")
+        print("# " + self.failures[-1][1].replace("\n", "\n# "))
+
+    def addError(self, test: unittest.TestCase, err) -> None:  # type: ignore[override]
+        super().addError(test, err)
+        self.line(test, "not ok")
+        print("# " + self.errors[-1][1].replace("\n", "\n# "))
+
+
+def main() -> int:
+    # A run of the tests may itself be one of make's.
+    os.environ.pop("MAKEFLAGS", None)
+    loader = unittest.TestLoader()
+    loader.testNamePatterns = [f"*{word}*" for word in sys.argv[1:]] or None
+    suite = loader.loadTestsFromModule(sys.modules["__main__"])
+    print(f"KTAP version 1\n1..{suite.countTestCases()}", flush=True)
+    result = KtapResult()
+    suite.run(result)
+    return 0 if result.testsRun and result.wasSuccessful() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
