@@ -748,7 +748,8 @@ class Museum:
             with self.slots.take(tree.job(net).slots):
                 result = tree.run(net, seed, limit)
             self.spend(finding, result.seconds)
-            if not result.failed or not is_timeout(result):
+            # One that failed a test and then hung needs no clean tree to be believed.
+            if not is_timeout(result) or telling_line(result.output)[0]:
                 break
             clean_seconds = self.baseline.run(net)
             if clean_seconds <= limit / 2:
@@ -761,9 +762,9 @@ class Museum:
         if result.failed:
             sign = sign_of(result.output, result.problems)
             if is_timeout(result):
-                text = f"hang, ended after {limit} s; clean {self.baseline.of(net):.1f} s"
                 said = telling_line(result.output)[0]
-                sign = Sign(shortened(f"{text}; {said}" if said else text), sign.seed)
+                text = f"hang, ended after {limit} s; clean {self.baseline.of(net):.1f} s"
+                sign = Sign(shortened(f"{said}; then a hang" if said else text), sign.seed)
             if seed is not None:
                 sign = Sign(sign.text, str(seed))
             self.keep_output(finding.mutant, net, result.output)

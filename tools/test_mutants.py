@@ -281,7 +281,8 @@ class TestHowItShowed(unittest.TestCase):
         self.assertTrue(sign.text.endswith("..."))
 
     def test_build(self) -> None:
-        output = "In file included from y.h:1,\nmm/x.h:7:1: error: static assertion failed: \"64\"\n"
+        output = "In file included from y.h:1,\n"
+        output += "mm/x.h:7:1: error: static assertion failed: \"64\"\n"
         sign = mutants.sign_of_build(output + "make: *** [x.o] Error 1\n")
         self.assertEqual(sign.text, 'mm/x.h:7: static assertion failed: "64"')
         sign = mutants.sign_of_build("/usr/bin/ld: undefined reference to `f'\ncollect2: x\n")
@@ -506,6 +507,22 @@ class TestMuseum(InTemporaryFolder):
         self.patch("hang", diff("src/wait.sh", "long=0", "long=600"), nets="host/test_wait")
         rows = self.run_museum(0, "--grace", "3")
         self.check(rows["hang"], "caught", "host/test_wait", "hang, ended after")
+
+    def test_failed_then_hung(self) -> None:
+        self.patch("hang", diff("src/wait.sh", "long=0", "long=600; echo 'not ok 1 x # why'"),
+                   nets="host/test_wait")
+        rows = self.run_museum(0, "--grace", "2")
+        self.check(rows["hang"], "caught", "host/test_wait", "x: why; then a hang")
+
+    def test_hang_of_all_the_machine(self) -> None:
+        """As the mutant runs the machine turns slow: the clean tree shows it, and more is given."""
+        slow = self.folder / "slow"
+        when_slow = f"test -e {slow} && sleep 2\nsleep $long"
+        self.write("src/wait.sh", WAIT.replace("sleep $long", when_slow))
+        self.patch("hang", diff("src/wait.sh", "long=0", f"long=600; touch {slow}"),
+                   nets="host/test_wait")
+        rows = self.run_museum(0, "--grace", "2")
+        self.check(rows["hang"], "caught", "host/test_wait", "hang, ended after 1")
 
     def test_clean_tree_must_pass(self) -> None:
         self.patch("minus", DIFF)

@@ -237,7 +237,9 @@ class TestFailures(Soaking):
         again = again.partition(": ")[2]
         lines = subprocess.run(shlex.split(again.replace("make", "make -n", 1)), cwd=ROOT,
                                capture_output=True, text=True, check=True).stdout
-        words = shlex.split(lines.replace("\\\n", " ").splitlines()[-1])
+        # Under another make, this one also says which folder it is in.
+        lines = lines.replace("\\\n", " ").splitlines()
+        words = shlex.split(next(line for line in lines if "--bootargs" in line))
         bootargs = words[words.index("--bootargs") + 1]
         self.assertEqual((words[words.index("--smp") + 1], words[words.index("--mem") + 1],
                           bootargs.split()[:3]), ("1", "9M", ["run=stress", "seed=1", "lock=fas"]))
