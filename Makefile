@@ -300,6 +300,10 @@ replay: all
 	$(quiet)$(explore) --replay $(or $(SEED),$(error make replay SEED=n)) \
 		$(if $(filter 1,$(GDB)),--gdb)
 
+# The protocol of exhaustion, exhaustively; and that its broken twins fail.
+model: deps-test
+	$(quiet)tools/model.py --out $(BUILD)/models
+
 soak: all
 	$(quiet)tools/soak.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/soak \
 		--minutes $(MINUTES) $(asked) $(if $(CPUS),--cpus $(CPUS)) $(if $(filter 1,$(FRESH)),--fresh)
@@ -344,6 +348,7 @@ help:
 	@echo '  make fuzz        fuzz every target for SECONDS=60, as many at once as there are cores'
 	@echo '                     TARGETS=policy,heap for some; new inputs stay in build/fuzz/corpus'
 	@echo '  make fuzz-merge  fold those, minimised, into tests/host/corpus'
+	@echo '  make model       check the protocol of exhaustion (docs/models) and its broken twins with spin'
 	@echo '  make debug       QEMU waiting for gdb'
 	@echo '  make deps        install what is missing (Debian packages, by name)'
 	@echo '  make format      clang-format over all sources'
@@ -352,7 +357,7 @@ help:
 	@echo 'V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0'
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
-.PHONY: all run test mutants bench explore replay soak lint debug format deps deps-run deps-test clean help host host-checks0 tsan FORCE
+.PHONY: all run test mutants bench explore replay soak model lint debug format deps deps-run deps-test clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
 -include $(traps_mm:.o=.d) $(traps_own:.o=.d)
