@@ -61,6 +61,7 @@ struct bootargs {
 	uint64_t lock;	       /* enum bootargs_lock */
 	uint64_t cache_frames; /* of each cpu; 0: no caches; BOOTARGS_NOT_GIVEN */
 	uint64_t batch_frames; /* 0: not given, it adapts; else at most half a cache */
+	uint64_t low_frames;   /* low mark of each zone; 0: none; BOOTARGS_NOT_GIVEN */
 	uint64_t workload;     /* set of indices into the caller's names */
 	uint64_t ops;	       /* on each cpu; 0: not given */
 	uint64_t cpus;	       /* 0: not given, all of them */

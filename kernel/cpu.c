@@ -1,18 +1,63 @@
 /*
  * cpu.c - see cpu.h.
  *
+ * A kick is an interrupt like any other: its handler clears it, stops the cpu where that is asked,
+ * and answers who is short of frames.
+ * A cpu that waits for work masks interrupts before it looks for some: then a kick that comes
+ * after the look is still pending when it goes to sleep (hart_sleep), ends that, and is taken once
+ * they are let in again.
+ *
  * Hand-over of work: cpu 0 writes work and argument, then (release) work_number, then kicks.
- * The cpu clears its kick, then reads work_number (acquire), then sleeps only if it is the old
- * one: a kick that comes in between is pending and ends the sleep at once. Back: the cpu writes
- * done_number (release), cpu 0 reads it (acquire).
+ * The cpu reads work_number (acquire), and sleeps only if it is the old one. Back: the cpu writes
+ * done_number (release), cpu 0 reads it (acquire). A kick that meets the cpu stopped, or on its way
+ * there, is lost, and need not be sent again: in the loop that waits for work the cpu looks once
+ * more when it is back, and for frames frame_cache_online() does.
+ *
+ * Stop and start go over `course`:
+ *
+ *	RUNS -> ASKED		the stopper, before its kick
+ *	ASKED -> LEAVES		the cpu, in the kick's handler, by compare-and-swap; or
+ *	ASKED -> RUNS		the stopper, likewise, when its patience is over
+ *	LEAVES -> GONE		the cpu: the cache is empty and off line, the context saved
+ *	GONE, LEAVES -> RUNS	the cpu: back on line; or it never went, with stop_error
+ *
+ * The kick's handler is a good place to stop: interrupts are let in, so no zone's lock and not the
+ * heap's is held, and what the cache has in flight the drain gives back. The stopper waits with
+ * interrupts let in: it answers drains meanwhile, those of the cpu it waits for among them. It
+ * cannot be stopped itself, as stoppers take turns.
+ *
+ * Fences. (a) ASKED before the kick: `fence rw, o` in hart_kick, pairs with `fence io, rw` in
+ * hart_kick_clear before the look at course. (b) The given-back frames and the context before
+ * GONE: `fence rw, w` in hart_stop_here, pairs with the acquire fence at the end of cpu_stop.
+ * (c) What the starter wrote before the start: the release fence in hart_start, pairs with the
+ * swap.aqrl at secondary_entry. (d) Back on line before RUNS: the release fence in leave, pairs
+ * with the acquire fences of cpu_start and cpu_stop. (e) One turn before the next: release and
+ * acquire fences around `turn`.
  */
 #include "kernel/cpu.h"
 
 #include <port.h>
 
+#include "arch/riscv/trap.h"
+#include "kernel/settings.h"
+#include "mm/check.h"
+#include "mm/percpu/drain.h"
 #include "sync/ck.h"
 
 _Static_assert(offsetof(struct cpu, arch) == 0, "tp points to both");
+
+/* A cpu that waits in a handler, for others that wait, can be slow to answer. */
+#define PATIENCE_SECONDS 60
+
+enum course {
+	COURSE_RUNS,
+	COURSE_ASKED,
+	COURSE_LEAVES,
+	COURSE_GONE
+};
+
+void (*cpu_on_return)(void);
+static uint32_t turn; /* 1: somebody stops or starts a cpu */
 
 struct cpu *cpu_of(unsigned number)
 {
@@ -26,6 +71,189 @@ unsigned cpu_online_count(void)
 	while (count < port_cpu_count() && ck_pr_load_32(&cpu_of(count)->online))
 		count++;
 	return count;
+}
+
+/* ---- harts that come and go ----------------------------------------------------------------- */
+
+static void leave(struct cpu *self)
+{
+	frame_cache_offline();
+	self->stop_error = hart_stop_here(&self->course, COURSE_GONE);
+	frame_cache_online();
+	if (cpu_on_return)
+		cpu_on_return();
+	ck_pr_fence_release(); /* (d) */
+	ck_pr_store_32(&self->course, COURSE_RUNS);
+}
+
+void cpu_take_kick(void)
+{
+	struct cpu *self = cpu_self();
+
+	hart_kick_clear(); /* (a) */
+	/* One that is short of frames holds up all caches: it stops after that, at another kick. */
+	if (ck_pr_load_32(&self->course) == COURSE_ASKED && !frame_drain_is_asking() &&
+	    ck_pr_cas_32(&self->course, COURSE_ASKED, COURSE_LEAVES))
+		leave(self);
+	frame_drain_answer();
+}
+
+static void on_kick(struct trap_frame *trap)
+{
+	(void)trap;
+	cpu_take_kick();
+}
+
+bool cpu_is_stopped(unsigned number)
+{
+	return ck_pr_load_32(&cpu_of(number)->course) == COURSE_GONE;
+}
+
+/* No queue: who waits here may be stopped. */
+static void turn_begin(void)
+{
+	check(!port_in_trap(), "cpu %u stops or starts another in a trap handler", port_cpu());
+	while (!ck_pr_cas_32(&turn, 0, 1)) {
+		frame_drain_answer();
+		port_relax();
+	}
+	ck_pr_fence_acquire(); /* (e) */
+}
+
+static void turn_end(void)
+{
+	ck_pr_fence_release(); /* (e) */
+	ck_pr_store_32(&turn, 0);
+}
+
+static bool patience_is_over(uint64_t since)
+{
+	return hart_time() - since > PATIENCE_SECONDS * settings.timebase;
+}
+
+/* A cpu that could not stop at the first kick gets another every millisecond. */
+static uint64_t kick_again(const struct cpu *cpu, uint64_t kicked)
+{
+	uint64_t now = hart_time();
+
+	if (now - kicked < settings.timebase / 1000)
+		return kicked;
+	hart_kick(cpu->arch.hart_id); /* (a) */
+	return now;
+}
+
+static enum cpu_result wait_until_gone(struct cpu *cpu)
+{
+	uint64_t since = hart_time(), kicked = since;
+
+	for (;;) {
+		uint32_t course = ck_pr_load_32(&cpu->course);
+
+		if (course == COURSE_RUNS)
+			return CPU_REFUSED;
+		if (course == COURSE_GONE && hart_is_stopped(cpu->arch.hart_id))
+			return CPU_DONE;
+		if (patience_is_over(since)) {
+			ck_pr_cas_32(&cpu->course, COURSE_ASKED, COURSE_RUNS);
+			return CPU_LOST;
+		}
+		if (course == COURSE_ASKED)
+			kicked = kick_again(cpu, kicked);
+		frame_drain_answer();
+		port_relax();
+	}
+}
+
+enum cpu_result cpu_stop(unsigned number)
+{
+	enum cpu_result result = CPU_ALREADY;
+	struct cpu *cpu;
+
+	if (number >= settings.cpus)
+		return CPU_ABSENT;
+	if (number == port_cpu())
+		return CPU_ITSELF;
+	cpu = cpu_of(number);
+	turn_begin();
+	if (ck_pr_load_32(&cpu->course) == COURSE_RUNS) {
+		ck_pr_store_32(&cpu->course, COURSE_ASKED);
+		hart_kick(cpu->arch.hart_id); /* (a) */
+		result = wait_until_gone(cpu);
+	}
+	ck_pr_fence_acquire(); /* (b), (d) */
+	turn_end();
+	return result;
+}
+
+static enum cpu_result wait_until_back(struct cpu *cpu)
+{
+	uint64_t since = hart_time();
+
+	while (ck_pr_load_32(&cpu->course) != COURSE_RUNS) {
+		if (patience_is_over(since))
+			return CPU_LOST;
+		frame_drain_answer();
+		port_relax();
+	}
+	return CPU_DONE;
+}
+
+static enum cpu_result bring_back(struct cpu *cpu)
+{
+	long error;
+
+	switch (hart_start(cpu->arch.hart_id, cpu->arrival, &cpu->arch,
+			   PATIENCE_SECONDS * settings.timebase, &error)) {
+	case HART_START_OK:
+		return wait_until_back(cpu);
+	case HART_START_REFUSED:
+		return CPU_REFUSED;
+	default:
+		return CPU_LOST;
+	}
+}
+
+enum cpu_result cpu_start(unsigned number)
+{
+	enum cpu_result result = CPU_ALREADY;
+
+	if (number >= settings.cpus)
+		return CPU_ABSENT;
+	if (number == port_cpu())
+		return CPU_ITSELF;
+	turn_begin();
+	if (cpu_is_stopped(number))
+		result = bring_back(cpu_of(number));
+	ck_pr_fence_acquire(); /* (d) */
+	turn_end();
+	return result;
+}
+
+const char *cpu_result_text(enum cpu_result result)
+{
+	static const char *const texts[] = {
+		[CPU_DONE] = "done",
+		[CPU_ALREADY] = "it is so already",
+		[CPU_ABSENT] = "there is no such cpu",
+		[CPU_ITSELF] = "a cpu cannot do that to itself",
+		[CPU_REFUSED] = "the firmware refused",
+		[CPU_LOST] = "it did not answer",
+	};
+
+	return texts[result];
+}
+
+/* ---- work for all ----------------------------------------------------------------------------- */
+
+void cpu_listen(void)
+{
+	trap_on_software = on_kick;
+	hart_kicks_enable();
+}
+
+void port_kick(unsigned cpu)
+{
+	hart_kick(cpu_of(cpu)->arch.hart_id);
 }
 
 void cpus_run(cpu_work *work, void *argument, unsigned count)
@@ -53,17 +281,19 @@ void cpu_serve(void)
 {
 	struct cpu *self = cpu_self();
 
+	cpu_listen();
 	ck_pr_fence_release();
 	ck_pr_store_32(&self->online, 1);
 	for (;;) {
-		uint32_t number;
+		unsigned long flags = port_irq_save();
+		uint32_t number = ck_pr_load_32(&self->work_number);
 
-		hart_kick_clear();
-		number = ck_pr_load_32(&self->work_number);
 		if (number == self->done_number) {
-			hart_wait();
+			hart_sleep(self->arrival);
+			port_irq_restore(flags);
 			continue;
 		}
+		port_irq_restore(flags);
 		ck_pr_fence_acquire();
 		self->work(self->argument);
 		ck_pr_fence_release();

@@ -3,6 +3,10 @@
  *
  * cpu 0 is the hart that booted. The others sleep in cpu_serve() until cpus_run() has work for
  * them. Each field is written by who its comment names.
+ *
+ * Any cpu can stop any other and start it again, cpu 0 like the rest. A cpu that is stopped is
+ * between two of its instructions, as if a handler took long: it holds no lock and has no frame in
+ * its cache.
  */
 #pragma once
 
@@ -29,7 +33,21 @@ struct cpu {
 
 	/* Written by this cpu, read by cpu 0. */
 	_Alignas(64) uint32_t done_number;
-	uint32_t online;
+	uint32_t online; /* has come, once and for all */
+
+	/* What the cpu and whoever stops or starts it tell each other (cpu.c). */
+	_Alignas(64) uint32_t course;
+	long stop_error;	/* written by this cpu: the firmware's, when it refused to stop it */
+	struct hart_arrival *arrival;
+};
+
+enum cpu_result {
+	CPU_DONE,
+	CPU_ALREADY,	/* stopped already, or runs already */
+	CPU_ABSENT,	/* there is no cpu of that number */
+	CPU_ITSELF,	/* it would be the caller */
+	CPU_REFUSED,	/* by the firmware */
+	CPU_LOST	/* nothing came of it within a time that is long for any machine */
 };
 
 static inline struct cpu *cpu_self(void)
@@ -43,10 +61,33 @@ struct cpu *cpu_of(unsigned number);
 unsigned cpu_online_count(void);
 
 /*
+ * Stops a cpu, and returns when its hart is stopped: its frames are in the zones by then. Or starts
+ * one that was stopped: it goes on where it was, and takes part again when this returns. From any
+ * cpu, not in a handler, no lock held, interrupts let in. One at a time: a cpu that is at it is
+ * stopped by nobody. While a cpu is stopped cpus_run() must not count on it.
+ */
+enum cpu_result cpu_stop(unsigned number);
+enum cpu_result cpu_start(unsigned number);
+const char *cpu_result_text(enum cpu_result result);
+bool cpu_is_stopped(unsigned number);
+
+/* On each cpu that has come back, before it goes on, with interrupts masked; NULL: nothing. */
+extern void (*cpu_on_return)(void);
+
+/*
+ * All that a kick's handler does: for handlers that wait with interrupts masked, and so would hold
+ * up whoever kicks. May stop this cpu for a while.
+ */
+void cpu_take_kick(void);
+
+/*
  * Runs work(argument) on cpus 0..count-1, this one included, and returns when all are done: what
  * they wrote is seen. On cpu 0, with no lock held.
  */
 void cpus_run(cpu_work *work, void *argument, unsigned count);
+
+/* This cpu's kicks come in as interrupts from here on. Once, on each cpu. */
+void cpu_listen(void);
 
 /* Secondary cpus live here. */
 _Noreturn void cpu_serve(void);

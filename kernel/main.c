@@ -21,6 +21,7 @@
 #include "kernel/early.h"
 #include "kernel/machine.h"
 #include "kernel/memory.h"
+#include "kernel/nodes.h"
 #include "kernel/panic.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
@@ -28,6 +29,7 @@
 #include "mm/global/segment_tree.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
+#include "mm/percpu/drain.h"
 #include "tests/smp/bench.h"
 #include "tests/smp/explore.h"
 #include "tests/smp/selftest.h"
@@ -40,6 +42,7 @@
 #define ARRIVAL_SECONDS 10
 
 _Static_assert((int)BOOTARGS_LOCK_ANDERSON == (int)SPIN_ANDERSON, "one order of locks");
+_Static_assert(BOOTARGS_NOT_GIVEN == FRAME_LOW_DEFAULT, "one word for it");
 _Static_assert((int)BOOTARGS_LOCKSTAT_ALL == (int)SPIN_STATS_ALL, "one order of modes");
 
 _Static_assert(sizeof(struct frame_cache) <= ARCH_CPU_AREA_BYTES, "the area holds the cache");
@@ -179,6 +182,7 @@ static void make_cpus(unsigned count)
 	}
 	((struct cpu *)blocks)->arch.hart_id = boot_hart;
 	((struct cpu *)blocks)->online = 1;
+	((struct cpu *)blocks)->arrival = &arrivals[harts_usable - 1]; /* the others use fewer */
 	port_cpu_blocks = blocks;
 	port_cpu_block_bytes = sizeof(struct cpu);
 	port_cpus = count;
@@ -212,6 +216,7 @@ static void make_caches(void)
 	cache_slots = settings.arguments.cache_frames ? (uint32_t)settings.arguments.cache_frames : 1;
 	cache_bytes = frame_cache_bytes(cache_slots, memory_zones_at_most());
 	cache_memory = early_alloc(port_cpu_count() * cache_bytes, 64);
+	nodes_reserve();
 }
 
 static void start_caches(void)
@@ -219,6 +224,11 @@ static void start_caches(void)
 	for (unsigned i = 0; i < port_cpu_count(); i++)
 		frame_cache_init(port_area_of(i), cache_memory + i * cache_bytes, cache_slots,
 				 zone_largest());
+}
+
+static uint64_t hart_of(unsigned cpu)
+{
+	return cpu_of(cpu)->arch.hart_id;
 }
 
 static void configure_cache(void *argument)
@@ -259,7 +269,8 @@ static void start_harts(void)
 		if (hart.unusable || hart.id == cpu_self()->arch.hart_id)
 			continue;
 		cpu->arch.hart_id = hart.id;
-		result = hart_start(hart.id, &arrivals[tried++], &cpu->arch,
+		cpu->arrival = &arrivals[tried++];
+		result = hart_start(hart.id, cpu->arrival, &cpu->arch,
 				    ARRIVAL_SECONDS * settings.timebase, &code);
 		report_start(hart.id, result, code);
 		if (result != HART_START_OK)
@@ -317,13 +328,16 @@ static void print_boot(void)
 		const struct zone *zone = &zones.zone[i];
 
 		printf("  %s: node %u, frames [%#llx, %#llx), %s, lock %s; a frame costs %llu.%03llu "
-		       "byte of tree and 1 of state\n",
+		       "byte of tree and 1 of state; low mark %llu\n",
 		       zone->name, zone->node, (unsigned long long)zone->first,
 		       (unsigned long long)(zone->first + zone->total_frames), zone->policy->name,
 		       spin_kind_name(zone->lock.kind),
 		       (unsigned long long)(zone->policy_bytes / zone->total_frames),
-		       (unsigned long long)(zone->policy_bytes * 1000 / zone->total_frames % 1000));
+		       (unsigned long long)(zone->policy_bytes * 1000 / zone->total_frames % 1000),
+		       (unsigned long long)zone->low);
 	}
+	if (nodes_are_many(settings.cpus))
+		nodes_print(settings.cpus);
 	printf("caches: at most %u frames a cpu; a batch is %u", frame_cache_self()->capacity,
 	       frame_cache_self()->batch_min);
 	if (frame_cache_self()->batch_max > frame_cache_self()->batch_min)
@@ -357,6 +371,7 @@ static void boot(const void *blob)
 	void *heap_lock;
 
 	open_tree(blob);
+	settings.tree = &tree;
 	read_arguments();
 	lock = (enum spin_kind)settings.arguments.lock;
 	if (!early_init(&tree, &error))
@@ -376,10 +391,14 @@ static void boot(const void *blob)
 	kheap_init(lock, heap_lock);
 	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
 	measure_counter();
+	cpu_listen();
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_EXPLORE))
 		explore_prepare();
 	start_harts();
+	if (!nodes_start(&tree, settings.cpus, hart_of, &error))
+		refuse_tree(&error);
 	cpus_run(configure_cache, NULL, settings.cpus);
+	frame_drain_set_low(settings.arguments.low_frames);
 	measure_clock();
 }
 

@@ -106,10 +106,13 @@ static __attribute__((noinline)) void expect_panic(jmp_buf *here)
 
 bool panics(void (*mistake)(uint64_t a, uint64_t b), uint64_t a, uint64_t b)
 {
+	unsigned long flags = port_irq_save();
 	jmp_buf here;
 
+	port_irq_restore(flags);
 	if (setjmp(here)) {
 		expect_panic(NULL);
+		port_irq_restore(flags); /* it may have come out of a masked section */
 		return true;
 	}
 	expect_panic(&here);
@@ -151,7 +154,7 @@ void port_panic(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
-	if (self->panic_return) {
+	if (self->panic_return && !port_in_trap()) { /* what a handler does was not expected */
 		snprintf(self->panic_message, sizeof(self->panic_message), "%s", message);
 		longjmp(*self->panic_return, 1);
 	}

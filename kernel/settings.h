@@ -5,9 +5,11 @@
 #include <stdint.h>
 
 #include "kernel/bootargs.h"
+#include "kernel/devicetree.h"
 
 struct settings {
 	struct bootargs arguments;
+	const struct devicetree *tree;
 	uint64_t timebase;    /* ticks of the time CSR a second */
 	uint64_t clock_hertz; /* ticks of port_clock() a second */
 	unsigned cpus;	      /* that run */

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "mm/global/zone.h"
+#include "mm/percpu/drain.h"
 #include "mm/words.h"
+#include "sync/ck.h"
 
 void frame_zero(pfn_t frame)
 {
@@ -27,10 +29,10 @@ static void mark_run(struct zone *zone, uint64_t first, uint64_t count)
 
 static bool claim_run_anywhere(uint64_t count, uint64_t align, uint64_t *first)
 {
-	unsigned home = frame_cache_self()->home;
+	const struct frame_cache *cache = frame_cache_self();
 
 	for (unsigned i = 0; i < zones.count; i++) {
-		struct zone *zone = &zones.zone[(home + i) % zones.count];
+		struct zone *zone = zone_to_try(cache->order, cache->home, i);
 
 		if (zone_claim_run(zone, count, align, first)) {
 			mark_run(zone, *first, count);
@@ -40,23 +42,35 @@ static bool claim_run_anywhere(uint64_t count, uint64_t align, uint64_t *first)
 	return false;
 }
 
-/* What this cpu has cached may be just what the run lacks, so it is given back for a second try. */
+struct look {
+	uint64_t count, align, first;
+};
+
+static bool look_for_run(void *argument)
+{
+	struct look *look = argument;
+
+	return claim_run_anywhere(look->count, look->align, &look->first);
+}
+
+/*
+ * What the cpus have cached may be just what the run lacks, so all of it is given back for a second
+ * try. For one frame that try is as exact as frame_alloc()'s last.
+ */
 pfn_t frame_alloc_run(uint64_t count, uint64_t align)
 {
-	uint64_t first;
+	struct look look = {count, align ? align : 1, 0};
 
-	if (align == 0)
-		align = 1;
+	align = look.align;
 	check(count > 0, "frame_alloc_run: 0 frames, called from [<%p>]",
 	      __builtin_return_address(0));
 	check((align & (align - 1)) == 0,
 	      "frame_alloc_run: align %llu is not a power of two, called from [<%p>]",
 	      (unsigned long long)align, __builtin_return_address(0));
-	if (claim_run_anywhere(count, align, &first))
-		return pfn(first);
-	frame_cache_flush();
-	if (claim_run_anywhere(count, align, &first))
-		return pfn(first);
+	if (look_for_run(&look))
+		return pfn(look.first);
+	if (frame_drained(look_for_run, &look, count == 1))
+		return pfn(look.first);
 	return PFN_NONE;
 }
 
@@ -135,6 +149,38 @@ uint64_t frame_free_count(void)
 	return frames;
 }
 
+/* The stack, and a short one for each zone where there are several. */
+static uint64_t cache_bound(const struct frame_cache *cache)
+{
+	uint32_t capacity = ck_pr_load_32(&cache->capacity);
+
+	if (!ck_pr_load_32(&cache->online) || !capacity)
+		return 0;
+	return capacity + (zones.count > 1 ? zones.count * FRAME_CACHE_BATCH : 0);
+}
+
+void frame_ledger(struct frame_ledger *ledger)
+{
+	uint64_t known;
+
+	memset(ledger, 0, sizeof(*ledger));
+	for (unsigned i = 0; i < zones.count; i++) {
+		ledger->total += zones.zone[i].total_frames;
+		ledger->reserved += zones.zone[i].reserved_frames;
+		ledger->free += zone_free_frames(&zones.zone[i]);
+	}
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
+		const struct frame_cache *cache = port_area_of(cpu);
+
+		ledger->cached += frame_cache_level(cache);
+		ledger->in_flight += counter_read(&cache->frames_in_flight);
+		ledger->cached_max += cache_bound(cache);
+	}
+	known = ledger->reserved + ledger->free + ledger->cached + ledger->in_flight;
+	/* A frame that moved may have been counted twice. */
+	ledger->allocated = known < ledger->total ? ledger->total - known : 0;
+}
+
 uint64_t frame_total_count(void)
 {
 	uint64_t frames = 0;
@@ -162,19 +208,27 @@ static uint64_t frames_out(const struct zone *zone)
 
 void frame_validate(void)
 {
-	uint64_t sum = frame_cached_count();
+	struct frame_ledger ledger;
+	uint64_t out = 0;
 
+	frame_drain_settle();
+	frame_ledger(&ledger);
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
 		frame_cache_validate(port_area_of(cpu));
 	for (unsigned i = 0; i < zones.count; i++) {
 		struct zone *zone = &zones.zone[i];
 
 		zone_validate(zone);
-		sum += zone->free_frames + zone->reserved_frames + frames_out(zone);
+		out += frames_out(zone);
 	}
+	check(ledger.in_flight == 0, "ledger: %llu frames are in flight at rest",
+	      (unsigned long long)ledger.in_flight);
+	check(ledger.cached <= ledger.cached_max, "ledger: %llu frames are cached, at most %llu may be",
+	      (unsigned long long)ledger.cached, (unsigned long long)ledger.cached_max);
 	if (CHECKS)
-		check(sum == frame_total_count(),
+		check(ledger.free + ledger.cached + out + ledger.reserved == ledger.total,
 		      "ledger: free + cached + allocated + reserved is %llu frames, the zones have "
 		      "%llu",
-		      (unsigned long long)sum, (unsigned long long)frame_total_count());
+		      (unsigned long long)(ledger.free + ledger.cached + out + ledger.reserved),
+		      (unsigned long long)ledger.total);
 }

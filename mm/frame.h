@@ -122,6 +122,24 @@ uint64_t frame_total_count(void);
 /* Frames in caches; exact at rest. */
 uint64_t frame_cached_count(void);
 
+/*
+ * Where all frames are. What is `allocated` follows from the rest: it includes a frame that is this
+ * moment between its owner and a zone, one a cpu at most. Exact while no cpu is in the allocator,
+ * which frame_drain_settle() can bring about, and then nothing is in flight. Else the numbers
+ * are of different moments: each is off by no more than what moved during the call.
+ */
+struct frame_ledger {
+	uint64_t total;	     /* = reserved + free + cached + in_flight + allocated */
+	uint64_t reserved;   /* zones' metadata */
+	uint64_t free;	     /* in zones */
+	uint64_t cached;     /* in caches, on the stack or on their way home */
+	uint64_t in_flight;  /* between a cache and a zone: a cpu's cache at most, twice in a handler */
+	uint64_t allocated;
+	uint64_t cached_max; /* what cpus on line may have cached at most */
+};
+
+void frame_ledger(struct frame_ledger *ledger);
+
 /* At rest: every cache and zone checks itself, and the ledger is closed over all of them. */
 void frame_validate(void);
 

@@ -16,6 +16,10 @@
  *		Mask interrupts on this cpu and say what was; put it back. Nests.
  *	bool port_in_trap(void)		True inside a trap handler that interrupted the kernel.
  *
+ *	void port_kick(unsigned cpu)
+ *		Makes that cpu call frame_drain_answer() soon, as a trap handler, as soon as its
+ *		interrupts are not masked; at least once after each kick. Any context.
+ *
  *	void *port_phys_pointer(uint64_t address)
  *		Where the physical byte can be read and written.
  *	uint64_t port_phys_address(const void *pointer)		The inverse.

@@ -55,7 +55,7 @@ DEFAULT_SMP = "4"
 DEFAULT_MEM = "6M"
 DEFAULT_DIGEST_CHECKS = 4
 
-WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust")
+WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust", "asym", "churn")
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson")
 CACHES: tuple[dict[str, str], ...] = (
     {},  # the kernel's own, whose batches follow contention
@@ -71,6 +71,8 @@ MODES = ("any", "locks", "stack", "stall")
 # instruction between two switches.
 INTERVALS = ("300:900", "800:2400", "2000:8000")
 
+ROUND = len(LOCKS) * len(CACHES) * len(MODES) * len(INTERVALS)
+
 # On each cpu; so few that a schedule takes well under a second.
 OPS = {
     "repeat": 200,
@@ -80,6 +82,8 @@ OPS = {
     "run": 60,
     "kmalloc": 60,
     "exhaust": 1,  # all of memory, once
+    "asym": 300,  # of the one cpu that allocates
+    "churn": 60,
 }
 
 
@@ -100,13 +104,14 @@ class Schedule:
 def schedule_of(seed: int, workloads: tuple[str, ...] = WORKLOADS) -> Schedule:
     """What a seed runs: a function of the seed, and of the workloads asked for.
 
-    Seeds count through the product of all choices. Lock and workload are two digits of base 7;
-    mode, caches and interval go round every 4, 5 and 3 seeds. As 49, 4, 5 and 3 have no common
-    factor, any 2940 seeds in a row run each combination once. And any 200 in a row run each pair
-    of choices: a workload lasts 7 seeds, in which each mode, caches and interval comes up.
+    Lock, mode, caches and interval go round every 7, 4, 5 and 3 seeds, which have no common factor:
+    any ROUND = 420 in a row run each combination of those once. A workload lasts 7 seeds, in which
+    each of the others' choices comes up, so any 200 seeds in a row run each pair of choices. From
+    round to round a combination meets the workload 61 further on, one more than there are to a
+    round; 61 is a prime, so as many rounds as there are workloads run the whole product.
     """
     return Schedule(
-        workload=workloads[seed // len(LOCKS) % len(workloads)],
+        workload=workloads[(seed // len(LOCKS) + seed // ROUND) % len(workloads)],
         lock=LOCKS[seed % len(LOCKS)],
         caches=CACHES[seed % len(CACHES)],
         interval=INTERVALS[seed % len(INTERVALS)],

@@ -751,10 +751,11 @@ ANNOUNCERS = (
     Announcer("cpus_run", kick="hart_kick"),
     Announcer("cpu_serve"),
     Announcer("hart_start", call="sbi_hart_start"),
+    Announcer("hart_stop_here"),
     Announcer("hart_kick", call="sbi_send_ipi", fence=("rw", "o")),
 )
 LISTENERS = ("barrier_wait", "cpus_run", "cpu_serve", "hart_start", "secondary_entry")
-KICK_CLEAR, KICK_WAIT = "hart_kick_clear", "hart_wait"
+KICK_CLEAR, KICK_WAIT = "hart_kick_clear", "hart_sleep"
 
 
 class Told(Enum):
@@ -881,12 +882,12 @@ class Look(Enum):
     """How far a path has come towards sleep."""
 
     AWAKE = auto()
-    CLEARED = auto()  # the kick
+    MASKED = auto()  # interrupts: a kick stays pending, and ends the sleep
     LOOKED = auto()  # for work, after that
 
 
 def check_sleep(name: str, kernel: Kernel) -> list[str]:
-    """A hart clears its kick, then looks for work, then sleeps: any other order loses a kick."""
+    """A hart masks its kick, then looks for work, then sleeps: any other order loses a kick."""
     function = kernel.function(name)
     problems: list[str] = []
     slept: set[int] = set()
@@ -899,9 +900,12 @@ def check_sleep(name: str, kernel: Kernel) -> list[str]:
     }
 
     def step(instruction: Instruction, look: Look) -> Look:
+        if "sstatus" in instruction.operands:
+            clears = instruction.mnemonic in ("csrrci", "csrci", "csrrc", "csrc")
+            return Look.MASKED if clears else Look.AWAKE
         if calls(instruction, KICK_CLEAR, kernel):
-            return Look.CLEARED
-        if instruction.address in reads and look is Look.CLEARED:
+            return Look.AWAKE
+        if instruction.address in reads and look is Look.MASKED:
             return Look.LOOKED
         if calls(instruction, KICK_WAIT, kernel):
             slept.add(instruction.address)
@@ -953,6 +957,15 @@ def check_kick_clear(kernel: Kernel) -> list[str]:
     return problems if cleared else [*problems, f"{KICK_CLEAR} clears no kick"]
 
 
+def check_kick_taken(name: str, kernel: Kernel) -> list[str]:
+    """The kick is cleared before anything is answered: one that comes later is still pending."""
+    function = kernel.function(name)
+    first = next((i for i in function.code.values() if i.kind is Kind.CALL), None)
+    if first is None or not calls(first, KICK_CLEAR, kernel):
+        return [f"{name} does something before it clears the kick: `{first}`"]
+    return []
+
+
 def check_handovers(kernel: Kernel) -> Report:
     """docs/design.md, "Memory model": mailboxes, kicks, barriers, harts that come in."""
     names = dict.fromkeys([*(announcer.name for announcer in ANNOUNCERS), *LISTENERS, KICK_CLEAR])
@@ -964,6 +977,7 @@ def check_handovers(kernel: Kernel) -> Report:
         partial(check_sleep, "cpu_serve", kernel),
         partial(check_served, "cpu_serve", kernel),
         partial(check_kick_clear, kernel),
+        partial(check_kick_taken, "cpu_take_kick", kernel),
     ]
     for check in checks:
         try:

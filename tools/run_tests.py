@@ -80,6 +80,39 @@ NUMA = (
     "-numa", "dist,src=0,dst=1,val=30",
 )
 
+# Four nodes of one hart each, all at different distances. Where there are more than two, this QEMU's
+# PLIC does not come up.
+NUMA_FOUR = (
+    "-machine", "aia=aplic",
+    *(
+        argument
+        for node in range(4)
+        for argument in (
+            "-object", f"memory-backend-ram,id=m{node},size=32M",
+            "-numa", f"node,nodeid={node},memdev=m{node},cpus={node}",
+        )
+    ),
+    "-numa", "dist,src=0,dst=1,val=40",
+    "-numa", "dist,src=0,dst=2,val=30",
+    "-numa", "dist,src=0,dst=3,val=20",
+    "-numa", "dist,src=1,dst=2,val=25",
+    "-numa", "dist,src=1,dst=3,val=35",
+    "-numa", "dist,src=2,dst=3,val=15",
+)
+
+# The last node has harts and no memory.
+NUMA_WITHOUT_MEMORY = (
+    "-machine", "aia=aplic",
+    "-object", "memory-backend-ram,id=m0,size=64M",
+    "-object", "memory-backend-ram,id=m1,size=64M",
+    "-numa", "node,nodeid=0,memdev=m0,cpus=0-1",
+    "-numa", "node,nodeid=1,memdev=m1,cpus=2",
+    "-numa", "node,nodeid=2,cpus=3",
+    "-numa", "dist,src=0,dst=1,val=15",
+    "-numa", "dist,src=0,dst=2,val=40",
+    "-numa", "dist,src=1,dst=2,val=25",
+)
+
 # Boots beside the matrix of --smp and --mem, which runs everything with the defaults.
 CASES = (
     *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=20k") for lock in UNFAIR_LOCKS),
@@ -87,7 +120,30 @@ CASES = (
     # Under icount a timer's interrupt can land on any instruction, and the selftest insists.
     Case("icount", "run=selftest", smp="1", icount="shift=0,sleep=off"),
     # Machines that are not QEMU's plain one.
-    Case("numa", "run=selftest,stress ops=20k", mem="512M", qemu_args=NUMA),
+    Case("numa", "run=selftest,stress ops=20k", mem="512M", qemu_args=NUMA,
+         must_contain=("node 1 takes from zone2 (10), zone0 (30), zone1 (30)",
+                       "nodes: frames that their cpus took", '{"record":"node","node":1,')),
+    Case("numa-four-nodes", "run=selftest,stress ops=5k", qemu_args=NUMA_FOUR,
+         must_contain=("node 1 takes from zone2 (10), zone3 (25), zone4 (35), zone0",
+                       "node 3 takes from zone4 (10), zone3 (15), zone0 (20)")),
+    Case("numa-cpus-without-memory", "run=selftest", qemu_args=NUMA_WITHOUT_MEMORY,
+         must_contain=("node 2 takes from zone2 (25), zone0 (40), zone1 (40)",)),
+    Case("numa-odd-tree", "run=selftest,stress ops=5k", dtb="build/trees/nodes.dtb",
+         must_contain=(
+             "in 8 zones",
+             '"lost_frames":1,',
+             "node 0 takes from zone1 (10), zone0 (10), zone6 (20), zone2 (40)",
+             "node 7 takes from zone4 (10), zone2 (10), zone3 (10), zone5 (10), "
+             "zone0 (15), zone1 (15), zone6 (22), zone7 (60)",
+             "node 11 takes from zone1 (20), zone0 (20), zone2 (20)",
+             "node 3 takes from zone6 (20), zone2 (30), zone3 (30), zone4 (30), "
+             "zone5 (30), zone0 (35), zone1 (35), zone7 (45)",
+         )),
+    Case("numa-no-map", "run=selftest", dtb="build/trees/nodes-no-map.dtb",
+         must_contain=("node 0 takes from zone2 (10), zone0 (20), zone1 (20)",
+                       "node 1 takes from zone1 (10), zone0 (10), zone2 (20)")),
+    Case("numa-impossible-distance", dtb="build/trees/bad-distance.dtb", expect="fail",
+         must_contain=("device tree: distance-matrix: has an impossible distance", "offset 0x")),
     Case("initrd", "run=selftest", qemu_args=("-initrd", "build/hartframe.map"),
          must_contain=("in 3 zones",)),
     Case("hart-disabled-memory-reserved", dtb="build/trees/holes.dtb",
@@ -97,11 +153,23 @@ CASES = (
     Case("hart-that-never-arrives", "run=selftest", dtb="build/trees/absent-hart.dtb",
          expect="fail", must_contain=("hart 9",)),
     Case("sixteen-harts", "run=selftest", smp="16", mem="64M"),
+    # Harts that come and go, the boot hart among them.
+    *(Case(f"churn-smp={harts}", "run=stress workload=churn ops=60k", smp=harts, mem="64M",
+           must_contain=('"record":"churn"',)) for harts in ("2", "4", "8")),
+    Case("churn-one-cpu", "run=stress workload=churn ops=5k", smp="1", mem="64M",
+         must_contain=('"stops":0',)),
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
     Case("lockstat-off", "run=stress lockstat=off ops=20k"),
     Case("lockstat-all", "run=stress lockstat=all ops=20k"),
     Case("no-caches", "run=stress cache=0 ops=5k"),
     Case("smallest-caches", "run=stress cache=2 batch=1 ops=5k"),
+    # The caches of those that only free could hold most of memory; and marks of all sizes.
+    Case("asym-large-caches", "run=stress workload=asym,exhaust cache=1000 batch=500 ops=20k",
+         mem="16M"),
+    Case("no-low-marks", "run=selftest,stress workload=asym,exhaust low=0 ops=5k", mem="16M",
+         must_contain=("low mark 0\n",)),
+    Case("low-marks-cut", "run=stress workload=asym,exhaust low=1000000 ops=5k", smp="2",
+         mem="16M"),
     Case("one-cpu-of-four", "cpus=1"),
     Case("three-cpus-of-eight", "cpus=3", smp="8"),
     refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
@@ -112,6 +180,7 @@ CASES = (
     refused("key-twice", "seed=1 seed=2", "twice"),
     refused("bad-number", "ops=many", "not a number"),
     refused("number-overflow", "seed=18446744073709551616", "too large"),
+    refused("bad-low-mark", "low=4k", "not a number", "0 (off)"),
     refused("zero-ops", "ops=0", "too small"),
     refused("batch-over-half-a-cache", "cache=64 batch=33", "half of cache"),
     refused("cache-over-memory", "cache=9999999", "too large"),

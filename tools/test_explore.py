@@ -84,6 +84,7 @@ class TestSchedules(unittest.TestCase):
         "interval": explore.INTERVALS,
         "mode": explore.MODES,
     }
+    PRODUCT = explore.ROUND * len(explore.WORKLOADS)
 
     def point(self, seed: int) -> dict[str, str]:
         found = explore.schedule_of(seed)
@@ -92,19 +93,19 @@ class TestSchedules(unittest.TestCase):
         return dict(zip(self.DIGITS, values))
 
     def test_any_200_seeds_cover_every_pair(self) -> None:
-        points = [self.point(seed) for seed in range(2940 + 200)]
+        points = [self.point(seed) for seed in range(self.PRODUCT + 200)]
         for one, other in itertools.combinations(self.DIGITS, 2):
             wanted = set(itertools.product(self.CHOICES[one], self.CHOICES[other]))
-            for first in range(2940):
+            for first in range(self.PRODUCT):
                 window = points[first : first + 200]
                 self.assertEqual({(p[one], p[other]) for p in window}, wanted, (one, other, first))
 
-    def test_2940_seeds_are_the_whole_product(self) -> None:
-        found = {tuple(self.point(seed).values()) for seed in range(77, 77 + 2940)}
+    def test_as_many_rounds_as_workloads_are_the_whole_product(self) -> None:
+        found = {tuple(self.point(seed).values()) for seed in range(77, 77 + self.PRODUCT)}
         wanted = 1
         for choices in self.CHOICES.values():
             wanted *= len(set(choices))
-        self.assertEqual((len(found), wanted), (2940, 2940))
+        self.assertEqual((len(found), wanted), (self.PRODUCT, self.PRODUCT))
 
     def test_one_workload(self) -> None:
         for seed in range(100):

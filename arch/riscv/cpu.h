@@ -12,6 +12,7 @@
 #define ARCH_CPU_TRAP_DEPTH   260
 #define ARCH_CPU_STACK_TOP    264
 #define ARCH_CPU_HART_ID      272
+#define ARCH_CPU_RESUME_SP    280
 #define ARCH_CPU_BLOCK_BYTES  320
 #define BOOT_CPU_BLOCK_BYTES  4096 /* what the boot hart has until the harts are counted */
 
@@ -26,12 +27,14 @@ struct arch_cpu {
 	unsigned trap_depth;  /* 0: not in a trap handler */
 	uintptr_t stack_top;  /* where a starting hart's stack begins */
 	uint64_t hart_id;     /* SBI's */
+	uintptr_t resume_sp;  /* what a stopped hart goes on with (hart_stop.S); 0: nothing */
 };
 
 _Static_assert(offsetof(struct arch_cpu, number) == ARCH_CPU_NUMBER, "entry.S");
 _Static_assert(offsetof(struct arch_cpu, trap_depth) == ARCH_CPU_TRAP_DEPTH, "trap_entry.S");
 _Static_assert(offsetof(struct arch_cpu, stack_top) == ARCH_CPU_STACK_TOP, "entry.S");
 _Static_assert(offsetof(struct arch_cpu, hart_id) == ARCH_CPU_HART_ID, "entry.S");
+_Static_assert(offsetof(struct arch_cpu, resume_sp) == ARCH_CPU_RESUME_SP, "hart_stop.S");
 _Static_assert(sizeof(struct arch_cpu) == ARCH_CPU_BLOCK_BYTES, "whole cache lines");
 
 /* Where this cpu's block is; tp itself, so it costs nothing. */

@@ -3,7 +3,8 @@
  *
  * The first hart comes from the firmware: a0 = hart id, a1 = device tree. Which hart that is, is
  * a lottery. The others come from SBI HSM hart_start: a0 = hart id, a1 = their struct hart_arrival
- * (hart.h), and come once: the swap that says "arrived" also says when they are too late.
+ * (hart.h): the swap that says "arrived" also says when they are too late. One that was stopped in
+ * the middle of something (hart_stop.S) goes on there, whichever of the two ways it came.
  */
 #include "arch/riscv/cpu.h"
 #include "arch/riscv/hart.h"
@@ -65,6 +66,8 @@ secondary_entry:
 	amoswap.w.aqrl t0, t0, (a1)	/* pairs with hart_start */
 	bnez	t0, 1f			/* given up on: stay away */
 	ld	tp, HART_ARRIVAL_BLOCK(a1)
+	ld	t0, ARCH_CPU_RESUME_SP(tp)
+	bnez	t0, hart_resume
 	ld	sp, ARCH_CPU_STACK_TOP(tp)
 	mv	s0, zero		/* backtraces end here */
 	call	kernel_secondary

@@ -24,6 +24,10 @@ uint64_t hart_time(void)
  * hart that happens to be awake just then starts where the boot hart did, at _start, with the
  * boot hart's argument. entry.S sends it on from there if it is the one that is awaited. Seen when
  * a timer of the starting hart ended its turn between the two; any delay there will do.
+ *
+ * A hart that is started again comes in, in that case, where it came in last, with the argument it
+ * had then: at secondary_entry with its own arrival, which is why that is used again; the boot hart
+ * at _start once more. And the firmware overwrites both at each suspend, with what it is given.
  */
 struct hart_arrival *hart_awaited;
 
@@ -60,6 +64,13 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 	return HART_START_OK;
 }
 
+bool hart_is_stopped(uint64_t hart_id)
+{
+	struct sbi_result result = sbi_hart_status(hart_id);
+
+	return result.error == 0 && result.value == SBI_HART_STOPPED;
+}
+
 /* Only an absent hart makes this fail, and then there is nobody to wake. */
 void hart_kick(uint64_t hart_id)
 {
@@ -71,10 +82,44 @@ void hart_kick(uint64_t hart_id)
 	(void)result;
 }
 
-void hart_wait(void)
+void hart_kicks_enable(void)
 {
 	csr_set(sie, SIE_SOFTWARE);
+	csr_set(sstatus, SSTATUS_SIE);
+}
+
+void hart_wait(void)
+{
 	__asm__ volatile("wfi" ::: "memory");
+}
+
+/* A firmware that refuses once is not asked again. */
+static uint32_t cannot_suspend;
+
+void hart_sleep(struct hart_arrival *arrival)
+{
+	struct sbi_result result;
+
+	if (!ck_pr_load_32(&cannot_suspend)) {
+		result = sbi_hart_suspend((uint64_t)(uintptr_t)secondary_entry,
+					  (uint64_t)(uintptr_t)arrival);
+		if (result.error == 0)
+			return;
+		ck_pr_store_32(&cannot_suspend, 1);
+	}
+	hart_wait();
+}
+
+bool hart_is_asleep(uint64_t hart_id)
+{
+	struct sbi_result result = sbi_hart_status(hart_id);
+
+	return result.error == 0 && result.value == SBI_HART_SUSPENDED;
+}
+
+bool hart_can_sleep(void)
+{
+	return !ck_pr_load_32(&cannot_suspend);
 }
 
 void hart_kick_clear(void)
@@ -111,12 +156,10 @@ void hart_timer_disarm(void)
 void hart_timer_enable(void)
 {
 	csr_set(sie, SIE_TIMER);
-	csr_set(sstatus, SSTATUS_SIE);
 }
 
 void hart_timer_disable(void)
 {
-	csr_clear(sstatus, SSTATUS_SIE);
 	csr_clear(sie, SIE_TIMER);
 }
 

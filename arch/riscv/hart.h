@@ -36,19 +36,46 @@ enum hart_start_result {
 /*
  * Starts the hart as the cpu of `block`, whose stack_top is set, and waits until it has come or
  * `bound_ticks` of the time CSR are over. A hart that comes later than that parks itself.
- * `arrival` belongs to the hart for ever. *error is the firmware's, where it refused.
+ * `arrival` belongs to the hart for ever, and is used again when it is started again. *error is the
+ * firmware's, where it refused. Interrupts stay as they are.
  */
 enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error);
 
+/*
+ * In a handler, with interrupts masked: the hart stops here, once it has stored `said` into *word,
+ * and what it wrote before is seen by who sees that. Returns 0 when hart_start has brought it back
+ * with the same block (all that a call preserves, sstatus and sie as they were); else the
+ * firmware's error: it has not stopped. Its timer is neither armed nor disarmed then.
+ */
+long hart_stop_here(uint32_t *word, uint32_t said);
+
+/* The firmware says that the hart is stopped: started, it would come in. */
+bool hart_is_stopped(uint64_t hart_id);
+
 /* A software interrupt: wakes a hart that waits in hart_wait(). */
 void hart_kick(uint64_t hart_id);
 
+/* Lets kicks in as interrupts, on this hart, and interrupts as such. */
+void hart_kicks_enable(void);
+
 /*
- * Sleeps until a kick is pending; may return without one. The kick stays pending until
- * hart_kick_clear(): clear it, then look for work, then sleep, and none is lost.
+ * Sleeps until an interrupt that is let in is pending, masked or not; may return without one. With
+ * interrupts masked before the look for work, no kick after it is lost.
  */
 void hart_wait(void);
+
+/*
+ * The same, for long: the firmware may put the hart to sleep deeper than `wfi` does. `arrival` is
+ * the hart's own. Where the firmware cannot, it is hart_wait().
+ */
+void hart_sleep(struct hart_arrival *arrival);
+
+/* Whether the firmware has that hart suspended; and whether it has refused to suspend any yet. */
+bool hart_is_asleep(uint64_t hart_id);
+bool hart_can_sleep(void);
+
+/* The kick that is pending is over; what it announced is seen by what is read after this. */
 void hart_kick_clear(void);
 
 /* The time CSR, in ticks of the device tree's timebase-frequency. */

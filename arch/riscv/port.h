@@ -78,6 +78,7 @@ static inline void port_relax(void)
 	__asm__ volatile(".insn i 0x0f, 0, x0, x0, 0x010" ::: "memory");
 }
 
+void port_kick(unsigned cpu);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define PORT_RESTARTABLE(start, end)                                                               \

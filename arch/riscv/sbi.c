@@ -51,6 +51,11 @@ struct sbi_result sbi_hart_status(uint64_t hart_id)
 	return call(SBI_HSM, 2, hart_id, 0, 0);
 }
 
+struct sbi_result sbi_hart_suspend(uint64_t resume, uint64_t opaque)
+{
+	return call(SBI_HSM, 3, 0, resume, opaque); /* type 0: default, retentive */
+}
+
 /* The mask is relative to a base, so any hart id can be named. */
 struct sbi_result sbi_send_ipi(uint64_t hart_id)
 {

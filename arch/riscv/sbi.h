@@ -48,6 +48,11 @@ SBI_MUST_USE struct sbi_result sbi_hart_start(uint64_t hart_id, uint64_t start, 
 /* Stops the calling hart; returns only when that failed. */
 SBI_MUST_USE struct sbi_result sbi_hart_stop(void);
 SBI_MUST_USE struct sbi_result sbi_hart_status(uint64_t hart_id);
+/*
+ * Suspends the calling hart until an interrupt that is let in is pending; it keeps its state. Where
+ * it would resume is not used, but OpenSBI 1.1 keeps it as the hart's next start (hart.c).
+ */
+SBI_MUST_USE struct sbi_result sbi_hart_suspend(uint64_t resume, uint64_t opaque);
 
 /* A software interrupt for one hart. */
 SBI_MUST_USE struct sbi_result sbi_send_ipi(uint64_t hart_id);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mm/check.h"
+#include "mm/global/bits.h"
 #include "mm/words.h"
 
 struct zones zones;
@@ -79,51 +80,116 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	return true;
 }
 
+void zone_set_low(struct zone *zone, uint64_t frames)
+{
+	uint64_t most = (zone->total_frames - zone->reserved_frames) / 2;
+
+	zone->low = frames < most ? frames : most;
+	zone->calm = zone->low + zone->low / 2;
+	zone->told = 0;
+}
+
+/* Each step between two levels is one claim's, so a mark is crossed by one cpu, whoever else claims. */
+static __attribute__((noinline)) void watch_level(struct zone *zone, uint64_t before, uint64_t left)
+{
+	if (before >= zone->calm)
+		ck_pr_store_32(&zone->told, 0);
+	if (before >= zone->low && left < zone->low && ck_pr_fas_32(&zone->told, 1) == 0)
+		zone_is_low(zone);
+}
+
+void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
+		     struct claim_plan *plan)
+{
+	plan->words = 0;
+	plan->ordinary = false;
+	if (zone->policy->plan_claim && max >= min + FRAMES_PER_WORD - 1)
+		zone->policy->plan_claim(zone->instance, min, words, plan);
+}
+
+unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
+			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken,
+			   bool *contended)
+{
+	struct spin_node node;
+	uint64_t before, left;
+	unsigned count;
+
+	spin_lock(&zone->lock, &node);
+	before = zone->free_frames;
+	count = zone->policy->claim(zone->instance, min, max, plan, words, taken);
+	left = before - *taken;
+	counter_set(&zone->free_frames, left);
+	spin_unlock(&zone->lock, &node);
+	*contended = node.contended;
+	if (__builtin_expect(left < zone->calm, 0))
+		watch_level(zone, before, left);
+	return count;
+}
+
 unsigned zone_claim(struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
 		    unsigned *taken, bool *contended)
 {
-	const struct policy *policy = zone->policy;
 	struct claim_plan plan;
-	struct spin_node node;
 	unsigned long flags;
 	unsigned count;
 
-	*taken = 0;
-	*contended = false;
-	plan.words = 0;
-	plan.ordinary = false;
-	if (zone_free_frames(zone) == 0)
-		return 0;
-	if (policy->plan_claim && max >= min + FRAMES_PER_WORD - 1)
-		policy->plan_claim(zone->instance, min, words, &plan);
+	zone_plan_claim(zone, min, max, words, &plan);
 	flags = port_irq_save();
-	spin_lock(&zone->lock, &node);
-	count = policy->claim(zone->instance, min, max, &plan, words, taken);
-	counter_set(&zone->free_frames, zone->free_frames - *taken);
-	spin_unlock(&zone->lock, &node);
+	count = zone_claim_masked(zone, min, max, &plan, words, taken, contended);
 	port_irq_restore(flags);
-	*contended = node.contended;
 	return count;
+}
+
+bool zone_claim_one(struct zone *zone, uint64_t *frame, bool *contended)
+{
+	struct frame_word word[POLICY_WORDS_MAX];
+	struct claim_plan plan = {.words = 0};
+	unsigned long flags = port_irq_save();
+	unsigned taken = 0;
+	unsigned count = zone_claim_masked(zone, 1, 1, &plan, word, &taken, contended);
+
+	port_irq_restore(flags);
+	if (!count)
+		return false;
+	assert(word[0].bits);
+	*frame = word[0].first + bits_lowest(word[0].bits);
+	return true;
+}
+
+void zone_plan_release(const struct zone *zone, const struct frame_word *words, unsigned count,
+		       struct claim_plan *plan)
+{
+	plan->ordinary = false;
+	if (zone->policy->plan_release && count > 1)
+		zone->policy->plan_release(zone->instance, words, count, plan);
+}
+
+/* Counted as a release with what it released, under one hold: frame_drained() looks for both. */
+void zone_release_masked(struct zone *zone, const struct claim_plan *plan,
+			 const struct frame_word *words, unsigned count, unsigned frames,
+			 bool *contended)
+{
+	struct spin_node node;
+
+	spin_lock(&zone->lock, &node);
+	zone->policy->release(zone->instance, plan, words, count);
+	counter_set(&zone->free_frames, zone->free_frames + frames);
+	counter_add(&zone->releases, 1);
+	spin_unlock(&zone->lock, &node);
+	*contended = node.contended;
 }
 
 void zone_release(struct zone *zone, const struct frame_word *words, unsigned count,
 		  unsigned frames, bool *contended)
 {
-	const struct policy *policy = zone->policy;
 	struct claim_plan plan;
-	struct spin_node node;
 	unsigned long flags;
 
-	plan.ordinary = false;
-	if (policy->plan_release && count > 1)
-		policy->plan_release(zone->instance, words, count, &plan);
+	zone_plan_release(zone, words, count, &plan);
 	flags = port_irq_save();
-	spin_lock(&zone->lock, &node);
-	policy->release(zone->instance, &plan, words, count);
-	counter_set(&zone->free_frames, zone->free_frames + frames);
-	spin_unlock(&zone->lock, &node);
+	zone_release_masked(zone, &plan, words, count, frames, contended);
 	port_irq_restore(flags);
-	*contended = node.contended;
 }
 
 bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first)
@@ -135,17 +201,23 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 	for (uint64_t holds = 0; result == RUN_AGAIN; holds++) {
 		struct spin_node node;
 		unsigned long flags;
+		uint64_t before;
 
-		if (zone_free_frames(zone) < count)
-			return false;
+		/* Not before the lock: a last look (drain.c) may not rest on what is read without. */
 		flags = port_irq_save();
 		spin_lock(&zone->lock, &node);
-		result = zone->policy->claim_run(zone->instance, count, align,
-						 holds < run_holds_max(zone) ? RUN_STEPS : 0, first);
+		before = zone->free_frames;
+		result = before < count
+				 ? RUN_NONE
+				 : zone->policy->claim_run(zone->instance, count, align,
+							   holds < run_holds_max(zone) ? RUN_STEPS : 0,
+							   first);
 		if (result == RUN_FOUND)
-			counter_set(&zone->free_frames, zone->free_frames - count);
+			counter_set(&zone->free_frames, before - count);
 		spin_unlock(&zone->lock, &node);
 		port_irq_restore(flags);
+		if (result == RUN_FOUND && before - count < zone->calm)
+			watch_level(zone, before, before - count);
 	}
 	return result == RUN_FOUND;
 }
@@ -158,6 +230,7 @@ void zone_release_run(struct zone *zone, uint64_t first, uint64_t count)
 	spin_lock(&zone->lock, &node);
 	zone->policy->release_run(zone->instance, first, count);
 	counter_set(&zone->free_frames, zone->free_frames + count);
+	counter_add(&zone->releases, 1);
 	spin_unlock(&zone->lock, &node);
 	port_irq_restore(flags);
 }

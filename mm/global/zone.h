@@ -46,9 +46,15 @@ struct zone {
 	unsigned number; /* its place in the table of zones */
 	unsigned node;	 /* NUMA node */
 	char name[16];
+	/* A claim that leaves fewer than `low` is told of; anew once there were `calm` again. */
+	uint64_t low, calm;
 	/* Guarded by the lock; read without it as a counter. */
 	_Alignas(64) uint64_t free_frames;
+	uint64_t releases; /* holds that gave frames back */
 	struct spinlock lock;
+	/* Of the low mark; written without the lock, and only when it is crossed. */
+	_Alignas(64) uint32_t told; /* and not calm since */
+	uint64_t early_drains;
 };
 
 /* All zones, by rising address; set once, before the first allocation. */
@@ -70,16 +76,50 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	       const struct policy *policy, enum spin_kind lock_kind);
 
 /*
- * Claims between min and max frames as words (see policy.h); fewer only when the zone holds
- * fewer. Returns the number of words and *taken; *contended is set when the lock was waited for.
- * Any context outside a zone's lock. One hold of the lock; none when the zone looks empty.
+ * Sets the low mark, in frames; 0: none. It is cut to half of the zone's usable frames. On one
+ * cpu, while nobody else allocates.
  */
+void zone_set_low(struct zone *zone, uint64_t frames);
+
+/*
+ * Defined above us, in percpu/drain.c: the calling cpu has taken the zone below its low mark. No
+ * lock is held; interrupts may be masked. Once for a fall: not again before `calm` frames were free.
+ */
+void zone_is_low(struct zone *zone);
+
+/*
+ * Claiming frames as words (see policy.h), in two steps: what can be worked out without the lock,
+ * in any context outside it; then the claim, with interrupts masked by the caller, who can then say
+ * in the same breath who has the frames. Takes between min and max frames, fewer only when the
+ * zone holds fewer. Returns the number of words and *taken; *contended: the lock was waited for.
+ */
+void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
+		     struct claim_plan *plan);
+unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
+			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken,
+			   bool *contended);
+
+/* Both at once; the frames are the caller's, and no drain of caches finds them until it returns them. */
 unsigned zone_claim(struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
 		    unsigned *taken, bool *contended);
 
-/* Gives back `frames` frames in `count` words. Any context outside a zone's lock. */
+/* Claims one frame, or says that there was none while the lock was held. Any context outside it. */
+bool zone_claim_one(struct zone *zone, uint64_t *frame, bool *contended);
+
+/* Gives back `frames` frames in `count` words; in two steps like a claim, or in one. */
+void zone_plan_release(const struct zone *zone, const struct frame_word *words, unsigned count,
+		       struct claim_plan *plan);
+void zone_release_masked(struct zone *zone, const struct claim_plan *plan,
+			 const struct frame_word *words, unsigned count, unsigned frames,
+			 bool *contended);
 void zone_release(struct zone *zone, const struct frame_word *words, unsigned count,
 		  unsigned frames, bool *contended);
+
+/* How often frames were given back to it; grows under its lock, read without. */
+static inline uint64_t zone_releases(const struct zone *zone)
+{
+	return counter_read(&zone->releases);
+}
 
 /*
  * Claims a contiguous run, the first frame a multiple of align (a power of two) as a pfn.
@@ -88,6 +128,24 @@ void zone_release(struct zone *zone, const struct frame_word *words, unsigned co
  */
 bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first);
 void zone_release_run(struct zone *zone, uint64_t first, uint64_t count);
+
+/* One zone of the order in which a cpu tries them, and how far it is from that cpu. */
+struct zone_order {
+	uint32_t zone; /* number */
+	uint32_t distance;
+};
+
+/*
+ * Sorts zones.count entries: nearest first, and by rising number (that is, address) where the
+ * distance is the same; but of the node of the very first, its largest zone comes before all.
+ */
+void zone_order_sort(struct zone_order *order);
+
+/* The zone to try i-th, i < zones.count; without an order it goes round by number from `home`. */
+static inline struct zone *zone_to_try(const struct zone_order *order, unsigned home, unsigned i)
+{
+	return &zones.zone[order ? order[i].zone : (home + i) % zones.count];
+}
 
 /* The zone with the most frames. */
 unsigned zone_largest(void);

@@ -6,9 +6,11 @@
  * stack (the lock is dropped by then), and go from there into the cache with interrupts masked
  * for as long as the writing takes; the other way round, the coldest batch is detached with
  * interrupts masked, then sorted by word and given back without. If a handler filled the cache
- * while we were in the zone, our batch goes back where it came from.
+ * while we were in the zone, our batch goes back where it came from. On the way a batch is noted as
+ * in flight, from and to the masked section that moves it: so a handler that must give back all
+ * that this cpu has (drain.c) finds it, and takes it away under our hands.
  *
- * Locks: none is held here; zone_claim and zone_release take the zone's, one at a time.
+ * Locks: none is held here; the zones' are taken in zone.c, one at a time.
  */
 #include "mm/percpu/cache.h"
 
@@ -19,6 +21,7 @@
 #include "mm/check.h"
 #include "mm/global/bits.h"
 #include "mm/global/zone.h"
+#include "mm/percpu/drain.h"
 #include "mm/words.h"
 
 #define SENTINEL UINT64_MAX
@@ -40,7 +43,7 @@ static void flush_remote(struct frame_cache *cache);
  */
 static size_t stack_words(uint32_t slots)
 {
-	return 2 * (size_t)slots + FRAME_CACHE_BATCH;
+	return 2 * (size_t)slots + FRAME_CACHE_BATCH + 1; /* one for what ends a full stack */
 }
 
 static size_t stack_bytes(uint32_t slots)
@@ -61,13 +64,21 @@ void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
 {
 	memset(cache, 0, sizeof(*cache));
 	cache->base = (uint64_t *)((char *)memory + PORT_CACHE_LINE);
-	cache->end = cache->base + stack_words(slots);
+	cache->end = cache->base + stack_words(slots) - 1;
 	cache->bottom = cache->top = cache->limit = cache->base;
 	cache->bottom[-1] = SENTINEL;
 	cache->remote = (struct frame_remote *)((char *)memory + stack_bytes(slots));
 	cache->slots = slots;
 	cache->home = home;
 	cache->batch = cache->batch_min = cache->batch_max = FRAME_CACHE_BATCH;
+}
+
+void frame_cache_set_order(struct frame_cache *cache, unsigned node,
+			   const struct zone_order *order)
+{
+	cache->order = order;
+	cache->home = order[0].zone;
+	cache->node = node;
 }
 
 static uint32_t capacity_of(const struct frame_cache *cache)
@@ -141,7 +152,10 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 	}
 	cache->batch = cache->batch_min;
 	cache->calm = 0;
-	cache->limit = cache->bottom + capacity_for(cache, cache->batch);
+	if (!cache->online)
+		frame_cache_online(); /* shut, and no frame may come in before that */
+	if (!cache->closed)
+		cache->limit = cache->bottom + capacity_for(cache, cache->batch);
 	port_irq_restore(flags);
 }
 
@@ -151,6 +165,27 @@ uint64_t frame_cache_level(const struct frame_cache *cache)
 	ptrdiff_t level = cache->top - cache->bottom;
 
 	return (level > 0 ? (uint64_t)level : 0) + cache->remote_frames;
+}
+
+/*
+ * A shut cache opens at the first operation after the shortage that it was shut for. Looked at and
+ * opened with interrupts masked: whoever is short after the look has his kick answered after the
+ * opening. Not yet where there is no room above: that is only while a flush is not over.
+ */
+static __attribute__((noinline)) void open_if_over(struct frame_cache *cache)
+{
+	unsigned long flags = port_irq_save();
+	uint32_t capacity = capacity_for(cache, cache->batch);
+
+	if (cache->closed && !frame_drain_pressure()) {
+		if (cache->end - cache->bottom < (ptrdiff_t)capacity && !cache->detached)
+			move_to_base(cache);
+		if (cache->end - cache->bottom >= (ptrdiff_t)capacity) {
+			cache->limit = cache->bottom + capacity;
+			cache->closed = 0;
+		}
+	}
+	port_irq_restore(flags);
 }
 
 /* ---- from a zone into the cache ---------------------------------------------------------- */
@@ -175,15 +210,23 @@ static void grow(struct frame_cache *cache)
 	cache->limit = cache->bottom + capacity;
 }
 
-/* A smaller one leaves less, and so only an empty stack may shrink, before it asks for more. */
-static void shrink(struct frame_cache *cache)
+static bool may_shrink(const struct frame_cache *cache)
 {
-	if (cache->top != cache->bottom || cache->calm < CALM_HOLDS ||
-	    cache->batch == cache->batch_min)
-		return;
-	cache->calm = 0;
-	cache->batch /= 2;
-	cache->limit = cache->bottom + capacity_for(cache, cache->batch);
+	return cache->calm >= CALM_HOLDS && cache->batch != cache->batch_min &&
+	       cache->top == cache->bottom && capacity_of(cache);
+}
+
+/* A smaller one leaves less, and so only an empty stack may shrink, before it asks for more. */
+static __attribute__((noinline)) void shrink(struct frame_cache *cache)
+{
+	unsigned long flags = port_irq_save();
+
+	if (may_shrink(cache)) {
+		cache->calm = 0;
+		cache->batch /= 2;
+		cache->limit = cache->bottom + capacity_for(cache, cache->batch);
+	}
+	port_irq_restore(flags);
 }
 
 static __attribute__((noinline)) void count_contended(struct frame_cache *cache)
@@ -204,6 +247,12 @@ static inline void count_hold(struct frame_cache *cache, bool contended)
 		count_contended(cache);
 	else
 		cache->calm++;
+}
+
+static inline void count_far(struct frame_cache *cache, const struct zone *zone, unsigned frames)
+{
+	if (zone->node != cache->node)
+		counter_add(&cache->stats.far_frames, frames);
 }
 
 /*
@@ -235,15 +284,40 @@ static void expand(uint64_t *slot, const struct frame_word *words, unsigned coun
 	}
 }
 
+/* With interrupts masked; so is the end. */
+static void begin_flight(struct frame_cache *cache, struct frame_in_flight *flight, unsigned frames)
+{
+	flight->stolen = false;
+	flight->frames = frames;
+	counter_add(&cache->frames_in_flight, frames);
+	flight->interrupted = cache->in_flight;
+	cache->in_flight = flight;
+}
+
+/* So many of them are where they were going, or somebody else's to carry. */
+static void land(struct frame_cache *cache, struct frame_in_flight *flight, unsigned frames)
+{
+	flight->frames -= frames;
+	counter_set(&cache->frames_in_flight, cache->frames_in_flight - frames);
+}
+
+static void end_flight(struct frame_cache *cache, const struct frame_in_flight *flight)
+{
+	assert(cache->in_flight == flight);
+	counter_set(&cache->frames_in_flight, cache->frames_in_flight - flight->frames);
+	cache->in_flight = flight->interrupted;
+}
+
 /*
- * Puts a batch into the cache. False when a trap handler has filled it meanwhile, or when the
- * batch is of another zone than the frames in it.
+ * Puts a batch into the cache and ends its flight. False, and it flies on, when a trap handler has
+ * filled, emptied or shut the cache meanwhile, or the batch is of another zone than the frames in it.
  */
-static bool accept(struct frame_cache *cache, struct zone *zone, const struct frame_word *words,
-		   unsigned count, unsigned frames)
+static bool accept(struct frame_cache *cache, const struct frame_in_flight *flight)
 {
 	unsigned long flags = port_irq_save();
-	bool accepted = cache->limit - cache->top >= (ptrdiff_t)frames;
+	struct zone *zone = flight->zone;
+	unsigned frames = flight->word_frames;
+	bool accepted = cache->limit - cache->top >= (ptrdiff_t)frames && !flight->stolen;
 
 	if (accepted && cache->top == cache->bottom && !cache->detached)
 		move_to_base(cache);
@@ -253,10 +327,12 @@ static bool accept(struct frame_cache *cache, struct zone *zone, const struct fr
 			set_zone(cache, zone);
 	}
 	if (accepted) {
-		expand(cache->top + frames, words, count);
+		expand(cache->top + frames, flight->words, flight->word_count);
 		cache->top += frames;
+		end_flight(cache, flight);
 		counter_add(&cache->stats.refills, 1);
 		counter_add(&cache->stats.refilled_frames, frames);
+		count_far(cache, zone, frames);
 	}
 	port_irq_restore(flags);
 	return accepted;
@@ -275,41 +351,82 @@ static void mark_out(struct zone *zone, uint64_t frame)
 /* One frame past the cache. */
 static pfn_t alloc_direct(struct frame_cache *cache, struct zone *zone)
 {
-	struct frame_word word[POLICY_WORDS_MAX];
-	unsigned taken;
 	bool contended;
 	uint64_t frame;
 
-	if (!zone_claim(zone, 1, 1, word, &taken, &contended))
+	if (zone_free_frames(zone) == 0 || !zone_claim_one(zone, &frame, &contended))
 		return PFN_NONE;
-	assert(word[0].bits);
 	count_hold(cache, contended);
 	counter_add(&cache->stats.direct_allocs, 1);
-	frame = word[0].first + bits_lowest(word[0].bits);
+	count_far(cache, zone, 1);
 	mark_out(zone, frame);
 	return pfn(frame);
+}
+
+/* Gives back a claimed batch that could not be accepted, unless somebody already has. */
+static __attribute__((noinline)) void return_batch(struct frame_cache *cache,
+						   struct frame_in_flight *flight)
+{
+	struct claim_plan plan;
+	unsigned long flags;
+	bool contended;
+
+	zone_plan_release(flight->zone, flight->words, flight->word_count, &plan);
+	flags = port_irq_save();
+	if (!flight->stolen)
+		zone_release_masked(flight->zone, &plan, flight->words, flight->word_count,
+				    flight->word_frames, &contended);
+	end_flight(cache, flight);
+	port_irq_restore(flags);
+}
+
+/*
+ * Claims a batch and notes it as in flight. How much, is decided with interrupts masked: a cache
+ * that is shut may not have any frame in flight that is not asked for.
+ */
+static bool claim_batch(struct frame_cache *cache, struct zone *zone, struct frame_word *words,
+			struct frame_in_flight *flight)
+{
+	unsigned planned = cache->batch, capacity = capacity_of(cache), count, taken;
+	struct claim_plan plan;
+	unsigned long flags;
+	bool contended;
+
+	zone_plan_claim(zone, planned, capacity - planned, words, &plan);
+	flags = port_irq_save();
+	if (__builtin_expect(cache->batch != planned || capacity_of(cache) != capacity || !capacity,
+			     0)) {
+		port_irq_restore(flags);
+		return false;
+	}
+	count = zone_claim_masked(zone, planned, capacity - planned, &plan, words, &taken,
+				  &contended);
+	if (count) {
+		flight->zone = zone;
+		flight->words = words;
+		flight->word_count = count;
+		flight->word_frames = taken;
+		begin_flight(cache, flight, taken);
+	}
+	port_irq_restore(flags);
+	if (count)
+		count_hold(cache, contended);
+	return count != 0;
 }
 
 /* One frame out of a new batch from this zone. */
 static pfn_t alloc_batch(struct frame_cache *cache, struct zone *zone)
 {
 	struct frame_word words[POLICY_WORDS_MAX];
-	unsigned taken, count, batch, room;
-	unsigned long flags;
-	bool contended;
+	struct frame_in_flight flight;
 	uint64_t frame;
 
-	flags = port_irq_save();
-	shrink(cache);
-	batch = cache->batch;
-	room = capacity_of(cache) - batch;
-	port_irq_restore(flags);
-	count = zone_claim(zone, batch, room, words, &taken, &contended);
-	if (!count)
-		return PFN_NONE;
-	count_hold(cache, contended);
-	if (!accept(cache, zone, words, count, taken)) {
-		zone_release(zone, words, count, taken, &contended);
+	if (__builtin_expect(may_shrink(cache), 0))
+		shrink(cache);
+	if (!claim_batch(cache, zone, words, &flight))
+		return alloc_direct(cache, zone);
+	if (!accept(cache, &flight)) {
+		return_batch(cache, &flight);
 		return alloc_direct(cache, zone);
 	}
 	frame_cache_pop(cache, frame, empty);
@@ -321,13 +438,13 @@ empty:
 }
 
 /*
- * From home, else from the zones after it. In a trap handler the cache's zone must stay (C2), so
+ * From home, else from the next nearest. In a trap handler the cache's zone must stay (C2), so
  * another one is used directly.
  */
 static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t zone_has_frames)
 {
 	for (unsigned i = 0; i < zones.count; i++) {
-		struct zone *zone = &zones.zone[(cache->home + i) % zones.count];
+		struct zone *zone = zone_to_try(cache->order, cache->home, i);
 		bool batch = capacity_of(cache) && (cache->zone == zone || !port_in_trap());
 		pfn_t frame;
 
@@ -338,6 +455,42 @@ static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t zone_has_frames)
 			return frame;
 	}
 	return PFN_NONE;
+}
+
+struct look {
+	struct frame_cache *cache;
+	pfn_t frame;
+};
+
+static bool look_for_one(void *argument)
+{
+	struct look *look = argument;
+
+	for (unsigned i = 0; i < zones.count; i++) {
+		struct zone *zone = zone_to_try(look->cache->order, look->cache->home, i);
+		uint64_t frame;
+		bool contended;
+
+		if (!zone_claim_one(zone, &frame, &contended))
+			continue;
+		count_hold(look->cache, contended);
+		counter_add(&look->cache->stats.direct_allocs, 1);
+		count_far(look->cache, zone, 1);
+		mark_out(zone, frame);
+		look->frame = pfn(frame);
+		return true;
+	}
+	return false;
+}
+
+/* The last resort, and the last word: see drain.c. */
+static pfn_t alloc_drained(struct frame_cache *cache)
+{
+	struct look look = {cache, PFN_NONE};
+
+	counter_add(&cache->stats.drains, 1);
+	frame_drained(look_for_one, &look, true);
+	return look.frame;
 }
 
 /*
@@ -357,6 +510,8 @@ static __attribute__((noinline)) pfn_t refill_from_anywhere(struct frame_cache *
 		frame = alloc_anywhere(cache, 1);
 	}
 	if (pfn_is_none(frame))
+		frame = alloc_drained(cache);
+	if (pfn_is_none(frame))
 		counter_add(&cache->stats.failures, 1);
 	return frame;
 }
@@ -367,7 +522,9 @@ pfn_t frame_cache_refill(void)
 	struct frame_cache *cache = frame_cache_self();
 	struct zone *zone = &zones.zone[cache->home];
 
-	if (cache->zone == zone && cache->capacity && zone_free_frames(zone) >= cache->batch) {
+	if (__builtin_expect(cache->closed, 0))
+		open_if_over(cache);
+	if (cache->zone == zone && capacity_of(cache) && zone_free_frames(zone) >= cache->batch) {
 		pfn_t frame = alloc_batch(cache, zone);
 
 		if (!pfn_is_none(frame))
@@ -424,6 +581,13 @@ static _Noreturn void twice_in_cache(uint64_t base)
 		   (unsigned long long)base, (unsigned long long)base + FRAMES_PER_WORD);
 }
 
+static void grouping_init(struct grouping *grouping, unsigned count)
+{
+	grouping->count = 0;
+	grouping->mask = count <= 64 ? 127 : 2 * POLICY_WORDS_MAX - 1;
+	words_fill(grouping->zeros, 0, (grouping->mask + 1) / sizeof(uint64_t));
+}
+
 /* Adds the bits of `frames` frames, all of one word. */
 static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames)
 {
@@ -433,23 +597,19 @@ static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames
 }
 
 /*
- * Sorts those of frames[0..count) that lie in the zone, and in POLICY_WORDS_MAX words, into the
- * grouping. The others move to the front; returns how many those are. Neighbours mostly come one
- * after the other: as long as they do, a frame costs one comparison and one bit. frames[count] is
- * the sentinel, which is no word's, before and after.
+ * Sorts frames[0..count) into the grouping; false when one of them is not of the zone, or there
+ * are more than POLICY_WORDS_MAX words. Neighbours mostly come one after the other: as long as they
+ * do, a frame costs one comparison and one bit. frames[count] is the sentinel, which is no word's.
  */
-static unsigned group(struct grouping *grouping, const struct zone *zone, uint64_t *frames,
+static bool group_all(struct grouping *grouping, const struct zone *zone, const uint64_t *frames,
 		      unsigned count)
 {
 	const uint64_t *next = frames, *end = frames + count;
-	uint64_t *left = frames;
 	/* Words that begin here are the zone's from end to end; a zone may be smaller than one. */
 	uint64_t first = zone->first;
 	uint64_t inside_end = zone->total_frames < 64 ? 0 : zone->total_frames - 63;
 
-	grouping->count = 0;
-	grouping->mask = count <= 64 ? 127 : 2 * POLICY_WORDS_MAX - 1;
-	words_fill(grouping->zeros, 0, (grouping->mask + 1) / sizeof(uint64_t));
+	grouping_init(grouping, count);
 	while (next != end) {
 		const uint64_t *run = next;
 		uint64_t frame = *next, base = frame & ~UINT64_C(63), bits = 0;
@@ -468,44 +628,133 @@ static unsigned group(struct grouping *grouping, const struct zone *zone, uint64
 			if (zone_holds(zone, frame))
 				word = group_word(grouping, base);
 		}
-		if (word)
-			add_run(word, bits, (size_t)(next - run));
-		else
-			while (run != next)
-				*left++ = *run++;
+		if (!word)
+			return false;
+		add_run(word, bits, (size_t)(next - run));
 	}
-	*left = SENTINEL;
-	return (unsigned)(left - frames);
+	return true;
 }
 
-/* Gives back any frames, each to its zone; uses the array up. frames[count] is the sentinel. */
-static void give_back(struct frame_cache *cache, uint64_t *frames, unsigned count)
+/*
+ * The same for those that are not `done` yet, as many as fit; which ones those were is added to
+ * `taken`. Returns how many.
+ */
+static unsigned group_some(struct grouping *grouping, const struct zone *zone,
+			   const uint64_t *frames, unsigned count, const uint64_t *done,
+			   uint64_t *taken)
 {
-	while (count) {
-		struct zone *zone = cache->zone; /* of most of them, if not of all */
-		struct grouping grouping;
-		bool contended;
-		unsigned left;
+	unsigned grouped = 0;
 
-		if (!zone || !zone_holds(zone, frames[0]))
-			zone = zone_of_freed(frames[0]);
-		left = group(&grouping, zone, frames, count);
+	grouping_init(grouping, count);
+	for (unsigned i = 0; i < count; i++) {
+		struct frame_word *word;
 
-		zone_release(zone, grouping.words, grouping.count, count - left, &contended);
+		if ((done[i / 64] >> i % 64 & 1) || !zone_holds(zone, frames[i]))
+			continue;
+		word = group_word(grouping, frames[i] & ~UINT64_C(63));
+		if (!word)
+			continue;
+		add_run(word, UINT64_C(1) << (frames[i] & 63), 1);
+		taken[i / 64] |= UINT64_C(1) << i % 64;
+		grouped++;
+	}
+	return grouped;
+}
+
+/* One lock hold for what was grouped; false when somebody else has given all of it back. */
+static bool release_grouped(struct frame_cache *cache, struct frame_in_flight *flight,
+			    struct zone *zone, const struct grouping *grouping, unsigned frames,
+			    const uint64_t *taken)
+{
+	struct claim_plan plan;
+	bool contended, released;
+	unsigned long flags;
+
+	zone_plan_release(zone, grouping->words, grouping->count, &plan);
+	flags = port_irq_save();
+	released = !flight->stolen;
+	if (released)
+		zone_release_masked(zone, &plan, grouping->words, grouping->count, frames,
+				    &contended);
+	if (!taken) {
+		end_flight(cache, flight);
+	} else if (released) {
+		land(cache, flight, frames);
+		for (unsigned i = 0; i < FRAME_CACHE_BATCH_MAX / 64; i++)
+			flight->done[i] |= taken[i];
+	}
+	port_irq_restore(flags);
+	if (released) {
 		count_hold(cache, contended);
 		counter_add(&cache->stats.flushes, 1);
-		counter_add(&cache->stats.flushed_frames, count - left);
-		count = left;
+		counter_add(&cache->stats.flushed_frames, frames);
 	}
+	return released;
+}
+
+/* Frames of several zones, or of very many words; flight->done says which are back already. */
+static __attribute__((noinline)) void give_back_mixed(struct frame_cache *cache,
+						      struct frame_in_flight *flight)
+{
+	unsigned count = flight->loose_count;
+	unsigned long flags;
+
+	for (unsigned i = 0; i < count && !flight->stolen; i++) {
+		uint64_t taken[FRAME_CACHE_BATCH_MAX / 64] = {0};
+		struct grouping grouping;
+		struct zone *zone;
+		unsigned frames;
+
+		if (flight->done[i / 64] >> i % 64 & 1)
+			continue;
+		zone = zone_of_freed(flight->loose[i]);
+		frames = group_some(&grouping, zone, flight->loose, count, flight->done, taken);
+		if (!release_grouped(cache, flight, zone, &grouping, frames, taken))
+			break;
+	}
+	flags = port_irq_save();
+	end_flight(cache, flight);
+	port_irq_restore(flags);
+}
+
+/* Gives back any frames in flight, each to its zone, and ends their flight. */
+static void give_back(struct frame_cache *cache, struct frame_in_flight *flight)
+{
+	struct zone *zone = cache->zone; /* of most of them, if not of all */
+	uint64_t done[FRAME_CACHE_BATCH_MAX / 64];
+	struct grouping grouping;
+
+	if (!zone || !zone_holds(zone, flight->loose[0]))
+		zone = zone_of_freed(flight->loose[0]);
+	if (__builtin_expect(group_all(&grouping, zone, flight->loose, flight->loose_count), 1)) {
+		release_grouped(cache, flight, zone, &grouping, flight->loose_count, NULL);
+		return;
+	}
+	memset(done, 0, sizeof(done));
+	ck_pr_barrier(); /* a handler that finds the list finds it cleared */
+	flight->done = done;
+	give_back_mixed(cache, flight);
+}
+
+static void note_loose(struct frame_cache *cache, struct frame_in_flight *flight,
+		       const uint64_t *frames, unsigned count)
+{
+	flight->words = NULL;
+	flight->loose = frames;
+	flight->loose_count = count;
+	flight->done = NULL;
+	begin_flight(cache, flight, count);
 }
 
 /*
  * Takes the coldest `wanted` frames off the stack, all it has if those are fewer, without moving
  * any: they stay where they are, and bottom moves past them. The sentinel takes the place of the
  * last, which goes to where the sentinel was; so it also ends what was detached. Returns how many,
- * at *frames; 0 also inside a trap handler that interrupted a flush, whose sentinel must stay.
+ * noted as in flight; 0 also inside a trap handler that interrupted a flush, whose sentinel must
+ * stay.
  */
-static unsigned detach_coldest(struct frame_cache *cache, unsigned wanted, uint64_t **frames)
+static unsigned detach_coldest(struct frame_cache *cache, unsigned wanted,
+			       struct frame_in_flight *flight)
 {
 	unsigned long flags = port_irq_save();
 	unsigned level = (unsigned)(cache->top - cache->bottom);
@@ -516,12 +765,14 @@ static unsigned detach_coldest(struct frame_cache *cache, unsigned wanted, uint6
 	else if (cache->end - cache->limit < (ptrdiff_t)count)
 		move_to_base(cache);
 	if (count) {
-		*frames = cache->bottom - 1;
-		(*frames)[0] = cache->bottom[count - 1];
+		uint64_t *frames = cache->bottom - 1;
+
+		frames[0] = cache->bottom[count - 1];
 		cache->bottom += count;
 		cache->limit += count;
 		cache->bottom[-1] = SENTINEL;
 		cache->detached++;
+		note_loose(cache, flight, frames, count);
 	}
 	port_irq_restore(flags);
 	return count;
@@ -530,13 +781,13 @@ static unsigned detach_coldest(struct frame_cache *cache, unsigned wanted, uint6
 static void flush_some(struct frame_cache *cache, unsigned wanted)
 {
 	while (wanted) {
-		uint64_t *frames;
+		struct frame_in_flight flight;
 		unsigned part = wanted < FRAME_CACHE_BATCH_MAX ? wanted : FRAME_CACHE_BATCH_MAX;
-		unsigned count = detach_coldest(cache, part, &frames);
+		unsigned count = detach_coldest(cache, part, &flight);
 
 		if (!count)
 			return;
-		give_back(cache, frames, count);
+		give_back(cache, &flight);
 		cache->detached--;
 		wanted -= count;
 	}
@@ -557,6 +808,8 @@ void frame_cache_overflow(uint64_t frame)
 {
 	struct frame_cache *cache = frame_cache_self();
 
+	if (__builtin_expect(cache->closed, 0))
+		open_if_over(cache);
 	if (capacity_of(cache) == 0) {
 		free_direct(cache, frame);
 		return;
@@ -575,6 +828,7 @@ static void flush_remote_zone(struct frame_cache *cache, unsigned number)
 {
 	struct frame_remote *remote = &cache->remote[number];
 	uint64_t frames[FRAME_CACHE_BATCH + 1];
+	struct frame_in_flight flight;
 	unsigned long flags = port_irq_save();
 	unsigned count = (unsigned)remote->count;
 
@@ -582,8 +836,11 @@ static void flush_remote_zone(struct frame_cache *cache, unsigned number)
 	frames[count] = SENTINEL;
 	remote->count = 0;
 	cache->remote_frames -= count;
+	if (count)
+		note_loose(cache, &flight, frames, count);
 	port_irq_restore(flags);
-	give_back(cache, frames, count);
+	if (count)
+		give_back(cache, &flight);
 }
 
 static void flush_remote(struct frame_cache *cache)
@@ -618,6 +875,8 @@ void frame_cache_free_elsewhere(uint64_t frame)
 	if (*state != FRAME_STATE_ALLOCATED)
 		frame_cache_bad_free(frame);
 	*state = FRAME_STATE_FREE;
+	if (__builtin_expect(cache->closed, 0))
+		open_if_over(cache);
 	if (push_remote(cache, zone->number, frame))
 		return;
 	flush_remote_zone(cache, zone->number);
@@ -625,12 +884,83 @@ void frame_cache_free_elsewhere(uint64_t frame)
 		free_direct(cache, frame);
 }
 
+/* ---- all at once ------------------------------------------------------------------------- */
+
+/* What an interrupted operation carries; it finds out before it does anything with it. */
+static void steal(struct frame_cache *cache, struct frame_in_flight *flight)
+{
+	struct frame_in_flight mine = *flight;
+	uint64_t done[FRAME_CACHE_BATCH_MAX / 64];
+
+	flight->stolen = true;
+	land(cache, flight, mine.frames);
+	begin_flight(cache, &mine, mine.frames);
+	if (mine.words) {
+		return_batch(cache, &mine);
+	} else if (!mine.done) {
+		give_back(cache, &mine);
+	} else {
+		memcpy(done, mine.done, sizeof(done));
+		mine.done = done;
+		give_back_mixed(cache, &mine);
+	}
+}
+
+/* Frames that are nobody else's while interrupts are masked; frames[count] may be overwritten. */
+static void give_back_masked(struct frame_cache *cache, uint64_t *frames, size_t count)
+{
+	while (count) {
+		unsigned part = count < FRAME_CACHE_BATCH_MAX ? (unsigned)count
+							      : FRAME_CACHE_BATCH_MAX;
+		uint64_t *end = frames + part, saved = *end;
+		struct frame_in_flight flight;
+
+		*end = SENTINEL;
+		note_loose(cache, &flight, frames, part);
+		give_back(cache, &flight);
+		*end = saved;
+		frames = end;
+		count -= part;
+	}
+}
+
+void frame_cache_drain(struct frame_cache *cache, bool close)
+{
+	size_t level = (size_t)(cache->top - cache->bottom);
+
+	if (close)
+		cache->closed = 1;
+	for (struct frame_in_flight *flight = cache->in_flight; flight; flight = flight->interrupted)
+		if (!flight->stolen)
+			steal(cache, flight);
+	cache->top = cache->bottom;
+	if (close)
+		cache->limit = cache->bottom;
+	give_back_masked(cache, cache->bottom, level);
+	for (unsigned i = 0; i < zones.count && cache->remote_frames; i++) {
+		struct frame_remote *remote = &cache->remote[i];
+		size_t count = remote->count;
+
+		remote->count = 0;
+		cache->remote_frames -= (uint32_t)count;
+		give_back_masked(cache, remote->frame, count);
+	}
+}
+
 void frame_cache_flush(void)
 {
 	struct frame_cache *cache = frame_cache_self();
+	unsigned long flags;
 
-	flush_some(cache, UINT_MAX); /* until there is nothing */
-	flush_remote(cache);
+	if (!port_in_trap()) {
+		flush_some(cache, UINT_MAX); /* until there is nothing */
+		flush_remote(cache);
+		return;
+	}
+	/* A handler may have interrupted a flush, whose frames cannot be detached again. */
+	flags = port_irq_save();
+	frame_cache_drain(cache, false);
+	port_irq_restore(flags);
 }
 
 /* ---- checks ------------------------------------------------------------------------------ */
@@ -685,6 +1015,10 @@ void frame_cache_validate(const struct frame_cache *cache)
 	      (void *)cache->base, (void *)cache->bottom, (void *)cache->top,
 	      (void *)cache->limit, (void *)cache->end);
 	check(cache->detached == 0, "frame cache: a flush is not over: %u", cache->detached);
+	check(!cache->in_flight, "frame cache: a batch of %u words and %u frames is in flight at rest",
+	      cache->in_flight->word_count, cache->in_flight->loose_count);
+	check(cache->frames_in_flight == 0, "frame cache: %llu frames are counted in flight at rest",
+	      (unsigned long long)cache->frames_in_flight);
 	for (const uint64_t *slot = cache->bottom; slot < cache->top; slot++)
 		validate_cached(*slot, CHECKS ? cache->zone : zone_of(*slot));
 	for (unsigned i = 0; i < zones.count; i++) {

@@ -44,6 +44,8 @@
 #endif
 
 struct zone;
+struct zone_order;
+struct frame_word;
 
 /*
  * The batch of a calm cpu, and the largest. 512 frames are eight words where memory is not
@@ -63,7 +65,26 @@ struct zone;
 /* Frames on their way home to one zone. */
 struct frame_remote {
 	uint64_t count;
-	uint64_t frame[FRAME_CACHE_BATCH];
+	uint64_t frame[FRAME_CACHE_BATCH + 1]; /* one more for what ends a batch */
+};
+
+/*
+ * Frames that are neither in a zone nor on a stack: a batch between the two. Whoever carries one
+ * notes it, so that a trap handler on the same cpu can give it back under the carrier's hands
+ * (frame_cache_drain); the carrier looks at `stolen` before it does anything with them that counts.
+ */
+struct frame_in_flight {
+	struct frame_in_flight *interrupted; /* noted before; its carrier waits for us to end */
+	bool stolen;
+	unsigned frames; /* that are still on their way */
+	/* Claimed and not yet on the stack: */
+	struct zone *zone;
+	const struct frame_word *words;
+	unsigned word_count, word_frames;
+	/* Or off the stack and not yet in a zone: those whose bit is not set in done. */
+	const uint64_t *loose;
+	unsigned loose_count;
+	uint64_t *done; /* FRAME_CACHE_BATCH_MAX bits; NULL: none is set */
 };
 
 struct frame_cache_stats {
@@ -75,6 +96,8 @@ struct frame_cache_stats {
 	uint64_t direct_frees;
 	uint64_t contended;	  /* of all these, how many waited for the lock */
 	uint64_t failures;	  /* allocations that found no frame */
+	uint64_t drains;	  /* allocations that asked all cpus for theirs */
+	uint64_t far_frames;	  /* of those refilled or taken directly: of another NUMA node */
 };
 
 struct frame_cache {
@@ -93,13 +116,23 @@ struct frame_cache {
 	_Alignas(PORT_CACHE_LINE) struct frame_remote *remote; /* of zone i: remote[i] */
 	uint64_t *base, *end;  /* the memory that the stack wanders in */
 	uint32_t detached;     /* 1: a flush has not given back yet what it detached */
-	unsigned home;	       /* the zone tried first */
+	unsigned home;	       /* the zone tried first, order's first */
 	uint32_t capacity;     /* at most so many frames; limit may be lower */
 	uint32_t batch_min;    /* adaptive between these; equal: fixed */
 	uint32_t batch_max;
 	uint32_t calm;	       /* lock holds in a row that were not waited for */
-	uint32_t slots;	       /* the most that capacity can be */
 	struct frame_cache_stats stats;
+
+	/* The owner's too; the first two are read by a cpu that waits for it (drain.c). */
+	_Alignas(PORT_CACHE_LINE) uint32_t answered; /* the last request to drain that it followed */
+	uint32_t online;
+	uint32_t asking; /* calls of frame_drained() under way; a handler may be in one of its own */
+	uint32_t closed; /* shut while frames are short: frees and allocations go to the zones */
+	struct frame_in_flight *in_flight; /* the newest; written with interrupts masked */
+	uint64_t frames_in_flight;	   /* of all; a counter */
+	const struct zone_order *order; /* zones as they are tried; NULL: by number, home first */
+	unsigned node;	/* the cpu's NUMA node */
+	uint32_t slots; /* the most that capacity can be */
 };
 
 
@@ -149,6 +182,13 @@ void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
 		      unsigned home);
 
 /*
+ * The cpu is of that NUMA node, and tries zones in that order (zones.count of them, which stay where
+ * they are) from now on. While the owning cpu is not in an allocation.
+ */
+void frame_cache_set_order(struct frame_cache *cache, unsigned node,
+			   const struct zone_order *order);
+
+/*
  * On the owning cpu: empties the cache and sets how much it may hold from now on. capacity 0
  * turns it off; batch 0 lets the batch follow contention between FRAME_CACHE_BATCH and
  * FRAME_CACHE_BATCH_MAX, as far as the capacity allows. capacity is cut to the memory there is.
@@ -156,8 +196,14 @@ void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
  */
 void frame_cache_configure(uint32_t capacity, uint32_t batch);
 
-/* On the owning cpu: gives all of its frames back to their zones. */
+/* On the owning cpu: gives all of its frames back to their zones. Any context outside a lock. */
 void frame_cache_flush(void);
+
+/*
+ * On the owning cpu, with interrupts masked: gives back all of its frames, those too that an
+ * interrupted operation has in flight; `close`: and shuts the cache until nobody is short.
+ */
+void frame_cache_drain(struct frame_cache *cache, bool close);
 
 /* Frames in the cache; exact at rest. */
 uint64_t frame_cache_level(const struct frame_cache *cache);

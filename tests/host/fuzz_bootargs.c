@@ -186,6 +186,8 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		reading->batch = word;
 		return read_number(value, 1, &args->batch_frames);
 	}
+	if (!strcmp(key, "low"))
+		return read_number(value, 0, &args->low_frames);
 	if (!strcmp(key, "workload"))
 		return read_set(workloads->name, workloads->count, value, "all", &args->workload);
 	if (!strcmp(key, "ops"))
@@ -261,7 +263,8 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 	unsigned count = 0;
 
 	*reading = (struct reading){
-		.args = {.run = 3, .cache_frames = BOOTARGS_NOT_GIVEN, .seed = 1, .lockstat = 1},
+		.args = {.run = 3, .cache_frames = BOOTARGS_NOT_GIVEN,
+			 .low_frames = BOOTARGS_NOT_GIVEN, .seed = 1, .lockstat = 1},
 		.workloads = workloads,
 	};
 	set_tuned(&reading->args);

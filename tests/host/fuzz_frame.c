@@ -42,7 +42,6 @@ struct model {
 	unsigned zone_count;
 	uint64_t first, span;
 	uint8_t owner[SPAN_MAX]; /* of frame first + i */
-	uint8_t reachable[SPAN_MAX];
 	uint64_t total_frames, free_frames;
 	struct held held[SPAN_MAX];
 	unsigned held_count;
@@ -143,26 +142,6 @@ static struct held give(unsigned at)
 	return held;
 }
 
-/* Nobody asks other cpus for the frames in their caches today: those are out of reach. */
-FUZZ_UNTRACED static uint64_t reachable_frames(void)
-{
-	uint64_t frames = model.free_frames;
-
-	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
-		if (cpu != port_cpu())
-			frames -= frame_cache_level(port_area_of(cpu));
-	return frames;
-}
-
-FUZZ_UNTRACED static void hide_cache(const struct frame_cache *cache)
-{
-	for (const uint64_t *slot = cache->bottom; slot < cache->top; slot++)
-		model.reachable[*slot - model.first] = 0;
-	for (unsigned i = 0; i < zones.count; i++)
-		for (uint64_t j = 0; j < cache->remote[i].count; j++)
-			model.reachable[cache->remote[i].frame[j] - model.first] = 0;
-}
-
 /* Runs do not reach from one zone into the next, though they may be neighbours. */
 FUZZ_UNTRACED static bool range_has_run(const struct host_range *range, uint64_t count,
 					uint64_t align)
@@ -170,7 +149,7 @@ FUZZ_UNTRACED static bool range_has_run(const struct host_range *range, uint64_t
 	uint64_t length = 0;
 
 	for (uint64_t frame = range->first; frame < range->first + range->count; frame++) {
-		if (!model.reachable[frame - model.first])
+		if (model.owner[frame - model.first] != OWNER_FREE)
 			length = 0;
 		else if (length > 0 || (frame & (align - 1)) == 0)
 			length++;
@@ -180,13 +159,9 @@ FUZZ_UNTRACED static bool range_has_run(const struct host_range *range, uint64_t
 	return false;
 }
 
-FUZZ_UNTRACED static bool run_is_reachable(uint64_t count, uint64_t align)
+/* Wherever its frames are: what cpus have cached is given back for a run that needs it. */
+FUZZ_UNTRACED static bool run_is_free(uint64_t count, uint64_t align)
 {
-	for (uint64_t i = 0; i < model.span; i++)
-		model.reachable[i] = model.owner[i] == OWNER_FREE;
-	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
-		if (cpu != port_cpu())
-			hide_cache(port_area_of(cpu));
 	for (unsigned i = 0; i < model.zone_count; i++)
 		if (range_has_run(&model.range[i], count, align))
 			return true;
@@ -205,10 +180,9 @@ FUZZ_UNTRACED static void check_zeroed(pfn_t frame)
 
 static bool alloc_one(unsigned flags)
 {
-	uint64_t reachable = reachable_frames();
 	pfn_t frame = frame_alloc(flags);
 
-	CHECK_EQ(pfn_is_none(frame), reachable == 0);
+	CHECK_EQ(pfn_is_none(frame), model.free_frames == 0);
 	if (pfn_is_none(frame))
 		return false;
 	if (flags & FRAME_ZERO)
@@ -253,10 +227,10 @@ static void alloc_run(struct fuzz_input *input)
 	unsigned byte = fuzz_byte(input);
 	uint64_t count = byte < 128 ? 1 + byte : 1 + fuzz_below(input, 900);
 	uint64_t align = UINT64_C(1) << fuzz_byte(input) % 12;
-	bool reachable = run_is_reachable(count, align);
+	bool is_free = run_is_free(count, align);
 	pfn_t first = frame_alloc_run(count, align);
 
-	CHECK_EQ(pfn_is_none(first), !reachable);
+	CHECK_EQ(pfn_is_none(first), !is_free);
 	if (pfn_is_none(first))
 		return;
 	CHECK_EQ(first.value & (align - 1), 0);

@@ -15,6 +15,7 @@
 #include "mm/frame.h"
 #include "mm/global/segment_tree.h"
 #include "mm/global/zone.h"
+#include "mm/percpu/drain.h"
 
 _Thread_local struct host_cpu *host_self;
 struct host_cpu *host_cpus;
@@ -45,8 +46,35 @@ void port_panic(const char *format, ...)
 	unit_panicked(message);
 }
 
+void host_take_kick(struct host_cpu *cpu)
+{
+	struct host_cpu *interrupted = host_self;
+	bool masked = cpu->masked;
+
+	host_self = cpu;
+	__atomic_exchange_n(&cpu->kicked, 0, __ATOMIC_ACQUIRE); /* then see what it was for */
+	cpu->in_trap = cpu->masked = true;
+	frame_drain_answer();
+	cpu->in_trap = false;
+	cpu->masked = masked;
+	host_self = interrupted;
+}
+
+/* One that does not run is at rest between two operations of a test that plays all cpus in turn. */
+void port_kick(unsigned cpu)
+{
+	struct host_cpu *kicked = &host_cpus[cpu];
+
+	if (kicked->running)
+		__atomic_store_n(&kicked->kicked, 1, __ATOMIC_RELEASE);
+	else
+		host_take_kick(kicked);
+}
+
 void port_relax(void)
 {
+	if (host_self && host_kick_is_due(host_self))
+		host_take_kick(host_self);
 	sched_yield();
 }
 
@@ -142,14 +170,25 @@ struct host_work {
 	void (*work)(void *argument);
 	void *argument;
 	struct host_cpu *cpu;
+	unsigned *finished; /* cpus */
 };
+
+/* A cpu that has done its work still answers, until nobody is left who could ask. */
+static void work_and_answer(const struct host_work *work)
+{
+	work->work(work->argument);
+	__atomic_fetch_add(work->finished, 1, __ATOMIC_ACQ_REL);
+	while (__atomic_load_n(work->finished, __ATOMIC_ACQUIRE) < host_cpu_count)
+		port_relax();
+	port_relax(); /* what was asked before the last one finished */
+}
 
 static void *run_cpu(void *argument)
 {
 	struct host_work *work = argument;
 
 	host_self = work->cpu;
-	work->work(work->argument);
+	work_and_answer(work);
 	return NULL;
 }
 
@@ -182,18 +221,24 @@ void host_run(void (*work)(void *argument), void *argument)
 	pthread_t *threads = allocate(host_cpu_count * sizeof(*threads));
 	cpu_set_t allowed;
 	bool pinned = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && has_cores(&allowed);
+	unsigned finished = 0;
 
 	threads[0] = pthread_self();
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++) {
+		works[cpu] = (struct host_work){work, argument, &host_cpus[cpu], &finished};
+		host_cpus[cpu].running = true;
+	}
 	for (unsigned cpu = 1; cpu < host_cpu_count; cpu++) {
-		works[cpu] = (struct host_work){work, argument, &host_cpus[cpu]};
 		if (pthread_create(&threads[cpu], NULL, run_cpu, &works[cpu]))
 			abort();
 	}
 	for (unsigned cpu = 0; cpu < host_cpu_count && pinned; cpu++)
 		pin(threads[cpu], cpu, &allowed);
-	work(argument);
+	work_and_answer(&works[0]);
 	for (unsigned cpu = 1; cpu < host_cpu_count; cpu++)
 		pthread_join(threads[cpu], NULL);
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
+		host_cpus[cpu].running = false;
 	if (pinned)
 		pthread_setaffinity_np(threads[0], sizeof(allowed), &allowed);
 	free(threads);

@@ -2,7 +2,8 @@
  * port.h - mm/ and sync/ on a host: threads are cpus, and a mapping is physical memory.
  *
  * Physical addresses are made up: memory "at" host_memory_base is where the mapping is. Threads
- * have no interrupts, so masking does nothing and plain C is right for the pop and the push.
+ * have no interrupts but kicks, which are taken where a cpu lets interrupts in again, waits, or has
+ * done its work: never in the middle of a pop or push, so plain C is right for those.
  */
 #pragma once
 
@@ -19,6 +20,10 @@
 struct host_cpu {
 	_Alignas(64) char area[256]; /* the frame cache */
 	unsigned number;
+	bool masked; /* the cpu's own, like in_trap */
+	bool in_trap;
+	bool running; /* in host_run(); else whoever kicks it does what it would do */
+	uint32_t kicked;
 };
 
 extern _Thread_local struct host_cpu *host_self;
@@ -49,19 +54,32 @@ static inline unsigned port_cpu_count(void)
 	return host_cpu_count;
 }
 
+/* Takes the kick that is pending, as a trap handler. */
+void host_take_kick(struct host_cpu *cpu);
+
+static inline bool host_kick_is_due(const struct host_cpu *cpu)
+{
+	return !cpu->masked && !cpu->in_trap && __atomic_load_n(&cpu->kicked, __ATOMIC_RELAXED);
+}
+
 static inline unsigned long port_irq_save(void)
 {
-	return 0;
+	unsigned long flags = host_self->masked;
+
+	host_self->masked = true;
+	return flags;
 }
 
 static inline void port_irq_restore(unsigned long flags)
 {
-	(void)flags;
+	host_self->masked = flags;
+	if (__builtin_expect(host_kick_is_due(host_self), 0))
+		host_take_kick(host_self);
 }
 
 static inline bool port_in_trap(void)
 {
-	return false;
+	return host_self->in_trap;
 }
 
 static inline void *port_phys_pointer(uint64_t address)
@@ -87,4 +105,5 @@ static inline uint64_t port_clock(void)
 }
 
 void port_relax(void);
+void port_kick(unsigned cpu);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));

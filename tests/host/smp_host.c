@@ -37,3 +37,25 @@ uint64_t smp_nanoseconds(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
+
+void smp_churn_begin(unsigned cpus)
+{
+	(void)cpus;
+}
+
+void smp_churn_step(struct smp_churner *churner, uint64_t *random)
+{
+	(void)churner;
+	(void)random;
+}
+
+void smp_churn_leave(struct smp_churner *churner, uint64_t *random)
+{
+	(void)churner;
+	(void)random;
+}
+
+bool smp_churn_end(void)
+{
+	return true;
+}

@@ -79,6 +79,7 @@ static void check_defaults(const struct bootargs *args)
 	CHECK_EQ(args->lock, BOOTARGS_LOCK_FAS);
 	CHECK_EQ(args->cache_frames, BOOTARGS_NOT_GIVEN);
 	CHECK_EQ(args->batch_frames, 0);
+	CHECK_EQ(args->low_frames, BOOTARGS_NOT_GIVEN);
 	CHECK_EQ(args->workload, 7);
 	CHECK_EQ(args->ops, 0);
 	CHECK_EQ(args->cpus, 0);
@@ -108,13 +109,14 @@ TEST(every_key_reaches_its_field)
 {
 	struct bootargs args;
 
-	CHECK_ACCEPTED("  run=stress lock=mcs\tcache=256 batch=64 workload=ring,churn ops=5000 "
+	CHECK_ACCEPTED("  run=stress lock=mcs\tcache=256 batch=64 low=77 workload=ring,churn ops=5000 "
 		       "cpus=3 seed=0xBeef lockstat=all ",
 		       &args);
 	CHECK_EQ(args.run, 1u << BOOTARGS_RUN_STRESS);
 	CHECK_EQ(args.lock, BOOTARGS_LOCK_MCS);
 	CHECK_EQ(args.cache_frames, 256);
 	CHECK_EQ(args.batch_frames, 64);
+	CHECK_EQ(args.low_frames, 77);
 	CHECK_EQ(args.workload, 5);
 	CHECK_EQ(args.ops, 5000);
 	CHECK_EQ(args.cpus, 3);
@@ -214,7 +216,7 @@ TEST(a_cache_holds_two_batches)
 
 TEST(unknown_keys_are_refused)
 {
-#define KEYS "valid keys: run lock cache batch workload ops cpus seed lockstat preempt"
+#define KEYS "valid keys: run lock cache batch low workload ops cpus seed lockstat preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
 	CHECK_REFUSED("=5", "\"=5\": no such key; " KEYS);
@@ -275,6 +277,19 @@ TEST(bad_numbers_are_refused)
 		      "\"ops=18446744073709552k\"" TOO_LONG "1 and more, also as 20k or 3M");
 	CHECK_REFUSED("ops=k", "\"ops=k\": not a number; valid: 1 and more, also as 20k or 3M");
 	CHECK_REFUSED("ops=1kk", "\"ops=1kk\": not a number; valid: 1 and more, also as 20k or 3M");
+}
+
+TEST(a_low_mark_is_any_number_and_0_is_none)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("low=0", &args);
+	CHECK_EQ(args.low_frames, 0);
+	CHECK_ACCEPTED("low=0xfffffffffffffffe", &args);
+	CHECK_EQ(args.low_frames, UINT64_MAX - 1);
+	CHECK_REFUSED("low=4k", "\"low=4k\": not a number; valid: 0 (off) and more, cut to half of a zone");
+	CHECK_REFUSED("low=1 low=2", "\"low=2\": key given twice; valid: 0 (off) and more, cut to half of "
+				     "a zone");
 }
 
 TEST(zero_is_refused_where_it_means_nothing)
@@ -359,7 +374,7 @@ TEST(no_workloads_at_all)
 TEST(help_lists_every_key)
 {
 	static const char *const wanted[] = {"\n  run ",    "\n  lock ",  "\n  cache ",
-					     "\n  batch ",  "\n  ops ",	  "\n  workload ",
+					     "\n  batch ",  "\n  low ",  "\n  ops ",	  "\n  workload ",
 					     "\n  cpus ",   "\n  seed ",  "\n  lockstat ",
 					     " anderson\n", " ring all\n"};
 
@@ -373,7 +388,7 @@ TEST(help_lists_every_key)
 
 /* Pieces that make junk look enough like arguments to get far into the parser. */
 static const char *const pieces[] = {"run",   "lock", "cache", "batch",	 "workload", "ops",
-				     "cpus",  "seed", "=",     "=",	 "=",	     ",",
+				     "cpus",  "seed", "=",     "=",	 "low",	     ",",
 				     " ",     " ",    "0x",    "9",	 "k",	     "M",
 				     "churn", "all",  "fas",   "stress", "\xff",     "lockstat"};
 #define PIECES (sizeof(pieces) / sizeof(pieces[0]))

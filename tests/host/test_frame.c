@@ -114,8 +114,7 @@ struct held {
 
 struct model {
 	uint64_t first, span;
-	uint8_t *owner;	    /* of frame first + i */
-	uint8_t *reachable; /* scratch of run_is_reachable() */
+	uint8_t *owner; /* of frame first + i */
 	uint64_t total_frames, free_frames;
 	struct held *held;
 	uint64_t held_count;
@@ -139,7 +138,6 @@ static void model_start(struct model *model, const struct host_machine *machine,
 	model->first = layout->range[0].first;
 	model->span = last->first + last->count - model->first;
 	model->owner = calloc(model->span, 1);
-	model->reachable = calloc(model->span, 1);
 	model->held = calloc(model->span, sizeof(*model->held));
 	for (unsigned i = 0; i < layout->count; i++) {
 		const struct host_range *range = &layout->range[i];
@@ -185,29 +183,6 @@ static struct held model_give(struct model *model)
 	return held;
 }
 
-/*
- * What an allocation on this cpu can find: all free frames but those in the caches of others,
- * which nobody asks for theirs today.
- */
-static uint64_t reachable_frames(const struct model *model)
-{
-	uint64_t frames = model->free_frames;
-
-	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
-		if (cpu != port_cpu())
-			frames -= frame_cache_level(cache_of(cpu));
-	return frames;
-}
-
-static void hide_cache(struct model *model, const struct frame_cache *cache)
-{
-	for (const uint64_t *slot = cache->bottom; slot < cache->top; slot++)
-		model->reachable[*slot - model->first] = 0;
-	for (unsigned i = 0; i < zones.count; i++)
-		for (uint64_t j = 0; j < cache->remote[i].count; j++)
-			model->reachable[cache->remote[i].frame[j] - model->first] = 0;
-}
-
 /* Runs do not reach from one zone into the next, though they may be neighbours. */
 static bool zone_has_run(const struct model *model, const struct zone *zone, uint64_t count,
 			 uint64_t align)
@@ -215,7 +190,7 @@ static bool zone_has_run(const struct model *model, const struct zone *zone, uin
 	uint64_t length = 0;
 
 	for (uint64_t frame = zone->first; zone_holds(zone, frame); frame++) {
-		if (!model->reachable[frame - model->first])
+		if (model->owner[frame - model->first] != OWNER_FREE)
 			length = 0;
 		else if (length > 0 || frame % align == 0)
 			length++;
@@ -225,13 +200,9 @@ static bool zone_has_run(const struct model *model, const struct zone *zone, uin
 	return false;
 }
 
-static bool run_is_reachable(struct model *model, uint64_t count, uint64_t align)
+/* Wherever its frames are: what cpus have cached is given back for a run that needs it. */
+static bool run_is_free(const struct model *model, uint64_t count, uint64_t align)
 {
-	for (uint64_t i = 0; i < model->span; i++)
-		model->reachable[i] = model->owner[i] == OWNER_FREE;
-	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
-		if (cpu != port_cpu())
-			hide_cache(model, cache_of(cpu));
 	for (unsigned i = 0; i < zones.count; i++)
 		if (zone_has_run(model, &zones.zone[i], count, align))
 			return true;
@@ -242,10 +213,9 @@ static bool run_is_reachable(struct model *model, uint64_t count, uint64_t align
 
 static void alloc_frame(struct model *model)
 {
-	uint64_t reachable = reachable_frames(model);
 	pfn_t frame = frame_alloc(FRAME_ANY);
 
-	CHECK_EQ(pfn_is_none(frame), reachable == 0);
+	CHECK_EQ(pfn_is_none(frame), model->free_frames == 0);
 	if (!pfn_is_none(frame))
 		model_take(model, (struct held){frame.value, 0});
 }
@@ -254,10 +224,10 @@ static void alloc_run(struct model *model)
 {
 	uint64_t count = 1 + unit_random_below(unit_random() & 1 ? 8 : 200);
 	uint64_t align = UINT64_C(1) << unit_random_below(9);
-	bool reachable = run_is_reachable(model, count, align);
+	bool is_free = run_is_free(model, count, align);
 	pfn_t first = frame_alloc_run(count, align);
 
-	CHECK_EQ(pfn_is_none(first), !reachable);
+	CHECK_EQ(pfn_is_none(first), !is_free);
 	if (pfn_is_none(first))
 		return;
 	CHECK_EQ(first.value % align, 0);
@@ -346,7 +316,6 @@ static void random_trace(const struct layout *layout, struct setting setting, un
 	check_all_is_back();
 	host_machine_end();
 	free(model.owner);
-	free(model.reachable);
 	free(model.held);
 }
 
@@ -460,31 +429,119 @@ TEST(the_last_frame_is_found_wherever_this_cpu_keeps_it)
 	finish();
 }
 
-/*
- * What the allocator does not promise yet: frames in another cpu's cache are free, and counted
- * as free, and still an allocation fails. When they can be asked for, this expects them all.
- */
-TEST(frames_in_another_cpus_cache_are_out_of_reach)
+/* Fills the caches of all cpus but 0 as far as frames go round; all of them are free again. */
+static void fill_other_caches(void)
 {
-	uint64_t stranded;
+	unsigned frames = 0;
 
-	start_one_zone(1000, 2, 192, 64);
-	become(1);
-	frame_free(frame_alloc(FRAME_ANY));
-	stranded = frame_cache_level(cache_of(1));
-	CHECK(stranded >= 64);
 	become(0);
 	for (piled = 0; pile_one();)
 		;
-	CHECK_EQ(frame_free_count(), stranded);
-	CHECK(pfn_is_none(frame_alloc_run(1, 0)));
-	become(1);
-	frame_cache_flush();
+	for (unsigned cpu = 1; piled; cpu = cpu % (host_cpu_count - 1) + 1) {
+		become(cpu);
+		fall(1);
+		frames++;
+	}
 	become(0);
-	for (; pile_one(); stranded--)
+	CHECK_EQ(frame_free_count(), frames);
+}
+
+TEST(frames_in_other_cpus_caches_are_found_to_the_last)
+{
+	for (unsigned i = 0; i < LENGTH(layouts); i++)
+		for (unsigned j = 0; j < LENGTH(settings); j++) {
+			struct host_machine machine = {.cpus = 4,
+						       .capacity = settings[j].capacity,
+						       .batch = settings[j].batch};
+			uint64_t free_frames;
+
+			host_machine_start(&machine, layouts[i].range, layouts[i].count);
+			spread_homes();
+			free_frames = frame_free_count();
+			fill_other_caches();
+			while (pile_one())
+				;
+			CHECK_EQ(piled, free_frames);
+			CHECK_EQ(frame_free_count(), 0);
+			CHECK(pfn_is_none(frame_alloc_run(1, 0)));
+			for (unsigned cpu = 0; cpu < 4; cpu++) {
+				become(cpu);
+				CHECK(!pile_one());
+			}
+			fall(piled);
+			finish();
+		}
+}
+
+/* One frame after the other is the only free one, in a cache that is not the asker's. */
+TEST(the_last_frame_is_found_in_another_cpus_cache)
+{
+	static const struct host_range ranges[] = {{0x80000, 300, 0}, {0x80200, 200, 0}};
+	struct host_machine machine = {.cpus = 3, .capacity = 192, .batch = 64};
+
+	host_machine_start(&machine, ranges, 2);
+	spread_homes();
+	for (piled = 0; pile_one();)
 		;
-	CHECK_EQ(stranded, 0);
+	for (unsigned i = 0; i < piled; i++) {
+		become(1 + i % 2);
+		frame_free(pile[i]);
+		become(0);
+		CHECK(pfn_equal(frame_alloc(FRAME_ANY), pile[i]));
+		CHECK(pfn_is_none(frame_alloc(FRAME_ANY)));
+		become(1 + i % 2);
+		frame_free(pile[i]);
+		become(0);
+		CHECK(pfn_equal(frame_alloc_run(1, 0), pile[i]));
+		frame_free_run(pile[i], 1);
+		CHECK(pfn_equal(frame_alloc(FRAME_ANY), pile[i]));
+	}
 	fall(piled);
+	finish();
+}
+
+/* Each frame of it in the cache of another than its neighbours. */
+TEST(a_run_is_found_across_the_caches_of_all_cpus)
+{
+	pfn_t run;
+
+	start_one_zone(1000, 4, 192, 64);
+	for (piled = 0; pile_one();)
+		;
+	run = pile[100];
+	for (unsigned i = 100; i < 140; i++) {
+		CHECK_EQ(pile[i].value, run.value + i - 100);
+		become(i % 4);
+		frame_free(pile[i]);
+	}
+	become(0);
+	CHECK(pfn_is_none(frame_alloc_run(41, 0)));
+	CHECK(pfn_equal(frame_alloc_run(40, 0), run));
+	CHECK(pfn_is_none(frame_alloc_run(1, 0)));
+	frame_free_run(run, 40);
+	for (unsigned i = 100; i < 140; i++)
+		pile[i] = frame_alloc(FRAME_ANY);
+	CHECK_EQ(frame_free_count(), 0);
+	fall(piled);
+	finish();
+}
+
+/* What is shut for a shortage is open again after the next operation, on every cpu. */
+TEST(caches_are_used_again_after_a_shortage)
+{
+	start_one_zone(1000, 3, 192, 64);
+	for (piled = 0; pile_one();)
+		;
+	fall(piled);
+	for (unsigned cpu = 0; cpu < 3; cpu++) {
+		struct frame_cache *cache = cache_of(cpu);
+
+		become(cpu);
+		frame_free(frame_alloc(FRAME_ANY));
+		CHECK(!cache->closed);
+		CHECK_EQ(cache->limit - cache->bottom, 192);
+		CHECK(frame_cache_level(cache) > 0);
+	}
 	finish();
 }
 

@@ -34,15 +34,27 @@ static void seen_irq_restore(unsigned long flags)
 	irq_masked = flags;
 }
 
+static uint64_t free_at_lock, releases_at_lock;
+static unsigned locks;
+
 static void seen_lock(struct spinlock *lock, struct spin_node *node)
 {
+	const struct zone *zone = (struct zone *)((char *)lock - offsetof(struct zone, lock));
+
 	CHECK(irq_masked);
 	spin_lock(lock, node);
+	locks++;
+	free_at_lock = zone->free_frames;
+	releases_at_lock = zone->releases;
 }
 
+/* Who gave something back has counted that under the same hold. */
 static void seen_unlock(struct spinlock *lock, struct spin_node *node)
 {
+	const struct zone *zone = (struct zone *)((char *)lock - offsetof(struct zone, lock));
+
 	CHECK(irq_masked);
+	CHECK_EQ(zone->releases - releases_at_lock, zone->free_frames > free_at_lock);
 	spin_unlock(lock, node);
 }
 
@@ -58,11 +70,18 @@ struct seen_zones {
 #define zones		     seen_zones
 #define zone_metadata_frames seen_zone_metadata_frames
 #define zone_init	     seen_zone_init
+#define zone_set_low	     seen_zone_set_low
+#define zone_plan_claim	     seen_zone_plan_claim
+#define zone_claim_masked    seen_zone_claim_masked
 #define zone_claim	     seen_zone_claim
+#define zone_claim_one	     seen_zone_claim_one
+#define zone_plan_release    seen_zone_plan_release
+#define zone_release_masked  seen_zone_release_masked
 #define zone_release	     seen_zone_release
 #define zone_claim_run	     seen_zone_claim_run
 #define zone_release_run     seen_zone_release_run
 #define zone_largest	     seen_zone_largest
+#define zone_order_sort	     seen_zone_order_sort
 #define zone_of		     seen_zone_of
 #define zone_validate	     seen_zone_validate
 #define round_up_64	     seen_round_up_64
@@ -74,14 +93,96 @@ struct seen_zones {
 #undef zones
 #undef zone_metadata_frames
 #undef zone_init
+#undef zone_set_low
+#undef zone_plan_claim
+#undef zone_claim_masked
 #undef zone_claim
+#undef zone_claim_one
+#undef zone_plan_release
+#undef zone_release_masked
 #undef zone_release
 #undef zone_claim_run
 #undef zone_release_run
 #undef zone_largest
+#undef zone_order_sort
 #undef zone_of
 #undef zone_validate
 #undef round_up_64
+
+/* The cache and the drain again, as one copy: with a handler wherever interrupts get masked. */
+static unsigned long drained_irq_save(void);
+static void drained_irq_restore(unsigned long flags);
+static void drained_kick(unsigned cpu);
+static void drained_fence(void);
+static void drained_store_32(uint32_t *target, uint32_t value);
+
+#define port_irq_save		   drained_irq_save
+#define port_irq_restore	   drained_irq_restore
+#define port_kick		   drained_kick
+#define grow			   cache_grow
+#define frame_cache_bytes	   seen_cache_bytes
+#define frame_cache_init	   seen_cache_init
+#define frame_cache_set_order	   seen_cache_set_order
+#define frame_cache_configure	   seen_cache_configure
+#define frame_cache_level	   seen_cache_level
+#define frame_cache_refill	   seen_cache_refill
+#define frame_cache_overflow	   seen_cache_overflow
+#define frame_cache_free_elsewhere seen_cache_free_elsewhere
+#define frame_cache_drain	   seen_cache_drain
+#define frame_cache_flush	   seen_cache_flush
+#define frame_cache_bad_free	   seen_cache_bad_free
+#define frame_cache_validate	   seen_cache_validate
+#define frame_cache_online	   seen_cache_online
+#define frame_cache_offline	   seen_cache_offline
+#define frame_drain_pressure	   seen_drain_pressure
+#define frame_drain_ask		   seen_drain_ask
+#define frame_drain_is_asking	   seen_drain_is_asking
+#define frame_drain_answer	   seen_drain_answer
+#define frame_drain_settle	   seen_drain_settle
+#define frame_drain_set_low	   seen_drain_set_low
+#define frame_drained		   seen_drained
+#define zone_is_low		   seen_is_low
+bool frame_drain_pressure(void);
+void frame_drain_answer(void);
+void frame_cache_online(void);
+bool frame_drained(bool (*look)(void *argument), void *argument, bool exact);
+void frame_cache_drain(struct frame_cache *cache, bool close);
+void frame_cache_flush(void);
+void frame_cache_bad_free(uint64_t frame);
+#include "mm/percpu/cache.c"
+#pragma push_macro("ck_pr_store_32")
+#undef ck_pr_store_32
+#define ck_pr_store_32	   drained_store_32
+#define ck_pr_fence_memory drained_fence
+#include "mm/percpu/drain.c"
+#pragma pop_macro("ck_pr_store_32")
+#undef ck_pr_fence_memory
+#undef port_irq_save
+#undef port_irq_restore
+#undef port_kick
+#undef grow
+#undef frame_cache_bytes
+#undef frame_cache_init
+#undef frame_cache_set_order
+#undef frame_cache_configure
+#undef frame_cache_level
+#undef frame_cache_refill
+#undef frame_cache_overflow
+#undef frame_cache_free_elsewhere
+#undef frame_cache_drain
+#undef frame_cache_flush
+#undef frame_cache_bad_free
+#undef frame_cache_validate
+#undef frame_cache_online
+#undef frame_cache_offline
+#undef frame_drain_pressure
+#undef frame_drain_ask
+#undef frame_drain_is_asking
+#undef frame_drain_answer
+#undef frame_drain_settle
+#undef frame_drain_set_low
+#undef frame_drained
+#undef zone_is_low
 
 static const struct claim_plan no_plan;
 
@@ -194,6 +295,9 @@ static void use_zone(struct zone *zone, bool masked)
 	check_left(zone, masked);
 	CHECK(seen_zone_claim_run(zone, total, 1, &first));
 	check_left(zone, masked);
+	locks = 0;
+	CHECK(!seen_zone_claim_run(zone, 1, 1, &first));
+	CHECK_EQ(locks, 1);    /* without it, that is no last look */
 	zone->free_frames = 1; /* as one who is about to find nothing sees it */
 	CHECK_EQ(seen_zone_claim(zone, 1, 1, words, &taken, &contended), 0);
 	zone->free_frames = 0;
@@ -455,4 +559,351 @@ static void empty_the_stack(void)
 TEST(a_refill_within_a_flush_leaves_alone_what_is_detached)
 {
 	flush_lone_frames(empty_the_stack);
+}
+
+/* ---- the drain --------------------------------------------------------------------------- */
+
+/*
+ * In the copy of the cache and the drain another cpu is short from some masked section on, until
+ * the operation ends. From its kick to then: nothing is cached, nothing flies, the cache is shut.
+ */
+static bool short_of_frames, in_handler, asks_early;
+static unsigned sections, due; /* at the due-th section the other asks; 0: never */
+static void (*in_fence)(void);
+
+static void check_shut(const struct frame_cache *cache)
+{
+	CHECK(cache->closed && cache->limit == cache->bottom);
+	CHECK(cache->top == cache->bottom);
+	CHECK_EQ(cache->remote_frames, 0);
+	CHECK_EQ(cache->frames_in_flight, 0);
+}
+
+static void somebody_is_short(void)
+{
+	in_handler = true;
+	drain.pressure += !asks_early;
+	drain.requests++;
+	seen_drain_answer();
+	short_of_frames = !asks_early;
+	in_handler = false;
+}
+
+static unsigned long drained_irq_save(void)
+{
+	unsigned long flags = port_irq_save();
+
+	if (flags || in_handler)
+		return flags;
+	if (++sections == due)
+		somebody_is_short();
+	if (short_of_frames)
+		check_shut(frame_cache_self());
+	return flags;
+}
+
+static void drained_irq_restore(unsigned long flags)
+{
+	if (!flags && !in_handler && short_of_frames)
+		check_shut(frame_cache_self());
+	port_irq_restore(flags);
+}
+
+/* The kicked one is at rest. */
+static void drained_kick(unsigned cpu)
+{
+	struct host_cpu *kicker = host_self;
+
+	host_self = &host_cpus[cpu];
+	seen_drain_answer();
+	host_self = kicker;
+}
+
+static void drained_fence(void)
+{
+	interrupt(&in_fence);
+}
+
+/* By the time a cpu says that it has answered, it has. */
+static void drained_store_32(uint32_t *target, uint32_t value)
+{
+	if (target == &frame_cache_self()->answered)
+		CHECK_EQ(frame_cache_level(frame_cache_self()), 0);
+	*target = value;
+}
+
+static pfn_t drained_alloc(void)
+{
+	struct frame_cache *cache = frame_cache_self();
+	uint64_t number;
+
+	frame_cache_pop(cache, number, empty);
+	frame_count_out(cache, number);
+	return pfn(number);
+empty:
+	return seen_cache_refill();
+}
+
+static void drained_free(pfn_t frame)
+{
+	struct frame_cache *cache = frame_cache_self();
+
+	if (frame.value - cache->first >= cache->count) {
+		seen_cache_free_elsewhere(frame.value);
+		return;
+	}
+	zones.zone[cache->zone->number].state[frame.value - cache->first] = FRAME_STATE_FREE;
+	frame_cache_push(cache, frame.value, full);
+	return;
+full:
+	seen_cache_overflow(frame.value);
+}
+
+static struct policy counted;
+static unsigned claims;
+
+static unsigned count_claim(void *instance, unsigned min, unsigned max,
+			    const struct claim_plan *plan, struct frame_word *words,
+			    unsigned *taken)
+{
+	claims++;
+	return segment_tree_policy.claim(instance, min, max, plan, words, taken);
+}
+
+static void start_drained(unsigned cpus)
+{
+	struct host_machine machine = {
+		.policy = &counted, .cpus = cpus, .capacity = 1000, .batch = 500};
+	static const struct host_range ranges[] = {{0x80200, 12000, 0}, {0x90000, 3000, 0}};
+
+	counted = segment_tree_policy;
+	counted.claim = count_claim;
+	host_machine_start(&machine, ranges, 2);
+	short_of_frames = in_handler = asks_early = false;
+	sections = due = 0;
+	in_fence = NULL;
+	drain.pressure = 0;
+	for (unsigned cpu = 0; cpu < cpus; cpu++)
+		((struct frame_cache *)port_area_of(cpu))->answered = drain.requests;
+	held = calloc(15000, sizeof(*held));
+	held_count = 0;
+}
+
+static void end_drained(void)
+{
+	uint64_t total = frame_total_count();
+
+	for (unsigned i = 0; i < zones.count; i++)
+		total -= zones.zone[i].reserved_frames;
+	frame_validate();
+	CHECK_EQ(frame_free_count(), total - held_count);
+	while (held_count)
+		drained_free(held[--held_count]);
+	seen_cache_flush();
+	frame_validate();
+	CHECK_EQ(frame_free_count(), total);
+	free(held);
+	host_machine_end();
+}
+
+static void drained_take(unsigned frames)
+{
+	while (frames--) {
+		held[held_count] = drained_alloc();
+		CHECK(!pfn_is_none(held[held_count]));
+		held_count++;
+	}
+}
+
+static void free_lone_frames(void)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < held_count; i++)
+		if (held[i].value % 3 == 1)
+			drained_free(held[i]);
+		else
+			held[kept++] = held[i];
+	held_count = kept;
+}
+
+static void refill(void)
+{
+	drained_take(1);
+}
+
+static void overflow(void)
+{
+	for (unsigned i = 0; i < 1001; i++)
+		drained_free(held[--held_count]);
+}
+
+static void send_home(void)
+{
+	for (unsigned i = 0; i < 65; i++)
+		seen_cache_free_elsewhere(held[--held_count].value);
+}
+
+static void flush(void)
+{
+	seen_cache_flush();
+}
+
+/* Until there are no more sections in it. */
+static bool ask_in(void (*operation)(void), unsigned section, bool early)
+{
+	bool asked;
+
+	start_drained(1);
+	asks_early = early;
+	drained_take(5000);
+	if (operation == refill || operation == send_home)
+		seen_cache_flush();
+	sections = 0;
+	due = section;
+	operation();
+	asked = sections >= due;
+	due = 0;
+	short_of_frames = false;
+	drain.pressure = 0;
+	end_drained();
+	return asked;
+}
+
+static void ask_in_all_sections(bool early)
+{
+	static void (*const operations[])(void) = {refill, overflow, free_lone_frames, send_home,
+						   flush};
+
+	for (unsigned i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+		unsigned section = 1;
+
+		while (ask_in(operations[i], section, early) && section < 60)
+			section++;
+		CHECK(section > 1);
+	}
+}
+
+TEST(who_is_short_in_any_section_finds_nothing_left_behind)
+{
+	ask_in_all_sections(false);
+}
+
+/* Nobody is short yet, so the cache stays open: what was taken away must not come back to it. */
+TEST(who_asks_early_in_any_section_takes_what_flies_once)
+{
+	ask_in_all_sections(true);
+}
+
+/* Shut before, and nobody short when it is looked at; then somebody is, just before the opening. */
+TEST(a_cache_opens_only_while_nobody_is_short)
+{
+	start_drained(1);
+	drained_take(600);
+	somebody_is_short();
+	short_of_frames = false;
+	drain.pressure = 0;
+	sections = 0;
+	due = 1;
+	drained_take(1);
+	CHECK(short_of_frames);
+	short_of_frames = false;
+	drain.pressure = 0;
+	end_drained();
+}
+
+static unsigned looks;
+
+static bool look_at_shut_caches(void *argument)
+{
+	(void)argument;
+	looks++;
+	CHECK(seen_drain_pressure());
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
+		check_shut(port_area_of(cpu));
+	return true;
+}
+
+/* The number of the request is 0, and the one before was not. */
+TEST(the_last_look_is_at_shut_caches)
+{
+	drain.requests = UINT32_MAX;
+	start_drained(3);
+	for (unsigned cpu = 0; cpu < 3; cpu++) {
+		host_self = &host_cpus[cpu];
+		drained_take(1000);
+		for (unsigned i = 0; i < 600; i++)
+			drained_free(held[--held_count]);
+	}
+	host_self = &host_cpus[0];
+	looks = 0;
+	CHECK(seen_drained(look_at_shut_caches, NULL, true));
+	CHECK_EQ(looks, 1);
+	CHECK(!seen_drain_pressure());
+	end_drained();
+}
+
+/* What is read without the lock may be old, and says nothing of one moment. */
+TEST(the_last_look_takes_the_lock_of_each_zone)
+{
+	start_drained(1);
+	drained_take((unsigned)frame_free_count());
+	claims = 0;
+	CHECK(pfn_is_none(drained_alloc()));
+	CHECK_EQ(claims, zones.count);
+	end_drained();
+}
+
+/* One frame goes back into a zone that the look has seen already. */
+static bool look_past_a_release(void *argument)
+{
+	struct frame_word word = {held[0].value & ~UINT64_C(63), UINT64_C(1)
+									 << (held[0].value & 63)};
+	struct zone *zone = zone_of(held[0].value);
+	bool contended;
+
+	(void)argument;
+	if (looks++)
+		return true;
+	zone->state[held[0].value - zone->first] = FRAME_STATE_FREE;
+	zone_release(zone, &word, 1, 1, &contended);
+	held[0] = held[--held_count];
+	return false;
+}
+
+TEST(a_release_during_the_look_is_looked_for)
+{
+	start_drained(1);
+	drained_take(10);
+	looks = 0;
+	CHECK(seen_drained(look_past_a_release, NULL, true));
+	CHECK_EQ(looks, 2);
+	end_drained();
+}
+
+static void somebody_asks(void)
+{
+	drain.requests++;
+}
+
+TEST(a_cpu_that_comes_or_goes_keeps_nobody_waiting)
+{
+	struct frame_cache *cache;
+	unsigned long flags;
+
+	start_drained(1);
+	cache = frame_cache_self();
+	drained_take(10);
+	CHECK(frame_cache_level(cache) > 0);
+	flags = port_irq_save();
+	seen_cache_offline();
+	CHECK_EQ(frame_cache_level(cache), 0);
+	CHECK(!cache->online);
+	port_irq_restore(flags);
+	in_fence = somebody_asks;
+	seen_cache_online();
+	CHECK(cache->online);
+	CHECK(in_fence == NULL);
+	CHECK_EQ(cache->answered, drain.requests);
+	end_drained();
 }

@@ -18,6 +18,7 @@
 #include "host.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/percpu/drain.h"
 #include "tests/host/traps/traps.h"
 #include "unit.h"
 
@@ -72,6 +73,12 @@ struct pile {
 	uint64_t frame[SPAN_MAX];
 };
 
+/* An allocation that is under way: how few frames were free at some instant of it. */
+struct call {
+	struct call *next;
+	uint64_t fewest;
+};
+
 /* Plain data: a snapshot copies it. */
 static struct {
 	uint64_t first; /* pfn of state[0] */
@@ -81,8 +88,15 @@ static struct {
 	struct pile kept; /* the handlers' */
 	struct run run[64];
 	unsigned runs;
-	bool failed; /* the interrupted code was told that there is no frame */
+	struct call *calls;
+	bool failed;	   /* the interrupted code was told that there is no frame */
+	uint64_t missed;   /* frames that seemed free when those let in were told so */
+	uint64_t in_hands; /* of the interrupted code: this many frames may seem so */
+	uint64_t giving;   /* if it gives one back: which; 0: it does not */
 } model;
+
+/* Nobody who is let in has anything half done when the interrupted code goes on to fail. */
+static bool is_exact;
 
 static char story[200];
 
@@ -111,15 +125,59 @@ static void set_out(uint64_t first, uint64_t count, bool out)
 		model.out[at] = out;
 	}
 	model.out_count += out ? count : -count;
+	for (struct call *call = model.calls; call; call = call->next)
+		if (model.total_free - model.out_count < call->fewest)
+			call->fewest = model.total_free - model.out_count;
+}
+
+/* Calls end in any order: one that waits may outlast the one it is in the middle of. */
+static void call_begins(struct call *call)
+{
+	*call = (struct call){model.calls, model.total_free - model.out_count};
+	model.calls = call;
+}
+
+static void call_ends(const struct call *call)
+{
+	struct call **link = &model.calls;
+
+	while (*link != call)
+		link = &(*link)->next;
+	*link = call->next;
+}
+
+/*
+ * That there is none, is right if there was an instant at which none was free. What the one that is
+ * stopped has in its own hands is none of the free: how much that may be, its operation says.
+ */
+static void judge_failure(const struct pile *pile, const struct call *call)
+{
+	if (pile == &model.mine)
+		model.failed = true;
+	if (!is_exact)
+		return;
+	if (pile == &model.mine) {
+		if (call->fewest)
+			port_panic("no frame, but there were always %llu free",
+				   (unsigned long long)call->fewest);
+		return;
+	}
+	if (call->fewest > model.missed)
+		model.missed = call->fewest;
+	if (model.giving && model.total_free - model.out_count == 1)
+		HOLD(!model.out[model.giving - model.first]);
 }
 
 static bool take(struct pile *pile)
 {
-	pfn_t frame = frame_alloc_called();
+	struct call call;
+	pfn_t frame;
 
+	call_begins(&call);
+	frame = frame_alloc_called();
+	call_ends(&call);
 	if (pfn_is_none(frame)) {
-		if (pile == &model.mine)
-			model.failed = true;
+		judge_failure(pile, &call);
 		return false;
 	}
 	set_out(frame.value, 1, true);
@@ -133,6 +191,8 @@ static void give(struct pile *pile, unsigned at)
 	uint64_t frame = pile->frame[at];
 
 	pile->frame[at] = pile->frame[--pile->count];
+	if (pile == &model.mine)
+		model.giving = frame;
 	set_out(frame, 1, false);
 	frame_free_called(pfn(frame));
 }
@@ -235,24 +295,18 @@ static void through_many(void)
 		give(&model.kept, model.kept.count - 1);
 }
 
-/*
- * In a handler that interrupted a flush it does nothing to the main stack (docs/design.md, known
- * limits); else it leaves nothing.
- */
+/* Leaves nothing: what an interrupted flush has detached it takes away. */
 static uint64_t flushes_in_flushes;
 static uint64_t fires; /* points at which somebody was let in */
 
 static void flush(void)
 {
 	const struct frame_cache *cache = frame_cache_self();
-	uint64_t before = fires, level;
+	uint64_t before = fires;
 
+	flushes_in_flushes += cache->detached;
 	frame_cache_flush();
-	level = frame_cache_level(cache);
-	if (cache->detached)
-		flushes_in_flushes++;
-	else
-		HOLD(level == 0 || fires != before);
+	HOLD(frame_cache_level(cache) == 0 || fires != before);
 }
 
 static void run_and_give(void)
@@ -271,7 +325,7 @@ static void give_a_run(void)
 	give_run();
 }
 
-/* Ends in a flush, of a cache that cannot help. */
+/* Ends in a drain of all caches, which cannot help. */
 static void run_in_vain(void)
 {
 	HOLD(!take_run(SPAN_MAX, 1));
@@ -318,6 +372,21 @@ static const struct action actions[] = {
 
 /* ---- operations, and what is made ready for each ------------------------------------------- */
 
+/* A shortage while it was made ready is over: the next free opens a cache that was shut. */
+static void open_caches(void)
+{
+	unsigned before = port_cpu();
+
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++) {
+		if (!cache_of(cpu)->closed)
+			continue;
+		become(cpu);
+		give(&model.mine, model.mine.count - 1);
+		HOLD(take(&model.mine) && !cache_of(cpu)->closed);
+	}
+	become(before);
+}
+
 /* The cache is empty, its home has plenty; both piles hold frames of every zone. */
 static void make_stock(void)
 {
@@ -352,6 +421,7 @@ static void ready_fragments(void)
 
 	for (unsigned i = 0; i < 300 && take(&model.mine); i++)
 		;
+	open_caches();
 	for (unsigned i = before; i < model.mine.count; i++)
 		give(&model.mine, i);
 	frame_cache_flush();
@@ -364,6 +434,7 @@ static void ready_elsewhere(void)
 
 	while (take(&model.mine))
 		;
+	open_caches();
 	for (unsigned i = model.mine.count; i-- > 0;)
 		if (!zone_holds(home, model.mine.frame[i]))
 			give(&model.mine, i);
@@ -374,6 +445,45 @@ static void ready_nothing(void)
 {
 	while (take(&model.mine))
 		;
+	open_caches();
+}
+
+/* And while it was found, the caches were shut. */
+static void ready_nothing_shut(void)
+{
+	while (take(&model.mine))
+		;
+	HOLD(frame_cache_self()->closed);
+}
+
+/* The last free frames are on the stack of another cpu, and on their way home there. */
+static void ready_other_stack(void)
+{
+	ready_nothing();
+	become(1);
+	for (unsigned i = 0; i < 5; i++) {
+		give_some(&model.mine, true);
+		give_some(&model.mine, false);
+	}
+	HOLD(frame_cache_level(cache_of(1)) > 0 || !cache_of(1)->capacity);
+	become(0);
+}
+
+/* Another cpu has asked for what this one has: its stack and, if there are zones, more. */
+static void ready_asked(void)
+{
+	ready_nothing();
+	for (unsigned i = 0; i < 100; i++) {
+		give_some(&model.mine, true);
+		if (i % 4 == 0)
+			give_some(&model.mine, false);
+	}
+	become(1);
+	traps_lose_kicks(true);
+	frame_drain_ask();
+	frame_drain_answer(); /* itself it does not kick */
+	traps_lose_kicks(false);
+	become(0);
 }
 
 static void ready_own_remote(void)
@@ -416,6 +526,7 @@ static void ready_full(void)
 
 	while (model.mine.count < cache->capacity + 100 && take(&model.mine))
 		;
+	open_caches();
 	fill();
 	while (find(&model.mine, true) < 0 && find(&model.kept, true) >= 0) {
 		int at = find(&model.kept, true);
@@ -436,6 +547,7 @@ static void ready_full_high(void)
 	}
 	while (model.mine.count < 750 && take(&model.mine))
 		;
+	open_caches();
 	for (unsigned i = 0; i < 20 && cache->end - cache->bottom >= SLOTS_MAX + 64; i++) {
 		fill();
 		give_some(&model.mine, true);
@@ -478,6 +590,7 @@ static void ready_remote_overflow(void)
 	for (unsigned i = 0; i < 80; i++)
 		take(&model.mine);
 	become(0);
+	open_caches();
 	ready_remote_full();
 }
 
@@ -502,6 +615,7 @@ static void ready_cached_run(void)
 	frame_free_run(pfn(first), count);
 	for (uint64_t i = 0; i < count; i++)
 		take(&model.mine);
+	open_caches();
 	for (uint64_t i = 0; i < count; i++)
 		give(&model.mine, model.mine.count - 1);
 }
@@ -510,24 +624,59 @@ static void ready_no_more(void)
 {
 }
 
+#define RUN_FRAMES 12
+
 static void do_take(void)
 {
+	model.in_hands = 1;
 	take(&model.mine);
 }
 
 static void do_give(void)
 {
+	model.in_hands = 1;
 	give_some(&model.mine, true);
 }
 
 static void do_give_remote(void)
 {
+	model.in_hands = 1;
 	give_some(&model.mine, false);
 }
 
 static void do_run(void)
 {
-	take_run(12, 4);
+	model.in_hands = RUN_FRAMES;
+	model.failed = !take_run(RUN_FRAMES, 4);
+}
+
+static void do_run_of_one(void)
+{
+	struct call call;
+
+	model.in_hands = 1;
+	call_begins(&call);
+	model.failed = !take_run(1, 1);
+	call_ends(&call);
+	HOLD(!model.failed || call.fewest == 0);
+}
+
+static void do_give_run(void)
+{
+	model.in_hands = model.run[model.runs - 1].count;
+	give_run();
+}
+
+static void answer(void)
+{
+	frame_drain_answer();
+	HOLD(frame_cache_level(frame_cache_self()) == 0);
+}
+
+/* As the handler of a kick would. */
+static void do_answer(void)
+{
+	traps_trap(0, answer);
 }
 
 /* A trap may leave something behind it. */
@@ -543,6 +692,13 @@ static void do_configure(void)
 	frame_cache_configure(cache->capacity ? 100 : 0, 0);
 }
 
+/* What an operation has in its hands while it is stopped, if anything: neither free nor given out. */
+enum hands {
+	HANDS_EMPTY,
+	HANDS_TAKE, /* what it is about to return */
+	HANDS_GIVE, /* what it was given, until it is free */
+};
+
 struct operation {
 	const char *name;
 	void (*ready)(void);
@@ -550,31 +706,37 @@ struct operation {
 	unsigned zones_min;
 	bool is_contended; /* finds the lock of its home taken */
 	bool may_fail;	   /* there may be no frame for it */
+	enum hands hands;
 };
 
 static const struct operation operations[] = {
-	{"take-hit", ready_hit, do_take, 1, false, false},
-	{"take-refill", ready_no_more, do_take, 1, false, false},
-	{"take-contended", ready_no_more, do_take, 1, true, false},
-	{"take-contended-high", ready_high, do_take, 1, true, false},
-	{"take-fragments", ready_fragments, do_take, 1, false, false},
-	{"take-elsewhere", ready_elsewhere, do_take, 2, false, false},
-	{"take-own-remote", ready_own_remote, do_take, 2, false, true},
-	{"take-nothing", ready_nothing, do_take, 1, false, true},
-	{"take-shrink", ready_shrink, do_take, 1, false, false},
-	{"give-hit", ready_hit, do_give, 1, false, false},
-	{"give-overflow", ready_full, do_give, 1, false, false},
-	{"give-contended", ready_full, do_give, 1, true, false},
-	{"give-contended-high", ready_full_high, do_give, 1, true, false},
-	{"give-remote", ready_no_more, do_give_remote, 2, false, false},
-	{"give-remote-overflow", ready_remote_overflow, do_give_remote, 2, false, false},
-	{"flush", ready_levels, do_flush, 1, false, false},
-	{"flush-full", ready_full, do_flush, 1, true, false},
-	{"run", ready_levels, do_run, 1, false, false},
-	{"run-cached", ready_cached_run, do_run, 1, false, true},
-	{"run-in-vain", ready_levels, run_in_vain, 1, false, false},
-	{"run-give", ready_levels, give_a_run, 1, false, false},
-	{"configure", ready_levels, do_configure, 1, false, false},
+	{"take-hit", ready_hit, do_take, 1, false, false, HANDS_TAKE},
+	{"take-refill", ready_no_more, do_take, 1, false, false, HANDS_TAKE},
+	{"take-contended", ready_no_more, do_take, 1, true, false, HANDS_TAKE},
+	{"take-contended-high", ready_high, do_take, 1, true, false, HANDS_TAKE},
+	{"take-fragments", ready_fragments, do_take, 1, false, false, HANDS_TAKE},
+	{"take-elsewhere", ready_elsewhere, do_take, 2, false, false, HANDS_TAKE},
+	{"take-own-remote", ready_own_remote, do_take, 2, false, false, HANDS_TAKE},
+	{"take-other-stack", ready_other_stack, do_take, 1, false, false, HANDS_TAKE},
+	{"take-nothing", ready_nothing, do_take, 1, false, true, HANDS_TAKE},
+	{"take-nothing-shut", ready_nothing_shut, do_take, 1, false, true, HANDS_TAKE},
+	{"take-shrink", ready_shrink, do_take, 1, false, false, HANDS_TAKE},
+	{"give-hit", ready_hit, do_give, 1, false, false, HANDS_GIVE},
+	{"give-shut", ready_nothing_shut, do_give, 1, false, false, HANDS_GIVE},
+	{"give-overflow", ready_full, do_give, 1, false, false, HANDS_GIVE},
+	{"give-contended", ready_full, do_give, 1, true, false, HANDS_GIVE},
+	{"give-contended-high", ready_full_high, do_give, 1, true, false, HANDS_GIVE},
+	{"give-remote", ready_no_more, do_give_remote, 2, false, false, HANDS_GIVE},
+	{"give-remote-overflow", ready_remote_overflow, do_give_remote, 2, false, false, HANDS_GIVE},
+	{"flush", ready_levels, do_flush, 1, false, false, HANDS_EMPTY},
+	{"flush-full", ready_full, do_flush, 1, true, false, HANDS_EMPTY},
+	{"answer", ready_asked, do_answer, 1, false, false, HANDS_EMPTY},
+	{"run", ready_levels, do_run, 1, false, false, HANDS_TAKE},
+	{"run-cached", ready_cached_run, do_run, 1, false, false, HANDS_TAKE},
+	{"run-of-one", ready_other_stack, do_run_of_one, 1, false, false, HANDS_TAKE},
+	{"run-in-vain", ready_levels, run_in_vain, 1, false, false, HANDS_EMPTY},
+	{"run-give", ready_levels, do_give_run, 1, false, false, HANDS_GIVE},
+	{"configure", ready_levels, do_configure, 1, false, false, HANDS_EMPTY},
 };
 
 /* ---- machines and their snapshots ---------------------------------------------------------- */
@@ -611,12 +773,26 @@ static struct {
 	struct region region[2 + CPUS + 2 * ZONES_MAX];
 	size_t bytes, room;
 	char *copy;
+	uint32_t requests; /* to drain, so far; their number is out of our reach, and goes on */
 } snapshot;
 
 static void add_region(void *at, size_t bytes)
 {
 	snapshot.region[snapshot.regions++] = (struct region){at, bytes};
 	snapshot.bytes += bytes;
+}
+
+/* A cpu that comes on line learns it. */
+static uint32_t requests_so_far(void)
+{
+	struct frame_cache *cache = cache_of(0), saved = *cache;
+	uint32_t requests;
+
+	become(0);
+	frame_cache_online();
+	requests = cache->answered;
+	*cache = saved;
+	return requests;
 }
 
 /* All that changes between here and the next restore. */
@@ -647,6 +823,7 @@ static void snapshot_take(void)
 		snapshot.room = 2 * snapshot.bytes;
 		snapshot.copy = malloc(snapshot.room);
 	}
+	snapshot.requests = requests_so_far();
 	to = snapshot.copy;
 	for (unsigned i = 0; i < snapshot.regions; to += snapshot.region[i++].bytes)
 		memcpy(to, snapshot.region[i].at, snapshot.region[i].bytes);
@@ -655,9 +832,13 @@ static void snapshot_take(void)
 static void snapshot_restore(void)
 {
 	const char *from = snapshot.copy;
+	uint32_t requests;
 
 	for (unsigned i = 0; i < snapshot.regions; from += snapshot.region[i++].bytes)
 		memcpy(snapshot.region[i].at, from, snapshot.region[i].bytes);
+	requests = requests_so_far() - snapshot.requests;
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
+		cache_of(cpu)->answered += requests;
 }
 
 /* ---- at rest ------------------------------------------------------------------------------ */
@@ -706,6 +887,7 @@ static void check_every_frame(void)
 static void check_at_rest(void)
 {
 	frame_validate();
+	HOLD(!frame_drain_pressure());
 	HOLD(frame_free_count() == model.total_free - model.out_count);
 }
 
@@ -736,12 +918,24 @@ static void act(void)
 		HOLD(frame_cache_self()->zone == zone); /* C2 */
 }
 
+/* The other cpu is not at rest where it answers a kick of ours. */
 static void fire_once(void)
 {
 	if (where_now == TRAPS_HERE)
 		traps_trap(0, act);
-	else
+	else if (port_cpu() == 0)
 		traps_elsewhere(1, act);
+}
+
+/* Who was let in and found nothing may only have missed what the other had in its hands. */
+static void check_missed(const struct operation *operation)
+{
+	if (!model.missed)
+		return;
+	if (operation->hands == HANDS_EMPTY || model.missed != model.in_hands)
+		port_panic("%llu free frames were not found", (unsigned long long)model.missed);
+	if (operation->hands == HANDS_TAKE)
+		HOLD(!model.failed);
 }
 
 static void tell(unsigned machine, const struct operation *operation, uint64_t point)
@@ -761,15 +955,20 @@ static bool run_one(const struct operation *operation, uint64_t point)
 	traps_reset();
 	become(0);
 	model.failed = false;
+	model.missed = model.giving = 0;
+	is_exact = true;
 	if (operation->is_contended)
 		hold_home(where_now == TRAPS_HERE);
 	traps_arm(where_now, point, fire_once);
 	operation->work();
 	stopped = traps_points() > point;
 	traps_disarm();
+	traps_finish();
 	traps_hold_end();
+	is_exact = false;
 	become(0);
 	runs_done++;
+	check_missed(operation);
 	if (!operation->may_fail)
 		HOLD(!model.failed || action_now->may_exhaust);
 	check_at_rest();
@@ -858,6 +1057,76 @@ TEST(another_cpu_at_every_point_of_every_operation)
 	every_point(TRAPS_ELSEWHERE);
 }
 
+/* ---- the last frame, never in the same zone ------------------------------------------------- */
+
+static unsigned swap_one_in;
+
+/* Gives back the frame of the other zone that it has, then takes the one that was free. */
+static void swap_frames(void)
+{
+	uint64_t given = model.kept.frame[0];
+
+	give(&model.kept, 0);
+	cache_of(1)->home = 1 - zone_of(given)->number;
+	take(&model.kept);
+}
+
+static void fire_swap(void)
+{
+	if (port_cpu() == 0 && model.kept.count)
+		traps_elsewhere(1, swap_frames);
+	traps_rearm(traps_points() + unit_random_below(2 * swap_one_in));
+}
+
+/* All is out but one frame; cpu 1 has one frame of the other zone, to be free in its stead. */
+static void ready_swap(void)
+{
+	become(0);
+	while (take(&model.mine))
+		;
+	for (unsigned number = 0; number < 2; number++)
+		for (unsigned i = model.mine.count; i-- > 0;) {
+			if (zone_of(model.mine.frame[i])->number != number)
+				continue;
+			if (number) {
+				model.kept.frame[model.kept.count++] = model.mine.frame[i];
+				model.mine.frame[i] = model.mine.frame[--model.mine.count];
+			} else {
+				give(&model.mine, i);
+			}
+			break;
+		}
+	HOLD(model.kept.count == 1 && frame_free_count() == 1);
+}
+
+/* Without a moment at which none is free, so the look that finds one in neither must be done anew. */
+TEST(a_frame_that_moves_from_zone_to_zone_is_found)
+{
+	static const struct machine machine = {1, 0, 0};
+	unsigned drains = 0;
+
+	start(&machine, CPUS, SPIN_FAS);
+	ready_swap();
+	snapshot_take();
+	for (unsigned round = 0; round < 6000; round++) {
+		snprintf(story, sizeof(story), "round %u", round);
+		snapshot_restore();
+		traps_reset();
+		become(0);
+		model.failed = false;
+		swap_one_in = 2 + (unsigned)unit_random_below(20);
+		traps_arm(TRAPS_ELSEWHERE, unit_random_below(2 * swap_one_in), fire_swap);
+		take(&model.mine);
+		traps_disarm();
+		traps_finish();
+		HOLD(!model.failed);
+		check_at_rest();
+		drains += cache_of(0)->stats.drains > 0;
+	}
+	host_machine_end();
+	CHECK(drains > 100);
+}
+
 /* ---- at random ---------------------------------------------------------------------------- */
 
 #define DEPTH_MAX 3 /* one in the middle of another */
@@ -906,7 +1175,9 @@ static void fire_any(void)
 	unsigned here = port_cpu(), cpu = (unsigned)unit_random_below(host_cpu_count);
 	bool trap = cpu == here || traps_is_busy(cpu);
 
-	if ((!trap || traps_may_trap(cpu)) && (cpu == here || traps_may_switch())) {
+	/* Even one at rest may be answering a kick. */
+	if (traps_may_trap(cpu) &&
+	    (trap ? cpu == here || traps_all_may_trap() : traps_may_switch())) {
 		fires++;
 		if (++depth < DEPTH_MAX)
 			traps_rearm(next_point());
@@ -930,6 +1201,7 @@ static void random_steps(unsigned machine, unsigned cpus, unsigned steps)
 		traps_arm(TRAPS_HERE | TRAPS_ELSEWHERE, unit_random_below(2 * one_in), fire_any);
 		any_operation();
 		traps_disarm();
+		traps_finish();
 		traps_hold_end();
 		check_at_rest();
 	}

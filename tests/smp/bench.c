@@ -234,12 +234,10 @@ static void work_timed(void *argument)
 	uint64_t start;
 
 	classic_set_cpu();
-	csr_set(sstatus, SSTATUS_SIE); /* as a kernel runs; nothing is enabled to come in */
 	barrier_wait(&timed->barrier);
 	start = smp_nanoseconds();
 	timed->work(timed->pairs);
 	timed->ns[port_cpu()] = smp_nanoseconds() - start;
-	csr_clear(sstatus, SSTATUS_SIE);
 	barrier_wait(&timed->barrier);
 }
 

@@ -4,10 +4,12 @@
 #include "kernel/panic.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
+#include "mm/percpu/drain.h"
 
 uint64_t books_open(void)
 {
 	kheap_trim();
+	frame_drain_settle();
 	return frame_free_count();
 }
 

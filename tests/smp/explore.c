@@ -27,6 +27,7 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/books.h"
+#include "tests/smp/churn.h"
 #include "tests/smp/intruder.h"
 #include "tests/smp/random.h"
 #include "tests/smp/workload.h"
@@ -69,6 +70,7 @@ struct explorer {
 
 static struct explorer *explorers;
 static uint64_t events, events_max;
+static bool handlers_act;
 
 /* Ticks from the arming of the timer to the first instruction that was interrupted. */
 static uint64_t return_ticks;
@@ -206,8 +208,10 @@ static void stall(struct explorer *explorer)
 
 	explorer->stalls++;
 	hart_timer_arm(until);
-	while (hart_time() < until)
+	while (hart_time() < until) {
 		hart_wait();
+		cpu_take_kick(); /* here, where its handler cannot be */
+	}
 }
 
 static void intrude(struct explorer *explorer)
@@ -233,7 +237,7 @@ static void on_switch(struct trap_frame *trap)
 		explorer->switches++;
 		explorer->at[place]++;
 		explorer->in_locks += some_lock_is_held();
-		if (random_below(&explorer->random, INTRUDE_ONE_IN) == 0)
+		if (random_below(&explorer->random, INTRUDE_ONE_IN) == 0 && handlers_act)
 			intrude(explorer);
 		if (settings.arguments.preempt_mode == BOOTARGS_PREEMPT_STALL &&
 		    random_below(&explorer->random, STALL_ONE_IN) == 0)
@@ -242,14 +246,11 @@ static void on_switch(struct trap_frame *trap)
 	arm_in(next_interval(explorer, place));
 }
 
-/*
- * The kick for work that the cpu had seen and begun before the kick reached it. The next one
- * comes only after this work is done, so none is lost.
- */
-static void on_late_kick(struct trap_frame *trap)
+/* A hart that was stopped comes back with its timer let in, but not armed. */
+static void arm_again(void)
 {
-	(void)trap;
-	hart_kick_clear();
+	if (explorers[port_cpu()].works || port_cpu() == 0)
+		arm_in(return_ticks);
 }
 
 /* ---- the run ------------------------------------------------------------------------------ */
@@ -281,7 +282,7 @@ void explore_prepare(void)
 		seed_explorer(&explorers[cpu], cpu);
 	measure_return();
 	trap_on_timer = on_switch;
-	trap_on_software = on_late_kick;
+	cpu_on_return = arm_again;
 	arm_in(return_ticks);
 }
 
@@ -299,12 +300,11 @@ static void leave(void)
 
 	self()->works = 0;
 	intruder_end(&self()->intruder);
-	if (port_cpu() == 0) {
-		port_irq_restore(flags);
-		return;
+	if (port_cpu() != 0) {
+		hart_timer_disable();
+		hart_timer_disarm();
 	}
-	hart_timer_disable();
-	hart_timer_disarm();
+	port_irq_restore(flags);
 }
 
 static void record_workload(const struct workload_run *run)
@@ -370,6 +370,7 @@ static bool explore_workload(const struct workload *workload)
 	check(run.cpu, "explore: no memory for %u cpus' results", settings.cpus);
 	free_before = books_open();
 	forget_counts();
+	handlers_act = !workload->exact;
 	events_max = events + SWITCHES_AT_LEAST + run.ops * run.cpus * SWITCHES_PER_OP;
 	ran = workload_execute(&run);
 	if (ran)
@@ -391,6 +392,7 @@ void explore_run(void)
 	for (unsigned i = 0; i < workload_count; i++)
 		if (bootargs_set_has(settings.arguments.workload, i))
 			verdict_count_test(explore_workload(&workloads[i]));
+	churn_report();
 	hart_timer_disable();
 	hart_timer_disarm();
 }

@@ -11,6 +11,8 @@
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
+#include "mm/percpu/drain.h"
+#include "tests/smp/nodes.h"
 
 /* Over all runs that were no baseline. */
 struct cpu_totals {
@@ -97,6 +99,7 @@ static void collect_cpu(struct result *result, const struct workload_cpu *work, 
 	cpu_totals[cpu].cache.direct_allocs += stats->direct_allocs;
 	cpu_totals[cpu].cache.direct_frees += stats->direct_frees;
 	cpu_totals[cpu].cache.failures += stats->failures;
+	cpu_totals[cpu].cache.far_frames += stats->far_frames;
 }
 
 void result_collect(struct result *result, const struct workload_run *run, bool baseline)
@@ -327,6 +330,8 @@ static void record_cpus(void)
 		record_number("frees", totals->frees);
 		record_number("refills", totals->cache.refills);
 		record_number("refilled_frames", totals->cache.refilled_frames);
+		record_number("node", ((const struct frame_cache *)port_area_of(cpu))->node);
+		record_number("remote_frames", totals->cache.far_frames);
 		record_number("flushes", totals->cache.flushes);
 		record_number("flushed_frames", totals->cache.flushed_frames);
 		record_number("failures", totals->cache.failures);
@@ -337,17 +342,45 @@ static void record_cpus(void)
 
 static void report_zones(void)
 {
-	printf("\nzones, at rest\n  %-8s %4s %10s %10s %10s\n", "zone", "node", "total", "reserved",
-	       "free");
+	struct frame_ledger ledger;
+
+	frame_drain_settle();
+	frame_ledger(&ledger);
+	printf("\nzones, at rest\n  %-8s %4s %10s %10s %10s %10s %12s\n", "zone", "node", "total",
+	       "reserved", "free", "low mark", "early drains");
 	for (unsigned i = 0; i < zones.count; i++) {
 		const struct zone *zone = &zones.zone[i];
 
-		printf("  %-8s %4u %10llu %10llu %10llu\n", zone->name, zone->node,
+		printf("  %-8s %4u %10llu %10llu %10llu %10llu %12llu\n", zone->name, zone->node,
 		       (unsigned long long)zone->total_frames,
 		       (unsigned long long)zone->reserved_frames,
-		       (unsigned long long)zone->free_frames);
+		       (unsigned long long)zone->free_frames, (unsigned long long)zone->low,
+		       (unsigned long long)zone->early_drains);
 	}
-	printf("  in caches: %llu\n", (unsigned long long)frame_cached_count());
+	printf("  %-8s %4s %10llu %10llu %10llu; %llu cached (at most %llu), %llu in flight, %llu "
+	       "allocated\n",
+	       "all", "", (unsigned long long)ledger.total, (unsigned long long)ledger.reserved,
+	       (unsigned long long)ledger.free, (unsigned long long)ledger.cached,
+	       (unsigned long long)ledger.cached_max, (unsigned long long)ledger.in_flight,
+	       (unsigned long long)ledger.allocated);
+}
+
+static void record_ledger(void)
+{
+	struct frame_ledger ledger;
+
+	frame_ledger(&ledger);
+	record_begin("zone");
+	record_string("name", "all");
+	record_string("policy", zones.zone[0].policy->name);
+	record_number("total", ledger.total);
+	record_number("reserved", ledger.reserved);
+	record_number("free", ledger.free);
+	record_number("cached", ledger.cached);
+	record_number("in_flight", ledger.in_flight);
+	record_number("allocated", ledger.allocated);
+	record_number("cached_max", ledger.cached_max);
+	record_end();
 }
 
 static void record_zones(void)
@@ -364,8 +397,16 @@ static void record_zones(void)
 		record_number("free", zone->free_frames);
 		record_number("policy_bytes", zone->policy_bytes);
 		record_number("state_bytes", zone->state_bytes);
+		record_number("low", zone->low);
+		record_number("early_drains", zone->early_drains);
 		record_end();
 	}
+	record_ledger();
+}
+
+static const struct frame_cache_stats *cache_totals(unsigned cpu)
+{
+	return &cpu_totals[cpu].cache;
 }
 
 static void record_heap(void)
@@ -390,11 +431,13 @@ void report_end(void)
 	}
 	print_cpus();
 	report_zones();
+	nodes_report(cache_totals);
 	printf("\n");
 	record_results();
 	record_locks();
 	record_cpus();
 	record_zones();
+	nodes_record(cache_totals);
 	record_heap();
 	kfree(cpu_totals);
 	kfree(lock_totals);

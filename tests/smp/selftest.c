@@ -18,8 +18,11 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "sync/barrier.h"
+#include "tests/smp/exact.h"
+#include "tests/smp/nodes.h"
 #include "tests/smp/random.h"
 #include "tests/smp/restart.h"
+#include "tests/smp/selftest_cpus.h"
 #include "tests/smp/stamp.h"
 
 #define EXPECT(condition)                                                                          \
@@ -468,6 +471,16 @@ static const struct test tests[] = {
 	{"cache: at least a batch of operations between two locks", test_lock_bound},
 	{"cache: traps inside the pop and the push allocate and free", restart_test},
 	{"frames: exhaustion is exact and is an answer", test_exhaustion},
+	{"frames: none is stranded in a busy cpu's full cache", exact_test_busy},
+	{"frames: none is stranded either where runs of one are asked for", exact_test_busy_runs},
+	{"frames: a run that is cached on another cpu is found", exact_test_cached_run},
+	{"ledger: it adds up in a trap handler, wherever that lands", exact_test_ledger},
+	{"zones: a fall below the low mark asks once", exact_test_low_mark},
+	{"cpus: stops and starts that cannot be are refused", cpus_test_answers},
+	{"cpus: idle ones sleep, and no work is missed", cpus_test_sleep},
+	{"cpus: each is stopped, keeps no frame, and goes on", cpus_test_each},
+	{"cpus: exhaustion is exact while harts come and go", cpus_test_exhaustion},
+	{"nodes: each cpu takes the nearest frames, and all go home", nodes_test},
 };
 
 static bool run_one(unsigned number, const struct test *test)

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Runs work(argument) on cpus 0..cpus-1 at once, the calling cpu 0 included; returns at the end. */
@@ -10,3 +11,19 @@ void smp_run(void (*work)(void *argument), void *argument, unsigned cpus);
 
 /* Nanoseconds since some fixed time, the same on all cpus. */
 uint64_t smp_nanoseconds(void);
+
+/*
+ * Harts that come and go (churn.h): begin on cpu 0 and end on it, at rest; step after each operation
+ * of every cpu, and leave when it has no more. On a host, where cpus are threads, all of it does
+ * nothing. smp_churn_end() is false when harts could have been stopped and none was, or one was
+ * not started again.
+ */
+struct smp_churner {
+	uint64_t pause; /* operations until it tries to stop others */
+	bool has_stopped;
+};
+
+void smp_churn_begin(unsigned cpus);
+void smp_churn_step(struct smp_churner *churner, uint64_t *random);
+void smp_churn_leave(struct smp_churner *churner, uint64_t *random);
+bool smp_churn_end(void);

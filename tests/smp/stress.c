@@ -21,6 +21,7 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/books.h"
+#include "tests/smp/churn.h"
 #include "tests/smp/report.h"
 #include "tests/smp/smp.h"
 #include "tests/smp/workload.h"
@@ -121,5 +122,7 @@ void stress_run(void)
 		passed = run_workload(&workloads[i]);
 		verdict_count_test(passed);
 	}
+	cpus_run(set_caches, (void *)(uintptr_t)settings.arguments.cache_frames, settings.cpus);
 	report_end();
+	churn_report();
 }

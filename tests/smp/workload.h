@@ -36,6 +36,7 @@ struct workload {
 	const char *name;
 	const char *what; /* one line, for people */
 	uint64_t ops;	  /* each cpu's, where the user does not say */
+	bool exact;	  /* counts all frames there are, so nobody else may take any meanwhile */
 	bool (*setup)(struct workload_run *run); /* false: not enough memory */
 	void (*work)(struct workload_run *run, unsigned cpu);
 	void (*teardown)(struct workload_run *run);

@@ -11,8 +11,10 @@
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
+#include "mm/percpu/drain.h"
 #include "sync/ck.h"
 #include "tests/smp/random.h"
+#include "tests/smp/smp.h"
 #include "tests/smp/stamp.h"
 
 #include <ck_ring.h>
@@ -117,25 +119,63 @@ static bool rand_setup(struct workload_run *run)
 	return slots_setup(run, RAND_FRAMES);
 }
 
+static void take_or_give(struct workload_cpu *cpu, unsigned owner, pfn_t *slot)
+{
+	if (pfn_is_none(*slot)) {
+		*slot = take(cpu, owner);
+	} else {
+		give(cpu, owner, *slot);
+		*slot = PFN_NONE;
+	}
+}
+
+static void give_all(struct workload_cpu *cpu, unsigned owner, const pfn_t *slot, uint64_t width)
+{
+	for (uint64_t i = 0; i < width; i++)
+		if (!pfn_is_none(slot[i]))
+			give(cpu, owner, slot[i]);
+}
+
 static void rand_work(struct workload_run *run, unsigned number)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
 	uint64_t width = ((struct slots *)run->shared)->width;
 	pfn_t *slot = slots_of(run, number);
 
-	for (uint64_t i = 0; i < run->ops; i++) {
-		uint64_t at = random_below(&cpu->random, width);
+	for (uint64_t i = 0; i < run->ops; i++)
+		take_or_give(cpu, number, &slot[random_below(&cpu->random, width)]);
+	give_all(cpu, number, slot, width);
+}
 
-		if (pfn_is_none(slot[at])) {
-			slot[at] = take(cpu, number);
-		} else {
-			give(cpu, number, slot[at]);
-			slot[at] = PFN_NONE;
-		}
+/* ---- churn: the same, while harts come and go ---------------------------------------------- */
+
+#define CHURN_FRAMES 2048
+
+static bool churn_setup(struct workload_run *run)
+{
+	smp_churn_begin(run->cpus);
+	return slots_setup(run, CHURN_FRAMES);
+}
+
+static void churn_work(struct workload_run *run, unsigned number)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+	uint64_t width = ((struct slots *)run->shared)->width;
+	pfn_t *slot = slots_of(run, number);
+	struct smp_churner churner = {0};
+
+	for (uint64_t i = 0; i < run->ops; i++) {
+		take_or_give(cpu, number, &slot[random_below(&cpu->random, width)]);
+		smp_churn_step(&churner, &cpu->random);
 	}
-	for (uint64_t i = 0; i < width; i++)
-		if (!pfn_is_none(slot[i]))
-			give(cpu, number, slot[i]);
+	give_all(cpu, number, slot, width);
+	smp_churn_leave(&churner, &cpu->random);
+}
+
+static void churn_teardown(struct workload_run *run)
+{
+	(void)run;
+	smp_churn_end();
 }
 
 /* ---- xfree: one half allocates, the other half frees --------------------------------------- */
@@ -187,7 +227,7 @@ static void xfree_produce(struct workload_run *run, struct pair *pair, unsigned 
 	for (uint64_t i = 0; i < run->ops; i++) {
 		pfn_t frame;
 
-		/* The partner holds frames in its cache; when memory is that short, wait for it. */
+		/* The ring may be larger than memory: then its frames are all there are. */
 		while (pfn_is_none(frame = take(cpu, number)))
 			port_relax();
 		while (!ring_put(pair, frame))
@@ -404,32 +444,60 @@ static void kmalloc_teardown(struct workload_run *run)
 
 /* ---- exhaust: all of memory, by everybody, until nobody gets any more ----------------------- */
 
+struct exhaust {
+	uint64_t rounds;
+	uint64_t free_frames; /* before each round */
+	uint64_t taken[];     /* in this round, by each cpu */
+};
+
 /* As many rounds as it takes for the operations asked for; at least one. */
 static bool exhaust_setup(struct workload_run *run)
 {
-	uint64_t *rounds;
+	struct exhaust *exhaust;
 
-	if (!workload_share(run, sizeof(*rounds)))
+	if (!workload_share(run, sizeof(*exhaust) + run->cpus * sizeof(uint64_t)))
 		return false;
-	rounds = run->shared;
-	*rounds = 1 + run->ops * run->cpus / (frame_free_count() + 1);
+	exhaust = run->shared;
+	frame_drain_settle();
+	exhaust->free_frames = frame_free_count();
+	exhaust->rounds = 1 + run->ops * run->cpus / (exhaust->free_frames + 1);
 	return true;
+}
+
+/* Where every cpu was told that no frame is left, all frames are out. */
+static void check_taken(const struct workload_run *run, uint64_t rounds_left)
+{
+	const struct exhaust *exhaust = run->shared;
+	uint64_t sum = 0;
+
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
+		sum += exhaust->taken[cpu];
+	check(sum == exhaust->free_frames,
+	      "exhaust: %u cpus got %llu frames until each was told that there are no more, expected "
+	      "all %llu that were free; %llu rounds to go",
+	      run->cpus, (unsigned long long)sum, (unsigned long long)exhaust->free_frames,
+	      (unsigned long long)rounds_left);
 }
 
 /* Frames taken are chained through their own second word; the stamp has the first and last. */
 static void exhaust_work(struct workload_run *run, unsigned number)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
-	uint64_t rounds = *(const uint64_t *)run->shared;
+	struct exhaust *exhaust = run->shared;
+	uint64_t rounds = exhaust->rounds;
 
 	while (rounds--) {
+		uint64_t allocs_before = cpu->allocs;
 		pfn_t newest = PFN_NONE, frame;
 
 		while (!pfn_is_none(frame = take(cpu, number))) {
 			((pfn_t *)frame_bytes(frame))[1] = newest;
 			newest = frame;
 		}
+		exhaust->taken[number] = cpu->allocs - allocs_before;
 		barrier_wait(&run->barrier);
+		if (number == 0)
+			check_taken(run, rounds);
 		while (!pfn_is_none(frame = newest)) {
 			newest = ((pfn_t *)frame_bytes(frame))[1];
 			give(cpu, number, frame);
@@ -438,25 +506,163 @@ static void exhaust_work(struct workload_run *run, unsigned number)
 	}
 }
 
+/* ---- asym: one cpu only allocates, all others only free ------------------------------------- */
+
+#define ASYM_RING 1024 /* entries at most; there may be less memory than that */
+
+/*
+ * What is out at a time, in rings and hands, is less than half of what was free: so an allocation
+ * that fails is wrong, however much the caches of the cpus that only free could hold.
+ */
+struct asym {
+	uint64_t free_frames, out_max;
+	unsigned consumers; /* 1 also where one cpu is both */
+	unsigned entries;
+	struct asym_ring {
+		_Alignas(64) struct ck_ring ring;
+		struct ck_ring_buffer *buffer;
+	} ring[];
+};
+
+static uint64_t asym_out_max(unsigned consumers, unsigned entries)
+{
+	return (uint64_t)consumers * entries + 1; /* a ring is full with one less */
+}
+
+static unsigned asym_entries(unsigned consumers)
+{
+	unsigned entries = ASYM_RING;
+
+	while (entries >= 2 && asym_out_max(consumers, entries) > frame_free_count() / 3)
+		entries /= 2;
+	return entries;
+}
+
+static bool asym_setup(struct workload_run *run)
+{
+	unsigned consumers = run->cpus > 1 ? run->cpus - 1 : 1;
+	unsigned entries = asym_entries(consumers);
+	struct ck_ring_buffer *buffer;
+	struct asym *asym;
+
+	if (entries < 2 ||
+	    !workload_share(run, sizeof(*asym) + consumers * sizeof(asym->ring[0]) +
+					 (uint64_t)consumers * entries * sizeof(*buffer)))
+		return false;
+	asym = run->shared;
+	asym->consumers = consumers;
+	asym->entries = entries;
+	buffer = (struct ck_ring_buffer *)&asym->ring[consumers];
+	for (unsigned i = 0; i < consumers; i++) {
+		ck_ring_init(&asym->ring[i].ring, entries);
+		asym->ring[i].buffer = buffer + (size_t)i * entries;
+	}
+	frame_drain_settle();
+	asym->free_frames = frame_free_count();
+	asym->out_max = asym_out_max(consumers, entries);
+	return asym->out_max < asym->free_frames / 2;
+}
+
+static pfn_t asym_take(const struct asym *asym, struct workload_cpu *cpu)
+{
+	pfn_t frame = take(cpu, 0);
+	struct frame_ledger ledger;
+
+	if (!pfn_is_none(frame))
+		return frame;
+	frame_ledger(&ledger);
+	port_panic("asym: allocation %llu found no frame: %llu were free at the start, at most %llu of "
+		   "them are out, so some are stranded; free %llu, cached %llu, in flight %llu",
+		   (unsigned long long)cpu->allocs, (unsigned long long)asym->free_frames,
+		   (unsigned long long)asym->out_max, (unsigned long long)ledger.free,
+		   (unsigned long long)ledger.cached, (unsigned long long)ledger.in_flight);
+}
+
+static bool asym_put(struct asym_ring *to, pfn_t frame)
+{
+	return ck_ring_enqueue_spsc(&to->ring, to->buffer, (void *)(uintptr_t)(frame.value + 1));
+}
+
+static bool asym_get(struct asym_ring *from, pfn_t *frame)
+{
+	void *entry;
+
+	if (!ck_ring_dequeue_spsc(&from->ring, from->buffer, &entry))
+		return false;
+	*frame = pfn((uintptr_t)entry - 1);
+	return true;
+}
+
+/* Each consumer has its turn, so that each knows how many come to it. */
+static void asym_produce(struct workload_run *run)
+{
+	struct asym *asym = run->shared;
+
+	for (uint64_t i = 0; i < run->ops; i++) {
+		pfn_t frame = asym_take(asym, &run->cpu[0]);
+
+		while (!asym_put(&asym->ring[i % asym->consumers], frame))
+			port_relax();
+	}
+}
+
+static void asym_consume(struct workload_run *run, unsigned number)
+{
+	struct asym *asym = run->shared;
+	pfn_t frame;
+
+	for (uint64_t i = number - 1; i < run->ops; i += asym->consumers) {
+		while (!asym_get(&asym->ring[number - 1], &frame))
+			port_relax();
+		give(&run->cpu[number], 0, frame);
+	}
+}
+
+static void asym_both(struct workload_run *run)
+{
+	struct asym *asym = run->shared;
+	pfn_t frame;
+
+	for (uint64_t done = 0; done < run->ops;) {
+		for (unsigned i = 1; i < asym->entries && done < run->ops; i++, done++)
+			asym_put(&asym->ring[0], asym_take(asym, &run->cpu[0]));
+		while (asym_get(&asym->ring[0], &frame))
+			give(&run->cpu[0], 0, frame);
+	}
+}
+
+static void asym_work(struct workload_run *run, unsigned number)
+{
+	if (run->cpus == 1)
+		asym_both(run);
+	else if (number == 0)
+		asym_produce(run);
+	else
+		asym_consume(run, number);
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
-#define WORKLOADS(entry)                                                                           \
-	entry(repeat, "one frame, allocated and freed over and over", 1500000, NULL, NULL)          \
-	entry(bulk, "4096 frames allocated, then all freed", 524288, bulk_setup, NULL)             \
-	entry(rand, "random frames of a large working set", 131072, rand_setup, NULL)              \
-	entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup, NULL)         \
-	entry(run, "contiguous runs among single frames", 20000, run_setup, NULL)                  \
-	entry(kmalloc, "heap blocks of mixed sizes", 20000, kmalloc_setup, kmalloc_teardown)       \
-	entry(exhaust, "all of memory until none is left", 8192, exhaust_setup, NULL)
+#define WORKLOADS(entry)                                                                          \
+	entry(repeat, "one frame, allocated and freed over and over", 1500000, NULL, NULL, false) \
+	entry(bulk, "4096 frames allocated, then all freed", 524288, bulk_setup, NULL, false)     \
+	entry(rand, "random frames of a large working set", 131072, rand_setup, NULL, false)      \
+	entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup, NULL, false) \
+	entry(run, "contiguous runs among single frames", 20000, run_setup, NULL, false)          \
+	entry(kmalloc, "heap blocks of mixed sizes", 20000, kmalloc_setup, kmalloc_teardown, false) \
+	entry(exhaust, "all of memory until none is left", 8192, exhaust_setup, NULL, true)       \
+	entry(asym, "one cpu allocates, all others free", 65536, asym_setup, NULL, true)                  \
+	entry(churn, "random frames while harts come and go", 8192, churn_setup, churn_teardown, false)
 
-#define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown)                                \
-	{.name = #its_name,                                                                        \
-	 .what = its_what,                                                                         \
-	 .ops = its_ops,                                                                           \
-	 .setup = its_setup,                                                                       \
-	 .work = its_name##_work,                                                                  \
-	 .teardown = its_teardown},
-#define NAME(its_name, its_what, its_ops, its_setup, its_teardown) #its_name,
+#define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown, is_exact)                     \
+	{.name = #its_name,                                                                       \
+	 .what = its_what,                                                                        \
+	 .ops = its_ops,                                                                          \
+	 .setup = its_setup,                                                                      \
+	 .work = its_name##_work,                                                                 \
+	 .teardown = its_teardown,                                                                \
+	 .exact = is_exact},
+#define NAME(its_name, its_what, its_ops, its_setup, its_teardown, is_exact) #its_name,
 
 const struct workload workloads[] = {WORKLOADS(ENTRY)};
 const char *const workload_names[] = {WORKLOADS(NAME)};

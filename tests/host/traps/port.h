@@ -16,6 +16,7 @@ unsigned long traps_irq_save(void);
 void traps_irq_restore(unsigned long flags);
 bool traps_in_trap(void);
 void traps_relax(void);
+void traps_kick(unsigned cpu);
 uint64_t traps_clock(void); /* ticks when it is read, so that what depends on it repeats */
 _Noreturn void traps_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -28,6 +29,7 @@ bool traps_push(uint64_t frame, size_t top_offset, size_t limit_offset);
 #define port_irq_restore traps_irq_restore
 #define port_in_trap	 traps_in_trap
 #define port_relax	 traps_relax
+#define port_kick	 traps_kick
 #define port_clock	 traps_clock
 #define port_panic	 traps_panic
 
@@ -47,7 +49,14 @@ bool traps_push(uint64_t frame, size_t top_offset, size_t limit_offset);
  */
 void traps_access(const void *address, size_t bytes);
 
+#undef ck_pr_load_32
+#undef ck_pr_store_32
 #undef ck_pr_load_64
 #undef ck_pr_store_64
+#define ck_pr_load_32(source)	      (traps_access(source, 4), CK_PR_LOAD_SAFE(source, 32))
+#define ck_pr_store_32(target, value) (traps_access(target, 4), CK_PR_STORE_SAFE(target, value, 32))
 #define ck_pr_load_64(source)	      (traps_access(source, 8), CK_PR_LOAD_SAFE(source, 64))
 #define ck_pr_store_64(target, value) (traps_access(target, 8), CK_PR_STORE_SAFE(target, value, 64))
+#define ck_pr_faa_32(target, value)   (traps_access(target, 4), (ck_pr_faa_32)(target, value))
+#define ck_pr_inc_32(target)	      (traps_access(target, 4), (ck_pr_inc_32)(target))
+#define ck_pr_dec_32(target)	      (traps_access(target, 4), (ck_pr_dec_32)(target))

@@ -13,27 +13,55 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include "mm/global/zone.h"
+#include "mm/percpu/cache.h"
+#include "mm/percpu/drain.h"
 #include "tests/host/traps/traps.h"
 #include "tests/host/unit.h"
 
 #define CPUS_MAX 8
 
-/* More accesses than any operation makes; what goes beyond has no end. */
-#define CALLS_MAX 100000000
+/* More accesses than any operation makes, or waits; what goes beyond has no end. */
+#define CALLS_MAX   100000000
+#define WAITS_MAX   10000
+#define STACK_BYTES (256 << 10)
 
 struct traps_cpu {
 	bool masked;
 	bool in_trap;
 	bool busy;
+	bool kicked;	/* and could not take it yet */
 	uint64_t traps; /* that landed on it */
 };
 
+/*
+ * What a cpu does in the middle of another's operation runs on a stack of its own: so it can wait
+ * for that other, which then goes on. There is one for each cpu; the test's own is no cpu's.
+ */
+struct context {
+	ucontext_t state;
+	char *stack;
+	const char *top;	 /* locals lie below it */
+	struct context *resumer; /* goes on when this one waits or ends */
+	struct host_cpu *self;	 /* who it was when it began to wait */
+	void (*work)(void);
+	bool active;	/* its work is not over */
+	bool waits;	/* and lets others go on */
+	unsigned below; /* handlers that have interrupted it and run on other stacks */
+	unsigned above; /* handlers on its stack that have interrupted what is on others */
+};
+
 static struct traps_cpu cpus[CPUS_MAX];
+static struct context contexts[CPUS_MAX], test_context;
+static struct context *current = &test_context;
+static unsigned test_cpu; /* whose operation the test's own stack is */
+static uint64_t waits;
+static bool kicks_are_lost;
+static bool is_over; /* who still waits may end, but arm no more */
 static bool armed;
 static bool watched; /* between traps_arm() and traps_disarm(), whatever has fired */
-static const char *stack_top;
 static uint64_t clock_ticks;
 static unsigned points_where;
 static uint64_t points, due, calls;
@@ -81,7 +109,11 @@ void traps_reset(void)
 		abort();
 	memset(cpus, 0, sizeof(cpus));
 	memset(&holder, 0, sizeof(holder));
-	clock_ticks = calls = 0;
+	for (unsigned cpu = 0; cpu < CPUS_MAX; cpu++)
+		contexts[cpu].active = contexts[cpu].waits = false;
+	current = &test_context;
+	test_context.below = test_context.above = 0;
+	clock_ticks = calls = waits = 0;
 	armed = watched = false;
 	__sanitizer_set_death_callback(print_story);
 }
@@ -131,22 +163,25 @@ static inline void point(void)
 void traps_arm(unsigned where, uint64_t at, void (*fire)(void))
 {
 	points_where = where;
-	points = calls = 0;
+	points = calls = waits = 0;
 	due = at;
 	fire_due = fire;
-	stack_top = __builtin_frame_address(0);
+	is_over = false;
+	test_cpu = host_self->number;
+	test_context.top = __builtin_frame_address(0);
 	armed = watched = true;
 }
 
 void traps_rearm(uint64_t at)
 {
 	due = at;
-	armed = watched = true;
+	armed = watched = !is_over;
 }
 
 void traps_disarm(void)
 {
 	armed = watched = false;
+	is_over = true;
 }
 
 uint64_t traps_points(void)
@@ -154,25 +189,122 @@ uint64_t traps_points(void)
 	return points;
 }
 
+/* The stack on which the cpu's operation is; NULL: it is at rest, or its operation is on ours. */
+static struct context *stopped_elsewhere(unsigned cpu)
+{
+	struct context *context = &contexts[cpu];
+
+	if (!context->active)
+		context = cpu == test_cpu ? &test_context : NULL;
+	return context == current ? NULL : context;
+}
+
+static void deliver(unsigned cpu);
+
 void traps_trap(unsigned cpu, void (*work)(void))
 {
 	struct host_cpu *before = host_self;
+	struct context *interrupted = stopped_elsewhere(cpu);
 
+	if (interrupted) {
+		interrupted->below++;
+		current->above++;
+	}
 	cpus[cpu].masked = cpus[cpu].in_trap = true;
 	cpus[cpu].traps++;
 	host_self = &host_cpus[cpu];
 	work();
 	host_self = before;
 	cpus[cpu].masked = cpus[cpu].in_trap = false;
+	if (interrupted) {
+		interrupted->below--;
+		current->above--;
+	}
+	deliver(cpu);
+}
+
+bool traps_all_may_trap(void)
+{
+	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
+		if (!traps_may_trap(cpu))
+			return false;
+	return true;
+}
+
+/* ---- stacks ------------------------------------------------------------------------------ */
+
+static void switch_to(struct context *to)
+{
+	struct context *from = current;
+	volatile bool is_back = false;
+
+	from->self = host_self;
+	/* Not swapcontext(), which AddressSanitizer warns of; none of its frames are on our stacks. */
+	getcontext(&from->state);
+	if (!is_back) {
+		is_back = true;
+		current = to;
+		setcontext(&to->state);
+	}
+	host_self = from->self;
+}
+
+/* Until it waits, or is done. */
+static void resume(struct context *context)
+{
+	context->resumer = current;
+	context->waits = false;
+	switch_to(context);
+}
+
+static void run_context(void)
+{
+	struct context *self_context = current;
+
+	self_context->work();
+	self_context->active = false;
+	switch_to(self_context->resumer);
+	abort(); /* nobody resumes what is done */
+}
+
+static bool resume_all(void)
+{
+	bool resumed = false;
+
+	for (unsigned cpu = 0; cpu < CPUS_MAX; cpu++)
+		if (contexts[cpu].waits && !contexts[cpu].below) {
+			resume(&contexts[cpu]);
+			resumed = true;
+		}
+	return resumed;
 }
 
 void traps_elsewhere(unsigned cpu, void (*work)(void))
 {
+	struct context *context = &contexts[cpu];
 	struct host_cpu *before = host_self;
 
+	if (context->active)
+		abort();
+	if (!context->stack)
+		context->stack = aligned_alloc(64, STACK_BYTES);
+	context->top = context->stack + STACK_BYTES;
+	context->work = work;
+	context->active = true;
+	context->below = context->above = 0;
+	getcontext(&context->state);
+	context->state.uc_stack.ss_sp = context->stack;
+	context->state.uc_stack.ss_size = STACK_BYTES;
+	makecontext(&context->state, run_context, 0);
 	host_self = &host_cpus[cpu];
-	work();
+	resume(context);
 	host_self = before;
+}
+
+void traps_finish(void)
+{
+	while (resume_all())
+		;
 }
 
 void traps_set_busy(unsigned cpu, bool busy)
@@ -230,8 +362,10 @@ unsigned long traps_irq_save(void)
 void traps_irq_restore(unsigned long flags)
 {
 	self()->masked = flags;
+	deliver(host_self->number);
 	/* A cpu in the middle of its own work cannot be the one that takes it. */
-	if (holder.again && !holder.held && !cpus[holder.cpu].busy)
+	if (holder.again && !holder.held && !cpus[holder.cpu].busy &&
+	    !contexts[holder.cpu].active && traps_may_trap(holder.cpu))
 		holder_does(spin_lock, true);
 	point();
 }
@@ -241,12 +375,49 @@ bool traps_in_trap(void)
 	return self()->in_trap;
 }
 
+/* A kick that had to wait; then those who wait for the answer. */
+static void deliver(unsigned cpu)
+{
+	if (__builtin_expect(!cpus[cpu].kicked || !traps_may_trap(cpu), 1))
+		return;
+	cpus[cpu].kicked = false;
+	traps_trap(cpu, frame_drain_answer);
+	resume_all();
+}
+
+void traps_lose_kicks(bool lost)
+{
+	kicks_are_lost = lost;
+}
+
+/* Wherever the cpu is, it answers there and then; or where it lets interrupts in again. */
+void traps_kick(unsigned cpu)
+{
+	if (kicks_are_lost)
+		return;
+	if (holder.held && holder.cpu == cpu)
+		holder_does(spin_unlock, false);
+	if (traps_may_trap(cpu))
+		traps_trap(cpu, frame_drain_answer);
+	else
+		cpus[cpu].kicked = true;
+}
+
+/* Whoever is waited for goes on: those who wait too, then the one in whose middle we are. */
 void traps_relax(void)
 {
-	if (!holder.held)
-		traps_panic("cpu %u%s waits for a lock that code it has stopped holds",
+	if (++waits > WAITS_MAX)
+		traps_panic("cpu %u%s waits for ever, perhaps for code that it has stopped",
 			    host_self->number, self()->in_trap ? ", in a trap," : "");
-	holder_does(spin_unlock, false);
+	if (holder.held) {
+		holder_does(spin_unlock, false);
+		return;
+	}
+	resume_all();
+	if (current != &test_context && !current->above) {
+		current->waits = true;
+		switch_to(current->resumer);
+	}
 }
 
 uint64_t traps_clock(void)
@@ -303,14 +474,33 @@ start:
 
 /* ---- what the compiler calls ------------------------------------------------------------- */
 
+static bool lies_in(const char *address, const void *start, size_t bytes)
+{
+	return start && (size_t)(address - (const char *)start) < bytes;
+}
+
+/* Part of what a handler on this cpu may find and take away. */
+static bool is_in_flight(const char *address)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	for (const struct frame_in_flight *flight = cache->in_flight; flight;
+	     flight = flight->interrupted)
+		if (lies_in(address, flight, sizeof(*flight)) ||
+		    lies_in(address, flight->done, FRAME_CACHE_BATCH_MAX / 8))
+			return true;
+	return false;
+}
+
 /*
  * What lies on the stack above us, up to who armed, is a local of what runs: nobody else sees it,
- * so a trap may as well land at the next access that is not.
+ * so a trap may as well land at the next access that is not. But a batch in flight is seen.
  */
 static __attribute__((noinline)) void watched_access(const char *address, size_t bytes,
 						     const char *what)
 {
-	if (address > (char *)__builtin_frame_address(0) && address < stack_top)
+	if (address > (char *)__builtin_frame_address(0) && address < current->top &&
+	    !is_in_flight(address))
 		return;
 	point();
 	if (__asan_address_is_poisoned(address) || __asan_address_is_poisoned(address + bytes - 1))

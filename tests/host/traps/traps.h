@@ -9,8 +9,10 @@
  *	- on the same cpu, as a trap handler, when interrupts are not masked;
  *	- on another cpu, as whatever it likes, when no zone's lock is held.
  *
- * There is one thread, so all of it repeats. Nothing is missed between two points: registers and
- * locals are the interrupted code's own, so wherever between them it is stopped, the others and it
+ * A cpu that is kicked answers at the point where it is stopped, as a trap handler, or if it is
+ * masked there, where it unmasks: until then whoever waits for it is stopped in turn, and it goes
+ * on. There is one thread, with a stack for each cpu, so all of it repeats. Nothing is missed
+ * between two points: registers and locals are the interrupted code's own, so wherever between them it is stopped, the others and it
  * see the same. What the compiler keeps in a register across a point it keeps across a trap in the
  * kernel too, because the calls are put in late, when the optimizer has done its work. What is
  * missing: the order of another compilation's accesses, and stores that another cpu sees late. The
@@ -47,9 +49,21 @@ uint64_t traps_points(void);
 bool traps_may_trap(unsigned cpu);
 bool traps_may_switch(void);
 
-/* Runs `work` as a trap handler on the cpu; or as an operation of its own on another. */
+bool traps_all_may_trap(void);
+
+/*
+ * Runs `work` as a trap handler on the cpu; or as an operation of its own on another. Where that
+ * one has to wait for the cpu that is stopped, the stopped one goes on, and the other after it
+ * has let interrupts in; so it may be under way for longer than the call, until traps_finish().
+ * A handler that the stopped cpu did not ask for must find all others ready for a trap: it cannot
+ * wait, because what it has interrupted may not go on.
+ */
 void traps_trap(unsigned cpu, void (*work)(void));
 void traps_elsewhere(unsigned cpu, void (*work)(void));
+void traps_finish(void);
+
+/* Kicks have no effect for a while. */
+void traps_lose_kicks(bool lost);
 
 /* Set around an operation that may be stopped in the middle: its cpu then has only traps. */
 void traps_set_busy(unsigned cpu, bool busy);

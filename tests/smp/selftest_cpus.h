@@ -1,0 +1,7 @@
+/* selftest_cpus.h - tests of harts that come and go: NULL, or what was wrong. */
+#pragma once
+
+const char *cpus_test_answers(void);
+const char *cpus_test_sleep(void);
+const char *cpus_test_each(void);
+const char *cpus_test_exhaustion(void);
