@@ -597,40 +597,94 @@ static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames
 }
 
 /*
+ * The end of a row: frames each of which is the one before plus `step`, which is 1 or -1. The
+ * sentinel ends it too, for no row goes on below 0: a zone's first frame is its own metadata.
+ */
+static inline const uint64_t *row_end(const uint64_t *next, uint64_t step)
+{
+	uint64_t expected = *next++ + step;
+
+#pragma GCC unroll 8
+	for (; *next == expected; next++)
+		expected += step;
+	return next;
+}
+
+/* Adds a row's frames [first, last]; false as group_all. */
+static inline bool add_row(struct grouping *grouping, const struct zone *zone, uint64_t first,
+			   uint64_t last)
+{
+	if (!zone_holds(zone, first) || !zone_holds(zone, last))
+		return false;
+	for (uint64_t base = first & ~UINT64_C(63); base <= last; base += FRAMES_PER_WORD) {
+		struct frame_word *word = group_word(grouping, base);
+		uint64_t bits = ~UINT64_C(0);
+
+		if (!word)
+			return false;
+		if (base < first)
+			bits <<= first - base;
+		if (last - base < FRAMES_PER_WORD - 1)
+			bits &= ~(~UINT64_C(1) << (last - base));
+		if (__builtin_expect((word->bits & bits) != 0, 0))
+			twice_in_cache(base);
+		word->bits |= bits;
+	}
+	return true;
+}
+
+/* Adds what follows in no row, as far as it is of one word; NULL for the false of group_all. */
+static inline const uint64_t *add_scattered(struct grouping *grouping, const struct zone *zone,
+					    const uint64_t *next)
+{
+	uint64_t frame = *next, base = frame & ~UINT64_C(63), bits = 0;
+	const uint64_t *run = next;
+	struct frame_word *word;
+
+	if (!zone_holds(zone, base) || !zone_holds(zone, base + FRAMES_PER_WORD - 1)) {
+		/* Two zones may share a word at their border: its frames are looked at one by one. */
+		if (!zone_holds(zone, frame))
+			return NULL;
+		next++;
+		bits = UINT64_C(1) << (frame & 63);
+	} else {
+		do {
+			bits |= UINT64_C(1) << (frame & 63);
+			frame = *++next;
+		} while ((frame & ~UINT64_C(63)) == base);
+	}
+	word = group_word(grouping, base);
+	if (word)
+		add_run(word, bits, (size_t)(next - run));
+	return word ? next : NULL;
+}
+
+/*
  * Sorts frames[0..count) into the grouping; false when one of them is not of the zone, or there
- * are more than POLICY_WORDS_MAX words. Neighbours mostly come one after the other: as long as they
- * do, a frame costs one comparison and one bit. frames[count] is the sentinel, which is no word's.
+ * are more than POLICY_WORDS_MAX words. Neighbours mostly come one after the other, up or down, and
+ * then a frame costs a comparison; what is scattered over a word costs a comparison and a bit.
+ * frames[count] is the sentinel, which is no word's.
  */
 static bool group_all(struct grouping *grouping, const struct zone *zone, const uint64_t *frames,
 		      unsigned count)
 {
 	const uint64_t *next = frames, *end = frames + count;
-	/* Words that begin here are the zone's from end to end; a zone may be smaller than one. */
-	uint64_t first = zone->first;
-	uint64_t inside_end = zone->total_frames < 64 ? 0 : zone->total_frames - 63;
 
 	grouping_init(grouping, count);
-	while (next != end) {
-		const uint64_t *run = next;
-		uint64_t frame = *next, base = frame & ~UINT64_C(63), bits = 0;
-		struct frame_word *word = NULL;
+	while (next < end) {
+		const uint64_t *start = next;
+		uint64_t step = next[1] - *next;
 
-		/* Two zones may share a word at their border: its frames are looked at one by one. */
-		if (base - first < inside_end) {
-			do {
-				bits |= UINT64_C(1) << (frame & 63);
-				frame = *++next;
-			} while ((frame & ~UINT64_C(63)) == base);
-			word = group_word(grouping, base);
+		if (step == 1 || step == UINT64_MAX) {
+			next = row_end(start, step);
+			if (!add_row(grouping, zone, step == 1 ? *start : next[-1],
+				     step == 1 ? next[-1] : *start))
+				return false;
 		} else {
-			next++;
-			bits = UINT64_C(1) << (frame & 63);
-			if (zone_holds(zone, frame))
-				word = group_word(grouping, base);
+			next = add_scattered(grouping, zone, start);
+			if (!next)
+				return false;
 		}
-		if (!word)
-			return false;
-		add_run(word, bits, (size_t)(next - run));
 	}
 	return true;
 }
