@@ -50,8 +50,18 @@ enum run_result {
 struct policy {
 	const char *name;
 
-	/* A run may ask for an alignment of more than one frame. */
+	/*
+	 * What claim_run() may be asked for besides a single frame: more than one, and an alignment
+	 * of more than one. zone.c answers for the policy where it may not.
+	 */
+	bool has_runs;
 	bool aligns_runs;
+
+	/* RUN_NONE only when no such run is free; otherwise it may overlook one. */
+	bool exact_runs;
+
+	/* Reads and writes the free frames themselves, through port_phys_pointer(). */
+	bool uses_frames;
 
 	/* Bytes of metadata for a zone of these frames; a multiple of 8. */
 	size_t (*metadata_bytes)(uint64_t first, uint64_t count);
@@ -80,27 +90,31 @@ struct policy {
 	/*
 	 * Takes at least `min` free frames, never more than `max` (1 <= min <= max), into `words`,
 	 * which has room for POLICY_WORDS_MAX. Fewer only when it holds fewer, or the words are
-	 * used up. Returns the number of words; *taken is the number of frames. No two words are of
-	 * the same 64 frames. `plan` is what plan_claim() made of the same words, if anything (its words
+	 * used up. Returns the number of words; *taken is the number of frames. Two words may be of
+	 * the same 64 frames, but not have a frame in common. `plan` is what plan_claim() made of the same words, if anything (its words
 	 * are 0 otherwise); then max >= min + 63.
 	 */
 	unsigned (*claim)(void *instance, unsigned min, unsigned max,
 			  const struct claim_plan *plan, struct frame_word *words,
 			  unsigned *taken);
 
-	/* Takes back frames of any earlier claims, count >= 1; panics when one is free already. */
+	/*
+	 * Takes back frames of any earlier claims, count >= 1, in words as a claim may give them.
+	 * Panics when one is free already; a policy that would have to keep a map for that, only
+	 * with CHECKS.
+	 */
 	void (*release)(void *instance, const struct claim_plan *plan,
 			const struct frame_word *words, unsigned count);
 
 	/*
 	 * Takes `count` contiguous frames, the first a multiple of `align` (a power of two), and
-	 * sets *first. Exact: RUN_NONE only when no such run is free. RUN_AGAIN when it has done
+	 * sets *first. RUN_NONE: see exact_runs; of a single frame, only when none is free. RUN_AGAIN when it has done
 	 * `steps` units of upkeep that a later call need not do again; steps 0 means no bound.
 	 */
 	enum run_result (*claim_run)(void *instance, uint64_t count, uint64_t align, unsigned steps,
 				     uint64_t *first);
 
-	/* Gives frames [first, first + count); panics when one of them is free already. */
+	/* Gives frames [first, first + count); panics as release() does. */
 	void (*release_run)(void *instance, uint64_t first, uint64_t count);
 
 	/* Walks all of it, panics where an invariant is broken; returns the number of free frames. */

@@ -948,7 +948,9 @@ static uint64_t tree_validate(const void *instance)
 
 const struct policy segment_tree_policy = {
 	.name = "segment_tree",
+	.has_runs = true,
 	.aligns_runs = true,
+	.exact_runs = true,
 	.metadata_bytes = tree_metadata_bytes,
 	.init = tree_init,
 	.plan_claim = tree_plan,

@@ -196,7 +196,7 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 {
 	enum run_result result = RUN_AGAIN;
 
-	if (align > 1 && !zone->policy->aligns_runs)
+	if ((count > 1 && !zone->policy->has_runs) || (align > 1 && !zone->policy->aligns_runs))
 		return false;
 	for (uint64_t holds = 0; result == RUN_AGAIN; holds++) {
 		struct spin_node node;
