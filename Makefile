@@ -280,8 +280,12 @@ bench: $(bench_kernels) $(bench_dir)/host/bench_tree
 		--kernel-checks1-zbb $(bench_dir)/checks1-zbb/hartframe.elf \
 		--host-bench $(bench_dir)/host/bench_tree --out $(bench_dir) --smp $(SMP)
 
+monitor: BOOTARGS := run=monitor $(BOOTARGS)
+monitor: all
+	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --interactive
+
 debug: all
-	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --gdb
+	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --gdb
 
 # ---- schedules and soak ----------------------------------------------------------------------
 
@@ -349,6 +353,7 @@ help:
 	@echo '                     TARGETS=policy,heap for some; new inputs stay in build/fuzz/corpus'
 	@echo '  make fuzz-merge  fold those, minimised, into tests/host/corpus'
 	@echo '  make model       check the protocol of exhaustion (docs/models) and its broken twins with spin'
+	@echo '  make monitor     a prompt in the running kernel: ledger, zones, caches, stop, start, load'
 	@echo '  make debug       QEMU waiting for gdb'
 	@echo '  make deps        install what is missing (Debian packages, by name)'
 	@echo '  make format      clang-format over all sources'
@@ -357,7 +362,7 @@ help:
 	@echo 'V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0'
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
-.PHONY: all run test mutants bench explore replay soak model lint debug format deps deps-run deps-test clean help host host-checks0 tsan FORCE
+.PHONY: all run test mutants bench explore replay soak model lint monitor debug format deps deps-run deps-test clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
 -include $(traps_mm:.o=.d) $(traps_own:.o=.d)

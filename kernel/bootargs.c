@@ -39,7 +39,8 @@ struct bootargs_key {
 		variable##_list, sizeof(variable##_list) / sizeof(variable##_list[0])}
 
 NAMES(run_names, [BOOTARGS_RUN_SELFTEST] = "selftest", [BOOTARGS_RUN_STRESS] = "stress",
-      [BOOTARGS_RUN_BENCH] = "bench", [BOOTARGS_RUN_EXPLORE] = "explore");
+      [BOOTARGS_RUN_BENCH] = "bench", [BOOTARGS_RUN_MONITOR] = "monitor",
+      [BOOTARGS_RUN_EXPLORE] = "explore");
 
 NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas",
       [BOOTARGS_LOCK_DEC] = "dec", [BOOTARGS_LOCK_TICKET] = "ticket", [BOOTARGS_LOCK_MCS] = "mcs",

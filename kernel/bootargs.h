@@ -23,6 +23,7 @@ enum bootargs_run {
 	BOOTARGS_RUN_SELFTEST,
 	BOOTARGS_RUN_STRESS,
 	BOOTARGS_RUN_BENCH,
+	BOOTARGS_RUN_MONITOR,
 	BOOTARGS_RUN_EXPLORE, /* goes alone: it owns the timers from the start of the harts on */
 };
 

@@ -21,6 +21,7 @@
 #include "kernel/early.h"
 #include "kernel/machine.h"
 #include "kernel/memory.h"
+#include "kernel/monitor.h"
 #include "kernel/nodes.h"
 #include "kernel/panic.h"
 #include "kernel/record.h"
@@ -416,6 +417,8 @@ void kernel_main(uint64_t hart_id, const void *blob)
 		stress_run();
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_BENCH))
 		bench_run();
+	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_MONITOR))
+		monitor_run();
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_EXPLORE))
 		explore_run();
 	verdict_end();

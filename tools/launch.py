@@ -89,7 +89,7 @@ def qemu_command(options: argparse.Namespace) -> list[str]:
 
 
 def check_files(options: argparse.Namespace) -> None:
-    for path in (options.kernel, options.dtb):
+    for path in (options.kernel, options.dtb, options.typed):
         if path is not None and not path.is_file():
             raise CannotRun(f"{path}: no such file")
 
@@ -263,12 +263,14 @@ def terminal_kept() -> Iterator[None]:
         os.set_blocking(descriptor, True)
 
 
-def start(command: list[str], interactive: bool) -> subprocess.Popen[bytes]:
+def start(
+    command: list[str], interactive: bool, typed: BinaryIO | None
+) -> subprocess.Popen[bytes]:
     """QEMU in a process group of its own, except where it needs the terminal."""
     try:
         return subprocess.Popen(
             command,
-            stdin=None if interactive else subprocess.DEVNULL,
+            stdin=None if interactive else typed or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=not interactive,
@@ -331,7 +333,9 @@ def execute(
     run = Run(console)
     started = time.monotonic()
     deadline = started + options.timeout if options.timeout else float("inf")
-    process = start(command, options.interactive)
+    with contextlib.ExitStack() as stack:
+        typed = stack.enter_context(options.typed.open("rb")) if options.typed else None
+        process = start(command, options.interactive, typed)
     try:
         watch(process, run, deadline, interrupts)
     finally:
@@ -456,6 +460,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--records", type=Path, metavar="FILE", help="the records, one to a line")
     add("--quiet", action="store_true", help="do not pass the console on")
     add("--interactive", action="store_true", help="connect this terminal to the console")
+    add("--typed", type=Path, metavar="FILE", help="what is typed on the console")
     add("--gdb", action="store_true", help="wait for gdb on port 1234")
     add("--expect", choices=("pass", "fail", "panic"), default="pass",
         help="the outcome that is a success (default: pass)")

@@ -57,6 +57,7 @@ class Case:
     timeout: int = QEMU_TIMEOUT_SECONDS
     expect: str = "pass"
     must_contain: tuple[str, ...] = ()
+    typed: str = ""  # a file of what is typed on the console
 
 
 # A lock that serves in order waits for the host to schedule each cpu in turn where cpus outnumber
@@ -158,6 +159,16 @@ CASES = (
            must_contain=('"record":"churn"',)) for harts in ("2", "4", "8")),
     Case("churn-one-cpu", "run=stress workload=churn ops=5k", smp="1", mem="64M",
          must_contain=('"stops":0',)),
+    # Absent, stopped and running cpus, memory taken to the last frame, lines mistyped and rubbed out.
+    Case("monitor", "run=monitor", typed="tests/smp/monitor.txt", timeout=60,
+         must_contain=("cpu 2: done", "cpu 2: it is so already", "cpu 77: there is no such cpu",
+                       "cpu 99999999999: there is no such cpu",
+                       "cpu 2 is stopped: a load is on all of them",
+                       "held: none is free anywhere", "free 0 + cached 0", "in flight 0 + allocated 0",
+                       "zones, caches and heap are whole", 'no command "bogus"; help lists them',
+                       "free takes one number: frames", "alloc takes one number: frames",
+                       "ledger takes nothing", "3 frames more, 3 held",
+                       "3 frames given back, 0 held")),
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
     Case("lockstat-off", "run=stress lockstat=off ops=20k"),
     Case("lockstat-all", "run=stress lockstat=all ops=20k"),
@@ -344,6 +355,8 @@ def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
         command += [f"--icount={case.icount}"]
     if case.dtb:
         command += [f"--dtb={case.dtb}"]
+    if case.typed:
+        command += [f"--typed={case.typed}"]
     command += [f"--qemu-arg={argument}" for argument in case.qemu_args]
     return Job(
         name=name,

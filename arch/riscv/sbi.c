@@ -77,6 +77,12 @@ void sbi_legacy_putchar(int byte)
 	call(1, 0, (unsigned long)byte, 0, 0);
 }
 
+/* The legacy calls answer in a0 alone. */
+int sbi_legacy_getchar(void)
+{
+	return (int)call(2, 0, 0, 0, 0).error;
+}
+
 struct sbi_result sbi_shutdown(uint32_t reason)
 {
 	return call(SBI_SRST, 0, 0, reason, 0);

@@ -62,8 +62,9 @@ SBI_MUST_USE struct sbi_result sbi_set_timer(uint64_t when_ticks);
 
 /* Debug console: writes up to `bytes` bytes at a physical address; value is how many it took. */
 SBI_MUST_USE struct sbi_result sbi_console_write(uint64_t bytes, uint64_t address);
-/* Legacy console, one byte. */
+/* Legacy console, one byte; read: -1 when none has come. */
 void sbi_legacy_putchar(int byte);
+int sbi_legacy_getchar(void);
 
 /* Shutdown; reason 0: none, 1: system failure. Returns only when that failed. */
 SBI_MUST_USE struct sbi_result sbi_shutdown(uint32_t reason);

@@ -232,7 +232,7 @@ TEST(unknown_values_are_refused)
 	CHECK_REFUSED("lock=fas,cas", "\"lock=fas,cas\": no such value \"fas,cas\"" LOCKS);
 	CHECK_REFUSED("lock=all", "\"lock=all\": no such value \"all\"" LOCKS);
 	CHECK_REFUSED("lock=fas=cas", "\"lock=fas=cas\": no such value \"fas=cas\"" LOCKS);
-	CHECK_REFUSED("run=all", "\"run=all\": no such value \"all\"; valid: selftest stress bench explore");
+	CHECK_REFUSED("run=all", "\"run=all\": no such value \"all\"; valid: selftest stress bench monitor explore");
 	CHECK_REFUSED("workload=churn,pop,ring",
 		      "\"workload=churn,pop,ring\": no such value \"pop\"" WORKLOADS);
 	CHECK_REFUSED("workload=churn,", "\"workload=churn,\": no such value \"\"" WORKLOADS);
@@ -486,5 +486,5 @@ TEST(schedules_and_other_runs_do_not_mix)
 {
 	CHECK_REFUSED("preempt=1:2", "\"preempt=1:2\": only run=explore has switches" PREEMPT);
 	CHECK_REFUSED("run=stress,explore",
-		      "\"run=stress,explore\": explore goes alone; valid: selftest stress bench explore");
+		      "\"run=stress,explore\": explore goes alone; valid: selftest stress bench monitor explore");
 }
