@@ -4,7 +4,63 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sanitizer/asan_interface.h>
+#include <sys/mman.h>
+
+#include <port.h>
+
+#include "mm/address.h"
 #include "unit.h"
+
+/* ---- the frames themselves --------------------------------------------------------------- */
+
+/* Whoever has a frame writes to it what it likes. */
+#define GARBAGE_BYTES 64
+
+static char *bytes_of(const struct policy_model *model, uint64_t i)
+{
+	return model->frames + ((i + 1) << FRAME_SHIFT);
+}
+
+static void hide_frame(const struct policy_model *model, uint64_t i)
+{
+	if (!model->frames)
+		return;
+	memset(bytes_of(model, i), 0xa5, GARBAGE_BYTES);
+	ASAN_POISON_MEMORY_REGION(bytes_of(model, i), FRAME_SIZE);
+}
+
+static void show_frames(const struct policy_model *model, uint64_t i, uint64_t count)
+{
+	if (model->frames)
+		ASAN_UNPOISON_MEMORY_REGION(bytes_of(model, i), count << FRAME_SHIFT);
+}
+
+static void start_frames(struct policy_model *model)
+{
+	size_t bytes = (model->count + 2) << FRAME_SHIFT;
+
+	model->frames =
+		mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(model->frames != MAP_FAILED);
+	host_memory_base = model->first << FRAME_SHIFT;
+	host_memory = bytes_of(model, 0);
+	CHECK_EQ(mprotect(host_memory, model->count << FRAME_SHIFT, PROT_READ | PROT_WRITE), 0);
+	for (uint64_t i = 0; i < model->count; i++)
+		hide_frame(model, i);
+}
+
+static void drop_frames(struct policy_model *model)
+{
+	if (!model->frames)
+		return;
+	show_frames(model, 0, model->count);
+	munmap(model->frames, (model->count + 2) << FRAME_SHIFT);
+	host_memory = NULL;
+	host_memory_base = 0;
+}
+
+/* ---- model and instance ------------------------------------------------------------------ */
 
 void policy_model_start(struct policy_model *model, const struct policy *policy, uint64_t first,
 			uint64_t count)
@@ -20,11 +76,15 @@ void policy_model_start(struct policy_model *model, const struct policy *policy,
 	/* Not aligned_alloc(), which wants whole lines and would hide a write behind the last. */
 	CHECK_EQ(posix_memalign(&model->memory, 64, bytes), 0);
 	memset(model->memory, 0xa5, bytes);
+	model->frames = NULL;
+	if (policy->uses_frames)
+		start_frames(model);
 	model->instance = policy->init(model->memory, first, count);
 }
 
 void policy_model_drop(struct policy_model *model)
 {
+	drop_frames(model);
 	free(model->state);
 	free(model->memory);
 }
@@ -52,6 +112,7 @@ void policy_model_take(struct policy_model *model, uint64_t pfn, uint64_t count)
 		CHECK_EQ(model->state[i], MODEL_FREE);
 		model->state[i] = MODEL_TAKEN;
 		model->free_count--;
+		hide_frame(model, i);
 	}
 }
 
@@ -60,6 +121,7 @@ void policy_model_give(struct policy_model *model, uint64_t pfn, uint64_t count)
 	for (uint64_t i = pfn - model->first; count > 0; i++, count--) {
 		CHECK(i < model->count);
 		CHECK(model->state[i] != MODEL_FREE);
+		show_frames(model, i, 1);
 		model->state[i] = MODEL_FREE;
 		model->free_count++;
 	}
@@ -82,21 +144,27 @@ void policy_model_plan_claim(const struct policy_model *model, unsigned min,
 	CHECK(claim->plan.words <= POLICY_WORDS_MAX);
 }
 
-/* A word of its own 64 frames, all of them free until now. */
-static unsigned take_word(struct policy_model *model, const struct frame_word *words, unsigned i)
+/* All of its frames were free until now: so none was in a word before it. */
+static unsigned take_word(struct policy_model *model, struct frame_word word)
 {
 	unsigned frames = 0;
 
-	CHECK_EQ(words[i].first % FRAMES_PER_WORD, 0);
-	CHECK(words[i].bits != 0);
+	CHECK_EQ(word.first % FRAMES_PER_WORD, 0);
+	CHECK(word.bits != 0);
 	for (unsigned bit = 0; bit < FRAMES_PER_WORD; bit++)
-		if (words[i].bits >> bit & 1) {
-			policy_model_take(model, words[i].first + bit, 1);
+		if (word.bits >> bit & 1) {
+			policy_model_take(model, word.first + bit, 1);
 			frames++;
 		}
-	for (unsigned j = 0; j < i; j++)
-		CHECK(words[j].first != words[i].first);
 	return frames;
+}
+
+/* What is about to be given back, the policy may write to. */
+static void show_word(const struct policy_model *model, struct frame_word word)
+{
+	for (unsigned bit = 0; bit < FRAMES_PER_WORD; bit++)
+		if (word.bits >> bit & 1)
+			show_frames(model, word.first + bit - model->first, 1);
 }
 
 void policy_model_claim(struct policy_model *model, struct model_claim *claim, unsigned max)
@@ -110,7 +178,7 @@ void policy_model_claim(struct policy_model *model, struct model_claim *claim, u
 				     &taken);
 	CHECK(count <= POLICY_WORDS_MAX);
 	for (unsigned i = 0; i < count; i++)
-		frames += take_word(model, claim->words, i);
+		frames += take_word(model, claim->words[i]);
 	CHECK_EQ(taken, frames);
 	CHECK(taken <= max);
 	CHECK(taken >= claim->min || taken == free_before || count == POLICY_WORDS_MAX);
@@ -131,11 +199,7 @@ uint64_t policy_model_taken(const struct policy_model *model, uint64_t word)
 void policy_model_leave(struct policy_model *model, struct model_release *release,
 			struct frame_word word)
 {
-	bool full = release->count == POLICY_WORDS_MAX || word.bits == 0;
-
-	for (unsigned i = 0; i < release->count; i++)
-		full |= release->words[i].first == word.first;
-	if (full)
+	if (release->count == POLICY_WORDS_MAX || word.bits == 0)
 		return;
 	for (unsigned bit = 0; bit < FRAMES_PER_WORD; bit++)
 		if (word.bits >> bit & 1) {
@@ -156,6 +220,8 @@ void policy_model_plan_release(const struct policy_model *model, struct model_re
 
 void policy_model_release(struct policy_model *model, struct model_release *release)
 {
+	for (unsigned i = 0; i < release->count; i++)
+		show_word(model, release->words[i]);
 	if (release->count)
 		model->policy->release(model->instance, &release->plan, release->words,
 				       release->count);
@@ -184,17 +250,31 @@ bool policy_model_has_run(const struct policy_model *model, uint64_t count, uint
 	return false;
 }
 
+bool policy_model_may_ask(const struct policy_model *model, uint64_t count, uint64_t align)
+{
+	return (count == 1 || model->policy->has_runs) &&
+	       (align == 1 || model->policy->aligns_runs);
+}
+
+/* Every policy finds the last free frame. */
+static bool may_overlook(const struct policy_model *model, uint64_t count, uint64_t align)
+{
+	return !model->policy->exact_runs && (count > 1 || align > 1);
+}
+
 enum run_result policy_model_try_run(struct policy_model *model, uint64_t count, uint64_t align,
 				     unsigned steps)
 {
 	bool possible = policy_model_has_run(model, count, align);
 	uint64_t first = ~UINT64_C(0);
-	enum run_result result =
-		model->policy->claim_run(model->instance, count, align, steps, &first);
+	enum run_result result;
 
+	if (!policy_model_may_ask(model, count, align))
+		return RUN_NONE;
+	result = model->policy->claim_run(model->instance, count, align, steps, &first);
 	CHECK(result != RUN_AGAIN || steps != 0);
 	CHECK(result != RUN_FOUND || possible);
-	CHECK(result != RUN_NONE || !possible);
+	CHECK(result != RUN_NONE || !possible || may_overlook(model, count, align));
 	if (result == RUN_FOUND) {
 		CHECK_EQ(first & (align - 1), 0);
 		policy_model_take(model, first, count);
@@ -214,6 +294,7 @@ void policy_model_claim_run(struct policy_model *model, uint64_t count, uint64_t
 
 void policy_model_release_run(struct policy_model *model, uint64_t first, uint64_t count)
 {
+	show_frames(model, first - model->first, count);
 	model->policy->release_run(model->instance, first, count);
 	policy_model_give(model, first, count);
 }

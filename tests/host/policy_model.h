@@ -4,7 +4,12 @@
  * Each operation here is done by both and compared: what a claim brings was free, is brought once
  * and is as long, as aligned and as much as mm/global/policy.h says; what it does not bring was
  * not there. A difference ends the test through CHECK of unit.h. Nothing of a policy is known
- * but its contract.
+ * but its contract: what it does not say it can do (has_runs, aligns_runs) is answered for it, as
+ * the zone does, and what it may overlook (not exact_runs) is no mistake.
+ *
+ * A policy with uses_frames finds memory behind its frames, through port_phys_pointer(), which
+ * is this model's from start to drop: so there is one such model at a time. A frame that is taken
+ * holds garbage, and under AddressSanitizer neither reading nor writing it is allowed.
  */
 #pragma once
 
@@ -26,6 +31,7 @@ struct policy_model {
 	uint8_t *state; /* of frame first + i */
 	uint64_t free_count;
 	void *memory;
+	char *frames; /* behind the frames, and a guard on either side; NULL without uses_frames */
 };
 
 /* A claim that was planned, perhaps long before it is made. */
@@ -68,7 +74,10 @@ void policy_model_claim(struct policy_model *model, struct model_claim *claim, u
 /* Taken frames of the 64 from `word` on, a multiple of 64, as bits; none is leaving already. */
 uint64_t policy_model_taken(const struct policy_model *model, uint64_t word);
 
-/* Frames on their way: adds a word to the release, unless it is full or has those 64 already. */
+/*
+ * Frames on their way: adds a word to the release, unless it is full. It may have a word of those
+ * 64 frames already, of others of them.
+ */
 void policy_model_leave(struct policy_model *model, struct model_release *release,
 			struct frame_word word);
 
@@ -80,7 +89,13 @@ void policy_model_release(struct policy_model *model, struct model_release *rele
 /* Whether there is such a run; align is a power of two. */
 bool policy_model_has_run(const struct policy_model *model, uint64_t count, uint64_t align);
 
-/* One call. RUN_NONE and RUN_FOUND must be true, RUN_AGAIN be allowed. */
+/* Whether the policy may be asked for this. */
+bool policy_model_may_ask(const struct policy_model *model, uint64_t count, uint64_t align);
+
+/*
+ * One call. RUN_NONE and RUN_FOUND must be true, RUN_AGAIN be allowed. RUN_NONE without a call
+ * where the policy may not be asked.
+ */
 enum run_result policy_model_try_run(struct policy_model *model, uint64_t count, uint64_t align,
 				     unsigned steps);
 
