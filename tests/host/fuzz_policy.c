@@ -1,19 +1,15 @@
 /*
- * fuzz_policy.c - fuzz target: any policy behind mm/global/policy.h against a model.
+ * fuzz_policy.c - fuzz target: every policy behind mm/global/policy.h against a model.
  *
- * The input chooses the policy, a zone of odd place and size, and then operations: claims and
- * releases by the word with plans that may be many operations old, runs of any alignment in
- * bounded steps with other operations between them. policy_model.c compares.
+ * The input chooses a zone of odd place and size, and then operations: claims and releases by the
+ * word with plans that may be many operations old, runs of any alignment in bounded steps with
+ * other operations between them. policy_model.c compares. Each policy gets all of the input: so
+ * what was found to be hard on one is tried on the others.
  */
 #include "fuzz.h"
 
-#include "mm/global/segment_tree.h"
+#include "mm/global/policies.h"
 #include "tests/host/policy_model.h"
-
-/* A policy more is a line more. */
-static const struct policy *const policies[] = {
-	&segment_tree_policy,
-};
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PLANS	      3
@@ -25,12 +21,11 @@ struct state {
 	struct model_release release[PLANS];
 };
 
-static void start(struct state *state)
+static void start(struct state *state, const struct policy *policy)
 {
 	/* One chunk or two, one level of a tree, several; near 0, near where RAM is, far up. */
 	static const unsigned sizes[] = {700, 700, 5000, 40000};
 	static const uint64_t bases[] = {0, 0x80000, (UINT64_C(1) << 40) - 600};
-	const struct policy *policy = policies[fuzz_byte(&state->input) % LENGTH(policies)];
 	unsigned shape = fuzz_byte(&state->input);
 	uint64_t count = 1 + fuzz_below(&state->input, sizes[shape % LENGTH(sizes)]);
 	uint64_t first =
@@ -116,9 +111,7 @@ static void release_later(struct state *state)
 
 static uint64_t choose_align(struct state *state)
 {
-	uint64_t align = UINT64_C(1) << fuzz_byte(&state->input) % 13;
-
-	return state->model.policy->aligns_runs ? align : 1;
+	return UINT64_C(1) << fuzz_byte(&state->input) % 13;
 }
 
 static uint64_t choose_length(struct state *state)
@@ -232,13 +225,13 @@ static void operate(struct state *state)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const struct policy *policy, struct fuzz_input input)
 {
 	static struct state state;
 	bool ends_badly;
 
-	state.input = (struct fuzz_input){data, data + size};
-	start(&state);
+	state.input = input;
+	start(&state, policy);
 	ends_badly = fuzz_byte(&state.input) % 8 == 7;
 	policy_model_release_run(&state.model, state.model.first,
 				 state.model.count - fuzz_byte(&state.input) % state.model.count);
@@ -249,10 +242,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (ends_badly) {
 		end_badly(&state);
-		return 0;
+		return;
 	}
 	for (unsigned i = 0; i < PLANS; i++)
 		policy_model_release(&state.model, &state.release[i]);
 	policy_model_end(&state.model);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	for (unsigned i = 0; i < policy_count; i++)
+		run(policies[i], (struct fuzz_input){data, data + size});
 	return 0;
 }

@@ -250,16 +250,17 @@ bool policy_model_has_run(const struct policy_model *model, uint64_t count, uint
 	return false;
 }
 
-bool policy_model_may_ask(const struct policy_model *model, uint64_t count, uint64_t align)
+bool policy_may_be_asked(const struct policy *policy, uint64_t count, uint64_t align)
 {
-	return (count == 1 || model->policy->has_runs) &&
-	       (align == 1 || model->policy->aligns_runs);
+	return (count == 1 || policy->has_runs) && (align == 1 || policy->aligns_runs);
 }
 
-/* Every policy finds the last free frame. */
-static bool may_overlook(const struct policy_model *model, uint64_t count, uint64_t align)
+/* The last free frame, every policy finds. */
+bool policy_may_overlook(const struct policy *policy, uint64_t count, uint64_t align)
 {
-	return !model->policy->exact_runs && (count > 1 || align > 1);
+	if (count == 1 && align == 1)
+		return false;
+	return !policy->exact_runs || !policy_may_be_asked(policy, count, align);
 }
 
 enum run_result policy_model_try_run(struct policy_model *model, uint64_t count, uint64_t align,
@@ -269,12 +270,12 @@ enum run_result policy_model_try_run(struct policy_model *model, uint64_t count,
 	uint64_t first = ~UINT64_C(0);
 	enum run_result result;
 
-	if (!policy_model_may_ask(model, count, align))
+	if (!policy_may_be_asked(model->policy, count, align))
 		return RUN_NONE;
 	result = model->policy->claim_run(model->instance, count, align, steps, &first);
 	CHECK(result != RUN_AGAIN || steps != 0);
 	CHECK(result != RUN_FOUND || possible);
-	CHECK(result != RUN_NONE || !possible || may_overlook(model, count, align));
+	CHECK(result != RUN_NONE || !possible || policy_may_overlook(model->policy, count, align));
 	if (result == RUN_FOUND) {
 		CHECK_EQ(first & (align - 1), 0);
 		policy_model_take(model, first, count);

@@ -89,8 +89,9 @@ void policy_model_release(struct policy_model *model, struct model_release *rele
 /* Whether there is such a run; align is a power of two. */
 bool policy_model_has_run(const struct policy_model *model, uint64_t count, uint64_t align);
 
-/* Whether the policy may be asked for this. */
-bool policy_model_may_ask(const struct policy_model *model, uint64_t count, uint64_t align);
+/* Whether the policy may be asked for this, and whether it may miss one that is there. */
+bool policy_may_be_asked(const struct policy *policy, uint64_t count, uint64_t align);
+bool policy_may_overlook(const struct policy *policy, uint64_t count, uint64_t align);
 
 /*
  * One call. RUN_NONE and RUN_FOUND must be true, RUN_AGAIN be allowed. RUN_NONE without a call

@@ -1,0 +1,334 @@
+/*
+ * interval_stack.c - a policy that is a stack of free intervals.
+ *
+ * What it is
+ *
+ *   Free memory, as long as nobody has cut it to pieces, is one interval, and two numbers say all
+ *   about it. So this policy keeps intervals [start, start + count) in an array that is a stack:
+ *
+ *   - Frames are claimed from the low end of the top interval, which is gone when it is used up.
+ *   - What is given back is pushed: one interval for each row of neighbouring frames. Where it
+ *     touches the top interval it is joined to it, and with no other is it compared. So a batch
+ *     that comes back as it went is one interval again, and what comes back in any other order
+ *     stays in pieces for ever, however much of it lies side by side.
+ *   - A run is cut from the first interval, from the bottom of the stack, that has room for it at
+ *     the right alignment. At the bottom lies what has been there longest: the large intervals
+ *     that nobody had to break.
+ *
+ *   Claims and releases look at the top and nowhere else: O(1) a piece, last in, first out, so that
+ *   frames which may still be in a data cache go out first.
+ *
+ * Invariants (under the zone's lock, between calls)
+ *
+ *   I1  Intervals are not empty, lie in the zone, and no two have a frame in common. Together they
+ *	 are what is free.
+ *   I2  None of the lowest `sought_depth` intervals has room for `sought` frames aligned by
+ *	 `sought_align`: so neither for more, nor for a stricter alignment, and a search for either
+ *	 goes on from there. Any other search begins at the bottom and leaves its own fact.
+ *
+ * How large the stack may grow
+ *
+ *   By I1 there are at most as many intervals as there are free frames, and so as the zone has
+ *   frames: n. It is no less: give back every other frame and then the ones between them, and
+ *   none touches the one before it. So n intervals are provided for, no push looks for room, and
+ *   taking a run out of the middle, which leaves two where one was, cannot overflow either.
+ *   Joining all neighbours would need room for n / 2 only, but a walk over all of them to do it.
+ *
+ * Cost, for n frames: claim and release O(pieces), of which a word has 32 at worst; a run O(pieces
+ * in the whole stack), n at worst, in steps that are bounded as far as RUN_AGAIN allows: where a
+ * large zone is all pieces, the zone loses patience first and asks for an end in one hold.
+ * Metadata: 8 bytes a frame, of which only as much is ever touched as there were intervals at once,
+ * and with CHECKS 1/8 byte more, for the map that knows a frame freed twice (free_map.h).
+ *
+ * What it cannot do: put together what came back in pieces. Two intervals side by side are two, so
+ * a run that lies across them is not found (exact_runs is not set), and after some random traffic
+ * there are no runs to speak of. Nor does it know the lowest free frame, or anything by address.
+ */
+#include "mm/global/interval_stack.h"
+
+#include "mm/check.h"
+#include "mm/global/bits.h"
+#include "mm/global/free_map.h"
+
+/* Intervals looked at for one unit of the upkeep that claim_run() is allowed. */
+#define STEP_INTERVALS 64
+
+/* In frames, from the zone's first: a zone has no more than 2^31. */
+struct interval {
+	uint32_t start, count;
+};
+
+_Static_assert(sizeof(struct interval) == 8, "8 bytes an interval");
+
+struct interval_stack {
+	uint64_t first; /* the zone's, pfn */
+	uint64_t count;
+	uint64_t depth; /* intervals [0, depth); the top is depth - 1 */
+	/* I2; sought is 0 where nothing is known. */
+	uint64_t sought;
+	uint64_t sought_align;
+	uint64_t sought_depth;
+	struct free_map map;
+	struct interval *intervals;
+};
+
+static size_t stack_metadata_bytes(uint64_t first, uint64_t count)
+{
+	return sizeof(struct interval_stack) + free_map_bytes(first, count) +
+	       count * sizeof(struct interval);
+}
+
+/* What lies above the top is never read, and is left as it is. */
+static void *stack_init(void *memory, uint64_t first, uint64_t count)
+{
+	struct interval_stack *stack = memory;
+
+	stack->first = first;
+	stack->count = count;
+	stack->depth = 0;
+	stack->sought = 0;
+	stack->sought_align = 1;
+	stack->sought_depth = 0;
+	stack->intervals = free_map_init(&stack->map, stack + 1, first, count);
+	return stack;
+}
+
+/* ---- the stack --------------------------------------------------------------------------- */
+
+/* I2, when the interval at `depth` is another one, a larger one, or none. */
+static void forget_from(struct interval_stack *stack, uint64_t depth)
+{
+	if (depth < stack->sought_depth)
+		stack->sought_depth = depth;
+}
+
+static void append(struct interval_stack *stack, uint32_t start, uint32_t count)
+{
+	assert(stack->depth < stack->count);
+	stack->intervals[stack->depth++] = (struct interval){start, count};
+}
+
+/* Gives back [start, start + count): joined to the top where the two touch. */
+static void push(struct interval_stack *stack, uint32_t start, uint32_t count)
+{
+	struct interval *top = stack->depth ? &stack->intervals[stack->depth - 1] : NULL;
+
+	if (top && top->start + top->count == start) {
+		top->count += count;
+	} else if (top && start + count == top->start) {
+		top->start = start;
+		top->count += count;
+	} else {
+		append(stack, start, count);
+		return;
+	}
+	forget_from(stack, stack->depth - 1);
+}
+
+/* Takes frames off the low end of the top, at most `most` and none beyond the word they begin in.
+ */
+static struct frame_word pop(struct interval_stack *stack, unsigned most, unsigned *frames)
+{
+	struct interval *top = &stack->intervals[stack->depth - 1];
+	uint64_t pfn = stack->first + top->start;
+	unsigned from = pfn % FRAMES_PER_WORD, count = FRAMES_PER_WORD - from;
+
+	if (count > most)
+		count = most;
+	if (count > top->count)
+		count = top->count;
+	top->start += count;
+	top->count -= count;
+	if (!top->count)
+		forget_from(stack, --stack->depth);
+	*frames = count;
+	return (struct frame_word){pfn - from, bits_between(from, from + count)};
+}
+
+/* ---- single frames, by the word ---------------------------------------------------------- */
+
+static unsigned stack_claim(void *instance, unsigned min, unsigned max,
+			    const struct claim_plan *plan, struct frame_word *words,
+			    unsigned *taken)
+{
+	struct interval_stack *stack = instance;
+	unsigned count = 0;
+
+	(void)plan;
+	*taken = 0;
+	while (stack->depth && *taken < min && count < POLICY_WORDS_MAX) {
+		unsigned frames;
+		struct frame_word word = pop(stack, max - *taken, &frames);
+
+		free_map_take(&stack->map, word);
+		*taken += frames;
+		/* Pieces of the same 64 frames, one after the other, are one word. */
+		if (count && words[count - 1].first == word.first)
+			words[count - 1].bits |= word.bits;
+		else
+			words[count++] = word;
+	}
+	return count;
+}
+
+static void release_word(struct interval_stack *stack, struct frame_word word)
+{
+	uint64_t start = word.first - stack->first;
+
+	free_map_give(&stack->map, word);
+	while (word.bits) {
+		unsigned from = bits_lowest(word.bits);
+		uint64_t above = ~(word.bits >> from);
+		unsigned count = above ? bits_lowest(above) : FRAMES_PER_WORD;
+
+		push(stack, (uint32_t)(start + from), count);
+		word.bits &= ~bits_between(from, from + count);
+	}
+}
+
+static void stack_release(void *instance, const struct claim_plan *plan,
+			  const struct frame_word *words, unsigned count)
+{
+	struct interval_stack *stack = instance;
+
+	(void)plan;
+	for (unsigned i = 0; i < count; i++)
+		release_word(stack, words[i]);
+}
+
+/* ---- runs -------------------------------------------------------------------------------- */
+
+/* Whether a run fits into the interval, and at which of the zone's frames it then starts. */
+static bool has_room(const struct interval_stack *stack, const struct interval *interval,
+		     uint64_t count, uint64_t align, uint64_t *start)
+{
+	uint64_t pfn = stack->first + interval->start;
+	uint64_t passed = ((pfn + align - 1) & ~(align - 1)) - pfn;
+
+	*start = interval->start + passed;
+	return passed < interval->count && count <= interval->count - passed;
+}
+
+/* Takes [start, start + count) out of the interval at `depth`, which has it. */
+static void cut(struct interval_stack *stack, uint64_t depth, uint32_t start, uint32_t count)
+{
+	struct interval *interval = &stack->intervals[depth];
+	uint32_t below = start - interval->start, above = interval->count - below - count;
+
+	if (below) {
+		interval->count = below;
+		if (above)
+			append(stack, start + count, above);
+	} else if (above) {
+		*interval = (struct interval){start + count, above};
+	} else {
+		*interval = stack->intervals[--stack->depth];
+		forget_from(stack, depth);
+	}
+}
+
+/* From the bottom up, or from where I2 lets it begin. */
+static enum run_result search(struct interval_stack *stack, uint64_t count, uint64_t align,
+			      unsigned steps, uint64_t *start)
+{
+	bool known = stack->sought && count >= stack->sought && align >= stack->sought_align;
+	uint64_t depth = known ? stack->sought_depth : 0;
+	uint64_t stop = steps ? depth + (uint64_t)steps * STEP_INTERVALS : stack->depth;
+
+	if (stop > stack->depth)
+		stop = stack->depth;
+	while (depth < stop && !has_room(stack, &stack->intervals[depth], count, align, start))
+		depth++;
+	stack->sought = count;
+	stack->sought_align = align;
+	stack->sought_depth = depth;
+	if (depth < stop)
+		return RUN_FOUND;
+	return depth < stack->depth ? RUN_AGAIN : RUN_NONE;
+}
+
+static enum run_result stack_claim_run(void *instance, uint64_t count, uint64_t align,
+				       unsigned steps, uint64_t *first)
+{
+	struct interval_stack *stack = instance;
+	enum run_result result;
+	uint64_t start;
+
+	if (count == 1 && align == 1 && stack->depth) {
+		start = stack->intervals[stack->depth - 1].start;
+		cut(stack, stack->depth - 1, (uint32_t)start, 1);
+	} else {
+		result = search(stack, count, align, steps, &start);
+		if (result != RUN_FOUND)
+			return result;
+		cut(stack, stack->sought_depth, (uint32_t)start, (uint32_t)count);
+	}
+	*first = stack->first + start;
+	free_map_take_run(&stack->map, *first, count);
+	return RUN_FOUND;
+}
+
+static void stack_release_run(void *instance, uint64_t first, uint64_t count)
+{
+	struct interval_stack *stack = instance;
+
+	free_map_give_run(&stack->map, first, count);
+	push(stack, (uint32_t)(first - stack->first), (uint32_t)count);
+}
+
+/* ---- validation -------------------------------------------------------------------------- */
+
+static void validate_interval(const struct interval_stack *stack, uint64_t depth)
+{
+	const struct interval *interval = &stack->intervals[depth];
+	uint64_t start;
+
+	check(interval->count && interval->start < stack->count &&
+		      interval->count <= stack->count - interval->start,
+	      "interval_stack: interval %llu is %u frames from %u on, the zone has %llu",
+	      (unsigned long long)depth, interval->count, interval->start,
+	      (unsigned long long)stack->count);
+	check(depth >= stack->sought_depth ||
+		      !has_room(stack, interval, stack->sought, stack->sought_align, &start),
+	      "interval_stack: interval %llu has room for %llu frames, but is said to have none",
+	      (unsigned long long)depth, (unsigned long long)stack->sought);
+}
+
+/* Intervals are struck off the map, where they are not yet, and then all of it is put back. */
+static uint64_t stack_validate(const void *instance)
+{
+	const struct interval_stack *stack = instance;
+	struct free_map map = stack->map;
+	uint64_t free = 0;
+
+	check(stack->depth <= stack->count, "interval_stack: %llu intervals of %llu frames",
+	      (unsigned long long)stack->depth, (unsigned long long)stack->count);
+	for (uint64_t depth = 0; depth < stack->depth; depth++) {
+		uint64_t first = stack->first + stack->intervals[depth].start;
+
+		validate_interval(stack, depth);
+		check(free_map_has_run(&map, first, stack->intervals[depth].count),
+		      "interval_stack: interval %llu has frames that are not free, or another's",
+		      (unsigned long long)depth);
+		free_map_take_run(&map, first, stack->intervals[depth].count);
+		free += stack->intervals[depth].count;
+	}
+	check(free_map_has_count(&map, 0), "interval_stack: a free frame is in no interval");
+	for (uint64_t depth = 0; depth < stack->depth; depth++)
+		free_map_give_run(&map, stack->first + stack->intervals[depth].start,
+				  stack->intervals[depth].count);
+	return free;
+}
+
+const struct policy interval_stack_policy = {
+	.name = "interval_stack",
+	.has_runs = true,
+	.aligns_runs = true,
+	.metadata_bytes = stack_metadata_bytes,
+	.init = stack_init,
+	.claim = stack_claim,
+	.release = stack_release,
+	.claim_run = stack_claim_run,
+	.release_run = stack_release_run,
+	.validate = stack_validate,
+};
