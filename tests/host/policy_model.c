@@ -127,6 +127,15 @@ void policy_model_give(struct policy_model *model, uint64_t pfn, uint64_t count)
 	}
 }
 
+void policy_model_expose(const struct policy_model *model, bool exposed)
+{
+	for (uint64_t i = 0; i < model->count && model->frames; i++)
+		if (exposed)
+			show_frames(model, i, 1);
+		else if (model->state[i] != MODEL_FREE)
+			ASAN_POISON_MEMORY_REGION(bytes_of(model, i), FRAME_SIZE);
+}
+
 /* ---- words ------------------------------------------------------------------------------- */
 
 static void start_plan(struct claim_plan *plan)

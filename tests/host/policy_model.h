@@ -55,6 +55,9 @@ void policy_model_start(struct policy_model *model, const struct policy *policy,
 /* Frees all memory, and asks the instance nothing: it may be one that has panicked. */
 void policy_model_drop(struct policy_model *model);
 
+/* Lets the policy look at taken frames too, as it may when it is damaged; or no more. */
+void policy_model_expose(const struct policy_model *model, bool exposed);
+
 /* Claims whatever is left, which shows that it was there, and drops the model. */
 void policy_model_end(struct policy_model *model);
 
