@@ -10,7 +10,16 @@
 #include <port.h>
 
 #include "mm/address.h"
+#include "mm/global/policies.h"
 #include "unit.h"
+
+void for_each_policy(void (*test)(const struct policy *policy))
+{
+	for (unsigned i = 0; i < policy_count; i++) {
+		printf("# %s\n", policies[i]->name);
+		test(policies[i]);
+	}
+}
 
 /* ---- the frames themselves --------------------------------------------------------------- */
 

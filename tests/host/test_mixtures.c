@@ -2,13 +2,15 @@
  * test_mixtures.c - every kind of lock with every workload, four cpus in two zones, and caches
  * from none to the largest: little of each, but all of them together.
  *
- * test_stress.c does much more of fewer mixtures. Queue locks on a host with fewer cores than cpus
- * cost a time slice a turn, so memory and operations are few.
+ * And every policy, with two of the locks. test_stress.c does much more of fewer mixtures. Queue
+ * locks on a host with fewer cores than cpus cost a time slice a turn, so memory and operations are
+ * few.
  */
 #include <stdlib.h>
 
 #include "host.h"
 #include "mm/frame.h"
+#include "mm/global/policies.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/workload.h"
@@ -34,10 +36,11 @@ static void run_workload(const struct workload *workload)
 	CHECK_EQ(frame_free_count(), free_frames);
 }
 
-static void run_all(enum spin_kind lock, uint32_t capacity, uint32_t batch)
+static void run_all(const struct policy *policy, enum spin_kind lock, uint32_t capacity,
+		    uint32_t batch)
 {
 	struct host_machine machine = {
-		.lock = lock, .cpus = CPUS, .capacity = capacity, .batch = batch};
+		.policy = policy, .lock = lock, .cpus = CPUS, .capacity = capacity, .batch = batch};
 	void *lock_memory = aligned_alloc(64, spin_bytes(CPUS));
 
 	host_machine_start(&machine, ranges, 2);
@@ -52,10 +55,10 @@ static void run_all(enum spin_kind lock, uint32_t capacity, uint32_t batch)
 
 static void run_kind(enum spin_kind lock)
 {
-	run_all(lock, 0, 0);
-	run_all(lock, 2, 1);
-	run_all(lock, 192, 64);
-	run_all(lock, FRAME_CACHE_CAPACITY_MAX, 0);
+	run_all(policies[0], lock, 0, 0);
+	run_all(policies[0], lock, 2, 1);
+	run_all(policies[0], lock, 192, 64);
+	run_all(policies[0], lock, FRAME_CACHE_CAPACITY_MAX, 0);
 }
 
 #define KIND_TEST(name, kind)                       \
@@ -71,3 +74,12 @@ KIND_TEST(ticket, SPIN_TICKET)
 KIND_TEST(mcs, SPIN_MCS)
 KIND_TEST(clh, SPIN_CLH)
 KIND_TEST(anderson, SPIN_ANDERSON)
+
+CONCURRENT_TEST(every_policy_with_every_workload)
+{
+	for (unsigned i = 1; i < policy_count; i++) {
+		printf("# %s\n", policies[i]->name);
+		run_all(policies[i], SPIN_TICKET, 0, 0);
+		run_all(policies[i], SPIN_MCS, 192, 64);
+	}
+}

@@ -1,8 +1,7 @@
 /*
  * test_policy.c - what mm/global/policy.h promises, of every policy in the table.
  *
- * Nothing here knows a policy but its contract: one more in policies[] is tested as it is. Each
- * test says which policy it has come to, so that the last one named is the one that failed.
+ * Nothing here knows a policy but its contract: one more in policies[] is tested as it is.
  */
 #include "unit.h"
 
@@ -17,22 +16,6 @@
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct claim_plan no_plan;
-
-static void for_each_policy(void (*test)(const struct policy *policy))
-{
-	for (unsigned i = 0; i < policy_count; i++) {
-		printf("# %s\n", policies[i]->name);
-		test(policies[i]);
-	}
-}
-
-#define POLICY_TEST(test_name)                                   \
-	static void test_name##_by(const struct policy *policy); \
-	TEST(test_name)                                          \
-	{                                                        \
-		for_each_policy(test_name##_by);                 \
-	}                                                        \
-	static void test_name##_by(const struct policy *policy)
 
 /* ---- zones of odd places and sizes ------------------------------------------------------- */
 
