@@ -273,6 +273,14 @@ $(bench_dir)/host/bench_tree: tests/host/bench_tree.c mm/global/segment_tree.c \
 	$(quiet)$(HOSTCC) -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror \
 		-DASSERTS=0 -DCHECKS=0 -DCK_MD_RMO $(HOST_INCLUDES) -o $@ $(filter %.c,$^)
 
+# By hand: $(bench_dir)/host/bench_policy [POLICY]
+$(bench_dir)/host/bench_policy: tests/host/bench_policy.c $(filter-out mm/global/zone%,$(wildcard mm/global/*.c)) \
+		$(wildcard mm/*.h mm/global/*.h) Makefile
+	$(say) HOSTCC $@
+	@mkdir -p $(@D)
+	$(quiet)$(HOSTCC) -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror \
+		-DASSERTS=0 -DCHECKS=0 -DCK_MD_RMO $(HOST_INCLUDES) -o $@ $(filter %.c,$^)
+
 bench: $(bench_kernels) $(bench_dir)/host/bench_tree
 	$(quiet)tools/bench.py --kernel-checks0 $(bench_dir)/checks0/hartframe.elf \
 		--kernel-checks1 $(bench_dir)/checks1/hartframe.elf \
