@@ -466,6 +466,23 @@ POLICY_TEST(a_run_that_appears_behind_the_search_is_found)
 	policy_model_end(&model);
 }
 
+/* What was too short when it was looked at has grown since, at its end or at its beginning. */
+POLICY_TEST(a_run_that_has_grown_is_found)
+{
+	for (unsigned below = 0; below < 2; below++) {
+		struct policy_model model;
+
+		policy_model_start(&model, policy, 0x80010, 1000);
+		policy_model_release_run(&model, 0x80010, 70);
+		policy_model_release_run(&model, 0x80100, 70);
+		policy_model_claim_run(&model, 100, 1, 0);
+		policy_model_release_run(&model, below ? 0x80100 - 40 : 0x80100 + 70, 40);
+		policy_model_validate(&model);
+		policy_model_claim_run(&model, 100, 1, 0);
+		policy_model_end(&model);
+	}
+}
+
 /* ---- mistakes ---------------------------------------------------------------------------- */
 
 #if CHECKS
