@@ -11,9 +11,10 @@
  *     touches the top interval it is joined to it, and with no other is it compared. So a batch
  *     that comes back as it went is one interval again, and what comes back in any other order
  *     stays in pieces for ever, however much of it lies side by side.
- *   - A run is cut from the first interval, from the bottom of the stack, that has room for it at
- *     the right alignment. At the bottom lies what has been there longest: the large intervals
- *     that nobody had to break.
+ *   - A run is cut from the first interval that has room for it at the right alignment, of the few
+ *     hundred at the top, where a run lies that was given back lately, and then of as many at the
+ *     bottom, where those lie that nobody had to break yet. The search is not longer than that:
+ *     complete it could not be, since what it looks for may lie there in pieces.
  *
  *   Claims and releases look at the top and nowhere else: O(1) a piece, last in, first out, so that
  *   frames which may still be in a data cache go out first.
@@ -22,27 +23,24 @@
  *
  *   I1  Intervals are not empty, lie in the zone, and no two have a frame in common. Together they
  *	 are what is free.
- *   I2  None of the lowest `sought_depth` intervals has room for `sought` frames aligned by
- *	 `sought_align`: so neither for more, nor for a stricter alignment, and a search for either
- *	 goes on from there. Any other search begins at the bottom and leaves its own fact.
  *
  * How large the stack may grow
  *
  *   By I1 there are at most as many intervals as there are free frames, and so as the zone has
- *   frames: n. It is no less: give back every other frame and then the ones between them, and
+ *   frames: n. There can be that many: give back every other frame, then the ones between them, and
  *   none touches the one before it. So n intervals are provided for, no push looks for room, and
  *   taking a run out of the middle, which leaves two where one was, cannot overflow either.
  *   Joining all neighbours would need room for n / 2 only, but a walk over all of them to do it.
  *
- * Cost, for n frames: claim and release O(pieces), of which a word has 32 at worst; a run O(pieces
- * in the whole stack), n at worst, in steps that are bounded as far as RUN_AGAIN allows: where a
- * large zone is all pieces, the zone loses patience first and asks for an end in one hold.
+ * Cost, for n frames: claim and release O(pieces), of which a word has 32 at worst; a run O(1), or
+ * what 2 * LOOK intervals cost to look at.
  * Metadata: 8 bytes a frame, of which only as much is ever touched as there were intervals at once,
  * and with CHECKS 1/8 byte more, for the map that knows a frame freed twice (free_map.h).
  *
  * What it cannot do: put together what came back in pieces. Two intervals side by side are two, so
- * a run that lies across them is not found (exact_runs is not set), and after some random traffic
- * there are no runs to speak of. Nor does it know the lowest free frame, or anything by address.
+ * a run that lies across them is not found, and after some random traffic there are no runs to
+ * speak of; what lies in the middle of a deep stack is not found either (exact_runs is not set).
+ * Nor does it know the lowest free frame, or anything by address.
  */
 #include "mm/global/interval_stack.h"
 
@@ -50,8 +48,8 @@
 #include "mm/global/bits.h"
 #include "mm/global/free_map.h"
 
-/* Intervals looked at for one unit of the upkeep that claim_run() is allowed. */
-#define STEP_INTERVALS 64
+/* Intervals at either end that a run is looked for in: about the work of 512 words of bitmap. */
+#define LOOK 256
 
 /* In frames, from the zone's first: a zone has no more than 2^31. */
 struct interval {
@@ -64,10 +62,6 @@ struct interval_stack {
 	uint64_t first; /* the zone's, pfn */
 	uint64_t count;
 	uint64_t depth; /* intervals [0, depth); the top is depth - 1 */
-	/* I2; sought is 0 where nothing is known. */
-	uint64_t sought;
-	uint64_t sought_align;
-	uint64_t sought_depth;
 	struct free_map map;
 	struct interval *intervals;
 };
@@ -86,21 +80,11 @@ static void *stack_init(void *memory, uint64_t first, uint64_t count)
 	stack->first = first;
 	stack->count = count;
 	stack->depth = 0;
-	stack->sought = 0;
-	stack->sought_align = 1;
-	stack->sought_depth = 0;
 	stack->intervals = free_map_init(&stack->map, stack + 1, first, count);
 	return stack;
 }
 
 /* ---- the stack --------------------------------------------------------------------------- */
-
-/* I2, when the interval at `depth` is another one, a larger one, or none. */
-static void forget_from(struct interval_stack *stack, uint64_t depth)
-{
-	if (depth < stack->sought_depth)
-		stack->sought_depth = depth;
-}
 
 static void append(struct interval_stack *stack, uint32_t start, uint32_t count)
 {
@@ -120,9 +104,7 @@ static void push(struct interval_stack *stack, uint32_t start, uint32_t count)
 		top->count += count;
 	} else {
 		append(stack, start, count);
-		return;
 	}
-	forget_from(stack, stack->depth - 1);
 }
 
 /* Takes frames off the low end of the top, at most `most` and none beyond the word they begin in.
@@ -140,7 +122,7 @@ static struct frame_word pop(struct interval_stack *stack, unsigned most, unsign
 	top->start += count;
 	top->count -= count;
 	if (!top->count)
-		forget_from(stack, --stack->depth);
+		stack->depth--;
 	*frames = count;
 	return (struct frame_word){pfn - from, bits_between(from, from + count)};
 }
@@ -223,46 +205,31 @@ static void cut(struct interval_stack *stack, uint64_t depth, uint32_t start, ui
 		*interval = (struct interval){start + count, above};
 	} else {
 		*interval = stack->intervals[--stack->depth];
-		forget_from(stack, depth);
 	}
 }
 
-/* From the bottom up, or from where I2 lets it begin. */
-static enum run_result search(struct interval_stack *stack, uint64_t count, uint64_t align,
-			      unsigned steps, uint64_t *start)
+/* The first LOOK intervals from the top down, then those from the bottom up. */
+static bool search(const struct interval_stack *stack, uint64_t count, uint64_t align,
+		   uint64_t *depth, uint64_t *start)
 {
-	bool known = stack->sought && count >= stack->sought && align >= stack->sought_align;
-	uint64_t depth = known ? stack->sought_depth : 0;
-	uint64_t stop = steps ? depth + (uint64_t)steps * STEP_INTERVALS : stack->depth;
-
-	if (stop > stack->depth)
-		stop = stack->depth;
-	while (depth < stop && !has_room(stack, &stack->intervals[depth], count, align, start))
-		depth++;
-	stack->sought = count;
-	stack->sought_align = align;
-	stack->sought_depth = depth;
-	if (depth < stop)
-		return RUN_FOUND;
-	return depth < stack->depth ? RUN_AGAIN : RUN_NONE;
+	for (uint64_t look = 0; look < 2 * LOOK && look < stack->depth; look++) {
+		*depth = look < LOOK ? stack->depth - 1 - look : look - LOOK;
+		if (has_room(stack, &stack->intervals[*depth], count, align, start))
+			return true;
+	}
+	return false;
 }
 
 static enum run_result stack_claim_run(void *instance, uint64_t count, uint64_t align,
 				       unsigned steps, uint64_t *first)
 {
 	struct interval_stack *stack = instance;
-	enum run_result result;
-	uint64_t start;
+	uint64_t depth, start;
 
-	if (count == 1 && align == 1 && stack->depth) {
-		start = stack->intervals[stack->depth - 1].start;
-		cut(stack, stack->depth - 1, (uint32_t)start, 1);
-	} else {
-		result = search(stack, count, align, steps, &start);
-		if (result != RUN_FOUND)
-			return result;
-		cut(stack, stack->sought_depth, (uint32_t)start, (uint32_t)count);
-	}
+	(void)steps; /* the search is always bounded */
+	if (!search(stack, count, align, &depth, &start))
+		return RUN_NONE;
+	cut(stack, depth, (uint32_t)start, (uint32_t)count);
 	*first = stack->first + start;
 	free_map_take_run(&stack->map, *first, count);
 	return RUN_FOUND;
@@ -281,17 +248,12 @@ static void stack_release_run(void *instance, uint64_t first, uint64_t count)
 static void validate_interval(const struct interval_stack *stack, uint64_t depth)
 {
 	const struct interval *interval = &stack->intervals[depth];
-	uint64_t start;
 
 	check(interval->count && interval->start < stack->count &&
 		      interval->count <= stack->count - interval->start,
 	      "interval_stack: interval %llu is %u frames from %u on, the zone has %llu",
 	      (unsigned long long)depth, interval->count, interval->start,
 	      (unsigned long long)stack->count);
-	check(depth >= stack->sought_depth ||
-		      !has_room(stack, interval, stack->sought, stack->sought_align, &start),
-	      "interval_stack: interval %llu has room for %llu frames, but is said to have none",
-	      (unsigned long long)depth, (unsigned long long)stack->sought);
 }
 
 /* Intervals are struck off the map, where they are not yet, and then all of it is put back. */
