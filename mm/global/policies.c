@@ -4,13 +4,17 @@
 #include <string.h>
 
 #include "mm/global/bitmap.h"
+#include "mm/global/free_list.h"
 #include "mm/global/interval_stack.h"
+#include "mm/global/recycler.h"
 #include "mm/global/segment_tree.h"
 
 const struct policy *const policies[] = {
 	&segment_tree_policy,
 	&bitmap_policy,
 	&interval_stack_policy,
+	&recycler_policy,
+	&free_list_policy,
 };
 
 const unsigned policy_count = sizeof(policies) / sizeof(policies[0]);
