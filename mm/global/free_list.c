@@ -40,12 +40,12 @@
  *
  * Invariants (under the zone's lock, between calls)
  *
- *   L1  From the top, links lead through `free` frames of the zone, each valid for its height:
- *free, free - 1, ... 1. So there is no cycle, and no frame is in the list twice. L2  The link of
- *height 1 says NONE, no other does; top is NONE when free is 0. L3  With CHECKS: the frames of the
- *list are those of the map, no more and no less.
+ *   L1  From the top, links lead through `free` frames of the zone, each valid for its height,
+ *	 from `free` down to 1. So there is no cycle, and no frame is in the list twice.
+ *   L2  The link of height 1 says NONE, no other does; the top is NONE when free is 0.
+ *   L3  With CHECKS: the frames of the list are those of the map, no more and no less.
  *
- * Cost: claim and release O(1) a frame: one line of the frame, read or written, and two
+ * Cost: claim and release O(1) a frame: one line of the frame, read or written, and three
  * multiplications. Neighbours share a word of a claim only where they lie next to each other in the
  * list. So runs and words are pushed from the last frame to the first: what was given together
  * comes back together, by rising address. A run given costs a link a frame, under the lock.
