@@ -255,6 +255,21 @@ TEST(an_old_link_of_another_height_is_found)
 	policy_model_drop(&model);
 }
 
+/* A link that another frame had at this height, and to the same frame below. */
+TEST(an_old_link_of_another_frame_is_found)
+{
+	struct policy_model model;
+	uint64_t old;
+
+	start_free(&model, &free_list_policy, FIRST, LIST_FRAMES);
+	old = *link_of(FIRST + 1);
+	claim_frames(&model, 2);
+	release_one(&model, FIRST); /* where FIRST + 1 was */
+	*link_of(FIRST) = old;
+	EXPECT_PANIC(claim_bare(&model, 1), "free frame 0x80123 was written to");
+	policy_model_drop(&model);
+}
+
 /*
  * A link of this frame when it had this height, but lay on another frame. Where that one is not
  * free, the map knows; where it is free at another height, its own link gives it away.
