@@ -437,24 +437,6 @@ TEST(a_claim_of_the_range_ends_with_a_whole_word)
 	policy_model_end(&model);
 }
 
-/* One frame a word: a batch of many is cut off where the words are used up, and loses nothing. */
-TEST(scattered_frames_use_up_the_words)
-{
-	struct policy_model model;
-	struct model_claim claim = {.min = 300};
-	unsigned words = POLICY_WORDS_MAX + 10;
-
-	start_free(&model, &recycler_policy, 0x80000, words * 64);
-	while (model.free_count)
-		policy_model_claim(&model, &claim, 300);
-	for (unsigned i = 0; i < words; i++)
-		release_one(&model, 0x80000 + i * 64 + i % 64);
-	policy_model_claim(&model, &claim, 400);
-	CHECK_EQ(model.free_count, 10);
-	policy_model_validate(&model);
-	policy_model_end(&model);
-}
-
 /* Every frame through the ring, in an order of no order, several times round and wrapping. */
 static void fill_queue(uint64_t first, uint64_t count)
 {
@@ -662,6 +644,32 @@ TEST(skipping_is_done_in_bounded_steps)
 	CHECK_EQ(first, 0x81000);
 	policy_model_take(&model, first, 4096);
 	policy_model_end(&model);
+}
+
+/* ---- both -------------------------------------------------------------------------------- */
+
+/* One frame a word: a batch of many is cut off where the words are used up, and loses nothing. */
+static void scattered_frames_use_up(const struct policy *policy)
+{
+	struct policy_model model;
+	struct model_claim claim = {.min = 300};
+	unsigned words = POLICY_WORDS_MAX + 10;
+
+	start_free(&model, policy, 0x80000, words * 64);
+	while (model.free_count)
+		policy_model_claim(&model, &claim, 300);
+	for (unsigned i = 0; i < words; i++)
+		release_one(&model, 0x80000 + i * 64 + i % 64);
+	policy_model_claim(&model, &claim, 400);
+	CHECK_EQ(model.free_count, 10);
+	policy_model_validate(&model);
+	policy_model_end(&model);
+}
+
+TEST(scattered_frames_use_up_the_words)
+{
+	scattered_frames_use_up(&recycler_policy);
+	scattered_frames_use_up(&free_list_policy);
 }
 
 /* ---- behind the whole allocator ---------------------------------------------------------- */
