@@ -506,6 +506,7 @@ static void expect_twice(const struct policy *policy, const struct frame_word *w
 	memcpy(bad.words, words, count * sizeof(*words));
 	if (planned)
 		policy_model_plan_release(&model, &bad);
+	policy_model_expose(&model, true); /* those that are not free may be taken back first */
 	EXPECT_PANIC(policy->release(model.instance, &bad.plan, bad.words, bad.count),
 		     "freed twice");
 	policy_model_drop(&model);
