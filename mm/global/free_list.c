@@ -6,9 +6,10 @@
  *   The first 8 bytes of a free frame, its *link*, say which frame is free below it; the instance
  *   knows the top. A claimed frame is its owner's from end to end. It needs no memory of its own,
  *   whatever the zone's size: that is its one merit, and what it is here to be compared for. It
- *   pays by touching every frame that it takes or gives, under the zone's lock, and a frame that
- *   nobody used lately is a cache miss (measured elsewhere at five times a bitmap's time in
- *   bulk). Memory that is slow, asleep or not there yet is touched all the same.
+ *   pays by touching every frame that it takes or gives, under the zone's lock, and each load of a
+ *   claim waits for the one before it. On one host a batch of 64 took 35 to 75 times as long as
+ *   from the segment tree with the links in the processor's caches, and hundreds of times without.
+ *   Memory that is slow, asleep or not there yet is touched all the same.
  *
  *   It is kept pure. Giving a run writes a link into each of its frames, at boot into all of
  *   memory. A tail of frames without links, of which only the length is known, would avoid that,
