@@ -1,13 +1,14 @@
 /*
- * recycler.c - a policy: a range that was never split, and a queue of recycled frames.
+ * recycler.c - a policy: a range whose length is all that is known of it, and a queue of recycled
+ * frames.
  *
  * What it is
  *
  *   Two things hold the free frames. The *range* [curr, end) is contiguous, and known by two
  *   numbers however long it is; at first it is all of the zone, untouched. The *queue* holds every
  *   other free frame by its number, first in, first out, in a ring. A single frame comes from the
- *queue, and from the front of the range only when the queue is empty; a run comes from the range
- *alone.
+ *   queue, and from the front of the range only when the queue is empty; a run comes from the
+ *   range alone.
  *
  *   Recycled frames go first because a run can use the range and nothing else: it is spent only
  *   on what the queue cannot give. And because what is in the queue was touched before: of a
@@ -43,10 +44,10 @@
  * Cost: a claim or release O(1) a frame, one slot of the ring (64 frames of the range: one word).
  * Frames of the queue are neighbours only by chance, so a word may hold as little as one. A run
  * claimed O(1), and O(align) where frames are skipped, in steps. A run given back O(1) where it
- *joins, or one store a frame of the shorter: under the lock, never more than the run itself is
- *long. Metadata: 4 bytes a frame, as 32 bits tell 2^32 frames of 4096 bytes, 16 TiB, from each
- *other, which is twice what a zone may have; that is 1/1024 of memory, 29 times a segment tree.
- *With CHECKS the map of free frames besides, 1/8 byte.
+ * joins, or one store a frame of the shorter: under the lock, never more than the run is long.
+ * Metadata: 4 bytes a frame, as 32 bits tell 2^32 frames of 4096 bytes, 16 TiB, from each other,
+ * which is twice what a zone may have; that is 1/1024 of memory, 29 times a segment tree. With
+ * CHECKS the map of free frames besides, 1/8 byte.
  */
 #include "mm/global/recycler.h"
 
@@ -300,7 +301,7 @@ static void recycler_release_run(void *instance, uint64_t first, uint64_t count)
 
 #if CHECKS
 
-/* splitmix64's finalizer. Two sets whose members' mixes have the same sum are the same set. */
+/* splitmix64's finalizer. Two sets whose members' mixes add up to the same are the same set. */
 static uint64_t mix(uint64_t index)
 {
 	uint64_t z = index + UINT64_C(0x9e3779b97f4a7c15);
