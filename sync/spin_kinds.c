@@ -104,3 +104,55 @@ void spin_release_anderson(struct spinlock *lock, struct spin_node *node)
 {
 	ck_spinlock_anderson_unlock(&lock->word.anderson, node->anderson);
 }
+
+/* ---- no lock ------------------------------------------------------------------------------ */
+
+static __attribute__((noinline, cold)) void panic_held(const struct spinlock *lock, unsigned owner)
+{
+	port_panic("spin_lock: lock %s: none, which excludes nobody: cpu %u acquires it, held by "
+		   "cpu %u",
+		   lock->name, port_cpu(), owner - 1);
+}
+
+static __attribute__((noinline, cold)) void panic_not_owner(const struct spinlock *lock,
+							    unsigned owner)
+{
+	if (!owner)
+		port_panic("spin_unlock: lock %s: none: cpu %u releases it, held by nobody",
+			   lock->name, port_cpu());
+	port_panic("spin_unlock: lock %s: none, which excludes nobody: cpu %u releases it, held by "
+		   "cpu %u",
+		   lock->name, port_cpu(), owner - 1);
+}
+
+/* There is nothing to wait for: one cpu runs, and finds nobody inside. */
+void spin_acquire_none(struct spinlock *lock, struct spin_node *node)
+{
+	unsigned owner = ck_pr_load_uint(&lock->word.owner);
+
+	(void)node;
+	if (__builtin_expect(owner != 0, 0))
+		panic_held(lock, owner);
+	ck_pr_store_uint(&lock->word.owner, port_cpu() + 1);
+}
+
+bool spin_try_none(struct spinlock *lock, struct spin_node *node)
+{
+	spin_acquire_none(lock, node);
+	return true;
+}
+
+void spin_release_none(struct spinlock *lock, struct spin_node *node)
+{
+	unsigned owner = ck_pr_load_uint(&lock->word.owner);
+
+	(void)node;
+	if (__builtin_expect(owner != port_cpu() + 1, 0))
+		panic_not_owner(lock, owner);
+	ck_pr_store_uint(&lock->word.owner, 0);
+}
+
+bool spin_held_none(struct spinlock *lock)
+{
+	return ck_pr_load_uint(&lock->word.owner) != 0;
+}

@@ -7,6 +7,9 @@
  * spin_try_* is true when the lock was taken without waiting. The algorithms that have no such
  * operation (ticket, clh, anderson) are asked whether they are held first: an acquire that loses
  * the lock between the question and its place in the queue waits, and is not counted as such.
+ *
+ * SPIN_FOR_EACH_KIND is for those that are locks. SPIN_NONE has the same functions with neither
+ * fence nor atomic in them, for what it shows is the cost of no lock; `make lint` looks at that, too.
  */
 #pragma once
 
@@ -23,4 +26,5 @@
 	bool spin_held_##kind_name(struct spinlock *lock);
 
 SPIN_FOR_EACH_KIND(SPIN_DECLARE)
+SPIN_DECLARE(none, SPIN_NONE)
 #undef SPIN_DECLARE

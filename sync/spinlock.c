@@ -15,10 +15,16 @@ static enum spin_stats_mode stats_mode = SPIN_STATS_CONTENDED;
 const char *spin_kind_name(enum spin_kind kind)
 {
 #define KIND_NAME(kind_name, kind) [kind] = #kind_name,
-	static const char *const names[] = {SPIN_FOR_EACH_KIND(KIND_NAME)};
+	static const char *const names[] = {
+		SPIN_FOR_EACH_KIND(KIND_NAME) KIND_NAME(none, SPIN_NONE)};
 #undef KIND_NAME
 
-	return (unsigned)kind < SPIN_KINDS ? names[kind] : "unknown";
+	return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "unknown";
+}
+
+bool spin_kind_is_fifo(enum spin_kind kind)
+{
+	return kind == SPIN_TICKET || kind == SPIN_MCS || kind == SPIN_CLH || kind == SPIN_ANDERSON;
 }
 
 /* One more clh node than cpus is in the lock itself; anderson's slots are one a cpu. */
@@ -54,6 +60,8 @@ static void init_word(struct spinlock *lock)
 		ck_spinlock_anderson_init(&lock->word.anderson, lock->anderson_slots,
 					  lock->cpu_count);
 		break;
+	case SPIN_NONE: /* nobody's, by the memset */
+		break;
 	default:
 		port_panic("spin_init: lock %s: no algorithm %d", lock->name, (int)lock->kind);
 	}
@@ -77,7 +85,7 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
 #define DISPATCH(lock, call)                                                                       \
 	switch ((lock)->kind) {                                                                    \
 	default:                                                                                   \
-		SPIN_FOR_EACH_KIND(call)                                                           \
+		SPIN_FOR_EACH_KIND(call) call(none, SPIN_NONE)                                     \
 	}
 
 static bool try_kind(struct spinlock *lock, struct spin_node *node)

@@ -15,6 +15,12 @@
  * taken with interrupts masked. The Craig-Landin-Hagersten lock hands its nodes from cpu to cpu,
  * so they cannot live on a stack: they are in the lock's per-cpu part.
  *
+ * SPIN_NONE is no lock: what the bookkeeping round a lock costs where nobody else is, to compare
+ * with what the algorithms cost. It excludes nobody and orders nothing, so it is legal only where
+ * one cpu runs. It notes its owner in a plain word: an acquire that finds one there, and a release
+ * that finds another, panic with the lock's name and both cpus. Two cpus that pass each other
+ * between the look and the note are not found out.
+ *
  * Memory order: spin_lock acquires, spin_unlock releases; the fences are Concurrency Kit's
  * (ck_pr_fence_lock after the winning access, ck_pr_fence_unlock before the freeing store) and
  * pair with each other. `make lint` finds both in the machine code of every algorithm.
@@ -41,6 +47,7 @@
 #include <ck_spinlock.h>
 #undef ck_pr_stall
 
+/* A loop over the locks ends at SPIN_KINDS: what comes from there on excludes nobody. */
 enum spin_kind {
 	SPIN_FAS,
 	SPIN_CAS,
@@ -49,7 +56,8 @@ enum spin_kind {
 	SPIN_MCS,
 	SPIN_CLH,
 	SPIN_ANDERSON,
-	SPIN_KINDS
+	SPIN_KINDS,
+	SPIN_NONE = SPIN_KINDS
 };
 
 enum spin_stats_mode {
@@ -98,6 +106,7 @@ struct spinlock {
 		struct ck_spinlock_mcs *mcs;
 		struct ck_spinlock_clh *clh;
 		struct ck_spinlock_anderson anderson;
+		unsigned owner; /* SPIN_NONE: the cpu that holds it, plus 1 */
 	} word;
 	_Alignas(64) struct ck_spinlock_clh clh_unowned;
 };
@@ -140,3 +149,12 @@ void spin_stats_add(const struct spinlock *lock, struct spin_stats *sum);
 void spin_stats_reset(struct spinlock *lock);
 
 const char *spin_kind_name(enum spin_kind kind);
+
+/*
+ * True for an algorithm that serves in the order of arrival (ticket, mcs, clh, anderson): once a
+ * cpu has its place, each other cpu gets the lock at most once before it. The price: the lock can
+ * only go to the next in line, running or not. Where cpus outnumber the cores under them, each
+ * hand-over lasts until the host schedules that one thread, and times and throughput say more of
+ * its scheduler than of the algorithm.
+ */
+bool spin_kind_is_fifo(enum spin_kind kind);

@@ -607,6 +607,7 @@ def check_memory_model(cc: str, flags: str) -> Report:
 # 3: fences of the locks ----------------------------------------------------------------------
 
 LOCK_KINDS = frozenset("fas cas dec ticket mcs clh anderson".split())
+NO_LOCK = "none"
 
 
 def check_release(function: Function, kernel: Kernel) -> list[str]:
@@ -713,11 +714,26 @@ def check_acquire(function: Function, kernel: Kernel, kind: str, is_try: bool) -
     return problems
 
 
+def check_bare(function: Function) -> list[str]:
+    """No lock orders nothing: a fence or an atomic in it would be a cost that is none of its own."""
+    bound = (Kind.FENCE, Kind.ATOMIC)
+    return [
+        f"{function.place(instruction)} in what is to be no lock"
+        for instruction in function.code.values()
+        if instruction.kind in bound
+    ]
+
+
 def check_fences(kernel: Kernel) -> Report:
     names = (symbol.name for symbol in kernel.elf.symbols if symbol.is_function)
     found = (re.fullmatch(r"spin_release_(\w+)", name) for name in names)
-    kinds = {match[1] for match in found if match}
-    report = Report(note=f"release, acquire and try of {', '.join(sorted(kinds))}")
+    kinds = {match[1] for match in found if match} - {NO_LOCK}
+    report = Report(note=f"release, acquire and try of {', '.join(sorted(kinds))}; {NO_LOCK} bare")
+    for part in ("release", "acquire", "try", "held"):
+        try:
+            report.problems += check_bare(kernel.function(f"spin_{part}_{NO_LOCK}"))
+        except Nothing as nothing:
+            report.problems.append(str(nothing))
     for kind in sorted(kinds | LOCK_KINDS):
         checks: tuple[tuple[str, Callable[[Function], list[str]]], ...] = (
             (f"spin_release_{kind}", lambda f: check_release(f, kernel)),

@@ -132,18 +132,56 @@ TEST(a_lock_says_whether_it_is_held)
 
 static void lock_unknown_kind(void)
 {
-	EXPECT_PANIC(spin_init(&lock, "odd", SPIN_KINDS, 1, lock_memory), "no algorithm 7");
+	EXPECT_PANIC(spin_init(&lock, "odd", (enum spin_kind)(SPIN_NONE + 1), 1, lock_memory),
+		     "no algorithm 8");
 }
 
 TEST(kinds_have_names)
 {
-	static const char *const names[] = {"fas", "cas", "dec",      "ticket",
-					    "mcs", "clh", "anderson", "unknown"};
+	static const char *const names[] = {"fas", "cas",      "dec",  "ticket", "mcs",
+					    "clh", "anderson", "none", "unknown"};
 
-	for (unsigned kind = 0; kind <= SPIN_KINDS; kind++)
+	for (unsigned kind = 0; kind < LENGTH(names); kind++)
 		CHECK(!strcmp(spin_kind_name((enum spin_kind)kind), names[kind]));
 	start(SPIN_FAS, 1);
 	lock_unknown_kind();
+	end();
+}
+
+static void none_misused(void)
+{
+	struct spin_node node, second;
+
+	become(1);
+	EXPECT_PANIC(spin_unlock(&lock, &node),
+		     "lock tested: none: cpu 1 releases it, held by nobody");
+	spin_lock(&lock, &node);
+	CHECK(spin_locked_relaxed(&lock));
+	EXPECT_PANIC(spin_lock(&lock, &second), "cpu 1 acquires it, held by cpu 1");
+	become(2);
+	EXPECT_PANIC(spin_lock(&lock, &second), "lock tested: none, which excludes nobody: "
+						"cpu 2 acquires it, held by cpu 1");
+	EXPECT_PANIC(spin_unlock(&lock, &second), "cpu 2 releases it, held by cpu 1");
+	become(1);
+	spin_unlock(&lock, &node);
+	CHECK_EQ(stats_now().acquisitions, 1);
+}
+
+/* Every mistake of one cpu after another is found; that takes no luck. */
+TEST(none_finds_out_who_is_not_alone)
+{
+	start(SPIN_NONE, 3);
+	none_misused();
+	become(0);
+	for (unsigned turn = 0; turn < 40; turn++) {
+		struct spin_node node;
+
+		CHECK(!spin_locked_relaxed(&lock));
+		spin_lock(&lock, &node);
+		spin_unlock(&lock, &node);
+	}
+	CHECK_EQ(stats_now().acquisitions, 41);
+	CHECK_EQ(stats_now().contended, 0);
 	end();
 }
 
