@@ -21,51 +21,21 @@
 #include "sync/ck.h"
 #include "sync/spinlock.h"
 #include "unit.h"
+#include "watch.h"
 
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
 
 /* ---- a test that stands still ------------------------------------------------------------- */
 
-#define STILL_SECONDS 20
-
 /* Where the host has not run its cpus at once by then, it will not. */
 #define ROUNDS_MAX 100
 
 static uint64_t progress;
-static uint64_t progress_seen;
 
 static void move_on(void)
 {
 	__atomic_fetch_add(&progress, 1, __ATOMIC_RELAXED);
-}
-
-/* What waits for ever is ended here, where nothing has moved at all for so long. */
-static void look_for_progress(int number)
-{
-	static const char message[] = "not ok: nothing moves any more\n";
-
-	uint64_t now = __atomic_load_n(&progress, __ATOMIC_RELAXED);
-
-	if (now == progress_seen) {
-		(void)!write(STDOUT_FILENO, message, sizeof(message) - 1);
-		_exit(1);
-	}
-	progress_seen = now;
-	signal(number, look_for_progress);
-	alarm(STILL_SECONDS);
-}
-
-static void watch_begin(void)
-{
-	progress_seen = __atomic_load_n(&progress, __ATOMIC_RELAXED) - 1;
-	signal(SIGALRM, look_for_progress);
-	alarm(STILL_SECONDS);
-}
-
-static void watch_end(void)
-{
-	alarm(0);
 }
 
 /* ---- locks -------------------------------------------------------------------------------- */
@@ -126,7 +96,7 @@ TEST(a_lock_of_many_cpus_stays_in_its_memory)
 {
 	static const unsigned counts[] = {7, 8, 9, 17, 31, 33, 65, 100};
 
-	watch_begin();
+	watch_begin(&progress, "a lock or a barrier");
 	for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
 			start_lock((enum spin_kind)kind, counts[i]);
@@ -175,7 +145,7 @@ CONCURRENT_TEST(a_barrier_gone_through_without_a_pause_loses_nobody)
 		memset(reached, 0, sizeof(reached));
 		early = 0;
 		barrier_init(&barrier, cpus);
-		watch_begin();
+		watch_begin(&progress, "a lock or a barrier");
 		host_run(go_rounds, NULL);
 		watch_end();
 		CHECK_EQ(early, 0);
@@ -385,7 +355,7 @@ CONCURRENT_TEST(the_heaps_books_are_of_one_moment)
 	heap_memory = aligned_alloc(64, spin_bytes(2));
 	kheap_init(SPIN_CAS, heap_memory);
 	pictures_torn = churned = 0;
-	watch_begin();
+	watch_begin(&progress, "a lock or a barrier");
 	/* Until both have been at it, as far as the host lets them. */
 	do {
 		pictures_end = false;
@@ -466,7 +436,7 @@ CONCURRENT_TEST(blocks_that_change_size_keep_what_is_in_them)
 		kheap_init(kinds[i], heap_memory);
 		before = frame_free_count();
 		resize_failures = 0;
-		watch_begin();
+		watch_begin(&progress, "a lock or a barrier");
 		for (unsigned round = 0; round < ROUNDS_MAX; round++) {
 			host_run(resize, &seed);
 			if (waits_for_heap() >= MEETINGS)

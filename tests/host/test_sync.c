@@ -4,6 +4,9 @@
  * The host may have fewer cores than a test has cpus, and then a queue lock waits for cpus that
  * are not running: rounds are few, and port_relax() yields. That a cpu had to wait is never left
  * to chance: where it matters it is arranged, or tried until it happened.
+ *
+ * What every algorithm must do is in tests/smp/lock_trial.h, for the kernel too; here are more cpus,
+ * fewer holds, and what is looked at from one thread.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +14,11 @@
 #include "host.h"
 #include "sync/barrier.h"
 #include "sync/ck.h"
+#include "sync/spin_kinds.h"
 #include "sync/spinlock.h"
+#include "tests/smp/lock_trial.h"
 #include "unit.h"
+#include "watch.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -106,6 +112,57 @@ CONCURRENT_TEST(locks_exclude)
 			end();
 		}
 }
+
+static const unsigned trial_cpus[] = {1, 2, 3, 4, 8, 16};
+
+#define HOLDS_IN_ORDER 64
+
+/* Two cpus have a core each on most hosts, where a turn costs little. */
+static void set_up_trial(struct lock_trial *trial, enum spin_kind kind, unsigned cpus)
+{
+	memset(trial, 0, sizeof(*trial));
+	trial->kind = kind;
+	trial->cpus = cpus;
+	trial->holds = spin_kind_is_fifo(kind) ? HOLDS_IN_ORDER : 20000;
+	trial->arrivals = cpus == 2 ? 200 : cpus <= 4 ? 20 : 4;
+	trial->counted = true;
+	trial->seed = unit_random();
+}
+
+static const char *run_trial(enum spin_kind kind, unsigned cpus)
+{
+	static struct lock_trial trial;
+	const char *wrong;
+	void *memory;
+
+	host_memory_start(1 << 20, cpus);
+	memory = aligned_alloc(64, lock_trial_bytes(cpus));
+	set_up_trial(&trial, kind, cpus);
+	watch_begin(&trial.progress, spin_kind_name(kind));
+	wrong = lock_trial_run(&trial, memory);
+	watch_end();
+	free(memory);
+	host_memory_end();
+	printf("# %s, %u cpus: a cpu %llu to %llu of %llu, streak %llu, overtaken by %llu\n",
+	       spin_kind_name(kind), cpus, (unsigned long long)trial.fairness.least,
+	       (unsigned long long)trial.fairness.most, (unsigned long long)trial.fairness.holds,
+	       (unsigned long long)trial.fairness.streak_max,
+	       (unsigned long long)trial.fairness.overtaken_max);
+	return wrong;
+}
+
+#define TRIAL_TEST(kind_name, kind)                                                             \
+	CONCURRENT_TEST(kind_name##_stands_its_trial)                                           \
+	{                                                                                       \
+		for (unsigned i = 0; i < LENGTH(trial_cpus); i++) {                             \
+			const char *wrong = run_trial(kind, trial_cpus[i]);                     \
+                                                                                                \
+			if (wrong)                                                              \
+				unit_fail(__FILE__, __LINE__, "%u cpus: %s", trial_cpus[i], wrong); \
+		}                                                                               \
+	}
+
+SPIN_FOR_EACH_KIND(TRIAL_TEST)
 
 /* Many more turns than cpus, so that the queues' nodes and slots go round. */
 TEST(a_lock_says_whether_it_is_held)

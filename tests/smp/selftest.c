@@ -23,6 +23,7 @@
 #include "tests/smp/random.h"
 #include "tests/smp/restart.h"
 #include "tests/smp/selftest_cpus.h"
+#include "tests/smp/selftest_locks.h"
 #include "tests/smp/stamp.h"
 
 #define EXPECT(condition)                                                                          \
@@ -259,68 +260,6 @@ static const char *test_heap(void)
 
 /* ---- many cpus --------------------------------------------------------------------------- */
 
-/*
- * Where cpus outnumber the host's cores, a lock that serves in order waits for the host to
- * schedule each cpu in turn, milliseconds each: few rounds of those are enough to see it work.
- */
-#define LOCK_ROUNDS	   2000
-#define LOCK_ROUNDS_QUEUED 20
-
-struct lock_test {
-	struct spinlock lock;
-	struct barrier barrier;
-	volatile uint64_t shared; /* not atomic: only the lock keeps it right */
-	volatile unsigned inside;
-	unsigned rounds;
-	unsigned broken;
-};
-
-static void work_lock(void *argument)
-{
-	struct lock_test *test = argument;
-
-	barrier_wait(&test->barrier);
-	for (unsigned i = 0; i < test->rounds; i++) {
-		struct spin_node node;
-
-		spin_lock(&test->lock, &node);
-		if (test->inside++)
-			test->broken++;
-		test->shared = test->shared + 1;
-		test->inside--;
-		spin_unlock(&test->lock, &node);
-	}
-	barrier_wait(&test->barrier);
-}
-
-/* Every algorithm: nobody inside with another, no update lost, every acquisition counted. */
-static const char *test_locks(void)
-{
-	static struct lock_test test;
-	void *memory = kmalloc_aligned(spin_bytes(port_cpu_count()), 64);
-	const char *wrong = NULL;
-
-	EXPECT(memory);
-	for (unsigned kind = 0; kind < SPIN_KINDS && !wrong; kind++) {
-		unsigned rounds = kind < SPIN_TICKET ? LOCK_ROUNDS : LOCK_ROUNDS_QUEUED;
-		uint64_t expected = (uint64_t)rounds * settings.cpus;
-		struct spin_stats stats = {0};
-
-		memset(&test, 0, sizeof(test));
-		test.rounds = rounds;
-		spin_init(&test.lock, "test", (enum spin_kind)kind, port_cpu_count(), memory);
-		barrier_init(&test.barrier, settings.cpus);
-		cpus_run(work_lock, &test, settings.cpus);
-		spin_stats_add(&test.lock, &stats);
-		if (test.shared != expected || test.broken)
-			wrong = spin_kind_name((enum spin_kind)kind);
-		if (settings.arguments.lockstat != SPIN_STATS_OFF && stats.acquisitions != expected)
-			wrong = "acquisitions are miscounted";
-	}
-	kfree(memory);
-	return wrong;
-}
-
 struct bound_test {
 	unsigned violations;
 	uint64_t seed;
@@ -467,7 +406,11 @@ static const struct test tests[] = {
 	{"checks: mistakes with runs are caught", test_run_mistakes},
 #endif
 	{"heap: sizes, alignment, mistakes, and all of it given back", test_heap},
-	{"locks: mutual exclusion and exact counts, all algorithms", test_locks},
+#define LOCK_TEST(kind_name, kind)                                                                 \
+	{"locks: " #kind_name ": exclusion, progress, order, tries, exact counts",                 \
+	 locks_test_##kind_name},
+	SPIN_FOR_EACH_KIND(LOCK_TEST)
+	{"locks: none finds out who is not alone", locks_test_none},
 	{"cache: at least a batch of operations between two locks", test_lock_bound},
 	{"cache: traps inside the pop and the push allocate and free", restart_test},
 	{"frames: exhaustion is exact and is an answer", test_exhaustion},
@@ -513,4 +456,5 @@ void selftest_run(void)
 		record_bool("pass", passed[i]);
 		record_end();
 	}
+	locks_test_records();
 }

@@ -1,0 +1,94 @@
+/*
+ * lock_trial.h - what every spinlock must do, tried on all cpus at once: in the kernel and on a
+ *host, for each algorithm the same.
+ *
+ *	exclusion	words that no atomic guards lose nothing, and nobody meets anybody inside
+ *	progress	every acquire ends: the trial goes on until `holds` are over and each cpu
+ *has had its share of them, however small. A wake-up that is lost stops it for ever; `progress`
+ *stands still then, and whoever started the trial has to look
+ *	order		where the algorithm serves in the order of arrival. See below
+ *	try		takes a free lock and leaves alone one that is held, whoever holds it
+ *	wrap-around	counters of tickets and slots go past 2^32 with a queue waiting across it
+ *	statistics	to the last acquisition, on each cpu; the waits too where they are arranged
+ *
+ * Order is judged twice, and both hold however the cpus are scheduled. Arranged: the holder lets
+ *the others come one by one, each when the one before is seen in the queue, then lets go and comes
+ *last itself: they must be served as they came. And in the crowd: who gives the lock back and sees
+ *q cpus in the queue must not have it again before q holds of others. What cannot be judged is how
+ *many pass a cpu between its call and its place in the queue: no algorithm promises anything about
+ *that.
+ *
+ * How evenly the crowd was served is measured for all, and judged for none: where cpus share cores,
+ * it is the host's scheduler that shows.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sync/barrier.h"
+#include "sync/spinlock.h"
+
+/* Of the crowd's first holds, which begin with all cpus trying for the lock at once. */
+struct lock_fairness {
+	uint64_t holds;
+	uint64_t least, most;	   /* holds of one cpu */
+	uint64_t jain_thousandths; /* Jain's index: 1000 all alike, 1000 / cpus one had all */
+	uint64_t streak_max;	   /* holds in a row of one cpu while another was trying */
+	uint64_t overtaken_max;	   /* holds of others between a call and its end */
+};
+
+/* One cpu's own part. */
+struct lock_trier {
+	_Alignas(64) uint64_t holds; /* in all */
+	uint64_t crowd_holds;	     /* of them in the crowd */
+	uint64_t measured_holds;     /* and in its measured part */
+	uint64_t not_before;	     /* the hold that may be its next, by what it saw waiting */
+	uint64_t overtaken_max;
+	unsigned met;	    /* times that it was not alone inside, or found words torn */
+	unsigned too_early; /* times that it was served before its turn */
+	unsigned tries_wrong;
+};
+
+struct lock_trial {
+	/* Given. */
+	enum spin_kind kind;
+	unsigned cpus;	   /* 0..cpus-1 take part, of port_cpu_count() */
+	uint64_t holds;	   /* of the crowd that are measured */
+	unsigned arrivals; /* rounds of arranged arrivals, of cpus + 2 holds each */
+	bool counted;	   /* statistics are kept */
+	uint64_t seed;
+
+	/* Found. */
+	struct lock_fairness fairness;
+	uint64_t progress; /* goes up with each hold; may be read at any time */
+
+	/* Its own. */
+	struct spinlock lock;
+	struct barrier barrier;
+	struct lock_trier *triers;
+	unsigned *turns;  /* in which order cpus are to come: a round's */
+	unsigned *served; /* and in which they were served */
+	unsigned served_count;
+	unsigned out_of_order;
+	uint32_t called;      /* which cpu is to come now, in which round; or all */
+	uint32_t tried, come; /* cpus that called in the crowd; and that have been served */
+	uint32_t over;	      /* the crowd ends */
+	uint64_t measured_to; /* the hold with which the measured part ends */
+	unsigned last, streak;
+	uint64_t streak_max;
+	/* Guarded by the lock, and plain. */
+	_Alignas(64) volatile uint64_t plain_holds;
+	volatile uint64_t left, right; /* equal, outside of a hold */
+	volatile unsigned inside;      /* a cpu's number plus 1 */
+};
+
+/* Bytes that a trial needs, 64-aligned. */
+size_t lock_trial_bytes(unsigned cpus);
+
+/*
+ * Runs all of it, on all cpus of trial->cpus, from cpu 0. NULL, or what was wrong. Ends after a
+ * number of holds, not after a time.
+ */
+const char *lock_trial_run(struct lock_trial *trial, void *memory);
