@@ -62,12 +62,14 @@ static struct spin_stats stats_now(void)
 /* Guarded by the lock, and plain: two cpus inside at once lose counts and find each other. */
 static volatile unsigned inside, counted;
 static unsigned met[CPUS_MAX];
+static uint64_t moves;
 
 /* Stays inside for a while now and then, so that others come and a lock that is none shows. */
 static void enter_once(unsigned round)
 {
 	unsigned count = counted;
 
+	__atomic_fetch_add(&moves, 1, __ATOMIC_RELAXED);
 	met[port_cpu()] += inside != 0;
 	inside = port_cpu() + 1;
 	if (round % 8 == 0)
@@ -98,7 +100,9 @@ static void exclude(enum spin_kind kind, unsigned cpus)
 	start(kind, cpus);
 	barrier_init(&barrier, cpus);
 	counted = 0;
+	watch_begin(&moves, spin_kind_name(kind));
 	host_run(enter, &barrier);
+	watch_end();
 	for (unsigned cpu = 0; cpu < cpus; cpu++)
 		CHECK_EQ(met[cpu], 0);
 	CHECK_EQ(counted, ROUNDS * cpus);
