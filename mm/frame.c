@@ -53,9 +53,21 @@ static bool look_for_run(void *argument)
 	return claim_run_anywhere(look->count, look->align, &look->first);
 }
 
+/* Whether frames that are given back now can make a run that was not found before. */
+static bool draining_helps(uint64_t count, uint64_t align)
+{
+	if (count == 1 && align == 1)
+		return true;
+	for (unsigned i = 0; i < zones.count; i++)
+		if (zones.zone[i].policy->exact_runs)
+			return true;
+	return false;
+}
+
 /*
  * What the cpus have cached may be just what the run lacks, so all of it is given back for a second
- * try. For one frame that try is as exact as frame_alloc()'s last.
+ * try. For one frame that try is as exact as frame_alloc()'s last. A policy that overlooks runs
+ * would hardly find one among loose frames, and each try would cut its memory into more pieces.
  */
 pfn_t frame_alloc_run(uint64_t count, uint64_t align)
 {
@@ -69,7 +81,7 @@ pfn_t frame_alloc_run(uint64_t count, uint64_t align)
 	      (unsigned long long)align, __builtin_return_address(0));
 	if (look_for_run(&look))
 		return pfn(look.first);
-	if (frame_drained(look_for_run, &look, count == 1))
+	if (draining_helps(count, align) && frame_drained(look_for_run, &look, count == 1))
 		return pfn(look.first);
 	return PFN_NONE;
 }
