@@ -129,7 +129,7 @@ $(BUILD)/host/test_traps: $(traps_mm) $(traps_own) $(BUILD)/host/tests/host/port
 
 # Without the checks of callers and the asserts, as the benchmarks are: what only works because
 # something was looked at first fails here.
-host_checks0_tests := $(patsubst %,$(BUILD)/host-checks0/test_%,tree policy policy_lists zone frame heap \
+host_checks0_tests := $(patsubst %,$(BUILD)/host-checks0/test_%,tree policy policy_lists zone frame flush heap \
 	mixtures stress)
 host_checks0_objects := $(host_library:%.c=$(BUILD)/host-checks0/%.o)
 
