@@ -94,7 +94,7 @@ host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/
 	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
-host_plain_tests := $(filter-out $(BUILD)/host/test_traps,$(host_tests))
+host_plain_tests := $(filter-out $(BUILD)/host/test_traps $(BUILD)/host/test_cpu,$(host_tests))
 
 host: $(host_tests)
 
@@ -126,6 +126,19 @@ $(BUILD)/host/test_traps: $(traps_mm) $(traps_own) $(BUILD)/host/tests/host/port
 		$(BUILD)/host/tests/host/unit.o
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread
+
+# Harts that come and go, with everything around kernel/cpu.c in the test.
+cpu_test := $(patsubst %,$(BUILD)/host/cpu/%.o,kernel/cpu tests/host/test_cpu)
+
+$(BUILD)/host/cpu/%.o: HOST_INCLUDES := -Itests/host/cpu $(HOST_INCLUDES)
+$(BUILD)/host/cpu/%.o: %.c Makefile | deps-test
+	$(say) HOSTCC $@
+	@mkdir -p $(@D)
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
+
+$(BUILD)/host/test_cpu: $(cpu_test) $(BUILD)/host/tests/host/unit.o
+	$(say) HOSTLD $@
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^
 
 # Without the checks of callers and the asserts, as the benchmarks are: what only works because
 # something was looked at first fails here.
@@ -375,6 +388,6 @@ help:
 .PHONY: all run test mutants bench explore replay soak model lint monitor debug format deps deps-run deps-test clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
--include $(traps_mm:.o=.d) $(traps_own:.o=.d)
+-include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d)
 -include $(tsan_objects:.o=.d) $(wildcard $(BUILD)/tsan/tests/host/*.d)
 -include $(fuzz_objects:.o=.d) $(wildcard $(BUILD)/fuzz/tests/host/*.d)

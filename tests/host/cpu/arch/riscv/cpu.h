@@ -1,0 +1,18 @@
+/*
+ * cpu.h - arch/riscv/cpu.h for test_cpu: one thread plays all cpus, and a variable is tp.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct arch_cpu {
+	unsigned number;
+	uint64_t hart_id;
+};
+
+extern struct arch_cpu *arch_self;
+
+static inline struct arch_cpu *arch_cpu_self(void)
+{
+	return arch_self;
+}

@@ -1,0 +1,22 @@
+/*
+ * port.h - what kernel/cpu.c sees of mm/'s port in test_cpu, which has all of it.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "arch/riscv/cpu.h"
+
+static inline unsigned port_cpu(void)
+{
+	return arch_cpu_self()->number;
+}
+
+unsigned port_cpu_count(void);
+void *port_area_of(unsigned cpu);
+bool port_in_trap(void);
+unsigned long port_irq_save(void);
+void port_irq_restore(unsigned long flags);
+void port_relax(void);
+void port_kick(unsigned cpu);
+_Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
