@@ -31,13 +31,13 @@ static struct cpu cpus[CPUS];
 
 static struct {
 	/* How the victim and its firmware behave. */
-	bool deaf;	      /* kicks do not come in */
-	unsigned asks;	      /* kicks that find it short of frames itself */
-	bool sticks;	      /* it never comes to the end of its drain */
+	bool deaf;     /* kicks do not come in */
+	unsigned asks; /* kicks that find it short of frames itself */
+	bool sticks;   /* it never comes to the end of its drain */
 	bool refuses_to_stop;
-	bool stays_awake;     /* gone, but the firmware never says so */
+	bool stays_awake; /* gone, but the firmware never says so */
 	enum hart_start_result start;
-	bool comes_back;      /* after a start that was accepted */
+	bool comes_back; /* after a start that was accepted */
 	/* What happened. */
 	unsigned kicks, kicks_taken, answers, returns;
 	unsigned offline, online; /* how often */
@@ -148,7 +148,8 @@ void hart_kick(uint64_t hart_id)
 {
 	CHECK_EQ(hart_id, HART_OF(VICTIM));
 	play.kicks++;
-	if (play.deaf || play.stopped || play.offline > play.online) /* it is in its handler, or away */
+	if (play.deaf || play.stopped ||
+	    play.offline > play.online) /* it is in its handler, or away */
 		return;
 	play.kicks_taken++;
 	arch_self = &cpus[VICTIM].arch;
@@ -266,7 +267,8 @@ TEST(a_cpu_that_is_short_of_frames_stops_after_that)
 	CHECK_EQ(play.kicks_taken, 6);
 }
 
-/* One that has begun to leave is off line whatever the stopper's patience: it is not said to run. */
+/* One that has begun to leave is off line whatever the stopper's patience: it is not said to run.
+ */
 TEST(a_cpu_that_sticks_on_its_way_is_lost)
 {
 	begin();

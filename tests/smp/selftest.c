@@ -422,6 +422,8 @@ static const struct test tests[] = {
 	{"cpus: stops and starts that cannot be are refused", cpus_test_answers},
 	{"cpus: idle ones sleep, and no work is missed", cpus_test_sleep},
 	{"cpus: each is stopped, keeps no frame, and goes on", cpus_test_each},
+	{"cpus: one that does not answer is not stopped later", cpus_test_deaf},
+	{"cpus: a hart that nobody asked for stays away", cpus_test_stranger},
 	{"cpus: exhaustion is exact while harts come and go", cpus_test_exhaustion},
 	{"nodes: each cpu takes the nearest frames, and all go home", nodes_test},
 };

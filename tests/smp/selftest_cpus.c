@@ -1,9 +1,10 @@
 /*
  * selftest_cpus.c - see selftest_cpus.h.
  *
- * In the second test each cpu in turn is the victim, cpu 0 too, and its neighbour stops it. The
+ * Where each is stopped, each cpu in turn is the victim, cpu 0 too, and its neighbour stops it. The
  * victim meanwhile goes round a loop that keeps a sum in registers and looks at its own interrupt
- * bits: both must come through every stop.
+ * bits: both must come through every stop. The last time it is started where the boot hart came in,
+ * as some firmware does (hart.c).
  */
 #include "tests/smp/selftest_cpus.h"
 
@@ -15,7 +16,9 @@
 
 #include "arch/riscv/csr.h"
 #include "arch/riscv/hart.h"
+#include "arch/riscv/sbi.h"
 #include "kernel/cpu.h"
+#include "kernel/machine.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
@@ -133,7 +136,32 @@ static bool look_for_nothing(void *argument)
 	return false;
 }
 
-static const char *stop_once(struct each_test *test)
+extern struct hart_arrival *hart_awaited;
+void _start(void);
+
+/* As cpu_start(), through a firmware that sends the hart to where the boot hart came in. */
+static bool start_astray(unsigned number)
+{
+	struct cpu *cpu = cpu_of(number);
+	uint64_t since = hart_time();
+	struct sbi_result result;
+
+	cpu->arrival->state = 0;
+	cpu->arrival->block = &cpu->arch;
+	cpu->arrival->hart_id = cpu->arch.hart_id;
+	hart_awaited = cpu->arrival;
+	ck_pr_fence_release();
+	result = sbi_hart_start(cpu->arch.hart_id, (uint64_t)(uintptr_t)_start, 1);
+	while (!result.error && cpu_is_stopped(number)) {
+		if (hart_time() - since > SILENCE_SECONDS * settings.timebase)
+			return false;
+		port_relax();
+	}
+	ck_pr_fence_acquire();
+	return !result.error;
+}
+
+static const char *stop_once(struct each_test *test, bool astray)
 {
 	const struct frame_cache *cache = port_area_of(test->victim);
 	uint64_t hart_id = cpu_of(test->victim)->arch.hart_id, turns;
@@ -148,7 +176,7 @@ static const char *stop_once(struct each_test *test)
 	EXPECT(!frame_drained(look_for_nothing, NULL, true)); /* and does not wait for the victim */
 	EXPECT(frame_free_count() == test->free_before);
 	EXPECT(ck_pr_load_64(&test->turns) == turns);
-	EXPECT(cpu_start(test->victim) == CPU_DONE);
+	EXPECT(astray ? start_astray(test->victim) : cpu_start(test->victim) == CPU_DONE);
 	EXPECT(ck_pr_load_32(&cache->online) == 1);
 	EXPECT(goes_round(test));
 	EXPECT(!hart_is_stopped(hart_id));
@@ -179,7 +207,7 @@ static void work_each(void *argument)
 	if (port_cpu() != test->stopper)
 		return;
 	for (unsigned i = 0; i < STOPS_EACH && !test->wrong; i++)
-		test->wrong = stop_once(test);
+		test->wrong = stop_once(test, i == STOPS_EACH - 1);
 	if (cpu_is_stopped(test->victim) && cpu_start(test->victim) != CPU_DONE)
 		test->wrong = "a victim that is back";
 	ck_pr_store_32(&test->over, 1);
@@ -200,6 +228,103 @@ const char *cpus_test_each(void)
 			return test.wrong ? test.wrong : test.victim_wrong;
 	}
 	frame_validate();
+	return NULL;
+}
+
+/* ---- those who do not answer, and those whom nobody asked ---------------------------------- */
+
+struct deaf_test {
+	struct barrier barrier;
+	uint32_t over;
+	enum cpu_result stop;
+};
+
+/* The stopper's patience is made short, and the other has none to lose: it waits for the stopper. */
+static void work_deaf(void *argument)
+{
+	struct deaf_test *test = argument;
+	unsigned long flags = port_irq_save();
+
+	if (port_cpu() != 0) {
+		barrier_wait(&test->barrier);
+		while (!ck_pr_load_32(&test->over))
+			port_relax();
+		port_irq_restore(flags);
+		return;
+	}
+	port_irq_restore(flags);
+	barrier_wait(&test->barrier);
+	settings.timebase /= 1000;
+	test->stop = cpu_stop(1);
+	settings.timebase *= 1000;
+	ck_pr_store_32(&test->over, 1);
+}
+
+/* Its kick still comes in, and is none to stop for any more. */
+const char *cpus_test_deaf(void)
+{
+	static struct deaf_test test;
+	uint64_t hart_id;
+
+	if (settings.cpus < 2)
+		return NULL;
+	test.over = 0;
+	barrier_init(&test.barrier, 2);
+	cpus_run(work_deaf, &test, 2);
+	EXPECT(test.stop == CPU_LOST);
+	EXPECT(!cpu_is_stopped(1));
+	EXPECT(cpu_stop(1) == CPU_DONE);
+	hart_id = cpu_of(1)->arch.hart_id;
+	cpu_of(1)->arch.hart_id = UINT64_C(1) << 20; /* such a one the firmware refuses */
+	EXPECT(cpu_start(1) == CPU_REFUSED);
+	cpu_of(1)->arch.hart_id = hart_id;
+	EXPECT(cpu_start(1) == CPU_DONE);
+	return NULL;
+}
+
+static bool is_ours(uint64_t hart_id)
+{
+	for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
+		if (cpu_of(cpu)->arch.hart_id == hart_id)
+			return true;
+	return false;
+}
+
+/* One that cpus= has left alone, or UINT64_MAX. */
+static uint64_t find_stranger(void)
+{
+	struct machine_hart hart = {0};
+	struct devicetree_error error;
+
+	while (machine_next_hart(settings.tree, &hart, &error) == DEVICETREE_FOUND)
+		if (!hart.unusable && !is_ours(hart.id) && hart_is_stopped(hart.id))
+			return hart.id;
+	return UINT64_MAX;
+}
+
+/*
+ * A hart at the boot address that is not the awaited one has no business here. It parks and says
+ * nothing, so there is only so much time in which it could do harm.
+ */
+const char *cpus_test_stranger(void)
+{
+	static _Alignas(64) char stack[4096];
+	static struct arch_cpu block;
+	static struct hart_arrival arrival;
+	uint64_t since, stranger = find_stranger();
+	struct sbi_result result;
+
+	if (stranger == UINT64_MAX)
+		return NULL;
+	block.stack_top = (uintptr_t)stack + sizeof(stack);
+	arrival = (struct hart_arrival){.block = &block, .hart_id = cpu_self()->arch.hart_id};
+	hart_awaited = &arrival;
+	ck_pr_fence_release();
+	result = sbi_hart_start(stranger, (uint64_t)(uintptr_t)_start, (uint64_t)(uintptr_t)&arrival);
+	EXPECT(result.error == 0);
+	since = hart_time();
+	while (hart_time() - since < settings.timebase / 5)
+		EXPECT(ck_pr_load_32(&arrival.state) == 0);
 	return NULL;
 }
 

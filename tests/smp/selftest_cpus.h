@@ -4,4 +4,6 @@
 const char *cpus_test_answers(void);
 const char *cpus_test_sleep(void);
 const char *cpus_test_each(void);
+const char *cpus_test_deaf(void);
+const char *cpus_test_stranger(void);
 const char *cpus_test_exhaustion(void);
