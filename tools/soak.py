@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Boots the kernel's stress again and again, over every lock, policy, workload and number of cpus.
 
-Two kinds of boot share the time. A cell is one lock, policy and number of cpus: all workloads in
+Three kinds of work share the time. A cell is one lock, policy and number of cpus: all workloads in
 one boot, in real parallelism, every frame with its owner's stamp; how many operations it is asked
-for follows from how long it took before. The rest of the time goes to explore.py's schedules, whose
-seeds go on where the last soak stopped. Every boot has a seed of its own.
+for follows from how long it took before. Then explore.py's schedules, whose seeds go on where the
+last soak stopped: of all workloads, and in turn with those of what exhausts memory or stops harts.
+And the long tests (LONG): of one thing each, minutes at a time, where that much time is left. Every
+boot has a seed of its own.
 
 The cell that ran least is next, so the soak goes round over all of them until its time is up. What
 was done is in --out/state.json, renewed after each boot: a soak that was ended, in whatever way,
@@ -24,6 +26,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -36,6 +39,7 @@ import explore
 import launch
 from explore import Boot, Outcome, Record
 
+MODEL = Path(__file__).resolve().parent / "model.py"
 DEFAULT_OUT = explore.ROOT / "build" / "soak"
 DEFAULT_CPUS = "1,2,4,8"
 DEFAULT_MINUTES = 60.0
@@ -48,6 +52,9 @@ LITTLE_MEM = "8M"
 
 # A bound that only a hang reaches, on a slow machine too.
 DEFAULT_TIMEOUT_SECONDS = 300.0
+
+DEFAULT_LONG_SHARE = 0.3
+LONG_TIMEOUT_SECONDS = 3600.0
 
 STATE_VERSION = 1
 LOCKS = explore.LOCKS
@@ -71,6 +78,58 @@ GROWTH_MAX = 16
 # as not begun.
 GRACE_SECONDS = 20.0
 TIME_IS_UP = signal.SIGALRM
+
+
+# Workloads that run out of frames or of harts, which schedules are explored of besides those of all.
+SHORTAGES = ("exhaust", "asym", "churn")
+FIRST_SHORTAGE = 1_000_001  # so that no seed is drawn twice
+
+STRESS, EXPLORE, LONG_TEST = "stress", "explore", "long"
+
+
+@dataclass(frozen=True)
+class Long:
+    """A test of minutes, and what shows that it did what it is for."""
+
+    name: str
+    cpus: int
+    bootargs: str  # empty: no boot but `make model`
+    seconds: float  # what it may take; what it took the last time says more
+    mem: str = "64M"
+    wanted: str = ""  # on its console, so many times
+    times: int = 1
+    workload: str = ""  # of which there are to be so many operations
+    ops: int = 0
+
+    def find_fault(self, outcome: Outcome, console: str) -> str:
+        """Also with one that passed and did less than it should."""
+        if outcome.fault:
+            return outcome.fault
+        if console.count(self.wanted) < self.times:
+            return f'passed, but did not say "{self.wanted}" {self.times} times'
+        done = operations_of(outcome).get(self.workload, 0)
+        if done < self.ops:
+            return f"passed, but {done} operations of {self.workload} are not {self.ops}"
+        return ""
+
+
+def busy(cpus: int, seconds: float) -> Long:
+    """All frames are had, to the last, while a cpu whose cache is full does something else."""
+    return Long(f"busy-{cpus}", cpus, "run=selftest ops=1000", seconds,
+                wanted="# exact in 1000 rounds of ", times=2)
+
+
+LONG = (
+    busy(2, 60),
+    # Ten million frames go through caches of few: allocated by one cpu, freed by the others.
+    Long("asym", 4, "run=stress workload=asym ops=10M cache=192 batch=64", 180, mem="16M",
+         workload="asym", ops=20_000_000),
+    busy(4, 200),
+    Long("churn", 4, "run=stress workload=churn ops=1M", 180, wanted='"record":"churn"',
+         workload="churn", ops=4_000_000),
+    Long("model", 1, "", 120),
+    busy(8, 400),
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +173,7 @@ class State:
     boots: int = 0
     next_seed: int = 1
     next_schedule: int = 1
+    next_shortage: int = FIRST_SHORTAGE
     schedules: int = 0
     schedule_ops: int = 0
     switches: int = 0
@@ -122,6 +182,8 @@ class State:
     ops: dict[str, dict[str, int]] = field(
         default_factory=lambda: {"lock": {}, "policy": {}, "workload": {}, "cpus": {}}
     )
+    long: dict[str, int] = field(default_factory=dict)  # how often each
+    long_seconds: dict[str, float] = field(default_factory=dict)  # the last time
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -166,29 +228,45 @@ def write_state(path: Path, state: State) -> None:
 
 @dataclass
 class Task:
-    """A boot under way: of a cell, or of a schedule where there is no cell."""
+    """A boot under way: of a cell, a long test, or a schedule where there is neither."""
 
     seed: int
     boot: Boot
     slots: int
     log: Path
+    seconds: float  # about what it may take
     cell: Cell | None = None
     pace_key: str = ""
     ops: int = 0
+    long: Long | None = None
+    choices: explore.Choices = field(default_factory=explore.Choices)
+
+    @property
+    def kind(self) -> str:
+        if self.cell:
+            return STRESS
+        return LONG_TEST if self.long else EXPLORE
 
     @property
     def name(self) -> str:
+        if self.long:
+            return self.long.name
         return f"{self.cell.lock} x{self.cell.cpus}" if self.cell else f"seed {self.seed}"
 
     @property
     def what(self) -> str:
+        if self.long:
+            return f"long test {self.long.name}, seed {self.seed}"
         if self.cell is None:
-            return f"schedule of seed {self.seed}"
+            which = "" if self.choices.workloads == WORKLOADS else " of shortages"
+            return f"schedule{which} of seed {self.seed}"
         return f"{self.cell.lock}, {self.cell.policy}, {self.cell.cpus} cpus, seed {self.seed}"
 
 
 def stress_again(boot: Boot) -> str:
     words = ["make run", f"SMP={boot.smp}", f"MEM={boot.mem}"]
+    if boot.timeout > DEFAULT_TIMEOUT_SECONDS:
+        words.append(f"TIMEOUT={boot.timeout:.0f}")
     return " ".join([*words, "BOOTARGS=" + shlex.quote(boot.bootargs)])
 
 
@@ -217,6 +295,32 @@ def find_fault(outcome: Outcome, workloads: tuple[str, ...], cell: Cell) -> str:
     return f"passed, but counted no operations of {', '.join(missing)}" if missing else ""
 
 
+def last_line_of(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+
+
+def run_model(log: Path, out: Path, timeout: float, interrupts: launch.Interrupts) -> Outcome:
+    """All of the model's searches, which are ended with us."""
+    command = [sys.executable, str(MODEL), "--out", str(out), "--jobs", "1"]
+    started = time.monotonic()
+    outcome = Outcome()
+    with log.open("wb") as stream, subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.2)
+            late = time.monotonic() - started > timeout
+            outcome.interrupted = bool(interrupts.received)
+            if process.poll() is None and (late or outcome.interrupted):
+                os.killpg(process.pid, signal.SIGKILL)
+    outcome.seconds = time.monotonic() - started
+    if process.returncode:
+        outcome.fault = f"the model: {last_line_of(log)}"
+    return outcome
+
+
 def next_pace(ops: int, seconds: float, wanted: float) -> int:
     """Operations for about `wanted` seconds, after a boot that took so long for so many."""
     factor = min(wanted / max(seconds, 0.001), GROWTH_MAX)
@@ -236,15 +340,17 @@ class Soak:
         self.cells = cells_of(options.cpus)
         self.cores = options.jobs
         self.symbols = launch.Symbols(options.kernel)
-        self.choices = explore.Choices()
         self.running: dict[Future[Outcome], Task] = {}
         self.status = explore.StatusLine(seconds_between=min(30.0, options.minutes * 6))
         self.started = time.monotonic()
         self.elapsed_before = state.seconds
         self.operations_before = state.operations
         self.failures_before = len(state.failures)
-        # Slot-seconds of both kinds, which decide whose turn it is.
-        self.spent = {"stress": 0.0, "explore": 0.0}
+        # Slot-seconds of each kind, which decide whose turn it is.
+        rest = 1 - options.share
+        self.shares = {STRESS: rest * (1 - options.long), EXPLORE: options.share,
+                       LONG_TEST: rest * options.long}
+        self.spent = dict.fromkeys(self.shares, 0.0)
 
     @property
     def elapsed(self) -> float:
@@ -263,19 +369,39 @@ class Soak:
     def rounds(self) -> int:
         return min(self.state.cells.get(cell.key, 0) for cell in self.cells)
 
-    def schedules_turn(self) -> bool:
-        """Also counts what is under way, as long as a boot of its kind is meant to take."""
+    def long_seconds(self, long: Long) -> float:
+        return self.state.long_seconds.get(long.name, long.seconds)
+
+    def next_long(self) -> Long | None:
+        """The one that ran least, of those that there is time and a machine for."""
+        def boots(long: Long) -> int:
+            running = sum(task.long == long for task in self.running.values())
+            return self.state.long.get(long.name, 0) + running
+
+        fitting = [long for long in LONG
+                   if long.cpus in self.options.cpus and self.long_seconds(long) <= self.left]
+        return min(fitting, key=boots, default=None)
+
+    def next_kind(self) -> str:
+        """Also counts what is under way, as long as it is meant to take."""
         spent = dict(self.spent)
         for task in self.running.values():
-            kind = "stress" if task.cell else "explore"
-            spent[kind] += task.slots * (self.boot_seconds() if task.cell else 1.0)
-        share: float = self.options.share
-        return share == 1 or spent["explore"] * (1 - share) < spent["stress"] * share
+            spent[task.kind] += task.slots * task.seconds
+        kinds = [kind for kind, share in self.shares.items()
+                 if share > 0 and (kind != LONG_TEST or self.next_long())]
+        return min(kinds, key=lambda kind: spent[kind] / self.shares[kind], default=STRESS)
 
     def boot_seconds(self) -> float:
         """Shorter in a short soak, so that it gets round once if it can."""
-        fair = self.left * (1 - self.options.share) / len(self.cells)
+        fair = self.left * self.shares[STRESS] / len(self.cells)
         return min(BOOT_SECONDS, max(fair, 1.0))
+
+    def next_task(self) -> Task:
+        kind = self.next_kind()
+        if kind == STRESS:
+            return self.stress_task()
+        long = self.next_long() if kind == LONG_TEST else None
+        return self.long_task(long) if long else self.schedule_task()
 
     def stress_task(self) -> Task:
         cell = min(self.cells, key=self.boots_of)
@@ -295,20 +421,43 @@ class Soak:
             self.options.kernel, str(cell.cpus), mem, " ".join(words), self.options.timeout
         )
         log = self.options.out / f"stress-{cell.lock}-{cell.cpus}-seed-{seed}.log"
-        return Task(seed, boot, min(cell.cpus, self.cores), log, cell, pace_key, ops)
+        return Task(seed, boot, min(cell.cpus, self.cores), log, self.boot_seconds(), cell,
+                    pace_key, ops)
 
     def schedule_task(self) -> Task:
-        seed, self.state.next_schedule = self.state.next_schedule, self.state.next_schedule + 1
-        boot = Boot(self.options.kernel, self.choices.smp, self.choices.mem,
-                    explore.bootargs_of(seed, self.choices), self.options.timeout, explore.ICOUNT)
-        return Task(seed, boot, 1, self.options.out / f"schedule-seed-{seed}.log")
+        state = self.state
+        if state.next_shortage - FIRST_SHORTAGE < state.next_schedule - 1:
+            seed, state.next_shortage = state.next_shortage, state.next_shortage + 1
+            choices, name = explore.Choices(workloads=SHORTAGES), "shortage"
+        else:
+            seed, state.next_schedule = state.next_schedule, state.next_schedule + 1
+            choices, name = explore.Choices(), "schedule"
+        boot = Boot(self.options.kernel, choices.smp, choices.mem,
+                    explore.bootargs_of(seed, choices), self.options.timeout, explore.ICOUNT)
+        log = self.options.out / f"{name}-seed-{seed}.log"
+        return Task(seed, boot, 1, log, 1.0, choices=choices)
+
+    def long_task(self, long: Long) -> Task:
+        seed, self.state.next_seed = self.state.next_seed, self.state.next_seed + 1
+        boot = Boot(self.options.kernel, str(long.cpus), long.mem, f"{long.bootargs} seed={seed}",
+                    max(self.options.timeout, LONG_TIMEOUT_SECONDS))
+        log = self.options.out / f"long-{long.name}-seed-{seed}.log"
+        return Task(seed, boot, min(long.cpus, self.cores), log, self.long_seconds(long), long=long)
 
     def run_task(self, task: Task) -> Outcome:
         arguments = (task.boot, task.log, self.symbols, self.interrupts)
-        if task.cell is None:
+        if task.kind == EXPLORE:
             return explore.run_schedule(task.seed, *arguments)
-        outcome = explore.run_boot(*arguments)
-        outcome.fault = find_fault(outcome, self.options.workload, task.cell)
+        if task.long and not task.long.bootargs:
+            outcome = run_model(task.log, self.options.out / "models", task.boot.timeout,
+                                self.interrupts)
+        else:
+            outcome = explore.run_boot(*arguments)
+        if task.long:
+            console = task.log.read_text(encoding="utf-8", errors="replace")
+            outcome.fault = task.long.find_fault(outcome, console)
+        elif task.cell:
+            outcome.fault = find_fault(outcome, self.options.workload, task.cell)
         if not outcome.fault:
             task.log.unlink()
         return outcome
@@ -320,10 +469,14 @@ class Soak:
         if outcome.interrupted:
             task.log.unlink(missing_ok=True)
             return
-        self.spent["stress" if task.cell else "explore"] += task.slots * outcome.seconds
+        self.spent[task.kind] += task.slots * outcome.seconds
         self.state.boots += 1
         if task.cell:
             self.take_stress(task, task.cell, outcome)
+        elif task.long:
+            name = task.long.name
+            self.state.long[name] = self.state.long.get(name, 0) + 1
+            self.state.long_seconds[name] = round(outcome.seconds, 1)
         else:
             self.take_schedule(task, outcome)
             schedules.write(explore.result_line(task.seed, task.boot, self.state.kernel, outcome))
@@ -345,8 +498,10 @@ class Soak:
             self.state.schedule_ops += explore.number(explored, name)
 
     def again(self, task: Task) -> str:
-        if task.cell is None:
-            return explore.replay_command(task.seed, self.choices)
+        if task.kind == EXPLORE:
+            return explore.replay_command(task.seed, task.choices)
+        if task.long and not task.long.bootargs:
+            return "make model"
         return stress_again(task.boot)
 
     def fail(self, task: Task, reason: str) -> None:
@@ -365,7 +520,7 @@ class Soak:
         passes it, or small boots would keep large ones waiting for ever."""
         while not self.ending():
             if waiting is None:
-                waiting = self.schedule_task() if self.schedules_turn() else self.stress_task()
+                waiting = self.next_task()
             used = sum(task.slots for task in self.running.values())
             if used + waiting.slots > self.cores:
                 return waiting
@@ -409,8 +564,13 @@ class Soak:
         for kind in ("lock", "policy", "workload", "cpus"):
             row = (f"{name} {count:.3g}" for name, count in state.ops[kind].items())
             yield f"  by {kind + ':':<10}" + ", ".join(row)
-        yield (f"{state.schedules} schedules explored, the next seed is {state.next_schedule}; "
+        yield (f"{state.schedules} schedules explored, the next seed is {state.next_schedule}, of "
+               f"shortages {state.next_shortage}; "
                f"{state.switches} switches, {state.schedule_ops} allocations and frees under them")
+        if state.long:
+            done = (f"{name} {count} ({state.long_seconds[name]:.0f} s)"
+                    for name, count in state.long.items())
+            yield "long tests, how often each, and the seconds of the last: " + ", ".join(done)
         for failure in state.failures:
             yield from failure_lines(failure)
         yield f"{state.boots - len(state.failures)} passed, {len(state.failures)} failed"
@@ -442,7 +602,8 @@ def begin(options: argparse.Namespace) -> State:
         return State(kernel=kernel)
     if old.kernel != kernel:
         print("soak: the kernel has changed; counts begin anew, seeds go on", flush=True)
-        return State(kernel=kernel, next_seed=old.next_seed, next_schedule=old.next_schedule)
+        return State(kernel=kernel, next_seed=old.next_seed, next_schedule=old.next_schedule,
+                     next_shortage=old.next_shortage)
     print(f"soak: goes on from {old.boots} boots, {old.operations:.3g} operations, "
           f"{len(old.failures)} failed (FRESH=1 begins anew)", flush=True)
     return old
@@ -496,6 +657,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="of the stress (default: all)")
     add("--share", type=share, default=DEFAULT_SHARE, metavar="FRACTION",
         help=f"of the time, for explored schedules (default: {DEFAULT_SHARE})")
+    add("--long", type=share, default=DEFAULT_LONG_SHARE, metavar="FRACTION",
+        help=f"of the rest, for long tests (default: {DEFAULT_LONG_SHARE})")
     add("--fresh", action="store_true", help="forget earlier soaks")
     add("--jobs", type=explore.positive, default=len(os.sched_getaffinity(0)), metavar="N",
         help="cpus to boot at a time (default: the host's processors)")

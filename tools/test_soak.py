@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import unittest
+import unittest.mock
 from pathlib import Path
 
 import explore
@@ -37,6 +38,19 @@ stress() {
 	done
 	echo '{"record":"zone","name":"zone0","policy":"segment_tree"}'
 	echo '{"record":"verdict","result":"pass"}'
+}
+selftest() {
+	for i in 1 2; do echo "# exact in ${rounds:-$ops} rounds of 896 frames"; done
+	echo '{"record":"verdict","result":"pass"}'
+}
+long() {
+	echo '{"record":"boot","cpus":'$smp',"lock":"'$lock'"}'
+	echo '{"record":"bench","workload":"'$workload'","cpus":'$smp',"cache":9,"ops":'${done:-20000000}'}'
+	echo '{"record":"churn","cpus":'$smp'}'
+	echo '{"record":"verdict","result":"pass"}'
+}
+all() {
+	case $run$workload in selftest) selftest;; stressasym|stresschurn) long;; *) both;; esac
 }
 both() { if [ $run = stress ]; then stress; else explored; verdict pass; fi; }
 """
@@ -155,7 +169,7 @@ class Soaking(InTemporaryFolder):
 
 
 class TestSoak(Soaking):
-    SHORT = ("--minutes=0.03", "--cpus=1,2")
+    SHORT = ("--minutes=0.03", "--cpus=1,2", "--long=0")
 
     def test_counts(self) -> None:
         output = self.soak("both", 0, *self.SHORT)
@@ -226,6 +240,91 @@ class TestSoak(Soaking):
         self.soak("both", 1, "--minutes=0")
 
 
+class TestLong(Soaking):
+    """What the long tests are, and that one that did less than it should is a failure."""
+
+    # They are told to take minutes; the stand-in takes none.
+    PROGRAM = """import dataclasses, sys, soak
+soak.LONG = tuple(dataclasses.replace(l, seconds=0.1) for l in soak.LONG if l.bootargs)
+sys.exit(soak.main(sys.argv[1:]))"""
+
+    def soak_long(self, qemu: str, status: int) -> str:
+        arguments = (*self.command()[2:], "--minutes=0.05", "--cpus=2,4,8", "--long=1")
+        run = subprocess.run([sys.executable, "-c", self.PROGRAM, *arguments], timeout=120,
+                             env={**self.environment(qemu), "PYTHONPATH": str(TOOLS)},
+                             capture_output=True, text=True)
+        self.assertEqual(run.returncode, status, run.stdout + run.stderr)
+        return run.stdout + run.stderr
+
+    def test_what_there_is(self) -> None:
+        by_name = {long.name: long for long in soak.LONG}
+        self.assertEqual(len(by_name), len(soak.LONG))
+        for cpus in (2, 4, 8):
+            self.assertIn("ops=1000", by_name[f"busy-{cpus}"].bootargs.split())
+            self.assertEqual(by_name[f"busy-{cpus}"].cpus, cpus)
+        self.assertEqual(by_name["asym"].ops, 20_000_000)
+        self.assertTrue({"asym", "churn", "model"} <= set(by_name))
+        self.assertLessEqual(set(soak.SHORTAGES), set(explore.WORKLOADS))
+
+    def test_each_in_turn(self) -> None:
+        output = self.soak_long("all", 0)
+        state = self.state()
+        boots = [state.long.get(long.name, 0) for long in soak.LONG if long.bootargs]
+        self.assertGreater(min(boots), 0)
+        self.assertLessEqual(max(boots) - min(boots), 1)
+        self.assertGreater(state.schedules, 0)
+        self.assertEqual(state.operations, 0)
+        self.assertIn("long tests, how often each", output)
+        self.assertEqual(list(self.out.glob("*.log")), [])
+
+    def test_not_where_there_is_no_time(self) -> None:
+        self.soak("all", 0, "--minutes=0.03", "--cpus=1,2,4,8", "--long=1")
+        self.assertEqual(self.state().long, {})
+        self.assertGreater(self.state().boots, 0)
+
+    def test_less_than_it_should(self) -> None:
+        output = self.soak_long("rounds=10 done=19999999; all", 1)
+        self.assertIn('busy-4, seed ', output)
+        self.assertIn('passed, but did not say "# exact in 1000 rounds of " 2 times', output)
+        self.assertIn("passed, but 19999999 operations of asym are not 20000000", output)
+        self.assertRegex(output, r"run it again: make run SMP=8 MEM=64M TIMEOUT=3600 "
+                                 r"BOOTARGS='run=selftest ops=1000 seed=\d+'")
+        self.assertTrue(list(self.out.glob("long-busy-2-seed-*.log")))
+
+    def test_the_model(self) -> None:
+        model = self.script("model.py", "")
+        log = self.folder / "log"
+        for text, fault in (("", ""), ("import sys; print('x\\nno'); sys.exit(1)", "the model: no")):
+            model.write_text(text)
+            with unittest.mock.patch.object(soak, "MODEL", model):
+                outcome = soak.run_model(log, self.out, 60, soak.launch.Interrupts())
+            self.assertEqual((outcome.fault, outcome.interrupted), (fault, False))
+
+    def test_the_model_is_ended(self) -> None:
+        model = self.script("model.py", "")
+        model.write_text("import time; time.sleep(300)")
+        interrupts = soak.launch.Interrupts()
+        with unittest.mock.patch.object(soak, "MODEL", model):
+            late = soak.run_model(self.folder / "log", self.out, 0.5, interrupts)
+            interrupts.received = signal.SIGINT
+            ended = soak.run_model(self.folder / "log", self.out, 60, interrupts)
+        self.assertTrue(late.fault and not late.interrupted)
+        self.assertTrue(ended.interrupted)
+
+    def test_shortages_are_explored_in_turn(self) -> None:
+        self.soak("both", 0, *TestSoak.SHORT, "--share=1")
+        state = self.state()
+        done = state.next_shortage - soak.FIRST_SHORTAGE, state.next_schedule - 1
+        self.assertLessEqual(abs(done[0] - done[1]), 1)
+        self.assertIn(sum(done) - state.schedules, (0, 1))  # one may be drawn and not begun
+
+    def test_a_shortage_that_failed(self) -> None:
+        output = self.soak("[ $seed -gt 1000000 ] && switches=0; both", 1, *TestSoak.SHORT,
+                           "--share=1")
+        self.assertIn("FAIL  schedule of shortages of seed 1000001: passed, but never", output)
+        self.assertIn("make replay SEED=1000001 WORKLOAD=exhaust,asym,churn\n", output)
+
+
 class TestFailures(Soaking):
     FAIL = """[ $run$seed = stress1 ] &&
         { echo '{"record":"verdict","result":"fail","failed":"stamp lost"}'; exit 1; };"""
@@ -270,7 +369,7 @@ class TestEnding(Soaking):
         """With a boot under way that does not end by itself."""
         pid = self.folder / "pid"
         hang = f"[ $seed = 6 ] && {{ echo $$ >{pid}.new; mv {pid}.new {pid}; sleep 300; }};"
-        process = subprocess.Popen(self.command("--share=0", *arguments), text=True,
+        process = subprocess.Popen(self.command("--share=0", "--long=0", *arguments), text=True,
                                    env=self.environment(hang + qemu), stdout=subprocess.PIPE)
         while not pid.exists():
             time.sleep(0.02)
