@@ -261,8 +261,11 @@ test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 	--explore "$(explore_200)" \
 	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint"
 
+# The models are no kernel's: the museum has nothing to try on them.
+model = tools/model.py --out $(BUILD)/models
+
 test: $(test_needs)
-	$(quiet)tools/run_tests.py $(test_arguments)
+	$(quiet)tools/run_tests.py $(test_arguments) --model "$(model)"
 
 # make mutants [ONLY=pattern] [PART=k/n] [MATRIX=1]; a list of them: tools/mutants.py --list
 mutants: $(test_needs)
@@ -329,13 +332,13 @@ replay: all
 
 # The protocol of exhaustion, exhaustively; and that its broken twins fail.
 model: deps-test
-	$(quiet)tools/model.py --out $(BUILD)/models
+	$(quiet)$(model)
 
 soak: all
 	$(quiet)tools/soak.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/soak \
 		--minutes $(MINUTES) $(asked) $(if $(CPUS),--cpus $(CPUS)) $(if $(filter 1,$(FRESH)),--fresh)
 
-format: deps-test
+format: deps-format
 	$(quiet)git ls-files '*.c' '*.h' | xargs clang-format -i
 
 # ---- the rest --------------------------------------------------------------------------------
@@ -351,6 +354,9 @@ deps-test:
 
 deps-fuzz:
 	$(quiet)tools/deps.sh fuzz
+
+deps-format:
+	$(quiet)tools/deps.sh format
 
 clean:
 	rm -rf $(BUILD)
@@ -385,7 +391,7 @@ help:
 	@echo 'V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0'
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
-.PHONY: all run test mutants bench explore replay soak model lint monitor debug format deps deps-run deps-test clean help host host-checks0 tsan FORCE
+.PHONY: all run test mutants bench explore replay soak model lint monitor debug format deps deps-run deps-test deps-format clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
 -include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d)

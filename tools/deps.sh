@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# deps.sh run|test|fuzz|all [--check]: installs, by name and with apt-get, what is missing.
+# deps.sh run|test|fuzz|format|all [--check]: installs, by name and with apt-get, what is missing.
 #
-#   run   what it takes to build the kernel and boot it
-#   test  that, and what the host tests need
-#   fuzz  that, and clang with its sanitizers and libFuzzer, for `make fuzz` alone
-#   all   that, and the debugger and the plots
+#   run     what it takes to build the kernel and boot it
+#   test    that, and what the host tests, the model and the museum need
+#   fuzz    that, and clang with its sanitizers and libFuzzer, for `make fuzz` alone
+#   format  what `make format` needs, and no more
+#   all     all that, and the debugger and the plots
 #
 # --check only says what is missing. Exit status 0: everything is there. 1: something is missing
 # and was not, or could not be, installed; the packages have been named.
@@ -35,6 +36,12 @@ spin                            spin
 fuzz_needs='
 clang                           clang
 '
+git_need='
+git                             git
+'
+format_needs='
+clang-format                    clang-format
+'
 other_needs='
 gdb-multiarch                   gdb-multiarch
 gnuplot-nox                     gnuplot
@@ -42,7 +49,7 @@ gnuplot-nox                     gnuplot
 
 usage()
 {
-	echo "usage: $0 run|test|fuzz|all [--check]" >&2
+	echo "usage: $0 run|test|fuzz|format|all [--check]" >&2
 	exit 2
 }
 
@@ -106,9 +113,10 @@ missing()
 {
 	local needs=$run_needs
 	case $group in
-	test) needs+=$test_needs ;;
-	fuzz) needs+=$test_needs$fuzz_needs ;;
-	all) needs+=$test_needs$fuzz_needs$other_needs ;;
+	test) needs+=$git_need$test_needs ;;
+	fuzz) needs+=$git_need$test_needs$fuzz_needs ;;
+	format) needs=$git_need$format_needs ;;
+	all) needs+=$git_need$test_needs$fuzz_needs$format_needs$other_needs ;;
 	esac
 	missing_of <<<"$needs"
 	case $group in
@@ -174,8 +182,8 @@ install()
 }
 
 case $* in
-run | test | fuzz | all) check_only= ;;
-'run --check' | 'test --check' | 'fuzz --check' | 'all --check') check_only=yes ;;
+run | test | fuzz | format | all) check_only= ;;
+'run --check' | 'test --check' | 'fuzz --check' | 'format --check' | 'all --check') check_only=yes ;;
 *) usage ;;
 esac
 group=$1

@@ -3,8 +3,9 @@
 
 Three kinds of job: host test programs, which print KTAP, fuzz targets over their corpora among
 them; the kernel under QEMU, through
-launch.py, which prints KTAP too and ends with a verdict; and lint commands, of which only the
-exit status counts. Each KTAP result is one test; a QEMU job and a lint command is one more.
+launch.py, which prints KTAP too and ends with a verdict; and commands (lint, the model's searches,
+a sweep of schedules), of which only the exit status counts. Each KTAP result is one test; a QEMU job
+and such a command is one more.
 
 A job that crashes, times out, prints no results or fewer than it planned is a failure, whatever
 its results say. The last line of output is `N passed, N failed`.
@@ -328,6 +329,18 @@ def lint_job(command: str) -> Job:
     )
 
 
+def model_job(command: str) -> Job:
+    """Two searches at once, as it does by itself."""
+    return Job(
+        name="model/searches",
+        command=shlex.split(command),
+        counts_ktap=False,
+        is_one_test=True,
+        slots=2,
+        timeout=HOST_TIMEOUT_SECONDS,
+    )
+
+
 def explore_job(command: str) -> Job:
     """It uses every processor itself, so nothing else runs beside it."""
     return Job(
@@ -388,6 +401,7 @@ def plan(options: argparse.Namespace) -> list[Job]:
     jobs += [host_job(program) for program in options.host]
     jobs += [corpus_job(program) for program in options.corpus]
     jobs += [host_job(program, "host-checks0") for program in options.host_checks0]
+    jobs += [model_job(command) for command in options.model]
     jobs += [lint_job(command) for command in options.lint]
     jobs += [explore_job(command) for command in options.explore]
     wanted = options.only
@@ -577,6 +591,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--mem", default="128M", metavar="SIZE,..", help="memory, for the matrix")
     add("--lint", nargs="*", action="extend", default=[], metavar="COMMAND",
         help="commands, each one quoted, that must exit 0")
+    add("--model", nargs="*", action="extend", default=[], metavar="COMMAND",
+        help="searches a model, two cpus' work; must exit 0")
     add("--explore", nargs="*", action="extend", default=[], metavar="COMMAND",
         help="explores schedules, with the machine to itself; must exit 0")
     add("--only", metavar="PATTERN", help="jobs whose name has this in it, or matches")

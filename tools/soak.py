@@ -26,7 +26,6 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -39,7 +38,6 @@ import explore
 import launch
 from explore import Boot, Outcome, Record
 
-MODEL = Path(__file__).resolve().parent / "model.py"
 DEFAULT_OUT = explore.ROOT / "build" / "soak"
 DEFAULT_CPUS = "1,2,4,8"
 DEFAULT_MINUTES = 60.0
@@ -93,7 +91,7 @@ class Long:
 
     name: str
     cpus: int
-    bootargs: str  # empty: no boot but `make model`
+    bootargs: str
     seconds: float  # what it may take; what it took the last time says more
     mem: str = "64M"
     wanted: str = ""  # on its console, so many times
@@ -127,7 +125,6 @@ LONG = (
     busy(4, 200),
     Long("churn", 4, "run=stress workload=churn ops=1M", 180, wanted='"record":"churn"',
          workload="churn", ops=4_000_000),
-    Long("model", 1, "", 120),
     busy(8, 400),
 )
 
@@ -295,32 +292,6 @@ def find_fault(outcome: Outcome, workloads: tuple[str, ...], cell: Cell) -> str:
     return f"passed, but counted no operations of {', '.join(missing)}" if missing else ""
 
 
-def last_line_of(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-
-
-def run_model(log: Path, out: Path, timeout: float, interrupts: launch.Interrupts) -> Outcome:
-    """All of the model's searches, which are ended with us."""
-    command = [sys.executable, str(MODEL), "--out", str(out), "--jobs", "1"]
-    started = time.monotonic()
-    outcome = Outcome()
-    with log.open("wb") as stream, subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        while process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.2)
-            late = time.monotonic() - started > timeout
-            outcome.interrupted = bool(interrupts.received)
-            if process.poll() is None and (late or outcome.interrupted):
-                os.killpg(process.pid, signal.SIGKILL)
-    outcome.seconds = time.monotonic() - started
-    if process.returncode:
-        outcome.fault = f"the model: {last_line_of(log)}"
-    return outcome
-
-
 def next_pace(ops: int, seconds: float, wanted: float) -> int:
     """Operations for about `wanted` seconds, after a boot that took so long for so many."""
     factor = min(wanted / max(seconds, 0.001), GROWTH_MAX)
@@ -448,11 +419,7 @@ class Soak:
         arguments = (task.boot, task.log, self.symbols, self.interrupts)
         if task.kind == EXPLORE:
             return explore.run_schedule(task.seed, *arguments)
-        if task.long and not task.long.bootargs:
-            outcome = run_model(task.log, self.options.out / "models", task.boot.timeout,
-                                self.interrupts)
-        else:
-            outcome = explore.run_boot(*arguments)
+        outcome = explore.run_boot(*arguments)
         if task.long:
             console = task.log.read_text(encoding="utf-8", errors="replace")
             outcome.fault = task.long.find_fault(outcome, console)
@@ -500,8 +467,6 @@ class Soak:
     def again(self, task: Task) -> str:
         if task.kind == EXPLORE:
             return explore.replay_command(task.seed, task.choices)
-        if task.long and not task.long.bootargs:
-            return "make model"
         return stress_again(task.boot)
 
     def fail(self, task: Task, reason: str) -> None:

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 import unittest
-import unittest.mock
 from pathlib import Path
 
 import explore
@@ -245,7 +244,7 @@ class TestLong(Soaking):
 
     # They are told to take minutes; the stand-in takes none.
     PROGRAM = """import dataclasses, sys, soak
-soak.LONG = tuple(dataclasses.replace(l, seconds=0.1) for l in soak.LONG if l.bootargs)
+soak.LONG = tuple(dataclasses.replace(l, seconds=0.1) for l in soak.LONG)
 sys.exit(soak.main(sys.argv[1:]))"""
 
     def soak_long(self, qemu: str, status: int) -> str:
@@ -263,13 +262,13 @@ sys.exit(soak.main(sys.argv[1:]))"""
             self.assertIn("ops=1000", by_name[f"busy-{cpus}"].bootargs.split())
             self.assertEqual(by_name[f"busy-{cpus}"].cpus, cpus)
         self.assertEqual(by_name["asym"].ops, 20_000_000)
-        self.assertTrue({"asym", "churn", "model"} <= set(by_name))
+        self.assertTrue({"asym", "churn"} <= set(by_name))
         self.assertLessEqual(set(soak.SHORTAGES), set(explore.WORKLOADS))
 
     def test_each_in_turn(self) -> None:
         output = self.soak_long("all", 0)
         state = self.state()
-        boots = [state.long.get(long.name, 0) for long in soak.LONG if long.bootargs]
+        boots = [state.long.get(long.name, 0) for long in soak.LONG]
         self.assertGreater(min(boots), 0)
         self.assertLessEqual(max(boots) - min(boots), 1)
         self.assertGreater(state.schedules, 0)
@@ -290,26 +289,6 @@ sys.exit(soak.main(sys.argv[1:]))"""
         self.assertRegex(output, r"run it again: make run SMP=8 MEM=64M TIMEOUT=3600 "
                                  r"BOOTARGS='run=selftest ops=1000 seed=\d+'")
         self.assertTrue(list(self.out.glob("long-busy-2-seed-*.log")))
-
-    def test_the_model(self) -> None:
-        model = self.script("model.py", "")
-        log = self.folder / "log"
-        for text, fault in (("", ""), ("import sys; print('x\\nno'); sys.exit(1)", "the model: no")):
-            model.write_text(text)
-            with unittest.mock.patch.object(soak, "MODEL", model):
-                outcome = soak.run_model(log, self.out, 60, soak.launch.Interrupts())
-            self.assertEqual((outcome.fault, outcome.interrupted), (fault, False))
-
-    def test_the_model_is_ended(self) -> None:
-        model = self.script("model.py", "")
-        model.write_text("import time; time.sleep(300)")
-        interrupts = soak.launch.Interrupts()
-        with unittest.mock.patch.object(soak, "MODEL", model):
-            late = soak.run_model(self.folder / "log", self.out, 0.5, interrupts)
-            interrupts.received = signal.SIGINT
-            ended = soak.run_model(self.folder / "log", self.out, 60, interrupts)
-        self.assertTrue(late.fault and not late.interrupted)
-        self.assertTrue(ended.interrupted)
 
     def test_shortages_are_explored_in_turn(self) -> None:
         self.soak("both", 0, *TestSoak.SHORT, "--share=1")
