@@ -41,6 +41,7 @@ static struct {
 	/* What happened. */
 	unsigned kicks, kicks_taken, answers, returns;
 	unsigned offline, online; /* how often */
+	uint64_t relaxed;
 	uint32_t *course, course_left;
 	bool stopped; /* as the firmware says */
 } play;
@@ -96,8 +97,10 @@ void port_irq_restore(unsigned long flags)
 	(void)flags;
 }
 
+/* Who waits is alone here: far beyond any patience nobody will end it. */
 void port_relax(void)
 {
+	CHECK(play.relaxed++ < 10 * 60 * settings.timebase);
 }
 
 void port_panic(const char *format, ...)
