@@ -20,6 +20,7 @@
 #include "kernel/cpu.h"
 #include "kernel/machine.h"
 #include "kernel/settings.h"
+#include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
@@ -208,8 +209,9 @@ static void work_each(void *argument)
 		return;
 	for (unsigned i = 0; i < STOPS_EACH && !test->wrong; i++)
 		test->wrong = stop_once(test, i == STOPS_EACH - 1);
-	if (cpu_is_stopped(test->victim) && cpu_start(test->victim) != CPU_DONE)
-		test->wrong = "a victim that is back";
+	/* Without it nothing would come to an end. */
+	check(!cpu_is_stopped(test->victim) || cpu_start(test->victim) == CPU_DONE,
+	      "cpu %u was stopped and does not come back: %s", test->victim, test->wrong);
 	ck_pr_store_32(&test->over, 1);
 }
 
@@ -239,7 +241,7 @@ struct deaf_test {
 	enum cpu_result stop;
 };
 
-/* The stopper's patience is made short, and the other has none to lose: it waits for the stopper. */
+/* The stopper's patience is made short; the other has none to lose, and waits for the stopper. */
 static void work_deaf(void *argument)
 {
 	struct deaf_test *test = argument;
@@ -320,7 +322,8 @@ const char *cpus_test_stranger(void)
 	arrival = (struct hart_arrival){.block = &block, .hart_id = cpu_self()->arch.hart_id};
 	hart_awaited = &arrival;
 	ck_pr_fence_release();
-	result = sbi_hart_start(stranger, (uint64_t)(uintptr_t)_start, (uint64_t)(uintptr_t)&arrival);
+	result = sbi_hart_start(stranger, (uint64_t)(uintptr_t)_start,
+				(uint64_t)(uintptr_t)&arrival);
 	EXPECT(result.error == 0);
 	since = hart_time();
 	while (hart_time() - since < settings.timebase / 5)
