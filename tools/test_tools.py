@@ -341,6 +341,7 @@ class TestRunner(InTemporaryFolder):
 
     def test_lint(self) -> None:
         self.check("1 passed, 1 failed", "--lint", "true", "sh -c 'echo dirt; exit 4'", text="dirt")
+        self.check("1 passed, 1 failed", "--model", "true", "false", text="exit status 1")
 
     def test_junk_in_output(self) -> None:
         body = r"printf '1..1\n\377\377\000\nnot ok 1 a\n'; exit 1"

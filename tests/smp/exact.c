@@ -371,8 +371,8 @@ const char *exact_test_cached_run(void)
 
 /* ---- the ledger in trap handlers ------------------------------------------------------------ */
 
-#define LEDGER_IN_FLIGHT 50	  /* handlers that are to see a batch in flight */
-#define LEDGER_OPS_MAX	 40000000 /* by which some have, on a machine however busy */
+#define LEDGER_IN_FLIGHT 50	 /* handlers that see a batch in flight are enough */
+#define LEDGER_OPS_MAX	 4000000 /* by which some have, on a machine however busy */
 #define LEDGER_FRAMES	 400	 /* more than the cache holds, so that it is refilled and flushed */
 
 static struct {
