@@ -257,7 +257,7 @@ explore_200 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/ex
 test_needs := all host host-checks0 tsan deps-test $(trees)
 test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 	--host $(host_tests) tools/test_tools.py tools/test_bench.py tools/test_mutants.py \
-	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py --corpus $(replays) \
+	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py tools/test_report.py --corpus $(replays) \
 	--explore "$(explore_200)" \
 	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint"
 
@@ -310,6 +310,10 @@ monitor: BOOTARGS := run=monitor $(BOOTARGS)
 monitor: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --interactive
 
+# The sweep's kernel is the one that users get, without the tests of our own invariants.
+report: $(bench_dir)/checks1/hartframe.elf deps-report
+	$(quiet)tools/report.py --kernel $(bench_dir)/checks1/hartframe.elf --out $(BUILD)/report
+
 debug: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --gdb
 
@@ -352,6 +356,9 @@ deps-run:
 deps-test:
 	$(quiet)tools/deps.sh test
 
+deps-report:
+	$(quiet)tools/deps.sh report
+
 deps-fuzz:
 	$(quiet)tools/deps.sh fuzz
 
@@ -370,6 +377,7 @@ help:
 	@echo '  make test        host tests with sanitizers, in-kernel tests over SMP and MEM, lint'
 	@echo '  make tsan        build the host tests for ThreadSanitizer, which make test also runs'
 	@echo '  make bench       instruction counts and ratios against their bounds; table and CSV'
+	@echo '  make report      sweep workloads, policies, locks, caches and cpus: build/report/index.html'
 	@echo '  make mutants     the bug museum: which net catches which bug, out of tests/mutants/'
 	@echo '                     ONLY=pattern PART=k/n|auto/n MATRIX=1'
 	@echo '  make lint        include layers, memory model, fences in the machine code'
@@ -391,7 +399,7 @@ help:
 	@echo 'V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0'
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
-.PHONY: all run test mutants bench explore replay soak model lint monitor debug format deps deps-run deps-test deps-format clean help host host-checks0 tsan FORCE
+.PHONY: all run test mutants bench report explore replay soak model lint monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
 -include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d)

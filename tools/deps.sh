@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# deps.sh run|test|fuzz|format|all [--check]: installs, by name and with apt-get, what is missing.
+# deps.sh run|report|test|fuzz|format|all [--check]: installs, by name and with apt-get, what is missing.
 #
 #   run     what it takes to build the kernel and boot it
+#   report  that, and what draws the plots, for `make report`
 #   test    that, and what the host tests, the model and the museum need
 #   fuzz    that, and clang with its sanitizers and libFuzzer, for `make fuzz` alone
 #   format  what `make format` needs, and no more
-#   all     all that, and the debugger and the plots
+#   all     all that, and the debugger
 #
 # --check only says what is missing. Exit status 0: everything is there. 1: something is missing
 # and was not, or could not be, installed; the packages have been named.
@@ -26,6 +27,9 @@ binutils-riscv64-unknown-elf    riscv64-unknown-elf-objdump
 picolibc-riscv64-unknown-elf    /usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs
 libck-dev                       /usr/include/ck_spinlock.h
 '
+report_needs='
+gnuplot-nox                     gnuplot
+'
 test_needs='
 gcc                             gcc
 libc6-dev                       /usr/include/stdio.h
@@ -44,12 +48,11 @@ clang-format                    clang-format
 '
 other_needs='
 gdb-multiarch                   gdb-multiarch
-gnuplot-nox                     gnuplot
 '
 
 usage()
 {
-	echo "usage: $0 run|test|fuzz|format|all [--check]" >&2
+	echo "usage: $0 run|report|test|fuzz|format|all [--check]" >&2
 	exit 2
 }
 
@@ -113,10 +116,11 @@ missing()
 {
 	local needs=$run_needs
 	case $group in
-	test) needs+=$git_need$test_needs ;;
-	fuzz) needs+=$git_need$test_needs$fuzz_needs ;;
+	report) needs+=$report_needs ;;
+	test) needs+=$report_needs$git_need$test_needs ;;
+	fuzz) needs+=$report_needs$git_need$test_needs$fuzz_needs ;;
 	format) needs=$git_need$format_needs ;;
-	all) needs+=$git_need$test_needs$fuzz_needs$format_needs$other_needs ;;
+	all) needs+=$report_needs$git_need$test_needs$fuzz_needs$format_needs$other_needs ;;
 	esac
 	missing_of <<<"$needs"
 	case $group in
@@ -182,8 +186,9 @@ install()
 }
 
 case $* in
-run | test | fuzz | format | all) check_only= ;;
-'run --check' | 'test --check' | 'fuzz --check' | 'format --check' | 'all --check') check_only=yes ;;
+run | report | test | fuzz | format | all) check_only= ;;
+'run --check' | 'report --check' | 'test --check' | 'fuzz --check' | 'format --check' | \
+	'all --check') check_only=yes ;;
 *) usage ;;
 esac
 group=$1

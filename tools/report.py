@@ -1,0 +1,349 @@
+#!/usr/bin/env python3
+"""Runs the standard sweep and makes a page of it.
+
+Leaves in --out: index.html (one file, which needs nothing else), results.csv (every record, every
+field), records.jsonl (the same, one to a line, for --redraw) and the consoles in logs/.
+
+A sweep that is interrupted or fails leaves all that it had by then: page and CSV are made of it,
+and say that they are partial.
+
+Exit status: 0 when the sweep ran to its end, 1 when some of it failed, 2 cannot run, 128 + N when
+ended by signal N. What could not be measured on this host fails nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import launch
+import report_findings
+import report_plot as plot
+from report_figures import Host, count
+from report_locks import contention_figure, histogram_figure
+from report_memory import level_figure, map_figure
+from report_page import Page, markup
+from report_records import (
+    NOT_MEASURABLE,
+    UNSUPPORTED,
+    Record,
+    cells_of,
+    integer,
+    is_cell,
+    parse,
+    samples_of,
+    write_csv,
+)
+from report_speed import counts_figure, scaling_figure
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# One instruction is 1 ns of virtual time, and the counter of instructions is exact.
+ICOUNT = "shift=0,sleep=off"
+
+# A bound that only a hang reaches, on a slow machine too.
+BOOT_TIMEOUT_SECONDS = 1800
+
+# Between lines where no terminal shows them.
+SECONDS_A_LINE = 10.0
+
+
+def say(message: str) -> None:
+    print(f"report: {message}", file=sys.stderr, flush=True)
+
+
+# What is booted ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One boot of the sweep."""
+
+    title: str
+    bootargs: str
+    smp: int
+    counts: bool = False  # under -icount, where the clock counts instructions
+
+    def arguments(self, kernel: Path) -> list[str]:
+        found = ["--kernel", str(kernel), "--smp", str(self.smp), "--bootargs", self.bootargs]
+        found += ["--icount", ICOUNT] if self.counts else []
+        return [*found, "--timeout", str(BOOT_TIMEOUT_SECONDS)]
+
+    def command(self, kernel: Path) -> str:
+        path = kernel.resolve()
+        shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        return shlex.join(["tools/launch.py", *self.arguments(shown)])
+
+
+SWEEP = (
+    Boot("instructions", "run=sweep", 1, counts=True),
+    Boot("times", "run=sweep", 4),
+)
+
+
+@dataclass
+class Sweep:
+    """What it has come to by now."""
+
+    records: list[Record] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    signal: int = 0
+    seconds: float = 0.0
+
+
+# Progress ------------------------------------------------------------------------------------
+
+
+class Progress:
+    """Counts cells: a line that is written over on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, boot: Boot, place: int, boots: int) -> None:
+        self.label = f"[{place}/{boots}] {boot.title}"
+        self.started = time.monotonic()
+        self.said = self.started
+        self.terminal = sys.stdout.isatty()
+        self.done, self.cells = 0, 0
+
+    def take(self, record: Record) -> None:
+        if record.get("record") == "sweep":
+            self.cells = integer(record, "cells")
+        if not is_cell(record):
+            return
+        self.done += 1
+        now = time.monotonic()
+        if self.terminal or now - self.said >= SECONDS_A_LINE:
+            self.said = now
+            self.show(self.line(report_findings.cell_name(record)))
+
+    def line(self, text: str) -> str:
+        of = f"{self.done}/{self.cells}" if self.cells else f"{self.done}"
+        return f"{self.label:<18} {of:>9} cells {time.monotonic() - self.started:5.0f} s  {text}"
+
+    def show(self, text: str) -> None:
+        if self.terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{text[:width]}", end="", flush=True)
+        else:
+            print(text, flush=True)
+
+    def finish(self, outcome: str) -> None:
+        self.show(self.line(outcome))
+        if self.terminal:
+            print(flush=True)
+
+
+class SweepConsole(launch.Console):
+    """Hands each record on as soon as its line is complete."""
+
+    on_record: Callable[[Record], None]
+
+    def take_line(self, line: bytes) -> None:
+        before = len(self.records)
+        super().take_line(line)
+        for record in self.records[before:]:
+            self.on_record(record)
+
+
+# Running -------------------------------------------------------------------------------------
+
+
+def run_boot(
+    boot: Boot, options: argparse.Namespace, interrupts: launch.Interrupts, progress: Progress
+) -> tuple[list[Record], launch.Judgement, int]:
+    """Its records, how it ended, and the signal that ended us."""
+    wanted = launch.parse_arguments([*boot.arguments(options.kernel), "--quiet"])
+    log = options.out / "logs" / f"{boot.title}.console"
+    with log.open("wb") as stream:
+        console = SweepConsole(launch.Symbols(options.kernel), stream, None, False, False)
+        console.on_record = progress.take
+        run = launch.execute(launch.qemu_command(wanted), wanted, console, interrupts)
+    return console.records, launch.judge(run, "pass"), run.signal
+
+
+def marked(record: Record, boot: Boot) -> Record:
+    """With the boot it is from, and what that boot's clock counts."""
+    return {"boot": boot.title, "clock": "instructions" if boot.counts else "time", **record}
+
+
+def run_sweep(options: argparse.Namespace) -> Sweep:
+    """A boot that fails ends no other; a signal ends all."""
+    sweep, interrupts = Sweep(), launch.Signals()
+    started = time.monotonic()
+    for place, boot in enumerate(SWEEP, 1):
+        if sweep.signal:
+            sweep.problems.append(f"{boot.title}: not run")
+            continue
+        progress = Progress(boot, place, len(SWEEP))
+        records, judgement, sweep.signal = run_boot(boot, options, interrupts, progress)
+        sweep.records += [marked(record, boot) for record in records
+                          if record["record"] in ("sweep", "bench", "level", "map")]
+        problem = problem_of(progress, judgement)
+        if problem:
+            sweep.problems.append(f"{boot.title}: {problem}")
+        progress.finish(problem or "done")
+    sweep.seconds = time.monotonic() - started
+    return sweep
+
+
+def problem_of(progress: Progress, judgement: launch.Judgement) -> str:
+    of = f"after {progress.done} of {progress.cells or 'an unknown number of'} cells"
+    if judgement.code != launch.PASS:
+        return f"{judgement.text}; {of}"
+    if not progress.done:
+        return "passed, but there was no cell in it"
+    return f"passed, {of}" if progress.done < progress.cells else ""
+
+
+# The page ------------------------------------------------------------------------------------
+
+
+def said_by(*command: str) -> str:
+    """The first line a program says, or nothing."""
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
+                              stdin=subprocess.DEVNULL, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = done.stdout.strip().splitlines()
+    return lines[0] if done.returncode == 0 and lines else ""
+
+
+def processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def facts(sweep: Sweep) -> list[tuple[str, str]]:
+    version = re.search(r"version (\S+)", said_by(launch.find_qemu(), "--version"))
+    cores = len(os.sched_getaffinity(0))
+    found = [
+        ("date", time.strftime("%Y-%m-%d %H:%M %Z")),
+        ("commit", said_by("git", "describe", "--always", "--dirty") or "unknown"),
+        ("host", f"{processor()}, {count(cores, 'core')}"),
+        ("QEMU", version[1] if version else "unknown"),
+    ]
+    if sweep.seconds:
+        minutes, seconds = divmod(round(sweep.seconds), 60)
+        found.append(("took", f"{minutes} min {seconds} s"))
+    return found
+
+
+def make_page(sweep: Sweep, commands: dict[str, str], about: list[tuple[str, str]]) -> Page:
+    host = Host(len(os.sched_getaffinity(0)), commands)
+    cells, samples = cells_of(sweep.records), samples_of(sweep.records)
+    scaling = scaling_figure(cells, host)
+    figures = [scaling, contention_figure(cells, host), histogram_figure(cells, host),
+               counts_figure(cells, host), map_figure(samples, host), level_figure(samples, host)]
+    return Page(
+        facts=about,
+        tally=report_findings.tally(sweep.records),
+        findings=report_findings.findings(sweep.records, scaling.shows),
+        figures=figures,
+        not_measurable=report_findings.reasons(sweep.records, NOT_MEASURABLE),
+        unsupported=report_findings.reasons(sweep.records, UNSUPPORTED),
+        commands=commands,
+        missing=sweep.problems,
+    )
+
+
+def write(path: Path, text: str) -> None:
+    """Whole or not at all: a page that is open elsewhere is never half of one."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_records(sweep: Sweep, commands: dict[str, str], about: Sequence[object], out: Path) -> None:
+    """What was measured comes first and needs no gnuplot; the page is made of it afterwards."""
+    write_csv(sweep.records, out / "results.csv")
+    kept = {"record": "report", "problems": sweep.problems, "commands": commands, "facts": about}
+    lines = [json.dumps(record) for record in (kept, *sweep.records)]
+    write(out / "records.jsonl", "\n".join(lines) + "\n")
+
+
+def read_records(path: Path) -> tuple[Sweep, dict[str, str], list[tuple[str, str]]]:
+    """A sweep that was written by write_records."""
+    try:
+        records = parse(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise launch.CannotRun(f"{path}: {error.strerror}") from error
+    kept = next((r for r in records if r["record"] == "report"), {})
+    sweep = Sweep([r for r in records if r["record"] != "report"])
+    problems, commands, about = (kept.get(name) for name in ("problems", "commands", "facts"))
+    sweep.problems = [str(text) for text in problems] if isinstance(problems, list) else []
+    known = {str(k): str(v) for k, v in commands.items()} if isinstance(commands, dict) else {}
+    pairs = about if isinstance(about, list) else []
+    return sweep, known, [(str(name), str(text)) for name, text in pairs]
+
+
+def conclude(sweep: Sweep, page: Page, out: Path) -> int:
+    tally = page.tally
+    print(f"{sum(tally.values())} cells: {tally['measured']} measured, {tally[NOT_MEASURABLE]} NOT "
+          f"MEASURABLE on this host, {tally[UNSUPPORTED]} not supported.")
+    print(f"Page and records: {out / 'index.html'}, {out / 'results.csv'}", flush=True)
+    for problem in sweep.problems:
+        say(f"PARTIAL: {problem}")
+    if sweep.signal:
+        return 128 + sweep.signal
+    return 1 if sweep.problems else 0
+
+
+# The command line ----------------------------------------------------------------------------
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Run the standard sweep and make a page of it.")
+    add = parser.add_argument
+    add("--kernel", type=Path, metavar="ELF", help="what to boot")
+    add("--out", type=Path, default=ROOT / "build" / "report", metavar="DIR")
+    add("--redraw", action="store_true", help="boot nothing: the page again, from records.jsonl")
+    options = parser.parse_args(arguments)
+    if not options.redraw and options.kernel is None:
+        parser.error("--kernel is needed, or --redraw")
+    options.out = options.out.resolve()
+    return options
+
+
+def report(options: argparse.Namespace) -> int:
+    plot.find_gnuplot()  # better known before minutes have gone into measuring
+    if options.redraw:
+        sweep, commands, about = read_records(options.out / "records.jsonl")
+    else:
+        if not options.kernel.is_file():
+            raise launch.CannotRun(f"{options.kernel}: no such file")
+        launch.find_qemu()
+        (options.out / "logs").mkdir(parents=True, exist_ok=True)
+        sweep = run_sweep(options)
+        commands = {boot.title: boot.command(options.kernel) for boot in SWEEP}
+        about = facts(sweep)
+        write_records(sweep, commands, about, options.out)
+    page = make_page(sweep, commands, about)
+    write(options.out / "index.html", markup(page))
+    return conclude(sweep, page, options.out)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    try:
+        return report(parse_arguments(arguments))
+    except (launch.CannotRun, plot.CannotDraw) as error:
+        say(str(error))
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""What a figure of the report consists of, and what several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import report_plot as plot
+from report_records import (
+    NOT_MEASURABLE,
+    UNSUPPORTED,
+    Record,
+    integer,
+    is_counted,
+    number,
+    state_of,
+    text_of,
+    values_of,
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """One entry of a table: a figure and whether it can be trusted, or words."""
+
+    text: str
+    state: str = "measured"
+
+
+@dataclass
+class Table:
+    title: str
+    columns: list[str]
+    rows: list[list[Value]]
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """An entry of a legend: the class of its colour, and what it stands for."""
+
+    css: str
+    text: str
+
+
+@dataclass
+class Figure:
+    key: str
+    title: str
+    shows: str  # what is to be seen, computed from the records
+    how: str  # how it was measured, and how to read the marks
+    conditions: str = ""
+    commands: list[str] = field(default_factory=list)
+    panels: list[plot.Panel] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    legend: list[Swatch] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where it was measured, for the captions."""
+
+    cores: int
+    commands: dict[str, str]  # of each boot, by its title
+
+
+HOLLOW_MEANS = "Filled marks are measured; hollow marks, joined by dots, are NOT MEASURABLE on " \
+    "this host and drawn only so that nothing is left out."
+
+
+def count(number_of: int, noun: str) -> str:
+    plural = noun[:-1] + "ies" if noun.endswith("y") and not noun.endswith("ay") else noun + "s"
+    return f"{number_of:,} {noun if number_of == 1 else plural}"
+
+
+def listing(words: Sequence[str]) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """With about that many significant digits, never in powers of ten."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    return f"{value:,.{max(0, min(digits - whole, 6))}f}"
+
+
+def duration(ns: float | None) -> str:
+    if ns is None:
+        return "–"
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if ns >= size:
+            return f"{short(ns / size)} {unit}"
+    return f"{short(ns)} ns"
+
+
+def cache_name(cache: object) -> str:
+    if cache is None:
+        return "cache not given"
+    return f"cache {cache}" if cache else "no cache"
+
+
+def batch_name(batch: object) -> str:
+    return f"batch {batch}" if batch else "adaptive batch"
+
+
+def policy_order(cells: Iterable[Record]) -> list[object]:
+    """segment_tree first: it is what the others are held against."""
+    return sorted(values_of(cells, "policy"), key=lambda p: (p != "segment_tree", str(p)))
+
+
+def judged(text: str, cell: Record, exact: bool = False) -> Value:
+    """A figure with the state of its cell; an exact one is good whatever the times are."""
+    state = state_of(cell)
+    if state == UNSUPPORTED:
+        return Value("not supported", UNSUPPORTED)
+    if exact or state != NOT_MEASURABLE or text == "–":
+        return Value(text)
+    return Value(text, NOT_MEASURABLE)
+
+
+def words(*texts: object) -> list[Value]:
+    return [Value(str(text)) for text in texts]
+
+
+# Captions ------------------------------------------------------------------------------------
+
+NAMED = {"policy": "policy {}", "lock": "lock {}", "workload": "workload {}",
+         "lockstat": "lockstat={}", "checks": "CHECKS={}", "zbb": "ZBB={}"}
+
+
+def setting_words(cells: Sequence[Record], name: str) -> str:
+    """The one value of a setting that all cells have, or nothing."""
+    values = values_of(cells, name)
+    if len(values) != 1:
+        return ""
+    value = values[0]
+    if name == "cache":
+        return cache_name(value)
+    if name == "batch":
+        return batch_name(value)
+    if name == "zones":
+        return count(int(str(value)), "zone") if str(value).isdigit() else ""
+    return NAMED[name].format(value)
+
+
+def conditions(cells: Sequence[Record], host: Host) -> str:
+    """What all of them have in common, and what of them cannot be measured."""
+    names = ("workload", "policy", "lock", "cache", "batch", "zones", "lockstat", "checks", "zbb")
+    said = [found for found in (setting_words(cells, name) for name in names) if found]
+    cpus = [str(value) for value in values_of(cells, "cpus")]
+    said.append(f"{listing(cpus)} cpu{'s' if cpus != ['1'] else ''} on {host.cores} host cores")
+    rounds = values_of(cells, "rounds")
+    if len(rounds) == 1:
+        said.append(f"median of {rounds[0]} rounds")
+    invalid = sum(state_of(c) == NOT_MEASURABLE and not is_counted(c) for c in cells)
+    if all(map(is_counted, cells)):
+        said.append("instructions are exact")
+    elif invalid:
+        said.append(f"times of {invalid} of {count(len(cells), 'cell')} NOT MEASURABLE")
+    else:
+        said.append("all times measurable")
+    return ", ".join(said)
+
+
+def commands(records: Iterable[Record], host: Host) -> list[str]:
+    titles = dict.fromkeys(text_of(record, "boot") for record in records)
+    return [host.commands[title] for title in titles if title in host.commands]
+
+
+def cpus_of(cells: Iterable[Record]) -> list[int]:
+    return sorted({integer(cell, "cpus") for cell in cells if number(cell, "cpus")})

@@ -1,0 +1,118 @@
+"""The headline findings, in words computed from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from report_figures import count, duration, short
+from report_memory import differing, map_words, ordered
+from report_records import (
+    MEASURED,
+    NOT_MEASURABLE,
+    UNSUPPORTED,
+    Record,
+    at,
+    cells_of,
+    integer,
+    is_counted,
+    locks_per_1000,
+    number,
+    one_slice,
+    samples_of,
+    state_of,
+    text_of,
+    values_of,
+)
+from report_speed import counts_slice, main_cache, policy_place, scaling_slice
+
+
+def tally(records: Sequence[Record]) -> dict[str, int]:
+    """How many cells there are of each state; a counted one's figures are exact."""
+    found = {MEASURED: 0, NOT_MEASURABLE: 0, UNSUPPORTED: 0}
+    for cell in cells_of(records):
+        state = state_of(cell)
+        if state == NOT_MEASURABLE and is_counted(cell):
+            state = MEASURED
+        found[state] += 1
+    return found
+
+
+def locks_saved(cells: Sequence[Record]) -> str:
+    """What caches do to how often the lock is taken: counted, so good on any host."""
+    chosen = one_slice([c for c in cells if integer(c, "cpus") > 1 and not is_counted(c)],
+                       ("workload", "cache"))
+    if 0 not in values_of(chosen, "cache") or not main_cache(chosen):
+        return ""
+    cache, said = main_cache(chosen), []
+    for workload in values_of(chosen, "workload"):
+        rates = [[locks_per_1000(c) for c in at(chosen, workload=workload, cache=size)]
+                 for size in (cache, 0)]
+        if all(rates) and None not in (rates[0][0], rates[1][0]):
+            said.append(f"{workload} {short(rates[0][0])} instead of {short(rates[1][0])}")
+    cpus = count(max(integer(c, "cpus") for c in chosen), "cpu")
+    return (f"A cache of {cache} frames, locks taken in a thousand operations ({cpus}): "
+            f"{'; '.join(said)}.") if said else ""
+
+
+def contention(cells: Sequence[Record]) -> str:
+    """Contended acquisitions with caches and without, over the cells that have both."""
+    chosen = scaling_slice(cells)
+    cpus = max((integer(c, "cpus") for c in chosen), default=0)
+    cached, bare = (waits_per_1000(at(chosen, cpus=cpus, cache=size))
+                    for size in (main_cache(chosen), 0))
+    if cpus < 2 or cached is None or bare is None or not main_cache(chosen):
+        return ""
+    return (f"Over all workloads and policies {count(cpus, 'cpu')} find the lock held "
+            f"{short(cached)} times in a thousand operations with caches, {short(bare)} times "
+            "without.")
+
+
+def waits_per_1000(cells: Sequence[Record]) -> float | None:
+    operations = sum(integer(c, "operations") * max(integer(c, "rounds"), 1) for c in cells)
+    return 1000 * sum(integer(c, "contended") for c in cells) / operations if operations else None
+
+
+def worst_wait(cells: Sequence[Record]) -> str:
+    good = [c for c in cells if state_of(c) == MEASURED and not is_counted(c)
+            and integer(c, "wait_samples")]
+    if not good:
+        return ""
+    worst = max(good, key=lambda c: number(c, "wait_ns_max") or 0.0)
+    return (f"The longest wait for a zone’s lock that could be measured: "
+            f"{duration(number(worst, 'wait_ns_max'))} ({text_of(worst, 'workload')}, "
+            f"{text_of(worst, 'policy')}, lock {text_of(worst, 'lock')}, "
+            f"{count(integer(worst, 'cpus'), 'cpu')}).")
+
+
+def failures(cells: Sequence[Record]) -> str:
+    failed = sum(integer(cell, "failures") for cell in cells)
+    return f"{count(failed, 'allocation')} failed: no frame was free at that instant." \
+        if failed else ""
+
+
+def fragmentation(records: Sequence[Record]) -> str:
+    mapped = ordered([samples for samples in samples_of(records) if samples.maps])
+    return map_words(mapped, differing(mapped)) if mapped else ""
+
+
+def findings(records: Sequence[Record], speedup: str) -> list[str]:
+    cells = cells_of(records)
+    found = [*policy_place(counts_slice(cells)), speedup, locks_saved(cells), contention(cells),
+             worst_wait(cells), fragmentation(records), failures(cells)]
+    return [text for text in found if text]
+
+
+def reasons(records: Sequence[Record], state: str) -> dict[str, list[str]]:
+    """Of the cells in a state: why, and which."""
+    found: dict[str, list[str]] = {}
+    for cell in cells_of(records):
+        if state_of(cell) == state and not (state == NOT_MEASURABLE and is_counted(cell)):
+            why = text_of(cell, "why") or "no reason given"
+            found.setdefault(why, []).append(cell_name(cell))
+    return found
+
+
+def cell_name(cell: Record) -> str:
+    return (f"{text_of(cell, 'workload')} · {text_of(cell, 'policy')} · {text_of(cell, 'lock')} · "
+            f"cache {text_of(cell, 'cache')} · batch {text_of(cell, 'batch')} · "
+            f"{count(integer(cell, 'cpus'), 'cpu')}")

@@ -1,0 +1,346 @@
+"""Figures of where the frames are: how whole the free memory is, and who has the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import report_plot as plot
+from report_figures import (
+    Figure,
+    Host,
+    Swatch,
+    Table,
+    Value,
+    cache_name,
+    commands,
+    conditions,
+    count,
+    duration,
+    short,
+    words,
+)
+from report_records import (
+    BYTES_A_FRAME,
+    SETTINGS,
+    Record,
+    Samples,
+    integer,
+    key_of,
+    number,
+    text_of,
+    whole_share,
+)
+
+PANELS_MAX = 12
+MIB_A_FRAME = BYTES_A_FRAME / (1 << 20)
+
+
+def differing(found: Sequence[Samples]) -> list[str]:
+    """The settings that tell these cells apart."""
+    return [name for name in SETTINGS if len({s.settings.get(name) for s in found}) > 1]
+
+
+def title_of(samples: Samples, names: Sequence[str]) -> str:
+    """The settings that tell it apart, the policy always among them."""
+    said = []
+    for name in ("policy", *(name for name in names if name != "policy")):
+        value = samples.settings.get(name)
+        if name == "cache":
+            said.append(cache_name(value))
+        elif name in ("policy", "workload"):
+            said.append(str(value))
+        else:
+            said.append(f"{name} {value}")
+    return ", ".join(said)
+
+
+def ordered(found: Sequence[Samples]) -> list[Samples]:
+    """Cells that differ in their policy alone stand together, segment_tree first."""
+    others = [name for name in SETTINGS if name != "policy"]
+    places = list(dict.fromkeys(key_of(s.settings, others) for s in found))
+    return sorted(found, key=lambda s: (places.index(key_of(s.settings, others)),
+                                        s.settings.get("policy") != "segment_tree",
+                                        text_of(s.settings, "policy")))
+
+
+def times_of(records: Sequence[Record]) -> list[float]:
+    return [number(record, "ns") or 0.0 for record in records]
+
+
+def phases(records: Sequence[Record]) -> list[tuple[str, int]]:
+    """Each phase and the index of its first sample."""
+    found: list[tuple[str, int]] = []
+    for index, record in enumerate(records):
+        phase = text_of(record, "phase")
+        if phase and (not found or found[-1][0] != phase):
+            found.append((phase, index))
+    return found
+
+
+# The map -------------------------------------------------------------------------------------
+
+
+def level_of(free: float, size: float) -> int:
+    """0: all of the chunk is free; the last: none; between them, in equal steps."""
+    if free >= size:
+        return 0
+    if free <= 0:
+        return plot.LEVELS - 1
+    return 1 + int((1 - free / size) * (plot.LEVELS - 2))
+
+
+def map_cells(samples: Samples) -> tuple[str, int, int]:
+    """One path for each level, of rectangles one sample high; and the columns and rows."""
+    paths: dict[int, list[str]] = {}
+    rows = [samples.map_row(index) for index in range(len(samples.maps))]
+    for y, row in enumerate(rows):
+        start = 0
+        for x in range(1, len(row) + 1):
+            level = level_of(*row[start])
+            if x == len(row) or level_of(*row[x]) != level:
+                paths.setdefault(level, []).append(f"M{start} {y}h{x - start}v1h-{x - start}z")
+                start = x
+    drawn = "".join(f'<path class="f{plot.LEVELS_FIRST + level}" d="{"".join(parts)}"/>'
+                    for level, parts in sorted(paths.items()))
+    return drawn, max(map(len, rows), default=1) or 1, len(rows)
+
+
+def sample_ticks(records: Sequence[Record], most: int = 5) -> list[str]:
+    """Names of some rows: the time since the first sample."""
+    times = times_of(records)
+    step = max(1, (len(times) - 1) // (most - 1)) if len(times) > 1 else 1
+    return [f"{plot.quote(duration_tick(times[i] - times[0]))} {i + 0.5}"
+            for i in range(0, len(times), step)]
+
+
+def duration_tick(ns: float) -> str:
+    if ns <= 0:
+        return "0"
+    figure, _, unit = duration(ns).partition(" ")
+    return f"{float(figure.replace(',', '')):.2g} {unit}" if float(figure) < 100 else \
+        f"{float(figure):.0f} {unit}"
+
+
+def map_panel(samples: Samples, names: Sequence[str]) -> plot.Panel:
+    drawn, columns, rows = map_cells(samples)
+    panel = plot.Panel(title_of(samples, names), "", [], plot.Margins(58, 10, 26, 46), 258,
+                       drawn, (columns, rows))
+    first = [records[0] for records in samples.maps]
+    frames = integer(first[0], "chunk_frames")
+    step = max(1, round(columns / 4))
+    ticks = ", ".join(f"'{chunk}' {chunk + 0.5}" for chunk in range(0, columns, step))
+    panel.script = [
+        f"set xrange [0:{columns}]", f"set yrange [{rows}:0]", "unset grid",
+        f"set xtics ({ticks})", f"set ytics ({', '.join(sample_ticks(first))})",
+        *plot.unit_labels(panel, "time, downwards", f"chunk of {frames:,} frames"),
+        "plot NaN",
+    ]
+    wholes = [whole_share(samples.map_row(i)) for i in (0, len(samples.maps) - 1)]
+    panel.describes = (f"{count(columns, 'chunk')} over {count(rows, 'sample')}. Of the free frames, "
+                       f"{short(wholes[0])} % lay in chunks free as a whole at the first sample "
+                       f"and {short(wholes[1])} % at the last.")
+    return panel
+
+
+def map_table(found: Sequence[Samples], names: Sequence[str]) -> Table:
+    rows = []
+    for samples in found:
+        chunk_rows = [samples.map_row(i) for i in range(len(samples.maps))]
+        shares = [whole_share(row) for row in chunk_rows]
+        known = [share for share in shares if share is not None]
+        last = chunk_rows[-1]
+        whole = sum(free >= size for free, size in last)
+        some = sum(0 < free < size for free, size in last)
+        rows.append(words(title_of(samples, names), len(chunk_rows), percent(shares[0]),
+                          percent(min(known, default=None)), percent(shares[-1]),
+                          f"{whole} / {some} / {len(last) - whole - some}"))
+    columns = ["cell", "samples", "whole at first", "least whole", "whole at last",
+               "chunks at last: whole / part / none free"]
+    return Table("Free frames that lie in chunks free as a whole", columns, rows)
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1f} %"
+
+
+def map_words(found: Sequence[Samples], names: Sequence[str]) -> str:
+    """How whole the free memory was, by cell, over all of its samples together."""
+    found_shares: dict[str, float] = {}
+    for samples in found:
+        rows = [chunk for i in range(len(samples.maps)) for chunk in samples.map_row(i)]
+        share = whole_share(rows)
+        if share is not None:
+            found_shares[title_of(samples, names)] = share
+    ranked = sorted(found_shares.items(), key=lambda item: -item[1])
+    said = [f"{name} {share:.0f} %" for name, share in ranked]
+    return ("Of the free frames, this part lay in chunks free as a whole, where an aligned run of "
+            f"a chunk can still be had, over all samples: {'; '.join(said)}.") if said else ""
+
+
+LEGEND = [
+    Swatch(f"b{plot.LEVELS_FIRST}", "all of the chunk is free"),
+    *(Swatch(f"b{plot.LEVELS_FIRST + level}", "") for level in range(1, plot.LEVELS - 2)),
+    Swatch(f"b{plot.LEVELS_FIRST + plot.LEVELS - 2}", "partly free, lighter with more"),
+    Swatch(f"b{plot.LEVELS_FIRST + plot.LEVELS - 1}", "none of it is free"),
+]
+
+
+def map_figure(found: Sequence[Samples], host: Host) -> Figure:
+    all_mapped = ordered([samples for samples in found if samples.maps])
+    mapped = all_mapped[:PANELS_MAX]
+    figure = Figure(
+        "map", "Where the free frames lie, chunk by chunk", "",
+        "One cell is one chunk at one sample; frames in a cpu’s cache count as not free, as the "
+        "zone does not have them. Little fragmentation is few cells of the colours between the "
+        "lightest and the darkest." + left_out(all_mapped),
+        legend=LEGEND,
+    )
+    if mapped:
+        names = differing(mapped)
+        figure.shows = map_words(mapped, names)
+        fill(figure, mapped, host)
+        figure.panels = [map_panel(samples, names) for samples in mapped]
+        figure.tables = [map_table(mapped, names)]
+    return figure
+
+
+def left_out(found: Sequence[Samples]) -> str:
+    more = len(found) - PANELS_MAX
+    return f" {count(more, 'more cell')} were sampled: they are in results.csv." if more > 0 else ""
+
+
+def fill(figure: Figure, found: Sequence[Samples], host: Host) -> None:
+    said = conditions([samples.settings for samples in found], host)
+    figure.conditions = said.rpartition(", ")[0] + ", counted, not timed"
+    figure.commands = commands([samples.settings for samples in found], host)
+
+
+# Levels --------------------------------------------------------------------------------------
+
+# From the bottom of the stack: the field, the band's name, its colour, and that of its name.
+BANDS = (
+    ("allocated", "allocated", plot.series(0), plot.series(0)),
+    ("in_flight", "in flight", plot.series(3), plot.series(3)),
+    ("cached", "cached", plot.series(1), plot.series(1)),
+    ("free", "free", plot.level(0), plot.role("muted")),
+)
+
+
+def band_edges(levels: Sequence[Record]) -> list[list[float]]:
+    """Of each sample, the upper edges of the bands, in MiB."""
+    edges = []
+    for level in levels:
+        total, row = 0.0, []
+        for name, *_ in BANDS:
+            total += (number(level, name) or 0.0) * MIB_A_FRAME
+            row.append(total)
+        edges.append(row)
+    return edges
+
+
+def time_scale(times: Sequence[float]) -> tuple[str, float]:
+    """The unit in which the last of them is a short number, and its size in ns."""
+    last = max(times, default=0.0)
+    return ("s", 1e9) if last >= 2e9 else ("ms", 1e6) if last >= 2e6 else ("µs", 1e3)
+
+
+def phase_marks(levels: Sequence[Record], xs: Sequence[float]) -> list[str]:
+    script = []
+    for tag, (phase, index) in enumerate(phases(levels)[:8]):
+        script += [
+            f"set arrow {40 + tag} from first {xs[index]:.6g},graph 0 to first {xs[index]:.6g},"
+            f"graph 1.09 nohead lw 0.6 lc rgb {plot.role('muted')} front",
+            f"set label {40 + tag} {plot.quote(phase)} at first {xs[index]:.6g},graph 1.06 left "
+            f"offset character 0.4,0 tc rgb {plot.role('muted')} front",
+        ]
+    return script
+
+
+def level_panel(samples: Samples, names: Sequence[str], y: plot.Scale) -> plot.Panel:
+    panel = plot.Panel(title_of(samples, names), "", [], plot.Margins(right=76, top=42), plot.HEIGHT + 16)
+    times = times_of(samples.levels)
+    unit, size = time_scale([t - times[0] for t in times])
+    xs = [(t - times[0]) / size for t in times]
+    edges = band_edges(samples.levels)
+    x = plot.linear_scale(max(xs) or 1.0)
+    x = plot.Scale(0, max(xs) or 1.0, False, tuple(t for t in x.ticks if t[1] <= max(xs) * 1.001))
+    script = plot.block("bands", [[t, 0, *row] for t, row in zip(xs, edges)])
+    plots, labels = [], []
+    for band, (name, text, colour, label) in enumerate(BANDS):
+        if not any(number(level, name) for level in samples.levels):
+            continue
+        plots.append(f"$bands using 1:{band + 2}:{band + 3} with filledcurves lc rgb {colour}")
+        below = edges[-1][band - 1] if band else 0.0
+        labels.append(plot.EndLabel(text, y.part((below + edges[-1][band]) / 2), label))
+    script += x.commands("x") + y.commands("y")
+    script += plot.unit_labels(panel, "MiB", f"{unit} since the first sample")
+    script += plot.end_labels(panel.inner_height, labels) + phase_marks(samples.levels, xs)
+    panel.script = [*script, "plot " + (", ".join(plots) or "NaN")]
+    panel.describes = level_words(samples)
+    return panel
+
+
+def level_words(samples: Samples) -> str:
+    last = samples.levels[-1]
+    said = [f"{(number(last, name) or 0.0) * MIB_A_FRAME:,.1f} MiB {text}"
+            for name, text, *_ in BANDS]
+    return f"{count(len(samples.levels), 'sample')}; at the last {', '.join(said)}."
+
+
+def level_table(found: Sequence[Samples], names: Sequence[str]) -> Table:
+    rows = []
+    for samples in found:
+        picked = {index: phase for phase, index in phases(samples.levels)}
+        picked.setdefault(len(samples.levels) - 1, text_of(samples.levels[-1], "phase"))
+        for index in sorted(picked):
+            rows.append(level_row(samples, index, picked[index], names))
+    columns = ["cell", "sample", "phase", "time", "allocated", "in flight", "cached", "free",
+               "reserved", "total", "exact"]
+    return Table("Frames at the first sample of each phase, and at the last", columns, rows)
+
+
+def level_row(samples: Samples, index: int, phase: str, names: Sequence[str]) -> list[Value]:
+    level = samples.levels[index]
+    since = (number(level, "ns") or 0.0) - (number(samples.levels[0], "ns") or 0.0)
+    fields = ("allocated", "in_flight", "cached", "free", "reserved", "total")
+    counts = ["–" if number(level, name) is None else f"{integer(level, name):,}"
+              for name in fields]
+    return words(title_of(samples, names), integer(level, "sample"), phase or "–", duration(since),
+                 *counts, "yes" if level.get("exact") is True else "no")
+
+
+def level_shows(found: Sequence[Samples]) -> str:
+    """The most that caches and batches under way had, of all frames."""
+    most, total, where = 0, 1, None
+    for samples in found:
+        for level in samples.levels:
+            away = integer(level, "cached") + integer(level, "in_flight")
+            if away > most:
+                most, total, where = away, integer(level, "total") or 1, samples
+    exact = [level.get("exact") is True for samples in found for level in samples.levels]
+    said = f"{sum(exact)} of {len(exact)} samples add up to the total, frame by frame."
+    if where is None:
+        return f"No sample found a frame in a cache. {said}"
+    return (f"Caches and batches under way never had more than {most:,} frames, "
+            f"{short(100 * most / total)} % of {total:,}. {said}")
+
+
+def level_figure(found: Sequence[Samples], host: Host) -> Figure:
+    everything = ordered([samples for samples in found if samples.levels])
+    shown = everything[:PANELS_MAX]
+    figure = Figure(
+        "levels", "Who has the frames: allocated, cached, free", "",
+        "Samples are taken while the workload runs. A sample is exact where free, cached, in "
+        "flight, allocated and reserved frames add up to the total. In flight are frames on their "
+        "way between a cache and the zone. Same scale in all panels." + left_out(everything),
+    )
+    if shown:
+        names = differing(shown)
+        highest = max(1.0, *(row[-1] for s in shown for row in band_edges(s.levels)))
+        scale = plot.linear_scale(highest)
+        y = plot.Scale(0, highest, False, tuple(t for t in scale.ticks if t[1] <= highest))
+        figure.shows = level_shows(shown)
+        fill(figure, shown, host)
+        figure.panels = [level_panel(samples, names, y) for samples in shown]
+        figure.tables = [level_table(shown, names)]
+    return figure

@@ -1,0 +1,209 @@
+"""The records of a sweep: what a cell is, what it says, and which cells belong to one figure.
+
+A record carries all of its settings. What makes no sense for it is absent, never null or 0.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Record = dict[str, object]
+
+# What tells cells apart. The numbers of operations, rounds and the seed do not: a slow workload
+# may be given fewer, and belongs beside the others all the same.
+SETTINGS = ("workload", "policy", "lock", "cache", "batch", "cpus", "lockstat", "checks", "zbb",
+            "zones")
+
+# Of two figures that could be drawn, the one nearest to what the kernel does when asked nothing.
+DEFAULTS: Record = {"policy": "segment_tree", "lock": "fas", "batch": 0, "workload": "bulk",
+                    "lockstat": "contended", "checks": 1, "zbb": 0, "zones": 1}
+
+MEASURED, NOT_MEASURABLE, UNSUPPORTED = "measured", "not measurable", "not supported"
+
+BYTES_A_FRAME = 4096
+
+
+def parse(text: str) -> list[Record]:
+    """One record a line; a line that is none, such as the last of a run cut short, is left out."""
+    records = []
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "record" in record:
+            records.append(record)
+    return records
+
+
+def number(record: Record, name: str) -> float | None:
+    value = record.get(name)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return None
+
+
+def integer(record: Record, name: str) -> int:
+    return int(number(record, name) or 0)
+
+
+def text_of(record: Record, name: str) -> str:
+    value = record.get(name)
+    return "" if value is None else str(value)
+
+
+def numbers(record: Record, name: str) -> list[float]:
+    found = record.get(name)
+    if not isinstance(found, list):
+        return []
+    return [float(n) if isinstance(n, (int, float)) else 0.0 for n in found]
+
+
+def is_cell(record: Record) -> bool:
+    return record.get("record") == "bench" and record.get("bench") == "sweep"
+
+
+def cells_of(records: Iterable[Record]) -> list[Record]:
+    return [record for record in records if is_cell(record)]
+
+
+def is_counted(record: Record) -> bool:
+    """From a boot whose clock is the count of instructions: its times are none."""
+    return record.get("clock") == "instructions"
+
+
+def state_of(cell: Record) -> str:
+    """Of the cell's times. Its counts are good in any case, if the cell is supported."""
+    if cell.get("supported", True) is not True:
+        return UNSUPPORTED
+    return MEASURED if cell.get("valid") is True else NOT_MEASURABLE
+
+
+def key_of(record: Record, names: Sequence[str]) -> tuple[object, ...]:
+    return tuple(record.get(name) for name in names)
+
+
+def sort_key(value: object) -> tuple[int, float, str]:
+    """Numbers by size, before words."""
+    if isinstance(value, (int, float)):
+        return (0, float(value), "")
+    return (1, 0.0, str(value))
+
+
+def values_of(records: Iterable[Record], name: str) -> list[object]:
+    """The values that come up: numbers by size, words in the order in which they do."""
+    found = list(dict.fromkeys(record[name] for record in records if name in record))
+    if all(isinstance(value, (int, float)) for value in found):
+        return sorted(found, key=sort_key)
+    return found
+
+
+def near_defaults(record: Record) -> int:
+    return sum(record.get(name) == value for name, value in DEFAULTS.items())
+
+
+def one_slice(cells: Iterable[Record], axes: Sequence[str]) -> list[Record]:
+    """Of the cells that differ in `axes` alone, the largest set; one cell for each point."""
+    fixed = [name for name in SETTINGS if name not in axes]
+    groups: dict[tuple[object, ...], dict[tuple[object, ...], Record]] = {}
+    for cell in cells:
+        groups.setdefault(key_of(cell, fixed), {}).setdefault(key_of(cell, axes), cell)
+    if not groups:
+        return []
+    best = max(groups.values(), key=lambda g: (len(g), near_defaults(next(iter(g.values())))))
+    return list(best.values())
+
+
+def at(cells: Iterable[Record], **wanted: object) -> list[Record]:
+    return [cell for cell in cells if all(cell.get(k) == v for k, v in wanted.items())]
+
+
+# What a cell says ----------------------------------------------------------------------------
+
+
+def throughput(cell: Record, ns: str = "ns_per_op") -> float | None:
+    """Operations of all cpus in a second."""
+    time, cpus = number(cell, ns), number(cell, "cpus")
+    return 1e9 * cpus / time if time and cpus else None
+
+
+def contended_share(cell: Record) -> float | None:
+    """Of the acquisitions of the zones' locks, in percent; None where there were none."""
+    acquisitions, contended = number(cell, "acquisitions"), number(cell, "contended")
+    if not acquisitions or contended is None:
+        return None
+    return 100 * contended / acquisitions
+
+
+def locks_per_1000(cell: Record) -> float | None:
+    """Acquisitions in a thousand operations."""
+    acquisitions, operations = number(cell, "acquisitions"), number(cell, "operations")
+    if acquisitions is None or not operations:
+        return None
+    return 1000 * acquisitions / (operations * max(integer(cell, "rounds"), 1))
+
+
+# Samples of memory ---------------------------------------------------------------------------
+
+
+@dataclass
+class Samples:
+    """All samples of one cell, in order of time."""
+
+    settings: Record
+    levels: list[Record]
+    maps: list[list[Record]]  # of each sample, its zones
+
+    def map_row(self, index: int) -> list[tuple[float, float]]:
+        """Of each chunk of all zones: its free frames, and its frames."""
+        row = []
+        for zone in self.maps[index]:
+            size = number(zone, "chunk_frames") or 1.0
+            row += [(free, size) for free in numbers(zone, "free")]
+        return row
+
+
+def samples_of(records: Iterable[Record]) -> list[Samples]:
+    """Of each cell and boot that has any."""
+    found: dict[tuple[object, ...], list[Record]] = {}
+    for record in records:
+        if record.get("record") in ("level", "map"):
+            found.setdefault(key_of(record, ("boot", *SETTINGS)), []).append(record)
+    return [samples_from(group) for group in found.values()]
+
+
+def samples_from(group: list[Record]) -> Samples:
+    levels = {integer(r, "sample"): r for r in group if r["record"] == "level"}
+    maps: dict[int, list[Record]] = {}
+    for record in group:
+        if record["record"] == "map":
+            maps.setdefault(integer(record, "sample"), []).append(record)
+    ordered = [sorted(maps[n], key=lambda r: integer(r, "zone")) for n in sorted(maps)]
+    return Samples(group[0], [levels[n] for n in sorted(levels)], ordered)
+
+
+def whole_share(row: Sequence[tuple[float, float]]) -> float | None:
+    """Of the free frames, in percent, those in chunks that are free as a whole."""
+    free = sum(chunk for chunk, _ in row)
+    return 100 * sum(chunk for chunk, size in row if chunk >= size) / free if free else None
+
+
+# The file ------------------------------------------------------------------------------------
+
+
+def csv_cell(value: object) -> object:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def write_csv(records: Sequence[Record], path: Path) -> None:
+    """Every field any record has is a column, in the order in which they first come up."""
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        for record in records:
+            writer.writerow({name: csv_cell(value) for name, value in record.items()})

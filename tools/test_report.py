@@ -1,0 +1,535 @@
+#!/usr/bin/env python3
+"""Tests of report.py: pages out of made-up sweeps, and whole runs against a stand-in for QEMU.
+
+Prints KTAP; with a name as its argument, runs only the tests whose name has it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import launch
+import report
+import report_findings
+import report_memory
+import report_plot as plot
+import report_records
+import report_speed
+from report_records import Record
+from test_tools import InTemporaryFolder, main
+
+TOOLS = Path(__file__).resolve().parent
+
+# A made-up sweep, in the form that the kernel's has -------------------------------------------
+
+POLICIES = {"segment_tree": 1.0, "bitmap": 1.9, "interval_stack": 1.2, "recycler": 0.7,
+            "free_list": 0.55}
+LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson")
+WORKLOADS = {"repeat": 0.3, "bulk": 1.0, "rand": 1.4, "run": 3.0}
+WHY = "4 cpus on 2 host cores"
+
+
+def settings(**fields: object) -> Record:
+    """Of one cell, the defaults where nothing is said."""
+    return {"bench": "sweep", "workload": "bulk", "policy": "segment_tree", "lock": "fas",
+            "cache": 128, "batch": 0, "cpus": 4, "ops": 20000, "seed": 1,
+            "lockstat": "contended", "checks": 1, "zbb": 0, "zones": 1, "rounds": 3, **fields}
+
+
+def histogram(samples: int, middle: float, wide: float, buckets: int = 24) -> list[int]:
+    weights = [math.exp(-(((b - middle) / wide) ** 2)) for b in range(buckets)]
+    return [round(samples * weight / sum(weights)) for weight in weights]
+
+
+def cell(dice: random.Random, **fields: object) -> Record:
+    found = settings(**fields)
+    if found["workload"] == "run" and found["policy"] == "free_list":
+        return {"record": "bench", **found, "supported": False, "why": "not supported by free_list"}
+    cpus, cache = int(str(found["cpus"])), int(str(found["cache"]))
+    batch = int(str(found["batch"])) or 40
+    cost = WORKLOADS[str(found["workload"])] * POLICIES[str(found["policy"])]
+    ns = (12 + cost if cache else 70 + 60 * cost) * dice.uniform(0.97, 1.03)
+    ns *= 1 if cache else cpus**1.3
+    operations = 40000 * cpus
+    locks = operations * 3 // (batch if cache else 1)
+    share = min(0.9, 0.02 * cpus * (1 + LOCKS.index(str(found["lock"]))) / (batch if cache else 4))
+    waits = round(locks * share) if cpus > 1 else 0
+    valid = cpus <= 2
+    found.update(record="bench", supported=True, valid=valid, operations=operations,
+                 ns_per_op=round(ns, 2), ns_per_op_min=round(ns * 0.96, 2),
+                 ns_per_op_max=round(ns * 1.09, 2), refills=locks // 2, flushes=locks // 2,
+                 direct=0, failures=0, acquisitions=locks, contended=waits, wait_ns=waits * 900,
+                 wait_ns_max=41000, hold_ns=waits * 300, hold_ns_max=5200, wait_samples=waits,
+                 hold_samples=waits, tick_hz=10000000, wait_histogram=histogram(waits, 5, 3),
+                 hold_histogram=histogram(waits, 1.5, 1.5))
+    if not valid:
+        found["why"] = WHY
+    return found
+
+
+def counted_cell(dice: random.Random, workload: str, policy: str, cache: int) -> Record:
+    found = cell(dice, workload=workload, policy=policy, cache=cache, cpus=1)
+    if found["supported"]:
+        cost = WORKLOADS[workload] * POLICIES[policy]
+        found["instructions_per_op"] = round(14 + 24 * cost if cache else 90 + 110 * cost, 2)
+        found.update(valid=False, why="under icount")
+    return found
+
+
+def memory(policy: str, samples: int = 40, chunks: int = 64) -> Iterator[Record]:
+    """Levels and maps of a zone that is filled, then freed in an order that depends."""
+    dice = random.Random(policy)
+    scatter = POLICIES[policy] / 2
+    free = [512] * chunks
+    for sample in range(samples):
+        filling = sample < samples // 2
+        for _ in range(chunks * 60):
+            at = int(dice.triangular(0, chunks, 0 if filling else chunks)) % chunks
+            at = dice.randrange(chunks) if dice.random() < scatter else at
+            step = -32 if filling else 48
+            free[at] = min(512, max(0, free[at] + (step if dice.random() < 0.3 else 0)))
+        said = settings(policy=policy, sample=sample, samples=samples, ns=sample * 731000)
+        cached = dice.randrange(300, 512)
+        yield {"record": "level", **said, "phase": "fill" if filling else "drain",
+               "free": sum(free), "cached": cached, "in_flight": 16, "reserved": 0,
+               "allocated": 512 * chunks - sum(free) - cached - 16, "total": 512 * chunks,
+               "exact": True}
+        yield {"record": "map", **said, "zone": 0, "first": 524800, "chunk_frames": 512,
+               "free": list(free)}
+
+
+def timed_cells(dice: random.Random) -> Iterator[Record]:
+    for workload in WORKLOADS:
+        for policy in POLICIES:
+            for cache in (128, 0):
+                for cpus in (1, 2, 4):
+                    yield cell(dice, workload=workload, policy=policy, cache=cache, cpus=cpus)
+    for workload in ("bulk", "rand"):
+        for lock in LOCKS:
+            for batch in (0, 8, 16, 32, 64):
+                if lock != "fas" or batch:
+                    cpus = 2 if workload == "bulk" else 4
+                    yield cell(dice, workload=workload, lock=lock, batch=batch, cpus=cpus)
+
+
+def timed() -> list[Record]:
+    """What the boot for times says."""
+    cells = list(timed_cells(random.Random(1)))
+    samples = [record for policy in POLICIES for record in memory(policy)]
+    head = {"record": "sweep", "cells": len(cells), "rounds": 3, "samples": 40}
+    return [head, *cells, *samples]
+
+
+def counted() -> list[Record]:
+    """What the boot that counts instructions says."""
+    dice = random.Random(2)
+    cells = [counted_cell(dice, workload, policy, cache)
+             for workload in WORKLOADS for policy in POLICIES for cache in (128, 0)]
+    return [{"record": "sweep", "cells": len(cells), "rounds": 3, "samples": 0}, *cells]
+
+
+def whole_sweep() -> list[Record]:
+    """As report.py keeps them."""
+    marks = {"instructions": counted(), "times": timed()}
+    return [{"boot": boot, "clock": "instructions" if boot == "instructions" else "time", **record}
+            for boot, records in marks.items() for record in records]
+
+
+class PageReader(HTMLParser):
+    """What tests ask of a page: its text, its attributes, and that its elements nest."""
+
+    VOID = {"meta", "link", "br", "img", "hr"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.badly_nested: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text: list[str] = []
+        self.counts: dict[str, int] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in self.VOID and not (self.get_starttag_text() or "").endswith("/>"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.badly_nested.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text.append(data)
+
+    def values(self, name: str) -> list[str]:
+        return [value for _, attribute, value in self.attributes if attribute == name]
+
+
+def read_page(text: str) -> PageReader:
+    reader = PageReader()
+    reader.feed(text)
+    reader.close()
+    return reader
+
+
+def page_of(records: list[Record], problems: tuple[str, ...] = ()) -> str:
+    sweep = report.Sweep(list(records), list(problems))
+    return report.markup(report.make_page(sweep, {"times": "tools/launch.py"}, [("date", "now")]))
+
+
+class TestRecords(unittest.TestCase):
+    def test_a_line_cut_short_is_left_out(self) -> None:
+        found = report_records.parse('{"record":"level"}\n[1]\nnoise\n{"record":"ma')
+        self.assertEqual(found, [{"record": "level"}])
+
+    def test_states(self) -> None:
+        for fields, state in (({"valid": True}, "measured"), ({"valid": False}, "not measurable"),
+                              ({}, "not measurable"), ({"supported": False}, "not supported")):
+            self.assertEqual(report_records.state_of(fields), state)
+
+    def test_throughput_is_of_all_cpus(self) -> None:
+        self.assertEqual(report_records.throughput({"ns_per_op": 10.0, "cpus": 4}), 4e8)
+        self.assertIsNone(report_records.throughput({"cpus": 4}))
+
+    def test_acquisitions_are_of_all_rounds_and_operations_of_one(self) -> None:
+        found = {"acquisitions": 90, "operations": 1000, "rounds": 3}
+        self.assertEqual(report_records.locks_per_1000(found), 30)
+
+    def test_a_slice_is_of_one_kind(self) -> None:
+        dice = random.Random(3)
+        cells = [cell(dice, lock="fas", cpus=n) for n in (1, 2, 4)]
+        cells += [cell(dice, lock="mcs", cpus=n) for n in (1, 2)]
+        found = report_records.one_slice(cells, ("cpus",))
+        self.assertEqual([c["lock"] for c in found], ["fas"] * 3)
+        self.assertEqual(report_records.one_slice([], ("cpus",)), [])
+
+    def test_samples_belong_to_their_cell(self) -> None:
+        records = [record for policy in ("bitmap", "recycler") for record in memory(policy, 4)]
+        random.Random(4).shuffle(records)
+        found = report_records.samples_of(records)
+        self.assertEqual(len(found), 2)
+        for samples in found:
+            self.assertEqual([level["sample"] for level in samples.levels], [0, 1, 2, 3])
+            self.assertEqual(len(samples.maps), 4)
+
+    def test_whole_share(self) -> None:
+        self.assertEqual(report_records.whole_share([(512, 512), (256, 512), (256, 512)]), 50)
+        self.assertIsNone(report_records.whole_share([(0, 512)]))
+
+
+class TestWords(unittest.TestCase):
+    def ranked(self, **values: float) -> list[str]:
+        cells = [settings(policy=policy, cpus=1, cache=0, clock="instructions", record="bench",
+                          instructions_per_op=value) for policy, value in values.items()]
+        return report_speed.policy_place(cells)
+
+    def test_place_of_the_tree(self) -> None:
+        said = self.ranked(segment_tree=30.0, bitmap=40.0, free_list=20.0)
+        self.assertIn("second of 3 in bulk (30.0, 50 % more than free_list)", said[0])
+        said = self.ranked(segment_tree=10.0, bitmap=20.0)
+        self.assertIn("first of 2 in bulk (10.0, 50 % fewer than bitmap)", said[0])
+        said = self.ranked(segment_tree=10.0, bitmap=10.0)
+        self.assertIn("first of 2 in bulk (10.0, as bitmap)", said[0])
+        self.assertEqual(self.ranked(segment_tree=10.0), [])
+
+    def test_nothing_is_said_of_nothing(self) -> None:
+        self.assertEqual(report_findings.findings([], ""), [])
+
+    def test_only_measured_times_count_as_speed(self) -> None:
+        good = [settings(cpus=n, ns_per_op=10.0, valid=True) for n in (1, 2)]
+        self.assertIn("2.00 times", report_speed.speedups(good))
+        bad = [{**c, "valid": c["cpus"] == 1} for c in good]
+        self.assertIn("No throughput", report_speed.speedups(bad))
+
+    def test_durations(self) -> None:
+        for ns, text in ((None, "–"), (12.3, "12.3 ns"), (4100, "4.10 µs"), (2.5e6, "2.50 ms")):
+            self.assertEqual(report_findings.duration(ns), text)
+
+
+class TestPlot(InTemporaryFolder):
+    def test_labels_do_not_overlap(self) -> None:
+        for seed in range(50):
+            dice = random.Random(seed)
+            wanted = [dice.random() for _ in range(dice.randrange(1, 8))]
+            places = plot.spread(wanted, 0.1, 0.0, 1.0)
+            ordered = sorted(places)
+            self.assertTrue(all(b - a > 0.0999 for a, b in zip(ordered, ordered[1:])), seed)
+            order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+            self.assertEqual(sorted(range(len(places)), key=lambda i: places[i]), order, seed)
+            self.assertTrue(-1e-9 <= ordered[0] and ordered[-1] <= 1 + 1e-9, seed)
+
+    def test_scales_hold_their_values(self) -> None:
+        for values in ([3.0], [0.02, 5.0], [7.0, 900.0], [1.0, 1e6]):
+            scale = plot.log_scale(values)
+            self.assertTrue(all(0 <= scale.part(value) <= 1 for value in values), values)
+            self.assertTrue(2 <= len(scale.ticks) <= 8, scale)
+        for highest in (0.0, 0.7, 99.0, 128.0):
+            scale = plot.linear_scale(highest)
+            self.assertTrue(0 <= scale.part(highest) <= 1, highest)
+
+    def test_levels_of_the_map(self) -> None:
+        last = plot.LEVELS - 1
+        self.assertEqual(report_memory.level_of(512, 512), 0)
+        self.assertEqual(report_memory.level_of(0, 512), last)
+        between = [report_memory.level_of(free, 512) for free in range(1, 512)]
+        self.assertEqual((min(between), max(between)), (1, last - 1))
+        self.assertEqual(between, sorted(between, reverse=True))
+
+    def test_whatever_a_title_is_gnuplot_takes_it(self) -> None:
+        text = "a'b\"c\\n{/x} <i>&amp; $d `ls` µ"
+        panel = plot.Panel(text, text, ["set label 1 " + plot.quote(text) + " at graph 0.5,0.5",
+                                        "set yrange [0:1]", "set xrange [0:1]", "plot NaN"])
+        drawing = plot.draw([panel])[0]
+        reader = read_page(drawing)
+        self.assertEqual(reader.badly_nested, [])
+        self.assertIn("i", "".join(reader.text))
+        self.assertNotIn("i", reader.counts)
+        self.assertIn("a'b\"c\\n{/x} <i>&amp; $d `ls` µ", "".join(reader.text))
+
+    def test_what_gnuplot_refuses_is_said(self) -> None:
+        with self.assertRaisesRegex(plot.CannotDraw, "gnuplot"):
+            plot.draw([plot.Panel("a", "", ["plot nonsense("])])
+
+
+class TestPage(unittest.TestCase):
+    whole: str
+    records: list[Record]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.records = whole_sweep()
+        cls.whole = page_of(cls.records)
+
+    def test_needs_nothing_else(self) -> None:
+        reader = read_page(self.whole)
+        self.assertNotRegex(self.whole, r"https?://|//[a-z]+\.|@import|url\(")
+        self.assertFalse({"script", "link", "img", "iframe"} & set(reader.counts))
+        self.assertTrue(all(value.startswith("#") for value in reader.values("href")))
+        self.assertEqual(reader.values("src"), [])
+        self.assertLess(len(self.whole.encode()), 3 << 20)
+
+    def test_is_well_formed(self) -> None:
+        reader = read_page(self.whole)
+        self.assertEqual((reader.badly_nested, reader.open), ([], []))
+        ids = reader.values("id")
+        self.assertEqual(len(ids), len(set(ids)))
+        targets = {value[1:] for value in reader.values("href")}
+        self.assertLessEqual(targets, set(ids))
+
+    def test_every_drawing_has_a_name_and_a_description(self) -> None:
+        drawings = re.findall(r'<svg viewBox="0 0 340.*?<title id="[^"]+">([^<]+)</title>'
+                              r'<desc id="[^"]+">([^<]+)</desc>', self.whole)
+        self.assertEqual(len(drawings), self.whole.count('role="img"'))
+        self.assertGreater(len(drawings), 20)
+
+    def test_colours_are_the_page_s_own(self) -> None:
+        body = self.whole.partition("<body>")[2]
+        self.assertNotRegex(body, r"rgb\(|=\"(black|white|#[0-9a-f]{3,6})\"")
+        self.assertIn("prefers-color-scheme:dark", self.whole)
+
+    def test_all_six_figures_have_drawings_and_numbers(self) -> None:
+        self.assertNotIn("No records", self.whole)
+        for key in ("scaling", "contention", "times", "instructions", "map", "levels"):
+            part = self.whole.partition(f'<figure id="{key}">')[2].partition("</figure>")[0]
+            self.assertIn("<svg", part, key)
+            self.assertIn("<table>", part, key)
+            self.assertIn("Measured:", part, key)
+
+    def test_not_measurable_is_shown(self) -> None:
+        self.assertIn(f"<summary>{WHY}: ", self.whole)
+        self.assertIn('class="n nm" title="NOT MEASURABLE on this host">○ ', self.whole)
+        self.assertIn('href="#gpPt5"', self.whole)
+        self.assertIn("(not measurable)", self.whole)
+
+    def test_all_measured_has_no_hollow_marks(self) -> None:
+        good = [{**r, "valid": True} if "valid" in r else r for r in self.records]
+        page = page_of(good)
+        self.assertNotRegex(page, r'href="#gpPt(3|5|7|9|11|13)"')
+        self.assertNotIn("○", page)
+
+    def test_not_supported_is_shown(self) -> None:
+        self.assertIn('class="n no">not supported<', self.whole)
+        self.assertIn("not supported by free_list: 8 cells", self.whole)
+
+    def test_partial_is_marked(self) -> None:
+        self.assertNotIn("PARTIAL", self.whole)
+        page = page_of(self.records[:100], ("times: ended by SIGINT; after 60 of 188 cells",))
+        self.assertIn("PARTIAL", page)
+        self.assertIn("after 60 of 188 cells", page)
+
+    def test_any_part_of_the_records_makes_a_page(self) -> None:
+        dice = random.Random(5)
+        for part in (0, 1, 2, 7, 42):
+            chosen = sorted(dice.sample(range(len(self.records)), part))
+            page = page_of([self.records[i] for i in chosen], ("cut short",))
+            self.assertEqual(read_page(page).badly_nested, [], part)
+
+    def test_fields_that_are_missing_or_odd(self) -> None:
+        odd = [{"record": "bench", "bench": "sweep"}, {"record": "level"}, {"record": "map"},
+               {"record": "bench", "bench": "sweep", "cpus": "many", "cache": None, "valid": True},
+               {"record": "bench", "bench": "sweep", **settings(), "wait_histogram": ["x", 3]},
+               {"record": "map", **settings(), "free": [], "chunk_frames": 0}]
+        self.assertIn("</html>", page_of(odd))
+
+    def test_names_are_text(self) -> None:
+        evil = "<script>alert('1')</script>&\"${x}"
+        cells = [{**r, "policy": evil} if r.get("policy") == "bitmap" else r for r in self.records]
+        cells += [{**settings(), "record": "bench", "valid": False, "why": evil}]
+        page = page_of(cells, (evil,))
+        self.assertNotIn("<script", page)
+        self.assertEqual(read_page(page).badly_nested, [])
+        self.assertIn("&lt;script&gt;", page)
+
+
+# Whole runs ------------------------------------------------------------------------------------
+
+# QEMU's stand-in: says what lies beside the kernel for this kind of boot.
+QEMU = """
+kernel= kind=times previous=
+for word; do
+    case "$previous" in
+    -kernel) kernel=$word ;;
+    -icount) kind=counts ;;
+    esac
+    previous=$word
+done
+case "$1" in --version) echo "QEMU emulator version 7.2.0"; exit ;; esac
+cat "$kernel.$kind"
+if [ -e "$kernel.$kind.hangs" ]; then touch "$kernel.hanging"; exec sleep 600; fi
+if [ -e "$kernel.$kind.crashes" ]; then exit 1; fi
+echo '{"record":"verdict","result":"pass"}'
+"""
+
+
+class TestWholeRuns(InTemporaryFolder):
+    def setUp(self) -> None:
+        super().setUp()
+        self.out = self.folder / "out"
+        self.kernel = self.folder / "kernel"
+        self.kernel.write_bytes(b"not really")
+        self.qemu = self.script("qemu", QEMU)
+        self.said("counts", counted())
+        self.said("times", timed())
+
+    def said(self, kind: str, records: list[Record]) -> None:
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        (self.folder / f"kernel.{kind}").write_text(lines, encoding="utf-8")
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(TOOLS / "report.py"), "--kernel", str(self.kernel),
+                "--out", str(self.out), *arguments]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {**os.environ, "QEMU": str(self.qemu), **more}
+
+    def run_report(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*arguments), env=self.environment(**more), text=True,
+                              capture_output=True, timeout=300, check=False)
+
+    def rows(self) -> list[dict[str, str]]:
+        with (self.out / "results.csv").open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def page(self) -> str:
+        return (self.out / "index.html").read_text(encoding="utf-8")
+
+    def test_to_the_end(self) -> None:
+        run = self.run_report()
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertIn("Page and records", run.stdout)
+        self.assertNotIn("PARTIAL", self.page())
+        self.check_csv()
+        before = self.page()
+        again = self.run_report("--redraw")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual(self.page(), before)
+
+    def check_csv(self) -> None:
+        """Every record of every boot, with every field."""
+        rows = self.rows()
+        wanted = [(boot.title, record) for boot in report.SWEEP
+                  for record in (counted() if boot.counts else timed())]
+        self.assertEqual(len(rows), len(wanted))
+        for row, (title, record) in zip(rows, wanted):
+            self.assertEqual(row["boot"], title)
+            said = {name: text for name, text in row.items() if text and name in record}
+            found = {name: text if isinstance(record[name], str) else json.loads(text)
+                     for name, text in said.items()}
+            self.assertEqual(found, record)
+
+    def test_a_boot_that_fails_leaves_what_it_had(self) -> None:
+        (self.folder / "kernel.times.crashes").touch()
+        run = self.run_report()
+        self.assertEqual(run.returncode, 1, run.stderr)
+        self.assertIn("PARTIAL", run.stderr)
+        self.assertIn("without a verdict", self.page())
+        self.check_csv()
+
+    def test_fewer_cells_than_announced(self) -> None:
+        self.said("counts", counted()[:-3])
+        run = self.run_report()
+        self.assertEqual(run.returncode, 1, run.stderr)
+        cells = len(counted()) - 1
+        self.assertIn(f"after {cells - 3} of {cells} cells", self.page())
+
+    def test_ended_by_a_signal_it_leaves_a_page_and_no_process(self) -> None:
+        self.said("times", timed()[:50])
+        (self.folder / "kernel.times.hangs").touch()
+        process = subprocess.Popen(self.command(), env=self.environment(), text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not (self.folder / "kernel.hanging").exists():
+            self.assertIsNone(process.poll())
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 128 + signal.SIGINT, stderr)
+        self.assertIn("PARTIAL", stderr)
+        self.assertIn("ended by SIGINT", self.page())
+        self.assertGreaterEqual(len(self.rows()), len(counted()) + 50)
+
+    def test_no_gnuplot(self) -> None:
+        path = self.folder / "bin"
+        path.mkdir()
+        run = self.run_report(PATH=str(path))
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("gnuplot not found: install the package gnuplot-nox", run.stderr)
+        self.assertFalse(self.out.exists())
+
+    def test_no_kernel(self) -> None:
+        self.kernel.unlink()
+        run = self.run_report()
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("no such file", run.stderr)
+
+    def test_nothing_to_redraw(self) -> None:
+        run = self.run_report("--redraw")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("records.jsonl: No such file", run.stderr)
+
+    def test_the_command_shown_is_the_one_run(self) -> None:
+        for boot in report.SWEEP:
+            shown = boot.command(self.kernel).split()
+            self.assertEqual(shown[0], "tools/launch.py")
+            options = launch.parse_arguments(boot.arguments(self.kernel))
+            self.assertEqual(options.icount, report.ICOUNT if boot.counts else None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
