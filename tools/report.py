@@ -18,13 +18,10 @@ import json
 import os
 import platform
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import launch
@@ -37,172 +34,16 @@ from report_page import Page, markup
 from report_records import (
     NOT_MEASURABLE,
     UNSUPPORTED,
-    Record,
     cells_of,
-    integer,
-    is_cell,
     parse,
     samples_of,
     write_csv,
 )
 from report_speed import counts_figure, scaling_figure
-
-ROOT = Path(__file__).resolve().parent.parent
-
-# One instruction is 1 ns of virtual time, and the counter of instructions is exact.
-ICOUNT = "shift=0,sleep=off"
-
-# A bound that only a hang reaches, on a slow machine too.
-BOOT_TIMEOUT_SECONDS = 1800
-
-# Between lines where no terminal shows them.
-SECONDS_A_LINE = 10.0
-
+from report_sweep import ROOT, Sweep, run_sweep, standard_sweep
 
 def say(message: str) -> None:
     print(f"report: {message}", file=sys.stderr, flush=True)
-
-
-# What is booted ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Boot:
-    """One boot of the sweep."""
-
-    title: str
-    bootargs: str
-    smp: int
-    counts: bool = False  # under -icount, where the clock counts instructions
-
-    def arguments(self, kernel: Path) -> list[str]:
-        found = ["--kernel", str(kernel), "--smp", str(self.smp), "--bootargs", self.bootargs]
-        found += ["--icount", ICOUNT] if self.counts else []
-        return [*found, "--timeout", str(BOOT_TIMEOUT_SECONDS)]
-
-    def command(self, kernel: Path) -> str:
-        path = kernel.resolve()
-        shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-        return shlex.join(["tools/launch.py", *self.arguments(shown)])
-
-
-SWEEP = (
-    Boot("instructions", "run=sweep", 1, counts=True),
-    Boot("times", "run=sweep", 4),
-)
-
-
-@dataclass
-class Sweep:
-    """What it has come to by now."""
-
-    records: list[Record] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    signal: int = 0
-    seconds: float = 0.0
-
-
-# Progress ------------------------------------------------------------------------------------
-
-
-class Progress:
-    """Counts cells: a line that is written over on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, boot: Boot, place: int, boots: int) -> None:
-        self.label = f"[{place}/{boots}] {boot.title}"
-        self.started = time.monotonic()
-        self.said = self.started
-        self.terminal = sys.stdout.isatty()
-        self.done, self.cells = 0, 0
-
-    def take(self, record: Record) -> None:
-        if record.get("record") == "sweep":
-            self.cells = integer(record, "cells")
-        if not is_cell(record):
-            return
-        self.done += 1
-        now = time.monotonic()
-        if self.terminal or now - self.said >= SECONDS_A_LINE:
-            self.said = now
-            self.show(self.line(report_findings.cell_name(record)))
-
-    def line(self, text: str) -> str:
-        of = f"{self.done}/{self.cells}" if self.cells else f"{self.done}"
-        return f"{self.label:<18} {of:>9} cells {time.monotonic() - self.started:5.0f} s  {text}"
-
-    def show(self, text: str) -> None:
-        if self.terminal:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r\x1b[K{text[:width]}", end="", flush=True)
-        else:
-            print(text, flush=True)
-
-    def finish(self, outcome: str) -> None:
-        self.show(self.line(outcome))
-        if self.terminal:
-            print(flush=True)
-
-
-class SweepConsole(launch.Console):
-    """Hands each record on as soon as its line is complete."""
-
-    on_record: Callable[[Record], None]
-
-    def take_line(self, line: bytes) -> None:
-        before = len(self.records)
-        super().take_line(line)
-        for record in self.records[before:]:
-            self.on_record(record)
-
-
-# Running -------------------------------------------------------------------------------------
-
-
-def run_boot(
-    boot: Boot, options: argparse.Namespace, interrupts: launch.Interrupts, progress: Progress
-) -> tuple[list[Record], launch.Judgement, int]:
-    """Its records, how it ended, and the signal that ended us."""
-    wanted = launch.parse_arguments([*boot.arguments(options.kernel), "--quiet"])
-    log = options.out / "logs" / f"{boot.title}.console"
-    with log.open("wb") as stream:
-        console = SweepConsole(launch.Symbols(options.kernel), stream, None, False, False)
-        console.on_record = progress.take
-        run = launch.execute(launch.qemu_command(wanted), wanted, console, interrupts)
-    return console.records, launch.judge(run, "pass"), run.signal
-
-
-def marked(record: Record, boot: Boot) -> Record:
-    """With the boot it is from, and what that boot's clock counts."""
-    return {"boot": boot.title, "clock": "instructions" if boot.counts else "time", **record}
-
-
-def run_sweep(options: argparse.Namespace) -> Sweep:
-    """A boot that fails ends no other; a signal ends all."""
-    sweep, interrupts = Sweep(), launch.Signals()
-    started = time.monotonic()
-    for place, boot in enumerate(SWEEP, 1):
-        if sweep.signal:
-            sweep.problems.append(f"{boot.title}: not run")
-            continue
-        progress = Progress(boot, place, len(SWEEP))
-        records, judgement, sweep.signal = run_boot(boot, options, interrupts, progress)
-        sweep.records += [marked(record, boot) for record in records
-                          if record["record"] in ("sweep", "bench", "level", "map")]
-        problem = problem_of(progress, judgement)
-        if problem:
-            sweep.problems.append(f"{boot.title}: {problem}")
-        progress.finish(problem or "done")
-    sweep.seconds = time.monotonic() - started
-    return sweep
-
-
-def problem_of(progress: Progress, judgement: launch.Judgement) -> str:
-    of = f"after {progress.done} of {progress.cells or 'an unknown number of'} cells"
-    if judgement.code != launch.PASS:
-        return f"{judgement.text}; {of}"
-    if not progress.done:
-        return "passed, but there was no cell in it"
-    return f"passed, {of}" if progress.done < progress.cells else ""
 
 
 # The page ------------------------------------------------------------------------------------
@@ -328,8 +169,9 @@ def report(options: argparse.Namespace) -> int:
             raise launch.CannotRun(f"{options.kernel}: no such file")
         launch.find_qemu()
         (options.out / "logs").mkdir(parents=True, exist_ok=True)
-        sweep = run_sweep(options)
-        commands = {boot.title: boot.command(options.kernel) for boot in SWEEP}
+        boots = standard_sweep(len(os.sched_getaffinity(0)))
+        sweep = run_sweep(boots, options)
+        commands = {boot.title: boot.command(options.kernel) for boot in boots}
         about = facts(sweep)
         write_records(sweep, commands, about, options.out)
     page = make_page(sweep, commands, about)

@@ -190,8 +190,8 @@ def map_figure(found: Sequence[Samples], host: Host) -> Figure:
     mapped = all_mapped[:PANELS_MAX]
     figure = Figure(
         "map", "Where the free frames lie, chunk by chunk", "",
-        "One cell is one chunk at one sample; frames in a cpu’s cache count as not free, as the "
-        "zone does not have them. Little fragmentation is few cells of the colours between the "
+        "One cell is one chunk at one sample. Frames in a cpu’s cache count as free, for no owner "
+        "has them. Little fragmentation is few cells of the colours between the "
         "lightest and the darkest." + left_out(all_mapped),
         legend=LEGEND,
     )

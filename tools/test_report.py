@@ -28,6 +28,7 @@ import report_memory
 import report_plot as plot
 import report_records
 import report_speed
+import report_sweep
 from report_records import Record
 from test_tools import InTemporaryFolder, main
 
@@ -102,11 +103,12 @@ def memory(policy: str, samples: int = 40, chunks: int = 64) -> Iterator[Record]
             step = -32 if filling else 48
             free[at] = min(512, max(0, free[at] + (step if dice.random() < 0.3 else 0)))
         said = settings(policy=policy, sample=sample, samples=samples, ns=sample * 731000)
-        cached = dice.randrange(300, 512)
-        yield {"record": "level", **said, "phase": "fill" if filling else "drain",
-               "free": sum(free), "cached": cached, "in_flight": 16, "reserved": 0,
-               "allocated": 512 * chunks - sum(free) - cached - 16, "total": 512 * chunks,
-               "exact": True}
+        cached = min(dice.randrange(300, 512), sum(free) - 16 if sum(free) > 16 else 0)
+        in_flight = 16 if cached else 0
+        yield {"record": "level", **said, "phase": "take" if filling else "give",
+               "free": sum(free) - cached - in_flight, "cached": cached, "in_flight": in_flight,
+               "reserved": 0, "allocated": 512 * chunks - sum(free), "total": 512 * chunks,
+               "exact": sample % 3 == 0}
         yield {"record": "map", **said, "zone": 0, "first": 524800, "chunk_frames": 512,
                "free": list(free)}
 
@@ -190,7 +192,7 @@ def read_page(text: str) -> PageReader:
 
 
 def page_of(records: list[Record], problems: tuple[str, ...] = ()) -> str:
-    sweep = report.Sweep(list(records), list(problems))
+    sweep = report_sweep.Sweep(list(records), list(problems))
     return report.markup(report.make_page(sweep, {"times": "tools/launch.py"}, [("date", "now")]))
 
 
@@ -400,6 +402,8 @@ class TestPage(unittest.TestCase):
 
 # Whole runs ------------------------------------------------------------------------------------
 
+BOOTS = report_sweep.standard_sweep(len(os.sched_getaffinity(0)))
+
 # QEMU's stand-in: says what lies beside the kernel for this kind of boot.
 QEMU = """
 kernel= kind=times previous=
@@ -411,11 +415,16 @@ for word; do
     previous=$word
 done
 case "$1" in --version) echo "QEMU emulator version 7.2.0"; exit ;; esac
+case "$*" in *samples=*) kind=memory ;; *lock=*) kind=locks ;; esac
 cat "$kernel.$kind"
 if [ -e "$kernel.$kind.hangs" ]; then touch "$kernel.hanging"; exec sleep 600; fi
 if [ -e "$kernel.$kind.crashes" ]; then exit 1; fi
 echo '{"record":"verdict","result":"pass"}'
 """
+
+
+def few() -> Record:
+    return cell(random.Random(6), lock="mcs")
 
 
 class TestWholeRuns(InTemporaryFolder):
@@ -425,8 +434,12 @@ class TestWholeRuns(InTemporaryFolder):
         self.kernel = self.folder / "kernel"
         self.kernel.write_bytes(b"not really")
         self.qemu = self.script("qemu", QEMU)
+        self.kinds = {"instructions": counted(), "throughput": timed(), "batches": [few()],
+                      "locks": [few()], "memory": [few()]}
         self.said("counts", counted())
         self.said("times", timed())
+        self.said("locks", [few()])
+        self.said("memory", [few()])
 
     def said(self, kind: str, records: list[Record]) -> None:
         lines = "".join(json.dumps(record) + "\n" for record in records)
@@ -464,8 +477,7 @@ class TestWholeRuns(InTemporaryFolder):
     def check_csv(self) -> None:
         """Every record of every boot, with every field."""
         rows = self.rows()
-        wanted = [(boot.title, record) for boot in report.SWEEP
-                  for record in (counted() if boot.counts else timed())]
+        wanted = [(boot.title, record) for boot in BOOTS for record in self.kinds[boot.title]]
         self.assertEqual(len(rows), len(wanted))
         for row, (title, record) in zip(rows, wanted):
             self.assertEqual(row["boot"], title)
@@ -502,7 +514,8 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertEqual(process.returncode, 128 + signal.SIGINT, stderr)
         self.assertIn("PARTIAL", stderr)
         self.assertIn("ended by SIGINT", self.page())
-        self.assertGreaterEqual(len(self.rows()), len(counted()) + 50)
+        self.assertEqual(len(self.rows()), len(counted()) + 50)
+        self.assertIn("locks: not run", self.page())
 
     def test_no_gnuplot(self) -> None:
         path = self.folder / "bin"
@@ -523,12 +536,20 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertEqual(run.returncode, 2)
         self.assertIn("records.jsonl: No such file", run.stderr)
 
+    def test_a_sweep_for_any_host(self) -> None:
+        for cores, cpus, locks in ((1, "1,2,4", 2), (2, "1,2,4", 2), (4, "1,2,4", 4),
+                                   (6, "1,2,4", 4), (16, "1,2,4,8,16", 16)):
+            boots = {boot.title: boot for boot in report_sweep.standard_sweep(cores)}
+            self.assertIn(f"cpus={cpus}", boots["throughput"].bootargs)
+            self.assertEqual(boots["throughput"].smp, int(cpus.split(",")[-1]))
+            self.assertEqual(boots["locks"].smp, locks)
+
     def test_the_command_shown_is_the_one_run(self) -> None:
-        for boot in report.SWEEP:
+        for boot in BOOTS:
             shown = boot.command(self.kernel).split()
             self.assertEqual(shown[0], "tools/launch.py")
             options = launch.parse_arguments(boot.arguments(self.kernel))
-            self.assertEqual(options.icount, report.ICOUNT if boot.counts else None)
+            self.assertEqual(options.icount, report_sweep.ICOUNT if boot.counts else None)
 
 
 if __name__ == "__main__":

@@ -426,6 +426,11 @@ class TestDeps(InTemporaryFolder):
         self.assertIn(" gcc ", run.stderr)
         self.assertNotIn("clang", run.stderr)
 
+    def test_what_draws_is_for_the_report_and_its_tests(self) -> None:
+        for group, needed in (("run", False), ("report", True), ("test", True)):
+            run = self.deps(group, "--check")
+            self.assertEqual(" gnuplot-nox" in run.stderr, needed, group)
+
     def test_no_apt_get(self) -> None:
         run = self.deps("run")
         self.assertEqual(run.returncode, 1)
