@@ -155,7 +155,7 @@ def conditions(cells: Sequence[Record], host: Host) -> str:
     said.append(f"{listing(cpus)} cpu{'s' if cpus != ['1'] else ''} on {host.cores} host cores")
     rounds = values_of(cells, "rounds")
     if len(rounds) == 1:
-        said.append(f"median of {rounds[0]} rounds")
+        said.append("one round" if rounds[0] == 1 else f"median of {rounds[0]} rounds")
     invalid = sum(state_of(c) == NOT_MEASURABLE and not is_counted(c) for c in cells)
     if all(map(is_counted, cells)):
         said.append("instructions are exact")

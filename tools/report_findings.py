@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from report_figures import count, duration, short
+from report_locks import mean_share
 from report_memory import differing, map_words, ordered
 from report_records import (
     MEASURED,
@@ -38,9 +39,8 @@ def tally(records: Sequence[Record]) -> dict[str, int]:
 
 
 def locks_saved(cells: Sequence[Record]) -> str:
-    """What caches do to how often the lock is taken: counted, so good on any host."""
-    chosen = one_slice([c for c in cells if integer(c, "cpus") > 1 and not is_counted(c)],
-                       ("workload", "cache"))
+    """What caches do to how often the lock is taken: exact, of one cpu."""
+    chosen = one_slice(counts_slice(cells), ("workload", "cache"))
     if 0 not in values_of(chosen, "cache") or not main_cache(chosen):
         return ""
     cache, said = main_cache(chosen), []
@@ -49,27 +49,25 @@ def locks_saved(cells: Sequence[Record]) -> str:
                  for size in (cache, 0)]
         if all(rates) and None not in (rates[0][0], rates[1][0]):
             said.append(f"{workload} {short(rates[0][0])} instead of {short(rates[1][0])}")
-    cpus = count(max(integer(c, "cpus") for c in chosen), "cpu")
-    return (f"A cache of {cache} frames, locks taken in a thousand operations ({cpus}): "
-            f"{'; '.join(said)}.") if said else ""
+    return (f"Locks taken in a thousand operations with a cache of {cache} frames: "
+            f"{'; '.join(said)} without.") if said else ""
 
 
 def contention(cells: Sequence[Record]) -> str:
     """Contended acquisitions with caches and without, over the cells that have both."""
     chosen = scaling_slice(cells)
     cpus = max((integer(c, "cpus") for c in chosen), default=0)
-    cached, bare = (waits_per_1000(at(chosen, cpus=cpus, cache=size))
-                    for size in (main_cache(chosen), 0))
-    if cpus < 2 or cached is None or bare is None or not main_cache(chosen):
+    cached, bare = (at(chosen, cpus=cpus, cache=size) for size in (main_cache(chosen), 0))
+    shares = mean_share(cached), mean_share(bare)
+    if cpus < 2 or None in shares or not main_cache(chosen):
         return ""
-    return (f"Over all workloads and policies {count(cpus, 'cpu')} find the lock held "
-            f"{short(cached)} times in a thousand operations with caches, {short(bare)} times "
-            "without.")
+    return (f"Of the acquisitions of {count(cpus, 'cpu')}, over all workloads and policies, "
+            f"{short(shares[0])} % of {acquisitions(cached):,} were contended with caches and "
+            f"{short(shares[1])} % of {acquisitions(bare):,} without.")
 
 
-def waits_per_1000(cells: Sequence[Record]) -> float | None:
-    operations = sum(integer(c, "operations") * max(integer(c, "rounds"), 1) for c in cells)
-    return 1000 * sum(integer(c, "contended") for c in cells) / operations if operations else None
+def acquisitions(cells: Sequence[Record]) -> int:
+    return sum(integer(cell, "acquisitions") for cell in cells)
 
 
 def worst_wait(cells: Sequence[Record]) -> str:

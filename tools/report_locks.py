@@ -209,7 +209,7 @@ def outline(cell: Record, name: str) -> list[tuple[float, float]]:
     return edge
 
 
-TIMES = ((("100 ns"), 1e2), ("1 µs", 1e3), ("10 µs", 1e4), ("100 µs", 1e5), ("1 ms", 1e6),
+TIMES = (("1 ns", 1.0), ("10 ns", 1e1), ("100 ns", 1e2), ("1 µs", 1e3), ("10 µs", 1e4), ("100 µs", 1e5), ("1 ms", 1e6),
          ("10 ms", 1e7), ("100 ms", 1e8), ("1 s", 1e9))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -67,8 +67,12 @@ def table_markup(table: Table) -> str:
 # Figures -------------------------------------------------------------------------------------
 
 
-def command_markup(commands: Iterable[str]) -> str:
-    return "".join(f'<code class="command" tabindex="0">{escape(text)}</code>' for text in commands)
+def command_markup(commands: Sequence[str]) -> str:
+    """As it is where there is one; where there are several, on request."""
+    lines = "".join(f'<code class="command">{escape(text)}</code>' for text in commands)
+    if len(commands) < 2:
+        return lines
+    return f"<details><summary>The {len(commands)} commands</summary>{lines}</details>"
 
 
 def legend_markup(figure: Figure) -> str:

@@ -140,11 +140,14 @@ def contended_share(cell: Record) -> float | None:
 
 
 def locks_per_1000(cell: Record) -> float | None:
-    """Acquisitions in a thousand operations."""
+    """Acquisitions in a thousand operations; known of cells of one round alone.
+
+    Acquisitions are those of all rounds, operations those of one, and rounds need not be alike.
+    """
     acquisitions, operations = number(cell, "acquisitions"), number(cell, "operations")
-    if acquisitions is None or not operations:
+    if acquisitions is None or not operations or integer(cell, "rounds") != 1:
         return None
-    return 1000 * acquisitions / (operations * max(integer(cell, "rounds"), 1))
+    return 1000 * acquisitions / operations
 
 
 # Samples of memory ---------------------------------------------------------------------------
@@ -161,10 +164,17 @@ class Samples:
     def map_row(self, index: int) -> list[tuple[float, float]]:
         """Of each chunk of all zones: its free frames, and its frames."""
         row = []
-        for zone in self.maps[index]:
+        for place, zone in enumerate(self.maps[index]):
+            free = numbers(zone, "free")
             size = number(zone, "chunk_frames") or 1.0
-            row += [(free, size) for free in numbers(zone, "free")]
+            sizes = [size] * (len(free) - 1) + [self.last_chunk(place, size)]
+            row += zip(free, sizes)
         return row
+
+    def last_chunk(self, place: int, size: float) -> float:
+        """A zone's end cuts its last chunk: as large as it was ever free."""
+        free = [numbers(zones[place], "free")[-1:] for zones in self.maps if place < len(zones)]
+        return min(size, max((last[0] for last in free if last), default=size) or size)
 
 
 def samples_of(records: Iterable[Record]) -> list[Samples]:

@@ -266,7 +266,9 @@ def counts_panel(
             if value:
                 points.append((value, rows - row))
                 said.append(f"{policy}, {cache_name(cache)}: {short(value)}")
-                script.append(value_label(10 + 20 * index + row, value, rows - row, colour))
+                others = [number(c, "instructions_per_op") or value for c in at(cells, policy=policy)]
+                left = value < max(others)
+                script.append(value_label(10 + 20 * index + row, value, rows - row, colour, left))
             elif found and index == 0:
                 script.append(f"set label {60 + row} 'not supported' at graph 0.03,first "
                               f"{rows - row} left tc rgb {plot.role('muted')}")
@@ -286,17 +288,19 @@ def counts_panel(
     return panel
 
 
-def value_label(tag: int, value: float, row: int, colour: str) -> str:
+def value_label(tag: int, value: float, row: int, colour: str, left: bool) -> str:
+    """Beside its mark, on the side away from the row's other one."""
+    side = "right offset character -1.1,0" if left else "left offset character 1.1,0"
     return (f"set label {tag} {plot.quote(short(value))} at first {value:.9g},first {row} "
-            f"left offset character 1.1,0 tc rgb {colour}")
+            f"{side} tc rgb {colour}")
 
 
 def counts_panels(cells: list[Record]) -> list[plot.Panel]:
     values = [v for c in cells if (v := number(c, "instructions_per_op"))]
     if not values:
         return []
-    rounded = plot.log_scale([min(values) / 1.5, max(values) * 2.2])
-    low, high = min(values) / 1.5, max(values) * 2.2
+    low, high = min(values) / 2.2, max(values) * 2.2
+    rounded = plot.log_scale([low, high])
     ticks = tuple(tick for tick in rounded.ticks if low <= tick[1] <= high)
     found = plot.Scale(low, high, True, ticks)
     policies = policy_order(cells)

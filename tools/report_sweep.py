@@ -7,7 +7,6 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +22,9 @@ ICOUNT = "shift=0,sleep=off"
 # A bound that only a hang reaches, on a slow machine too.
 BOOT_TIMEOUT_SECONDS = 1800
 
+# What the kernel's lines about its progress begin with.
+ROUNDS = "sweep: "
+
 # Between lines where no terminal shows them.
 SECONDS_A_LINE = 10.0
 
@@ -37,10 +39,12 @@ class Boot:
     title: str
     bootargs: str
     smp: int
+    mem: str = "128M"
     counts: bool = False  # under -icount, where the clock counts instructions
 
     def arguments(self, kernel: Path) -> list[str]:
-        found = ["--kernel", str(kernel), "--smp", str(self.smp), "--bootargs", self.bootargs]
+        found = ["--kernel", str(kernel), "--smp", str(self.smp), "--mem", self.mem]
+        found += ["--bootargs", self.bootargs]
         found += ["--icount", ICOUNT] if self.counts else []
         return [*found, "--timeout", str(BOOT_TIMEOUT_SECONDS)]
 
@@ -53,7 +57,14 @@ class Boot:
 # With more cpus than this the sweep goes only where the host has a core for each.
 CPUS_AT_LEAST = 4
 
-COMPARED = "repeat,bulk,rand,churn"
+# One boot each: an interrupted sweep has all of those that came before.
+WORKLOADS = ("repeat", "bulk", "rand", "burst")
+
+# Searching for runs is for one cpu: where cpus outnumber cores it takes minutes.
+COUNTED = ",".join((*WORKLOADS, "run"))
+
+# Of a run, in ms: long against a tick of the clock, short enough for hundreds of cells.
+CELL_MS = 15
 
 
 def standard_sweep(cores: int) -> list[Boot]:
@@ -64,15 +75,16 @@ def standard_sweep(cores: int) -> list[Boot]:
     counts = ",".join(str(1 << n) for n in range(most.bit_length()))
     # Locks are compared where their times can be measured.
     fitting = max(2, 1 << (min(cores, most).bit_length() - 1))
-    policies = f"run=bench policy=all cache=128,0 workload={COMPARED},run"
-    locks = f"run=bench lock=all cache=128 workload=bulk,churn cpus={fitting}"
+    policies = "run=bench policy=all cache=128,0"
+    locks = f"run=bench lock=all cache=128 cell={CELL_MS} workload=bulk,rand cpus={fitting}"
+    memory = "run=bench policy=all cache=128 workload=rand,burst rounds=1 samples=48 ops=24000"
     return [
-        Boot("instructions", f"{policies} cpus=1 rounds=1", 1, counts=True),
-        Boot("throughput", f"{policies} cpus={counts}", most),
+        Boot("instructions", f"{policies} cpus=1 rounds=1 workload={COUNTED}", 1, counts=True),
+        *(Boot(workload, f"{policies} cell={CELL_MS} cpus={counts} workload={workload}", most)
+          for workload in WORKLOADS),
         Boot("batches", f"{locks} batch=8,16,32,64", fitting),
         Boot("locks", locks, fitting),
-        Boot("memory", f"run=bench policy=all cache=128 workload=churn rounds=1 samples=48 cpus={fitting}",
-             fitting),
+        Boot("memory", f"{memory} cpus={fitting}", fitting, mem="64M"),
     ]
 
 
@@ -99,16 +111,25 @@ class Progress:
         self.terminal = sys.stdout.isatty()
         self.done, self.cells = 0, 0
 
+    def hear(self, line: str) -> None:
+        """The kernel says how far its rounds are; its records come after the last."""
+        if line.startswith(ROUNDS):
+            self.speak(line.removeprefix(ROUNDS))
+
     def take(self, record: Record) -> None:
         if record.get("record") == "sweep":
             self.cells = integer(record, "cells")
         if not is_cell(record):
             return
         self.done += 1
+        self.speak(cell_name(record))
+
+    def speak(self, text: str) -> None:
+        """On a terminal at once, elsewhere when the last line is some time ago."""
         now = time.monotonic()
         if self.terminal or now - self.said >= SECONDS_A_LINE:
             self.said = now
-            self.show(self.line(cell_name(record)))
+            self.show(self.line(text))
 
     def line(self, text: str) -> str:
         of = f"{self.done}/{self.cells}" if self.cells else f"{self.done}"
@@ -128,15 +149,16 @@ class Progress:
 
 
 class SweepConsole(launch.Console):
-    """Hands each record on as soon as its line is complete."""
+    """Hands each line on as soon as it is complete."""
 
-    on_record: Callable[[Record], None]
+    progress: Progress
 
     def take_line(self, line: bytes) -> None:
         before = len(self.records)
         super().take_line(line)
         for record in self.records[before:]:
-            self.on_record(record)
+            self.progress.take(record)
+        self.progress.hear(line.decode("utf-8", "replace"))
 
 
 # Running -------------------------------------------------------------------------------------
@@ -150,7 +172,7 @@ def run_boot(
     log = options.out / "logs" / f"{boot.title}.console"
     with log.open("wb") as stream:
         console = SweepConsole(launch.Symbols(options.kernel), stream, None, False, False)
-        console.on_record = progress.take
+        console.progress = progress
         run = launch.execute(launch.qemu_command(wanted), wanted, console, interrupts)
     return console.records, launch.judge(run, "pass"), run.signal
 
