@@ -23,11 +23,13 @@ from report_figures import (
 )
 from report_records import (
     MEASURED,
+    SETTINGS,
     Record,
     at,
     contended_share,
     integer,
     is_counted,
+    key_of,
     number,
     numbers,
     one_slice,
@@ -163,7 +165,7 @@ def contention_figure(cells: Sequence[Record], host: Host) -> Figure:
     figure = Figure(
         "contention", "How often a zone’s lock is contended, by lock and batch", "",
         "An acquisition is contended when the lock was not free at the first look. Shares are "
-        "counted, not timed. Where cpus outnumber the host’s cores they include what the host’s "
+        "counted, not timed; those of few acquisitions say little. Where cpus outnumber the host’s cores they include what the host’s "
         "scheduler does: a cpu that is taken off its core while it holds the lock makes the others "
         "find it held. ‘adapts’ is the batch that follows contention by itself. Same scale in all "
         "panels.",
@@ -181,12 +183,13 @@ def contention_figure(cells: Sequence[Record], host: Host) -> Figure:
 
 
 def timed_slice(cells: Sequence[Record]) -> list[Record]:
-    """One cell a lock, of the workload and the cpus with the most waits."""
+    """One cell a lock, where the most locks had samples; of those where times are good, and many."""
     several = [c for c in cells if integer(c, "cpus") > 1 and not is_counted(c)
                and (any(numbers(c, "wait_histogram")) or any(numbers(c, "hold_histogram")))]
-    by_place: dict[tuple[object, object], list[Record]] = {}
+    by_place: dict[tuple[object, ...], list[Record]] = {}
+    others = [name for name in SETTINGS if name != "lock"]
     for cell in several:
-        by_place.setdefault((cell.get("workload"), cell.get("cpus")), []).append(cell)
+        by_place.setdefault(key_of(cell, others), []).append(cell)
     slices = [one_slice(group, ("lock",)) for group in by_place.values()]
     return max(slices, default=[], key=lambda s: (
         len(s), sum(state_of(c) == MEASURED for c in s), sum(integer(c, "wait_samples") for c in s)))
@@ -312,8 +315,8 @@ def histogram_figure(cells: Sequence[Record], host: Host) -> Figure:
     figure = Figure(
         "times", "How long a zone’s lock is waited for and held", "",
         "Each time falls into a bucket between two powers of two of the clock’s ticks; the first "
-        "bucket also holds what took less than one. With lockstat=contended only acquisitions that "
-        "had to wait read the clock, so holds are those that followed a wait. Both scales are "
+        "bucket also holds what took less than one. With lockstat=all every acquisition reads the "
+        "clock, with lockstat=contended only those that had to wait. Both scales are "
         "logarithmic, so that rare long waits can be seen. Dotted outlines without filling are NOT "
         "MEASURABLE on this host.",
     )

@@ -32,6 +32,7 @@ from report_records import (
 )
 
 PANELS_MAX = 12
+PHASES_MAX = 4
 MIB_A_FRAME = BYTES_A_FRAME / (1 << 20)
 
 
@@ -61,10 +62,6 @@ def ordered(found: Sequence[Samples]) -> list[Samples]:
     return sorted(found, key=lambda s: (places.index(key_of(s.settings, others)),
                                         s.settings.get("policy") != "segment_tree",
                                         text_of(s.settings, "policy")))
-
-
-def times_of(records: Sequence[Record]) -> list[float]:
-    return [number(record, "ns") or 0.0 for record in records]
 
 
 def phases(records: Sequence[Record]) -> list[tuple[str, int]]:
@@ -105,34 +102,25 @@ def map_cells(samples: Samples) -> tuple[str, int, int]:
     return drawn, max(map(len, rows), default=1) or 1, len(rows)
 
 
-def sample_ticks(records: Sequence[Record], most: int = 5) -> list[str]:
-    """Names of some rows: the time since the first sample."""
-    times = times_of(records)
-    step = max(1, (len(times) - 1) // (most - 1)) if len(times) > 1 else 1
-    return [f"{plot.quote(duration_tick(times[i] - times[0]))} {i + 0.5}"
-            for i in range(0, len(times), step)]
-
-
-def duration_tick(ns: float) -> str:
-    if ns <= 0:
-        return "0"
-    figure, _, unit = duration(ns).partition(" ")
-    return f"{float(figure.replace(',', '')):.2g} {unit}" if float(figure) < 100 else \
-        f"{float(figure):.0f} {unit}"
+def index_ticks(count_of: int, most: int = 5) -> list[int]:
+    """Some of the numbers from 0, a round number apart."""
+    step = next(s for s in (1, 2, 4, 8, 10, 12, 16, 20, 50, 100, 200, 500, count_of + 1)
+                if count_of <= s * most)
+    return list(range(0, count_of, step))
 
 
 def map_panel(samples: Samples, names: Sequence[str]) -> plot.Panel:
     drawn, columns, rows = map_cells(samples)
-    panel = plot.Panel(title_of(samples, names), "", [], plot.Margins(58, 10, 26, 46), 258,
+    panel = plot.Panel(title_of(samples, names), "", [], plot.Margins(40, 10, 26, 46), 258,
                        drawn, (columns, rows))
     first = [records[0] for records in samples.maps]
     frames = integer(first[0], "chunk_frames")
-    step = max(1, round(columns / 4))
-    ticks = ", ".join(f"'{chunk}' {chunk + 0.5}" for chunk in range(0, columns, step))
+    chunks, samples_at = (", ".join(f"'{i}' {i + 0.5}" for i in index_ticks(length))
+                          for length in (columns, rows))
     panel.script = [
         f"set xrange [0:{columns}]", f"set yrange [{rows}:0]", "unset grid",
-        f"set xtics ({ticks})", f"set ytics ({', '.join(sample_ticks(first))})",
-        *plot.unit_labels(panel, "time, downwards", f"chunk of {frames:,} frames"),
+        f"set xtics ({chunks})", f"set ytics ({samples_at})",
+        *plot.unit_labels(panel, "sample, time runs down", f"chunk of {frames:,} frames"),
         "plot NaN",
     ]
     wholes = [whole_share(samples.map_row(i)) for i in (0, len(samples.maps) - 1)]
@@ -165,14 +153,18 @@ def percent(share: float | None) -> str:
 
 def map_words(found: Sequence[Samples], names: Sequence[str]) -> str:
     """How whole the free memory was, by cell, over all of its samples together."""
-    found_shares: dict[str, float] = {}
+    shares: dict[str, list[tuple[float, str]]] = {}
+    others = [name for name in names if name != "policy"]
     for samples in found:
         rows = [chunk for i in range(len(samples.maps)) for chunk in samples.map_row(i)]
         share = whole_share(rows)
         if share is not None:
-            found_shares[title_of(samples, names)] = share
-    ranked = sorted(found_shares.items(), key=lambda item: -item[1])
-    said = [f"{name} {share:.0f} %" for name, share in ranked]
+            place = title_of(samples, others).partition(", ")[2]
+            shares.setdefault(place, []).append((share, text_of(samples.settings, "policy")))
+    said = []
+    for place, ranked in shares.items():
+        policies = ", ".join(f"{policy} {share:.0f} %" for share, policy in sorted(ranked)[::-1])
+        said.append(f"{place}: {policies}" if place else policies)
     return ("Of the free frames, this part lay in chunks free as a whole, where an aligned run of "
             f"a chunk can still be had, over all samples: {'; '.join(said)}.") if said else ""
 
@@ -238,19 +230,14 @@ def band_edges(levels: Sequence[Record]) -> list[list[float]]:
     return edges
 
 
-def time_scale(times: Sequence[float]) -> tuple[str, float]:
-    """The unit in which the last of them is a short number, and its size in ns."""
-    last = max(times, default=0.0)
-    return ("s", 1e9) if last >= 2e9 else ("ms", 1e6) if last >= 2e6 else ("µs", 1e3)
-
-
-def phase_marks(levels: Sequence[Record], xs: Sequence[float]) -> list[str]:
-    script = []
-    for tag, (phase, index) in enumerate(phases(levels)[:8]):
+def phase_marks(levels: Sequence[Record]) -> list[str]:
+    """Where each phase begins, unless they are too many to be told apart."""
+    script, found = [], phases(levels)
+    for tag, (phase, index) in enumerate(found if len(found) <= PHASES_MAX else ()):
         script += [
-            f"set arrow {40 + tag} from first {xs[index]:.6g},graph 0 to first {xs[index]:.6g},"
+            f"set arrow {40 + tag} from first {index},graph 0 to first {index},"
             f"graph 1.09 nohead lw 0.6 lc rgb {plot.role('muted')} front",
-            f"set label {40 + tag} {plot.quote(phase)} at first {xs[index]:.6g},graph 1.06 left "
+            f"set label {40 + tag} {plot.quote(phase)} at first {index},graph 1.06 left "
             f"offset character 0.4,0 tc rgb {plot.role('muted')} front",
         ]
     return script
@@ -258,13 +245,9 @@ def phase_marks(levels: Sequence[Record], xs: Sequence[float]) -> list[str]:
 
 def level_panel(samples: Samples, names: Sequence[str], y: plot.Scale) -> plot.Panel:
     panel = plot.Panel(title_of(samples, names), "", [], plot.Margins(right=76, top=42), plot.HEIGHT + 16)
-    times = times_of(samples.levels)
-    unit, size = time_scale([t - times[0] for t in times])
-    xs = [(t - times[0]) / size for t in times]
-    edges = band_edges(samples.levels)
-    x = plot.linear_scale(max(xs) or 1.0)
-    x = plot.Scale(0, max(xs) or 1.0, False, tuple(t for t in x.ticks if t[1] <= max(xs) * 1.001))
-    script = plot.block("bands", [[t, 0, *row] for t, row in zip(xs, edges)])
+    edges, last = band_edges(samples.levels), len(samples.levels) - 1
+    x = plot.Scale(0, max(last, 1), False, tuple((str(i), i) for i in index_ticks(last + 1)))
+    script = plot.block("bands", [[i, 0, *row] for i, row in enumerate(edges)])
     plots, labels = [], []
     for band, (name, text, colour, label) in enumerate(BANDS):
         if not any(number(level, name) for level in samples.levels):
@@ -273,8 +256,8 @@ def level_panel(samples: Samples, names: Sequence[str], y: plot.Scale) -> plot.P
         below = edges[-1][band - 1] if band else 0.0
         labels.append(plot.EndLabel(text, y.part((below + edges[-1][band]) / 2), label))
     script += x.commands("x") + y.commands("y")
-    script += plot.unit_labels(panel, "MiB", f"{unit} since the first sample")
-    script += plot.end_labels(panel.inner_height, labels) + phase_marks(samples.levels, xs)
+    script += plot.unit_labels(panel, "MiB", "sample, evenly over the operations")
+    script += plot.end_labels(panel.inner_height, labels) + phase_marks(samples.levels)
     panel.script = [*script, "plot " + (", ".join(plots) or "NaN")]
     panel.describes = level_words(samples)
     return panel
@@ -318,7 +301,7 @@ def level_shows(found: Sequence[Samples]) -> str:
             if away > most:
                 most, total, where = away, integer(level, "total") or 1, samples
     exact = [level.get("exact") is True for samples in found for level in samples.levels]
-    said = f"{sum(exact)} of {len(exact)} samples add up to the total, frame by frame."
+    said = f"{sum(exact)} of {len(exact)} samples are exact."
     if where is None:
         return f"No sample found a frame in a cache. {said}"
     return (f"Caches and batches under way never had more than {most:,} frames, "
@@ -330,9 +313,11 @@ def level_figure(found: Sequence[Samples], host: Host) -> Figure:
     shown = everything[:PANELS_MAX]
     figure = Figure(
         "levels", "Who has the frames: allocated, cached, free", "",
-        "Samples are taken while the workload runs. A sample is exact where free, cached, in "
-        "flight, allocated and reserved frames add up to the total. In flight are frames on their "
-        "way between a cache and the zone. Same scale in all panels." + left_out(everything),
+        "One cpu looks between two of its operations, as often in each panel and evenly over the "
+        "operations, so that panels can be compared on any host. A sample is exact where no other "
+        "cpu could be in the allocator; elsewhere the parts need not add up to the total. In "
+        "flight are frames on their way between a cache and the zone. Same scale in all panels."
+        + left_out(everything),
     )
     if shown:
         names = differing(shown)

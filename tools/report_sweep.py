@@ -64,7 +64,7 @@ WORKLOADS = ("repeat", "bulk", "rand", "burst")
 COUNTED = ",".join((*WORKLOADS, "run"))
 
 # Of a run, in ms: long against a tick of the clock, short enough for hundreds of cells.
-CELL_MS = 15
+CELL_MS = 25
 
 
 def standard_sweep(cores: int) -> list[Boot]:
@@ -76,7 +76,8 @@ def standard_sweep(cores: int) -> list[Boot]:
     # Locks are compared where their times can be measured.
     fitting = max(2, 1 << (min(cores, most).bit_length() - 1))
     policies = "run=bench policy=all cache=128,0"
-    locks = f"run=bench lock=all cache=128 cell={CELL_MS} workload=bulk,rand cpus={fitting}"
+    locks = "run=bench lock=all cache=128 lockstat=all workload=bulk,rand"
+    locks += f" cell={CELL_MS} cpus={fitting}"
     memory = "run=bench policy=all cache=128 workload=rand,burst rounds=1 samples=48 ops=24000"
     return [
         Boot("instructions", f"{policies} cpus=1 rounds=1 workload={COUNTED}", 1, counts=True),
