@@ -109,7 +109,9 @@ def write(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def write_records(sweep: Sweep, commands: dict[str, str], about: Sequence[object], out: Path) -> None:
+def write_records(
+    sweep: Sweep, commands: dict[str, str], about: Sequence[object], out: Path
+) -> None:
     """What was measured comes first and needs no gnuplot; the page is made of it afterwards."""
     write_csv(sweep.records, out / "results.csv")
     kept = {"record": "report", "problems": sweep.problems, "commands": commands, "facts": about}

@@ -89,7 +89,9 @@ def failures(cells: Sequence[Record]) -> str:
 
 
 def fragmentation(records: Sequence[Record]) -> str:
-    mapped = ordered([samples for samples in samples_of(records) if samples.maps])
+    """Of the same requests to all policies alone: others have had other cpus' luck."""
+    mapped = ordered([samples for samples in samples_of(records)
+                      if samples.maps and is_counted(samples.settings)])
     return map_words(mapped, differing(mapped)) if mapped else ""
 
 

@@ -1,4 +1,4 @@
-"""Figures of the zones' locks: how often one is contended, and how long it is waited for and held."""
+"""Figures of the zones' locks: how often they are contended, how long waited for and held."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def batch_scale(cells: Sequence[Record]) -> plot.Scale:
     return plot.Scale(scale.low, scale.high, True, tuple(ticks))
 
 
-def lock_line(name: str, line: list[Record], index: int, fixed: list[float]) -> tuple[list[str], str]:
+def lock_line(
+    name: str, line: list[Record], index: int, fixed: list[float]
+) -> tuple[list[str], str]:
     rows = [(batch_place(c.get("batch"), fixed), contended_share(c) or 0.0) for c in line]
     joined = [row for row, cell in zip(rows, line) if cell.get("batch")]
     colour = plot.series(index)
@@ -165,10 +167,10 @@ def contention_figure(cells: Sequence[Record], host: Host) -> Figure:
     figure = Figure(
         "contention", "How often a zone’s lock is contended, by lock and batch", "",
         "An acquisition is contended when the lock was not free at the first look. Shares are "
-        "counted, not timed; those of few acquisitions say little. Where cpus outnumber the host’s cores they include what the host’s "
-        "scheduler does: a cpu that is taken off its core while it holds the lock makes the others "
-        "find it held. ‘adapts’ is the batch that follows contention by itself. Same scale in all "
-        "panels.",
+        "counted, not timed; those of few acquisitions say little. Where cpus outnumber the host’s "
+        "cores they include what its scheduler does: a cpu that is taken off its core while it "
+        "holds the lock makes the others find it held. ‘adapts’ is the batch that follows "
+        "contention by itself. Same scale in all panels.",
     )
     if chosen:
         figure.shows = contention_words(chosen)
@@ -183,7 +185,7 @@ def contention_figure(cells: Sequence[Record], host: Host) -> Figure:
 
 
 def timed_slice(cells: Sequence[Record]) -> list[Record]:
-    """One cell a lock, where the most locks had samples; of those where times are good, and many."""
+    """One cell a lock, where the most locks had samples; of those the best measured."""
     several = [c for c in cells if integer(c, "cpus") > 1 and not is_counted(c)
                and (any(numbers(c, "wait_histogram")) or any(numbers(c, "hold_histogram")))]
     by_place: dict[tuple[object, ...], list[Record]] = {}
@@ -191,12 +193,16 @@ def timed_slice(cells: Sequence[Record]) -> list[Record]:
     for cell in several:
         by_place.setdefault(key_of(cell, others), []).append(cell)
     slices = [one_slice(group, ("lock",)) for group in by_place.values()]
-    return max(slices, default=[], key=lambda s: (
-        len(s), sum(state_of(c) == MEASURED for c in s), sum(integer(c, "wait_samples") for c in s)))
+    return max(slices, default=[], key=how_telling)
+
+
+def how_telling(cells: list[Record]) -> tuple[int, int, int]:
+    measured = sum(state_of(cell) == MEASURED for cell in cells)
+    return len(cells), measured, sum(integer(cell, "wait_samples") for cell in cells)
 
 
 def bucket_ns(cell: Record, bucket: int) -> float:
-    """Where a bucket begins. The first also holds what took no tick; it is drawn from half of one."""
+    """Where a bucket begins. The first also holds what took less than a tick."""
     tick = 1e9 / (number(cell, "tick_hz") or 1e9)
     return tick * 2.0**bucket
 
@@ -212,8 +218,8 @@ def outline(cell: Record, name: str) -> list[tuple[float, float]]:
     return edge
 
 
-TIMES = (("1 ns", 1.0), ("10 ns", 1e1), ("100 ns", 1e2), ("1 µs", 1e3), ("10 µs", 1e4), ("100 µs", 1e5), ("1 ms", 1e6),
-         ("10 ms", 1e7), ("100 ms", 1e8), ("1 s", 1e9))
+TIMES = (("1 ns", 1.0), ("10 ns", 1e1), ("100 ns", 1e2), ("1 µs", 1e3), ("10 µs", 1e4),
+         ("100 µs", 1e5), ("1 ms", 1e6), ("10 ms", 1e7), ("100 ms", 1e8), ("1 s", 1e9))
 
 
 def times_scale(cells: list[Record]) -> plot.Scale:
@@ -250,18 +256,19 @@ def histogram_plots(cell: Record) -> tuple[list[str], list[str]]:
 
 def histogram_words(cell: Record, kind: str) -> str:
     samples, worst = integer(cell, f"{kind}_samples"), number(cell, f"{kind}_ns_max")
-    return f"{count(samples, kind)}, worst {duration(worst)}"
+    return f"{count(samples, kind)}, worst {duration(worst)}" if samples else f"no {kind}s"
 
 
 def histogram_panel(cell: Record, x: plot.Scale) -> plot.Panel:
     lock = text_of(cell, "lock")
     good = state_of(cell) == MEASURED
     title = f"{lock}" + ("" if good else ": NOT MEASURABLE")
-    panel = plot.Panel(title, "", [], plot.Margins(left=52, right=16))
+    panel = plot.Panel(title, "", [], plot.Margins(left=52, right=16, top=40), plot.HEIGHT + 14)
     script, plots = histogram_plots(cell)
     for tag, (kind, index) in enumerate(KINDS):
-        script.append(f"set label {20 + tag} {plot.quote(histogram_words(cell, kind))} at graph "
-                      f"0.995,{0.96 - 0.085 * tag:.3f} right tc rgb {plot.series(index)} front")
+        script.append(f"set label {20 + tag} {plot.quote(histogram_words(cell, kind))} at graph 1,"
+                      f"screen {1 - (11 + 14 * tag) / panel.height:.4f} right "
+                      f"tc rgb {plot.series(index)}")
     script += x.commands("x") + SHARES.commands("y")
     script += plot.unit_labels(panel, "share of the samples", "time, in powers of two")
     panel.script = [*script, "plot " + ", ".join(plots)]

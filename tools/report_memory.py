@@ -25,6 +25,7 @@ from report_records import (
     Record,
     Samples,
     integer,
+    is_counted,
     key_of,
     number,
     text_of,
@@ -124,8 +125,8 @@ def map_panel(samples: Samples, names: Sequence[str]) -> plot.Panel:
         "plot NaN",
     ]
     wholes = [whole_share(samples.map_row(i)) for i in (0, len(samples.maps) - 1)]
-    panel.describes = (f"{count(columns, 'chunk')} over {count(rows, 'sample')}. Of the free frames, "
-                       f"{short(wholes[0])} % lay in chunks free as a whole at the first sample "
+    panel.describes = (f"{count(columns, 'chunk')} over {count(rows, 'sample')}. Of the free "
+                       f"frames, {short(wholes[0])} % lay in chunks free as a whole at the first sample "
                        f"and {short(wholes[1])} % at the last.")
     return panel
 
@@ -177,14 +178,20 @@ LEGEND = [
 ]
 
 
+ALIKE = "All policies get the very same requests, of one cpu under QEMU’s -icount: the picture " \
+    "is the same on every host."
+
+
 def map_figure(found: Sequence[Samples], host: Host) -> Figure:
-    all_mapped = ordered([samples for samples in found if samples.maps])
+    everything = [samples for samples in found if samples.maps]
+    alike = [samples for samples in everything if is_counted(samples.settings)]
+    all_mapped = ordered(alike or everything)
     mapped = all_mapped[:PANELS_MAX]
     figure = Figure(
         "map", "Where the free frames lie, chunk by chunk", "",
         "One cell is one chunk at one sample. Frames in a cpu’s cache count as free, for no owner "
-        "has them. Little fragmentation is few cells of the colours between the "
-        "lightest and the darkest." + left_out(all_mapped),
+        "has them. Little fragmentation is few cells of the colours between the lightest and the "
+        "darkest. " + (ALIKE if alike else "") + left_out(all_mapped),
         legend=LEGEND,
     )
     if mapped:
@@ -244,7 +251,8 @@ def phase_marks(levels: Sequence[Record]) -> list[str]:
 
 
 def level_panel(samples: Samples, names: Sequence[str], y: plot.Scale) -> plot.Panel:
-    panel = plot.Panel(title_of(samples, names), "", [], plot.Margins(right=76, top=42), plot.HEIGHT + 16)
+    margins = plot.Margins(right=76, top=42)
+    panel = plot.Panel(title_of(samples, names), "", [], margins, plot.HEIGHT + 16)
     edges, last = band_edges(samples.levels), len(samples.levels) - 1
     x = plot.Scale(0, max(last, 1), False, tuple((str(i), i) for i in index_ticks(last + 1)))
     script = plot.block("bands", [[i, 0, *row] for i, row in enumerate(edges)])
@@ -309,12 +317,14 @@ def level_shows(found: Sequence[Samples]) -> str:
 
 
 def level_figure(found: Sequence[Samples], host: Host) -> Figure:
-    everything = ordered([samples for samples in found if samples.levels])
+    sampled = [samples for samples in found if samples.levels]
+    at_once = [samples for samples in sampled if not is_counted(samples.settings)]
+    everything = ordered(at_once or sampled)
     shown = everything[:PANELS_MAX]
     figure = Figure(
         "levels", "Who has the frames: allocated, cached, free", "",
         "One cpu looks between two of its operations, as often in each panel and evenly over the "
-        "operations, so that panels can be compared on any host. A sample is exact where no other "
+        "operations. A sample is exact where no other "
         "cpu could be in the allocator; elsewhere the parts need not add up to the total. In "
         "flight are frames on their way between a cache and the zone. Same scale in all panels."
         + left_out(everything),

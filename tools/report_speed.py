@@ -52,7 +52,7 @@ def scaling_slice(cells: Sequence[Record]) -> list[Record]:
 
 
 def series_lines(name: str, cells: list[Record], colour: str, mark: int) -> tuple[list[str], str]:
-    """One policy's data, and how to plot it: range, line, points; solid where both ends are good."""
+    """One policy's data, and how to plot it; its line is solid where both ends are measured."""
     rows = [(integer(c, "cpus"), (throughput(c) or 0) / MEGA,
              (throughput(c, "ns_per_op_max") or throughput(c) or 0) / MEGA,
              (throughput(c, "ns_per_op_min") or throughput(c) or 0) / MEGA) for c in cells]
@@ -147,7 +147,8 @@ def speedups(cells: list[Record]) -> str:
         for cell in at(cells, cache=cache):
             same = {k: cell.get(k) for k in ("workload", "policy", "cache")}
             base = [c for c in at(cells, **same) if integer(c, "cpus") == 1]
-            if integer(cell, "cpus") > 1 and base and state_of(cell) == MEASURED == state_of(base[0]):
+            both = base and state_of(cell) == MEASURED == state_of(base[0])
+            if integer(cell, "cpus") > 1 and both:
                 ratio = (throughput(cell) or 0) / (throughput(base[0]) or 1)
                 ratios.append((ratio, integer(cell, "cpus")))
         most = max((cpus for _, cpus in ratios), default=0)
@@ -266,8 +267,8 @@ def counts_panel(
             if value:
                 points.append((value, rows - row))
                 said.append(f"{policy}, {cache_name(cache)}: {short(value)}")
-                others = [number(c, "instructions_per_op") or value for c in at(cells, policy=policy)]
-                left = value < max(others)
+                row_cells = at(cells, policy=policy)
+                left = any((number(c, "instructions_per_op") or 0) > value for c in row_cells)
                 script.append(value_label(10 + 20 * index + row, value, rows - row, colour, left))
             elif found and index == 0:
                 script.append(f"set label {60 + row} 'not supported' at graph 0.03,first "
@@ -333,7 +334,7 @@ def counts_figure(cells: Sequence[Record], host: Host) -> Figure:
     chosen = counts_slice(cells)
     figure = Figure(
         "instructions", "Instructions an operation takes, by policy", "",
-        "Counted on one cpu under QEMU’s -icount, where the counter of instructions is exact: these "
+        "Counted on one cpu under QEMU’s -icount, where the counter of instructions is exact: the "
         "figures are the same on every host, loaded or not. A count is not a time: it knows no "
         "caches of the hardware and nothing of what an atomic costs. Allocations and frees are "
         "averaged; the loop around them is included. The scale is logarithmic and the same in "

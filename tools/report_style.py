@@ -104,7 +104,8 @@ th{font-weight:600}
 .nm{color:var(--p11)}
 .no{color:var(--muted);font-style:italic}
 code{font:.8125rem/1.5 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
-.command{display:block;white-space:pre-wrap;overflow-wrap:anywhere;max-width:100ch;padding:.45rem .7rem;margin:.3rem 0;
+.command{display:block;white-space:pre-wrap;overflow-wrap:anywhere;max-width:100ch;
+ padding:.45rem .7rem;margin:.3rem 0;
  border-left:3px solid var(--grid)}
 .skip{position:absolute;left:-999px}
 .skip:focus{left:8px;top:8px;background:var(--paper);padding:.5rem}

@@ -145,8 +145,9 @@ def counted() -> list[Record]:
 
 def whole_sweep() -> list[Record]:
     """As report.py keeps them."""
-    marks = {"instructions": counted(), "times": timed()}
-    return [{"boot": boot, "clock": "instructions" if boot == "instructions" else "time", **record}
+    mapped = [record for policy in POLICIES for record in memory(policy)]
+    marks = {"instructions": counted(), "times": timed(), "map": mapped}
+    return [{"boot": boot, "clock": "time" if boot == "times" else "instructions", **record}
             for boot, records in marks.items() for record in records]
 
 
@@ -239,6 +240,15 @@ class TestRecords(unittest.TestCase):
         samples = report_records.samples_of(records)[0]
         self.assertEqual(samples.map_row(0), [(512, 512), (100, 512), (294, 294)])
         self.assertEqual(samples.map_row(1), [(0, 512), (512, 512), (17, 294)])
+
+    def test_maps_are_of_the_same_requests_and_levels_of_several_cpus(self) -> None:
+        records = [{"boot": clock, "clock": clock, **record, "cpus": cpus}
+                   for clock, cpus in (("instructions", 1), ("time", 2))
+                   for record in memory("bitmap", 4)]
+        found, host = report_records.samples_of(records), report.Host(2, {})
+        self.assertIn("1 cpu on", report_memory.map_figure(found, host).conditions)
+        self.assertIn("2 cpus on", report_memory.level_figure(found, host).conditions)
+        self.assertEqual(report_findings.fragmentation(records[8:]), "")
 
     def test_whole_share(self) -> None:
         self.assertEqual(report_records.whole_share([(512, 512), (256, 512), (256, 512)]), 50)
