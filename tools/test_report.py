@@ -434,7 +434,7 @@ for word; do
     previous=$word
 done
 case "$1" in --version) echo "QEMU emulator version 7.2.0"; exit ;; esac
-case "$*" in *shift=* | *workload=bulk) ;; *) kind=others ;; esac
+case "$*" in *samples=*) kind=others ;; *shift=* | *workload=bulk) ;; *) kind=others ;; esac
 cat "$kernel.$kind"
 if [ -e "$kernel.$kind.hangs" ]; then touch "$kernel.hanging"; exec sleep 600; fi
 if [ -e "$kernel.$kind.crashes" ]; then exit 1; fi
