@@ -311,7 +311,7 @@ monitor: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --interactive
 
 # The sweep's kernel is the one that users get, without the tests of our own invariants.
-report: $(bench_dir)/checks1/hartframe.elf deps-report
+report: deps-report $(bench_dir)/checks1/hartframe.elf
 	$(quiet)tools/report.py --kernel $(bench_dir)/checks1/hartframe.elf --out $(BUILD)/report
 
 debug: all
