@@ -57,6 +57,7 @@ bool workload_execute(struct workload_run *run)
 {
 	barrier_init(&run->barrier, run->cpus);
 	run->shared = NULL;
+	run->sample_due = run->sampler ? 0 : UINT64_MAX;
 	memset(run->cpu, 0, run->cpus * sizeof(*run->cpu));
 	if (run->workload->setup && !run->workload->setup(run))
 		return false;

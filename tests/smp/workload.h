@@ -30,6 +30,9 @@ struct workload_run {
 	struct workload_cpu *cpu;
 	void *shared;
 	uint64_t shared_frames; /* workload_share()'s */
+	/* Whoever runs it may want samples: see workload_sample(). Without a sampler: never due. */
+	void (*sampler)(struct workload_run *run, uint64_t done, const char *phase, bool at_rest);
+	uint64_t sample_due; /* in operations done by cpu 0; cpu 0's */
 };
 
 struct workload {
@@ -37,6 +40,8 @@ struct workload {
 	const char *what; /* one line, for people */
 	uint64_t ops;	  /* each cpu's, where the user does not say */
 	bool exact;	  /* counts all frames there are, so nobody else may take any meanwhile */
+	/* frame_alloc_run() of more than one frame, and to a multiple of more than one. */
+	bool needs_runs, needs_aligned_runs;
 	bool (*setup)(struct workload_run *run); /* false: not enough memory */
 	void (*work)(struct workload_run *run, unsigned cpu);
 	void (*teardown)(struct workload_run *run);
@@ -45,6 +50,20 @@ struct workload {
 extern const struct workload workloads[];
 extern const char *const workload_names[]; /* in the same order */
 extern const unsigned workload_count;
+
+/*
+ * A point at which the state of memory may be looked at: called on cpu 0 only, with no lock held,
+ * as often as is cheap, `done` rising from 0 to run->ops: operations that cpu 0 has behind it. `phase`
+ * says what is going on ("take", "hold", "give"). at_rest: no other cpu is in the allocator until this
+ * returns, for it waits at a barrier, so that what is seen is exact. A load and a compare when
+ * no sample is due.
+ */
+static inline void workload_sample(struct workload_run *run, uint64_t done, const char *phase,
+				   bool at_rest)
+{
+	if (__builtin_expect(done >= run->sample_due, 0))
+		run->sampler(run, done, phase, at_rest);
+}
 
 /* Memory for `bytes` at run->shared, zeroed, from a run of frames; false when there is none. */
 bool workload_share(struct workload_run *run, uint64_t bytes);
