@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "sync/barrier.h"
+#include "tests/smp/smp.h"
 
 struct workload_cpu {
 	/* The cpu's own. */
@@ -24,6 +25,7 @@ struct workload_run {
 	unsigned cpus;
 	uint64_t ops; /* wanted of each cpu */
 	uint64_t seed;
+	uint64_t limit_ns; /* longer than this nobody starts anything; 0: no limit */
 	void (*enter)(void); /* on each cpu before its work, or NULL */
 	void (*leave)(void); /* on each cpu after all have worked, or NULL */
 	struct barrier barrier;
@@ -63,6 +65,19 @@ static inline void workload_sample(struct workload_run *run, uint64_t done, cons
 {
 	if (__builtin_expect(done >= run->sample_due, 0))
 		run->sampler(run, done, phase, at_rest);
+}
+
+/* How often, in operations, a workload that can stop anywhere asks whether it should. */
+#define WORKLOAD_STRIDE 16
+
+/*
+ * Whether this cpu's time is over before its ops are done. Whoever can end early, with all it took
+ * given back, asks; only where others wait for each of its operations it cannot.
+ */
+static inline bool workload_is_over(const struct workload_run *run, unsigned cpu)
+{
+	return __builtin_expect(run->limit_ns != 0, 0) &&
+	       smp_nanoseconds() - run->cpu[cpu].start_ns >= run->limit_ns;
 }
 
 /* Memory for `bytes` at run->shared, zeroed, from a run of frames; false when there is none. */

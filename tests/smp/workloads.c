@@ -38,6 +38,12 @@ static void give(struct workload_cpu *cpu, unsigned owner, pfn_t frame)
 	cpu->frees++;
 }
 
+/* Where the operations that begin at `start` pause for a moment. */
+static uint64_t stride_end(uint64_t start, uint64_t end)
+{
+	return end - start < WORKLOAD_STRIDE ? end : start + WORKLOAD_STRIDE;
+}
+
 /* ---- repeat: one frame, over and over ----------------------------------------------------- */
 
 static void repeat_work(struct workload_run *run, unsigned number)
@@ -45,15 +51,21 @@ static void repeat_work(struct workload_run *run, unsigned number)
 	struct workload_cpu *cpu = &run->cpu[number];
 	uint64_t done = 0; /* in a register: the counters would be a third of the loop */
 
-	for (uint64_t i = 0; i < run->ops; i++) {
-		pfn_t frame = frame_alloc(FRAME_ANY);
+	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number);) {
+		uint64_t end = stride_end(i, run->ops);
 
-		if (pfn_is_none(frame))
-			continue;
-		stamp_write(frame, number);
-		stamp_check(frame, number);
-		frame_free(frame);
-		done++;
+		for (; i < end; i++) {
+			pfn_t frame = frame_alloc(FRAME_ANY);
+
+			if (pfn_is_none(frame))
+				continue;
+			stamp_write(frame, number);
+			stamp_check(frame, number);
+			frame_free(frame);
+			done++;
+		}
+		if (number == 0)
+			workload_sample(run, i, "repeat", false);
 	}
 	cpu->allocs = done;
 	cpu->frees = done;
@@ -95,19 +107,44 @@ static bool bulk_setup(struct workload_run *run)
 	return slots_setup(run, BULK_FRAMES);
 }
 
+/* Fills slots as long as there is time; how many. `done`: operations behind it, for samples. */
+static uint64_t bulk_take(struct workload_run *run, unsigned number, pfn_t *slot, uint64_t width,
+			  uint64_t done)
+{
+	uint64_t taken = 0;
+
+	while (taken < width && !workload_is_over(run, number)) {
+		uint64_t end = stride_end(taken, width);
+
+		for (; taken < end; taken++)
+			slot[taken] = take(&run->cpu[number], number);
+		if (number == 0)
+			workload_sample(run, done + taken / 2, "take", false);
+	}
+	return taken;
+}
+
+static void bulk_give(struct workload_run *run, unsigned number, const pfn_t *slot, uint64_t taken,
+		      uint64_t done)
+{
+	for (uint64_t given = 0; given < taken;) {
+		uint64_t end = stride_end(given, taken);
+
+		for (; given < end; given++)
+			if (!pfn_is_none(slot[given]))
+				give(&run->cpu[number], number, slot[given]);
+		if (number == 0)
+			workload_sample(run, done + (taken + given) / 2, "give", false);
+	}
+}
+
 static void bulk_work(struct workload_run *run, unsigned number)
 {
-	struct workload_cpu *cpu = &run->cpu[number];
 	uint64_t width = ((struct slots *)run->shared)->width;
 	pfn_t *slot = slots_of(run, number);
 
-	for (uint64_t done = 0; done < run->ops; done += width) {
-		for (uint64_t i = 0; i < width; i++)
-			slot[i] = take(cpu, number);
-		for (uint64_t i = 0; i < width; i++)
-			if (!pfn_is_none(slot[i]))
-				give(cpu, number, slot[i]);
-	}
+	for (uint64_t done = 0; done < run->ops && !workload_is_over(run, number); done += width)
+		bulk_give(run, number, slot, bulk_take(run, number, slot, width, done), done);
 }
 
 /* ---- rand: a large working set, any of it at any time -------------------------------------- */
@@ -142,8 +179,14 @@ static void rand_work(struct workload_run *run, unsigned number)
 	uint64_t width = ((struct slots *)run->shared)->width;
 	pfn_t *slot = slots_of(run, number);
 
-	for (uint64_t i = 0; i < run->ops; i++)
-		take_or_give(cpu, number, &slot[random_below(&cpu->random, width)]);
+	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number);) {
+		uint64_t end = stride_end(i, run->ops);
+
+		for (; i < end; i++)
+			take_or_give(cpu, number, &slot[random_below(&cpu->random, width)]);
+		if (number == 0)
+			workload_sample(run, i, "mixed", false);
+	}
 	give_all(cpu, number, slot, width);
 }
 
@@ -648,21 +691,23 @@ static void asym_work(struct workload_run *run, unsigned number)
 	entry(bulk, "4096 frames allocated, then all freed", 524288, bulk_setup, NULL, false)     \
 	entry(rand, "random frames of a large working set", 131072, rand_setup, NULL, false)      \
 	entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup, NULL, false) \
-	entry(run, "contiguous runs among single frames", 20000, run_setup, NULL, false)          \
+	entry(run, "contiguous runs among single frames", 20000, run_setup, NULL, false, \
+	      .needs_runs = true, .needs_aligned_runs = true)                                      \
 	entry(kmalloc, "heap blocks of mixed sizes", 20000, kmalloc_setup, kmalloc_teardown, false) \
 	entry(exhaust, "all of memory until none is left", 8192, exhaust_setup, NULL, true)       \
 	entry(asym, "one cpu allocates, all others free", 65536, asym_setup, NULL, true)                  \
 	entry(churn, "random frames while harts come and go", 8192, churn_setup, churn_teardown, false)
 
-#define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown, is_exact)                     \
+#define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...)                \
 	{.name = #its_name,                                                                       \
 	 .what = its_what,                                                                        \
 	 .ops = its_ops,                                                                          \
 	 .setup = its_setup,                                                                      \
 	 .work = its_name##_work,                                                                 \
 	 .teardown = its_teardown,                                                                \
-	 .exact = is_exact},
-#define NAME(its_name, its_what, its_ops, its_setup, its_teardown, is_exact) #its_name,
+	 .exact = is_exact,                                                                       \
+	 __VA_ARGS__},
+#define NAME(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...) #its_name,
 
 const struct workload workloads[] = {WORKLOADS(ENTRY)};
 const char *const workload_names[] = {WORKLOADS(NAME)};
