@@ -1,7 +1,7 @@
 /*
  * test_stress.c - the kernel's workloads, from the same source, with threads for cpus.
  *
- * Every frame carries its owner's stamp and every block its pattern (tests/smp/workloads.c), so
+ * Every frame carries its owner's stamp and every block its pattern (tests/smp/workloads.h), so
  * what one cpu breaks for another panics there; here the books are closed after each run.
  */
 #include <stdlib.h>
