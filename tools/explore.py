@@ -55,7 +55,8 @@ DEFAULT_SMP = "4"
 DEFAULT_MEM = "6M"
 DEFAULT_DIGEST_CHECKS = 4
 
-WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust", "asym", "churn")
+WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust", "asym", "churn",
+             "larson", "burst", "cache_thrash", "frag", "kalloctest")
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson")
 CACHES: tuple[dict[str, str], ...] = (
     {},  # the kernel's own, whose batches follow contention
@@ -84,6 +85,11 @@ OPS = {
     "exhaust": 1,  # all of memory, once
     "asym": 300,  # of the one cpu that allocates
     "churn": 60,
+    "larson": 32,
+    "burst": 60,
+    "cache_thrash": 16,
+    "frag": 1,  # all of memory, once
+    "kalloctest": 60,
 }
 
 

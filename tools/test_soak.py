@@ -30,7 +30,8 @@ ROOT = TOOLS.parent
 STRESS = """
 stress() {
 	echo '{"record":"boot","cpus":'$smp',"lock":"'$lock'"}'
-	for name in ${workload:-repeat bulk rand xfree run kmalloc exhaust asym churn}; do
+	for name in ${workload:-repeat bulk rand xfree run kmalloc exhaust asym churn \\
+			larson burst cache_thrash frag kalloctest}; do
 		[ "$name" = "$left_out" ] && continue
 		echo '{"record":"bench","workload":"'$name'","cpus":'$smp',"cache":9,"ops":30}'
 		echo '{"record":"bench","workload":"'$name'","cpus":'$smp',"cache":0,"ops":2}'
@@ -53,7 +54,7 @@ all() {
 }
 both() { if [ $run = stress ]; then stress; else explored; verdict pass; fi; }
 """
-OPS_A_BOOT = 9 * 32
+OPS_A_BOOT = 14 * 32
 
 
 class TestCells(unittest.TestCase):

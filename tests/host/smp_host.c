@@ -1,6 +1,9 @@
 /* smp_host.c - tests/smp/smp.h for a host process: threads are cpus. */
 #include "tests/smp/smp.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include <port.h>
@@ -36,6 +39,31 @@ uint64_t smp_nanoseconds(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static char printed[4096];
+
+void smp_print(const char *format, ...)
+{
+	size_t length = strlen(printed);
+	va_list arguments;
+	int wanted;
+
+	va_start(arguments, format);
+	wanted = vsnprintf(printed + length, sizeof(printed) - length, format, arguments);
+	va_end(arguments);
+	check(wanted >= 0 && (size_t)wanted < sizeof(printed) - length,
+	      "smp_print: %d bytes more than the host keeps", wanted);
+}
+
+const char *smp_host_printed(void)
+{
+	return printed;
+}
+
+void smp_host_forget_printed(void)
+{
+	printed[0] = 0;
 }
 
 void smp_churn_begin(unsigned cpus)

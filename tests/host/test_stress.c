@@ -5,6 +5,7 @@
  * what one cpu breaks for another panics there; here the books are closed after each run.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "host.h"
 #include "mm/frame.h"
@@ -82,6 +83,18 @@ static void check_work(const struct workload_run *run)
 	CHECK(!run->shared);
 }
 
+/* Whoever prints says at the end that all pages were found again. */
+static void check_printed(const struct workload *workload)
+{
+	CHECK_EQ(workload->prints, smp_host_printed()[0] != 0);
+	if (workload->prints) {
+		CHECK(strstr(smp_host_printed(), "\ntest1 OK\n") ||
+		      strstr(smp_host_printed(), "\ntest1 FAIL\n"));
+		CHECK(strstr(smp_host_printed(), "\n.....\ntest2 OK\n"));
+	}
+	smp_host_forget_printed();
+}
+
 static void run_workload(const struct workload *workload, unsigned cpus)
 {
 	static struct workload_cpu cpu[CPUS_MAX];
@@ -94,6 +107,7 @@ static void run_workload(const struct workload *workload, unsigned cpus)
 
 	CHECK(workload_execute(&run));
 	check_work(&run);
+	check_printed(workload);
 	check_books(free_frames);
 }
 

@@ -323,7 +323,7 @@ static void record_workload(const struct workload_run *run)
 		allocs += run->cpu[cpu].allocs;
 		frees += run->cpu[cpu].frees;
 	}
-	printf("%-8s %llu switches, %llu of them while a lock was held, %llu on the way of a batch, "
+	printf("%-12s %llu switches, %llu of them while a lock was held, %llu on the way of a batch, "
 	       "%llu in a restartable sequence; %llu sleeps, %llu acts in handlers; %llu allocations\n",
 	       run->workload->name, (unsigned long long)sum.switches,
 	       (unsigned long long)sum.in_locks, (unsigned long long)sum.at[PLACE_SLOW],

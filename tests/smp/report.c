@@ -144,14 +144,15 @@ void report_begin(void)
 	result_count = 0;
 	check(cpu_totals && lock_totals && results, "report: no memory for its totals");
 	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same boot\n"
-	       "  %-8s %12s %12s %9s %13s %13s %14s\n",
+	       "  %-12s %12s %12s %9s %13s %13s %14s\n",
 	       settings.cpus, "workload", "ops/s", "baseline", "ratio", "contended", "baseline",
 	       "locks/1000 ops");
 }
 
 void report_workload_begin(const struct workload *workload)
 {
-	printf("  %-8s ", workload->name);
+	if (!workload->prints)
+		printf("  %-12s ", workload->name);
 	console_flush(); /* so that a terminal shows what is running */
 }
 
@@ -184,6 +185,8 @@ void report_workload_end(const struct workload *workload, const struct result *c
 	uint64_t base_share = contended_permyriad(&baseline->zone_locks);
 	uint64_t locks = ratio(cached->zone_locks.acquisitions, cached->ops, 10000);
 
+	if (workload->prints)
+		printf("\n  %-12s ", workload->name);
 	printf("%12llu %12llu %7llu.%llux %8llu.%02llu %% %8llu.%02llu %% %11llu.%llu  %s\n",
 	       (unsigned long long)per_second(cached),
 	       (unsigned long long)per_second(baseline), (unsigned long long)(faster / 10),

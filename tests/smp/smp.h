@@ -12,6 +12,9 @@ void smp_run(void (*work)(void *argument), void *argument, unsigned cpus);
 /* Nanoseconds since some fixed time, the same on all cpus. */
 uint64_t smp_nanoseconds(void);
 
+/* As printf, on cpu 0 at rest. A host process keeps it for its tests and shows nothing. */
+void smp_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /*
  * Harts that come and go (churn.h): begin on cpu 0 and end on it, at rest; step after each operation
  * of every cpu, and leave when it has no more. On a host, where cpus are threads, all of it does

@@ -8,6 +8,7 @@
  */
 #include "tests/smp/stress.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,6 +41,15 @@ uint64_t smp_nanoseconds(void)
 	uint64_t ticks = hart_time(), hertz = settings.timebase;
 
 	return ticks / hertz * second + ticks % hertz * second / hertz;
+}
+
+void smp_print(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
 }
 
 static void set_caches(void *capacity)

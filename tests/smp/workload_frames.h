@@ -35,6 +35,7 @@ static inline uint64_t stride_end(uint64_t start, uint64_t end)
 /* Every cpu has an array of so many pfns in the shared memory; `width` is how many it uses. */
 struct slots {
 	uint64_t width;
+	bool over; /* where all stop together: cpu 0 says that time is over */
 	pfn_t slot[];
 };
 

@@ -1,69 +1,263 @@
-/* workloads_all.c - all of memory. */
+/*
+ * workloads_all.c - all of memory, taken by all cpus until nobody gets any more.
+ *
+ * Frames taken are chained through their own second word; the stamp has the first and last.
+ */
 #include "tests/smp/workloads.h"
 
+#include "mm/global/zone.h"
 #include "mm/percpu/drain.h"
 #include "tests/smp/workload_frames.h"
 
-/* ---- exhaust: all of memory, by everybody, until nobody gets any more ----------------------- */
-
-struct exhaust {
+struct all {
 	uint64_t rounds;
 	uint64_t free_frames; /* before each round */
-	uint64_t taken[];     /* in this round, by each cpu */
+	/* frag's: a run that there is as long as nothing is taken; of 0 frames: none that is known.
+	 */
+	uint64_t witness_frames;
+	bool over;	  /* cpu 0 says that time is over */
+	uint64_t taken[]; /* in this round, by each cpu */
 };
 
 /* As many rounds as it takes for the operations asked for; at least one. */
-bool exhaust_setup(struct workload_run *run)
+static bool all_setup(struct workload_run *run)
 {
-	struct exhaust *exhaust;
+	struct all *all;
 
-	if (!workload_share(run, sizeof(*exhaust) + run->cpus * sizeof(uint64_t)))
+	if (!workload_share(run, sizeof(*all) + run->cpus * sizeof(uint64_t)))
 		return false;
-	exhaust = run->shared;
+	all = run->shared;
 	frame_drain_settle();
-	exhaust->free_frames = frame_free_count();
-	exhaust->rounds = 1 + run->ops * run->cpus / (exhaust->free_frames + 1);
+	all->free_frames = frame_free_count();
+	all->rounds = 1 + run->ops * run->cpus / (all->free_frames + 1);
 	return true;
 }
 
 /* Where every cpu was told that no frame is left, all frames are out. */
 static void check_taken(const struct workload_run *run, uint64_t rounds_left)
 {
-	const struct exhaust *exhaust = run->shared;
+	const struct all *all = run->shared;
 	uint64_t sum = 0;
 
 	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
-		sum += exhaust->taken[cpu];
-	check(sum == exhaust->free_frames,
-	      "exhaust: %u cpus got %llu frames until each was told that there are no more, expected "
+		sum += all->taken[cpu];
+	check(sum == all->free_frames,
+	      "%s: %u cpus got %llu frames until each was told that there are no more, expected "
 	      "all %llu that were free; %llu rounds to go",
-	      run->cpus, (unsigned long long)sum, (unsigned long long)exhaust->free_frames,
-	      (unsigned long long)rounds_left);
+	      run->workload->name, run->cpus, (unsigned long long)sum,
+	      (unsigned long long)all->free_frames, (unsigned long long)rounds_left);
 }
 
-/* Frames taken are chained through their own second word; the stamp has the first and last. */
-void exhaust_work(struct workload_run *run, unsigned number)
+/* Returns the newest of the chain. */
+static pfn_t take_all(struct workload_run *run, unsigned number)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
-	struct exhaust *exhaust = run->shared;
-	uint64_t rounds = exhaust->rounds;
+	struct all *all = run->shared;
+	uint64_t allocs_before = cpu->allocs;
+	pfn_t newest = PFN_NONE, frame;
+
+	while (!pfn_is_none(frame = take(cpu, number))) {
+		((pfn_t *)frame_bytes(frame))[1] = newest;
+		newest = frame;
+	}
+	all->taken[number] = cpu->allocs - allocs_before;
+	return newest;
+}
+
+/* Gives all frames of the chain but those that end a group of 2^order; returns those, chained. */
+static pfn_t thin_out(struct workload_run *run, unsigned number, pfn_t newest, unsigned order)
+{
+	uint64_t last = (UINT64_C(1) << order) - 1;
+	pfn_t kept = PFN_NONE;
+
+	while (!pfn_is_none(newest)) {
+		pfn_t frame = newest;
+		pfn_t *link = (pfn_t *)frame_bytes(frame) + 1;
+
+		newest = *link;
+		if ((frame.value & last) == last) {
+			*link = kept;
+			kept = frame;
+		} else {
+			give(&run->cpu[number], number, frame);
+		}
+	}
+	return kept;
+}
+
+static void give_chain(struct workload_run *run, unsigned number, pfn_t newest)
+{
+	while (!pfn_is_none(newest)) {
+		pfn_t frame = newest;
+
+		newest = ((pfn_t *)frame_bytes(frame))[1];
+		give(&run->cpu[number], number, frame);
+	}
+}
+
+/* ---- exhaust: all of memory, by everybody, until nobody gets any more ----------------------- */
+
+bool exhaust_setup(struct workload_run *run)
+{
+	return all_setup(run);
+}
+
+void exhaust_work(struct workload_run *run, unsigned number)
+{
+	uint64_t rounds = ((struct all *)run->shared)->rounds;
 
 	while (rounds--) {
-		uint64_t allocs_before = cpu->allocs;
-		pfn_t newest = PFN_NONE, frame;
+		pfn_t newest = take_all(run, number);
 
-		while (!pfn_is_none(frame = take(cpu, number))) {
-			((pfn_t *)frame_bytes(frame))[1] = newest;
-			newest = frame;
-		}
-		exhaust->taken[number] = cpu->allocs - allocs_before;
 		barrier_wait(&run->barrier);
 		if (number == 0)
 			check_taken(run, rounds);
-		while (!pfn_is_none(frame = newest)) {
-			newest = ((pfn_t *)frame_bytes(frame))[1];
-			give(cpu, number, frame);
-		}
+		give_chain(run, number, newest);
 		barrier_wait(&run->barrier);
+	}
+}
+
+/* ---- frag: runs among what is left of a full memory ----------------------------------------- */
+
+#define FRAG_ORDERS	    6 /* the last holes are of 63 frames */
+#define FRAG_WITNESS_FRAMES 512
+#define FRAG_STEPS	    (FRAG_ORDERS + 2) /* of a round: full, each order, empty */
+
+/*
+ * All of memory is taken, then given back but for every second frame, every fourth of those that
+ * are left, every eighth... After step k the frames whose pfn ends in k ones are held and all
+ * others are free, so that every hole is of 2^k - 1 frames and begins at a multiple of 2^k: no run
+ * of 2^k frames exists anywhere, whatever the policy; and runs of 2^k - 1 exist, which a policy
+ * with exact_runs has to find, though their frames may lie in any cpu's cache. That they exist
+ * somewhere, whatever the borders of zones, a witness shows: an aligned run that was free before.
+ * At the end the same run has to be there again.
+ */
+bool frag_setup(struct workload_run *run)
+{
+	uint64_t frames = FRAG_WITNESS_FRAMES;
+	struct all *all;
+	pfn_t witness = PFN_NONE;
+
+	if (!all_setup(run))
+		return false;
+	all = run->shared;
+	while (frames > 1 && pfn_is_none(witness = frame_alloc_run(frames, frames)))
+		frames /= 2;
+	if (pfn_is_none(witness))
+		return true;
+	frame_free_run(witness, frames);
+	if (zones.zone[0].policy->exact_runs)
+		all->witness_frames = frames;
+	return true;
+}
+
+/* Cpu 0 alone, while the others wait: looks, and says whether there is time for another round. */
+static bool frag_look(struct workload_run *run, unsigned number, uint64_t step, const char *phase)
+{
+	struct all *all = run->shared;
+	uint64_t steps = all->rounds * FRAG_STEPS;
+
+	barrier_wait(&run->barrier);
+	if (number == 0) {
+		workload_sample(run, run->ops / steps * step + run->ops % steps * step / steps,
+				phase, true);
+		all->over = workload_is_over(run, 0);
+	}
+	barrier_wait(&run->barrier);
+	return !all->over;
+}
+
+static pfn_t frag_take_run(struct workload_run *run, unsigned number, uint64_t count,
+			   uint64_t align)
+{
+	pfn_t first = frame_alloc_run(count, align);
+
+	if (pfn_is_none(first))
+		return first;
+	check(first.value % align == 0, "frag: run %#llx is not aligned to %llu frames",
+	      (unsigned long long)first.value, (unsigned long long)align);
+	for (uint64_t i = 0; i < count; i++)
+		stamp_write(pfn_add(first, i), number);
+	run->cpu[number].allocs += count;
+	return first;
+}
+
+static void frag_give_run(struct workload_run *run, unsigned number, pfn_t first, uint64_t count)
+{
+	if (pfn_is_none(first))
+		return;
+	for (uint64_t i = 0; i < count; i++)
+		stamp_check(pfn_add(first, i), number);
+	frame_free_run(first, count);
+	run->cpu[number].frees += count;
+}
+
+/* All at once: what cannot be, and what can; then all hold what they got at the same time. */
+static void frag_ask(struct workload_run *run, unsigned number, unsigned order)
+{
+	uint64_t group = UINT64_C(1) << order;
+	pfn_t first = frag_take_run(run, number, group, 1);
+
+	check(pfn_is_none(first),
+	      "frag: cpu %u got a run of %llu frames at %#llx, although every %lluth frame is held",
+	      number, (unsigned long long)group, (unsigned long long)first.value,
+	      (unsigned long long)group);
+	first = frag_take_run(run, number, group - 1, 1);
+	check(pfn_is_none(first) || first.value % group == 0,
+	      "frag: cpu %u got a run of %llu frames at %#llx, which is not where a hole begins",
+	      number, (unsigned long long)(group - 1), (unsigned long long)first.value);
+	barrier_wait(&run->barrier);
+	frag_give_run(run, number, first, group - 1);
+	barrier_wait(&run->barrier);
+}
+
+/* Cpu 0 alone: what there is must be found. */
+static void frag_insist(struct workload_run *run, uint64_t count, uint64_t align, const char *when)
+{
+	pfn_t first = frag_take_run(run, 0, count, align);
+
+	check(!pfn_is_none(first),
+	      "frag: %s policy %s finds no run of %llu frames aligned to %llu, and there is one",
+	      when, zones.zone[0].policy->name, (unsigned long long)count,
+	      (unsigned long long)align);
+	frag_give_run(run, 0, first, count);
+}
+
+static void frag_insist_on_holes(struct workload_run *run, unsigned order)
+{
+	const struct all *all = run->shared;
+	uint64_t group = UINT64_C(1) << order;
+
+	if (all->witness_frames < group)
+		return;
+	frag_insist(run, group - 1, 1, "among held frames");
+	frag_insist(run, group / 2, group / 2, "among held frames");
+}
+
+void frag_work(struct workload_run *run, unsigned number)
+{
+	const struct all *all = run->shared;
+	uint64_t rounds = all->rounds, step = 0;
+	bool goes_on = true;
+
+	while (goes_on && rounds--) {
+		pfn_t held = take_all(run, number);
+
+		frag_look(run, number, step++, "full");
+		if (number == 0)
+			check_taken(run, rounds);
+		for (unsigned order = 1; order <= FRAG_ORDERS; order++) {
+			held = thin_out(run, number, held, order);
+			barrier_wait(&run->barrier);
+			frag_ask(run, number, order);
+			if (number == 0)
+				frag_insist_on_holes(run, order);
+			frag_look(run, number, step++, "holes");
+		}
+		give_chain(run, number, held);
+		barrier_wait(&run->barrier);
+		if (number == 0 && all->witness_frames)
+			frag_insist(run, all->witness_frames, all->witness_frames, "at the end");
+		goes_on = frag_look(run, number, step++, "empty");
 	}
 }

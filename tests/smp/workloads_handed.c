@@ -169,7 +169,8 @@ static pfn_t asym_take(const struct asym *asym, struct workload_cpu *cpu)
 	if (!pfn_is_none(frame))
 		return frame;
 	frame_ledger(&ledger);
-	port_panic("asym: allocation %llu found no frame: %llu were free at the start, at most %llu of "
+	port_panic("asym: allocation %llu found no frame: %llu were free at the start, at most "
+		   "%llu of "
 		   "them are out, so some are stranded; free %llu, cached %llu, in flight %llu",
 		   (unsigned long long)cpu->allocs, (unsigned long long)asym->free_frames,
 		   (unsigned long long)asym->out_max, (unsigned long long)ledger.free,

@@ -1,10 +1,12 @@
-/* workloads_heap.c - blocks of the heap, each filled with a pattern that is looked at before it goes. */
+/* workloads_heap.c - blocks of the heap, each filled with a pattern that is looked at before it
+ * goes. */
 #include "tests/smp/workloads.h"
 
 #include <string.h>
 
 #include "mm/check.h"
 #include "mm/heap/kmalloc.h"
+#include "sync/ck.h"
 #include "tests/smp/random.h"
 #include "tests/smp/workload.h"
 
@@ -37,13 +39,14 @@ static void check_fill(const struct held_block *held, uint32_t size)
 {
 	for (uint32_t i = 0; i < size; i++)
 		check(held->block[i] == held->fill,
-		      "kmalloc: byte %u of block %p is %#x, expected %#x", i, (void *)held->block,
-		      held->block[i], held->fill);
+		      "heap: byte %u of block %p is %#x, expected %#x: it has another owner, or "
+		      "somebody wrote to it",
+		      i, (void *)held->block, held->block[i], held->fill);
 }
 
-static void take_block(struct workload_cpu *cpu, struct held_block *held)
+static void take_block(struct workload_cpu *cpu, struct held_block *held, uint32_t size)
 {
-	held->size = kmalloc_size(cpu);
+	held->size = size;
 	held->fill = (unsigned char)random_next(&cpu->random);
 	held->block = kmalloc(held->size);
 	if (!held->block)
@@ -82,7 +85,7 @@ void kmalloc_work(struct workload_run *run, unsigned number)
 		struct held_block *held = &slot[random_below(&cpu->random, KMALLOC_SLOTS)];
 
 		if (!held->block)
-			take_block(cpu, held);
+			take_block(cpu, held, kmalloc_size(cpu));
 		else if (random_below(&cpu->random, 8) == 0)
 			resize_block(cpu, held);
 		else
@@ -94,6 +97,105 @@ void kmalloc_work(struct workload_run *run, unsigned number)
 }
 
 void kmalloc_teardown(struct workload_run *run)
+{
+	(void)run;
+	kheap_trim();
+}
+
+/* ---- larson: a server's blocks, inherited from cpu to cpu ----------------------------------- */
+
+#define LARSON_BLOCKS	512
+#define LARSON_ROUNDS	16
+#define LARSON_SIZE_MIN 8
+#define LARSON_SIZE_MAX 1000
+
+/*
+ * Larson and Krishnan, Memory allocation for long-running server applications, ISMM 1998: a thread
+ * of a server has objects of random sizes, frees one and allocates another as requests come, and
+ * leaves what it has to the thread after it, who frees what it never allocated.
+ *
+ * A lot is what is inherited: blocks, and the round in which it may be worked on. In round r cpu c
+ * works on lot (c + r) mod cpus, which cpu c + 1 had in round r - 1, and waits for that cpu alone.
+ * Nobody waits in a circle: a cpu in the lowest round of all waits for none. One cpu inherits from
+ * itself, and frees nothing of others.
+ */
+struct lot {
+	_Alignas(64) uint64_t round;
+	struct held_block block[LARSON_BLOCKS];
+};
+
+bool larson_setup(struct workload_run *run)
+{
+	return workload_share(run, run->cpus * sizeof(struct lot));
+}
+
+/* With the acquire here pairs the release of the cpu that had it, in larson_leave(). */
+static struct lot *larson_inherit(struct workload_run *run, unsigned number, uint64_t round)
+{
+	struct lot *lot = (struct lot *)run->shared + (number + round) % run->cpus;
+
+	while (ck_pr_load_64(&lot->round) != round)
+		port_relax();
+	ck_pr_fence_acquire();
+	return lot;
+}
+
+static void larson_leave(struct lot *lot, uint64_t round)
+{
+	ck_pr_fence_release();
+	ck_pr_store_64(&lot->round, round + 1);
+}
+
+static void larson_replace(struct workload_cpu *cpu, struct held_block *held)
+{
+	uint64_t sizes = LARSON_SIZE_MAX - LARSON_SIZE_MIN + 1;
+
+	if (held->block)
+		give_block(cpu, held);
+	take_block(cpu, held, LARSON_SIZE_MIN + (uint32_t)random_below(&cpu->random, sizes));
+}
+
+/* One round of requests, cut short when time is over: what is left of the rounds is then short. */
+static void larson_serve(struct workload_run *run, unsigned number, struct lot *lot,
+			 uint64_t blocks, uint64_t done, uint64_t requests)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+
+	for (uint64_t i = 0; i < blocks && !workload_is_over(run, number); i++)
+		if (!lot->block[i].block)
+			larson_replace(cpu, &lot->block[i]);
+	for (uint64_t i = 0; i < requests && !workload_is_over(run, number); i++) {
+		larson_replace(cpu, &lot->block[random_below(&cpu->random, blocks)]);
+		if (number == 0)
+			workload_sample(run, done + i + 1, "mixed", false);
+	}
+}
+
+static void larson_close(struct workload_cpu *cpu, struct lot *lot)
+{
+	for (unsigned i = 0; i < LARSON_BLOCKS; i++)
+		if (lot->block[i].block)
+			give_block(cpu, &lot->block[i]);
+}
+
+/* All cpus come to the same number of rounds; who is left a lot after the last one frees it all. */
+void larson_work(struct workload_run *run, unsigned number)
+{
+	uint64_t blocks = run->ops < LARSON_BLOCKS ? run->ops : LARSON_BLOCKS;
+	uint64_t each = (run->ops + LARSON_ROUNDS - 1) / LARSON_ROUNDS;
+	uint64_t round = 0;
+
+	for (uint64_t done = 0; done < run->ops; done += each, round++) {
+		struct lot *lot = larson_inherit(run, number, round);
+		uint64_t left = run->ops - done;
+
+		larson_serve(run, number, lot, blocks, done, left < each ? left : each);
+		larson_leave(lot, round);
+	}
+	larson_close(&run->cpu[number], larson_inherit(run, number, round));
+}
+
+void larson_teardown(struct workload_run *run)
 {
 	(void)run;
 	kheap_trim();
