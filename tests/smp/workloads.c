@@ -3,51 +3,39 @@
 
 #include <stddef.h>
 
-#define WORKLOADS(entry)                                                                           \
-	entry(repeat, "one frame, allocated and freed over and over", 1500000, NULL, NULL,         \
-	      false) entry(bulk, "4096 frames allocated, then all freed", 524288, bulk_setup,      \
-			   NULL, false) entry(rand, "random frames of a large working set",        \
-					      131072, rand_setup, NULL, false)                     \
-		entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup, NULL, \
-		      false) entry(run, "contiguous runs among single frames", 20000, run_setup,   \
-				   NULL, false, .needs_runs = true,                                \
-				   .needs_aligned_runs = true) entry(kmalloc,                      \
-								     "heap blocks of mixed sizes", \
-								     20000, kmalloc_setup,         \
-								     kmalloc_teardown, false)      \
-			entry(exhaust, "all of memory until none is left", 8192, exhaust_setup,    \
-			      NULL,                                                                \
-			      true) entry(asym, "one cpu allocates, all others free", 65536,       \
-					  asym_setup, NULL,                                        \
-					  true) entry(churn,                                       \
-						      "random frames while harts come and go",     \
-						      8192, churn_setup, churn_teardown, false)    \
-				entry(larson, "heap blocks that other cpus inherit and free",      \
-				      20000, larson_setup, larson_teardown,                        \
-				      false) entry(burst,                                          \
-						   "idle, then many frames for everybody at once", \
-						   131072, burst_setup, NULL,                      \
-						   false) entry(cache_thrash,                      \
-								"neighbouring frames of "          \
-								"different cpus",                  \
-								32768, cache_thrash_setup, NULL,   \
-								false)                             \
-					entry(frag, "runs among what every other frame leaves",    \
-					      8192, frag_setup, NULL, true, .needs_runs = true,    \
-					      .needs_aligned_runs = true)                          \
-						entry(kalloctest,                                  \
-						      "what the xv6 lock lab's kalloctest prints", \
-						      100000, kalloctest_setup,                    \
-						      kalloctest_teardown, true, .prints = true)
+/* clang-format off */
+#define WORKLOADS(entry)                                                                          \
+	entry(repeat, "one frame, allocated and freed over and over", 1500000, NULL, NULL, false) \
+	entry(bulk, "4096 frames allocated, then all freed", 524288, bulk_setup, NULL, false)     \
+	entry(rand, "random frames of a large working set", 131072, rand_setup, NULL, false)      \
+	entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup, NULL, false) \
+	entry(run, "contiguous runs among single frames", 20000, run_setup, NULL, false,          \
+	      .needs_runs = true, .needs_aligned_runs = true)                                     \
+	entry(kmalloc, "heap blocks of mixed sizes", 20000, kmalloc_setup, kmalloc_teardown,      \
+	      false)                                                                              \
+	entry(exhaust, "all of memory until none is left", 8192, exhaust_setup, NULL, true)       \
+	entry(asym, "one cpu allocates, all others free", 65536, asym_setup, NULL, true)          \
+	entry(churn, "random frames while harts come and go", 8192, churn_setup, churn_teardown,  \
+	      false)                                                                              \
+	entry(larson, "heap blocks that other cpus inherit and free", 10000, larson_setup,        \
+	      larson_teardown, false)                                                             \
+	entry(burst, "nobody, then everybody allocates at once", 32768, burst_setup, NULL, false) \
+	entry(cache_thrash, "neighbouring frames of different cpus", 8192, cache_thrash_setup,    \
+	      NULL, false)                                                                        \
+	entry(frag, "runs among the frames that are still held", 4096, frag_setup, NULL, true,    \
+	      .needs_runs = true, .needs_aligned_runs = true)                                     \
+	entry(kalloctest, "the test of the xv6 lock lab", 100000, kalloctest_setup,               \
+	      kalloctest_teardown, true, .prints = true)
+/* clang-format on */
 
-#define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...) \
-	{.name = #its_name,                                                        \
-	 .what = its_what,                                                         \
-	 .ops = its_ops,                                                           \
-	 .setup = its_setup,                                                       \
-	 .work = its_name##_work,                                                  \
-	 .teardown = its_teardown,                                                 \
-	 .exact = is_exact,                                                        \
+#define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...)                \
+	{.name = #its_name,                                                                       \
+	 .what = its_what,                                                                        \
+	 .ops = its_ops,                                                                          \
+	 .setup = its_setup,                                                                      \
+	 .work = its_name##_work,                                                                 \
+	 .teardown = its_teardown,                                                                \
+	 .exact = is_exact,                                                                       \
 	 __VA_ARGS__},
 #define NAME(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...) #its_name,
 

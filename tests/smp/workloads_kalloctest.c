@@ -18,7 +18,7 @@
 #define TOP_LOCKS	5
 #define DOTS		5
 #define COUNTS_A_DOT	10	  /* the lab's */
-#define COUNTED_FRAMES	(1 << 19) /* in all; with much memory it is counted less often */
+#define COUNTED_FRAMES	(1 << 17) /* in all; with much memory it is counted less often */
 
 struct kalloctest_lock {
 	const struct spinlock *lock;
