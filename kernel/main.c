@@ -33,6 +33,7 @@
 #include "mm/percpu/drain.h"
 #include "tests/smp/bench.h"
 #include "tests/smp/explore.h"
+#include "tests/smp/harness.h"
 #include "tests/smp/selftest.h"
 #include "tests/smp/stress.h"
 #include "tests/smp/workload.h"
@@ -387,6 +388,7 @@ static void boot(const void *blob)
 	if (!memory_collect(&tree, &error))
 		refuse_tree(&error);
 	make_caches();
+	harness_reserve(port_cpu_count());
 	memory_start(&segment_tree_policy, lock);
 	start_caches();
 	kheap_init(lock, heap_lock);

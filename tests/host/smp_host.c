@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -31,6 +32,18 @@ void smp_run(void (*work)(void *argument), void *argument, unsigned cpus)
 
 	check(cpus <= port_cpu_count(), "smp_run: %u cpus of %u", cpus, port_cpu_count());
 	host_run(run_part, &part);
+}
+
+void *smp_memory(uint64_t bytes)
+{
+	void *block = aligned_alloc(64, (bytes + 63) & ~UINT64_C(63));
+
+	return block ? memset(block, 0, bytes) : NULL;
+}
+
+void smp_memory_end(void *block)
+{
+	free(block);
 }
 
 uint64_t smp_nanoseconds(void)

@@ -7,11 +7,11 @@
 #include "kernel/console.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
-#include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
+#include "tests/smp/harness.h"
 #include "tests/smp/nodes.h"
 
 /* Over all runs that were no baseline. */
@@ -138,11 +138,10 @@ void report_begin(void)
 	size_t cpu_bytes = settings.cpus * sizeof(*cpu_totals);
 	size_t lock_bytes = (zones.count + 1) * sizeof(*lock_totals);
 
-	cpu_totals = kcalloc(1, cpu_bytes);
-	lock_totals = kcalloc(1, lock_bytes);
-	results = kcalloc(workload_count, sizeof(*results));
+	cpu_totals = harness_need(cpu_bytes, "the report's totals of cpus");
+	lock_totals = harness_need(lock_bytes, "the report's totals of locks");
+	results = harness_need(workload_count * sizeof(*results), "the workloads' results");
 	result_count = 0;
-	check(cpu_totals && lock_totals && results, "report: no memory for its totals");
 	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same boot\n"
 	       "  %-12s %12s %12s %9s %13s %13s %14s\n",
 	       settings.cpus, "workload", "ops/s", "baseline", "ratio", "contended", "baseline",
@@ -442,7 +441,4 @@ void report_end(void)
 	record_zones();
 	nodes_record(cache_totals);
 	record_heap();
-	kfree(cpu_totals);
-	kfree(lock_totals);
-	kfree(results);
 }

@@ -9,6 +9,13 @@
 /* Runs work(argument) on cpus 0..cpus-1 at once, the calling cpu 0 included; returns at the end. */
 void smp_run(void (*work)(void *argument), void *argument, unsigned cpus);
 
+/*
+ * Zeroed memory outside of all zones, 64-aligned; NULL when there is not so much. Blocks end in the
+ * reverse order. On cpu 0, at rest.
+ */
+void *smp_memory(uint64_t bytes);
+void smp_memory_end(void *block);
+
 /* Nanoseconds since some fixed time, the same on all cpus. */
 uint64_t smp_nanoseconds(void);
 

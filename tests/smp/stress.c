@@ -17,12 +17,12 @@
 #include "kernel/panic.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
-#include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/books.h"
 #include "tests/smp/churn.h"
+#include "tests/smp/harness.h"
 #include "tests/smp/report.h"
 #include "tests/smp/smp.h"
 #include "tests/smp/workload.h"
@@ -82,7 +82,7 @@ static uint64_t ops_for(const struct workload *workload, bool baseline)
 
 static bool run_once(const struct workload *workload, bool baseline, struct result *result)
 {
-	static struct workload_cpu *cpus;
+	size_t mark = harness_mark();
 	struct workload_run run = {.workload = workload,
 				   .cpus = settings.cpus,
 				   .ops = ops_for(workload, baseline),
@@ -91,9 +91,7 @@ static bool run_once(const struct workload *workload, bool baseline, struct resu
 	bool ran;
 
 	memset(result, 0, sizeof(*result));
-	cpus = kmalloc_aligned(settings.cpus * sizeof(*cpus), 64);
-	check(cpus, "stress: no memory for %u cpus' results", settings.cpus);
-	run.cpu = cpus;
+	run.cpu = harness_need(settings.cpus * sizeof(*run.cpu), "the cpus' results");
 	cpus_run(set_caches,
 		 baseline ? NULL : (void *)(uintptr_t)settings.arguments.cache_frames,
 		 settings.cpus);
@@ -105,7 +103,7 @@ static bool run_once(const struct workload *workload, bool baseline, struct resu
 	else
 		verdict_fail("%s: not enough memory to set it up", workload->name);
 	ran = books_close(workload->name, free_before) && ran;
-	kfree(cpus);
+	harness_release(mark);
 	return ran;
 }
 

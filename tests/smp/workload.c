@@ -10,8 +10,13 @@
 bool workload_share(struct workload_run *run, uint64_t bytes)
 {
 	uint64_t frames = (bytes + FRAME_SIZE - 1) >> FRAME_SHIFT;
-	pfn_t first = frame_alloc_run(frames, 0);
+	pfn_t first;
 
+	run->shared_frames = 0;
+	run->shared = smp_memory(bytes);
+	if (run->shared)
+		return true;
+	first = frame_alloc_run(frames, 0);
 	if (pfn_is_none(first))
 		return false;
 	run->shared = frame_bytes(first);
@@ -24,7 +29,10 @@ void workload_unshare(struct workload_run *run)
 {
 	if (!run->shared)
 		return;
-	frame_free_run(pfn_floor(phys(port_phys_address(run->shared))), run->shared_frames);
+	if (run->shared_frames)
+		frame_free_run(pfn_floor(phys(port_phys_address(run->shared))), run->shared_frames);
+	else
+		smp_memory_end(run->shared);
 	run->shared = NULL;
 }
 

@@ -31,7 +31,7 @@ struct workload_run {
 	struct barrier barrier;
 	struct workload_cpu *cpu;
 	void *shared;
-	uint64_t shared_frames; /* workload_share()'s */
+	uint64_t shared_frames; /* workload_share()'s; 0: it is no run of frames */
 	/* Whoever runs it may want samples: see workload_sample(). Without a sampler: never due. */
 	void (*sampler)(struct workload_run *run, uint64_t done, const char *phase, bool at_rest);
 	uint64_t sample_due; /* in operations done by cpu 0; cpu 0's */
@@ -81,7 +81,10 @@ static inline bool workload_is_over(const struct workload_run *run, unsigned cpu
 	       smp_nanoseconds() - run->cpu[cpu].start_ns >= run->limit_ns;
 }
 
-/* Memory for `bytes` at run->shared, zeroed, from a run of frames; false when there is none. */
+/*
+ * Memory for `bytes` at run->shared, zeroed: the harness's own, else a run of frames where the
+ * policies give any; false when there is none.
+ */
 bool workload_share(struct workload_run *run, uint64_t bytes);
 void workload_unshare(struct workload_run *run);
 

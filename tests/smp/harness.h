@@ -1,0 +1,23 @@
+/*
+ * harness.h - memory for what watches the allocator: results, totals, the notes of a workload.
+ *
+ * It is early memory, outside of all zones: so no policy has to be able to give it, the frames
+ * that a run finds free are all there are, and it stays while zones are made anew. A stack: what was
+ * taken after a mark goes back to it. On cpu 0, at rest.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Takes early memory for so many cpus. After memory_collect(). */
+void harness_reserve(unsigned cpus);
+
+/* Zeroed, 64-aligned; NULL when there is not so much left. O(bytes). */
+void *harness_alloc(size_t bytes);
+
+/* The same, or a panic that says what for. */
+void *harness_need(size_t bytes, const char *what);
+
+size_t harness_mark(void);
+void harness_release(size_t mark);
