@@ -15,10 +15,18 @@ struct span {
 };
 
 enum form {
-	FORM_NUMBER, /* decimal or 0x, from `least` up */
+	FORM_NUMBER, /* decimal or 0x, from `least` to `most` */
+	FORM_LIST,   /* such numbers with commas between; stored in their order */
 	FORM_CHOICE, /* one of the names; stored as its index */
 	FORM_SET,    /* some of the names, with commas between; stored as a bitmap */
 	FORM_PREEMPT /* MIN:RANGE or MIN:RANGE:MODE, in three fields; the names are the modes' */
+};
+
+/* Whose names a choice or set takes. */
+enum naming {
+	NAMING_OWN,
+	NAMING_WORKLOADS, /* the caller's */
+	NAMING_POLICIES
 };
 
 struct bootargs_key {
@@ -26,9 +34,15 @@ struct bootargs_key {
 	enum form form;
 	size_t offset; /* in struct bootargs */
 	uint64_t initial;
-	const struct bootargs_names *names; /* of a choice or set; NULL: the caller's workloads */
-	uint64_t least;			    /* of a number */
+	enum naming naming;
+	const struct bootargs_names *names; /* NAMING_OWN's */
+	uint64_t all;			    /* of a set: what `all` stands for; 0: no such word */
+	uint64_t least, most;		    /* of a number; most 0: no bound */
 	bool takes_suffix;		    /* k and M after a number */
+	/* Where several values are only for a sweep: their first, and what to say of them else. */
+	bool sweeps;
+	size_t first;
+	const char *listed;
 	const char *valid;		    /* the values of what is no name, in words */
 	const char *meaning;
 };
@@ -44,7 +58,8 @@ NAMES(run_names, [BOOTARGS_RUN_SELFTEST] = "selftest", [BOOTARGS_RUN_STRESS] = "
 
 NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas",
       [BOOTARGS_LOCK_DEC] = "dec", [BOOTARGS_LOCK_TICKET] = "ticket", [BOOTARGS_LOCK_MCS] = "mcs",
-      [BOOTARGS_LOCK_CLH] = "clh", [BOOTARGS_LOCK_ANDERSON] = "anderson");
+      [BOOTARGS_LOCK_CLH] = "clh", [BOOTARGS_LOCK_ANDERSON] = "anderson",
+      [BOOTARGS_LOCK_NONE] = "none");
 
 NAMES(lockstat_names, [BOOTARGS_LOCKSTAT_OFF] = "off", [BOOTARGS_LOCKSTAT_CONTENDED] = "contended",
       [BOOTARGS_LOCKSTAT_ALL] = "all");
@@ -52,45 +67,63 @@ NAMES(lockstat_names, [BOOTARGS_LOCKSTAT_OFF] = "off", [BOOTARGS_LOCKSTAT_CONTEN
 NAMES(preempt_names, [BOOTARGS_PREEMPT_ANY] = "any", [BOOTARGS_PREEMPT_LOCKS] = "locks",
       [BOOTARGS_PREEMPT_STACK] = "stack", [BOOTARGS_PREEMPT_STALL] = "stall");
 
-static const struct bootargs_names no_names = {NULL, 0};
+static const struct bootargs_known nothing_known;
 
 #define BIT(n) (UINT64_C(1) << (n))
 
-/* The initial value of the one set whose names are not known here: all there are. */
+/* Of a set: all the names there are. */
 #define ALL UINT64_MAX
 
 #define KEY(key, field_form, field) \
 	.name = (key), .form = (field_form), .offset = offsetof(struct bootargs, field)
+
+#define SWEEPS(first_field, what) \
+	.sweeps = true, .first = offsetof(struct bootargs, first_field), \
+	.listed = "a list of " what " is for run=bench"
 
 /* clang-format off */
 static const struct bootargs_key keys[] = {
 	{KEY("run", FORM_SET, run), .names = &run_names,
 	 .initial = BIT(BOOTARGS_RUN_SELFTEST) | BIT(BOOTARGS_RUN_STRESS),
 	 .meaning = "what to run"},
-	{KEY("lock", FORM_CHOICE, lock), .names = &lock_names, .initial = BOOTARGS_LOCK_FAS,
-	 .meaning = "the algorithm of every spinlock"},
-	{KEY("cache", FORM_NUMBER, cache_frames),
+	{KEY("policy", FORM_SET, policies), SWEEPS(policy, "policies"), .naming = NAMING_POLICIES,
+	 .initial = BIT(0), .all = ALL,
+	 .meaning = "the algorithm that manages every zone"},
+	{KEY("lock", FORM_SET, locks), SWEEPS(lock, "locks"), .names = &lock_names,
+	 .initial = BIT(BOOTARGS_LOCK_FAS), .all = BIT(BOOTARGS_LOCK_NONE) - 1,
+	 .meaning = "the algorithm of every spinlock; none is for one cpu, and not among all"},
+	{KEY("cache", FORM_LIST, caches), SWEEPS(cache_frames, "caches"),
 	 .initial = BOOTARGS_NOT_GIVEN,
 	 .valid = "0 (off), or 2 and more",
 	 .meaning = "most frames in each cpu's cache; by memory and cpus if not given"},
-	{KEY("batch", FORM_NUMBER, batch_frames), .least = 1,
+	{KEY("batch", FORM_LIST, batches), SWEEPS(batch_frames, "batches"), .least = 1,
 	 .valid = "1 to 512, and to half of cache=",
 	 .meaning = "frames in one refill or flush; follows contention if not given"},
 	{KEY("low", FORM_NUMBER, low_frames),
 	 .initial = BOOTARGS_NOT_GIVEN,
 	 .valid = "0 (off) and more, cut to half of a zone",
 	 .meaning = "frames left in a zone below which cpus are asked for theirs; one batch a cpu if not given"},
-	{KEY("workload", FORM_SET, workload), .initial = ALL, .meaning = "what the stress does"},
+	{KEY("workload", FORM_SET, workload), .naming = NAMING_WORKLOADS, .initial = ALL, .all = ALL,
+	 .meaning = "what the stress, and a sweep, does"},
 	{KEY("ops", FORM_NUMBER, ops), .least = 1, .takes_suffix = true,
 	 .valid = "1 and more, also as 20k or 3M",
 	 .meaning = "operations of a workload on each cpu"},
-	{KEY("cpus", FORM_NUMBER, cpus), .least = 1,
+	{KEY("cpus", FORM_LIST, cpu_counts), SWEEPS(cpus, "numbers of cpus"), .least = 1,
 	 .valid = "1 to the harts there are", .meaning = "cpus to start, all if not given"},
 	{KEY("seed", FORM_NUMBER, seed), .initial = 1,
 	 .valid = "any number", .meaning = "of every random choice"},
 	{KEY("lockstat", FORM_CHOICE, lockstat), .names = &lockstat_names,
 	 .initial = BOOTARGS_LOCKSTAT_CONTENDED,
 	 .meaning = "which acquisitions of a lock read the clock"},
+	{KEY("rounds", FORM_NUMBER, rounds), .least = 1, .most = 1000, .initial = 3,
+	 .valid = "1 to 1000",
+	 .meaning = "how often a sweep (run=bench with workload= or lists) runs each combination"},
+	{KEY("cell", FORM_NUMBER, cell_ms), .least = 1, .most = 1000000,
+	 .valid = "1 to 1000000",
+	 .meaning = "milliseconds that such a run takes about, or with ops= at most; 25 if neither is given"},
+	{KEY("samples", FORM_NUMBER, samples), .most = 1000,
+	 .valid = "0 (none) to 1000",
+	 .meaning = "looks at the state of memory in one run more of each combination"},
 	{KEY("preempt", FORM_PREEMPT, preempt_min_ticks), .names = &preempt_names, .initial = 200,
 	 .valid = "MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of",
 	 .meaning = "ticks of the clock between the switches of run=explore, and where to make more"},
@@ -104,7 +137,7 @@ struct parser {
 	struct bootargs args;
 	struct span given[KEY_COUNT]; /* the word of each key; no start: not given */
 	struct bootargs_error *error;
-	const struct bootargs_names *workloads;
+	const struct bootargs_known *known;
 };
 
 static bool span_is(struct span span, const char *text)
@@ -147,14 +180,31 @@ static bool take_until(char separator, struct span *rest, struct span *taken)
 }
 
 static const struct bootargs_names *names_of(const struct bootargs_key *key,
-					     const struct bootargs_names *workloads)
+					     const struct bootargs_known *known)
 {
-	return key->names ? key->names : workloads;
+	switch (key->naming) {
+	case NAMING_WORKLOADS:
+		return &known->workloads;
+	case NAMING_POLICIES:
+		return &known->policies;
+	default:
+		return key->names;
+	}
+}
+
+static uint64_t *field_at(struct bootargs *args, size_t offset)
+{
+	return (uint64_t *)(void *)((char *)args + offset);
 }
 
 static uint64_t *field_of(struct bootargs *args, const struct bootargs_key *key)
 {
-	return (uint64_t *)(void *)((char *)args + key->offset);
+	return field_at(args, key->offset);
+}
+
+static struct bootargs_list *list_of(struct bootargs *args, const struct bootargs_key *key)
+{
+	return (struct bootargs_list *)(void *)((char *)args + key->offset);
 }
 
 static uint64_t set_of_all(const struct bootargs_names *names)
@@ -170,7 +220,7 @@ static bool refuse(struct parser *parser, struct span word, const struct bootarg
 		.word_length = word.length,
 		.reason = reason,
 		.key = key,
-		.workloads = parser->workloads,
+		.known = parser->known,
 	};
 	return false;
 }
@@ -235,17 +285,65 @@ static const char *read_number(struct span value, bool takes_suffix, uint64_t *n
 	return NULL;
 }
 
+/* The same for what the key allows. */
+static const char *read_number_of(const struct bootargs_key *key, struct span value,
+				  uint64_t *number)
+{
+	const char *wrong = read_number(value, key->takes_suffix, number);
+
+	if (!wrong && *number < key->least)
+		wrong = "too small";
+	if (!wrong && key->most && *number > key->most)
+		wrong = "too large";
+	return wrong;
+}
+
 static bool parse_number(struct parser *parser, struct span word, const struct bootargs_key *key,
 			 struct span value)
 {
 	uint64_t number;
-	const char *wrong = read_number(value, key->takes_suffix, &number);
+	const char *wrong = read_number_of(key, value, &number);
 
-	if (!wrong && number < key->least)
-		wrong = "too small";
 	if (wrong)
 		return refuse(parser, word, key, wrong);
 	*field_of(&parser->args, key) = number;
+	return true;
+}
+
+static bool list_has(const struct bootargs_list *list, uint64_t number)
+{
+	for (uint64_t i = 0; i < list->count; i++)
+		if (list->value[i] == number)
+			return true;
+	return false;
+}
+
+/* A single number is refused by its word alone, as everywhere. */
+static bool parse_list(struct parser *parser, struct span word, const struct bootargs_key *key,
+		       struct span value)
+{
+	struct bootargs_list list = {.count = 0};
+	struct span whole = value;
+	bool more;
+
+	do {
+		const char *wrong = NULL;
+		uint64_t number = 0;
+		struct span item;
+
+		more = take_until(',', &value, &item);
+		wrong = item.length ? read_number_of(key, item, &number) : "not a number";
+		if (!wrong && list_has(&list, number))
+			wrong = "names twice";
+		if (!wrong && list.count == BOOTARGS_LIST_MAX)
+			wrong = "more than 16 values, from";
+		if (wrong && item.length == whole.length)
+			return refuse(parser, word, key, wrong);
+		if (wrong)
+			return refuse_value(parser, word, key, item, wrong);
+		list.value[list.count++] = number;
+	} while (more);
+	*list_of(&parser->args, key) = list;
 	return true;
 }
 
@@ -262,7 +360,7 @@ static unsigned find_name(const struct bootargs_names *names, struct span wanted
 static bool parse_choice(struct parser *parser, struct span word, const struct bootargs_key *key,
 			 struct span value)
 {
-	const struct bootargs_names *names = names_of(key, parser->workloads);
+	const struct bootargs_names *names = names_of(key, parser->known);
 	unsigned index = find_name(names, value);
 
 	if (index == names->count)
@@ -271,16 +369,10 @@ static bool parse_choice(struct parser *parser, struct span word, const struct b
 	return true;
 }
 
-/* The whole of the caller's names can be asked for as `all`: they may be many. */
-static bool is_all(const struct bootargs_key *key, struct span item)
-{
-	return !key->names && span_is(item, "all");
-}
-
 static bool parse_set(struct parser *parser, struct span word, const struct bootargs_key *key,
 		      struct span value)
 {
-	const struct bootargs_names *names = names_of(key, parser->workloads);
+	const struct bootargs_names *names = names_of(key, parser->known);
 	uint64_t set = 0;
 	bool more;
 
@@ -289,8 +381,8 @@ static bool parse_set(struct parser *parser, struct span word, const struct boot
 		uint64_t bits;
 
 		more = take_until(',', &value, &item);
-		if (is_all(key, item)) {
-			bits = set_of_all(names);
+		if (key->all && span_is(item, "all")) {
+			bits = key->all & set_of_all(names);
 		} else {
 			unsigned index = find_name(names, item);
 
@@ -346,6 +438,8 @@ static bool parse_value(struct parser *parser, struct span word, const struct bo
 	switch (key->form) {
 	case FORM_NUMBER:
 		return parse_number(parser, word, key, value);
+	case FORM_LIST:
+		return parse_list(parser, word, key, value);
 	case FORM_CHOICE:
 		return parse_choice(parser, word, key, value);
 	case FORM_SET:
@@ -399,22 +493,78 @@ static bool refuse_field(struct parser *parser, const uint64_t *field, const cha
 	return refuse(parser, parser->given[index], &keys[index], reason);
 }
 
+/* What is asked for is compared: more than one value of something, or a choice of workloads. */
+static bool check_lists(struct parser *parser)
+{
+	struct bootargs *args = &parser->args;
+	bool only_bench = args->run == BIT(BOOTARGS_RUN_BENCH);
+	bool lists = false;
+
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const struct bootargs_key *key = &keys[i];
+		uint64_t field = *field_of(args, key);
+
+		/* A set of one has no bit left without its lowest. */
+		if (!key->sweeps || (key->form == FORM_SET ? !(field & (field - 1)) : field == 1))
+			continue;
+		if (!only_bench)
+			return refuse(parser, parser->given[i], key, key->listed);
+		lists = true;
+	}
+	args->sweeps = only_bench && (lists || was_given(parser, &args->workload));
+	return true;
+}
+
+static bool check_sweep(struct parser *parser)
+{
+	struct bootargs *args = &parser->args;
+	const uint64_t *const fields[] = {&args->rounds, &args->cell_ms, &args->samples};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (was_given(parser, fields[i]) && !args->sweeps)
+			return refuse_field(parser, fields[i],
+					    "only a sweep has that: run=bench with workload= or a list");
+	return true;
+}
+
+/* The one value that a key has but for a sweep; of a set the lowest. */
+static void set_firsts(struct bootargs *args)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const struct bootargs_key *key = &keys[i];
+		uint64_t set = *field_of(args, key), first = 0;
+
+		if (!key->sweeps)
+			continue;
+		if (key->form == FORM_LIST)
+			first = list_of(args, key)->value[0];
+		else if (set)
+			while (!bootargs_set_has(set, (unsigned)first))
+				first++;
+		*field_at(args, key->first) = first;
+	}
+}
+
 /*
  * That a cpu takes the lock at most once in so many operations holds only for a cache of two
  * batches or more: one to be left with after a refill, one to be left with after a flush.
  */
 static bool check_caches(struct parser *parser)
 {
-	struct bootargs *args = &parser->args;
+	const struct bootargs_list *caches = &parser->args.caches, *batches = &parser->args.batches;
 
-	if (args->cache_frames == 0)
-		return true;
-	if (args->cache_frames == 1)
-		return refuse_field(parser, &args->cache_frames,
-				    "a cache holds two batches, so it cannot be one frame");
-	if (args->batch_frames > args->cache_frames / 2)
-		return refuse_field(parser, &args->batch_frames,
-				    "a cache holds two batches, so this is at most half of cache=");
+	for (uint64_t i = 0; i < caches->count; i++) {
+		if (caches->value[i] == 0)
+			continue;
+		if (caches->value[i] == 1)
+			return refuse_field(parser, &caches->count,
+					    "a cache holds two batches, so it cannot be one frame");
+		for (uint64_t j = 0; j < batches->count; j++)
+			if (batches->value[j] > caches->value[i] / 2)
+				return refuse_field(parser, &batches->count,
+						    "a cache holds two batches, so this is at most "
+						    "half of cache=");
+	}
 	return true;
 }
 
@@ -427,7 +577,7 @@ static bool check_together(struct parser *parser)
 		return refuse_field(parser, &args->run, "explore goes alone");
 	if (!explores && was_given(parser, &args->preempt_min_ticks))
 		return refuse_field(parser, &args->preempt_min_ticks, "only run=explore has switches");
-	return check_caches(parser);
+	return check_lists(parser) && check_sweep(parser) && check_caches(parser);
 }
 
 static void set_defaults(struct parser *parser)
@@ -437,24 +587,29 @@ static void set_defaults(struct parser *parser)
 		uint64_t initial = key->initial;
 
 		if (key->form == FORM_SET)
-			initial &= set_of_all(names_of(key, parser->workloads));
-		*field_of(&parser->args, key) = initial;
+			initial &= set_of_all(names_of(key, parser->known));
+		if (key->form == FORM_LIST)
+			*list_of(&parser->args, key) = (struct bootargs_list){1, {initial}};
+		else
+			*field_of(&parser->args, key) = initial;
 	}
 	parser->args.preempt_range_ticks = 4000;
 	parser->args.preempt_mode = BOOTARGS_PREEMPT_ANY;
 }
 
-bool bootargs_parse(const char *text, const struct bootargs_names *workloads, struct bootargs *out,
+bool bootargs_parse(const char *text, const struct bootargs_known *known, struct bootargs *out,
 		    struct bootargs_error *error)
 {
 	struct parser parser = {
 		.error = error,
-		.workloads = workloads ? workloads : &no_names,
+		.known = known ? known : &nothing_known,
 	};
 	struct span word = {"", 0};
 
-	if (parser.workloads->count > BOOTARGS_NAMES_MAX)
+	if (parser.known->workloads.count > BOOTARGS_NAMES_MAX)
 		return refuse(&parser, word, NULL, "this kernel has more workloads than 64");
+	if (parser.known->policies.count > BOOTARGS_NAMES_MAX)
+		return refuse(&parser, word, NULL, "this kernel has more policies than 64");
 	set_defaults(&parser);
 	for (text = text ? text : ""; next_word(&text, &word);) {
 		if (!parse_word(&parser, word))
@@ -462,6 +617,7 @@ bool bootargs_parse(const char *text, const struct bootargs_names *workloads, st
 	}
 	if (!check_together(&parser))
 		return false;
+	set_firsts(&parser.args);
 	*out = parser.args;
 	return true;
 }
@@ -481,18 +637,18 @@ static void print_quoted(const char *start, size_t length, bootargs_printf *prin
 }
 
 /* Each name with a space before it. */
-static void print_values(const struct bootargs_key *key, const struct bootargs_names *workloads,
+static void print_values(const struct bootargs_key *key, const struct bootargs_known *known,
 			 bootargs_printf *print)
 {
-	const struct bootargs_names *names = names_of(key, workloads);
+	const struct bootargs_names *names = names_of(key, known);
 
 	if (key->valid)
 		print(" %s", key->valid);
-	if (key->form == FORM_NUMBER)
+	if (key->form == FORM_NUMBER || key->form == FORM_LIST)
 		return;
 	for (unsigned i = 0; i < names->count; i++)
 		print(" %s", names->name[i]);
-	if (!key->names)
+	if (key->all)
 		print(" all");
 }
 
@@ -507,7 +663,7 @@ void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *p
 	}
 	if (error->key) {
 		print("; valid:");
-		print_values(error->key, error->workloads, print);
+		print_values(error->key, error->known, print);
 	} else {
 		print("; valid keys:");
 		for (size_t i = 0; i < KEY_COUNT; i++)
@@ -516,7 +672,7 @@ void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *p
 	print("\n");
 }
 
-void bootargs_print_valid(const struct bootargs_names *workloads, bootargs_printf *print)
+void bootargs_print_valid(const struct bootargs_known *known, bootargs_printf *print)
 {
 	print("boot arguments, key=value with spaces between, lists with commas:\n");
 	for (size_t i = 0; i < KEY_COUNT; i++) {
@@ -524,7 +680,7 @@ void bootargs_print_valid(const struct bootargs_names *workloads, bootargs_print
 
 		print("  %-9s %s%s:", key->name, key->meaning,
 		      key->form == FORM_SET ? ", one or more of" : "");
-		print_values(key, workloads ? workloads : &no_names, print);
+		print_values(key, known ? known : &nothing_known, print);
 		print("\n");
 	}
 }

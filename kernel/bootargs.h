@@ -10,6 +10,8 @@
  * hundred bytes of stack. What only the machine can judge (whether it has that many cpus, whether
  * its memory holds such caches) is left to the caller.
  *
+ * Where several values are to be compared in one boot (run=bench), some keys take lists of them.
+ *
  * A new key is a field in struct bootargs and a line in the table in bootargs.c.
  */
 #pragma once
@@ -36,6 +38,7 @@ enum bootargs_lock {
 	BOOTARGS_LOCK_MCS,
 	BOOTARGS_LOCK_CLH,
 	BOOTARGS_LOCK_ANDERSON,
+	BOOTARGS_LOCK_NONE, /* for one cpu; not among `all` */
 };
 
 /* In the order of enum spin_stats_mode; whoever joins the two asserts so. */
@@ -56,18 +59,35 @@ enum bootargs_preempt {
 /* Where 0 has a meaning of its own: the kernel decides. */
 #define BOOTARGS_NOT_GIVEN UINT64_MAX
 
-/* Every field is 64 bits wide, so that the table of keys can say where each one is. */
+/* The numbers of one key, in the order given and none twice; at least one. */
+#define BOOTARGS_LIST_MAX 16
+
+struct bootargs_list {
+	uint64_t count;
+	uint64_t value[BOOTARGS_LIST_MAX];
+};
+
+/* Every field is made of 64-bit words, so that the table of keys can say where each one is. */
 struct bootargs {
-	uint64_t run;	       /* set of enum bootargs_run */
+	uint64_t run;	   /* set of enum bootargs_run */
+	uint64_t policies; /* set of indices into the caller's names */
+	uint64_t locks;	   /* set of enum bootargs_lock */
+	struct bootargs_list caches, batches, cpu_counts;
+	/* The first of each of those five; all there is of it but for a sweep. */
+	uint64_t policy;
 	uint64_t lock;	       /* enum bootargs_lock */
 	uint64_t cache_frames; /* of each cpu; 0: no caches; BOOTARGS_NOT_GIVEN */
 	uint64_t batch_frames; /* 0: not given, it adapts; else at most half a cache */
+	uint64_t cpus;	       /* 0: not given, all of them */
 	uint64_t low_frames;   /* low mark of each zone; 0: none; BOOTARGS_NOT_GIVEN */
 	uint64_t workload;     /* set of indices into the caller's names */
 	uint64_t ops;	       /* on each cpu; 0: not given */
-	uint64_t cpus;	       /* 0: not given, all of them */
 	uint64_t seed;
 	uint64_t lockstat; /* enum bootargs_lockstat */
+	uint64_t sweeps;   /* 1: run=bench, with workload= or a list: it measures all combinations */
+	uint64_t rounds;   /* of a sweep */
+	uint64_t cell_ms;  /* that one run of one combination may take; 0: not given */
+	uint64_t samples;  /* of each combination's state of memory; 0: none */
 	/* preempt=MIN:RANGE:MODE, one key for three fields: they stay together and in order. */
 	uint64_t preempt_min_ticks;
 	uint64_t preempt_range_ticks;
@@ -82,6 +102,12 @@ struct bootargs_names {
 
 #define BOOTARGS_NAMES_MAX 64
 
+/* What only the caller knows the names of: at most BOOTARGS_NAMES_MAX each. */
+struct bootargs_known {
+	struct bootargs_names workloads;
+	struct bootargs_names policies; /* the first is the default */
+};
+
 struct bootargs_key;
 
 /* What was wrong with the first bad word; for bootargs_print_error(). Points into the text. */
@@ -92,7 +118,7 @@ struct bootargs_error {
 	const char *value; /* the one bad item of a list or choice, or NULL */
 	size_t value_length;
 	const struct bootargs_key *key; /* NULL: the key itself is what is wrong */
-	const struct bootargs_names *workloads;
+	const struct bootargs_known *known;
 };
 
 /* printf's own type. */
@@ -100,11 +126,11 @@ typedef int bootargs_printf(const char *format, ...) __attribute__((format(print
 
 /*
  * True and *out set; or false, *out untouched and *error set. `text` may be NULL or empty: all
- * defaults. `workloads` are the caller's names of workloads, at most BOOTARGS_NAMES_MAX of
- * them (more is an error), or NULL for none. O(words * keys).
+ * defaults. `known` are the caller's names (more than BOOTARGS_NAMES_MAX of a kind is an error), or
+ * NULL for none. O(words * keys).
  */
 __attribute__((warn_unused_result)) bool bootargs_parse(const char *text,
-							const struct bootargs_names *workloads,
+							const struct bootargs_known *known,
 							struct bootargs *out,
 							struct bootargs_error *error);
 
@@ -115,7 +141,7 @@ __attribute__((warn_unused_result)) bool bootargs_parse(const char *text,
 void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *print);
 
 /* All keys, one to a line, with their values and what they mean. */
-void bootargs_print_valid(const struct bootargs_names *workloads, bootargs_printf *print);
+void bootargs_print_valid(const struct bootargs_known *known, bootargs_printf *print);
 
 static inline bool bootargs_set_has(uint64_t set, unsigned item)
 {

@@ -4,7 +4,7 @@
  *
  * Compared are whether the text is accepted, every field, and which word is to blame. The text
  * lies in an allocation of just its size, so that a byte read behind it is seen. The first byte
- * of an input chooses the names of the workloads, the rest is the text, up to a byte of 0.
+ * of an input chooses the names that are known, the rest is the text, up to a byte of 0.
  */
 #include "fuzz.h"
 
@@ -19,11 +19,12 @@
 /* What became of the reference's reading. */
 struct reading {
 	struct bootargs args;
-	const struct bootargs_names *workloads;
+	const struct bootargs_known *known;
 	bool bad;
 	char *blamed; /* the word, in the reference's own copy of the text */
 	/* The words that gave these. */
-	char *run, *cache, *batch, *preempt;
+	char *run, *policy, *lock, *cache, *batch, *cpus, *workload, *preempt;
+	char *rounds, *cell, *samples;
 };
 
 static int digit_of(char c)
@@ -91,7 +92,8 @@ static int name_index(const char *const *names, unsigned count, const char *want
 }
 
 static const char *const runs[] = {"selftest", "stress", "bench", "explore"};
-static const char *const locks[] = {"fas", "cas", "dec", "ticket", "mcs", "clh", "anderson"};
+static const char *const locks[] = {"fas", "cas", "dec",      "ticket",
+				    "mcs", "clh", "anderson", "none"};
 static const char *const lockstats[] = {"off", "contended", "all"};
 static const char *const modes[] = {"any", "locks", "stack", "stall"};
 
@@ -104,14 +106,15 @@ static bool read_choice(const char *const *names, unsigned count, const char *te
 	return index >= 0;
 }
 
+/* for_all: so many of the names are meant by "all"; 0: it is no word. */
 static bool read_one_of_set(const char *const *names, unsigned count, const char *item,
-			    const char *word_for_all, uint64_t *set)
+			    unsigned for_all, bool knows_all, uint64_t *set)
 {
 	int index = name_index(names, count, item);
 	uint64_t bits = 0;
 
-	if (word_for_all && !strcmp(item, word_for_all)) {
-		for (unsigned i = 0; i < count; i++)
+	if (knows_all && !strcmp(item, "all")) {
+		for (unsigned i = 0; i < for_all; i++)
 			bits |= UINT64_C(1) << i;
 	} else if (index >= 0) {
 		bits = UINT64_C(1) << index;
@@ -124,8 +127,8 @@ static bool read_one_of_set(const char *const *names, unsigned count, const char
 	return true;
 }
 
-static bool read_set(const char *const *names, unsigned count, const char *text,
-		     const char *word_for_all, uint64_t *field)
+static bool read_set(const char *const *names, unsigned count, const char *text, unsigned for_all,
+		     bool knows_all, uint64_t *field)
 {
 	char *copy = strdup(text), *item = copy, *comma;
 	uint64_t set = 0;
@@ -135,13 +138,49 @@ static bool read_set(const char *const *names, unsigned count, const char *text,
 		comma = strchr(item, ',');
 		if (comma)
 			*comma = '\0';
-		good = read_one_of_set(names, count, item, word_for_all, &set);
+		good = read_one_of_set(names, count, item, for_all, knows_all, &set);
 		item = comma ? comma + 1 : NULL;
 	} while (good && comma);
 	free(copy);
 	if (good)
 		*field = set;
 	return good;
+}
+
+/* Numbers between commas, none twice, 16 at most. */
+static bool read_list(const char *text, uint64_t least, struct bootargs_list *field)
+{
+	char *copy = strdup(text), *item = copy, *comma;
+	struct bootargs_list list = {0};
+	bool good = true;
+
+	do {
+		uint64_t number = 0;
+
+		comma = strchr(item, ',');
+		if (comma)
+			*comma = '\0';
+		good = read_number(item, least, &number) && list.count < 16;
+		for (unsigned i = 0; i < list.count; i++)
+			good = good && list.value[i] != number;
+		if (good)
+			list.value[list.count++] = number;
+		item = comma ? comma + 1 : NULL;
+	} while (good && comma);
+	free(copy);
+	if (good)
+		*field = list;
+	return good;
+}
+
+static bool read_to(const char *text, uint64_t least, uint64_t most, uint64_t *field)
+{
+	uint64_t number;
+
+	if (!read_number(text, least, &number) || number > most)
+		return false;
+	*field = number;
+	return true;
 }
 
 static bool read_ticks(const char *text, uint64_t *ticks)
@@ -167,33 +206,72 @@ static bool read_preempt(const char *text, struct bootargs *args)
 	return good;
 }
 
-static bool read_value(struct reading *reading, const char *key, char *value, char *word)
+static bool read_sweep_value(struct reading *reading, const char *key, char *value, char *word)
 {
 	struct bootargs *args = &reading->args;
-	const struct bootargs_names *workloads = reading->workloads;
 
-	if (!strcmp(key, "run")) {
-		reading->run = word;
-		return read_set(runs, 4, value, NULL, &args->run);
+	if (!strcmp(key, "rounds")) {
+		reading->rounds = word;
+		return read_to(value, 1, 1000, &args->rounds);
 	}
-	if (!strcmp(key, "lock"))
-		return read_choice(locks, 7, value, &args->lock);
+	if (!strcmp(key, "cell")) {
+		reading->cell = word;
+		return read_to(value, 1, 1000000, &args->cell_ms);
+	}
+	if (!strcmp(key, "samples")) {
+		reading->samples = word;
+		return read_to(value, 0, 1000, &args->samples);
+	}
+	return false;
+}
+
+static bool read_listed(struct reading *reading, const char *key, char *value, char *word)
+{
+	struct bootargs *args = &reading->args;
+	const struct bootargs_names *policies = &reading->known->policies;
+
+	if (!strcmp(key, "policy")) {
+		reading->policy = word;
+		return read_set(policies->name, policies->count, value, policies->count, true,
+				&args->policies);
+	}
+	if (!strcmp(key, "lock")) {
+		reading->lock = word;
+		return read_set(locks, 8, value, 7, true, &args->locks);
+	}
 	if (!strcmp(key, "cache")) {
 		reading->cache = word;
-		return read_number(value, 0, &args->cache_frames);
+		return read_list(value, 0, &args->caches);
 	}
 	if (!strcmp(key, "batch")) {
 		reading->batch = word;
-		return read_number(value, 1, &args->batch_frames);
+		return read_list(value, 1, &args->batches);
+	}
+	if (!strcmp(key, "cpus")) {
+		reading->cpus = word;
+		return read_list(value, 1, &args->cpu_counts);
+	}
+	return read_sweep_value(reading, key, value, word);
+}
+
+static bool read_value(struct reading *reading, const char *key, char *value, char *word)
+{
+	struct bootargs *args = &reading->args;
+	const struct bootargs_names *workloads = &reading->known->workloads;
+
+	if (!strcmp(key, "run")) {
+		reading->run = word;
+		return read_set(runs, 4, value, 0, false, &args->run);
 	}
 	if (!strcmp(key, "low"))
 		return read_number(value, 0, &args->low_frames);
-	if (!strcmp(key, "workload"))
-		return read_set(workloads->name, workloads->count, value, "all", &args->workload);
+	if (!strcmp(key, "workload")) {
+		reading->workload = word;
+		return read_set(workloads->name, workloads->count, value, workloads->count, true,
+				&args->workload);
+	}
 	if (!strcmp(key, "ops"))
 		return read_ops(value, &args->ops);
-	if (!strcmp(key, "cpus"))
-		return read_number(value, 1, &args->cpus);
 	if (!strcmp(key, "seed"))
 		return read_number(value, 0, &args->seed);
 	if (!strcmp(key, "lockstat"))
@@ -202,7 +280,7 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		reading->preempt = word;
 		return read_preempt(value, args);
 	}
-	return false;
+	return read_listed(reading, key, value, word);
 }
 
 static void blame(struct reading *reading, char *word)
@@ -211,7 +289,7 @@ static void blame(struct reading *reading, char *word)
 	reading->blamed = word;
 }
 
-#define KEYS_MAX 16
+#define KEYS_MAX 20
 
 /* `seen` are the words that were read before, to find a key again. */
 static bool read_word(struct reading *reading, char *word, char **seen, unsigned seen_count)
@@ -230,19 +308,68 @@ static bool read_word(struct reading *reading, char *word, char **seen, unsigned
 	return good;
 }
 
+/* The word of the first key, in the order of the manual, that has more than one value. */
+static char *listing_word(const struct reading *reading)
+{
+	const struct bootargs *args = &reading->args;
+
+	if (__builtin_popcountll(args->policies) > 1)
+		return reading->policy;
+	if (__builtin_popcountll(args->locks) > 1)
+		return reading->lock;
+	if (args->caches.count > 1)
+		return reading->cache;
+	if (args->batches.count > 1)
+		return reading->batch;
+	return args->cpu_counts.count > 1 ? reading->cpus : NULL;
+}
+
+static void read_caches(struct reading *reading)
+{
+	const struct bootargs *args = &reading->args;
+
+	for (unsigned i = 0; i < args->caches.count && !reading->bad; i++) {
+		uint64_t frames = args->caches.value[i];
+
+		if (frames == 1)
+			blame(reading, reading->cache);
+		for (unsigned j = 0; j < args->batches.count && !reading->bad; j++)
+			if (frames && args->batches.value[j] > frames / 2)
+				blame(reading, reading->batch);
+	}
+}
+
+static void set_firsts(struct bootargs *args)
+{
+	args->policy = args->policies ? (uint64_t)__builtin_ctzll(args->policies) : 0;
+	args->lock = (uint64_t)__builtin_ctzll(args->locks);
+	args->cache_frames = args->caches.value[0];
+	args->batch_frames = args->batches.value[0];
+	args->cpus = args->cpu_counts.value[0];
+}
+
 static void read_together(struct reading *reading)
 {
 	struct bootargs *args = &reading->args;
-	bool explores = args->run >> 3 & 1;
+	bool explores = args->run >> 3 & 1, benches = args->run == 4;
+	char *listing = listing_word(reading);
 
+	args->sweeps = benches && (listing || reading->workload);
 	if (explores && args->run != 8)
 		blame(reading, reading->run);
 	else if (!explores && reading->preempt)
 		blame(reading, reading->preempt);
-	else if (args->cache_frames == 1)
-		blame(reading, reading->cache);
-	else if (args->cache_frames != 0 && args->batch_frames > args->cache_frames / 2)
-		blame(reading, reading->batch);
+	else if (listing && !benches)
+		blame(reading, listing);
+	else if (reading->rounds && !args->sweeps)
+		blame(reading, reading->rounds);
+	else if (reading->cell && !args->sweeps)
+		blame(reading, reading->cell);
+	else if (reading->samples && !args->sweeps)
+		blame(reading, reading->samples);
+	else
+		read_caches(reading);
+	set_firsts(args);
 }
 
 /* What is a matter of tuning, not of the grammar, the parser may say itself. */
@@ -257,18 +384,20 @@ static void set_tuned(struct bootargs *args)
 }
 
 /* Cuts `text` up where it lies. */
-static void read_text(struct reading *reading, char *text, const struct bootargs_names *workloads)
+static void read_text(struct reading *reading, char *text, const struct bootargs_known *known)
 {
 	char *seen[KEYS_MAX], *rest = NULL;
 	unsigned count = 0;
 
 	*reading = (struct reading){
-		.args = {.run = 3, .cache_frames = BOOTARGS_NOT_GIVEN,
-			 .low_frames = BOOTARGS_NOT_GIVEN, .seed = 1, .lockstat = 1},
-		.workloads = workloads,
+		.args = {.run = 3, .policies = known->policies.count != 0, .locks = 1,
+			 .caches = {1, {BOOTARGS_NOT_GIVEN}}, .batches = {1, {0}},
+			 .cpu_counts = {1, {0}}, .low_frames = BOOTARGS_NOT_GIVEN, .seed = 1,
+			 .lockstat = 1, .rounds = 3},
+		.known = known,
 	};
 	set_tuned(&reading->args);
-	for (unsigned i = 0; i < workloads->count; i++)
+	for (unsigned i = 0; i < known->workloads.count; i++)
 		reading->args.workload |= UINT64_C(1) << i;
 	for (char *word = strtok_r(text, " \t\r\n", &rest); word;
 	     word = strtok_r(NULL, " \t\r\n", &rest)) {
@@ -339,10 +468,11 @@ static void check_error(const struct bootargs_error *error, const char *text,
 static const char *const three[] = {"churn", "burst", "ring"};
 static const char *many[BOOTARGS_NAMES_MAX + 1];
 
-static const struct bootargs_names *choose_names(unsigned byte)
+static const struct bootargs_known *choose_names(unsigned byte)
 {
-	static const struct bootargs_names none = {NULL, 0}, few = {three, 3};
-	static const struct bootargs_names all = {many, BOOTARGS_NAMES_MAX};
+	static const struct bootargs_known none, few = {{three, 3}, {three, 2}};
+	static const struct bootargs_known all = {{many, BOOTARGS_NAMES_MAX},
+						  {many, BOOTARGS_NAMES_MAX}};
 	static char storage[BOOTARGS_NAMES_MAX + 1][4];
 
 	for (unsigned i = 0; i <= BOOTARGS_NAMES_MAX; i++) {
@@ -361,7 +491,7 @@ static const struct bootargs_names *choose_names(unsigned byte)
 
 static void check_too_many(const char *text)
 {
-	static const struct bootargs_names too_many = {many, BOOTARGS_NAMES_MAX + 1};
+	static const struct bootargs_known too_many = {{many, BOOTARGS_NAMES_MAX + 1}, {NULL, 0}};
 	struct bootargs args;
 	struct bootargs_error error;
 
@@ -370,7 +500,7 @@ static void check_too_many(const char *text)
 	check_printed(1, 1024);
 }
 
-static void compare(const char *text, char *copy, const struct bootargs_names *names)
+static void compare(const char *text, char *copy, const struct bootargs_known *names)
 {
 	struct bootargs args, untouched;
 	struct bootargs_error error;
@@ -392,7 +522,7 @@ static void compare(const char *text, char *copy, const struct bootargs_names *n
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct bootargs_names *names = choose_names(size ? data[0] : 0);
+	const struct bootargs_known *names = choose_names(size ? data[0] : 0);
 	size_t length = size ? strnlen((const char *)data + 1, size - 1) : 0;
 	char *text = malloc(length + 1), *copy = malloc(length + 1);
 

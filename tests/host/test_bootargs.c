@@ -13,7 +13,8 @@
 #include "kernel/bootargs.h"
 
 static const char *const workload_list[] = {"churn", "burst", "ring"};
-static const struct bootargs_names workloads = {workload_list, 3};
+static const char *const policy_list[] = {"tree", "map", "list"};
+static const struct bootargs_known known = {{workload_list, 3}, {policy_list, 3}};
 
 static char printed[8192];
 static size_t printed_length;
@@ -40,7 +41,7 @@ static bool parse_bytes(const char *bytes, size_t length, struct bootargs *args)
 
 	memcpy(text, bytes, length);
 	text[length] = '\0';
-	accepted = bootargs_parse(text, &workloads, args, &error);
+	accepted = bootargs_parse(text, &known, args, &error);
 	printed_length = 0;
 	printed[0] = '\0';
 	if (!accepted)
@@ -70,13 +71,24 @@ static bool parse(const char *text, struct bootargs *args)
 			unit_fail(__FILE__, __LINE__, "says: %s", printed);  \
 	} while (0)
 
-#define LOCKS	  "; valid: fas cas dec ticket mcs clh anderson"
+#define LOCKS	  "; valid: fas cas dec ticket mcs clh anderson none all"
+#define POLICIES  "; valid: tree map list all"
 #define WORKLOADS "; valid: churn burst ring all"
 
 static void check_defaults(const struct bootargs *args)
 {
 	CHECK_EQ(args->run, 3);
+	CHECK_EQ(args->policies, 1);
+	CHECK_EQ(args->policy, 0);
+	CHECK_EQ(args->locks, 1);
 	CHECK_EQ(args->lock, BOOTARGS_LOCK_FAS);
+	CHECK_EQ(args->caches.count, 1);
+	CHECK_EQ(args->batches.count, 1);
+	CHECK_EQ(args->cpu_counts.count, 1);
+	CHECK_EQ(args->sweeps, 0);
+	CHECK_EQ(args->rounds, 3);
+	CHECK_EQ(args->cell_ms, 0);
+	CHECK_EQ(args->samples, 0);
 	CHECK_EQ(args->cache_frames, BOOTARGS_NOT_GIVEN);
 	CHECK_EQ(args->batch_frames, 0);
 	CHECK_EQ(args->low_frames, BOOTARGS_NOT_GIVEN);
@@ -96,7 +108,7 @@ TEST(nothing_given_is_all_defaults)
 	struct bootargs_error error;
 	struct bootargs args;
 
-	CHECK(bootargs_parse(NULL, &workloads, &args, &error));
+	CHECK(bootargs_parse(NULL, &known, &args, &error));
 	check_defaults(&args);
 	for (size_t i = 0; i < 3; i++) {
 		memset(&args, 0xa5, sizeof(args));
@@ -109,11 +121,14 @@ TEST(every_key_reaches_its_field)
 {
 	struct bootargs args;
 
-	CHECK_ACCEPTED("  run=stress lock=mcs\tcache=256 batch=64 low=77 workload=ring,churn ops=5000 "
+	CHECK_ACCEPTED("  run=stress policy=list lock=mcs\tcache=256 batch=64 low=77 workload=ring,churn ops=5000 "
 		       "cpus=3 seed=0xBeef lockstat=all ",
 		       &args);
 	CHECK_EQ(args.run, 1u << BOOTARGS_RUN_STRESS);
+	CHECK_EQ(args.policy, 2);
+	CHECK_EQ(args.policies, 4);
 	CHECK_EQ(args.lock, BOOTARGS_LOCK_MCS);
+	CHECK_EQ(args.locks, 1u << BOOTARGS_LOCK_MCS);
 	CHECK_EQ(args.cache_frames, 256);
 	CHECK_EQ(args.batch_frames, 64);
 	CHECK_EQ(args.low_frames, 77);
@@ -136,13 +151,13 @@ TEST(one_key_leaves_the_others_at_their_defaults)
 
 TEST(every_choice_has_its_number)
 {
-	static const char *const locks[] = {"fas", "cas", "dec",     "ticket",
-					    "mcs", "clh", "anderson"};
+	static const char *const locks[] = {"fas", "cas", "dec",      "ticket",
+					    "mcs", "clh", "anderson", "none"};
 	static const char *const modes[] = {"off", "contended", "all"};
 	struct bootargs args;
 	char text[64];
 
-	for (unsigned i = 0; i < 7; i++) {
+	for (unsigned i = 0; i < 8; i++) {
 		snprintf(text, sizeof(text), "lock=%s", locks[i]);
 		CHECK_ACCEPTED(text, &args);
 		CHECK_EQ(args.lock, i);
@@ -216,7 +231,8 @@ TEST(a_cache_holds_two_batches)
 
 TEST(unknown_keys_are_refused)
 {
-#define KEYS "valid keys: run lock cache batch low workload ops cpus seed lockstat preempt"
+#define KEYS "valid keys: run policy lock cache batch low workload ops cpus seed lockstat " \
+	"rounds cell samples preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
 	CHECK_REFUSED("=5", "\"=5\": no such key; " KEYS);
@@ -229,8 +245,8 @@ TEST(unknown_keys_are_refused)
 TEST(unknown_values_are_refused)
 {
 	CHECK_REFUSED("lock=futex", "\"lock=futex\": no such value \"futex\"" LOCKS);
-	CHECK_REFUSED("lock=fas,cas", "\"lock=fas,cas\": no such value \"fas,cas\"" LOCKS);
-	CHECK_REFUSED("lock=all", "\"lock=all\": no such value \"all\"" LOCKS);
+	CHECK_REFUSED("lock=fas,futex", "\"lock=fas,futex\": no such value \"futex\"" LOCKS);
+	CHECK_REFUSED("policy=heap", "\"policy=heap\": no such value \"heap\"" POLICIES);
 	CHECK_REFUSED("lock=fas=cas", "\"lock=fas=cas\": no such value \"fas=cas\"" LOCKS);
 	CHECK_REFUSED("run=all", "\"run=all\": no such value \"all\"; valid: selftest stress bench monitor explore");
 	CHECK_REFUSED("workload=churn,pop,ring",
@@ -337,7 +353,7 @@ TEST(as_many_workloads_as_bits)
 {
 	static const char *names[65];
 	static char storage[65][8];
-	struct bootargs_names many = {names, 64};
+	struct bootargs_known many = {{names, 64}, {NULL, 0}};
 	struct bootargs_error error;
 	struct bootargs args;
 
@@ -349,11 +365,132 @@ TEST(as_many_workloads_as_bits)
 	CHECK_EQ(args.workload, UINT64_MAX);
 	CHECK(bootargs_parse("workload=w63,w0", &many, &args, &error));
 	CHECK_EQ(args.workload, 1 | UINT64_C(1) << 63);
-	many.count = 65;
+	many.workloads.count = 65;
 	CHECK(!bootargs_parse("", &many, &args, &error));
 	printed_length = 0;
 	bootargs_print_error(&error, print_captured);
 	CHECK(strstr(printed, "more workloads than 64"));
+	many.workloads.count = 0;
+	many.policies = (struct bootargs_names){names, 65};
+	CHECK(!bootargs_parse("", &many, &args, &error));
+	printed_length = 0;
+	bootargs_print_error(&error, print_captured);
+	CHECK(strstr(printed, "more policies than 64"));
+}
+
+TEST(lists_are_for_a_sweep)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("run=bench policy=list,tree lock=mcs,fas,none cache=128,0,64 batch=32,0x4 "
+		       "cpus=4,1,2 workload=ring",
+		       &args);
+	CHECK_EQ(args.sweeps, 1);
+	CHECK_EQ(args.policies, 5);
+	CHECK_EQ(args.policy, 0);
+	CHECK_EQ(args.locks, 1u << BOOTARGS_LOCK_FAS | 1u << BOOTARGS_LOCK_MCS |
+				     1u << BOOTARGS_LOCK_NONE);
+	CHECK_EQ(args.lock, BOOTARGS_LOCK_FAS);
+	CHECK_EQ(args.caches.count, 3);
+	CHECK_EQ(args.caches.value[0], 128);
+	CHECK_EQ(args.caches.value[1], 0);
+	CHECK_EQ(args.caches.value[2], 64);
+	CHECK_EQ(args.cache_frames, 128);
+	CHECK_EQ(args.batches.count, 2);
+	CHECK_EQ(args.batches.value[1], 4);
+	CHECK_EQ(args.batch_frames, 32);
+	CHECK_EQ(args.cpu_counts.count, 3);
+	CHECK_EQ(args.cpus, 4);
+	CHECK_EQ(args.cpu_counts.value[2], 2);
+}
+
+TEST(all_is_every_policy_and_every_lock_that_locks)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("run=bench policy=all lock=all", &args);
+	CHECK_EQ(args.policies, 7);
+	CHECK_EQ(args.locks, 0x7f);
+	CHECK_ACCEPTED("run=bench lock=all,none", &args);
+	CHECK_EQ(args.locks, 0xff);
+	CHECK_REFUSED("run=bench lock=all,mcs",
+		      "\"lock=all,mcs\": names twice \"mcs\"" LOCKS);
+	CHECK_REFUSED("run=bench policy=map,all",
+		      "\"policy=map,all\": names twice \"all\"" POLICIES);
+}
+
+TEST(a_sweep_is_a_bench_with_a_workload_or_a_list)
+{
+	static const char *const sweeps[] = {"workload=ring", "policy=tree,map", "lock=fas,cas",
+					     "cache=2,4", "batch=1,2", "cpus=1,2"};
+	static const char *const none[] = {"", "lock=mcs cache=0 batch=3 cpus=2 policy=map"};
+	struct bootargs args;
+	char text[100];
+
+	for (size_t i = 0; i < sizeof(sweeps) / sizeof(sweeps[0]); i++) {
+		snprintf(text, sizeof(text), "run=bench %s rounds=7 cell=9 samples=4", sweeps[i]);
+		CHECK_ACCEPTED(text, &args);
+		CHECK_EQ(args.sweeps, 1);
+		CHECK_EQ(args.rounds, 7);
+		CHECK_EQ(args.cell_ms, 9);
+		CHECK_EQ(args.samples, 4);
+	}
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		snprintf(text, sizeof(text), "run=bench %s", none[i]);
+		CHECK_ACCEPTED(text, &args);
+		CHECK_EQ(args.sweeps, 0);
+	}
+	CHECK_ACCEPTED("run=stress,bench workload=ring", &args);
+	CHECK_EQ(args.sweeps, 0);
+#define ONLY ": only a sweep has that: run=bench with workload= or a list; valid: "
+	CHECK_REFUSED("run=bench rounds=2", "\"rounds=2\"" ONLY "1 to 1000");
+	CHECK_REFUSED("workload=ring samples=2", "\"samples=2\"" ONLY "0 (none) to 1000");
+	CHECK_REFUSED("cell=2", "\"cell=2\"" ONLY "1 to 1000000");
+	CHECK_REFUSED("run=bench cpus=1,2 rounds=1001",
+		      "\"rounds=1001\": too large; valid: 1 to 1000");
+}
+
+TEST(lists_elsewhere_are_refused)
+{
+	static const char *const runs[] = {"", "run=stress ", "run=selftest ", "run=explore ",
+					   "run=stress,bench "};
+	struct bootargs args;
+	char text[100];
+
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		snprintf(text, sizeof(text), "%slock=mcs,clh", runs[i]);
+		CHECK(!parse(text, &args));
+		CHECK(strstr(printed, "\"lock=mcs,clh\": a list of locks is for run=bench" LOCKS));
+	}
+	CHECK_REFUSED("policy=all",
+		      "\"policy=all\": a list of policies is for run=bench" POLICIES);
+	CHECK_REFUSED("cache=2,4", "\"cache=2,4\": a list of caches is for run=bench; valid: 0 (off), "
+				   "or 2 and more");
+	CHECK_REFUSED("batch=2,4", "\"batch=2,4\": a list of batches is for run=bench; valid: 1 to "
+				   "512, and to half of cache=");
+	CHECK_REFUSED("cpus=2,4", "\"cpus=2,4\": a list of numbers of cpus is for run=bench; valid: "
+				  "1 to the harts there are");
+}
+
+TEST(bad_lists_are_refused)
+{
+#define CPUS "; valid: 1 to the harts there are"
+	CHECK_REFUSED("run=bench cpus=1,,2", "\"cpus=1,,2\": not a number \"\"" CPUS);
+	CHECK_REFUSED("run=bench cpus=1,", "\"cpus=1,\": not a number \"\"" CPUS);
+	CHECK_REFUSED("run=bench cpus=,1", "\"cpus=,1\": not a number \"\"" CPUS);
+	CHECK_REFUSED("run=bench cpus=1,x", "\"cpus=1,x\": not a number \"x\"" CPUS);
+	CHECK_REFUSED("run=bench cpus=1,0", "\"cpus=1,0\": too small \"0\"" CPUS);
+	CHECK_REFUSED("run=bench cpus=1,all", "\"cpus=1,all\": not a number \"all\"" CPUS);
+	CHECK_REFUSED("run=bench cpus=16,0x10", "\"cpus=16,0x10\": names twice \"0x10\"" CPUS);
+	CHECK_REFUSED("run=bench cpus=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+		      "\"cpus=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\": more than 16 values, from "
+		      "\"17\"" CPUS);
+	CHECK_REFUSED("run=bench ops=1,2", "\"ops=1,2\": not a number; valid: 1 and more, also as 20k "
+					   "or 3M");
+	CHECK_REFUSED("run=bench cache=0,1,4",
+		      "\"cache=0,1,4\": a cache holds two batches, so it cannot be one frame; "
+		      "valid: 0 (off), or 2 and more");
+	CHECK_REFUSED("run=bench cache=0,64,8 batch=1,5", "\"batch=1,5\"" TOO_LARGE);
 }
 
 TEST(no_workloads_at_all)
@@ -376,10 +513,11 @@ TEST(help_lists_every_key)
 	static const char *const wanted[] = {"\n  run ",    "\n  lock ",  "\n  cache ",
 					     "\n  batch ",  "\n  low ",  "\n  ops ",	  "\n  workload ",
 					     "\n  cpus ",   "\n  seed ",  "\n  lockstat ",
-					     " anderson\n", " ring all\n"};
+					     " none all\n", " ring all\n", "\n  policy ", " list all\n",
+					     "\n  rounds ", "\n  cell ", "\n  samples "};
 
 	printed_length = 0;
-	bootargs_print_valid(&workloads, print_captured);
+	bootargs_print_valid(&known, print_captured);
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
 		if (!strstr(printed, wanted[i]))
 			unit_fail(__FILE__, __LINE__, "no \"%s\" in: %s", wanted[i], printed);
@@ -390,7 +528,8 @@ TEST(help_lists_every_key)
 static const char *const pieces[] = {"run",   "lock", "cache", "batch",	 "workload", "ops",
 				     "cpus",  "seed", "=",     "=",	 "low",	     ",",
 				     " ",     " ",    "0x",    "9",	 "k",	     "M",
-				     "churn", "all",  "fas",   "stress", "\xff",     "lockstat"};
+				     "churn", "all",  "fas",   "stress", "\xff",     "lockstat",
+				     "bench", "none", "map",   "policy", "rounds",   "cell"};
 #define PIECES (sizeof(pieces) / sizeof(pieces[0]))
 
 static size_t random_bytes(char *bytes, size_t size)
@@ -419,10 +558,16 @@ static size_t random_pieces(char *bytes, size_t size)
 /* What was accepted obeys every rule there is. */
 static void check_sound(const struct bootargs *args)
 {
-	CHECK(args->run < 4 && args->workload < 8);
-	CHECK(args->lock <= BOOTARGS_LOCK_ANDERSON && args->lockstat <= BOOTARGS_LOCKSTAT_ALL);
+	bool only_bench = args->run == 1u << BOOTARGS_RUN_BENCH;
+
+	CHECK(args->run < 8 && args->workload < 8 && args->policies < 8 && args->locks < 256);
+	CHECK(args->lock <= BOOTARGS_LOCK_NONE && args->lockstat <= BOOTARGS_LOCKSTAT_ALL);
+	CHECK((args->locks >> args->lock & 1) && (args->policies >> args->policy & 1));
 	CHECK(args->cache_frames != 1);
 	CHECK(args->cache_frames == 0 || args->batch_frames <= args->cache_frames / 2);
+	CHECK(args->caches.count >= 1 && args->caches.count <= BOOTARGS_LIST_MAX);
+	CHECK(only_bench || (args->caches.count == 1 && !(args->locks & (args->locks - 1))));
+	CHECK(only_bench || !args->sweeps);
 }
 
 TEST(junk_is_refused_or_sound)
