@@ -15,6 +15,7 @@
 #include "arch/riscv/hart.h"
 #include "arch/riscv/sbi.h"
 #include "kernel/bootargs.h"
+#include "kernel/configure.h"
 #include "kernel/console.h"
 #include "kernel/cpu.h"
 #include "kernel/devicetree.h"
@@ -27,15 +28,15 @@
 #include "kernel/record.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
-#include "mm/global/segment_tree.h"
+#include "mm/global/policies.h"
 #include "mm/global/zone.h"
-#include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 #include "tests/smp/bench.h"
 #include "tests/smp/explore.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/selftest.h"
 #include "tests/smp/stress.h"
+#include "tests/smp/sweep.h"
 #include "tests/smp/workload.h"
 
 #define STACK_BYTES 32768
@@ -44,6 +45,7 @@
 #define ARRIVAL_SECONDS 10
 
 _Static_assert((int)BOOTARGS_LOCK_ANDERSON == (int)SPIN_ANDERSON, "one order of locks");
+_Static_assert((int)BOOTARGS_LOCK_NONE == (int)SPIN_NONE, "one order of locks");
 _Static_assert(BOOTARGS_NOT_GIVEN == FRAME_LOW_DEFAULT, "one word for it");
 _Static_assert((int)BOOTARGS_LOCKSTAT_ALL == (int)SPIN_STATS_ALL, "one order of modes");
 
@@ -60,10 +62,20 @@ static _Noreturn void refuse(void)
 	verdict_end();
 }
 
-/* What the parser cannot know: what this machine has room for, and this cache can work with. */
-static void check_cache(void)
+static uint64_t most_of(const struct bootargs_list *list)
 {
-	uint64_t batch = settings.arguments.batch_frames, cache = settings.arguments.cache_frames;
+	uint64_t most = 0;
+
+	for (uint64_t i = 0; i < list->count; i++)
+		if (list->value[i] > most)
+			most = list->value[i];
+	return most;
+}
+
+/* What the parser cannot know: what this machine has room for, and this cache can work with. */
+static void check_cache(uint64_t cache)
+{
+	uint64_t batch = most_of(&settings.arguments.batches);
 	uint64_t batch_max = cache / 2 < FRAME_CACHE_BATCH_MAX ? cache / 2 : FRAME_CACHE_BATCH_MAX;
 	uint64_t cache_max = memory_ram_frames() / port_cpu_count();
 
@@ -110,14 +122,18 @@ static void open_tree(const void *blob)
 
 static void read_arguments(void)
 {
-	struct bootargs_names names = {workload_names, workload_count};
+	const char *policy_names[BOOTARGS_NAMES_MAX];
+	struct bootargs_known known = {{workload_names, workload_count},
+				       {policy_names, policy_count}};
 	struct bootargs_error bad;
 	struct devicetree_error error;
 	const char *text = NULL;
 
+	for (unsigned i = 0; i < policy_count && i < BOOTARGS_NAMES_MAX; i++)
+		policy_names[i] = policies[i]->name;
 	if (!found(machine_bootargs(&tree, &text, &error), &error))
 		text = NULL;
-	if (!bootargs_parse(text, &names, &settings.arguments, &bad)) {
+	if (!bootargs_parse(text, &known, &settings.arguments, &bad)) {
 		bootargs_print_error(&bad, printf);
 		verdict_fail("bootargs: %.*s: %s", (int)bad.word_length, bad.word, bad.reason);
 		refuse();
@@ -141,6 +157,7 @@ static unsigned count_harts(void)
 {
 	struct machine_hart hart = {0};
 	struct devicetree_error error;
+	uint64_t wanted = most_of(&settings.arguments.cpu_counts);
 	unsigned usable = 0;
 	bool all_have_sstc = true;
 
@@ -154,9 +171,9 @@ static unsigned count_harts(void)
 		all_have_sstc = all_have_sstc && machine_hart_has(&tree, &hart, "sstc");
 	}
 	hart_timer_has_sstc(all_have_sstc);
-	if (settings.arguments.cpus > usable) {
+	if (wanted > usable) {
 		verdict_fail("bootargs: cpus=%llu, but the machine has %u harts that can run",
-			     (unsigned long long)settings.arguments.cpus, usable);
+			     (unsigned long long)wanted, usable);
 		refuse();
 	}
 	if (usable == 0) {
@@ -164,7 +181,21 @@ static unsigned count_harts(void)
 		refuse();
 	}
 	harts_usable = usable;
-	return settings.arguments.cpus ? (unsigned)settings.arguments.cpus : usable;
+	return wanted ? (unsigned)wanted : usable;
+}
+
+/* A sweep leaves out what would not do; else it was a mistake to ask for it. */
+static enum spin_kind choose_lock(void)
+{
+	enum spin_kind lock = (enum spin_kind)settings.arguments.lock;
+
+	if (lock != SPIN_NONE || port_cpu_count() == 1)
+		return lock;
+	if (settings.arguments.sweeps)
+		return SPIN_FAS;
+	verdict_fail("bootargs: lock=none is for one cpu, and %u would run; valid: with cpus=1",
+		     port_cpu_count());
+	refuse();
 }
 
 /* Blocks and stacks for all cpus; the boot hart moves from its first block to block 0. */
@@ -212,13 +243,32 @@ static uint64_t default_capacity(void)
 
 static void make_caches(void)
 {
-	if (settings.arguments.cache_frames == BOOTARGS_NOT_GIVEN)
-		settings.arguments.cache_frames = default_capacity();
-	check_cache();
-	cache_slots = settings.arguments.cache_frames ? (uint32_t)settings.arguments.cache_frames : 1;
+	struct bootargs_list *caches = &settings.arguments.caches;
+	uint64_t most;
+
+	if (caches->value[0] == BOOTARGS_NOT_GIVEN)
+		settings.arguments.cache_frames = caches->value[0] = default_capacity();
+	for (uint64_t i = 0; i < caches->count; i++)
+		check_cache(caches->value[i]);
+	most = most_of(caches);
+	cache_slots = most ? (uint32_t)most : 1;
 	cache_bytes = frame_cache_bytes(cache_slots, memory_zones_at_most());
 	cache_memory = early_alloc(port_cpu_count() * cache_bytes, 64);
 	nodes_reserve();
+}
+
+/* A sweep may not take so much for its notes that it measures another machine. */
+static size_t bytes_for_sweep(void)
+{
+	size_t bytes = sweep_bytes();
+
+	if (bytes > memory_ram_frames() * FRAME_SIZE / 8) {
+		verdict_fail("bootargs: the sweep needs %zu bytes for its figures, more than an eighth "
+			     "of memory: fewer values, rounds= or samples=",
+			     bytes);
+		refuse();
+	}
+	return bytes;
 }
 
 static void start_caches(void)
@@ -226,18 +276,6 @@ static void start_caches(void)
 	for (unsigned i = 0; i < port_cpu_count(); i++)
 		frame_cache_init(port_area_of(i), cache_memory + i * cache_bytes, cache_slots,
 				 zone_largest());
-}
-
-static uint64_t hart_of(unsigned cpu)
-{
-	return cpu_of(cpu)->arch.hart_id;
-}
-
-static void configure_cache(void *argument)
-{
-	(void)argument;
-	frame_cache_configure((uint32_t)settings.arguments.cache_frames,
-			      (uint32_t)settings.arguments.batch_frames);
 }
 
 /* Entered by every hart but the first, on its own stack. */
@@ -361,6 +399,7 @@ static void record_boot(void)
 	record_number("lost_frames", account->lost_frames);
 	record_number("zones", zones.count);
 	record_number("cache", settings.arguments.cache_frames);
+	record_string("policy", zones.zone[0].policy->name);
 	record_string("lock", spin_kind_name((enum spin_kind)settings.arguments.lock));
 	record_number("seed", settings.arguments.seed);
 	record_end();
@@ -369,13 +408,10 @@ static void record_boot(void)
 static void boot(const void *blob)
 {
 	struct devicetree_error error;
-	enum spin_kind lock;
-	void *heap_lock;
 
 	open_tree(blob);
 	settings.tree = &tree;
 	read_arguments();
-	lock = (enum spin_kind)settings.arguments.lock;
 	if (!early_init(&tree, &error))
 		refuse_tree(&error);
 	move_tree();
@@ -384,24 +420,22 @@ static void boot(const void *blob)
 		refuse();
 	}
 	make_cpus(count_harts());
-	heap_lock = early_alloc(spin_bytes(port_cpu_count()), 64);
+	settings.arguments.lock = choose_lock();
+	configure_reserve();
 	if (!memory_collect(&tree, &error))
 		refuse_tree(&error);
 	make_caches();
-	harness_reserve(port_cpu_count());
-	memory_start(&segment_tree_policy, lock);
+	harness_reserve(port_cpu_count(), bytes_for_sweep());
+	configure_first(policies[settings.arguments.policy],
+			(enum spin_kind)settings.arguments.lock);
 	start_caches();
-	kheap_init(lock, heap_lock);
 	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
 	measure_counter();
 	cpu_listen();
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_EXPLORE))
 		explore_prepare();
 	start_harts();
-	if (!nodes_start(&tree, settings.cpus, hart_of, &error))
-		refuse_tree(&error);
-	cpus_run(configure_cache, NULL, settings.cpus);
-	frame_drain_set_low(settings.arguments.low_frames);
+	configure_cpus();
 	measure_clock();
 }
 
@@ -417,7 +451,9 @@ void kernel_main(uint64_t hart_id, const void *blob)
 		selftest_run();
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_STRESS))
 		stress_run();
-	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_BENCH))
+	if (settings.arguments.sweeps)
+		sweep_run();
+	else if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_BENCH))
 		bench_run();
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_MONITOR))
 		monitor_run();

@@ -31,6 +31,7 @@ static struct ranges ram, reserved;
 static struct zone *zone_table;
 static unsigned zone_room;
 static struct memory_account account;
+static bool zones_differ; /* from those that were in the table before */
 
 const struct memory_account *memory_account(void)
 {
@@ -162,6 +163,7 @@ static void add_zones(uint64_t start, uint64_t end, unsigned node, const struct 
 		uint64_t count = last - first < ZONE_FRAMES_MAX ? last - first : ZONE_FRAMES_MAX;
 
 		check(zones.count < zone_room, "memory: more zones than the %u foreseen", zone_room);
+		zones_differ = zones_differ || zone_table[zones.count].first != first;
 		if (zone_init(&zone_table[zones.count], zones.count, node, first, count, policy,
 			      lock))
 			zones.count++;
@@ -191,16 +193,44 @@ static void add_free_parts(const struct range *range, const struct policy *polic
 		add_zones(start, range->end, range->node, policy, lock);
 }
 
-void memory_start(const struct policy *policy, enum spin_kind lock)
+static void make_zones(const struct policy *policy, enum spin_kind lock)
 {
-	reserve_kernel();
-	zones.zone = zone_table;
+	unsigned count_before = zones.count;
+
+	zones.count = 0;
+	zones_differ = false;
+	account.lost_frames = 0;
 	for (unsigned i = 0; i < ram.count; i++)
 		add_free_parts(&ram.range[i], policy, lock);
+	zones_differ = zones_differ || zones.count != count_before;
 	account.outside_frames = account.ram_frames;
 	for (unsigned i = 0; i < zones.count; i++)
 		account.outside_frames -= zones.zone[i].total_frames;
 	if (zones.count == 0)
 		port_panic("no memory: %llu frames of RAM, none of them left for a zone",
 			   (unsigned long long)account.ram_frames);
+}
+
+void memory_start(const struct policy *policy, enum spin_kind lock)
+{
+	reserve_kernel();
+	zones.zone = zone_table;
+	make_zones(policy, lock);
+}
+
+static void check_is_free(const struct zone *zone)
+{
+	uint64_t usable = zone->total_frames - zone->reserved_frames;
+
+	check(zone->free_frames == usable,
+	      "memory: %s cannot be made anew: %llu frames are free, expected all %llu", zone->name,
+	      (unsigned long long)zone->free_frames, (unsigned long long)usable);
+}
+
+bool memory_remake(const struct policy *policy, enum spin_kind lock)
+{
+	for (unsigned i = 0; i < zones.count; i++)
+		check_is_free(&zones.zone[i]);
+	make_zones(policy, lock);
+	return zones_differ;
 }

@@ -26,6 +26,13 @@ unsigned memory_zones_at_most(void);
  */
 void memory_start(const struct policy *policy, enum spin_kind lock);
 
+/*
+ * Makes the same ranges zones again, of another policy and lock; on one cpu, at rest. Panics where a
+ * frame of a zone is not free. True when they are not the zones there were before: the
+ * metadata of some policy leaves no frame of a small one, so it is lost or is there again.
+ */
+bool memory_remake(const struct policy *policy, enum spin_kind lock);
+
 /* After memory_collect(): frames of RAM, whoever has them. */
 uint64_t memory_ram_frames(void);
 

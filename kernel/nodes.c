@@ -1,4 +1,4 @@
-/* nodes.c - see nodes.h. Orders are written here once, and only read from then on. */
+/* nodes.c - see nodes.h. Orders are written here, and only read while anybody allocates. */
 #include "kernel/nodes.h"
 
 #include <stdio.h>
@@ -66,12 +66,24 @@ static bool set_order(const struct devicetree *tree, unsigned cpu, unsigned node
 	return order != NULL;
 }
 
+/* Of zones that are no more. */
+static void forget_orders(unsigned count)
+{
+	orders_made = 0;
+	for (unsigned cpu = 0; cpu < count; cpu++) {
+		struct frame_cache *cache = port_area_of(cpu);
+
+		cache->order = NULL;
+	}
+}
+
 bool nodes_start(const struct devicetree *tree, unsigned count, uint64_t (*hart_of)(unsigned cpu),
 		 struct devicetree_error *error)
 {
 	struct machine_hart hart = {0};
 	enum devicetree_result result;
 
+	forget_orders(count);
 	while ((result = machine_next_hart(tree, &hart, error)) == DEVICETREE_FOUND)
 		for (unsigned cpu = 0; cpu < count; cpu++)
 			if (hart_of(cpu) == hart.id &&

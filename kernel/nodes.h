@@ -21,7 +21,8 @@ void nodes_reserve(void);
 /*
  * Gives cpus 0..count-1 their nodes and orders; hart_of(cpu) is the hart that a cpu is. A cpu that
  * the tree knows no node of is of node 0. False, with *error set, when the tree is malformed. When
- * the zones are made, and before any of these cpus but the caller allocates.
+ * the zones are made, and before any of these cpus but the caller allocates; again, at rest, when
+ * they are others.
  */
 bool nodes_start(const struct devicetree *tree, unsigned count, uint64_t (*hart_of)(unsigned cpu),
 		 struct devicetree_error *error);

@@ -63,6 +63,14 @@ void record_numbers(const char *name, const uint64_t *values, unsigned count)
 	printf(count ? "]" : "[]");
 }
 
+void record_numbers32(const char *name, const uint32_t *values, unsigned count)
+{
+	print_name(name);
+	for (unsigned i = 0; i < count; i++)
+		printf("%c%lu", i ? ',' : '[', (unsigned long)values[i]);
+	printf(count ? "]" : "[]");
+}
+
 void record_bool(const char *name, int value)
 {
 	print_name(name);

@@ -18,5 +18,6 @@ void record_number(const char *name, uint64_t value);
 /* value / 10^decimals, as a decimal fraction: no floating point is needed to print one. */
 void record_fraction(const char *name, uint64_t value, unsigned decimals);
 void record_numbers(const char *name, const uint64_t *values, unsigned count);
+void record_numbers32(const char *name, const uint32_t *values, unsigned count);
 void record_bool(const char *name, int value);
 void record_end(void);

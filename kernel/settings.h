@@ -7,7 +7,15 @@
 #include "kernel/bootargs.h"
 #include "kernel/devicetree.h"
 
+/* How this kernel was built; CHECKS is in mm/percpu/cache.h. */
+#if defined(__riscv_zbb)
+#define SETTINGS_ZBB 1
+#else
+#define SETTINGS_ZBB 0
+#endif
+
 struct settings {
+	/* Policy, lock and caches are those in force: a sweep changes them (configure.h). */
 	struct bootargs arguments;
 	const struct devicetree *tree;
 	uint64_t timebase;    /* ticks of the time CSR a second */

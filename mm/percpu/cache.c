@@ -141,8 +141,8 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 	flags = port_irq_save();
 	frame_cache_flush();
 	move_to_base(cache); /* a larger limit must fit below the end */
-	if (!cache->zone && zones.count)
-		set_zone(cache, &zones.zone[cache->home]); /* for a cpu that only ever frees */
+	if (zones.count && cache->top == cache->bottom)
+		set_zone(cache, &zones.zone[cache->home]); /* it may have been made anew */
 	cache->capacity = capacity;
 	cache->batch_min = cache->batch_max = batch;
 	if (batch == 0) {

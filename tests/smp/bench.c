@@ -9,30 +9,21 @@
 #include "tests/smp/bench.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "arch/riscv/csr.h"
-#include "kernel/cpu.h"
 #include "kernel/panic.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
-#include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
-#include "sync/barrier.h"
 #include "tests/smp/classic.h"
+#include "tests/smp/harness.h"
 #include "tests/smp/random.h"
-#include "tests/smp/smp.h"
+#include "tests/smp/timing.h"
 
 #define PAIRS	    10000
 #define BULK_FRAMES 4096
-
-#if defined(__riscv_zbb)
-#define HAS_ZBB 1
-#else
-#define HAS_ZBB 0
-#endif
 
 /* ---- printing ----------------------------------------------------------------------------- */
 
@@ -48,7 +39,7 @@ static void report(const char *name, uint64_t hundredths, const char *unit, unsi
 	record_string("unit", unit);
 	record_number("cpus", cpus);
 	record_number("checks", CHECKS);
-	record_number("zbb", HAS_ZBB);
+	record_number("zbb", SETTINGS_ZBB);
 	record_bool("valid", valid);
 	record_end();
 }
@@ -221,42 +212,10 @@ static void bench_lock_bound(void)
 
 /* ---- time: all cpus at once ---------------------------------------------------------------- */
 
-struct timed {
-	void (*work)(uint64_t pairs);
-	uint64_t pairs;
-	struct barrier barrier;
-	uint64_t ns[]; /* of each cpu */
-};
-
-static void work_timed(void *argument)
-{
-	struct timed *timed = argument;
-	uint64_t start;
-
-	classic_set_cpu();
-	barrier_wait(&timed->barrier);
-	start = smp_nanoseconds();
-	timed->work(timed->pairs);
-	timed->ns[port_cpu()] = smp_nanoseconds() - start;
-	barrier_wait(&timed->barrier);
-}
-
 /* Nanoseconds a pair, in hundredths, of the slowest cpu. */
 static uint64_t time_pairs(void (*work)(uint64_t pairs), uint64_t pairs, unsigned cpus)
 {
-	struct timed *timed = kcalloc(1, sizeof(*timed) + cpus * sizeof(timed->ns[0]));
-	uint64_t worst = 0;
-
-	check(timed, "bench: no memory for %u results", cpus);
-	timed->work = work;
-	timed->pairs = pairs;
-	barrier_init(&timed->barrier, cpus);
-	cpus_run(work_timed, timed, cpus);
-	for (unsigned i = 0; i < cpus; i++)
-		if (timed->ns[i] > worst)
-			worst = timed->ns[i];
-	kfree(timed);
-	return hundredths(worst, pairs);
+	return hundredths(time_all(classic_set_cpu, work, pairs, cpus), pairs);
 }
 
 /* Both loops are unrolled alike, so that it is pairs that are timed and not the loop. */
@@ -297,37 +256,18 @@ static void classic_bulk_pairs(uint64_t pairs)
 	BULK_LOOP(classic_alloc(), classic_free)
 }
 
-static void spin_alone(uint64_t rounds)
-{
-	for (uint64_t i = 0; i < rounds; i++)
-		__asm__ volatile("" ::: "memory");
-}
-
-/* Work that shares nothing takes as long on all cpus at once as on one, if each has a core. */
-static bool cores_for_all(unsigned cpus)
-{
-	uint64_t alone = time_pairs(spin_alone, 20000000, 1);
-	uint64_t together = time_pairs(spin_alone, 20000000, cpus);
-
-	return together * 100 <= alone * 115;
-}
-
 #define TIMED_PAIRS 2000000
 
-static void bench_times(unsigned cpus)
+static void bench_classic(unsigned cpus, bool valid)
 {
-	bool valid = cores_for_all(cpus);
-	uint64_t frames;
-	pfn_t run;
+	uint64_t frames = cpus * BULK_FRAMES; /* what all of bulk holds at once */
+	pfn_t run = frame_alloc_run(frames, 0);
 
-	held = kcalloc(cpus * BULK_FRAMES, sizeof(*held));
-	check(held, "bench: no memory for %u cpus' frames", cpus);
-	report("repeat_ns", time_pairs(repeat, TIMED_PAIRS, cpus), "ns", cpus, valid);
-	report("bulk_ns", time_pairs(bulk_pairs, TIMED_PAIRS / 2, cpus), "ns", cpus, valid);
-	frames = cpus * BULK_FRAMES; /* what all of bulk holds at once */
-	run = frame_alloc_run(frames, 0);
-	check(!pfn_is_none(run), "bench: no run of %llu frames for the classic allocator",
-	      (unsigned long long)frames);
+	if (pfn_is_none(run)) {
+		printf("  classic_*: NOT MEASURABLE: no run of %llu frames is to be had of %s\n",
+		       (unsigned long long)frames, zones.zone[0].policy->name);
+		return;
+	}
 	classic_set_cpu();
 	classic_init(run, frames);
 	report("classic_repeat_ns", time_pairs(classic_repeat, TIMED_PAIRS / 40, cpus), "ns", cpus,
@@ -335,7 +275,18 @@ static void bench_times(unsigned cpus)
 	report("classic_bulk_ns", time_pairs(classic_bulk_pairs, TIMED_PAIRS / 40, cpus), "ns", cpus,
 	       valid);
 	frame_free_run(run, frames);
-	kfree(held);
+}
+
+static void bench_times(unsigned cpus)
+{
+	bool valid = cores_for_all(cpus);
+	size_t mark = harness_mark();
+
+	held = harness_need(cpus * BULK_FRAMES * sizeof(*held), "the cpus' frames");
+	report("repeat_ns", time_pairs(repeat, TIMED_PAIRS, cpus), "ns", cpus, valid);
+	report("bulk_ns", time_pairs(bulk_pairs, TIMED_PAIRS / 2, cpus), "ns", cpus, valid);
+	bench_classic(cpus, valid);
+	harness_release(mark);
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */

@@ -16,13 +16,14 @@
 static char *memory;
 static size_t memory_bytes, used_bytes;
 
-void harness_reserve(unsigned cpus)
+void harness_reserve(unsigned cpus, size_t bytes)
 {
 	uint64_t most = memory_ram_frames() * FRAME_SIZE / MEMORY_SHARE;
 
 	memory_bytes = (size_t)cpus * BYTES_PER_CPU;
 	if (memory_bytes > most)
 		memory_bytes = most;
+	memory_bytes += bytes;
 	memory = early_alloc(memory_bytes, 64);
 	used_bytes = 0;
 }

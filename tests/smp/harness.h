@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Takes early memory for so many cpus. After memory_collect(). */
-void harness_reserve(unsigned cpus);
+/* Takes early memory: `bytes`, and some for each of so many cpus. After memory_collect(). */
+void harness_reserve(unsigned cpus, size_t bytes);
 
 /* Zeroed, 64-aligned; NULL when there is not so much left. O(bytes). */
 void *harness_alloc(size_t bytes);

@@ -31,92 +31,36 @@ static unsigned result_count;
 static struct cpu_totals *cpu_totals;
 static struct spin_stats *lock_totals; /* of the zones, then of the heap */
 
-static uint64_t ticks_to_ns(uint64_t ticks)
-{
-	uint64_t hertz = settings.clock_hertz;
-
-	return ticks / hertz * 1000000000 + ticks % hertz * 1000000000 / hertz;
-}
-
-static uint64_t ratio(uint64_t part, uint64_t whole, uint64_t unit)
-{
-	return whole ? (part * unit + whole / 2) / whole : 0;
-}
-
 /* ---- collecting -------------------------------------------------------------------------- */
 
-static void add_times(struct spin_times *sum, const struct spin_times *times)
+static void add_cpu(struct cpu_totals *totals, const struct workload_cpu *work, unsigned cpu)
 {
-	sum->samples += times->samples;
-	sum->ticks_total += times->ticks_total;
-	if (times->ticks_max > sum->ticks_max)
-		sum->ticks_max = times->ticks_max;
-	for (unsigned i = 0; i < SPIN_HISTOGRAM_BUCKETS; i++)
-		sum->histogram[i] += times->histogram[i];
+	const struct frame_cache *cache = port_area_of(cpu);
+	const struct frame_cache_stats *stats = &cache->stats;
+
+	totals->allocs += work->allocs;
+	totals->frees += work->frees;
+	totals->cache.refills += stats->refills;
+	totals->cache.refilled_frames += stats->refilled_frames;
+	totals->cache.flushes += stats->flushes;
+	totals->cache.flushed_frames += stats->flushed_frames;
+	totals->cache.direct_allocs += stats->direct_allocs;
+	totals->cache.direct_frees += stats->direct_frees;
+	totals->cache.failures += stats->failures;
+	totals->cache.far_frames += stats->far_frames;
 }
 
-static void add_stats(struct spin_stats *sum, const struct spin_stats *stats)
-{
-	sum->acquisitions += stats->acquisitions;
-	sum->contended += stats->contended;
-	add_times(&sum->wait, &stats->wait);
-	add_times(&sum->hold, &stats->hold);
-}
-
-static void collect_locks(struct result *result, bool baseline)
+void report_add(const struct workload_run *run)
 {
 	for (unsigned i = 0; i <= zones.count; i++) {
 		struct spinlock *lock = i < zones.count ? &zones.zone[i].lock : kheap_lock();
 		struct spin_stats stats = {0};
 
 		spin_stats_add(lock, &stats);
-		if (!baseline)
-			add_stats(&lock_totals[i], &stats);
-		if (i < zones.count)
-			add_stats(&result->zone_locks, &stats);
+		spin_stats_sum(&lock_totals[i], &stats);
 	}
-}
-
-static void collect_cpu(struct result *result, const struct workload_cpu *work, unsigned cpu,
-			bool baseline)
-{
-	const struct frame_cache *cache = port_area_of(cpu);
-	const struct frame_cache_stats *stats = &cache->stats;
-
-	result->ops += work->allocs + work->frees;
-	result->refills += stats->refills;
-	result->flushes += stats->flushes;
-	result->direct += stats->direct_allocs + stats->direct_frees;
-	result->failures += stats->failures;
-	if (baseline)
-		return;
-	cpu_totals[cpu].allocs += work->allocs;
-	cpu_totals[cpu].frees += work->frees;
-	cpu_totals[cpu].cache.refills += stats->refills;
-	cpu_totals[cpu].cache.refilled_frames += stats->refilled_frames;
-	cpu_totals[cpu].cache.flushes += stats->flushes;
-	cpu_totals[cpu].cache.flushed_frames += stats->flushed_frames;
-	cpu_totals[cpu].cache.direct_allocs += stats->direct_allocs;
-	cpu_totals[cpu].cache.direct_frees += stats->direct_frees;
-	cpu_totals[cpu].cache.failures += stats->failures;
-	cpu_totals[cpu].cache.far_frames += stats->far_frames;
-}
-
-void result_collect(struct result *result, const struct workload_run *run, bool baseline)
-{
-	uint64_t start = UINT64_MAX, end = 0;
-
-	collect_locks(result, baseline);
-	for (unsigned cpu = 0; cpu < run->cpus; cpu++) {
-		const struct workload_cpu *work = &run->cpu[cpu];
-
-		collect_cpu(result, work, cpu, baseline);
-		if (work->start_ns < start)
-			start = work->start_ns;
-		if (work->end_ns > end)
-			end = work->end_ns;
-	}
-	result->ns = end - start;
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
+		add_cpu(&cpu_totals[cpu], &run->cpu[cpu], cpu);
 }
 
 /* ---- workloads --------------------------------------------------------------------------- */

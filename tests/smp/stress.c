@@ -10,7 +10,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "kernel/bootargs.h"
 #include "kernel/cpu.h"
@@ -59,18 +58,6 @@ static void set_caches(void *capacity)
 	frame_cache_configure(frames, frames ? (uint32_t)settings.arguments.batch_frames : 0);
 }
 
-static void reset_statistics(void)
-{
-	for (unsigned i = 0; i < zones.count; i++)
-		spin_stats_reset(&zones.zone[i].lock);
-	spin_stats_reset(kheap_lock());
-	for (unsigned cpu = 0; cpu < settings.cpus; cpu++) {
-		struct frame_cache *cache = port_area_of(cpu);
-
-		memset(&cache->stats, 0, sizeof(cache->stats));
-	}
-}
-
 static uint64_t ops_for(const struct workload *workload, bool baseline)
 {
 	uint64_t ops = settings.arguments.ops ? settings.arguments.ops : workload->ops;
@@ -90,17 +77,17 @@ static bool run_once(const struct workload *workload, bool baseline, struct resu
 	uint64_t free_before;
 	bool ran;
 
-	memset(result, 0, sizeof(*result));
 	run.cpu = harness_need(settings.cpus * sizeof(*run.cpu), "the cpus' results");
 	cpus_run(set_caches,
 		 baseline ? NULL : (void *)(uintptr_t)settings.arguments.cache_frames,
 		 settings.cpus);
 	free_before = books_open();
-	reset_statistics();
+	statistics_reset();
 	ran = workload_execute(&run);
-	if (ran)
-		result_collect(result, &run, baseline);
-	else
+	result_collect(result, &run);
+	if (ran && !baseline)
+		report_add(&run);
+	if (!ran)
 		verdict_fail("%s: not enough memory to set it up", workload->name);
 	ran = books_close(workload->name, free_before) && ran;
 	harness_release(mark);

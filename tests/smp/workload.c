@@ -5,6 +5,7 @@
 
 #include "mm/check.h"
 #include "mm/frame.h"
+#include "mm/global/policy.h"
 #include "tests/smp/smp.h"
 
 bool workload_share(struct workload_run *run, uint64_t bytes)
@@ -41,6 +42,12 @@ uint64_t workload_frames_each(const struct workload_run *run, uint64_t wanted)
 	uint64_t fair = frame_free_count() * 3 / 4 / run->cpus;
 
 	return fair < wanted ? fair : wanted;
+}
+
+bool workload_is_supported(const struct workload *workload, const struct policy *policy)
+{
+	return (policy->has_runs || !workload->needs_runs) &&
+	       (policy->aligns_runs || !workload->needs_aligned_runs);
 }
 
 static void work_one_cpu(void *argument)

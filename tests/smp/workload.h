@@ -88,6 +88,10 @@ static inline bool workload_is_over(const struct workload_run *run, unsigned cpu
 bool workload_share(struct workload_run *run, uint64_t bytes);
 void workload_unshare(struct workload_run *run);
 
+/* False when it needs of a policy what this one has not. */
+struct policy;
+bool workload_is_supported(const struct workload *workload, const struct policy *policy);
+
 /* One whole run: setup, work on `cpus` cpus, teardown. False when setup found no memory. */
 bool workload_execute(struct workload_run *run);
 

@@ -1,0 +1,35 @@
+/*
+ * configure.h - policy, lock and caches: chosen at boot, and again as often as it is wanted.
+ *
+ * Zones are made anew from nothing, so what is compared starts from the same memory each time; all
+ * that pointed into the old ones (caches, the heap, the orders of nodes, low marks) is set again.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "mm/global/policy.h"
+#include "sync/spinlock.h"
+
+struct configuration {
+	const struct policy *policy;
+	enum spin_kind lock;   /* of zones and of the heap; SPIN_NONE only with one cpu */
+	uint32_t cache_frames; /* of each cpu that works; 0: no caches */
+	uint32_t batch_frames; /* 0: it adapts */
+	unsigned cpus;	       /* that work: 0..cpus-1. The caches of the others are off. */
+};
+
+/* Takes early memory for the heap's lock. When the cpus are counted. */
+void configure_reserve(void);
+
+/* Makes the first zones and the heap; only the calling cpu runs. Ends early memory. */
+void configure_first(const struct policy *policy, enum spin_kind lock);
+
+/* The cpus' nodes, caches and the zones' low marks, as the boot arguments say; all cpus are there. */
+void configure_cpus(void);
+
+/*
+ * At rest, on cpu 0, with every frame and every block given back (else it panics and says what is
+ * not): makes the zones anew and sets settings.arguments to what is in force from now on. O(frames).
+ */
+void configure(const struct configuration *wanted);

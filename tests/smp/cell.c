@@ -1,0 +1,235 @@
+/* cell.c - see cell.h. */
+#include "tests/smp/cell.h"
+
+#include <stdlib.h>
+
+#include "arch/riscv/csr.h"
+#include "kernel/panic.h"
+#include "kernel/settings.h"
+#include "tests/smp/books.h"
+#include "tests/smp/harness.h"
+
+/* ---- one run -------------------------------------------------------------------------------- */
+
+/* Read by the only cpu that works, just before and just after it does. */
+static uint64_t instructions_before, instructions_after;
+
+static void note_before(void)
+{
+	instructions_before = csr_read(instret);
+}
+
+static void note_after(void)
+{
+	instructions_after = csr_read(instret);
+}
+
+static void no_work(struct workload_run *run, unsigned cpu)
+{
+	(void)run;
+	(void)cpu;
+}
+
+/* What a run of nothing counts between the two: barriers and clocks. */
+static uint64_t instructions_of_nothing(struct workload_run like)
+{
+	static const struct workload nothing = {.name = "nothing", .work = no_work};
+
+	like.workload = &nothing;
+	like.sampler = NULL;
+	return workload_execute(&like) ? instructions_after - instructions_before : 0;
+}
+
+static bool execute(struct workload_run *work, struct cell_run *run)
+{
+	bool counts = settings.counts_exactly && run->cpus == 1;
+	uint64_t nothing = 0;
+
+	if (counts) {
+		work->enter = note_before;
+		work->leave = note_after;
+		nothing = instructions_of_nothing(*work);
+	}
+	statistics_reset();
+	if (!workload_execute(work))
+		return false;
+	if (counts)
+		run->instructions = instructions_after - instructions_before - nothing;
+	return true;
+}
+
+static uint64_t shortest(const struct workload_run *work)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned cpu = 0; cpu < work->cpus; cpu++)
+		if (work->cpu[cpu].end_ns - work->cpu[cpu].start_ns < least)
+			least = work->cpu[cpu].end_ns - work->cpu[cpu].start_ns;
+	return least;
+}
+
+bool cell_run(const struct cell *cell, struct cell_run *run)
+{
+	struct configuration configuration = cell->configuration;
+	size_t mark = harness_mark();
+	struct workload_run work = {.workload = cell->workload,
+				    .cpus = run->cpus,
+				    .ops = run->ops,
+				    .seed = settings.arguments.seed,
+				    .limit_ns = run->limit_ns,
+				    .sampler = run->sampler};
+	uint64_t free_before;
+	bool ran;
+
+	configuration.cpus = run->cpus;
+	configure(&configuration);
+	work.cpu = harness_need(run->cpus * sizeof(*work.cpu), "the cpus' results");
+	free_before = books_open();
+	run->instructions = 0;
+	ran = execute(&work, run);
+	result_collect(&run->result, &work);
+	run->ns_least = shortest(&work);
+	ran = books_close(cell->workload->name, free_before) && ran;
+	harness_release(mark);
+	return ran;
+}
+
+/* ---- how much ------------------------------------------------------------------------------- */
+
+#define PILOT_OPS   64
+#define PILOT_SHARE 8 /* a pilot that takes this part of the target says enough */
+#define OPS_MAX	    (UINT64_C(1) << 32)
+
+/* Not by the time from the first start to the last end: the host may be milliseconds between those. */
+bool cell_choose_ops(struct cell *cell, uint64_t target_ns)
+{
+	unsigned cpus = cell->configuration.cpus;
+	struct cell_run pilot = {.ops = PILOT_OPS, .limit_ns = target_ns, .cpus = cpus};
+	uint64_t ns;
+
+	for (;; pilot.ops *= PILOT_SHARE) {
+		if (!cell_run(cell, &pilot))
+			return false;
+		ns = pilot.ns_least ? pilot.ns_least : 1;
+		if (ns >= target_ns / PILOT_SHARE || pilot.ops >= OPS_MAX / PILOT_SHARE)
+			break;
+	}
+	cell->ops = ratio(pilot.ops, ns, target_ns);
+	if (cell->ops == 0)
+		cell->ops = 1;
+	cell->limit_ns = target_ns;
+	return true;
+}
+
+bool cell_measure_hold(struct cell *cell, uint64_t limit_ns)
+{
+	struct cell_run alone = {.ops = cell->ops, .limit_ns = limit_ns, .cpus = 1};
+	const struct spin_times *hold = &alone.result.zone_locks.hold;
+	bool ran;
+
+	spin_stats_configure(SPIN_STATS_ALL);
+	ran = cell_run(cell, &alone);
+	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
+	cell->hold_alone_ticks = hold->samples ? hold->ticks_total / hold->samples : 0;
+	return ran;
+}
+
+/* ---- rounds --------------------------------------------------------------------------------- */
+
+bool cell_add_round(struct cell *cell)
+{
+	struct cell_run run = {.ops = cell->ops,
+			       .limit_ns = cell->limit_ns,
+			       .cpus = cell->configuration.cpus};
+	const struct result *result = &run.result;
+
+	if (!cell_run(cell, &run))
+		return false;
+	cell->rounds[cell->rounds_done++] = (struct cell_round){result->ops, result->ns};
+	cell->sum.ops += result->ops;
+	cell->sum.ns += result->ns;
+	cell->sum.refills += result->refills;
+	cell->sum.flushes += result->flushes;
+	cell->sum.direct += result->direct;
+	cell->sum.failures += result->failures;
+	spin_stats_sum(&cell->sum.zone_locks, &result->zone_locks);
+	cell->instructions += run.instructions;
+	return true;
+}
+
+uint64_t cell_round_hundredths(const struct cell *cell, unsigned round)
+{
+	const struct cell_round *of = &cell->rounds[round];
+
+	return ratio(of->ns * cell->configuration.cpus, of->operations, 100);
+}
+
+/* By nanoseconds an operation. */
+static int compare_rounds(const void *left, const void *right)
+{
+	const struct cell_round *a = left, *b = right;
+	uint64_t first = ratio(a->ns, a->operations, 1000), second = ratio(b->ns, b->operations, 1000);
+
+	return (first > second) - (first < second);
+}
+
+unsigned cell_median_round(struct cell *cell)
+{
+	qsort(cell->rounds, cell->rounds_done, sizeof(*cell->rounds), compare_rounds);
+	return cell->rounds_done / 2;
+}
+
+/* ---- what the times are worth --------------------------------------------------------------- */
+
+/*
+ * Holds are the same instructions on any cpu, but caches of the machine may be cold: four times what one
+ * takes alone is still explained. What is beyond that, together, is time that the host took away; more
+ * than a tenth of the run spoils it.
+ */
+#define HOLD_FACTOR   4
+#define STOLEN_TENTHS 1
+
+static bool holds_are_explained(const struct cell *cell)
+{
+	const struct spin_times *hold = &cell->sum.zone_locks.hold;
+	uint64_t explained = hold->samples * HOLD_FACTOR * cell->hold_alone_ticks;
+	uint64_t beyond = hold->ticks_total > explained ? hold->ticks_total - explained : 0;
+
+	if (cell->hold_alone_ticks == 0)
+		return true;
+	return ticks_to_ns(beyond) * 10 <= cell->sum.ns * STOLEN_TENTHS;
+}
+
+/*
+ * Where all cpus are in line a wait lasts as long as all their holds. Many times as long is the
+ * host's doing: the lock was handed to a cpu that was not running.
+ */
+#define WAIT_FACTOR 16
+
+static bool queue_collapsed(const struct cell *cell)
+{
+	const struct spin_times *wait = &cell->sum.zone_locks.wait;
+	uint64_t line = cell->configuration.cpus * cell->hold_alone_ticks;
+
+	return spin_kind_is_fifo(cell->configuration.lock) && wait->samples &&
+	       wait->ticks_total / wait->samples > WAIT_FACTOR * line;
+}
+
+static bool rounds_agree(const struct cell *cell)
+{
+	return cell_round_hundredths(cell, cell->rounds_done - 1) <=
+	       2 * cell_round_hundredths(cell, 0);
+}
+
+void cell_judge(struct cell *cell, bool has_cores)
+{
+	cell_median_round(cell);
+	if (!has_cores)
+		cell->validity = queue_collapsed(cell) ? CELL_QUEUE : CELL_NO_CORES;
+	else if (!holds_are_explained(cell))
+		cell->validity = CELL_HOLDS;
+	else if (!rounds_agree(cell))
+		cell->validity = CELL_UNSTEADY;
+	else
+		cell->validity = CELL_VALID;
+}

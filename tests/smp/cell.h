@@ -1,0 +1,73 @@
+/*
+ * cell.h - one combination of a sweep: what it is made of, how one run of it goes, what its runs came to.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/configure.h"
+#include "tests/smp/result.h"
+#include "tests/smp/workload.h"
+
+/* What is known of a cell's times. Each but the first makes them NOT MEASURABLE. */
+enum cell_validity {
+	CELL_VALID,
+	CELL_NO_CORES, /* the host has not given each cpu a core */
+	CELL_QUEUE,    /* nor to the next in line of a lock that serves in order */
+	CELL_HOLDS,    /* cpus were taken away while they held a lock */
+	CELL_UNSTEADY  /* the rounds differ more than twofold */
+};
+
+struct cell_round {
+	uint64_t operations, ns;
+};
+
+struct cell {
+	const struct workload *workload;
+	struct configuration configuration;
+	const char *unsupported; /* why it is not run; NULL: it is */
+	uint64_t ops;		 /* wanted of each cpu */
+	uint64_t limit_ns;	 /* of workload_run */
+	struct cell_round *rounds;
+	unsigned rounds_done;
+	struct result sum; /* of all rounds */
+	uint64_t instructions;
+	/* What a hold took with every acquisition timed, on one cpu; 0: not measured. */
+	uint64_t hold_alone_ticks;
+	enum cell_validity validity;
+};
+
+/*
+ * Zones and caches as the cell wants them, one run, and the books closed over it. False when there was
+ * not enough memory to set it up, or the books do not close, which fails the verdict. `instructions`
+ * may be NULL; where they are not counted, or not on one cpu alone, it stays 0. sampler: see workload.h.
+ */
+struct cell_run {
+	uint64_t ops, limit_ns;
+	unsigned cpus;
+	void (*sampler)(struct workload_run *run, uint64_t done, const char *phase, bool at_rest);
+	struct result result;
+	uint64_t ns_least; /* of the cpu that worked the shortest */
+	uint64_t instructions;
+};
+
+bool cell_run(const struct cell *cell, struct cell_run *run);
+
+/* Chooses ops, such that a run takes about target_ns, by runs that take less; the limit is the target. */
+bool cell_choose_ops(struct cell *cell, uint64_t target_ns);
+
+/* Measures hold_alone_ticks in a run of at most limit_ns. */
+bool cell_measure_hold(struct cell *cell, uint64_t limit_ns);
+
+/* One round more. */
+bool cell_add_round(struct cell *cell);
+
+/* After the last; has_cores: cores_for_all() was true before and after each round. */
+void cell_judge(struct cell *cell, bool has_cores);
+
+/* Of a round: nanoseconds for one operation of one cpu, in hundredths. */
+uint64_t cell_round_hundredths(const struct cell *cell, unsigned round);
+
+/* The round with the median of those; sorts them. */
+unsigned cell_median_round(struct cell *cell);

@@ -1,0 +1,32 @@
+/*
+ * result.h - what one run of a workload came to, out of what the cpus and the locks counted.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "sync/spinlock.h"
+#include "tests/smp/workload.h"
+
+struct result {
+	uint64_t ops;	      /* allocations and frees, of all cpus */
+	uint64_t ns;	      /* from the first cpu's start to the last one's end */
+	uint64_t refills, flushes, direct;
+	uint64_t failures;
+	struct spin_stats zone_locks; /* of all zones together */
+};
+
+/* Before a run: the statistics of all locks and caches begin at 0. At rest, on cpu 0. */
+void statistics_reset(void);
+
+/* After it: sums up. At rest, on cpu 0. */
+void result_collect(struct result *result, const struct workload_run *run);
+
+/* *sum += *stats; of the worst times, the worse. */
+void spin_stats_sum(struct spin_stats *sum, const struct spin_stats *stats);
+
+/* Ticks of the locks' clock in nanoseconds. */
+uint64_t ticks_to_ns(uint64_t ticks);
+
+/* part * unit / whole, rounded; 0 of nothing. */
+uint64_t ratio(uint64_t part, uint64_t whole, uint64_t unit);

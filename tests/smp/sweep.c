@@ -1,0 +1,251 @@
+/*
+ * sweep.c - see sweep.h.
+ *
+ * Each round runs each cell once, so what drifts on the host meets all cells alike; each run begins with
+ * zones made anew, so no cell inherits the memory that another has scattered. First come pilots: one that
+ * finds how many operations fit a cell's time, and where several cpus work one on a single cpu that times
+ * every hold, for the judgement whether the times are the lock's or the host's.
+ */
+#include "tests/smp/sweep.h"
+
+#include <stdio.h>
+
+#include "kernel/console.h"
+#include "kernel/panic.h"
+#include "kernel/settings.h"
+#include "mm/global/policies.h"
+#include "mm/global/zone.h"
+#include "tests/smp/cell.h"
+#include "tests/smp/harness.h"
+#include "tests/smp/sampler.h"
+#include "tests/smp/sweep_report.h"
+#include "tests/smp/timing.h"
+
+/* Without cell=, all runs together take about so long, and none longer than a cell's most. */
+#define SWEEP_MS     30000
+#define CELL_MS_MOST 25
+#define PILOTS	     2 /* about as long as so many rounds */
+
+static struct sweep {
+	struct cell *cells;
+	unsigned count;
+	uint64_t rounds;
+	bool *has_cores; /* of each number of cpus asked for */
+} sweep;
+
+/* ---- the cells ------------------------------------------------------------------------------ */
+
+static unsigned count_bits(uint64_t set)
+{
+	unsigned count = 0;
+
+	for (; set; set &= set - 1)
+		count++;
+	return count;
+}
+
+static unsigned cells_at_most(void)
+{
+	const struct bootargs *arguments = &settings.arguments;
+
+	return count_bits(arguments->policies) * count_bits(arguments->locks) *
+	       count_bits(arguments->workload) *
+	       (unsigned)(arguments->caches.count * arguments->batches.count *
+			  arguments->cpu_counts.count);
+}
+
+size_t sweep_bytes(void)
+{
+	const struct bootargs *arguments = &settings.arguments;
+	size_t cell = sizeof(struct cell) + arguments->rounds * sizeof(struct cell_round) + 64;
+
+	if (!arguments->sweeps)
+		return 0;
+	return cells_at_most() * cell + BOOTARGS_LIST_MAX * sizeof(bool) + 256 +
+	       sampler_bytes((unsigned)arguments->samples);
+}
+
+static const char *not_supported_by(const struct policy *policy)
+{
+	static char text[8][48];
+	unsigned number = 0;
+
+	while (number < policy_count && policies[number] != policy)
+		number++;
+	number %= sizeof(text) / sizeof(text[0]);
+	snprintf(text[number], sizeof(text[number]), "not supported by %s", policy->name);
+	return text[number];
+}
+
+static const char *why_not(const struct cell *cell)
+{
+	const struct configuration *configuration = &cell->configuration;
+
+	if (configuration->lock == SPIN_NONE && configuration->cpus != 1)
+		return "lock none is for one cpu";
+	if (!workload_is_supported(cell->workload, configuration->policy))
+		return not_supported_by(configuration->policy);
+	return NULL;
+}
+
+/* cpus= that was not given is all there are. */
+static unsigned cpus_asked(uint64_t number)
+{
+	uint64_t asked = settings.arguments.cpu_counts.value[number];
+
+	return asked ? (unsigned)asked : settings.cpus;
+}
+
+static void add_cell(const struct workload *workload, struct configuration configuration)
+{
+	struct cell *cell = &sweep.cells[sweep.count++];
+
+	cell->workload = workload;
+	cell->configuration = configuration;
+	cell->unsupported = why_not(cell);
+	cell->ops = settings.arguments.ops;
+	cell->limit_ns = settings.arguments.cell_ms * 1000000;
+	cell->rounds = harness_need(sweep.rounds * sizeof(*cell->rounds), "a cell's rounds");
+}
+
+/* Without a cache a batch means nothing, and one cell stands for all. */
+static void add_caches(const struct workload *workload, struct configuration configuration)
+{
+	const struct bootargs_list *caches = &settings.arguments.caches;
+	const struct bootargs_list *batches = &settings.arguments.batches;
+
+	for (uint64_t i = 0; i < caches->count; i++)
+		for (uint64_t j = 0; j < (caches->value[i] ? batches->count : 1); j++) {
+			configuration.cache_frames = (uint32_t)caches->value[i];
+			configuration.batch_frames =
+				caches->value[i] ? (uint32_t)batches->value[j] : 0;
+			add_cell(workload, configuration);
+		}
+}
+
+static void add_table(const struct workload *workload, unsigned cpus)
+{
+	const struct bootargs *arguments = &settings.arguments;
+
+	for (unsigned policy = 0; policy < policy_count; policy++)
+		for (unsigned lock = 0; lock <= SPIN_NONE; lock++)
+			if (bootargs_set_has(arguments->policies, policy) &&
+			    bootargs_set_has(arguments->locks, lock))
+				add_caches(workload, (struct configuration){
+							     .policy = policies[policy],
+							     .lock = (enum spin_kind)lock,
+							     .cpus = cpus});
+}
+
+/* In the order of the tables. */
+static void make_cells(void)
+{
+	const struct bootargs *arguments = &settings.arguments;
+
+	sweep.count = 0;
+	sweep.rounds = arguments->rounds;
+	sweep.has_cores = harness_need(BOOTARGS_LIST_MAX * sizeof(bool), "a sweep");
+	sweep.cells = harness_need(cells_at_most() * sizeof(*sweep.cells), "a sweep's cells");
+	for (unsigned i = 0; i < workload_count; i++)
+		for (uint64_t j = 0; j < arguments->cpu_counts.count; j++)
+			if (bootargs_set_has(arguments->workload, i))
+				add_table(&workloads[i], cpus_asked(j));
+}
+
+/* ---- the runs ------------------------------------------------------------------------------- */
+
+static uint64_t target_ns(void)
+{
+	uint64_t runs = sweep.count * (sweep.rounds + PILOTS);
+	uint64_t ms = settings.arguments.cell_ms;
+
+	if (!ms)
+		ms = SWEEP_MS / runs < CELL_MS_MOST ? SWEEP_MS / runs : CELL_MS_MOST;
+	return (ms ? ms : 1) * 1000000;
+}
+
+static bool pilot(struct cell *cell)
+{
+	if (!settings.arguments.ops && !cell_choose_ops(cell, target_ns()))
+		return false;
+	return cell->configuration.cpus == 1 || settings.counts_exactly ||
+	       cell_measure_hold(cell, target_ns());
+}
+
+/* A run that fails has failed the verdict, unless it only found no memory to be set up in. */
+static bool for_each_cell(bool (*run)(struct cell *cell))
+{
+	for (unsigned i = 0; i < sweep.count; i++) {
+		struct cell *cell = &sweep.cells[i];
+
+		if (cell->unsupported || run(cell))
+			continue;
+		if (!verdict_is_pass())
+			return false;
+		cell->unsupported = "not enough memory to set it up";
+	}
+	return true;
+}
+
+static void look_for_cores(void)
+{
+	for (uint64_t i = 0; i < settings.arguments.cpu_counts.count; i++)
+		sweep.has_cores[i] = sweep.has_cores[i] && cores_for_all(cpus_asked(i));
+}
+
+static bool run_rounds(void)
+{
+	for (uint64_t i = 0; i < BOOTARGS_LIST_MAX; i++)
+		sweep.has_cores[i] = true;
+	for (uint64_t round = 0; round < sweep.rounds; round++) {
+		look_for_cores();
+		if (!for_each_cell(cell_add_round))
+			return false;
+		printf("sweep: round %llu of %llu is done\n", (unsigned long long)round + 1,
+		       (unsigned long long)sweep.rounds);
+		console_flush();
+	}
+	look_for_cores();
+	return true;
+}
+
+static void judge(void)
+{
+	for (unsigned i = 0; i < sweep.count; i++) {
+		struct cell *cell = &sweep.cells[i];
+
+		for (uint64_t j = 0; j < settings.arguments.cpu_counts.count; j++)
+			if (!cell->unsupported && cpus_asked(j) == cell->configuration.cpus)
+				cell_judge(cell, sweep.has_cores[j]);
+	}
+}
+
+static bool tell(void)
+{
+	unsigned samples = (unsigned)settings.arguments.samples;
+
+	sweep_print(sweep.cells, sweep.count);
+	for (unsigned i = 0; i < sweep.count; i++) {
+		const struct cell *cell = &sweep.cells[i];
+
+		sweep_record(cell);
+		if (samples && !cell->unsupported && !sampler_run(cell, samples))
+			return false;
+	}
+	return true;
+}
+
+void sweep_run(void)
+{
+	make_cells();
+	printf("\nsweep: %u combinations, %llu rounds, about %llu ms each\n", sweep.count,
+	       (unsigned long long)sweep.rounds, (unsigned long long)(target_ns() / 1000000));
+	console_flush();
+	sweep_report_begin(sweep.count, (unsigned)sweep.rounds, (unsigned)settings.arguments.samples);
+	if (for_each_cell(pilot) && run_rounds()) {
+		judge();
+		verdict_count_test(tell());
+		return;
+	}
+	verdict_count_test(false);
+}

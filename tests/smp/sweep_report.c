@@ -1,0 +1,222 @@
+/* sweep_report.c - see sweep_report.h. */
+#include "tests/smp/sweep_report.h"
+
+#include <stdio.h>
+
+#include "kernel/console.h"
+#include "kernel/record.h"
+#include "kernel/settings.h"
+#include "mm/global/zone.h"
+
+/* In the table, and in the records. */
+static const char *const marks[] = {
+	[CELL_VALID] = "",
+	[CELL_NO_CORES] = "NOT MEASURABLE (cores)",
+	[CELL_QUEUE] = "NOT MEASURABLE (queue)",
+	[CELL_HOLDS] = "NOT MEASURABLE (holds)",
+	[CELL_UNSTEADY] = "NOT MEASURABLE (unsteady)",
+};
+
+static const char *const reasons[] = {
+	[CELL_VALID] = "",
+	[CELL_NO_CORES] = "the host has not given each cpu a core",
+	[CELL_QUEUE] = "the host has not given each cpu a core, and this lock waits for the next in line, "
+		       "whom the host had taken away",
+	[CELL_HOLDS] = "the host took cpus away while they held a lock: holds were longer than their "
+		       "instructions explain",
+	[CELL_UNSTEADY] = "the rounds differ more than twofold: the host was not at rest",
+};
+
+/* ---- records -------------------------------------------------------------------------------- */
+
+void sweep_report_begin(unsigned cells, unsigned rounds, unsigned samples)
+{
+	record_begin("sweep");
+	record_number("cells", cells);
+	record_number("rounds", rounds);
+	record_number("samples", samples);
+	record_end();
+}
+
+static const char *lockstat_name(void)
+{
+	static const char *const names[] = {"off", "contended", "all"};
+
+	return names[settings.arguments.lockstat];
+}
+
+void sweep_record_settings(const struct cell *cell)
+{
+	const struct configuration *configuration = &cell->configuration;
+
+	record_string("workload", cell->workload->name);
+	record_string("policy", configuration->policy->name);
+	record_string("lock", spin_kind_name(configuration->lock));
+	record_number("cache", configuration->cache_frames);
+	record_number("batch", configuration->batch_frames);
+	record_number("cpus", configuration->cpus);
+	record_number("ops", cell->ops);
+	record_number("seed", settings.arguments.seed);
+	record_string("lockstat", lockstat_name());
+	record_number("checks", CHECKS);
+	record_number("zbb", SETTINGS_ZBB);
+	record_number("zones", zones.count);
+	record_number("rounds", settings.arguments.rounds);
+}
+
+/* In the order of the rounds, the median in the middle: they are sorted. */
+static void record_times(const struct cell *cell)
+{
+	unsigned last = cell->rounds_done - 1, median = cell->rounds_done / 2;
+
+	record_bool("valid", cell->validity == CELL_VALID);
+	if (cell->validity != CELL_VALID) {
+		record_string("why", reasons[cell->validity]);
+		record_bool("host", cell->validity == CELL_QUEUE);
+	}
+	record_number("operations", cell->rounds[median].operations);
+	record_fraction("ns_per_op", cell_round_hundredths(cell, median), 2);
+	record_fraction("ns_per_op_min", cell_round_hundredths(cell, 0), 2);
+	record_fraction("ns_per_op_max", cell_round_hundredths(cell, last), 2);
+	if (cell->instructions)
+		record_fraction("instructions_per_op",
+				ratio(cell->instructions, cell->sum.ops, 100), 2);
+}
+
+static void record_spin_times(const char *total, const char *worst, const char *samples,
+			      const char *histogram, const struct spin_times *times)
+{
+	record_number(total, ticks_to_ns(times->ticks_total));
+	record_number(worst, ticks_to_ns(times->ticks_max));
+	record_number(samples, times->samples);
+	record_numbers(histogram, times->histogram, SPIN_HISTOGRAM_BUCKETS);
+}
+
+static void record_counts(const struct cell *cell)
+{
+	const struct result *sum = &cell->sum;
+
+	record_number("refills", sum->refills);
+	record_number("flushes", sum->flushes);
+	record_number("direct", sum->direct);
+	record_number("failures", sum->failures);
+	record_number("acquisitions", sum->zone_locks.acquisitions);
+	record_number("contended", sum->zone_locks.contended);
+	record_number("tick_hz", settings.clock_hertz);
+	if (settings.arguments.lockstat == SPIN_STATS_OFF)
+		return;
+	record_spin_times("wait_ns", "wait_ns_max", "wait_samples", "wait_histogram",
+			  &sum->zone_locks.wait);
+	record_spin_times("hold_ns", "hold_ns_max", "hold_samples", "hold_histogram",
+			  &sum->zone_locks.hold);
+}
+
+void sweep_record(const struct cell *cell)
+{
+	record_begin("bench");
+	record_string("bench", "sweep");
+	sweep_record_settings(cell);
+	record_bool("supported", !cell->unsupported);
+	if (cell->unsupported) {
+		record_string("why", cell->unsupported);
+	} else {
+		record_times(cell);
+		record_counts(cell);
+	}
+	record_end();
+}
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+static void print_hundredths(int width, uint64_t hundredths)
+{
+	printf(" %*llu.%02llu", width, (unsigned long long)(hundredths / 100),
+	       (unsigned long long)(hundredths % 100));
+}
+
+static void print_head(const struct cell *cell)
+{
+	unsigned cpus = cell->configuration.cpus;
+
+	printf("\n%s, %u cpu%s: %s\n", cell->workload->name, cpus, cpus == 1 ? "" : "s",
+	       cell->workload->what);
+	printf("  %-14s %-8s %5s %5s %10s %21s%s %8s %9s\n", "policy", "lock", "cache", "batch",
+	       "ns/op", "of all rounds", settings.counts_exactly && cpus == 1 ? "    instr/op" : "",
+	       "contended", "locks/1k");
+}
+
+static void print_times(const struct cell *cell)
+{
+	unsigned last = cell->rounds_done - 1;
+	char range[48];
+	uint64_t least = cell_round_hundredths(cell, 0), most = cell_round_hundredths(cell, last);
+
+	print_hundredths(7, cell_round_hundredths(cell, cell->rounds_done / 2));
+	snprintf(range, sizeof(range), "%llu.%02llu-%llu.%02llu", (unsigned long long)(least / 100),
+		 (unsigned long long)(least % 100), (unsigned long long)(most / 100),
+		 (unsigned long long)(most % 100));
+	printf(" %21s", range);
+	if (cell->instructions)
+		print_hundredths(8, ratio(cell->instructions, cell->sum.ops, 100));
+}
+
+static void print_batch(const struct cell *cell)
+{
+	const struct configuration *configuration = &cell->configuration;
+
+	if (configuration->cache_frames == 0)
+		printf(" %5s", "-");
+	else if (configuration->batch_frames == 0)
+		printf(" %5s", "auto");
+	else
+		printf(" %5u", configuration->batch_frames);
+}
+
+static void print_cell(const struct cell *cell)
+{
+	const struct configuration *configuration = &cell->configuration;
+	const struct spin_stats *locks = &cell->sum.zone_locks;
+
+	printf("  %-14s %-8s %5u", configuration->policy->name,
+	       spin_kind_name(configuration->lock), configuration->cache_frames);
+	print_batch(cell);
+	if (cell->unsupported) {
+		printf("   not run: %s\n", cell->unsupported);
+		return;
+	}
+	print_times(cell);
+	print_hundredths(4, ratio(locks->contended, locks->acquisitions, 10000));
+	printf(" %%");
+	print_hundredths(6, ratio(locks->acquisitions, cell->sum.ops, 100000));
+	printf("%s%s\n", cell->validity == CELL_VALID ? "" : "  ", marks[cell->validity]);
+}
+
+static bool same_table(const struct cell *a, const struct cell *b)
+{
+	return a->workload == b->workload && a->configuration.cpus == b->configuration.cpus;
+}
+
+static void print_reasons(const struct cell *cells, unsigned count)
+{
+	for (unsigned reason = CELL_NO_CORES; reason <= CELL_UNSTEADY; reason++) {
+		unsigned cells_with = 0;
+
+		for (unsigned i = 0; i < count; i++)
+			cells_with += !cells[i].unsupported && cells[i].validity == reason;
+		if (cells_with)
+			printf("%s, %u of %u: %s; counts are good all the same\n", marks[reason],
+			       cells_with, count, reasons[reason]);
+	}
+}
+
+void sweep_print(const struct cell *cells, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (i == 0 || !same_table(&cells[i], &cells[i - 1]))
+			print_head(&cells[i]);
+		print_cell(&cells[i]);
+	}
+	printf("\n");
+	print_reasons(cells, count);
+	console_flush();
+}

@@ -1,0 +1,19 @@
+/*
+ * timing.h - the same loop on all cpus at once, timed; and whether the host gave each of them a core.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Nanoseconds that work(count) took the slowest of cpus 0..cpus-1, which all began at once. `enter`
+ * is called on each before, or is NULL. At rest, on cpu 0.
+ */
+uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t count, unsigned cpus);
+
+/*
+ * Work that shares nothing takes as long on all cpus at once as on one, if each has a core of the
+ * host: false when it took more than 1.15 times as long. Some tens of milliseconds.
+ */
+bool cores_for_all(unsigned cpus);
