@@ -85,9 +85,9 @@ OPS = {
     "exhaust": 1,  # all of memory, once
     "asym": 300,  # of the one cpu that allocates
     "churn": 60,
-    "larson": 32,
+    "larson": 16,
     "burst": 60,
-    "cache_thrash": 16,
+    "cache_thrash": 8,
     "frag": 1,  # all of memory, once
     "kalloctest": 60,
 }

@@ -17,8 +17,8 @@
 #define CONTENDED_LIMIT 10 /* the lab's, for test1 */
 #define TOP_LOCKS	5
 #define DOTS		5
-#define COUNTS_A_DOT	10	  /* the lab's */
-#define COUNTED_FRAMES	(1 << 17) /* in all; with much memory it is counted less often */
+#define RECOUNTS_MAX	50	  /* the lab's */
+#define COUNTED_FRAMES	(1 << 18) /* in all recounts, about */
 
 struct kalloctest_lock {
 	const struct spinlock *lock;
@@ -30,7 +30,7 @@ struct kalloctest {
 	uint64_t free_frames; /* by the allocator's own books, before test2 */
 	uint64_t counted;     /* at first */
 	uint64_t recounted;   /* and at last: the first count that differed, or the same */
-	unsigned counts;
+	unsigned recounts;
 	unsigned locks;
 	struct kalloctest_lock lock[]; /* of all zones, and the heap's */
 };
@@ -99,15 +99,14 @@ static uint64_t count_free(struct workload_cpu *cpu)
 	return count;
 }
 
-static unsigned counts_of(const struct workload_run *run, uint64_t frames)
+/* The lab counts 50 times more; here it is less where there are few operations or much memory. */
+static unsigned recounts_of(const struct workload_run *run, uint64_t frames)
 {
-	uint64_t times = COUNTED_FRAMES / DOTS / (frames + 1);
+	uint64_t times = COUNTED_FRAMES / (frames + 1);
 
 	if (times > run->ops / 1024)
 		times = run->ops / 1024;
-	if (times > COUNTS_A_DOT)
-		times = COUNTS_A_DOT;
-	return DOTS * (unsigned)(times ? times : 1);
+	return times < RECOUNTS_MAX ? (unsigned)times : RECOUNTS_MAX;
 }
 
 static void test2(struct workload_run *run)
@@ -116,9 +115,9 @@ static void test2(struct workload_run *run)
 
 	frame_drain_settle();
 	test->free_frames = frame_free_count();
-	test->counts = counts_of(run, test->free_frames);
+	test->recounts = recounts_of(run, test->free_frames);
 	test->counted = test->recounted = count_free(&run->cpu[0]);
-	for (unsigned i = 0; i < test->counts && test->recounted == test->counted; i++)
+	for (unsigned i = 0; i < test->recounts && test->recounted == test->counted; i++)
 		test->recounted = count_free(&run->cpu[0]);
 }
 
@@ -160,7 +159,7 @@ static void print_top(struct kalloctest *test)
 	}
 }
 
-/* The first frames of the run came from a zone, so where nothing was acquired nobody counts. */
+/* test2 has emptied all zones since, so where nothing was acquired nobody counts. */
 static const char *test1_grade(uint64_t contended, uint64_t acquired_ever)
 {
 	if (acquired_ever == 0)
@@ -216,5 +215,5 @@ void kalloctest_teardown(struct workload_run *run)
 		  "tried. There are no processes: test1 is of %llu pages on each cpu, test2 "
 		  "counted %u\n"
 		  "times, test3 does not apply. There is no bcache.)\n",
-		  (unsigned long long)run->ops, test->counts + 1);
+		  (unsigned long long)run->ops, test->recounts + 1);
 }
