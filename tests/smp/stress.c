@@ -8,48 +8,22 @@
  */
 #include "tests/smp/stress.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "kernel/bootargs.h"
 #include "kernel/cpu.h"
 #include "kernel/panic.h"
-#include "kernel/record.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
-#include "mm/heap/kmalloc.h"
 #include "tests/smp/books.h"
 #include "tests/smp/churn.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/report.h"
-#include "tests/smp/smp.h"
 #include "tests/smp/workload.h"
 
 /* The baseline is tens of times slower; its rate is as good from a sixteenth of the work. */
 #define BASELINE_SHARE 16
-
-void smp_run(void (*work)(void *argument), void *argument, unsigned cpus)
-{
-	cpus_run(work, argument, cpus);
-}
-
-uint64_t smp_nanoseconds(void)
-{
-	const uint64_t second = 1000000000;
-	uint64_t ticks = hart_time(), hertz = settings.timebase;
-
-	return ticks / hertz * second + ticks % hertz * second / hertz;
-}
-
-void smp_print(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vprintf(format, arguments);
-	va_end(arguments);
-}
 
 static void set_caches(void *capacity)
 {
@@ -100,6 +74,10 @@ static bool run_workload(const struct workload *workload)
 	bool passed;
 
 	report_workload_begin(workload);
+	if (!workload_is_supported(workload, zones.zone[0].policy)) {
+		printf("not supported by %s\n", zones.zone[0].policy->name);
+		return true;
+	}
 	passed = run_once(workload, false, &cached) && run_once(workload, true, &baseline);
 	if (passed)
 		report_workload_end(workload, &cached, &baseline);
