@@ -85,7 +85,7 @@ struct bootargs {
 	uint64_t seed;
 	uint64_t lockstat; /* enum bootargs_lockstat */
 	uint64_t sweeps;   /* 1: run=bench, with workload= or a list: it measures all combinations */
-	uint64_t rounds;   /* of a sweep */
+	uint64_t rounds;   /* of a sweep; 0: not given */
 	uint64_t cell_ms;  /* that one run of one combination may take; 0: not given */
 	uint64_t samples;  /* of each combination's state of memory; 0: none */
 	/* preempt=MIN:RANGE:MODE, one key for three fields: they stay together and in order. */

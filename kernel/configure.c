@@ -13,6 +13,7 @@
 #include "mm/percpu/drain.h"
 
 static void *heap_lock;
+static unsigned working; /* cpus 0..working-1 may allocate; the others are off line */
 
 void configure_reserve(void)
 {
@@ -41,36 +42,58 @@ static void set_nodes(void)
 	verdict_end();
 }
 
-static void cache_on(void *cpus)
+static void cache_on(void *unused)
 {
 	const struct bootargs *arguments = &settings.arguments;
-	bool works = port_cpu() < (unsigned)(uintptr_t)cpus;
-	uint32_t frames = works ? (uint32_t)arguments->cache_frames : 0;
+	uint32_t frames = (uint32_t)arguments->cache_frames;
 
+	(void)unused;
 	frame_cache_configure(frames, frames ? (uint32_t)arguments->batch_frames : 0);
 }
 
-static void cache_off(void *unused)
+/* Nobody is kicked or waited for who has no part in what is measured. */
+static void cache_off(void *stay)
 {
-	(void)unused;
 	frame_cache_configure(0, 0);
+	if (port_cpu() >= (unsigned)(uintptr_t)stay) {
+		unsigned long flags = port_irq_save();
+
+		frame_cache_offline();
+		port_irq_restore(flags);
+	}
 }
 
 void configure_cpus(void)
 {
 	set_nodes();
-	cpus_run(cache_on, (void *)(uintptr_t)settings.cpus, settings.cpus);
+	working = settings.cpus;
+	cpus_run(cache_on, NULL, working);
 	frame_drain_set_low(settings.arguments.low_frames);
 }
 
-/* What is in caches and in the heap goes back to the zones, and nobody has anything else. */
-static void give_all_back(void)
+/* Of all that work, with nothing in them; seen at rest. */
+static bool caches_are_off(void)
+{
+	for (unsigned cpu = 0; cpu < working; cpu++) {
+		const struct frame_cache *cache = port_area_of(cpu);
+
+		if (cache->capacity || frame_cache_level(cache))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * What is in caches and in the heap goes back to the zones, and nobody has anything else. Who is
+ * asked for frames still, by a low mark, has none to give and touches no zone.
+ */
+static void give_all_back(unsigned stay)
 {
 	struct kheap_stats stats;
 
 	kheap_trim();
-	cpus_run(cache_off, NULL, settings.cpus);
-	frame_drain_settle();
+	if (working > stay || !caches_are_off())
+		cpus_run(cache_off, (void *)(uintptr_t)stay, working);
 	kheap_stats(&stats);
 	check(stats.frames_held == 0,
 	      "configure: the heap still holds %llu frames, %llu blocks of it are not freed",
@@ -86,7 +109,7 @@ void configure(const struct configuration *wanted)
 
 	check(wanted->lock != SPIN_NONE || wanted->cpus == 1, "configure: no lock for %u cpus",
 	      wanted->cpus);
-	give_all_back();
+	give_all_back(wanted->cpus);
 	other_zones = memory_remake(wanted->policy, wanted->lock);
 	kheap_init(wanted->lock, heap_lock);
 	if (other_zones)
@@ -94,6 +117,7 @@ void configure(const struct configuration *wanted)
 	arguments->lock = wanted->lock;
 	arguments->cache_frames = wanted->cache_frames;
 	arguments->batch_frames = wanted->batch_frames;
-	cpus_run(cache_on, (void *)(uintptr_t)wanted->cpus, settings.cpus);
+	working = wanted->cpus;
+	cpus_run(cache_on, NULL, working);
 	frame_drain_set_low(arguments->low_frames);
 }

@@ -16,7 +16,7 @@ struct configuration {
 	enum spin_kind lock;   /* of zones and of the heap; SPIN_NONE only with one cpu */
 	uint32_t cache_frames; /* of each cpu that works; 0: no caches */
 	uint32_t batch_frames; /* 0: it adapts */
-	unsigned cpus;	       /* that work: 0..cpus-1. The caches of the others are off. */
+	unsigned cpus;	       /* that work: 0..cpus-1; the caches of the others are off line */
 };
 
 /* Takes early memory for the heap's lock. When the cpus are counted. */
@@ -25,11 +25,13 @@ void configure_reserve(void);
 /* Makes the first zones and the heap; only the calling cpu runs. Ends early memory. */
 void configure_first(const struct policy *policy, enum spin_kind lock);
 
-/* The cpus' nodes, caches and the zones' low marks, as the boot arguments say; all cpus are there. */
+/* The cpus' nodes, caches and the zones' low marks, as the boot arguments say; all cpus are there.
+ */
 void configure_cpus(void);
 
 /*
  * At rest, on cpu 0, with every frame and every block given back (else it panics and says what is
- * not): makes the zones anew and sets settings.arguments to what is in force from now on. O(frames).
+ * not): makes the zones anew and sets settings.arguments to what is in force from now on.
+ * O(frames).
  */
 void configure(const struct configuration *wanted);

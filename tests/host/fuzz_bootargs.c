@@ -393,7 +393,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 		.args = {.run = 3, .policies = known->policies.count != 0, .locks = 1,
 			 .caches = {1, {BOOTARGS_NOT_GIVEN}}, .batches = {1, {0}},
 			 .cpu_counts = {1, {0}}, .low_frames = BOOTARGS_NOT_GIVEN, .seed = 1,
-			 .lockstat = 1, .rounds = 3},
+			 .lockstat = 1},
 		.known = known,
 	};
 	set_tuned(&reading->args);

@@ -86,7 +86,7 @@ static void check_defaults(const struct bootargs *args)
 	CHECK_EQ(args->batches.count, 1);
 	CHECK_EQ(args->cpu_counts.count, 1);
 	CHECK_EQ(args->sweeps, 0);
-	CHECK_EQ(args->rounds, 3);
+	CHECK_EQ(args->rounds, 0);
 	CHECK_EQ(args->cell_ms, 0);
 	CHECK_EQ(args->samples, 0);
 	CHECK_EQ(args->cache_frames, BOOTARGS_NOT_GIVEN);

@@ -6,17 +6,28 @@
 #include "arch/riscv/csr.h"
 #include "kernel/panic.h"
 #include "kernel/settings.h"
-#include "tests/smp/books.h"
+#include "mm/frame.h"
+#include "mm/heap/kmalloc.h"
 #include "tests/smp/harness.h"
 
 /* ---- one run -------------------------------------------------------------------------------- */
 
-/* Read by the only cpu that works, just before and just after it does. */
+/* Noted where instructions are counted by the only cpu that works, just before and after it does.
+ */
 static uint64_t instructions_before, instructions_after;
 
 static void note_before(void)
 {
-	instructions_before = csr_read(instret);
+	if (port_cpu() == 0)
+		instructions_before = csr_read(instret);
+}
+
+/* Each cpu shuts its own cache while all are there: configure() then has to wait for nobody. */
+static void note_after_and_shut(void)
+{
+	if (port_cpu() == 0)
+		instructions_after = csr_read(instret);
+	frame_cache_configure(0, 0);
 }
 
 static void note_after(void)
@@ -36,8 +47,18 @@ static uint64_t instructions_of_nothing(struct workload_run like)
 	static const struct workload nothing = {.name = "nothing", .work = no_work};
 
 	like.workload = &nothing;
+	like.leave = note_after;
 	like.sampler = NULL;
+	like.worked = NULL;
 	return workload_execute(&like) ? instructions_after - instructions_before : 0;
+}
+
+/* Of the run that was the last to work. */
+static struct result worked;
+
+static void note_result(struct workload_run *work)
+{
+	result_collect(&worked, work);
 }
 
 static bool execute(struct workload_run *work, struct cell_run *run)
@@ -45,11 +66,8 @@ static bool execute(struct workload_run *work, struct cell_run *run)
 	bool counts = settings.counts_exactly && run->cpus == 1;
 	uint64_t nothing = 0;
 
-	if (counts) {
-		work->enter = note_before;
-		work->leave = note_after;
+	if (counts)
 		nothing = instructions_of_nothing(*work);
-	}
 	statistics_reset();
 	if (!workload_execute(work))
 		return false;
@@ -68,6 +86,20 @@ static uint64_t shortest(const struct workload_run *work)
 	return least;
 }
 
+/* One settling for all: on an oversubscribed host each waits for all cpus to be scheduled. */
+static bool books_are_closed(const struct cell *cell, uint64_t free_before)
+{
+	kheap_trim();
+	frame_validate();
+	kheap_validate();
+	if (frame_free_count() == free_before)
+		return true;
+	verdict_fail("%s on %s: %llu frames were free before, %llu after", cell->workload->name,
+		     cell->configuration.policy->name, (unsigned long long)free_before,
+		     (unsigned long long)frame_free_count());
+	return false;
+}
+
 bool cell_run(const struct cell *cell, struct cell_run *run)
 {
 	struct configuration configuration = cell->configuration;
@@ -77,6 +109,10 @@ bool cell_run(const struct cell *cell, struct cell_run *run)
 				    .ops = run->ops,
 				    .seed = settings.arguments.seed,
 				    .limit_ns = run->limit_ns,
+				    .stride = run->stride,
+				    .enter = note_before,
+				    .leave = note_after_and_shut,
+				    .worked = note_result,
 				    .sampler = run->sampler};
 	uint64_t free_before;
 	bool ran;
@@ -84,36 +120,60 @@ bool cell_run(const struct cell *cell, struct cell_run *run)
 	configuration.cpus = run->cpus;
 	configure(&configuration);
 	work.cpu = harness_need(run->cpus * sizeof(*work.cpu), "the cpus' results");
-	free_before = books_open();
+	free_before = frame_free_count();
 	run->instructions = 0;
 	ran = execute(&work, run);
-	result_collect(&run->result, &work);
+	run->result = worked;
 	run->ns_least = shortest(&work);
-	ran = books_close(cell->workload->name, free_before) && ran;
+	ran = books_are_closed(cell, free_before) && ran;
 	harness_release(mark);
 	return ran;
 }
 
 /* ---- how much ------------------------------------------------------------------------------- */
 
-#define PILOT_OPS   64
+#define PILOT_OPS   16
 #define PILOT_SHARE 8 /* a pilot that takes this part of the target says enough */
 #define OPS_MAX	    (UINT64_C(1) << 32)
 
-/* Not by the time from the first start to the last end: the host may be milliseconds between those. */
-bool cell_choose_ops(struct cell *cell, uint64_t target_ns)
+/* An operation that takes so long, because it waits for the host, costs the same with a look at the
+ * clock. */
+#define SLOW_NS 10000
+
+/* The host may be elsewhere in one of them. Where several cpus take part a second is dear. */
+static bool run_pilot(const struct cell *cell, struct cell_run *pilot, uint64_t *ns)
 {
-	unsigned cpus = cell->configuration.cpus;
-	struct cell_run pilot = {.ops = PILOT_OPS, .limit_ns = target_ns, .cpus = cpus};
+	if (!cell_run(cell, pilot))
+		return false;
+	*ns = pilot->ns_least ? pilot->ns_least : 1;
+	if (pilot->cpus > 1 || *ns < pilot->limit_ns / PILOT_SHARE)
+		return true;
+	if (!cell_run(cell, pilot))
+		return false;
+	if (pilot->ns_least < *ns)
+		*ns = pilot->ns_least ? pilot->ns_least : 1;
+	return true;
+}
+
+/* Not by the time from the first start to the last end: the host may be milliseconds between those.
+ */
+bool cell_choose_ops(struct cell *cell, uint64_t target_ns, uint64_t ops_of_another)
+{
+	uint64_t start = ops_of_another * 2 / PILOT_SHARE; /* one that is as fast needs no second */
+	struct cell_run pilot = {.ops = start > PILOT_OPS ? start : PILOT_OPS,
+				 .limit_ns = target_ns,
+				 .stride = 1,
+				 .cpus = cell->configuration.cpus};
 	uint64_t ns;
 
 	for (;; pilot.ops *= PILOT_SHARE) {
-		if (!cell_run(cell, &pilot))
+		if (!run_pilot(cell, &pilot, &ns))
 			return false;
-		ns = pilot.ns_least ? pilot.ns_least : 1;
 		if (ns >= target_ns / PILOT_SHARE || pilot.ops >= OPS_MAX / PILOT_SHARE)
 			break;
+		pilot.stride = WORKLOAD_STRIDE;
 	}
+	cell->stride = ratio(ns, pilot.ops, 1) > SLOW_NS ? 1 : WORKLOAD_STRIDE;
 	cell->ops = ratio(pilot.ops, ns, target_ns);
 	if (cell->ops == 0)
 		cell->ops = 1;
@@ -140,6 +200,7 @@ bool cell_add_round(struct cell *cell)
 {
 	struct cell_run run = {.ops = cell->ops,
 			       .limit_ns = cell->limit_ns,
+			       .stride = cell->stride,
 			       .cpus = cell->configuration.cpus};
 	const struct result *result = &run.result;
 
@@ -168,7 +229,8 @@ uint64_t cell_round_hundredths(const struct cell *cell, unsigned round)
 static int compare_rounds(const void *left, const void *right)
 {
 	const struct cell_round *a = left, *b = right;
-	uint64_t first = ratio(a->ns, a->operations, 1000), second = ratio(b->ns, b->operations, 1000);
+	uint64_t first = ratio(a->ns, a->operations, 1000),
+		 second = ratio(b->ns, b->operations, 1000);
 
 	return (first > second) - (first < second);
 }
@@ -182,9 +244,9 @@ unsigned cell_median_round(struct cell *cell)
 /* ---- what the times are worth --------------------------------------------------------------- */
 
 /*
- * Holds are the same instructions on any cpu, but caches of the machine may be cold: four times what one
- * takes alone is still explained. What is beyond that, together, is time that the host took away; more
- * than a tenth of the run spoils it.
+ * Holds are the same instructions on any cpu, but caches of the machine may be cold: four times
+ * what one takes alone is still explained. What is beyond that, together, is time that the host
+ * took away; more than a tenth of the run spoils it.
  */
 #define HOLD_FACTOR   4
 #define STOLEN_TENTHS 1

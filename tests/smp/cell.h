@@ -1,5 +1,6 @@
 /*
- * cell.h - one combination of a sweep: what it is made of, how one run of it goes, what its runs came to.
+ * cell.h - one combination of a sweep: what it is made of, how one run of it goes, what its runs
+ * came to.
  */
 #pragma once
 
@@ -28,7 +29,8 @@ struct cell {
 	struct configuration configuration;
 	const char *unsupported; /* why it is not run; NULL: it is */
 	uint64_t ops;		 /* wanted of each cpu */
-	uint64_t limit_ns;	 /* of workload_run */
+	uint64_t limit_ns;	 /* these of workload_run */
+	uint64_t stride;
 	struct cell_round *rounds;
 	unsigned rounds_done;
 	struct result sum; /* of all rounds */
@@ -39,12 +41,13 @@ struct cell {
 };
 
 /*
- * Zones and caches as the cell wants them, one run, and the books closed over it. False when there was
- * not enough memory to set it up, or the books do not close, which fails the verdict. `instructions`
- * may be NULL; where they are not counted, or not on one cpu alone, it stays 0. sampler: see workload.h.
+ * Zones and caches as the cell wants them, one run, and the books closed over it. False when there
+ * was not enough memory to set it up, or the books do not close, which fails the verdict.
+ * `instructions` may be NULL; where they are not counted, or not on one cpu alone, it stays 0.
+ * sampler: see workload.h.
  */
 struct cell_run {
-	uint64_t ops, limit_ns;
+	uint64_t ops, limit_ns, stride;
 	unsigned cpus;
 	void (*sampler)(struct workload_run *run, uint64_t done, const char *phase, bool at_rest);
 	struct result result;
@@ -54,8 +57,11 @@ struct cell_run {
 
 bool cell_run(const struct cell *cell, struct cell_run *run);
 
-/* Chooses ops, such that a run takes about target_ns, by runs that take less; the limit is the target. */
-bool cell_choose_ops(struct cell *cell, uint64_t target_ns);
+/*
+ * Chooses ops, such that a run takes about target_ns, by runs that take less; the limit is the
+ * target. The first begins below what another cell of the kind does in that time; 0: from nothing.
+ */
+bool cell_choose_ops(struct cell *cell, uint64_t target_ns, uint64_t ops_of_another);
 
 /* Measures hold_alone_ticks in a run of at most limit_ns. */
 bool cell_measure_hold(struct cell *cell, uint64_t limit_ns);

@@ -9,7 +9,8 @@
 #include "mm/check.h"
 #include "tests/smp/smp.h"
 
-/* The largest of the workloads' notes take 64 KiB a cpu; on small machines all have to do with less. */
+/* The largest of the workloads' notes take 64 KiB a cpu; on small machines all have to do with
+ * less. */
 #define BYTES_PER_CPU (128 * 1024)
 #define MEMORY_SHARE  16
 
@@ -42,8 +43,8 @@ void *harness_need(size_t bytes, const char *what)
 {
 	void *block = harness_alloc(bytes);
 
-	check(block, "harness: %zu bytes for %s, but %zu of %zu are in use", bytes, what, used_bytes,
-	      memory_bytes);
+	check(block, "harness: %zu bytes for %s, but %zu of %zu are in use", bytes, what,
+	      used_bytes, memory_bytes);
 	return block;
 }
 

@@ -2,8 +2,8 @@
  * harness.h - memory for what watches the allocator: results, totals, the notes of a workload.
  *
  * It is early memory, outside of all zones: so no policy has to be able to give it, the frames
- * that a run finds free are all there are, and it stays while zones are made anew. A stack: what was
- * taken after a mark goes back to it. On cpu 0, at rest.
+ * that a run finds free are all there are, and it stays while zones are made anew. A stack: what
+ * was taken after a mark goes back to it. On cpu 0, at rest.
  */
 #pragma once
 

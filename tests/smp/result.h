@@ -9,8 +9,8 @@
 #include "tests/smp/workload.h"
 
 struct result {
-	uint64_t ops;	      /* allocations and frees, of all cpus */
-	uint64_t ns;	      /* from the first cpu's start to the last one's end */
+	uint64_t ops; /* allocations and frees, of all cpus */
+	uint64_t ns;  /* from the first cpu's start to the last one's end */
 	uint64_t refills, flushes, direct;
 	uint64_t failures;
 	struct spin_stats zone_locks; /* of all zones together */

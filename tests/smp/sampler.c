@@ -83,7 +83,8 @@ static void map_zone(const struct zone *zone, uint32_t *map)
 	for (unsigned i = 0; i < chunk_count(zone); i++) {
 		uint64_t start = i * frames, end = start + frames;
 
-		map[i] = count_free(zone, start, end < zone->total_frames ? end : zone->total_frames);
+		map[i] = count_free(zone, start,
+				    end < zone->total_frames ? end : zone->total_frames);
 	}
 }
 
@@ -151,6 +152,7 @@ bool sampler_run(const struct cell *cell, unsigned samples)
 {
 	struct cell_run run = {.ops = cell->ops,
 			       .limit_ns = 4 * cell->limit_ns, /* samples take time */
+			       .stride = cell->stride,
 			       .cpus = cell->configuration.cpus,
 			       .sampler = take_sample};
 	size_t mark = harness_mark();
@@ -160,8 +162,8 @@ bool sampler_run(const struct cell *cell, unsigned samples)
 	sampler.taken = 0;
 	sampler.sample = harness_need(samples * sizeof(struct sample), "samples");
 	for (unsigned i = 0; i < samples; i++)
-		sampler.sample[i].map =
-			harness_need(memory_zones_at_most() * CHUNKS_MAX * sizeof(uint32_t), "a map");
+		sampler.sample[i].map = harness_need(
+			memory_zones_at_most() * CHUNKS_MAX * sizeof(uint32_t), "a map");
 	ran = cell_run(cell, &run);
 	for (unsigned i = 0; ran && i < sampler.taken; i++) {
 		record_level(cell, i);

@@ -1,10 +1,11 @@
 /*
- * sampler.h - looks at the state of memory while a workload runs: where all frames are, and how many of
- * each zone's chunks are free.
+ * sampler.h - looks at the state of memory while a workload runs: where all frames are, and how
+ * many of each zone's chunks are free.
  *
- * In a run of its own, which nobody times. Samples are kept and printed after it, as records: printing
- * would stop the cpu that takes them. "exact" says whether no other cpu could be in the allocator. A map
- * counts what no owner has, so what is in caches is free in it; there is none without CHECKS.
+ * In a run of its own, which nobody times. Samples are kept and printed after it, as records:
+ * printing would stop the cpu that takes them. "exact" says whether no other cpu could be in the
+ * allocator. A map counts what no owner has, so what is in caches is free in it; there is none
+ * without CHECKS.
  */
 #pragma once
 
@@ -15,5 +16,6 @@
 /* Bytes of harness memory for so many samples. Before or after the zones are made. */
 size_t sampler_bytes(unsigned samples);
 
-/* One run of the cell with so many samples at most, evenly over its operations, and their records. */
+/* One run of the cell with so many samples at most, evenly over its operations, and their records.
+ */
 bool sampler_run(const struct cell *cell, unsigned samples);

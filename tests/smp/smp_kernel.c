@@ -1,4 +1,5 @@
-/* smp_kernel.c - tests/smp/smp.h for the kernel; its memory is in harness.c, its churn in churn.c. */
+/* smp_kernel.c - tests/smp/smp.h for the kernel; its memory is in harness.c, its churn in churn.c.
+ */
 #include "tests/smp/smp_kernel.h"
 
 #include <stdarg.h>

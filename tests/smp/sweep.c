@@ -1,10 +1,11 @@
 /*
  * sweep.c - see sweep.h.
  *
- * Each round runs each cell once, so what drifts on the host meets all cells alike; each run begins with
- * zones made anew, so no cell inherits the memory that another has scattered. First come pilots: one that
- * finds how many operations fit a cell's time, and where several cpus work one on a single cpu that times
- * every hold, for the judgement whether the times are the lock's or the host's.
+ * Each round runs each cell once, so what drifts on the host meets all cells alike; each run begins
+ * with zones made anew, so no cell inherits the memory that another has scattered. First come
+ * pilots: one that finds how many operations fit a cell's time, and where several cpus work one on
+ * a single cpu that times every hold, for the judgement whether the times are the lock's or the
+ * host's.
  */
 #include "tests/smp/sweep.h"
 
@@ -18,6 +19,7 @@
 #include "tests/smp/cell.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/sampler.h"
+#include "tests/smp/smp.h"
 #include "tests/smp/smp_kernel.h"
 #include "tests/smp/sweep_report.h"
 #include "tests/smp/timing.h"
@@ -26,11 +28,18 @@
 #define SWEEP_MS     30000
 #define CELL_MS_MOST 25
 #define PILOTS	     2 /* about as long as so many rounds */
+#define ROUNDS_MOST  3
+
+/*
+ * Without rounds=, none is begun that would end after so long: an oversubscribed host can need many
+ * times what a cell's runs are meant to take.
+ */
+#define SWEEP_MS_MOST 75000
 
 static struct sweep {
 	struct cell *cells;
 	unsigned count;
-	uint64_t rounds;
+	uint64_t rounds, start_ns;
 	bool *has_cores; /* of each number of cpus asked for */
 } sweep;
 
@@ -55,10 +64,15 @@ static unsigned cells_at_most(void)
 			  arguments->cpu_counts.count);
 }
 
+static uint64_t rounds_at_most(void)
+{
+	return settings.arguments.rounds ? settings.arguments.rounds : ROUNDS_MOST;
+}
+
 size_t sweep_bytes(void)
 {
 	const struct bootargs *arguments = &settings.arguments;
-	size_t cell = sizeof(struct cell) + arguments->rounds * sizeof(struct cell_round) + 64;
+	size_t cell = sizeof(struct cell) + rounds_at_most() * sizeof(struct cell_round) + 64;
 
 	if (!arguments->sweeps)
 		return 0;
@@ -132,10 +146,10 @@ static void add_table(const struct workload *workload, unsigned cpus)
 		for (unsigned lock = 0; lock <= SPIN_NONE; lock++)
 			if (bootargs_set_has(arguments->policies, policy) &&
 			    bootargs_set_has(arguments->locks, lock))
-				add_caches(workload, (struct configuration){
-							     .policy = policies[policy],
-							     .lock = (enum spin_kind)lock,
-							     .cpus = cpus});
+				add_caches(workload,
+					   (struct configuration){.policy = policies[policy],
+								  .lock = (enum spin_kind)lock,
+								  .cpus = cpus});
 }
 
 /* In the order of the tables. */
@@ -144,7 +158,7 @@ static void make_cells(void)
 	const struct bootargs *arguments = &settings.arguments;
 
 	sweep.count = 0;
-	sweep.rounds = arguments->rounds;
+	sweep.rounds = rounds_at_most();
 	sweep.has_cores = harness_need(BOOTARGS_LIST_MAX * sizeof(bool), "a sweep");
 	sweep.cells = harness_need(cells_at_most() * sizeof(*sweep.cells), "a sweep's cells");
 	for (unsigned i = 0; i < workload_count; i++)
@@ -165,12 +179,51 @@ static uint64_t target_ns(void)
 	return (ms ? ms : 1) * 1000000;
 }
 
+static void look_for_cores(void)
+{
+	for (uint64_t i = 0; i < settings.arguments.cpu_counts.count; i++)
+		sweep.has_cores[i] = sweep.has_cores[i] && cores_for_all(cpus_asked(i));
+}
+
+static bool has_cores(const struct cell *cell)
+{
+	uint64_t i = 0;
+
+	while (cpus_asked(i) != cell->configuration.cpus)
+		i++;
+	return sweep.has_cores[i];
+}
+
+/* Of an earlier cell of the same table and caches, with another policy or lock. */
+static uint64_t ops_of_another(const struct cell *cell)
+{
+	const struct configuration *mine = &cell->configuration;
+
+	for (const struct cell *other = cell; other-- != sweep.cells;) {
+		const struct configuration *its = &other->configuration;
+
+		if (!other->unsupported && other->workload == cell->workload &&
+		    its->cpus == mine->cpus && its->cache_frames == mine->cache_frames &&
+		    its->batch_frames == mine->batch_frames)
+			return other->ops;
+	}
+	return 0;
+}
+
+/* Without cores for all times are worth nothing anyway, and only a queue is to be told from those.
+ */
+static bool wants_hold(const struct cell *cell)
+{
+	return has_cores(cell) || spin_kind_is_fifo(cell->configuration.lock);
+}
+
 static bool pilot(struct cell *cell)
 {
-	if (!settings.arguments.ops && !cell_choose_ops(cell, target_ns()))
+	if (!settings.arguments.ops && !cell_choose_ops(cell, target_ns(), ops_of_another(cell)))
 		return false;
-	return cell->configuration.cpus == 1 || settings.counts_exactly ||
-	       cell_measure_hold(cell, target_ns());
+	if (cell->configuration.cpus == 1 || !wants_hold(cell))
+		return true;
+	return cell_measure_hold(cell, target_ns() / 4);
 }
 
 /* A run that fails has failed the verdict, unless it only found no memory to be set up in. */
@@ -188,23 +241,42 @@ static bool for_each_cell(bool (*run)(struct cell *cell))
 	return true;
 }
 
-static void look_for_cores(void)
+static uint64_t elapsed_ms(void)
 {
-	for (uint64_t i = 0; i < settings.arguments.cpu_counts.count; i++)
-		sweep.has_cores[i] = sweep.has_cores[i] && cores_for_all(cpus_asked(i));
+	return (smp_nanoseconds() - sweep.start_ns) / 1000000;
+}
+
+static void tell_progress(const char *what, uint64_t number, uint64_t of)
+{
+	printf("sweep: %s %llu of %llu, after %llu s\n", what, (unsigned long long)number,
+	       (unsigned long long)of, (unsigned long long)(elapsed_ms() / 1000));
+	console_flush();
+}
+
+/* After `done` rounds that began at `began_ms`: whether one more fits, or was asked for. */
+static bool has_time_for_more(uint64_t done, uint64_t began_ms)
+{
+	uint64_t now_ms = elapsed_ms();
+
+	if (settings.arguments.rounds || done == 0)
+		return true;
+	if (now_ms + (now_ms - began_ms) / done <= SWEEP_MS_MOST)
+		return true;
+	printf("sweep: this host needs %llu s for a round, so there is no time for more than "
+	       "%llu\n",
+	       (unsigned long long)((now_ms - began_ms) / done / 1000), (unsigned long long)done);
+	return false;
 }
 
 static bool run_rounds(void)
 {
-	for (uint64_t i = 0; i < BOOTARGS_LIST_MAX; i++)
-		sweep.has_cores[i] = true;
-	for (uint64_t round = 0; round < sweep.rounds; round++) {
+	uint64_t began_ms = elapsed_ms(), most = sweep.rounds;
+
+	for (sweep.rounds = 0; sweep.rounds < most && has_time_for_more(sweep.rounds, began_ms);) {
 		look_for_cores();
 		if (!for_each_cell(cell_add_round))
 			return false;
-		printf("sweep: round %llu of %llu is done\n", (unsigned long long)round + 1,
-		       (unsigned long long)sweep.rounds);
-		console_flush();
+		tell_progress("round", ++sweep.rounds, most);
 	}
 	look_for_cores();
 	return true;
@@ -212,13 +284,9 @@ static bool run_rounds(void)
 
 static void judge(void)
 {
-	for (unsigned i = 0; i < sweep.count; i++) {
-		struct cell *cell = &sweep.cells[i];
-
-		for (uint64_t j = 0; j < settings.arguments.cpu_counts.count; j++)
-			if (!cell->unsupported && cpus_asked(j) == cell->configuration.cpus)
-				cell_judge(cell, sweep.has_cores[j]);
-	}
+	for (unsigned i = 0; i < sweep.count; i++)
+		if (!sweep.cells[i].unsupported)
+			cell_judge(&sweep.cells[i], has_cores(&sweep.cells[i]));
 }
 
 static bool tell(void)
@@ -236,18 +304,39 @@ static bool tell(void)
 	return true;
 }
 
+static bool run_all(void)
+{
+	for (uint64_t i = 0; i < BOOTARGS_LIST_MAX; i++)
+		sweep.has_cores[i] = true;
+	look_for_cores();
+	if (!for_each_cell(pilot))
+		return false;
+	tell_progress("pilots of", sweep.count, sweep.count);
+	if (!run_rounds())
+		return false;
+	judge();
+	return tell();
+}
+
+/* Leaves the machine as it was. */
 void sweep_run(void)
 {
+	const struct bootargs *arguments = &settings.arguments;
+	struct configuration at_boot = {.policy = zones.zone[0].policy,
+					.lock = (enum spin_kind)arguments->lock,
+					.cache_frames = (uint32_t)arguments->cache_frames,
+					.batch_frames = (uint32_t)arguments->batch_frames,
+					.cpus = settings.cpus};
+
+	sweep.start_ns = smp_nanoseconds();
 	make_cells();
 	smp_set_quiet(true); /* what a workload tells of one run is not for hundreds */
 	printf("\nsweep: %u combinations, %llu rounds, about %llu ms each\n", sweep.count,
 	       (unsigned long long)sweep.rounds, (unsigned long long)(target_ns() / 1000000));
 	console_flush();
-	sweep_report_begin(sweep.count, (unsigned)sweep.rounds, (unsigned)settings.arguments.samples);
-	if (for_each_cell(pilot) && run_rounds()) {
-		judge();
-		verdict_count_test(tell());
-		return;
-	}
-	verdict_count_test(false);
+	sweep_report_begin(sweep.count, (unsigned)sweep.rounds,
+			   (unsigned)settings.arguments.samples);
+	verdict_count_test(run_all());
+	smp_set_quiet(false);
+	configure(&at_boot);
 }

@@ -1,6 +1,6 @@
 /*
- * sweep.h - run=bench with workload= or lists: every combination of policy, lock, cache, batch, cpus and
- * workload, in one boot.
+ * sweep.h - run=bench with workload= or lists: every combination of policy, lock, cache, batch,
+ * cpus and workload, in one boot.
  */
 #pragma once
 

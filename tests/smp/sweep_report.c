@@ -20,10 +20,12 @@ static const char *const marks[] = {
 static const char *const reasons[] = {
 	[CELL_VALID] = "",
 	[CELL_NO_CORES] = "the host has not given each cpu a core",
-	[CELL_QUEUE] = "the host has not given each cpu a core, and this lock waits for the next in line, "
-		       "whom the host had taken away",
-	[CELL_HOLDS] = "the host took cpus away while they held a lock: holds were longer than their "
-		       "instructions explain",
+	[CELL_QUEUE] =
+		"the host has not given each cpu a core, and this lock waits for the next in line, "
+		"whom the host had taken away",
+	[CELL_HOLDS] =
+		"the host took cpus away while they held a lock: holds were longer than their "
+		"instructions explain",
 	[CELL_UNSTEADY] = "the rounds differ more than twofold: the host was not at rest",
 };
 
@@ -61,7 +63,7 @@ void sweep_record_settings(const struct cell *cell)
 	record_number("checks", CHECKS);
 	record_number("zbb", SETTINGS_ZBB);
 	record_number("zones", zones.count);
-	record_number("rounds", settings.arguments.rounds);
+	record_number("rounds", cell->rounds_done);
 }
 
 /* In the order of the rounds, the median in the middle: they are sorted. */
@@ -177,8 +179,8 @@ static void print_cell(const struct cell *cell)
 	const struct configuration *configuration = &cell->configuration;
 	const struct spin_stats *locks = &cell->sum.zone_locks;
 
-	printf("  %-14s %-8s %5u", configuration->policy->name,
-	       spin_kind_name(configuration->lock), configuration->cache_frames);
+	printf("  %-14s %-8s %5u", configuration->policy->name, spin_kind_name(configuration->lock),
+	       configuration->cache_frames);
 	print_batch(cell);
 	if (cell->unsupported) {
 		printf("   not run: %s\n", cell->unsupported);

@@ -1,6 +1,6 @@
 /*
- * sweep_report.h - a sweep's table for people, and its records for programs: docs/measuring.md says what
- * each figure is.
+ * sweep_report.h - a sweep's table for people, and its records for programs: docs/measuring.md says
+ * what each figure is.
  */
 #pragma once
 

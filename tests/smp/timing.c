@@ -31,8 +31,8 @@ static void work_timed(void *argument)
 uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t count, unsigned cpus)
 {
 	size_t mark = harness_mark();
-	struct timed *timed = harness_need(sizeof(*timed) + cpus * sizeof(timed->ns[0]),
-					   "times of cpus");
+	struct timed *timed =
+		harness_need(sizeof(*timed) + cpus * sizeof(timed->ns[0]), "times of cpus");
 	uint64_t worst = 0;
 
 	timed->enter = enter;

@@ -1,5 +1,6 @@
 /*
- * timing.h - the same loop on all cpus at once, timed; and whether the host gave each of them a core.
+ * timing.h - the same loop on all cpus at once, timed; and whether the host gave each of them a
+ * core.
  */
 #pragma once
 

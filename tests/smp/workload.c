@@ -72,11 +72,15 @@ bool workload_execute(struct workload_run *run)
 {
 	barrier_init(&run->barrier, run->cpus);
 	run->shared = NULL;
+	if (!run->stride)
+		run->stride = WORKLOAD_STRIDE;
 	run->sample_due = run->sampler ? 0 : UINT64_MAX;
 	memset(run->cpu, 0, run->cpus * sizeof(*run->cpu));
 	if (run->workload->setup && !run->workload->setup(run))
 		return false;
 	smp_run(work_one_cpu, run, run->cpus);
+	if (run->worked)
+		run->worked(run);
 	if (run->workload->teardown)
 		run->workload->teardown(run);
 	workload_unshare(run);

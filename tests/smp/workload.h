@@ -26,8 +26,11 @@ struct workload_run {
 	uint64_t ops; /* wanted of each cpu */
 	uint64_t seed;
 	uint64_t limit_ns; /* longer than this nobody starts anything; 0: no limit */
+	uint64_t stride;   /* operations from one look at the clock to the next; 0: WORKLOAD_STRIDE */
 	void (*enter)(void); /* on each cpu before its work, or NULL */
 	void (*leave)(void); /* on each cpu after all have worked, or NULL */
+	/* On cpu 0, when all have worked and before the teardown, or NULL: whose work is not counted. */
+	void (*worked)(struct workload_run *run);
 	struct barrier barrier;
 	struct workload_cpu *cpu;
 	void *shared;
@@ -68,7 +71,10 @@ static inline void workload_sample(struct workload_run *run, uint64_t done, cons
 		run->sampler(run, done, phase, at_rest);
 }
 
-/* How often, in operations, a workload that can stop anywhere asks whether it should. */
+/*
+ * How often, in operations, a workload that can stop anywhere asks whether it should: where nobody says
+ * otherwise, as seldom as is no part of what an operation takes.
+ */
 #define WORKLOAD_STRIDE 16
 
 /*

@@ -14,3 +14,31 @@ bool slots_setup(struct workload_run *run, uint64_t wanted)
 		slots->slot[i] = PFN_NONE;
 	return slots->width > 0;
 }
+
+void slots_leave(struct workload_run *run, unsigned cpu, uint64_t from, uint64_t to)
+{
+	uint64_t width = ((struct slots *)run->shared)->width;
+	pfn_t *slot = slots_of(run, cpu);
+
+	for (uint64_t i = 0; i < width; i++)
+		if (i < from || i >= to)
+			slot[i] = PFN_NONE;
+}
+
+void slots_teardown(struct workload_run *run)
+{
+	uint64_t width = ((struct slots *)run->shared)->width;
+
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++) {
+		const pfn_t *slot = slots_of(run, cpu);
+
+		if (run->cpu[cpu].allocs == run->cpu[cpu].frees)
+			continue; /* its slots are as its last frame left them */
+		for (uint64_t i = 0; i < width; i++) {
+			if (pfn_is_none(slot[i]))
+				continue;
+			stamp_check(slot[i], cpu);
+			frame_free(slot[i]);
+		}
+	}
+}

@@ -27,9 +27,9 @@ static inline void give(struct workload_cpu *cpu, unsigned owner, pfn_t frame)
 }
 
 /* Where the operations that begin at `start` pause for a moment. */
-static inline uint64_t stride_end(uint64_t start, uint64_t end)
+static inline uint64_t stride_end(const struct workload_run *run, uint64_t start, uint64_t end)
 {
-	return end - start < WORKLOAD_STRIDE ? end : start + WORKLOAD_STRIDE;
+	return end - start < run->stride ? end : start + run->stride;
 }
 
 /* Every cpu has an array of so many pfns in the shared memory; `width` is how many it uses. */
@@ -48,3 +48,11 @@ static inline pfn_t *slots_of(struct workload_run *run, unsigned cpu)
 
 	return slots->slot + cpu * slots->width;
 }
+
+/*
+ * Of the calling cpu's slots [from, to) still hold frames, and the others none: its time was over. Who
+ * is still at it may wait for a lock as long as the host likes, so the rest is given back by
+ * slots_teardown(), on cpu 0, alone, and not counted.
+ */
+void slots_leave(struct workload_run *run, unsigned cpu, uint64_t from, uint64_t to);
+void slots_teardown(struct workload_run *run);

@@ -3,11 +3,15 @@
 
 #include <stddef.h>
 
+#include "tests/smp/workload_frames.h"
+
 /* clang-format off */
 #define WORKLOADS(entry)                                                                          \
 	entry(repeat, "one frame, allocated and freed over and over", 1500000, NULL, NULL, false) \
-	entry(bulk, "4096 frames allocated, then all freed", 524288, bulk_setup, NULL, false)     \
-	entry(rand, "random frames of a large working set", 131072, rand_setup, NULL, false)      \
+	entry(bulk, "4096 frames allocated, then all freed", 524288, bulk_setup, slots_teardown, \
+	      false)                                                                              \
+	entry(rand, "random frames of a large working set", 131072, rand_setup, slots_teardown,   \
+	      false)                                                                              \
 	entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup, NULL, false) \
 	entry(run, "contiguous runs among single frames", 20000, run_setup, NULL, false,          \
 	      .needs_runs = true, .needs_aligned_runs = true)                                     \

@@ -43,7 +43,7 @@ static void burst_take(struct workload_run *run, unsigned number, pfn_t *slot, u
 		       uint64_t done)
 {
 	for (uint64_t taken = 0; taken < count;) {
-		uint64_t end = stride_end(taken, count);
+		uint64_t end = stride_end(run, taken, count);
 
 		for (; taken < end; taken++) {
 			slot[taken] = take(&run->cpu[number], number);
@@ -62,7 +62,7 @@ static void burst_give(struct workload_run *run, unsigned number, const pfn_t *s
 		       uint64_t done)
 {
 	for (uint64_t given = 0; given < count;) {
-		uint64_t end = stride_end(given, count);
+		uint64_t end = stride_end(run, given, count);
 
 		for (; given < end; given++)
 			give(&run->cpu[number], number, slot[given]);

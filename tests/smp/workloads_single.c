@@ -12,7 +12,7 @@ void repeat_work(struct workload_run *run, unsigned number)
 	uint64_t done = 0; /* in a register: the counters would be a third of the loop */
 
 	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number);) {
-		uint64_t end = stride_end(i, run->ops);
+		uint64_t end = stride_end(run, i, run->ops);
 
 		for (; i < end; i++) {
 			pfn_t frame = frame_alloc(FRAME_ANY);
@@ -47,7 +47,7 @@ static uint64_t bulk_take(struct workload_run *run, unsigned number, pfn_t *slot
 	uint64_t taken = 0;
 
 	while (taken < width && !workload_is_over(run, number)) {
-		uint64_t end = stride_end(taken, width);
+		uint64_t end = stride_end(run, taken, width);
 
 		for (; taken < end; taken++)
 			slot[taken] = take(&run->cpu[number], number);
@@ -57,11 +57,14 @@ static uint64_t bulk_take(struct workload_run *run, unsigned number, pfn_t *slot
 	return taken;
 }
 
+/* Gives back slots [0, taken); those that there is no time for stay. */
 static void bulk_give(struct workload_run *run, unsigned number, const pfn_t *slot, uint64_t taken,
 		      uint64_t done)
 {
-	for (uint64_t given = 0; given < taken;) {
-		uint64_t end = stride_end(given, taken);
+	uint64_t given = 0;
+
+	while (given < taken && !workload_is_over(run, number)) {
+		uint64_t end = stride_end(run, given, taken);
 
 		for (; given < end; given++)
 			if (!pfn_is_none(slot[given]))
@@ -69,6 +72,8 @@ static void bulk_give(struct workload_run *run, unsigned number, const pfn_t *sl
 		if (number == 0)
 			workload_sample(run, done + (taken + given) / 2, "give", false);
 	}
+	if (given < taken)
+		slots_leave(run, number, given, taken);
 }
 
 void bulk_work(struct workload_run *run, unsigned number)
@@ -99,11 +104,19 @@ static void take_or_give(struct workload_cpu *cpu, unsigned owner, pfn_t *slot)
 	}
 }
 
-static void give_all(struct workload_cpu *cpu, unsigned owner, const pfn_t *slot, uint64_t width)
+static void give_all(struct workload_run *run, unsigned number, const pfn_t *slot, uint64_t width)
 {
-	for (uint64_t i = 0; i < width; i++)
-		if (!pfn_is_none(slot[i]))
-			give(cpu, owner, slot[i]);
+	uint64_t i = 0;
+
+	while (i < width && !workload_is_over(run, number)) {
+		uint64_t end = stride_end(run, i, width);
+
+		for (; i < end; i++)
+			if (!pfn_is_none(slot[i]))
+				give(&run->cpu[number], number, slot[i]);
+	}
+	if (i < width)
+		slots_leave(run, number, i, width);
 }
 
 void rand_work(struct workload_run *run, unsigned number)
@@ -113,14 +126,14 @@ void rand_work(struct workload_run *run, unsigned number)
 	pfn_t *slot = slots_of(run, number);
 
 	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number);) {
-		uint64_t end = stride_end(i, run->ops);
+		uint64_t end = stride_end(run, i, run->ops);
 
 		for (; i < end; i++)
 			take_or_give(cpu, number, &slot[random_below(&cpu->random, width)]);
 		if (number == 0)
 			workload_sample(run, i, "mixed", false);
 	}
-	give_all(cpu, number, slot, width);
+	give_all(run, number, slot, width);
 }
 
 /* ---- churn: the same, while harts come and go ---------------------------------------------- */
@@ -144,12 +157,12 @@ void churn_work(struct workload_run *run, unsigned number)
 		take_or_give(cpu, number, &slot[random_below(&cpu->random, width)]);
 		smp_churn_step(&churner, &cpu->random);
 	}
-	give_all(cpu, number, slot, width);
+	give_all(run, number, slot, width);
 	smp_churn_leave(&churner, &cpu->random);
 }
 
 void churn_teardown(struct workload_run *run)
 {
-	(void)run;
+	slots_teardown(run);
 	smp_churn_end();
 }
