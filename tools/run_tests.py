@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import platform
 import re
@@ -59,7 +60,10 @@ class Case:
     expect: str = "pass"
     must_contain: tuple[str, ...] = ()
     typed: str = ""  # a file of what is typed on the console
+    judge: str = ""  # "sweep": its records are looked at too
 
+
+POLICIES = ("bitmap", "interval_stack", "recycler", "free_list")  # segment_tree is the default
 
 # A lock that serves in order waits for the host to schedule each cpu in turn where cpus outnumber
 # its cores, so those get two cpus and less to do.
@@ -184,6 +188,29 @@ CASES = (
          mem="16M"),
     Case("one-cpu-of-four", "cpus=1"),
     Case("three-cpus-of-eight", "cpus=3", smp="8"),
+    # Each policy under the tests that its contract allows, and all of what varies in one boot.
+    *(Case(f"policy-{policy}", f"run=selftest,stress policy={policy} ops=500",
+           must_contain=(f", {policy}, lock fas",)) for policy in POLICIES),
+    Case("policy-free_list-skips", "run=selftest policy=free_list", smp="2", mem="16M",
+         must_contain=("# SKIP not supported by free_list",)),
+    Case("sweep", "run=bench policy=all lock=all cache=0,128 workload=repeat,bulk cpus=1,4 "
+         "ops=64 cell=1 rounds=1", judge="sweep", must_contain=('"record":"sweep","cells":280,',)),
+    Case("sweep-what-is-not-run", "run=bench policy=free_list,bitmap lock=none,mcs cpus=1,2 "
+         "workload=repeat,run batch=16,32 cache=0,128 ops=100 cell=5 rounds=2", smp="2",
+         judge="sweep", must_contain=("not run: lock none is for one cpu",
+                                      "not run: not supported by free_list")),
+    Case("sweep-samples", "run=bench workload=bulk policy=all cpus=1,2 ops=5k rounds=1 samples=5",
+         smp="2", mem="32M", judge="sweep",
+         must_contain=('"record":"level"', '"record":"map"')),
+    Case("sweep-icount", "run=bench workload=repeat,bulk policy=all cpus=1 ops=5k rounds=2", smp="1",
+         icount="shift=0,sleep=off", judge="sweep", must_contain=('"instructions_per_op":',)),
+    Case("lock-none", "run=selftest,stress lock=none ops=2k", smp="1"),
+    refused("list-of-locks", "run=stress lock=mcs,clh", "a list of locks is for run=bench"),
+    refused("list-of-policies", "policy=all", "a list of policies is for run=bench"),
+    refused("list-with-a-twice", "run=bench cache=64,0x40", "names twice"),
+    refused("list-more-cpus-than-harts", "run=bench cpus=1,3", "cpus=3, but the machine has 2"),
+    refused("lock-none-for-two", "run=selftest lock=none", "lock=none is for one cpu"),
+    refused("rounds-alone", "run=bench rounds=2", "only a sweep has that"),
     refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
     refused("unknown-value", "lock=futex", "no such value", "valid: fas"),
     refused("unknown-workload", "workload=nonesuch", "no such value", "all"),
@@ -211,6 +238,7 @@ class Job:
     slots: int
     timeout: int
     must_contain: tuple[str, ...] = ()
+    sweep_records: Path | None = None
 
 
 @dataclass
@@ -380,6 +408,7 @@ def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
         slots=2,
         timeout=case.timeout + LAUNCHER_GRACE_SECONDS,
         must_contain=case.must_contain,
+        sweep_records=log_path(logs, name, ".jsonl") if case.judge == "sweep" else None,
     )
 
 
@@ -474,6 +503,68 @@ def exit_text(status: int) -> str:
     return f"exit status {status}"
 
 
+SWEEP_SETTINGS = (
+    "workload", "policy", "lock", "cache", "batch", "cpus", "ops", "seed", "lockstat", "checks",
+    "zbb", "zones", "rounds",
+)
+SWEEP_FIGURES = (
+    "valid", "operations", "ns_per_op", "ns_per_op_min", "ns_per_op_max", "refills", "flushes",
+    "direct", "failures", "acquisitions", "contended", "wait_ns", "wait_ns_max", "wait_samples",
+    "hold_ns", "hold_ns_max", "hold_samples", "wait_histogram", "hold_histogram", "tick_hz",
+)
+# What tells a cell from the others.
+CELL_KEYS = ("workload", "policy", "lock", "cache", "batch", "cpus")
+
+
+def cell_problems(cell: dict[str, object]) -> list[str]:
+    """What is missing from, or wrong with, one cell of a sweep."""
+    name = " ".join(str(cell.get(key)) for key in CELL_KEYS)
+    missing = [key for key in SWEEP_SETTINGS if key not in cell]
+    if cell.get("record") != "bench" or not cell.get("supported"):
+        present = [key for key in SWEEP_FIGURES if key in cell and cell.get("record") == "bench"]
+        why = [] if cell.get("record") != "bench" or cell.get("why") else ["why"]
+        return [f"{name}: no {key}" for key in missing + why] + [
+            f"{name}: {key}, although it is not supported" for key in present
+        ]
+    missing += [key for key in SWEEP_FIGURES if key not in cell]
+    if not cell.get("valid") and not cell.get("why"):
+        missing.append("why")
+    if missing:
+        return [f"{name}: no {key}" for key in missing]
+    least, median, most = (cell[f"ns_per_op{end}"] for end in ("_min", "", "_max"))
+    problems = [] if least <= median <= most else [f"{name}: the median is out of its range"]
+    singles = cell["workload"] in ("repeat", "bulk")
+    if singles and not cell["cache"] and cell["acquisitions"] < cell["operations"]:
+        problems.append(f"{name}: fewer locks than operations, without a cache")
+    return problems
+
+
+def level_problems(level: dict[str, object]) -> list[str]:
+    parts = ("free", "cached", "in_flight", "allocated", "reserved")
+    if level.get("exact") and sum(level[part] for part in parts) != level["total"]:
+        return ["a level that is exact does not add up"]
+    return []
+
+
+def sweep_problems(lines: list[str]) -> list[str]:
+    """A sweep promises how many cells will come; each comes once, with all of its settings."""
+    records = [json.loads(line) for line in lines]
+    sweeps = [record for record in records if record["record"] == "sweep"]
+    cells = [record for record in records if record.get("bench") == "sweep"]
+    pictures = [record for record in records if record["record"] in ("level", "map")]
+    seen = {tuple(cell.get(key) for key in CELL_KEYS) for cell in cells}
+    if len(sweeps) != 1:
+        return [f"{len(sweeps)} sweeps begin"]
+    problems = [problem for record in cells + pictures for problem in cell_problems(record)]
+    for record in pictures:
+        problems += level_problems(record) if record["record"] == "level" else []
+    if not len(cells) == len(seen) == sweeps[0]["cells"]:
+        problems.append(
+            f"{sweeps[0]['cells']} cells promised, {len(cells)} came, {len(seen)} different"
+        )
+    return problems
+
+
 def judge(result: Result, status: int) -> None:
     """Counts the tests, and finds what is wrong with the job as a whole."""
     job, problems = result.job, result.problems
@@ -489,6 +580,9 @@ def judge(result: Result, status: int) -> None:
     # A program that reported its failures exits so; that is no failure more.
     if status != 0 and (job.is_one_test or status < 0 or result.tests_failed == 0):
         problems.append(exit_text(status))
+    if job.sweep_records:
+        lines = job.sweep_records.read_text(encoding="utf-8").splitlines()
+        problems += sweep_problems(lines)[:5]
     for text in job.must_contain:
         if text not in result.output:
             problems.append(f'"{text}" is not in the output')
