@@ -15,6 +15,7 @@
 #include "kernel/record.h"
 #include "kernel/settings.h"
 #include "mm/heap/kmalloc.h"
+#include "tests/smp/harness.h"
 #include "tests/smp/lock_trial.h"
 
 /*
@@ -50,7 +51,8 @@ static void print_found(const struct lock_trial *trial)
 static const char *run_trial(enum spin_kind kind)
 {
 	static struct lock_trial trial;
-	void *memory = kmalloc_aligned(lock_trial_bytes(settings.cpus), 64);
+	size_t mark = harness_mark();
+	void *memory = harness_alloc(lock_trial_bytes(settings.cpus));
 	unsigned arrivals = HOLDS_ARRANGED / settings.cpus;
 	const char *wrong;
 
@@ -63,7 +65,7 @@ static const char *run_trial(enum spin_kind kind)
 	trial.counted = settings.arguments.lockstat != BOOTARGS_LOCKSTAT_OFF;
 	trial.seed = settings.arguments.seed;
 	wrong = lock_trial_run(&trial, memory);
-	kfree(memory);
+	harness_release(mark);
 	if (wrong)
 		return wrong;
 	print_found(&trial);
