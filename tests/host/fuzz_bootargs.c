@@ -91,7 +91,7 @@ static int name_index(const char *const *names, unsigned count, const char *want
 	return -1;
 }
 
-static const char *const runs[] = {"selftest", "stress", "bench", "explore"};
+static const char *const runs[] = {"selftest", "stress", "bench", "monitor", "explore"};
 static const char *const locks[] = {"fas", "cas", "dec",      "ticket",
 				    "mcs", "clh", "anderson", "none"};
 static const char *const lockstats[] = {"off", "contended", "all"};
@@ -261,7 +261,7 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 
 	if (!strcmp(key, "run")) {
 		reading->run = word;
-		return read_set(runs, 4, value, 0, false, &args->run);
+		return read_set(runs, 5, value, 0, false, &args->run);
 	}
 	if (!strcmp(key, "low"))
 		return read_number(value, 0, &args->low_frames);
@@ -351,11 +351,11 @@ static void set_firsts(struct bootargs *args)
 static void read_together(struct reading *reading)
 {
 	struct bootargs *args = &reading->args;
-	bool explores = args->run >> 3 & 1, benches = args->run == 4;
+	bool explores = args->run >> 4 & 1, benches = args->run == 4;
 	char *listing = listing_word(reading);
 
 	args->sweeps = benches && (listing || reading->workload);
-	if (explores && args->run != 8)
+	if (explores && args->run != 16)
 		blame(reading, reading->run);
 	else if (!explores && reading->preempt)
 		blame(reading, reading->preempt);
