@@ -36,7 +36,7 @@ stress() {
 		echo '{"record":"bench","workload":"'$name'","cpus":'$smp',"cache":9,"ops":30}'
 		echo '{"record":"bench","workload":"'$name'","cpus":'$smp',"cache":0,"ops":2}'
 	done
-	echo '{"record":"zone","name":"zone0","policy":"segment_tree"}'
+	echo '{"record":"zone","name":"zone0","policy":"'$policy'"}'
 	echo '{"record":"verdict","result":"pass"}'
 }
 selftest() {
@@ -69,6 +69,15 @@ class TestCells(unittest.TestCase):
         text = "".join(source.read_text(encoding="utf-8") for source in sources)
         found = re.findall(r"^const struct policy (\w+)_policy\b", text, re.MULTILINE)
         self.assertEqual(sorted(soak.POLICIES), sorted(found))
+
+    def test_what_needs_runs_and_who_has_none(self) -> None:
+        table = kernel_source("tests/smp/workloads.c")
+        needing = [entry.split(",")[0] for entry in table.split("entry(")[2:]
+                   if "needs_runs" in entry]
+        self.assertEqual(sorted(soak.NEED_RUNS), sorted(needing))
+        without = [name for name in soak.POLICIES
+                   if ".has_runs = true" not in kernel_source(f"mm/global/{name}.c")]
+        self.assertEqual(sorted(soak.WITHOUT_RUNS), without)
 
     def test_slow_locks_are_locks(self) -> None:
         self.assertLessEqual(set(soak.IN_ORDER), set(explore.LOCKS))
@@ -200,7 +209,7 @@ class TestSoak(Soaking):
         done = self.state().cells
         boots = [done.get(cell.key, 0) for cell in soak.cells_of([1, 8])]
         self.assertLessEqual(max(boots) - min(boots), 1)
-        self.assertIn(f"{min(boots)} rounds over 14 cells", output)
+        self.assertIn(f"{min(boots)} rounds over {14 * len(soak.POLICIES)} cells", output)
 
     def test_share(self) -> None:
         self.soak("both", 0, *self.SHORT, "--share=1")
