@@ -460,7 +460,8 @@ static const char *look_at_tries(const struct lock_trial *trial)
 
 static const char *try_arrivals(struct lock_trial *trial)
 {
-	uint64_t holds = (uint64_t)trial->arrivals * trial->cpus; /* beside the callers' */
+	/* Those who are called wait; cpu 0 may find them all gone, or the last on its way out, twice. */
+	uint64_t waits = (uint64_t)trial->arrivals * (trial->cpus - 1);
 	const char *wrong;
 
 	if (!spin_kind_is_fifo(trial->kind) || trial->cpus == 1)
@@ -469,7 +470,7 @@ static const char *try_arrivals(struct lock_trial *trial)
 	queue_wraps_after(&trial->lock, trial->cpus / 2 + 1);
 	smp_run(work_arrivals, trial, trial->cpus);
 	wrong = look_at_holds(trial);
-	return wrong ? wrong : look_at_statistics(trial, holds, holds);
+	return wrong ? wrong : look_at_statistics(trial, waits, waits + 2 * trial->arrivals);
 }
 
 static const char *try_crowd(struct lock_trial *trial)
