@@ -29,6 +29,7 @@ static void run_workload(const struct workload *workload)
 	struct workload_run run = {
 		.workload = workload, .cpus = CPUS, .ops = OPS, .seed = unit_random(), .cpu = cpu};
 
+	smp_host_forget_printed();
 	/* What its cpus share is a run, which a policy may not find, or not have. */
 	if (!workload_execute(&run)) {
 		CHECK(!zones.zone[0].policy->exact_runs);
