@@ -255,6 +255,27 @@ static inline void count_far(struct frame_cache *cache, const struct zone *zone,
 		counter_add(&cache->stats.far_frames, frames);
 }
 
+/* A word that is not free from end to end: row by row, for neighbours are often free together. */
+static inline uint64_t *expand_rows(uint64_t *slot, uint64_t frame, uint64_t bits)
+{
+	while (bits) {
+		unsigned low = bits_lowest(bits), length;
+		uint64_t ones = bits >> low, first = frame + low;
+
+		if (!(ones & 2)) {
+			*--slot = first;
+			bits &= bits - 1;
+			continue;
+		}
+		length = bits_lowest(~ones); /* at most 63 */
+#pragma GCC unroll 4
+		for (uint64_t end = first + length; first != end; first++)
+			*--slot = first;
+		bits &= ~(((UINT64_C(1) << length) - 1) << low);
+	}
+	return slot;
+}
+
 /*
  * Writes the frames of `words` below `slot`, downwards, so that they pop in rising order; eight
  * at a time where a word is free from end to end.
@@ -263,24 +284,22 @@ static void expand(uint64_t *slot, const struct frame_word *words, unsigned coun
 {
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t frame = words[i].first;
-		uint64_t bits = words[i].bits;
 
-		if (bits == ~UINT64_C(0)) {
-			for (uint64_t end = frame + 64; frame != end; frame += 8) {
-				slot -= 8;
-				slot[7] = frame;
-				slot[6] = frame + 1;
-				slot[5] = frame + 2;
-				slot[4] = frame + 3;
-				slot[3] = frame + 4;
-				slot[2] = frame + 5;
-				slot[1] = frame + 6;
-				slot[0] = frame + 7;
-			}
+		if (words[i].bits != ~UINT64_C(0)) {
+			slot = expand_rows(slot, frame, words[i].bits);
 			continue;
 		}
-		for (; bits; bits &= bits - 1)
-			*--slot = frame + bits_lowest(bits);
+		for (uint64_t end = frame + 64; frame != end; frame += 8) {
+			slot -= 8;
+			slot[7] = frame;
+			slot[6] = frame + 1;
+			slot[5] = frame + 2;
+			slot[4] = frame + 3;
+			slot[3] = frame + 4;
+			slot[2] = frame + 5;
+			slot[1] = frame + 6;
+			slot[0] = frame + 7;
+		}
 	}
 }
 
@@ -602,12 +621,14 @@ static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames
  */
 static inline const uint64_t *row_end(const uint64_t *next, uint64_t step)
 {
-	uint64_t expected = *next++ + step;
+	uint64_t expected = *next + step;
 
+	for (;; next += 8) {
 #pragma GCC unroll 8
-	for (; *next == expected; next++)
-		expected += step;
-	return next;
+		for (unsigned i = 1; i <= 8; i++, expected += step)
+			if (next[i] != expected)
+				return next + i;
+	}
 }
 
 /* Adds a row's frames [first, last]; false as group_all. */
