@@ -1,0 +1,340 @@
+/*
+ * page_change.c - taking away from a space, and changing what is there: unmap, protect, copy on
+ * write.
+ *
+ * Each change first looks at its whole range, then takes the frames it will need, and only then
+ * writes. It needs frames where an end of the range lies inside a large page, which is split there.
+ *
+ * A split replaces a leaf by a table whose 512 leaves say the same, filled before it is published:
+ * a hart that still has the large page in mind and one that walks again get the same answer.
+ */
+#include <stddef.h>
+
+#include "mm/check.h"
+#include "mm/paging/entries.h"
+#include "mm/paging/page_table.h"
+
+static pte_t *root_of(const struct page_table *space)
+{
+	return page_entries(space->root);
+}
+
+static void note(struct page_gather *gather, const struct page_table *space, struct stretch changed)
+{
+	vpn_t last = page_vpn(changed.end - 1, space->levels);
+
+	page_gather_note(gather, page_vpn(changed.first, space->levels), vpn(last.value + 1));
+}
+
+/* ---- splitting --------------------------------------------------------------------------- */
+
+/* The large page that begins before `page` and goes on behind it; NULL where there is none. */
+static pte_t *leaf_across(const struct page_table *space, uint64_t page, unsigned *level)
+{
+	pte_t *table = root_of(space);
+
+	if (page >> PAGE_INDEX_BITS * space->levels)
+		return NULL;
+	for (*level = space->levels - 1; *level > 0; --*level) {
+		pte_t *entry = &table[entry_index(page, *level)];
+		pte_t value = entry_load(entry);
+
+		if ((page & (page_frames(*level) - 1)) == 0 || !pte_is_valid(value))
+			return NULL;
+		if (pte_is_leaf(value))
+			return entry;
+		table = entry_table(value);
+	}
+	return NULL;
+}
+
+/* Pages from the largest at `top` down to 4 KiB that would have `page` inside of them. */
+static bool is_across(uint64_t page, unsigned top, unsigned level)
+{
+	return level <= top && (page & (page_frames(level) - 1)) != 0;
+}
+
+uint64_t split_needed(const struct page_table *space, struct stretch stretch)
+{
+	uint64_t first = stretch.first, end = stretch.end, needed = 0;
+	unsigned first_level, end_level;
+
+	if (!leaf_across(space, first, &first_level))
+		first_level = 0;
+	if (!leaf_across(space, end, &end_level))
+		end_level = 0;
+	for (unsigned level = 1; level < space->levels; level++) {
+		bool at_first = is_across(first, first_level, level);
+		bool at_end = is_across(end, end_level, level);
+		unsigned bits = PAGE_INDEX_BITS * level;
+
+		/* Both ends in one page: it is split once. */
+		needed += at_first;
+		needed += at_end && !(at_first && first >> bits == end >> bits);
+	}
+	return needed;
+}
+
+/* A table that is to stand for the leaf, split so far down that a page begins at `page`. */
+static pte_t split_table(struct page_table *space, pte_t leaf, unsigned level, uint64_t page,
+			 struct table_stock *stock)
+{
+	pfn_t frame = table_stock_take(stock);
+	pte_t *table = page_entries(frame);
+	uint64_t frames = page_frames(level - 1);
+	unsigned cut = entry_index(page, level - 1);
+
+	for (unsigned i = 0; i < PAGE_ENTRIES; i++)
+		entry_store(&table[i],
+			    pte_leaf(pfn_add(pte_frame(leaf), i * frames), pte_flags(leaf)));
+	if (level > 1 && (page & (frames - 1)) != 0)
+		entry_publish(&table[cut],
+			      split_table(space, entry_load(&table[cut]), level - 1, page, stock));
+	space->tables++;
+	return pte_table(frame);
+}
+
+static void split_at(struct page_table *space, uint64_t page, struct table_stock *stock,
+		     struct page_gather *gather)
+{
+	unsigned level;
+	pte_t *entry = leaf_across(space, page, &level);
+	uint64_t first;
+
+	if (!entry)
+		return;
+	first = page & ~(page_frames(level) - 1);
+	entry_publish(entry, split_table(space, entry_load(entry), level, page, stock));
+	note(gather, space, (struct stretch){first, first + page_frames(level)});
+	gather->tables_too = true;
+}
+
+void split_ends(struct page_table *space, struct stretch stretch, struct table_stock *stock,
+		struct page_gather *gather)
+{
+	split_at(space, stretch.first, stock, gather);
+	split_at(space, stretch.end, stock, gather);
+	assert(stock->count == 0);
+}
+
+/* ---- what changes begin with ------------------------------------------------------------- */
+
+static bool has_no_hole(const pte_t *table, unsigned level, struct stretch stretch)
+{
+	uint64_t next;
+
+	for (uint64_t page = stretch.first; page < stretch.end; page = next) {
+		pte_t entry = entry_load(&table[entry_index(page, level)]);
+
+		next = piece_end(page, stretch.end, level);
+		if (!pte_is_valid(entry))
+			return false;
+		if (!pte_is_leaf(entry) &&
+		    !has_no_hole(entry_table(entry), level - 1, (struct stretch){page, next}))
+			return false;
+	}
+	return true;
+}
+
+/* The range is one, mapped from end to end, and no page crosses its ends any more. */
+static enum page_status begin_change(struct page_table *space, virt_t address, uint64_t length,
+				     struct page_gather *gather, struct stretch *stretch)
+{
+	struct table_stock stock = TABLE_STOCK_EMPTY;
+	enum page_status status = stretch_from(space, address, length, stretch);
+
+	if (status != PAGE_OK)
+		return status;
+	if (!has_no_hole(root_of(space), space->levels - 1, *stretch))
+		return PAGE_NOT_MAPPED;
+	if (!table_stock_fill(&stock, split_needed(space, *stretch)))
+		return PAGE_NO_FRAMES;
+	split_ends(space, *stretch, &stock, gather);
+	return PAGE_OK;
+}
+
+/* ---- unmapping --------------------------------------------------------------------------- */
+
+/*
+ * Entries [first, last] have just been cleared: is the whole table? Outwards from there, so that
+ * whoever empties a table in order finds its next entry at once.
+ */
+static bool is_empty_around(const pte_t *table, unsigned first, unsigned last)
+{
+	while (first > 0 || last < PAGE_ENTRIES - 1) {
+		if (last < PAGE_ENTRIES - 1 && entry_load(&table[++last]).value != 0)
+			return false;
+		if (first > 0 && entry_load(&table[--first]).value != 0)
+			return false;
+	}
+	return true;
+}
+
+/* E3: out of the tree first, then into the gather. */
+static void detach_table(struct page_table *space, pte_t *entry, struct page_gather *gather)
+{
+	pfn_t table = pte_frame(entry_load(entry));
+
+	entry_store(entry, PTE_NONE);
+	page_gather_table(gather, table);
+	space->tables--;
+}
+
+static bool clear_leaf(pte_t *entry, unsigned level, struct stretch piece,
+		       struct page_gather *gather)
+{
+	check(piece_is_whole(piece.first, piece.end, level),
+	      "page_table_unmap_rest: a page of level %u was mapped across the end", level);
+	if (!page_gather_leaf(gather, entry_load(entry), level))
+		return false;
+	entry_store(entry, PTE_NONE);
+	return true;
+}
+
+/* Returns the page that it has come to: the end, or where the gather was full. */
+static uint64_t clear(struct page_table *space, pte_t *table, unsigned level,
+		      struct stretch stretch, struct page_gather *gather)
+{
+	uint64_t next;
+
+	for (uint64_t page = stretch.first; page < stretch.end; page = next) {
+		pte_t *entry = &table[entry_index(page, level)];
+		pte_t value = entry_load(entry);
+		struct stretch piece;
+		uint64_t reached;
+
+		next = piece_end(page, stretch.end, level);
+		piece = (struct stretch){page, next};
+		if (!pte_is_valid(value))
+			continue;
+		if (pte_is_leaf(value)) {
+			if (!clear_leaf(entry, level, piece, gather))
+				return page;
+			continue;
+		}
+		reached = clear(space, entry_table(value), level - 1, piece, gather);
+		if (reached != next)
+			return reached;
+		if (is_empty_around(entry_table(value), entry_index(page, level - 1),
+				    entry_index(next - 1, level - 1)))
+			detach_table(space, entry, gather);
+	}
+	return stretch.end;
+}
+
+enum page_status page_table_unmap_rest(struct page_table *table, struct page_gather *gather)
+{
+	struct stretch rest = {gather->rest_first, gather->rest_end};
+
+	if (rest.first == rest.end)
+		return PAGE_OK;
+	gather->rest_first = clear(table, root_of(table), table->levels - 1, rest, gather);
+	if (gather->rest_first != rest.first)
+		note(gather, table, (struct stretch){rest.first, gather->rest_first});
+	return gather->rest_first == rest.end ? PAGE_OK : PAGE_AGAIN;
+}
+
+enum page_status page_table_unmap(struct page_table *table, virt_t address, uint64_t length,
+				  struct page_gather *gather)
+{
+	struct stretch stretch;
+	enum page_status status;
+
+	check(gather->rest_first == gather->rest_end,
+	      "page_table_unmap: the gather has a rest, which page_table_unmap_rest() ends");
+	status = begin_change(table, address, length, gather, &stretch);
+	if (status != PAGE_OK)
+		return status;
+	gather->rest_first = stretch.first;
+	gather->rest_end = stretch.end;
+	return page_table_unmap_rest(table, gather);
+}
+
+/* ---- other flags ------------------------------------------------------------------------- */
+
+struct reflag {
+	unsigned keep, set;
+};
+
+static bool reflag_leaf(void *context, pte_t *entry, unsigned level, struct stretch piece)
+{
+	const struct reflag *reflag = context;
+	pte_t leaf = entry_load(entry);
+
+	assert(piece_is_whole(piece.first, piece.end, level));
+	entry_store(entry,
+		    pte_leaf(pte_frame(leaf), (pte_flags(leaf) & reflag->keep) | reflag->set));
+	return true;
+}
+
+static enum page_status reflag(struct page_table *table, virt_t address, uint64_t length,
+			       struct reflag reflag, struct page_gather *gather)
+{
+	struct stretch stretch;
+	enum page_status status = begin_change(table, address, length, gather, &stretch);
+
+	if (status != PAGE_OK)
+		return status;
+	leaves_visit(root_of(table), table->levels - 1, stretch, reflag_leaf, &reflag);
+	note(gather, table, stretch);
+	return PAGE_OK;
+}
+
+enum page_status page_table_protect(struct page_table *table, virt_t address, uint64_t length,
+				    unsigned flags, struct page_gather *gather)
+{
+	struct stretch stretch;
+	enum page_status status = stretch_from(table, address, length, &stretch);
+
+	if (status != PAGE_OK)
+		return status;
+	if ((flags & ~(unsigned)PAGE_ACCESS_FLAGS) || !page_flags_are_good(flags))
+		return PAGE_BAD_FLAGS;
+	return reflag(table, address, length, (struct reflag){PAGE_OWNED | PAGE_SHARED, flags},
+		      gather);
+}
+
+enum page_status page_table_unshare(struct page_table *table, virt_t address, uint64_t length,
+				    struct page_gather *gather)
+{
+	return reflag(table, address, length, (struct reflag){~(unsigned)PAGE_SHARED, 0}, gather);
+}
+
+/* ---- copy on write ----------------------------------------------------------------------- */
+
+/* The page's own entry, after the split that made it one. */
+static bool find_entry(void *context, pte_t *entry, unsigned level, struct stretch piece)
+{
+	assert(level == 0 && piece_is_whole(piece.first, piece.end, level));
+	*(pte_t **)context = entry;
+	return false;
+}
+
+enum page_status page_table_replace(struct page_table *table, virt_t address, pfn_t frame,
+				    struct page_gather *gather)
+{
+	struct page_leaf old;
+	struct stretch stretch;
+	enum page_status status = stretch_from(table, address, FRAME_SIZE, &stretch);
+	pte_t *entry;
+	unsigned flags;
+
+	if (status != PAGE_OK)
+		return status;
+	if (frame.value >= PAGE_PFN_END)
+		return PAGE_BAD_FRAME;
+	if (!page_table_translate(table, address, &old))
+		return PAGE_NOT_MAPPED;
+	if ((old.flags & PAGE_OWNED) && gather->runs == PAGE_GATHER_RUNS)
+		return PAGE_AGAIN;
+	status = begin_change(table, address, FRAME_SIZE, gather, &stretch);
+	if (status != PAGE_OK)
+		return status;
+	leaves_visit(root_of(table), table->levels - 1, stretch, find_entry, &entry);
+	page_gather_leaf(gather, entry_load(entry), 0);
+	flags = (old.flags & ~(unsigned)PAGE_SHARED) | PAGE_OWNED;
+	/* The copy before the entry that shows it. */
+	entry_publish(entry, pte_leaf(frame, flags));
+	note(gather, table, stretch);
+	return PAGE_OK;
+}

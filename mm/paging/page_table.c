@@ -1,0 +1,397 @@
+/*
+ * page_table.c - making a space, mapping, and looking; what takes away is in page_change.c.
+ *
+ * Every function that goes down a tree has a range and does, at each table on the way, all that
+ * the range has to do there, so no table is found twice. Recursion is as deep as there are levels.
+ *
+ * Mapping goes over the range twice. mapping_plan() sees that nothing is in the way and counts the
+ * tables that are missing; where there is none yet, it looks at one entry for each table to be, not
+ * at pages. Then the frames are taken, and mapping_fill(), which cannot fail, writes.
+ */
+#include "mm/paging/page_table.h"
+
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/paging/entries.h"
+
+#define SATP_MODE_SV39	8
+#define SATP_MODE_SHIFT 60
+#define SATP_ASID_SHIFT 44
+
+const char *page_status_text(enum page_status status)
+{
+	static const char *const text[] = {
+		[PAGE_OK] = "done",
+		[PAGE_AGAIN] = "done in part, the gather is full",
+		[PAGE_EMPTY] = "length 0",
+		[PAGE_UNALIGNED] = "not a multiple of 4096",
+		[PAGE_WRAPS] = "beyond the last address",
+		[PAGE_NOT_CANONICAL] = "not canonical",
+		[PAGE_BAD_FRAME] = "beyond physical addresses",
+		[PAGE_BAD_FLAGS] = "flags that no page can have",
+		[PAGE_MAPPED] = "mapped already",
+		[PAGE_NOT_MAPPED] = "not mapped",
+		[PAGE_NO_FRAMES] = "no frames for tables",
+		[PAGE_REFUSED] = "frames cannot be shared",
+	};
+
+	return (unsigned)status < sizeof(text) / sizeof(*text) ? text[status] : "no status";
+}
+
+/* ---- tables to be ------------------------------------------------------------------------ */
+
+bool table_stock_fill(struct table_stock *stock, uint64_t wanted)
+{
+	while (stock->count < wanted) {
+		pfn_t frame = frame_alloc(FRAME_ZERO);
+
+		if (pfn_is_none(frame)) {
+			table_stock_give(stock);
+			return false;
+		}
+		*page_object(uint64_t, frame) = stock->first.value;
+		stock->first = frame;
+		stock->count++;
+	}
+	return true;
+}
+
+pfn_t table_stock_take(struct table_stock *stock)
+{
+	pfn_t frame = stock->first;
+	uint64_t *link = page_object(uint64_t, frame);
+
+	assert(stock->count > 0);
+	stock->first = pfn(*link);
+	stock->count--;
+	*link = 0;
+	return frame;
+}
+
+void table_stock_give(struct table_stock *stock)
+{
+	while (stock->count > 0)
+		frame_free(table_stock_take(stock));
+}
+
+/* ---- a space ----------------------------------------------------------------------------- */
+
+enum page_status page_table_create(struct page_table *table, unsigned levels, uint16_t asid)
+{
+	check(levels == SV39_LEVELS || levels == SV48_LEVELS,
+	      "page_table_create: %u levels, there are spaces of %u and %u", levels, SV39_LEVELS,
+	      SV48_LEVELS);
+	table->root = frame_alloc(FRAME_ZERO);
+	table->levels = levels;
+	table->asid = asid;
+	table->tables = 1;
+	return pfn_is_none(table->root) ? PAGE_NO_FRAMES : PAGE_OK;
+}
+
+struct destruction {
+	page_drop drop;
+	void *context;
+	uint64_t tables;
+};
+
+static void destroy_below(struct destruction *destruction, pfn_t frame, unsigned level)
+{
+	const pte_t *table = page_entries(frame);
+
+	for (unsigned i = 0; i < PAGE_ENTRIES; i++) {
+		pte_t entry = entry_load(&table[i]);
+		unsigned flags = pte_flags(entry);
+
+		if (!pte_is_valid(entry))
+			continue;
+		if (!pte_is_leaf(entry))
+			destroy_below(destruction, pte_frame(entry), level - 1);
+		else if (flags & PAGE_OWNED)
+			destruction->drop(destruction->context, pte_frame(entry),
+					  page_frames(level), flags & PAGE_SHARED);
+	}
+	destruction->tables++;
+	frame_free(frame);
+}
+
+void page_table_destroy(struct page_table *table, page_drop drop, void *context)
+{
+	struct destruction destruction = {drop, context, 0};
+
+	check(!pfn_is_none(table->root), "page_table_destroy: destroyed already");
+	destroy_below(&destruction, table->root, table->levels - 1);
+	check(destruction.tables == table->tables, "page table: %llu tables, it counted %llu",
+	      (unsigned long long)destruction.tables, (unsigned long long)table->tables);
+	table->root = PFN_NONE;
+	table->tables = 0;
+}
+
+uint64_t page_table_satp(const struct page_table *table)
+{
+	uint64_t mode = SATP_MODE_SV39 + table->levels - SV39_LEVELS;
+
+	return mode << SATP_MODE_SHIFT | (uint64_t)table->asid << SATP_ASID_SHIFT |
+	       table->root.value;
+}
+
+/* ---- ranges ------------------------------------------------------------------------------ */
+
+static uint64_t page_number(const struct page_table *table, virt_t address)
+{
+	return vpn_floor(address).value & ((UINT64_C(1) << PAGE_INDEX_BITS * table->levels) - 1);
+}
+
+enum page_status stretch_from(const struct page_table *table, virt_t address, uint64_t length,
+			      struct stretch *stretch)
+{
+	virt_t last = virt(address.value + (length - 1));
+
+	if (length == 0)
+		return PAGE_EMPTY;
+	if (!virt_is_aligned(address) || !virt_is_aligned(virt(length)))
+		return PAGE_UNALIGNED;
+	if (last.value < address.value)
+		return PAGE_WRAPS;
+	if (!virt_is_canonical(address, table->levels) || !virt_is_canonical(last, table->levels) ||
+	    (address.value ^ last.value) >> 63)
+		return PAGE_NOT_CANONICAL;
+	stretch->first = page_number(table, address);
+	stretch->end = page_number(table, last) + 1;
+	return PAGE_OK;
+}
+
+/* ---- mapping ----------------------------------------------------------------------------- */
+
+/* The same mapping from a later page on, up to an earlier end. */
+static struct mapping mapping_part(struct mapping mapping, uint64_t first, uint64_t end)
+{
+	mapping.first_frame += first - mapping.pages.first;
+	mapping.pages = (struct stretch){first, end};
+	return mapping;
+}
+
+/* All of it is one page of this level. */
+static bool mapping_is_leaf(struct mapping mapping, unsigned level)
+{
+	return piece_is_whole(mapping.pages.first, mapping.pages.end, level) &&
+	       (mapping.first_frame & (page_frames(level) - 1)) == 0;
+}
+
+bool mapping_plan(const pte_t *table, unsigned level, struct mapping mapping, uint64_t *needed)
+{
+	uint64_t next;
+
+	if (!table && level == 0)
+		return true;
+	for (uint64_t page = mapping.pages.first; page < mapping.pages.end; page = next) {
+		struct mapping part;
+		pte_t entry = table ? entry_load(&table[entry_index(page, level)]) : PTE_NONE;
+		const pte_t *below = NULL;
+
+		next = piece_end(page, mapping.pages.end, level);
+		part = mapping_part(mapping, page, next);
+		if (pte_is_valid(entry)) {
+			if (pte_is_leaf(entry))
+				return false;
+			below = entry_table(entry);
+		} else if (mapping_is_leaf(part, level)) {
+			continue;
+		} else {
+			++*needed;
+		}
+		if (!mapping_plan(below, level - 1, part, needed))
+			return false;
+	}
+	return true;
+}
+
+/* A new table is filled before anybody can see it. */
+static void fill_new_table(struct page_table *space, pte_t *entry, unsigned level,
+			   struct mapping mapping, struct table_stock *stock)
+{
+	pfn_t frame = table_stock_take(stock);
+
+	mapping_fill(space, page_entries(frame), level, mapping, stock);
+	entry_publish(entry, pte_table(frame));
+	space->tables++;
+}
+
+void mapping_fill(struct page_table *space, pte_t *table, unsigned level, struct mapping mapping,
+		  struct table_stock *stock)
+{
+	uint64_t next;
+
+	for (uint64_t page = mapping.pages.first; page < mapping.pages.end; page = next) {
+		pte_t *entry = &table[entry_index(page, level)];
+		pte_t old = entry_load(entry);
+		struct mapping part;
+
+		next = piece_end(page, mapping.pages.end, level);
+		part = mapping_part(mapping, page, next);
+		if (pte_is_valid(old))
+			mapping_fill(space, entry_table(old), level - 1, part, stock);
+		else if (mapping_is_leaf(part, level))
+			entry_store(entry, pte_leaf(pfn(part.first_frame), mapping.flags));
+		else
+			fill_new_table(space, entry, level - 1, part, stock);
+	}
+}
+
+enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t frame,
+				uint64_t length, unsigned flags)
+{
+	struct mapping mapping = {.first_frame = frame.value, .flags = flags};
+	struct table_stock stock = TABLE_STOCK_EMPTY;
+	pte_t *root = page_entries(table->root);
+	enum page_status status = stretch_from(table, address, length, &mapping.pages);
+	uint64_t needed = 0;
+
+	if (status != PAGE_OK)
+		return status;
+	if (!page_flags_are_good(flags))
+		return PAGE_BAD_FLAGS;
+	if (frame.value >= PAGE_PFN_END ||
+	    mapping.pages.end - mapping.pages.first > PAGE_PFN_END - frame.value)
+		return PAGE_BAD_FRAME;
+	if (!mapping_plan(root, table->levels - 1, mapping, &needed))
+		return PAGE_MAPPED;
+	if (!table_stock_fill(&stock, needed))
+		return PAGE_NO_FRAMES;
+	/* The frames' contents before their mapping. */
+	ck_pr_fence_store();
+	mapping_fill(table, root, table->levels - 1, mapping, &stock);
+	assert(stock.count == 0);
+	return PAGE_OK;
+}
+
+/* ---- looking ----------------------------------------------------------------------------- */
+
+static struct page_leaf leaf_of(pte_t entry, unsigned level, uint64_t page, unsigned levels)
+{
+	uint64_t first = page & ~(page_frames(level) - 1);
+
+	return (struct page_leaf){vpn_to_virt(page_vpn(first, levels)), pte_frame(entry), level,
+				  pte_flags(entry)};
+}
+
+bool page_table_translate(const struct page_table *table, virt_t address, struct page_leaf *leaf)
+{
+	const pte_t *entries = page_entries(table->root);
+	uint64_t page = page_number(table, address);
+
+	if (!virt_is_canonical(address, table->levels))
+		return false;
+	for (unsigned level = table->levels; level-- > 0;) {
+		pte_t entry = entry_follow(&entries[entry_index(page, level)]);
+
+		if (!pte_is_valid(entry))
+			return false;
+		if (pte_is_leaf(entry)) {
+			*leaf = leaf_of(entry, level, page, table->levels);
+			return true;
+		}
+		entries = entry_table(entry);
+	}
+	port_panic("page table: the entry for %#llx leads below the last level",
+		   (unsigned long long)address.value);
+}
+
+bool leaves_visit(pte_t *table, unsigned level, struct stretch stretch, leaf_visitor visit,
+		  void *context)
+{
+	uint64_t next;
+
+	for (uint64_t page = stretch.first; page < stretch.end; page = next) {
+		pte_t *entry = &table[entry_index(page, level)];
+		pte_t value = entry_load(entry);
+		struct stretch piece;
+		bool goes_on = true;
+
+		next = piece_end(page, stretch.end, level);
+		piece = (struct stretch){page, next};
+		if (!pte_is_valid(value))
+			continue;
+		if (pte_is_leaf(value))
+			goes_on = visit(context, entry, level, piece);
+		else
+			goes_on =
+				leaves_visit(entry_table(value), level - 1, piece, visit, context);
+		if (!goes_on)
+			return false;
+	}
+	return true;
+}
+
+struct walk {
+	page_visitor visit;
+	void *context;
+	unsigned levels;
+};
+
+static bool walk_leaf(void *context, pte_t *entry, unsigned level, struct stretch piece)
+{
+	const struct walk *walk = context;
+	struct page_leaf leaf = leaf_of(entry_load(entry), level, piece.first, walk->levels);
+
+	return walk->visit(walk->context, &leaf);
+}
+
+enum page_status page_table_walk(const struct page_table *table, virt_t address, uint64_t length,
+				 page_visitor visit, void *context)
+{
+	struct walk walk = {visit, context, table->levels};
+	struct stretch stretch;
+	enum page_status status = stretch_from(table, address, length, &stretch);
+
+	if (status == PAGE_OK)
+		leaves_visit(page_entries(table->root), table->levels - 1, stretch, walk_leaf,
+			     &walk);
+	return status;
+}
+
+static void validate_leaf(pte_t leaf, unsigned level)
+{
+	check(page_flags_are_good(pte_flags(leaf)) && (leaf.value & PTE_RESERVED) == 0 &&
+		      (leaf.value & PTE_ACCESSED) && (leaf.value & PTE_DIRTY),
+	      "page table: a leaf %#llx that cannot be", (unsigned long long)leaf.value);
+	check((pte_frame(leaf).value & (page_frames(level) - 1)) == 0,
+	      "page table: a leaf %#llx of level %u is not aligned", (unsigned long long)leaf.value,
+	      level);
+}
+
+/* Returns the tables, this one included. */
+static uint64_t validate_below(pfn_t frame, unsigned level, bool is_root)
+{
+	const pte_t *table = page_entries(frame);
+	uint64_t tables = 1;
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < PAGE_ENTRIES; i++) {
+		pte_t entry = entry_load(&table[i]);
+
+		if (entry.value == 0)
+			continue;
+		used++;
+		check(pte_is_valid(entry),
+		      "page table: an entry %#llx that is neither valid nor zero",
+		      (unsigned long long)entry.value);
+		if (pte_is_leaf(entry)) {
+			validate_leaf(entry, level);
+			continue;
+		}
+		check(level > 0 && entry.value == pte_table(pte_frame(entry)).value,
+		      "page table: a pointer %#llx at level %u that cannot be",
+		      (unsigned long long)entry.value, level);
+		tables += validate_below(pte_frame(entry), level - 1, false);
+	}
+	check(used > 0 || is_root, "page table: an empty table of level %u", level);
+	return tables;
+}
+
+void page_table_validate(const struct page_table *table)
+{
+	uint64_t tables = validate_below(table->root, table->levels - 1, true);
+
+	check(tables == table->tables, "page table: %llu tables, it counts %llu",
+	      (unsigned long long)tables, (unsigned long long)table->tables);
+}
