@@ -1,6 +1,8 @@
 /* gather.c - see gather.h. */
 #include "mm/paging/gather.h"
 
+#include <stddef.h>
+
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/paging/entries.h"
@@ -28,13 +30,15 @@ void page_gather_note(struct page_gather *gather, vpn_t first, vpn_t end)
 		gather->end = end;
 }
 
-/* True when the frames follow those of the last run. */
-static bool joins_last(const struct page_gather *gather, uint64_t first, bool shared)
+/* The last run, when these frames go on where it ends. */
+static struct page_run *run_before(struct page_gather *gather, uint64_t first, bool shared)
 {
-	const struct page_run *last = &gather->run[gather->runs - 1];
+	struct page_run *last;
 
-	return gather->runs > 0 && last->shared == shared &&
-	       last->first.value + last->frames == first;
+	if (gather->runs == 0)
+		return NULL;
+	last = &gather->run[gather->runs - 1];
+	return last->shared == shared && last->first.value + last->frames == first ? last : NULL;
 }
 
 bool page_gather_leaf(struct page_gather *gather, pte_t leaf, unsigned level)
@@ -43,11 +47,12 @@ bool page_gather_leaf(struct page_gather *gather, pte_t leaf, unsigned level)
 	uint64_t first = pte_frame(leaf).value;
 	uint64_t frames = page_frames(level);
 	bool shared = flags & PAGE_SHARED;
+	struct page_run *before = run_before(gather, first, shared);
 
 	if (!(flags & PAGE_OWNED))
 		return true;
-	if (joins_last(gather, first, shared)) {
-		gather->run[gather->runs - 1].frames += frames;
+	if (before) {
+		before->frames += frames;
 		return true;
 	}
 	if (gather->runs == PAGE_GATHER_RUNS)

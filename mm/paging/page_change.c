@@ -156,18 +156,22 @@ static enum page_status begin_change(struct page_table *space, virt_t address, u
 /* ---- unmapping --------------------------------------------------------------------------- */
 
 /*
- * Entries [first, last] have just been cleared: is the whole table? Outwards from there, so that
- * whoever empties a table in order finds its next entry at once.
+ * What lies between the entries first and last has just been cleared, and these two as far as the
+ * range went: is the whole table? Outwards from there, so that whoever empties a table in order
+ * finds its next entry at once.
  */
 static bool is_empty_around(const pte_t *table, unsigned first, unsigned last)
 {
-	while (first > 0 || last < PAGE_ENTRIES - 1) {
-		if (last < PAGE_ENTRIES - 1 && entry_load(&table[++last]).value != 0)
+	for (;; first--, last++) {
+		bool goes_down = first < PAGE_ENTRIES, goes_up = last < PAGE_ENTRIES;
+
+		if (!goes_down && !goes_up)
+			return true;
+		if (goes_up && entry_load(&table[last]).value != 0)
 			return false;
-		if (first > 0 && entry_load(&table[--first]).value != 0)
+		if (goes_down && entry_load(&table[first]).value != 0)
 			return false;
 	}
-	return true;
 }
 
 /* E3: out of the tree first, then into the gather. */

@@ -1,0 +1,1008 @@
+/*
+ * test_paging.c - page tables against lists of what is mapped, and against a hardware that looks at
+ * every moment.
+ *
+ * The sources of mm/paging/ are compiled in here under other names, so that every store to an entry
+ * and every frame taken or freed can be seen: between any two stores the whole tree is read as a
+ * walker would, and any of the frames that a call wants can be the one that is not to be had.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "sync/ck.h"
+#include "unit.h"
+
+/* ---- what is seen ------------------------------------------------------------------------ */
+
+#define UNLIMITED UINT64_MAX
+
+/* Of tests on one cpu: with many, nothing is noted. */
+static struct {
+	bool on;
+	uint64_t budget; /* frames to be had */
+	uint64_t stores, loads, frees;
+	void (*after_store)(void);
+	void (*before_free)(pfn_t frame);
+	void (*after_load_32)(void);
+} seen;
+
+static void see(void)
+{
+	memset(&seen, 0, sizeof(seen));
+	seen.on = true;
+	seen.budget = UNLIMITED;
+}
+
+static pfn_t seen_frame_alloc(unsigned flags)
+{
+	if (seen.on && seen.budget == 0)
+		return PFN_NONE;
+	if (seen.on)
+		seen.budget--;
+	return frame_alloc(flags);
+}
+
+static void seen_frame_free(pfn_t frame)
+{
+	if (seen.on)
+		seen.frees++;
+	if (seen.on && seen.before_free)
+		seen.before_free(frame);
+	frame_free(frame);
+}
+
+static void seen_store_64(uint64_t *word, uint64_t value)
+{
+	ck_pr_store_64(word, value);
+	if (seen.on)
+		seen.stores++;
+	if (seen.on && seen.after_store)
+		seen.after_store();
+}
+
+static uint64_t seen_load_64(const uint64_t *word)
+{
+	if (seen.on)
+		seen.loads++;
+	return ck_pr_load_64(word);
+}
+
+/* What another cpu does between a look at a count and its change. */
+static uint32_t seen_load_32(const uint32_t *word)
+{
+	uint32_t value = ck_pr_load_32(word);
+	void (*other)(void) = seen.on ? seen.after_load_32 : NULL;
+
+	seen.after_load_32 = NULL;
+	if (other)
+		other();
+	return value;
+}
+
+#undef ck_pr_store_64
+#undef ck_pr_load_64
+#undef ck_pr_load_32
+#define frame_alloc    seen_frame_alloc
+#define frame_free     seen_frame_free
+#define ck_pr_store_64 seen_store_64
+#define ck_pr_load_64  seen_load_64
+#define ck_pr_load_32  seen_load_32
+
+#define page_status_text      seen_page_status_text
+#define page_table_create     seen_page_table_create
+#define page_table_destroy    seen_page_table_destroy
+#define page_table_satp	      seen_page_table_satp
+#define page_table_map	      seen_page_table_map
+#define page_table_unmap      seen_page_table_unmap
+#define page_table_unmap_rest seen_page_table_unmap_rest
+#define page_table_protect    seen_page_table_protect
+#define page_table_clone      seen_page_table_clone
+#define page_table_replace    seen_page_table_replace
+#define page_table_unshare    seen_page_table_unshare
+#define page_table_translate  seen_page_table_translate
+#define page_table_walk	      seen_page_table_walk
+#define page_table_validate   seen_page_table_validate
+#define page_gather_init      seen_page_gather_init
+#define page_gather_release   seen_page_gather_release
+#define page_gather_note      seen_page_gather_note
+#define page_gather_leaf      seen_page_gather_leaf
+#define page_gather_table     seen_page_gather_table
+#define table_stock_fill      seen_table_stock_fill
+#define table_stock_take      seen_table_stock_take
+#define table_stock_give      seen_table_stock_give
+#define stretch_from	      seen_stretch_from
+#define mapping_plan	      seen_mapping_plan
+#define mapping_fill	      seen_mapping_fill
+#define leaves_visit	      seen_leaves_visit
+#define split_needed	      seen_split_needed
+#define split_ends	      seen_split_ends
+#define frame_refs_init	      seen_frame_refs_init
+#define frame_refs_end	      seen_frame_refs_end
+#define frame_refs_share      seen_frame_refs_share
+#define frame_refs_drop	      seen_frame_refs_drop
+#define frame_refs_count      seen_frame_refs_count
+#define frame_refs_overhead   seen_frame_refs_overhead
+
+#include "mm/paging/gather.c"
+#include "mm/paging/page_change.c"
+#include "mm/paging/page_clone.c"
+#include "mm/paging/page_table.c"
+#include "mm/paging/refcount.c"
+
+#undef frame_alloc
+#undef frame_free
+
+#include "paging_model.h"
+
+#define KIB (UINT64_C(1) << 10)
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+#define RW  (PAGE_READ | PAGE_WRITE)
+
+/* ---- a machine and two spaces ------------------------------------------------------------ */
+
+struct spaces {
+	struct page_table table[2];
+	struct model_space *model[2];
+	struct page_gather gather;
+	struct model_runs *found, *expected;
+	uint64_t frames_at_start;
+};
+
+static struct spaces spaces;
+
+static void start(unsigned levels)
+{
+	host_memory_start(32 * MIB, 1);
+	see();
+	memset(&spaces, 0, sizeof(spaces));
+	spaces.frames_at_start = frame_free_count();
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(page_table_create(&spaces.table[i], levels, 5), PAGE_OK);
+		spaces.model[i] = calloc(1, sizeof(*spaces.model[i]));
+		spaces.model[i]->levels = levels;
+	}
+	spaces.found = calloc(1, sizeof(*spaces.found));
+	spaces.expected = calloc(1, sizeof(*spaces.expected));
+	page_gather_init(&spaces.gather);
+}
+
+static void flush_and_release(void)
+{
+	CHECK(spaces.gather.tables == 0 || spaces.gather.tables_too);
+	page_gather_release(&spaces.gather, model_drop, spaces.found);
+	CHECK(!page_gather_needs_flush(&spaces.gather) && spaces.gather.tables == 0);
+}
+
+static void check_spaces(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		model_check(spaces.model[i], &spaces.table[i]);
+		page_table_validate(&spaces.table[i]);
+	}
+	CHECK_EQ(frame_free_count() + spaces.table[0].tables + spaces.table[1].tables +
+			 spaces.gather.tables,
+		 spaces.frames_at_start);
+}
+
+/* Whatever is still mapped comes out at the end, and every frame is back. */
+static void finish(void)
+{
+	seen.after_store = NULL;
+	seen.before_free = NULL;
+	seen.budget = UNLIMITED;
+	flush_and_release();
+	for (unsigned i = 0; i < 2; i++) {
+		spaces.found->count = spaces.expected->count = 0;
+		page_table_destroy(&spaces.table[i], model_drop, spaces.found);
+		model_unmap(spaces.model[i], 0, model_pages(spaces.model[i]->levels),
+			    spaces.expected);
+		model_compare_runs(spaces.found, spaces.expected);
+		free(spaces.model[i]);
+	}
+	free(spaces.found);
+	free(spaces.expected);
+	frame_validate();
+	CHECK_EQ(frame_free_count(), spaces.frames_at_start);
+	host_memory_end();
+	seen.on = false;
+}
+
+/* ---- values ------------------------------------------------------------------------------ */
+
+TEST(paging_entries_are_as_specified)
+{
+	pte_t leaf = pte_leaf(pfn(0x12345), RW | PAGE_USER);
+
+	CHECK_EQ(leaf.value, UINT64_C(0x12345) << 10 | 0xd7);
+	CHECK_EQ(pte_leaf(pfn(1), PAGE_EXECUTE | PAGE_GLOBAL).value, 1 << 10 | 0xe9);
+	CHECK_EQ(pte_leaf(pfn(1), PAGE_READ | PAGE_OWNED).value, 1 << 10 | 0x1c3);
+	CHECK_EQ(pte_leaf(pfn(1), RW | PAGE_OWNED | PAGE_SHARED).value, 1 << 10 | 0x3c3);
+	CHECK_EQ(pte_leaf(pfn(1), PAGE_READ | PAGE_OWNED | PAGE_SHARED).value, 1 << 10 | 0x2c3);
+	CHECK_EQ(pte_table(pfn(PAGE_PFN_END - 1)).value, ((UINT64_C(1) << 54) - 1) & ~0x3feul);
+	CHECK_EQ(pte_frame(pte_leaf(pfn(PAGE_PFN_END - 1), RW)).value, PAGE_PFN_END - 1);
+	CHECK(!pte_is_leaf(pte_table(pfn(1))) && pte_is_valid(pte_table(pfn(1))));
+	CHECK(!pte_is_valid(PTE_NONE));
+	for (unsigned flags = 0; flags < 4096; flags++) {
+		CHECK_EQ(page_flags_are_good(flags), model_flags_are_good(flags));
+		if (page_flags_are_good(flags))
+			CHECK_EQ(pte_flags(pte_leaf(pfn(77), flags)), flags);
+	}
+}
+
+TEST(paging_addresses_are_checked)
+{
+	uint64_t word[2];
+	vpn_t page = vpn(7);
+	pfn_t frame = pfn(7);
+
+	CHECK(virt_is_canonical(virt(0x3fffffffff), 3));
+	CHECK(!virt_is_canonical(virt(0x4000000000), 3));
+	CHECK(!virt_is_canonical(virt(0xffffffbfffffffff), 3));
+	CHECK(virt_is_canonical(virt(0xffffffc000000000), 3));
+	CHECK(virt_is_canonical(virt(0x4000000000), 4));
+	CHECK(!virt_is_canonical(virt(0x800000000000), 4));
+	CHECK(virt_is_canonical(virt(0xffff800000000000), 4));
+	CHECK(!vpn_from_canonical(virt(0x1001), 3, &page) && page.value == 7);
+	CHECK(!vpn_from_canonical(virt(0x4000000000), 3, &page) && page.value == 7);
+	CHECK(vpn_from_canonical(virt(UINT64_MAX << 12), 3, &page));
+	CHECK_EQ(page.value, (UINT64_C(1) << 52) - 1);
+	for (unsigned level = 0; level < 4; level++)
+		CHECK_EQ(vpn_index(vpn(UINT64_C(0x123456789)), level),
+			 UINT64_C(0x123456789) >> 9 * level & 511);
+	CHECK_EQ(page_size(PAGE_4K), 4 * KIB);
+	CHECK_EQ(page_size(PAGE_2M), 2 * MIB);
+	CHECK_EQ(page_size(PAGE_1G), GIB);
+	CHECK_EQ(page_size(PAGE_512G), 512 * GIB);
+	start(SV39_LEVELS);
+	CHECK_EQ(page_table_satp(&spaces.table[0]),
+		 UINT64_C(8) << 60 | UINT64_C(5) << 44 | spaces.table[0].root.value);
+	CHECK(page_frame(page_bytes(spaces.table[0].root), &frame));
+	CHECK(pfn_equal(frame, spaces.table[0].root));
+	CHECK(!page_frame(page_bytes(frame) + 8, &frame));
+	CHECK(page_object(struct model_run, frame) == (void *)page_entries(frame));
+	CHECK(sizeof(word) == 16);
+	finish();
+	start(SV48_LEVELS);
+	CHECK_EQ(page_table_satp(&spaces.table[0]) >> 60, 9);
+	EXPECT_PANIC((void)!page_table_create(&spaces.table[0], 5, 0), "5 levels");
+	finish();
+}
+
+/* ---- mistakes ---------------------------------------------------------------------------- */
+
+struct range_case {
+	uint64_t address, length;
+	enum page_status status;
+};
+
+static const struct range_case range_cases[] = {
+	{0x1000, 0, PAGE_EMPTY},
+	{0x1001, 0x1000, PAGE_UNALIGNED},
+	{0x1000, 0x1001, PAGE_UNALIGNED},
+	{0x1000, 0xfff, PAGE_UNALIGNED},
+	{0xfffffffffffff000, 0x2000, PAGE_WRAPS},
+	{0x2000, UINT64_MAX & ~(uint64_t)4095, PAGE_WRAPS},
+	{0x0000008000000000, 0x1000, PAGE_NOT_CANONICAL},
+	{0x0000004000000000, 0x1000, PAGE_NOT_CANONICAL},
+	{0x0000003ffffff000, 0x2000, PAGE_NOT_CANONICAL},
+	{0xffffffbffffff000, 0x2000, PAGE_NOT_CANONICAL},
+	{0, 0xfffffffffffff000, PAGE_NOT_CANONICAL},
+	{0x0000003ffffff000, UINT64_C(0xffffffc000002000) - 0x3ffffff000, PAGE_NOT_CANONICAL},
+};
+
+static const unsigned bad_flags[] = {
+	0,
+	PAGE_WRITE,
+	PAGE_WRITE | PAGE_EXECUTE,
+	PAGE_USER,
+	PAGE_GLOBAL | PAGE_OWNED,
+	PAGE_READ | PAGE_SHARED,
+	PAGE_READ | 1,
+	PAGE_READ | 1 << 6,
+	PAGE_READ | 1 << 10,
+};
+
+static bool never_visit(void *context, const struct page_leaf *leaf)
+{
+	(void)context;
+	(void)leaf;
+	CHECK(false);
+	return false;
+}
+
+static void check_range_case(const struct range_case *range)
+{
+	struct page_table *table = &spaces.table[0];
+	struct page_sharing sharing = {NULL, NULL, NULL};
+	virt_t at = virt(range->address);
+
+	CHECK_EQ(page_table_map(table, at, pfn(1), range->length, RW), range->status);
+	CHECK_EQ(page_table_unmap(table, at, range->length, &spaces.gather), range->status);
+	CHECK_EQ(page_table_protect(table, at, range->length, RW, &spaces.gather), range->status);
+	CHECK_EQ(page_table_unshare(table, at, range->length, &spaces.gather), range->status);
+	CHECK_EQ(page_table_walk(table, at, range->length, never_visit, NULL), range->status);
+	CHECK_EQ(page_table_clone(&spaces.table[1], table, at, range->length, &sharing,
+				  &spaces.gather),
+		 range->status);
+}
+
+static void check_bad_flags(unsigned flags)
+{
+	struct page_table *table = &spaces.table[0];
+
+	CHECK_EQ(page_table_map(table, virt(0x1000), pfn(1), 0x1000, flags), PAGE_BAD_FLAGS);
+	CHECK_EQ(page_table_protect(table, virt(GIB), 0x1000, flags, &spaces.gather),
+		 PAGE_BAD_FLAGS);
+}
+
+TEST(paging_mistakes_change_nothing)
+{
+	struct page_table *table;
+	struct model_snapshot before;
+	struct page_gather *gather = &spaces.gather;
+
+	start(SV39_LEVELS);
+	table = &spaces.table[0];
+	CHECK_EQ(page_table_map(table, virt(GIB), pfn(512), 4 * MIB, RW), PAGE_OK);
+	CHECK_EQ(page_table_map(table, virt(GIB + 8 * MIB), pfn(77), 0x3000, RW), PAGE_OK);
+	model_map(spaces.model[0], GIB >> 12, (GIB + 4 * MIB) >> 12, 512, RW);
+	model_map(spaces.model[0], (GIB + 8 * MIB) >> 12, ((GIB + 8 * MIB) >> 12) + 3, 77, RW);
+	before = model_snapshot(table);
+	for (unsigned i = 0; i < sizeof(range_cases) / sizeof(*range_cases); i++)
+		check_range_case(&range_cases[i]);
+	for (unsigned i = 0; i < sizeof(bad_flags) / sizeof(*bad_flags); i++)
+		check_bad_flags(bad_flags[i]);
+	CHECK_EQ(page_table_protect(table, virt(GIB), 0x1000, RW | PAGE_OWNED, gather),
+		 PAGE_BAD_FLAGS);
+	CHECK_EQ(page_table_map(table, virt(0), PFN_NONE, 0x1000, RW), PAGE_BAD_FRAME);
+	CHECK_EQ(page_table_map(table, virt(0), pfn(PAGE_PFN_END - 1), 0x2000, RW), PAGE_BAD_FRAME);
+	/* Over a mapping: its beginning, its end, its middle, around it, through its large page. */
+	CHECK_EQ(page_table_map(table, virt(GIB - MIB), pfn(0), 2 * MIB, RW), PAGE_MAPPED);
+	CHECK_EQ(page_table_map(table, virt(GIB + 4 * MIB - 4096), pfn(0), 0x2000, RW),
+		 PAGE_MAPPED);
+	CHECK_EQ(page_table_map(table, virt(0), pfn(0), 2 * GIB, RW), PAGE_MAPPED);
+	CHECK_EQ(page_table_map(table, virt(GIB + MIB), pfn(0), 0x1000, RW), PAGE_MAPPED);
+	CHECK_EQ(page_table_map(table, virt(GIB + 8 * MIB), pfn(512), 2 * MIB, RW), PAGE_MAPPED);
+	/* Holes: at the end, at the beginning, in the middle, nothing but. */
+	CHECK_EQ(page_table_unmap(table, virt(GIB), 4 * MIB + 4096, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(page_table_unmap(table, virt(GIB - 4096), 4 * MIB, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(page_table_unmap(table, virt(GIB), 8 * MIB + 4096, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(page_table_protect(table, virt(8 * GIB), 4096, RW, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(page_table_unshare(table, virt(GIB - 4096), 8192, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(page_table_replace(table, virt(GIB - 4096), pfn(1), gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(page_table_replace(table, virt(GIB + 1), pfn(1), gather), PAGE_UNALIGNED);
+	CHECK_EQ(page_table_replace(table, virt(GIB), pfn(PAGE_PFN_END), gather), PAGE_BAD_FRAME);
+	EXPECT_PANIC((void)!page_table_clone(table, table, virt(0), 4096, NULL, gather), "itself");
+	CHECK(!page_gather_needs_flush(gather) && gather->runs == 0 && gather->tables == 0);
+	model_unchanged(&before, table);
+	check_spaces();
+	for (int status = PAGE_OK; status <= PAGE_REFUSED; status++)
+		CHECK(strlen(page_status_text(status)) > 3);
+	finish();
+}
+
+/* ---- sizes of pages ---------------------------------------------------------------------- */
+
+struct sizes {
+	uint64_t count[PAGE_LEVELS_MAX];
+	uint64_t next; /* address */
+};
+
+static bool count_size(void *context, const struct page_leaf *leaf)
+{
+	struct sizes *sizes = context;
+
+	CHECK(leaf->address.value >= sizes->next);
+	sizes->next = leaf->address.value + page_size(leaf->level);
+	sizes->count[leaf->level]++;
+	return true;
+}
+
+static void check_sizes(virt_t address, uint64_t length, uint64_t small, uint64_t mega,
+			uint64_t giga, uint64_t tera)
+{
+	struct sizes sizes = {{0}, 0};
+
+	CHECK_EQ(page_table_walk(&spaces.table[0], address, length, count_size, &sizes), PAGE_OK);
+	CHECK_EQ(sizes.count[0], small);
+	CHECK_EQ(sizes.count[1], mega);
+	CHECK_EQ(sizes.count[2], giga);
+	CHECK_EQ(sizes.count[3], tera);
+}
+
+static void map(unsigned which, uint64_t address, uint64_t frame, uint64_t length, unsigned flags)
+{
+	struct model_space *model = spaces.model[which];
+	uint64_t first = 0, end = 0;
+
+	CHECK_EQ(model_range(model->levels, address, length, &first, &end), PAGE_OK);
+	CHECK_EQ(page_table_map(&spaces.table[which], virt(address), pfn(frame), length, flags),
+		 PAGE_OK);
+	model_map(model, first, end, frame, flags);
+	check_spaces();
+}
+
+static void unmap(unsigned which, uint64_t address, uint64_t length)
+{
+	struct model_space *model = spaces.model[which];
+	uint64_t first = 0, end = 0;
+
+	CHECK_EQ(model_range(model->levels, address, length, &first, &end), PAGE_OK);
+	spaces.found->count = spaces.expected->count = 0;
+	CHECK_EQ(page_table_unmap(&spaces.table[which], virt(address), length, &spaces.gather),
+		 PAGE_OK);
+	model_unmap(model, first, end, spaces.expected);
+	check_spaces();
+	flush_and_release();
+	check_spaces();
+	model_compare_runs(spaces.found, spaces.expected);
+}
+
+TEST(paging_pages_are_as_large_as_can_be)
+{
+	start(SV39_LEVELS);
+	map(0, 4 * GIB, 1 << 18, GIB, RW);
+	check_sizes(virt(4 * GIB), GIB, 0, 0, 1, 0);
+	unmap(0, 4 * GIB, GIB);
+	/* A frame aligned to 2 MiB only: 512 entries and the one that leads to them. */
+	seen.stores = seen.loads = 0;
+	CHECK_EQ(page_table_map(&spaces.table[0], virt(4 * GIB), pfn(512), GIB, RW), PAGE_OK);
+	CHECK_EQ(seen.stores, 513);
+	CHECK(seen.loads <= 520);
+	model_map(spaces.model[0], 4 << 18, 5 << 18, 512, RW);
+	check_sizes(virt(4 * GIB), GIB, 0, 512, 0, 0);
+	CHECK_EQ(spaces.table[0].tables, 2);
+	unmap(0, 4 * GIB, GIB);
+	/* From below a border of 1 GiB to above one of 2 MiB. */
+	map(0, 5 * GIB - 8192, (5 << 18) - 2, 2 * MIB + 16384, RW);
+	check_sizes(virt(4 * GIB), 2 * GIB, 4, 1, 0, 0);
+	unmap(0, 5 * GIB - 8192, 2 * MIB + 16384);
+	map(0, GIB, (1 << 18) + 1, 4 * MIB, RW);
+	check_sizes(virt(GIB), GIB, 1024, 0, 0, 0);
+	/* The whole of both halves. */
+	unmap(0, GIB, 4 * MIB);
+	map(0, 0, 0, 256 * GIB, RW);
+	map(0, UINT64_C(0xffffffc000000000), 0, 256 * GIB, RW);
+	CHECK_EQ(spaces.table[0].tables, 1);
+	finish();
+	start(SV48_LEVELS);
+	map(0, 512 * GIB, 1 << 27, 513 * GIB, RW);
+	check_sizes(virt(512 * GIB), 1024 * GIB, 0, 0, 1, 1);
+	unmap(0, 512 * GIB, 513 * GIB);
+	finish();
+}
+
+TEST(paging_a_page_out_of_a_large_one)
+{
+	start(SV48_LEVELS);
+	map(0, 512 * GIB, 1 << 27, 512 * GIB, RW | PAGE_OWNED);
+	unmap(0, 700 * GIB + 6 * MIB + 4096, 4096);
+	CHECK(spaces.table[0].tables == 4);
+	check_sizes(virt(512 * GIB), 512 * GIB, 511, 511, 511, 0);
+	unmap(0, 512 * GIB, 188 * GIB + 6 * MIB + 4096);
+	unmap(0, 700 * GIB + 6 * MIB + 8192, 324 * GIB - 6 * MIB - 8192);
+	CHECK(spaces.table[0].tables == 1);
+	/* Both ends in one page of 2 MiB, and in two of one of 1 GiB. */
+	map(0, GIB, 1 << 18, GIB, RW);
+	unmap(0, GIB + 2 * MIB + 4096, 8192);
+	check_sizes(virt(GIB), GIB, 510, 511, 0, 0);
+	unmap(0, GIB + 8 * MIB + 4096, 8 * MIB);
+	check_sizes(virt(GIB), GIB, 1022, 506, 0, 0);
+	finish();
+}
+
+TEST(paging_translate)
+{
+	struct page_leaf leaf;
+
+	start(SV39_LEVELS);
+	map(0, UINT64_C(0xffffffffc0000000), 1 << 18, GIB, RW | PAGE_GLOBAL);
+	map(0, 2 * MIB, 512, 2 * MIB + 4096, PAGE_READ | PAGE_USER | PAGE_OWNED | PAGE_SHARED);
+	CHECK(page_table_translate(&spaces.table[0], virt(UINT64_MAX), &leaf));
+	CHECK_EQ(leaf.level, PAGE_1G);
+	CHECK_EQ(leaf.flags, RW | PAGE_GLOBAL);
+	CHECK_EQ(page_leaf_phys(&leaf, virt(UINT64_MAX)).value, 2 * GIB - 1);
+	CHECK(page_table_translate(&spaces.table[0], virt(4 * MIB + 5), &leaf));
+	CHECK_EQ(leaf.level, PAGE_4K);
+	CHECK_EQ(page_leaf_phys(&leaf, virt(4 * MIB + 5)).value, 4 * MIB + 5);
+	CHECK_EQ(leaf.flags, PAGE_READ | PAGE_USER | PAGE_OWNED | PAGE_SHARED);
+	CHECK(!page_table_translate(&spaces.table[0], virt(4 * MIB + 4096), &leaf));
+	CHECK(!page_table_translate(&spaces.table[0], virt(UINT64_C(0x3fffffffc0000000)), &leaf));
+	CHECK(!page_table_translate(&spaces.table[0], virt(1 << 20), &leaf));
+	finish();
+}
+
+/* ---- gathers ----------------------------------------------------------------------------- */
+
+#define SCATTERED 100
+
+static void map_scattered(unsigned pages)
+{
+	for (unsigned i = 0; i < pages; i++)
+		CHECK_EQ(page_table_map(&spaces.table[0], virt(GIB + i * FRAME_SIZE),
+					pfn(1000 + 2 * i), FRAME_SIZE, RW | PAGE_OWNED),
+			 PAGE_OK);
+}
+
+TEST(paging_a_full_gather_ends_a_step)
+{
+	struct page_table *table = &spaces.table[0];
+	struct page_gather other;
+	enum page_status status;
+	volatile unsigned steps = 1;
+
+	start(SV39_LEVELS);
+	map_scattered(SCATTERED);
+	page_gather_init(&other);
+	status = page_table_unmap(table, virt(GIB), SCATTERED * FRAME_SIZE, &spaces.gather);
+	CHECK_EQ(status, PAGE_AGAIN);
+	CHECK_EQ(spaces.gather.runs, PAGE_GATHER_RUNS);
+	CHECK_EQ(spaces.gather.first.value, GIB >> 12);
+	CHECK_EQ(spaces.gather.end.value, (GIB >> 12) + PAGE_GATHER_RUNS);
+	CHECK_EQ(page_table_replace(table, virt(GIB + 99 * FRAME_SIZE), pfn(1), &spaces.gather),
+		 PAGE_AGAIN);
+	EXPECT_PANIC((void)!page_table_unmap(table, virt(GIB + 99 * FRAME_SIZE), FRAME_SIZE,
+					     &spaces.gather),
+		     "rest");
+	/* Somebody else unmaps two of the rest meanwhile. */
+	CHECK_EQ(page_table_unmap(table, virt(GIB + 50 * FRAME_SIZE), 2 * FRAME_SIZE, &other),
+		 PAGE_OK);
+	page_gather_release(&other, model_drop, spaces.expected);
+	while (status == PAGE_AGAIN) {
+		steps = steps + 1;
+		flush_and_release();
+		status = page_table_unmap_rest(table, &spaces.gather);
+	}
+	CHECK_EQ(status, PAGE_OK);
+	CHECK_EQ(steps, (SCATTERED + PAGE_GATHER_RUNS - 1) / PAGE_GATHER_RUNS);
+	CHECK_EQ(table->tables, 1);
+	CHECK_EQ(spaces.gather.tables, 2);
+	CHECK(spaces.gather.tables_too);
+	flush_and_release();
+	CHECK_EQ(spaces.found->count, SCATTERED - 2);
+	check_spaces();
+	/* A rest that somebody maps a large page across. */
+	map_scattered(PAGE_GATHER_RUNS + 1);
+	CHECK_EQ(page_table_unmap(table, virt(GIB), (PAGE_GATHER_RUNS + 1) * FRAME_SIZE,
+				  &spaces.gather),
+		 PAGE_AGAIN);
+	CHECK_EQ(page_table_unmap(table, virt(GIB + PAGE_GATHER_RUNS * FRAME_SIZE), FRAME_SIZE,
+				  &other),
+		 PAGE_OK);
+	CHECK_EQ(page_table_map(table, virt(GIB), pfn(512), 2 * MIB, RW), PAGE_OK);
+	EXPECT_PANIC((void)!page_table_unmap_rest(table, &spaces.gather), "across the end");
+	CHECK_EQ(page_table_unmap(table, virt(GIB), 2 * MIB, &other), PAGE_OK);
+	CHECK_EQ(page_table_unmap_rest(table, &spaces.gather), PAGE_OK);
+	EXPECT_PANIC(page_gather_release(&spaces.gather, NULL, NULL), "nobody to drop");
+	page_gather_release(&other, model_drop, spaces.found);
+	finish();
+}
+
+/* ---- a hardware that looks at every moment ----------------------------------------------- */
+
+#define SAMPLES 24
+
+static struct {
+	const struct page_table *table;
+	struct model_space *before, *after;
+	uint64_t sample[SAMPLES];
+} watch;
+
+/* Each entry in reach is valid or zero, and no table in reach has been freed or gathered. */
+static void check_reach(pfn_t frame, unsigned level)
+{
+	const pte_t *table = page_entries(frame);
+
+	CHECK(zones.zone->state[frame.value - zones.zone->first] == FRAME_STATE_ALLOCATED);
+	for (unsigned i = 0; i < PAGE_ENTRIES; i++) {
+		pte_t entry = table[i];
+
+		CHECK(entry.value == 0 || pte_is_valid(entry));
+		if (pte_is_valid(entry) && !pte_is_leaf(entry))
+			check_reach(pte_frame(entry), level - 1);
+	}
+}
+
+/* Between any two stores each page is as it was, or as it will be. */
+static void look(void)
+{
+	check_reach(watch.table->root, watch.table->levels - 1);
+	for (unsigned i = 0; i < SAMPLES; i++) {
+		unsigned level = 0;
+		uint64_t page = watch.sample[i];
+		uint64_t found = model_entry(watch.table, page, &level);
+
+		CHECK(found == model_expected(watch.before, page, level) ||
+		      found == model_expected(watch.after, page, level));
+	}
+}
+
+static void no_free(pfn_t frame)
+{
+	(void)frame;
+	CHECK(!"a frame is freed while a hart may still reach it");
+}
+
+/* ---- traces ------------------------------------------------------------------------------ */
+
+enum operation { MAP, UNMAP, PROTECT, UNSHARE, REPLACE, CLONE, OPERATIONS };
+
+/* One call, decided before it is made, so that it can be made again. */
+struct call {
+	enum operation operation;
+	unsigned which; /* space */
+	uint64_t address, length;
+	uint64_t frame;
+	unsigned flags;
+	uint64_t first, end; /* pages, where the range is one */
+	enum page_status range;
+};
+
+static uint64_t shared_calls, refuse_at;
+static struct model_runs *references;
+
+static bool count_share(void *context, pfn_t first, uint64_t frames)
+{
+	(void)context;
+	if (shared_calls++ == refuse_at)
+		return false;
+	model_add_run(references, first.value, frames, true);
+	return true;
+}
+
+/* Undoing comes in the same order as doing: the lists are to be equal. */
+static void count_drop(void *context, pfn_t first, uint64_t frames, bool shared)
+{
+	CHECK(shared);
+	model_add_run(context, first.value, frames, true);
+}
+
+static enum page_status make_call(const struct call *call)
+{
+	struct page_table *table = &spaces.table[call->which];
+	struct page_sharing sharing = {count_share, count_drop, spaces.found};
+	virt_t at = virt(call->address);
+
+	switch (call->operation) {
+	case MAP:
+		return page_table_map(table, at, pfn(call->frame), call->length, call->flags);
+	case UNMAP:
+		return page_table_unmap(table, at, call->length, &spaces.gather);
+	case PROTECT:
+		return page_table_protect(table, at, call->length, call->flags, &spaces.gather);
+	case UNSHARE:
+		return page_table_unshare(table, at, call->length, &spaces.gather);
+	case REPLACE:
+		return page_table_replace(table, at, pfn(call->frame), &spaces.gather);
+	default:
+		return page_table_clone(&spaces.table[!call->which], table, at, call->length,
+					&sharing, &spaces.gather);
+	}
+}
+
+/* What the call must say when there are frames enough. */
+static enum page_status expected_status(const struct call *call)
+{
+	const struct model_space *model = spaces.model[call->which];
+
+	if (call->range != PAGE_OK)
+		return call->range;
+	switch (call->operation) {
+	case MAP:
+		if (!model_flags_are_good(call->flags))
+			return PAGE_BAD_FLAGS;
+		if (call->frame + (call->end - call->first) > PAGE_PFN_END)
+			return PAGE_BAD_FRAME;
+		return model_is_clear(model, call->first, call->end) ? PAGE_OK : PAGE_MAPPED;
+	case CLONE:
+		return model_is_clear(spaces.model[!call->which], call->first, call->end)
+			       ? PAGE_OK
+			       : PAGE_MAPPED;
+	case PROTECT:
+		if (!model_flags_are_good(call->flags) || (call->flags & ~0x3eu))
+			return PAGE_BAD_FLAGS;
+		break;
+	default:
+		break;
+	}
+	return model_is_full(model, call->first, call->end) ? PAGE_OK : PAGE_NOT_MAPPED;
+}
+
+static void apply(const struct call *call)
+{
+	struct model_space *model = spaces.model[call->which];
+	unsigned flags;
+
+	switch (call->operation) {
+	case MAP:
+		model_map(model, call->first, call->end, call->frame, call->flags);
+		break;
+	case UNMAP:
+		model_unmap(model, call->first, call->end, spaces.expected);
+		break;
+	case PROTECT:
+		model_protect(model, call->first, call->end, call->flags);
+		break;
+	case UNSHARE:
+		model_unshare(model, call->first, call->end);
+		break;
+	case REPLACE:
+		flags = model_find(model, call->first)->flags;
+		model_unmap(model, call->first, call->end, spaces.expected);
+		model_map(model, call->first, call->end, call->frame,
+			  (flags & ~(unsigned)PAGE_SHARED) | PAGE_OWNED);
+		break;
+	default:
+		model_clone(spaces.model[!call->which], model, call->first, call->end);
+	}
+}
+
+/* Borders where something is different, as pages. */
+static uint64_t choose_border(unsigned levels)
+{
+	uint64_t pages = model_pages(levels);
+	uint64_t borders[] = {
+		0,	 pages / 2,	   pages / 2, pages, 1 << 18, (3 << 18) + 512, pages - 1024,
+		5 * 512, (uint64_t)1 << 27};
+
+	return borders[unit_random_below(levels == SV48_LEVELS ? 9 : 8)];
+}
+
+static uint64_t choose_length(void)
+{
+	switch (unit_random_below(8)) {
+	case 0:
+		return 512 * (1 + unit_random_below(3));
+	case 1:
+		return ((uint64_t)1 << 18) + unit_random_below(3) * 512;
+	case 2:
+		return 1 + unit_random_below(2000);
+	default:
+		return 1 + unit_random_below(20);
+	}
+}
+
+/* Frames that go with large pages, and such as do not. */
+static uint64_t choose_frame(uint64_t page)
+{
+	uint64_t frame = (page & ((1 << 18) - 1)) + (unit_random_below(1000) << 18);
+
+	switch (unit_random_below(8)) {
+	case 0:
+		return frame + 1;
+	case 1:
+		return frame + 512;
+	case 2:
+		return PAGE_PFN_END - unit_random_below(600);
+	default:
+		return frame;
+	}
+}
+
+static unsigned choose_flags(void)
+{
+	static const unsigned choices[] = {
+		RW,
+		RW | PAGE_OWNED,
+		RW | PAGE_USER | PAGE_OWNED,
+		PAGE_READ | PAGE_OWNED,
+		PAGE_READ | PAGE_EXECUTE | PAGE_OWNED,
+		PAGE_EXECUTE,
+		RW | PAGE_OWNED | PAGE_SHARED,
+		PAGE_READ | PAGE_GLOBAL,
+		PAGE_WRITE | PAGE_EXECUTE,
+		0,
+	};
+
+	return choices[unit_random_below(10)];
+}
+
+/* Mostly what is mapped, or part of it: else nothing would ever be found. */
+static void choose_range(struct call *call)
+{
+	const struct model_space *model = spaces.model[call->which];
+	uint64_t pages = model_pages(model->levels), border = choose_border(model->levels);
+	uint64_t length = choose_length(), page = border + unit_random_below(600);
+
+	if (call->operation != MAP && model->count > 0 && unit_random_below(8)) {
+		const struct model_piece *piece = &model->piece[unit_random_below(model->count)];
+		uint64_t size = piece->end - piece->first;
+
+		page = piece->first + unit_random_below(3) * unit_random_below(size) / 2;
+		if (length > piece->end - page || unit_random_below(4) == 0)
+			length = piece->end - page;
+	} else if (unit_random_below(2)) {
+		page = border - unit_random_below(600);
+	}
+	if (unit_random_below(4) == 0)
+		page &= ~(uint64_t)511;
+	call->address = model_address(model->levels, page % pages);
+	call->length = (call->operation == REPLACE ? 1 : length) * FRAME_SIZE;
+	if (unit_random_below(50) == 0)
+		call->address += 0x800;
+}
+
+static struct call choose_call(void)
+{
+	static const enum operation often[] = {MAP,	MAP,	 MAP,	  UNMAP,   UNMAP,
+					       PROTECT, PROTECT, UNSHARE, REPLACE, CLONE};
+	struct call call = {.operation = often[unit_random_below(10)],
+			    .which = (unsigned)unit_random_below(2)};
+
+	choose_range(&call);
+	call.range = model_range(spaces.model[0]->levels, call.address, call.length, &call.first,
+				 &call.end);
+	call.frame = choose_frame(call.first);
+	if (call.operation == REPLACE)
+		call.frame %= PAGE_PFN_END;
+	call.flags = choose_flags();
+	if (call.operation == PROTECT)
+		call.flags &= unit_random_below(20) ? (unsigned)PAGE_ACCESS_FLAGS : ~0u;
+	return call;
+}
+
+/* A call that cannot have what it needs leaves no trace; any other has been made. */
+static enum page_status attempt(const struct call *call, uint64_t budget, uint64_t refuse)
+{
+	struct model_snapshot before[2] = {model_snapshot(&spaces.table[0]),
+					   model_snapshot(&spaces.table[1])};
+	uint64_t frames = frame_free_count();
+	enum page_status status;
+
+	spaces.found->count = references->count = 0;
+	shared_calls = 0;
+	refuse_at = refuse;
+	seen.budget = budget;
+	status = make_call(call);
+	seen.budget = UNLIMITED;
+	refuse_at = UNLIMITED;
+	if (status == PAGE_OK || status == PAGE_AGAIN) {
+		model_snapshot_end(&before[0]);
+		model_snapshot_end(&before[1]);
+		return status;
+	}
+	CHECK_EQ(frame_free_count(), frames);
+	CHECK(!page_gather_needs_flush(&spaces.gather) && spaces.gather.runs == 0);
+	model_compare_runs(spaces.found, references);
+	model_unchanged(&before[0], &spaces.table[0]);
+	model_unchanged(&before[1], &spaces.table[1]);
+	return status;
+}
+
+#define FAILURES 40
+
+/* Each frame that it takes, and each share, is once the one that it does not get; then all are. */
+static enum page_status make_with_failures(const struct call *call)
+{
+	enum page_status status = PAGE_NO_FRAMES;
+
+	for (uint64_t budget = 0; status == PAGE_NO_FRAMES && budget < FAILURES; budget++)
+		status = attempt(call, budget, 0);
+	for (uint64_t refuse = 1; status == PAGE_REFUSED && refuse < FAILURES; refuse++)
+		status = attempt(call, UNLIMITED, refuse);
+	if (status == PAGE_NO_FRAMES || status == PAGE_REFUSED)
+		status = attempt(call, UNLIMITED, UNLIMITED);
+	return status;
+}
+
+static void check_flush(const struct call *call)
+{
+	vpn_t first = vpn(model_address(spaces.model[0]->levels, call->first) >> 12);
+
+	CHECK(spaces.gather.first.value <= first.value);
+	CHECK(spaces.gather.end.value >= first.value + (call->end - call->first));
+}
+
+/* Several steps, where the gather was too small for one. */
+static void settle(const struct call *call, enum page_status status, uint64_t tables_before)
+{
+	if (call->operation != MAP)
+		check_flush(call);
+	if (spaces.table[call->which].tables != tables_before && call->operation != MAP)
+		CHECK(spaces.gather.tables_too);
+	flush_and_release();
+	while (status == PAGE_AGAIN) {
+		status = page_table_unmap_rest(&spaces.table[call->which], &spaces.gather);
+		flush_and_release();
+	}
+	CHECK_EQ(status, PAGE_OK);
+}
+
+static void choose_samples(const struct call *call)
+{
+	for (unsigned i = 0; i < SAMPLES; i++) {
+		uint64_t within = call->end - call->first;
+		uint64_t page = call->first + unit_random_below(within);
+
+		if (i < 8)
+			page = (i & 1 ? call->end : call->first) + i / 2 - 2;
+		watch.sample[i] = page % model_pages(spaces.model[0]->levels);
+	}
+}
+
+static struct model_space *copy_model(const struct model_space *model)
+{
+	struct model_space *copy = malloc(sizeof(*copy));
+
+	*copy = *model;
+	return copy;
+}
+
+/* Makes the call while the hardware looks at the space that is changed, or the new copy. */
+static void call_watched(const struct call *call)
+{
+	unsigned which = call->operation == CLONE ? !call->which : call->which;
+	uint64_t tables = spaces.table[call->which].tables;
+	enum page_status status;
+
+	watch.table = &spaces.table[which];
+	watch.before = copy_model(spaces.model[which]);
+	spaces.found->count = spaces.expected->count = references->count = 0;
+	apply(call);
+	watch.after = spaces.model[which];
+	choose_samples(call);
+	seen.after_store = look;
+	seen.before_free = no_free;
+	status = make_call(call);
+	seen.after_store = NULL;
+	seen.before_free = NULL;
+	free(watch.before);
+	CHECK(status == PAGE_OK || status == PAGE_AGAIN);
+	spaces.found->count = 0;
+	settle(call, status, tables);
+	model_compare_runs(spaces.found, spaces.expected);
+}
+
+static void call_once(const struct call *call, enum page_status (*make)(const struct call *call))
+{
+	uint64_t tables = spaces.table[call->which].tables;
+	enum page_status status;
+
+	spaces.found->count = spaces.expected->count = references->count = 0;
+	status = make(call);
+	spaces.found->count = 0;
+	if (status != PAGE_AGAIN || call->operation != UNMAP)
+		CHECK_EQ(status, expected_status(call));
+	if (status != PAGE_OK && status != PAGE_AGAIN)
+		return;
+	apply(call);
+	settle(call, status, tables);
+	model_compare_runs(spaces.found, spaces.expected);
+}
+
+static void trace(unsigned levels, unsigned calls)
+{
+	start(levels);
+	references = calloc(1, sizeof(*references));
+	refuse_at = UNLIMITED;
+	for (unsigned i = 0; i < calls; i++) {
+		struct call call = choose_call();
+		unsigned how = (unsigned)unit_random_below(8);
+
+		if (how == 0 && expected_status(&call) == PAGE_OK && call.end - call.first < 3000)
+			call_watched(&call);
+		else if (how < 3)
+			call_once(&call, make_with_failures);
+		else
+			call_once(&call, make_call);
+		if (i % 16 == 0)
+			check_spaces();
+	}
+	check_spaces();
+	free(references);
+	finish();
+}
+
+TEST(paging_traces_sv39)
+{
+	trace(SV39_LEVELS, 1500);
+}
+
+TEST(paging_traces_sv48)
+{
+	trace(SV48_LEVELS, 1500);
+}
