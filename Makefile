@@ -164,7 +164,8 @@ TSAN_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread \
 	-fno-omit-frame-pointer -DCK_MD_RMO
 TSAN_INCLUDES := -Itests/host/tsan $(HOST_INCLUDES)
 
-tsan_tests := $(patsubst %,$(BUILD)/tsan/test_%,stress mixtures drain zone heap sync frame museum_heap)
+tsan_tests := $(patsubst %,$(BUILD)/tsan/test_%,stress mixtures drain zone heap sync frame museum_heap \
+	paging)
 tsan_objects := $(patsubst %.c,$(BUILD)/tsan/%.o,$(host_library) $(wildcard tests/host/tsan/*.c))
 
 tsan: $(tsan_tests)
@@ -193,7 +194,7 @@ fuzz_support := tests/host/fuzz_support.c tests/host/fuzz_replay.c
 fuzz_names := $(patsubst tests/host/fuzz_%.c,%,$(filter-out $(fuzz_support),$(wildcard tests/host/fuzz_*.c)))
 fuzz_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
 	kernel/bootargs.c tests/host/port.c tests/host/policy_model.c tests/host/devicetree_walk.c \
-	tests/host/fuzz_support.c
+	tests/host/paging_model.c tests/host/fuzz_support.c
 FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(HOST_CFLAGS)) -fsanitize=address,undefined \
 	-fsanitize=fuzzer-no-link
 

@@ -142,14 +142,17 @@ static enum page_status begin_change(struct page_table *space, virt_t address, u
 {
 	struct table_stock stock = TABLE_STOCK_EMPTY;
 	enum page_status status = stretch_from(space, address, length, stretch);
+	uint64_t needed;
 
 	if (status != PAGE_OK)
 		return status;
 	if (!has_no_hole(root_of(space), space->levels - 1, *stretch))
 		return PAGE_NOT_MAPPED;
-	if (!table_stock_fill(&stock, split_needed(space, *stretch)))
+	needed = split_needed(space, *stretch);
+	if (!table_stock_fill(&stock, needed))
 		return PAGE_NO_FRAMES;
-	split_ends(space, *stretch, &stock, gather);
+	if (needed > 0)
+		split_ends(space, *stretch, &stock, gather);
 	return PAGE_OK;
 }
 

@@ -76,9 +76,10 @@ static uint32_t seen_load_32(const uint32_t *word)
 	uint32_t value = ck_pr_load_32(word);
 	void (*other)(void) = seen.on ? seen.after_load_32 : NULL;
 
-	seen.after_load_32 = NULL;
-	if (other)
+	if (other) {
+		seen.after_load_32 = NULL;
 		other();
+	}
 	return value;
 }
 
@@ -584,7 +585,7 @@ TEST(paging_a_full_gather_ends_a_step)
 
 /* ---- a hardware that looks at every moment ----------------------------------------------- */
 
-#define SAMPLES 24
+#define SAMPLES 16
 
 static struct {
 	const struct page_table *table;
@@ -642,6 +643,9 @@ struct call {
 	enum page_status range;
 };
 
+/* What a trace came to: [operation][status]. */
+static unsigned tally[OPERATIONS][PAGE_REFUSED + 1];
+
 static uint64_t shared_calls, refuse_at;
 static struct model_runs *references;
 
@@ -661,7 +665,7 @@ static void count_drop(void *context, pfn_t first, uint64_t frames, bool shared)
 	model_add_run(context, first.value, frames, true);
 }
 
-static enum page_status make_call(const struct call *call)
+static enum page_status make_untold(const struct call *call)
 {
 	struct page_table *table = &spaces.table[call->which];
 	struct page_sharing sharing = {count_share, count_drop, spaces.found};
@@ -682,6 +686,14 @@ static enum page_status make_call(const struct call *call)
 		return page_table_clone(&spaces.table[!call->which], table, at, call->length,
 					&sharing, &spaces.gather);
 	}
+}
+
+static enum page_status make_call(const struct call *call)
+{
+	enum page_status status = make_untold(call);
+
+	tally[call->operation][status]++;
+	return status;
 }
 
 /* What the call must say when there are frames enough. */
@@ -812,14 +824,16 @@ static void choose_range(struct call *call)
 		const struct model_piece *piece = &model->piece[unit_random_below(model->count)];
 		uint64_t size = piece->end - piece->first;
 
-		page = piece->first + unit_random_below(3) * unit_random_below(size) / 2;
+		page = piece->first + (unit_random_below(3) ? unit_random_below(size) : 0);
 		if (length > piece->end - page || unit_random_below(4) == 0)
 			length = piece->end - page;
 	} else if (unit_random_below(2)) {
 		page = border - unit_random_below(600);
 	}
-	if (unit_random_below(4) == 0)
+	if (call->operation == MAP && unit_random_below(2)) {
 		page &= ~(uint64_t)511;
+		length = (length | 511) + 1;
+	}
 	call->address = model_address(model->levels, page % pages);
 	call->length = (call->operation == REPLACE ? 1 : length) * FRAME_SIZE;
 	if (unit_random_below(50) == 0)
@@ -974,18 +988,33 @@ static void call_once(const struct call *call, enum page_status (*make)(const st
 	model_compare_runs(spaces.found, spaces.expected);
 }
 
+/* A trace in which nothing succeeds, or nothing fails, is no test of it. */
+static void check_tally(void)
+{
+	unsigned splits_without_frames = 0;
+
+	for (unsigned operation = 0; operation < OPERATIONS; operation++) {
+		CHECK(tally[operation][PAGE_OK] > 100);
+		splits_without_frames += operation == MAP ? 0 : tally[operation][PAGE_NO_FRAMES];
+	}
+	CHECK(tally[MAP][PAGE_NO_FRAMES] > 10 && splits_without_frames > 10);
+	CHECK(tally[MAP][PAGE_MAPPED] > 10 && tally[UNMAP][PAGE_NOT_MAPPED] > 10);
+	CHECK(tally[CLONE][PAGE_REFUSED] > 10);
+}
+
 static void trace(unsigned levels, unsigned calls)
 {
 	start(levels);
 	references = calloc(1, sizeof(*references));
 	refuse_at = UNLIMITED;
+	memset(tally, 0, sizeof(tally));
 	for (unsigned i = 0; i < calls; i++) {
 		struct call call = choose_call();
 		unsigned how = (unsigned)unit_random_below(8);
 
 		if (how == 0 && expected_status(&call) == PAGE_OK && call.end - call.first < 3000)
 			call_watched(&call);
-		else if (how < 3)
+		else if (how < 5)
 			call_once(&call, make_with_failures);
 		else
 			call_once(&call, make_call);
@@ -993,16 +1022,419 @@ static void trace(unsigned levels, unsigned calls)
 			check_spaces();
 	}
 	check_spaces();
+	check_tally();
 	free(references);
 	finish();
 }
 
 TEST(paging_traces_sv39)
 {
-	trace(SV39_LEVELS, 1500);
+	trace(SV39_LEVELS, 5000);
 }
 
 TEST(paging_traces_sv48)
 {
-	trace(SV48_LEVELS, 1500);
+	trace(SV48_LEVELS, 5000);
+}
+
+/* ---- costs ------------------------------------------------------------------------------- */
+
+/*
+ * Loads and stores of entries to unmap the pages of one full table one by one, `order` giving the
+ * next. The table is looked through for others each time.
+ */
+static uint64_t loads_to_empty(const unsigned *order)
+{
+	struct page_table *table = &spaces.table[0];
+
+	CHECK_EQ(page_table_map(table, virt(GIB), pfn(1), 2 * MIB, RW), PAGE_OK);
+	seen.loads = seen.stores = 0;
+	for (unsigned i = 0; i < PAGE_ENTRIES; i++)
+		CHECK_EQ(page_table_unmap(table, virt(GIB + order[i] * FRAME_SIZE), FRAME_SIZE,
+					  &spaces.gather),
+			 PAGE_OK);
+	flush_and_release();
+	CHECK_EQ(table->tables, 1);
+	return seen.loads;
+}
+
+TEST(paging_costs_are_in_entries)
+{
+	unsigned order[PAGE_ENTRIES];
+	uint64_t up, down, random;
+
+	start(SV39_LEVELS);
+	for (unsigned i = 0; i < PAGE_ENTRIES; i++)
+		order[i] = i;
+	up = loads_to_empty(order);
+	for (unsigned i = 0; i < PAGE_ENTRIES; i++)
+		order[i] = PAGE_ENTRIES - 1 - i;
+	down = loads_to_empty(order);
+	for (unsigned i = PAGE_ENTRIES - 1; i > 0; i--) {
+		unsigned j = (unsigned)unit_random_below(i + 1), kept = order[i];
+
+		order[i] = order[j];
+		order[j] = kept;
+	}
+	random = loads_to_empty(order);
+	printf("# entries loaded to unmap one of 512 pages, on the average: rising %.1f, falling "
+	       "%.1f, in any order %.1f\n",
+	       up / 512.0, down / 512.0, random / 512.0);
+	CHECK(up < 20 * 512 && down < 20 * 512 && random < 32 * 512);
+	/* All at once: each entry looked at twice, and the two tables above. */
+	map(0, GIB, 1, 2 * MIB, RW);
+	seen.loads = seen.stores = 0;
+	CHECK_EQ(page_table_unmap(&spaces.table[0], virt(GIB), 2 * MIB, &spaces.gather), PAGE_OK);
+	CHECK(seen.loads < 5 * 512 && seen.stores <= 512 + 4);
+	model_unmap(spaces.model[0], GIB >> 12, (GIB >> 12) + 512, spaces.expected);
+	finish();
+}
+
+/* ---- references -------------------------------------------------------------------------- */
+
+static struct frame_refs refs;
+static pfn_t shared_frame;
+
+static void start_refs(unsigned cpus)
+{
+	host_memory_start(32 * MIB, cpus);
+	see();
+	seen.on = cpus == 1;
+	spaces.frames_at_start = frame_free_count();
+	CHECK(frame_refs_init(&refs, zones.zone->first, zones.zone->total_frames));
+}
+
+static void finish_refs(void)
+{
+	frame_refs_end(&refs);
+	frame_validate();
+	CHECK_EQ(frame_free_count(), spaces.frames_at_start);
+	host_memory_end();
+	seen.on = false;
+}
+
+TEST(paging_references)
+{
+	pfn_t first = PFN_NONE;
+
+	start_refs(1);
+	first = pfn(zones.zone->first + 1000);
+	CHECK_EQ(frame_refs_overhead(&refs), 1);
+	CHECK_EQ(frame_refs_count(&refs, first), 1);
+	CHECK(frame_refs_drop(&refs, first));
+	CHECK_EQ(frame_refs_overhead(&refs), 1);
+	/* Across a border of 1024: two frames for counts, and none where there is only one. */
+	seen.budget = 1;
+	CHECK(!frame_refs_share(&refs, first, 100));
+	for (unsigned i = 0; i < 100; i++)
+		CHECK_EQ(frame_refs_count(&refs, pfn_add(first, i)), 1);
+	seen.budget = UNLIMITED;
+	CHECK(frame_refs_share(&refs, first, 100));
+	CHECK(frame_refs_share(&refs, pfn_add(first, 99), 1));
+	CHECK_EQ(frame_refs_overhead(&refs), 3);
+	CHECK_EQ(frame_refs_count(&refs, first), 2);
+	CHECK_EQ(frame_refs_count(&refs, pfn_add(first, 99)), 3);
+	CHECK(!frame_refs_drop(&refs, pfn_add(first, 99)));
+	for (unsigned i = 0; i < 100; i++) {
+		CHECK(!frame_refs_drop(&refs, pfn_add(first, i)));
+		CHECK(frame_refs_drop(&refs, pfn_add(first, i)));
+	}
+	/* At its most, a count refuses, and what was taken of the others goes back. */
+	CHECK(frame_refs_share(&refs, first, 2));
+	refs.chunk[0][1001] = FRAME_REFS_MAX - 1;
+	CHECK(!frame_refs_share(&refs, first, 2));
+	CHECK_EQ(frame_refs_count(&refs, first), 2);
+	CHECK_EQ(frame_refs_count(&refs, pfn_add(first, 1)), FRAME_REFS_MAX);
+	refs.chunk[0][1001] = 0;
+	EXPECT_PANIC(frame_refs_end(&refs), "1 references too many");
+	CHECK(!frame_refs_drop(&refs, first));
+	EXPECT_PANIC((void)frame_refs_drop(&refs, pfn(zones.zone->first - 1)), "no count");
+	EXPECT_PANIC((void)frame_refs_share(&refs, pfn(zones.zone->first + (32 * MIB >> 12)), 1),
+		     "no count");
+	finish_refs();
+}
+
+static void share_meanwhile(void)
+{
+	CHECK(frame_refs_share(&refs, shared_frame, 1));
+}
+
+static void drop_meanwhile(void)
+{
+	CHECK(!frame_refs_drop(&refs, shared_frame));
+}
+
+/* Another cpu changes a count between the look at it and the change: neither is lost. */
+TEST(paging_references_change_under_a_look)
+{
+	start_refs(1);
+	shared_frame = pfn(zones.zone->first + 5);
+	CHECK(frame_refs_share(&refs, shared_frame, 1));
+	seen.after_load_32 = share_meanwhile;
+	CHECK(frame_refs_share(&refs, shared_frame, 1));
+	CHECK_EQ(frame_refs_count(&refs, shared_frame), 4);
+	seen.after_load_32 = drop_meanwhile;
+	CHECK(!frame_refs_drop(&refs, shared_frame));
+	CHECK_EQ(frame_refs_count(&refs, shared_frame), 2);
+	seen.after_load_32 = drop_meanwhile;
+	CHECK(frame_refs_drop(&refs, shared_frame));
+	CHECK_EQ(frame_refs_count(&refs, shared_frame), 1);
+	finish_refs();
+}
+
+#define RACES 20000
+
+static void share_and_drop(void *argument)
+{
+	uint64_t random = port_cpu() * 77777 + unit_seed();
+
+	(void)argument;
+	for (unsigned i = 0; i < RACES; i++) {
+		pfn_t frame;
+
+		random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+		frame = pfn_add(shared_frame, random >> 40 & 3);
+		if (!frame_refs_share(&refs, frame, 1) || frame_refs_drop(&refs, frame))
+			port_panic("a frame that others have was dropped as the last");
+	}
+}
+
+CONCURRENT_TEST(paging_references_race)
+{
+	start_refs(4);
+	shared_frame = pfn(zones.zone->first + 1022);
+	host_run(share_and_drop, NULL);
+	for (unsigned i = 0; i < 4; i++)
+		CHECK_EQ(frame_refs_count(&refs, pfn_add(shared_frame, i)), 1);
+	finish_refs();
+}
+
+/* ---- cpus -------------------------------------------------------------------------------- */
+
+/*
+ * What a kernel does, each cpu in a space of its own: all are clones of one, so all begin with the
+ * same frames. A write is a fault, and gets the cpu its own copy, or the frame if it is the last
+ * to have it. At the end all is unmapped, and every frame is back.
+ */
+#define FORK_CPUS  4
+#define FORK_PAGES 64
+#define FORK_AT	   GIB
+#define FORK_FLAGS (RW | PAGE_USER | PAGE_OWNED)
+
+static struct page_table forks[FORK_CPUS];
+static unsigned forks_started;
+
+static void drop_frames(void *context, pfn_t first, uint64_t frames, bool shared)
+{
+	for (uint64_t i = 0; i < frames; i++)
+		if (!shared || frame_refs_drop(context, pfn_add(first, i)))
+			frame_free(pfn_add(first, i));
+}
+
+static bool share_frames(void *context, pfn_t first, uint64_t frames)
+{
+	return frame_refs_share(context, first, frames);
+}
+
+static void must(enum page_status status)
+{
+	if (status != PAGE_OK)
+		port_panic("page table: %s", page_status_text(status));
+}
+
+static void copy_page(struct page_table *table, virt_t at, const struct page_leaf *leaf)
+{
+	struct page_gather gather;
+	pfn_t copy = frame_alloc(0);
+
+	page_gather_init(&gather);
+	if (pfn_is_none(copy))
+		port_panic("no frame for a copy");
+	memcpy(page_bytes(copy), page_bytes(leaf->frame), FRAME_SIZE);
+	must(page_table_replace(table, at, copy, &gather));
+	page_gather_release(&gather, drop_frames, &refs);
+}
+
+static void write_page(struct page_table *table, virt_t at, uint64_t value)
+{
+	struct page_gather gather;
+	struct page_leaf leaf;
+
+	page_gather_init(&gather);
+	if (!page_table_translate(table, at, &leaf))
+		port_panic("a page is lost");
+	if ((leaf.flags & PAGE_SHARED) && frame_refs_count(&refs, leaf.frame) == 1)
+		must(page_table_unshare(table, at, FRAME_SIZE, &gather));
+	else if (leaf.flags & PAGE_SHARED)
+		copy_page(table, at, &leaf);
+	if (!page_table_translate(table, at, &leaf) || (leaf.flags & PAGE_SHARED))
+		port_panic("a page that was written to is shared");
+	*(uint64_t *)port_phys_pointer(page_leaf_phys(&leaf, at).value) = value;
+}
+
+static uint64_t read_page(struct page_table *table, virt_t at)
+{
+	struct page_leaf leaf;
+
+	if (!page_table_translate(table, at, &leaf))
+		port_panic("a page is lost");
+	return *(uint64_t *)port_phys_pointer(page_leaf_phys(&leaf, at).value);
+}
+
+static void unmap_fork(struct page_table *table)
+{
+	struct page_gather gather;
+	enum page_status status;
+
+	page_gather_init(&gather);
+	status = page_table_unmap(table, virt(FORK_AT), FORK_PAGES * FRAME_SIZE, &gather);
+	while (status == PAGE_AGAIN) {
+		page_gather_release(&gather, drop_frames, &refs);
+		status = page_table_unmap_rest(table, &gather);
+	}
+	must(status);
+	page_gather_release(&gather, drop_frames, &refs);
+	page_table_destroy(table, NULL, NULL);
+}
+
+static void live_as_fork(void *argument)
+{
+	unsigned self = port_cpu();
+	struct page_table *table = &forks[self];
+
+	(void)argument;
+	__atomic_fetch_add(&forks_started, 1, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&forks_started, __ATOMIC_RELAXED) < FORK_CPUS)
+		port_relax();
+	for (unsigned i = 0; i < FORK_PAGES; i++) {
+		unsigned page = (i * 7 + self * 13) % FORK_PAGES;
+		virt_t at = virt(FORK_AT + page * FRAME_SIZE);
+
+		if (read_page(table, at) != page)
+			port_panic("page %u of cpu %u was written by another", page, self);
+		write_page(table, at, (uint64_t)self << 32 | page);
+	}
+	for (unsigned page = 0; page < FORK_PAGES; page++)
+		if (read_page(table, virt(FORK_AT + page * FRAME_SIZE)) !=
+		    ((uint64_t)self << 32 | page))
+			port_panic("page %u of cpu %u has changed", page, self);
+	unmap_fork(table);
+}
+
+static void make_forks(void)
+{
+	struct page_sharing sharing = {share_frames, drop_frames, &refs};
+	struct page_gather gather;
+
+	page_gather_init(&gather);
+	for (unsigned i = 0; i < FORK_CPUS; i++)
+		must(page_table_create(&forks[i], SV39_LEVELS, 0));
+	for (unsigned page = 0; page < FORK_PAGES; page++) {
+		pfn_t frame = frame_alloc(FRAME_ZERO);
+
+		*page_object(uint64_t, frame) = page;
+		must(page_table_map(&forks[0], virt(FORK_AT + page * FRAME_SIZE), frame, FRAME_SIZE,
+				    FORK_FLAGS));
+	}
+	for (unsigned i = 1; i < FORK_CPUS; i++)
+		must(page_table_clone(&forks[i], &forks[i / 2], virt(0), 256 * GIB, &sharing,
+				      &gather));
+	page_gather_release(&gather, drop_frames, &refs);
+}
+
+CONCURRENT_TEST(paging_cpus_with_copies)
+{
+	start_refs(FORK_CPUS);
+	for (unsigned round = 0; round < 8; round++) {
+		forks_started = 0;
+		make_forks();
+		host_run(live_as_fork, NULL);
+	}
+	finish_refs();
+}
+
+/*
+ * One cpu changes a space under its lock, the others translate without: each answer is right for
+ * some moment. What is freed waits for all of them, as behind a flush that they answer.
+ */
+#define LOOK_CPUS  3
+#define LOOK_TURNS 300
+
+static struct {
+	struct page_table table;
+	uint64_t asked, answered[LOOK_CPUS]; /* flushes */
+	uint32_t done;
+} looked;
+
+static void answer_flush(void)
+{
+	ck_pr_fence_release();
+	ck_pr_store_64(&looked.answered[port_cpu()], ck_pr_load_64(&looked.asked));
+	ck_pr_fence_acquire();
+}
+
+static void flush_others(void)
+{
+	uint64_t number = looked.asked + 1;
+
+	ck_pr_fence_release();
+	ck_pr_store_64(&looked.asked, number);
+	for (unsigned cpu = 1; cpu < LOOK_CPUS; cpu++)
+		while (ck_pr_load_64(&looked.answered[cpu]) != number)
+			port_relax();
+	ck_pr_fence_acquire();
+}
+
+/* A page of the range is mapped to the frame of its own number, however large, or not at all. */
+static void look_up(uint64_t page)
+{
+	struct page_leaf leaf;
+	virt_t at = virt(page << FRAME_SHIFT);
+
+	if (page_table_translate(&looked.table, at, &leaf) &&
+	    page_leaf_phys(&leaf, at).value != at.value)
+		port_panic("page %#llx is at %#llx", (unsigned long long)page,
+			   (unsigned long long)page_leaf_phys(&leaf, at).value);
+}
+
+static void change_and_flush(unsigned turn)
+{
+	struct page_gather gather;
+	uint64_t from = 2 * GIB + turn % 3 * 4096;
+
+	page_gather_init(&gather);
+	must(page_table_map(&looked.table, virt(from), pfn(from >> 12), 4 * MIB, RW));
+	must(page_table_protect(&looked.table, virt(2 * GIB + 2 * MIB + 8192), 4096, PAGE_READ,
+				&gather));
+	must(page_table_unmap(&looked.table, virt(from), 4 * MIB, &gather));
+	flush_others();
+	page_gather_release(&gather, NULL, NULL);
+}
+
+static void change_or_look(void *argument)
+{
+	uint64_t page = 2 * GIB >> 12;
+
+	(void)argument;
+	for (unsigned turn = 0; port_cpu() == 0 && turn < LOOK_TURNS; turn++)
+		change_and_flush(turn);
+	if (port_cpu() == 0)
+		ck_pr_store_32(&looked.done, 1);
+	for (unsigned i = 0; port_cpu() != 0 && !ck_pr_load_32(&looked.done); i++) {
+		look_up(page + (i * 97 & 1023));
+		if (i % 16 == 0)
+			answer_flush();
+		if (i % 256 == 0)
+			port_relax();
+	}
+}
+
+CONCURRENT_TEST(paging_looking_without_the_lock)
+{
+	start_refs(LOOK_CPUS);
+	memset(&looked, 0, sizeof(looked));
+	must(page_table_create(&looked.table, SV39_LEVELS, 0));
+	host_run(change_or_look, NULL);
+	page_table_destroy(&looked.table, NULL, NULL);
+	finish_refs();
 }
