@@ -171,8 +171,23 @@ static void start(unsigned levels)
 	page_gather_init(&spaces.gather);
 }
 
+/* Walkers may be in gathered tables until the flush: nothing in there is valid. */
+static void check_gathered(void)
+{
+	uint64_t frame = spaces.gather.table.value;
+
+	for (uint64_t left = spaces.gather.tables; left > 0; left--) {
+		const uint64_t *words = port_phys_pointer(frame << FRAME_SHIFT);
+
+		for (unsigned i = 0; i < PAGE_ENTRIES; i++)
+			CHECK((words[i] & 1) == 0 && (i == 0 || words[i] == 0));
+		frame = words[0] >> 10;
+	}
+}
+
 static void flush_and_release(void)
 {
+	check_gathered();
 	CHECK(spaces.gather.tables == 0 || spaces.gather.tables_too);
 	page_gather_release(&spaces.gather, model_drop, spaces.found);
 	CHECK(!page_gather_needs_flush(&spaces.gather) && spaces.gather.tables == 0);
@@ -598,7 +613,9 @@ static void check_reach(pfn_t frame, unsigned level)
 {
 	const pte_t *table = page_entries(frame);
 
+#if CHECKS
 	CHECK(zones.zone->state[frame.value - zones.zone->first] == FRAME_STATE_ALLOCATED);
+#endif
 	for (unsigned i = 0; i < PAGE_ENTRIES; i++) {
 		pte_t entry = table[i];
 
@@ -1037,6 +1054,38 @@ TEST(paging_traces_sv48)
 	trace(SV48_LEVELS, 2500);
 }
 
+/* From nothing to nothing, looked at all the way: every table comes and goes. */
+static void watched(enum operation operation, uint64_t address, uint64_t length, unsigned flags)
+{
+	struct call call = {.operation = operation,
+			    .address = address,
+			    .length = length,
+			    .frame = address >> FRAME_SHIFT & 0x3ffff,
+			    .flags = flags};
+
+	call.range = model_range(spaces.model[0]->levels, address, length, &call.first, &call.end);
+	CHECK_EQ(expected_status(&call), PAGE_OK);
+	call_watched(&call);
+	check_spaces();
+}
+
+TEST(paging_watched_from_nothing_to_nothing)
+{
+	for (unsigned levels = SV39_LEVELS; levels <= SV48_LEVELS; levels++) {
+		start(levels);
+		references = calloc(1, sizeof(*references));
+		watched(MAP, GIB - 4 * MIB - 8192, 4 * MIB + 16384, RW | PAGE_OWNED);
+		watched(PROTECT, GIB - 4 * MIB + 4096, 8192, PAGE_READ);
+		watched(REPLACE, GIB - 2 * MIB + 4096, 4096, 0);
+		watched(UNMAP, GIB - 4096, 8192, 0);
+		watched(UNMAP, GIB - 4 * MIB - 8192, 4 * MIB + 4096, 0);
+		watched(UNMAP, GIB + 4096, 4096, 0);
+		CHECK_EQ(spaces.table[0].tables, 1);
+		free(references);
+		finish();
+	}
+}
+
 /* ---- costs ------------------------------------------------------------------------------- */
 
 /*
@@ -1206,6 +1255,51 @@ CONCURRENT_TEST(paging_references_race)
 	host_run(share_and_drop, NULL);
 	for (unsigned i = 0; i < 4; i++)
 		CHECK_EQ(frame_refs_count(&refs, pfn_add(shared_frame, i)), 1);
+	finish_refs();
+}
+
+/* Who drops a frame as the last sees what each of the others has written there before it dropped.
+ */
+#define LEAVERS	    4
+#define LEFT_FRAMES 256
+
+static pfn_t left_frames[LEFT_FRAMES];
+static uint32_t leavers;
+
+static void leave_frame(pfn_t frame, unsigned self)
+{
+	uint64_t *words = page_object(uint64_t, frame);
+
+	words[self] = self + 1;
+	if (!frame_refs_drop(&refs, frame))
+		return;
+	for (unsigned cpu = 0; cpu < LEAVERS; cpu++)
+		if (words[cpu] != cpu + 1)
+			port_panic("the last owner does not see what cpu %u wrote", cpu);
+	memset(words, 0, FRAME_SIZE);
+	frame_free(frame);
+}
+
+static void leave_all(void *argument)
+{
+	(void)argument;
+	__atomic_fetch_add(&leavers, 1, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&leavers, __ATOMIC_RELAXED) < LEAVERS)
+		port_relax();
+	for (unsigned i = 0; i < LEFT_FRAMES; i++)
+		leave_frame(left_frames[i], port_cpu());
+}
+
+CONCURRENT_TEST(paging_last_owner_sees_all)
+{
+	start_refs(LEAVERS);
+	leavers = 0;
+	for (unsigned i = 0; i < LEFT_FRAMES; i++) {
+		left_frames[i] = frame_alloc(FRAME_ZERO);
+		for (unsigned other = 1; other < LEAVERS; other++)
+			CHECK(frame_refs_share(&refs, left_frames[i], 1));
+	}
+	host_run(leave_all, NULL);
 	finish_refs();
 }
 
