@@ -143,7 +143,7 @@ $(BUILD)/host/test_cpu: $(cpu_test) $(BUILD)/host/tests/host/unit.o
 # Without the checks of callers and the asserts, as the benchmarks are: what only works because
 # something was looked at first fails here.
 host_checks0_tests := $(patsubst %,$(BUILD)/host-checks0/test_%,tree policy policy_lists zone frame flush heap \
-	mixtures stress)
+	mixtures stress paging)
 host_checks0_objects := $(host_library:%.c=$(BUILD)/host-checks0/%.o)
 
 host-checks0: $(host_checks0_tests)
