@@ -104,11 +104,16 @@ static void destroy_below(struct destruction *destruction, pfn_t frame, unsigned
 
 		if (!pte_is_valid(entry))
 			continue;
-		if (!pte_is_leaf(entry))
+		if (!pte_is_leaf(entry)) {
 			destroy_below(destruction, pte_frame(entry), level - 1);
-		else if (flags & PAGE_OWNED)
-			destruction->drop(destruction->context, pte_frame(entry),
-					  page_frames(level), flags & PAGE_SHARED);
+			continue;
+		}
+		if (!(flags & PAGE_OWNED))
+			continue;
+		check(destruction->drop,
+		      "page_table_destroy: owned frames and nobody to drop them");
+		destruction->drop(destruction->context, pte_frame(entry), page_frames(level),
+				  flags & PAGE_SHARED);
 	}
 	destruction->tables++;
 	frame_free(frame);

@@ -91,8 +91,10 @@ uint64_t page_table_satp(const struct page_table *table);
 
 /*
  * Maps `length` bytes at `address` to the frames from `frame` on, where nothing is mapped. What
- * was written to the frames before is seen by whoever sees the mapping. PAGE_SHARED may be asked
- * for (a page of zeros that is everybody's, with PAGE_WRITE: copied when written to).
+ * was written to the frames before is seen by whoever sees the mapping. PAGE_OWNED without
+ * PAGE_SHARED says that nobody else has the frames. A frame that others have may be mapped too, by
+ * one who has taken a reference for it, as PAGE_SHARED: with PAGE_WRITE it is copied when written
+ * to.
  */
 PAGE_MUST_USE enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t frame,
 					      uint64_t length, unsigned flags);
