@@ -28,7 +28,7 @@
 #include "mm/address.h"
 #include "mm/paging/pte.h"
 
-/* So that a gather is well under a kernel's stack: 800 bytes. */
+/* So that a gather may lie on a kernel's stack: 576 bytes in all. */
 #define PAGE_GATHER_RUNS 32
 
 /* Frames that no longer have the mapping they had; `shared`: others may have mappings of them. */
