@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "arch/riscv/trap.h"
+
 /* Where the machine's finisher device is; 0: it has none, and no status can be carried out. */
 void verdict_set_finisher(uint64_t address);
 
@@ -21,6 +23,18 @@ void verdict_set_schedule(uint64_t seed, uint64_t (*digest)(void));
 
 /* Prints the verdict, human and record, and ends the machine with its status. */
 _Noreturn void verdict_end(void);
+
+/*
+ * What the machine is at, in two strings that are kept, for a panic to say ("workload", "bulk");
+ * the second may be NULL. By cpu 0, at rest.
+ */
+void panic_set_doing(const char *what, const char *which);
+
+/* In the handler of a kick that interrupted `pc`: stays there for good if another cpu has panicked. */
+void panic_park(uint64_t pc);
+
+/* For trap_on_exception: a panic that prints the trap's registers and the backtrace from where it was. */
+_Noreturn void panic_exception(const struct trap_frame *frame, const struct trap_cause *cause);
 
 /*
  * Calls mistake(a, b), which is expected to panic on this cpu; true when it did, and its text is

@@ -13,7 +13,14 @@
 #define ARCH_CPU_STACK_TOP    264
 #define ARCH_CPU_HART_ID      272
 #define ARCH_CPU_RESUME_SP    280
+#define ARCH_CPU_STACK_LOW    288
+#define ARCH_CPU_EMERGENCY    296
 #define ARCH_CPU_BLOCK_BYTES  320
+/* Of each cpu's stack; the second is for what finds the first one full. */
+#define ARCH_STACK_SHIFT      15
+#define ARCH_STACK_BYTES      (1 << ARCH_STACK_SHIFT)
+#define ARCH_EMERGENCY_BYTES  8192
+#define ARCH_GUARD_BYTES      4096 /* below each stack: used for nothing */
 #define BOOT_CPU_BLOCK_BYTES  4096 /* what the boot hart has until the harts are counted */
 
 #ifndef __ASSEMBLER__
@@ -28,6 +35,8 @@ struct arch_cpu {
 	uintptr_t stack_top;  /* where a starting hart's stack begins */
 	uint64_t hart_id;     /* SBI's */
 	uintptr_t resume_sp;  /* what a stopped hart goes on with (hart_stop.S); 0: nothing */
+	uintptr_t stack_low;  /* stack_top - ARCH_STACK_BYTES, also of the boot hart */
+	uintptr_t emergency_top; /* of the stack for traps that find no room on the first */
 };
 
 _Static_assert(offsetof(struct arch_cpu, number) == ARCH_CPU_NUMBER, "entry.S");
@@ -35,6 +44,8 @@ _Static_assert(offsetof(struct arch_cpu, trap_depth) == ARCH_CPU_TRAP_DEPTH, "tr
 _Static_assert(offsetof(struct arch_cpu, stack_top) == ARCH_CPU_STACK_TOP, "entry.S");
 _Static_assert(offsetof(struct arch_cpu, hart_id) == ARCH_CPU_HART_ID, "entry.S");
 _Static_assert(offsetof(struct arch_cpu, resume_sp) == ARCH_CPU_RESUME_SP, "hart_stop.S");
+_Static_assert(offsetof(struct arch_cpu, stack_low) == ARCH_CPU_STACK_LOW, "trap_entry.S");
+_Static_assert(offsetof(struct arch_cpu, emergency_top) == ARCH_CPU_EMERGENCY, "trap_entry.S");
 _Static_assert(sizeof(struct arch_cpu) == ARCH_CPU_BLOCK_BYTES, "whole cache lines");
 
 /* Where this cpu's block is; tp itself, so it costs nothing. */

@@ -34,6 +34,10 @@ _start:
 	la	sp, boot_stack_top
 	la	tp, boot_cpu_block	/* until the harts are counted */
 	sd	a0, ARCH_CPU_HART_ID(tp)
+	la	t0, boot_stack
+	sd	t0, ARCH_CPU_STACK_LOW(tp)
+	la	t0, boot_emergency_top
+	sd	t0, ARCH_CPU_EMERGENCY(tp)
 	mv	s0, zero		/* backtraces end here */
 	call	kernel_main
 1:	wfi
@@ -81,12 +85,17 @@ boot_hart_came:
 
 	.section .bss.stack, "aw", @nobits
 	.balign	4096
+	.globl	boot_stack_guard	/* unmapped once there are page tables */
+boot_stack_guard:
+	.space	ARCH_GUARD_BYTES
 	.globl	boot_stack
 boot_stack:
-	.space	32768
+	.space	ARCH_STACK_BYTES
 	.globl	boot_stack_top
 boot_stack_top:
-	.balign	64
+	.space	ARCH_EMERGENCY_BYTES
+	.globl	boot_emergency_top
+boot_emergency_top:
 	.globl	boot_cpu_block
 boot_cpu_block:
 	.space	BOOT_CPU_BLOCK_BYTES

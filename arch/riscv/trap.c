@@ -7,6 +7,7 @@
 
 trap_hook *trap_on_timer;
 trap_hook *trap_on_software;
+void (*trap_on_exception)(const struct trap_frame *frame, const struct trap_cause *cause);
 
 extern const struct restartable __restartable_start[], __restartable_end[];
 
@@ -26,6 +27,30 @@ uint64_t trap_restart_pc(uint64_t pc)
 	return site ? site->start : pc;
 }
 
+/* An access that may fault, and where it goes on then (mmu_try.S). */
+struct faulting {
+	uint64_t at, on;
+};
+
+extern const struct faulting __faulting_start[], __faulting_end[];
+
+#define SCAUSE_LOAD_PAGE_FAULT	13
+#define SCAUSE_STORE_PAGE_FAULT 15
+
+/* True, and the frame goes on elsewhere, for a page fault that was foreseen. */
+static bool is_foreseen(struct trap_frame *frame, uint64_t cause)
+{
+	if (cause != SCAUSE_LOAD_PAGE_FAULT && cause != SCAUSE_STORE_PAGE_FAULT)
+		return false;
+	for (const struct faulting *site = __faulting_start; site < __faulting_end; site++) {
+		if (site->at == frame->pc) {
+			frame->pc = site->on;
+			return true;
+		}
+	}
+	return false;
+}
+
 static const char *exception_name(uint64_t cause)
 {
 	static const char *const names[16] = {
@@ -41,26 +66,46 @@ static const char *exception_name(uint64_t cause)
 	return cause < 16 ? names[cause] : "unknown exception";
 }
 
-static void unexpected(struct trap_frame *frame, uint64_t cause)
+static _Noreturn void unexpected(const struct trap_frame *frame, bool off_stack)
 {
+	uint64_t scause = csr_read(scause);
+	/* All faults of access, alignment and pages. */
+	bool has_address = scause < 64 && (UINT64_C(1) << scause & 0xb0f3);
+	struct trap_cause cause = {exception_name(scause), scause, csr_read(stval), has_address,
+				   off_stack};
+
+	if (trap_on_exception)
+		trap_on_exception(frame, &cause);
 	port_panic("trap: %s (scause %#lx) at pc [<%#lx>], stval %#lx, ra [<%#lx>], sp %#lx, tp %#lx",
-		   exception_name(cause), cause, csr_read(sepc), csr_read(stval), frame->x[1],
-		   frame->x[2], frame->x[4]);
+		   cause.name, cause.scause, frame->pc, cause.address, frame->x[1], frame->x[2],
+		   frame->x[4]);
+}
+
+_Noreturn void trap_off_stack(const struct trap_frame *frame)
+{
+	unexpected(frame, true);
+}
+
+static trap_hook *hook_for(uint64_t cause)
+{
+	if (cause == SCAUSE_TIMER)
+		return trap_on_timer;
+	return cause == SCAUSE_SOFTWARE ? trap_on_software : NULL;
 }
 
 /*
- * The restart comes first: the hook may then allocate on the very stack that was interrupted,
+ * The restart comes before the hook, which may then allocate on the very stack that was interrupted,
  * and whatever the sequence had read is read again.
  */
 void trap_handle(struct trap_frame *frame)
 {
 	uint64_t cause = csr_read(scause);
+	trap_hook *hook = hook_for(cause);
 
+	if (is_foreseen(frame, cause))
+		return;
+	if (!hook)
+		unexpected(frame, false);
 	frame->pc = trap_restart_pc(frame->pc);
-	if (cause == SCAUSE_TIMER && trap_on_timer)
-		trap_on_timer(frame);
-	else if (cause == SCAUSE_SOFTWARE && trap_on_software)
-		trap_on_software(frame);
-	else
-		unexpected(frame, cause);
+	hook(frame);
 }

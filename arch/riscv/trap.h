@@ -1,6 +1,6 @@
 /*
- * trap.h - traps: restart of interrupted sequences, hooks for the two interrupts, panics for all
- * the rest.
+ * trap.h - traps: restart of interrupted sequences, hooks for the two interrupts, and the end for
+ * all the rest.
  *
  * A hook runs on the interrupted cpu, with interrupts masked, inside trap_handle: port_in_trap()
  * is true. It may allocate and free frames. NULL (the state at boot) means the interrupt is not
@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct trap_frame {
@@ -16,6 +17,18 @@ struct trap_frame {
 };
 
 typedef void trap_hook(struct trap_frame *frame);
+
+/* What a trap that ends the run was. */
+struct trap_cause {
+	const char *name;
+	uint64_t scause;
+	uint64_t address; /* stval: where a load, store or fetch went wrong, the instruction, or 0 */
+	bool has_address; /* it is an address */
+	bool off_stack;	  /* the stack had no room left for the trap's frame */
+};
+
+/* For exceptions, interrupts without a hook, and traps that found no stack; does not return. */
+extern void (*trap_on_exception)(const struct trap_frame *frame, const struct trap_cause *cause);
 
 /* Set by one cpu while the interrupt is enabled on none. */
 extern trap_hook *trap_on_timer;

@@ -1,8 +1,10 @@
 /*
  * trap_entry.S - saves what C may change, calls trap_handle(frame), puts it back.
  *
- * The kernel runs nothing but itself, so a trap always finds a good tp and sp. The frame holds
- * all 31 registers in the order of their numbers (x1 at 8), for the register dump of a panic.
+ * The kernel runs nothing but itself, so a trap always finds a good tp. sp may be at its end: a trap
+ * that finds no room for its frame on the cpu's stack, the fault of a guard page above all, goes to
+ * the emergency stack and does not come back. The frame holds all 31 registers in the order of their
+ * numbers (x1 at 8), for the register dump of a panic.
  */
 #include "arch/riscv/cpu.h"
 
@@ -19,6 +21,13 @@
 	.globl	trap_entry
 	.balign	4
 trap_entry:
+	csrw	sscratch, t0
+	ld	t0, ARCH_CPU_STACK_LOW(tp)
+	sub	t0, sp, t0
+	addi	t0, t0, -FRAME_BYTES
+	srli	t0, t0, ARCH_STACK_SHIFT
+	bnez	t0, off_the_stack
+	csrr	t0, sscratch
 	addi	sp, sp, -FRAME_BYTES
 	each	sd, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
 	addi	t0, sp, FRAME_BYTES
@@ -40,3 +49,19 @@ trap_entry:
 	each	ld, 1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
 	addi	sp, sp, FRAME_BYTES
 	sret
+
+/* A trap on the emergency stack comes here too, and starts it again: the panic then finds itself. */
+off_the_stack:
+	ld	t0, ARCH_CPU_EMERGENCY(tp)
+	sd	sp, -FRAME_BYTES + 8*2(t0)
+	addi	sp, t0, -FRAME_BYTES
+	csrr	t0, sscratch
+	each	sd, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+	csrr	t0, sepc
+	sd	t0, FRAME_SEPC(sp)
+	lw	t0, ARCH_CPU_TRAP_DEPTH(tp)
+	addi	t0, t0, 1
+	sw	t0, ARCH_CPU_TRAP_DEPTH(tp)
+	mv	a0, sp
+	mv	s0, zero
+	call	trap_off_stack
