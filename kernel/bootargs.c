@@ -67,6 +67,14 @@ NAMES(lockstat_names, [BOOTARGS_LOCKSTAT_OFF] = "off", [BOOTARGS_LOCKSTAT_CONTEN
 NAMES(preempt_names, [BOOTARGS_PREEMPT_ANY] = "any", [BOOTARGS_PREEMPT_LOCKS] = "locks",
       [BOOTARGS_PREEMPT_STACK] = "stack", [BOOTARGS_PREEMPT_STALL] = "stall");
 
+NAMES(paging_names, [BOOTARGS_PAGING_OFF] = "off", [BOOTARGS_PAGING_ON] = "on");
+
+NAMES(crash_names, [BOOTARGS_CRASH_NONE] = "none", [BOOTARGS_CRASH_NULL_READ] = "null-read",
+      [BOOTARGS_CRASH_NULL_JUMP] = "null-jump", [BOOTARGS_CRASH_TEXT_STORE] = "text-store",
+      [BOOTARGS_CRASH_RODATA_STORE] = "rodata-store", [BOOTARGS_CRASH_DATA_JUMP] = "data-jump",
+      [BOOTARGS_CRASH_FRAME_JUMP] = "frame-jump", [BOOTARGS_CRASH_ILLEGAL] = "illegal",
+      [BOOTARGS_CRASH_STACK] = "stack");
+
 static const struct bootargs_known nothing_known;
 
 #define BIT(n) (UINT64_C(1) << (n))
@@ -115,6 +123,10 @@ static const struct bootargs_key keys[] = {
 	{KEY("lockstat", FORM_CHOICE, lockstat), .names = &lockstat_names,
 	 .initial = BOOTARGS_LOCKSTAT_CONTENDED,
 	 .meaning = "which acquisitions of a lock read the clock"},
+	{KEY("paging", FORM_CHOICE, paging), .names = &paging_names, .initial = BOOTARGS_PAGING_ON,
+	 .meaning = "whether the kernel runs on its own page tables"},
+	{KEY("crash", FORM_CHOICE, crash), .names = &crash_names, .initial = BOOTARGS_CRASH_NONE,
+	 .meaning = "what to do wrong first, on purpose"},
 	{KEY("rounds", FORM_NUMBER, rounds), .least = 1, .most = 1000,
 	 .valid = "1 to 1000",
 	 .meaning = "how often a sweep (run=bench with workload= or lists) runs each combination; 3 at most if not given"},

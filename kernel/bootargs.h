@@ -56,6 +56,25 @@ enum bootargs_preempt {
 	BOOTARGS_PREEMPT_STALL,
 };
 
+/* Whether the kernel runs on its page tables. */
+enum bootargs_paging {
+	BOOTARGS_PAGING_OFF,
+	BOOTARGS_PAGING_ON,
+};
+
+/* What a run does wrong on purpose before anything else. */
+enum bootargs_crash {
+	BOOTARGS_CRASH_NONE,
+	BOOTARGS_CRASH_NULL_READ,
+	BOOTARGS_CRASH_NULL_JUMP,
+	BOOTARGS_CRASH_TEXT_STORE,
+	BOOTARGS_CRASH_RODATA_STORE,
+	BOOTARGS_CRASH_DATA_JUMP,
+	BOOTARGS_CRASH_FRAME_JUMP,
+	BOOTARGS_CRASH_ILLEGAL,
+	BOOTARGS_CRASH_STACK,
+};
+
 /* Where 0 has a meaning of its own: the kernel decides. */
 #define BOOTARGS_NOT_GIVEN UINT64_MAX
 
@@ -84,6 +103,8 @@ struct bootargs {
 	uint64_t ops;	       /* on each cpu; 0: not given */
 	uint64_t seed;
 	uint64_t lockstat; /* enum bootargs_lockstat */
+	uint64_t paging;   /* enum bootargs_paging */
+	uint64_t crash;	   /* enum bootargs_crash */
 	uint64_t sweeps;   /* 1: run=bench, with workload= or a list: it measures all combinations */
 	uint64_t rounds;   /* of a sweep; 0: not given */
 	uint64_t cell_ms;  /* that one run of one combination may take; 0: not given */

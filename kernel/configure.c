@@ -3,6 +3,7 @@
 
 #include "kernel/cpu.h"
 #include "kernel/early.h"
+#include "kernel/kernel_space.h"
 #include "kernel/memory.h"
 #include "kernel/nodes.h"
 #include "kernel/panic.h"
@@ -109,6 +110,7 @@ void configure(const struct configuration *wanted)
 
 	check(wanted->lock != SPIN_NONE || wanted->cpus == 1, "configure: no lock for %u cpus",
 	      wanted->cpus);
+	kernel_space_off(); /* its tables are in the old zones */
 	give_all_back(wanted->cpus);
 	other_zones = memory_remake(wanted->policy, wanted->lock);
 	kheap_init(wanted->lock, heap_lock);
@@ -120,4 +122,6 @@ void configure(const struct configuration *wanted)
 	working = wanted->cpus;
 	cpus_run(cache_on, NULL, working);
 	frame_drain_set_low(arguments->low_frames);
+	if (arguments->paging == BOOTARGS_PAGING_ON)
+		kernel_space_on();
 }

@@ -445,11 +445,24 @@ static enum devicetree_result hart_identify(const struct devicetree *tree,
 	return taken == DEVICETREE_MALFORMED ? taken : DEVICETREE_FOUND;
 }
 
+/* mmu_type: NULL where the tree does not say; an MMU is there. */
+static unsigned levels_of(const char *mmu_type)
+{
+	static const char *const types[] = {"riscv,sv39", "riscv,sv48", "riscv,sv57"};
+
+	if (!mmu_type)
+		return 3; /* what every Linux-capable hart of 64 bits has */
+	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(mmu_type, types[i]) == 0)
+			return 3 + i;
+	return 0;
+}
+
 static enum devicetree_result hart_judge(const struct devicetree *tree, struct machine_hart *hart,
 					 struct devicetree_error *error)
 {
 	enum devicetree_result result;
-	const char *mmu_type;
+	const char *mmu_type = NULL;
 	bool enabled, has_mmu;
 
 	if (devicetree_is_enabled(tree, hart->node, &enabled, error) != DEVICETREE_FOUND)
@@ -459,6 +472,7 @@ static enum devicetree_result hart_judge(const struct devicetree *tree, struct m
 		return DEVICETREE_MALFORMED;
 	has_mmu = result == DEVICETREE_FOUND ? strcmp(mmu_type, "riscv,none") != 0
 					     : isa_hints_at_mmu(tree, hart);
+	hart->mmu_levels = has_mmu ? levels_of(mmu_type) : 0;
 	hart->unusable = !enabled ? "disabled" : !has_mmu ? "no MMU" : NULL;
 	return DEVICETREE_FOUND;
 }

@@ -81,6 +81,7 @@ struct machine_hart {
 	const char *unusable; /* why it must not be started; NULL: it may be */
 	const char *isa;      /* `riscv,isa`, or NULL */
 	uint32_t numa_node;   /* 0 where the tree does not say */
+	unsigned mmu_levels;  /* of page tables: 3 with Sv39, 4 Sv48, 5 Sv57; 0: none that we know */
 
 	/* Where the iterator stands. */
 	struct devicetree_node node;

@@ -20,6 +20,7 @@
 #include "kernel/cpu.h"
 #include "kernel/devicetree.h"
 #include "kernel/early.h"
+#include "kernel/kernel_space.h"
 #include "kernel/machine.h"
 #include "kernel/memory.h"
 #include "kernel/monitor.h"
@@ -32,6 +33,7 @@
 #include "mm/global/zone.h"
 #include "mm/percpu/drain.h"
 #include "tests/smp/bench.h"
+#include "tests/smp/crash.h"
 #include "tests/smp/explore.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/selftest.h"
@@ -39,7 +41,6 @@
 #include "tests/smp/sweep.h"
 #include "tests/smp/workload.h"
 
-#define STACK_BYTES 32768
 
 /* A hart has this long to come after the firmware took the order; real ones need microseconds. */
 #define ARRIVAL_SECONDS 10
@@ -116,8 +117,10 @@ static void open_tree(const void *blob)
 
 	if (!devicetree_open(&tree, blob, SIZE_MAX, &error))
 		refuse_tree(&error);
-	if (machine_finisher(&tree, &finisher, &error) == DEVICETREE_FOUND)
+	if (machine_finisher(&tree, &finisher, &error) == DEVICETREE_FOUND) {
 		verdict_set_finisher(finisher.value);
+		kernel_space_keep_finisher(finisher.value);
+	}
 }
 
 static void read_arguments(void)
@@ -198,6 +201,23 @@ static enum spin_kind choose_lock(void)
 	refuse();
 }
 
+/* From below: a guard page, the stack, the emergency stack. The boot hart has its own in bss. */
+static void make_stacks(struct arch_cpu *cpu)
+{
+	char *memory;
+
+	if (cpu->number == 0) {
+		cpu->stack_low = arch_cpu_self()->stack_low;
+		cpu->emergency_top = arch_cpu_self()->emergency_top;
+		return;
+	}
+	memory = early_alloc(ARCH_GUARD_BYTES + ARCH_STACK_BYTES + ARCH_EMERGENCY_BYTES,
+			     ARCH_GUARD_BYTES);
+	cpu->stack_low = (uintptr_t)memory + ARCH_GUARD_BYTES;
+	cpu->stack_top = cpu->stack_low + ARCH_STACK_BYTES;
+	cpu->emergency_top = cpu->stack_top + ARCH_EMERGENCY_BYTES;
+}
+
 /* Blocks and stacks for all cpus; the boot hart moves from its first block to block 0. */
 static void make_cpus(unsigned count)
 {
@@ -209,9 +229,7 @@ static void make_cpus(unsigned count)
 		struct cpu *cpu = (struct cpu *)blocks + i;
 
 		cpu->arch.number = i;
-		if (i)
-			cpu->arch.stack_top =
-				(uintptr_t)early_alloc(STACK_BYTES, 4096) + STACK_BYTES;
+		make_stacks(&cpu->arch);
 	}
 	((struct cpu *)blocks)->arch.hart_id = boot_hart;
 	((struct cpu *)blocks)->online = 1;
@@ -376,6 +394,11 @@ static void print_boot(void)
 		       (unsigned long long)(zone->policy_bytes * 1000 / zone->total_frames % 1000),
 		       (unsigned long long)zone->low);
 	}
+	if (kernel_space_frames())
+		printf("paging: Sv%u, %llu frames of tables\n", virt_bits(kernel_space_levels()),
+		       (unsigned long long)kernel_space_frames());
+	else
+		printf("paging: off\n");
 	if (nodes_are_many(settings.cpus))
 		nodes_print(settings.cpus);
 	printf("caches: at most %u frames a cpu; a batch is %u", frame_cache_self()->capacity,
@@ -398,6 +421,8 @@ static void record_boot(void)
 	record_number("outside_frames", account->outside_frames);
 	record_number("lost_frames", account->lost_frames);
 	record_number("zones", zones.count);
+	record_number("paging", kernel_space_frames() ? virt_bits(kernel_space_levels()) : 0);
+	record_number("paging_frames", kernel_space_frames());
 	record_number("cache", settings.arguments.cache_frames);
 	record_string("policy", zones.zone[0].policy->name);
 	record_string("lock", spin_kind_name((enum spin_kind)settings.arguments.lock));
@@ -408,6 +433,7 @@ static void record_boot(void)
 static void boot(const void *blob)
 {
 	struct devicetree_error error;
+	char wrong[96];
 
 	open_tree(blob);
 	settings.tree = &tree;
@@ -424,6 +450,11 @@ static void boot(const void *blob)
 	configure_reserve();
 	if (!memory_collect(&tree, &error))
 		refuse_tree(&error);
+	if (settings.arguments.paging == BOOTARGS_PAGING_ON &&
+	    !kernel_space_choose(&tree, wrong, sizeof(wrong))) {
+		verdict_fail("paging: %s", wrong);
+		refuse();
+	}
 	make_caches();
 	harness_reserve(port_cpu_count(), bytes_for_sweep());
 	configure_first(policies[settings.arguments.policy],
@@ -436,28 +467,40 @@ static void boot(const void *blob)
 		explore_prepare();
 	start_harts();
 	configure_cpus();
+	if (settings.arguments.paging == BOOTARGS_PAGING_ON)
+		kernel_space_on();
 	measure_clock();
+}
+
+static void do_run(const char *name, void (*run)(void))
+{
+	panic_set_doing(name, NULL);
+	run();
 }
 
 void kernel_main(uint64_t hart_id, const void *blob)
 {
 	(void)hart_id;
 	console_init();
+	trap_on_exception = panic_exception;
 	printf("\n");
 	boot(blob);
 	print_boot();
 	record_boot();
+	panic_set_doing("crash", NULL);
+	if (settings.arguments.crash != BOOTARGS_CRASH_NONE)
+		crash_run(settings.arguments.crash);
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_SELFTEST))
-		selftest_run();
+		do_run("selftest", selftest_run);
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_STRESS))
-		stress_run();
+		do_run("stress", stress_run);
 	if (settings.arguments.sweeps)
-		sweep_run();
+		do_run("sweep", sweep_run);
 	else if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_BENCH))
-		bench_run();
+		do_run("bench", bench_run);
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_MONITOR))
-		monitor_run();
+		do_run("monitor", monitor_run);
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_EXPLORE))
-		explore_run();
+		do_run("explore", explore_run);
 	verdict_end();
 }

@@ -137,6 +137,15 @@ unsigned memory_zones_at_most(void)
 	return zone_room;
 }
 
+bool memory_ram_range(unsigned i, uint64_t *start, uint64_t *end)
+{
+	if (i >= ram.count)
+		return false;
+	*start = ram.range[i].start;
+	*end = ram.range[i].end;
+	return true;
+}
+
 uint64_t memory_ram_frames(void)
 {
 	return account.ram_frames;

@@ -31,6 +31,7 @@ enum sbi_extension {
 	SBI_TIME = 0x54494d45,
 	SBI_IPI = 0x735049,
 	SBI_HSM = 0x48534d,
+	SBI_RFENCE = 0x52464e43,
 	SBI_SRST = 0x53525354,
 	SBI_DBCN = 0x4442434e
 };
@@ -56,6 +57,13 @@ SBI_MUST_USE struct sbi_result sbi_hart_suspend(uint64_t resume, uint64_t opaque
 
 /* A software interrupt for one hart. */
 SBI_MUST_USE struct sbi_result sbi_send_ipi(uint64_t hart_id);
+
+/*
+ * SFENCE.VMA for [start, start + bytes), of all address spaces, on the harts first_hart + i for each
+ * bit i of mask; bytes = -1: for all addresses. Returns when all of them have done it.
+ */
+SBI_MUST_USE struct sbi_result sbi_remote_sfence(uint64_t mask, uint64_t first_hart,
+						 uint64_t start, uint64_t bytes);
 
 /* The next timer interrupt of the calling hart, at this value of the time CSR. */
 SBI_MUST_USE struct sbi_result sbi_set_timer(uint64_t when_ticks);

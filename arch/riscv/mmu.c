@@ -1,0 +1,52 @@
+/* mmu.c - see mmu.h. */
+#include "arch/riscv/mmu.h"
+
+#include "arch/riscv/sbi.h"
+
+#define SATP_ASID_SHIFT 44
+#define SATP_ASID_MASK	UINT64_C(0xffff)
+#define PAGE_BYTES	UINT64_C(4096)
+
+/* A mode that is not there leaves satp as it was. */
+bool mmu_takes(uint64_t satp)
+{
+	uint64_t before = mmu_used();
+	bool taken;
+
+	csr_write(satp, satp);
+	taken = mmu_used() == satp;
+	mmu_use(before);
+	return taken;
+}
+
+uint64_t mmu_asid_max(void)
+{
+	uint64_t before = mmu_used(), max;
+
+	csr_write(satp, before | SATP_ASID_MASK << SATP_ASID_SHIFT);
+	max = mmu_used() >> SATP_ASID_SHIFT & SATP_ASID_MASK;
+	mmu_use(before);
+	return max;
+}
+
+static uint64_t all_if_long(uint64_t bytes)
+{
+	return bytes > MMU_FLUSH_PAGES_MAX * PAGE_BYTES ? UINT64_MAX : bytes;
+}
+
+void mmu_flush(uint64_t start, uint64_t bytes)
+{
+	if (all_if_long(bytes) == UINT64_MAX) {
+		__asm__ volatile("sfence.vma" ::: "memory");
+		return;
+	}
+	for (uint64_t page = start; page != start + bytes; page += PAGE_BYTES)
+		__asm__ volatile("sfence.vma %0" ::"r"(page) : "memory");
+}
+
+/* The fence comes before the firmware's message to the hart, whose SFENCE.VMA is its partner. */
+bool mmu_flush_hart(uint64_t hart_id, uint64_t start, uint64_t bytes)
+{
+	__asm__ volatile("fence rw, rw" ::: "memory");
+	return sbi_remote_sfence(1, hart_id, start, all_if_long(bytes)).error == 0;
+}

@@ -1,0 +1,60 @@
+/*
+ * mmu.h - satp, and the translation caches of this hart and of others.
+ *
+ * SFENCE.VMA orders this hart's stores to page tables before its own later walks. For other harts
+ * the firmware is asked to have them execute one (SBI RFENCE), and has the answer when they have.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/riscv/csr.h"
+
+#define MMU_OFF 0 /* satp without translation */
+
+/* From which number of pages on a flush is of everything. */
+#define MMU_FLUSH_PAGES_MAX 64
+
+/* This hart walks these tables from here on; what it has cached of others is gone. */
+static inline void mmu_use(uint64_t satp)
+{
+	csr_write(satp, satp);
+	__asm__ volatile("sfence.vma" ::: "memory");
+}
+
+/* The same, and what is cached stays: for an ASID of which nothing is that would be wrong. */
+static inline void mmu_switch(uint64_t satp)
+{
+	csr_write(satp, satp);
+}
+
+static inline uint64_t mmu_used(void)
+{
+	return csr_read(satp);
+}
+
+/* Whether the hart takes this satp, tried out: false, and nothing has changed, where it does not.
+ */
+bool mmu_takes(uint64_t satp);
+
+/* The most that the ASID in satp may be, on this hart; 0: it has none. */
+uint64_t mmu_asid_max(void);
+
+/* [start, start + bytes), bytes a multiple of 4096, on this hart; all there is when that is long.
+ */
+void mmu_flush(uint64_t start, uint64_t bytes);
+
+/*
+ * The same on another hart, and waits for it. False: the firmware refused. Interrupts may be
+ * masked; the other hart need not do anything.
+ */
+__attribute__((warn_unused_result)) bool mmu_flush_hart(uint64_t hart_id, uint64_t start,
+							uint64_t bytes);
+
+/*
+ * One access that may fault: false, and nothing read or written, where no mapping allows it. The
+ * trap comes back here (trap.c). 8-aligned.
+ */
+bool mmu_try_load(const uint64_t *address, uint64_t *value);
+bool mmu_try_store(uint64_t *address, uint64_t value);
