@@ -38,7 +38,9 @@
 
 #include <port.h>
 
+#include "arch/riscv/mmu.h"
 #include "arch/riscv/trap.h"
+#include "kernel/panic.h"
 #include "kernel/settings.h"
 #include "mm/check.h"
 #include "mm/percpu/drain.h"
@@ -77,8 +79,11 @@ unsigned cpu_online_count(void)
 
 static void leave(struct cpu *self)
 {
+	uint64_t satp = mmu_used();
+
 	frame_cache_offline();
 	self->stop_error = hart_stop_here(&self->course, COURSE_GONE);
+	mmu_use(satp); /* it came back without; what it had cached is old */
 	frame_cache_online();
 	if (cpu_on_return)
 		cpu_on_return();
@@ -100,7 +105,7 @@ void cpu_take_kick(void)
 
 static void on_kick(struct trap_frame *trap)
 {
-	(void)trap;
+	panic_park(trap->pc);
 	cpu_take_kick();
 }
 

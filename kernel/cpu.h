@@ -39,6 +39,11 @@ struct cpu {
 	_Alignas(64) uint32_t course;
 	long stop_error;	/* written by this cpu: the firmware's, when it refused to stop it */
 	struct hart_arrival *arrival;
+	struct space *space; /* that this cpu is in; NULL: in the kernel's (space.c) */
+
+	/* Of a machine that has panicked (panic.c). */
+	uint64_t parked_pc;
+	uint32_t parked;
 };
 
 enum cpu_result {

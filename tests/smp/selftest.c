@@ -24,6 +24,7 @@
 #include "tests/smp/restart.h"
 #include "tests/smp/selftest_cpus.h"
 #include "tests/smp/selftest_locks.h"
+#include "tests/smp/selftest_paging.h"
 #include "tests/smp/stamp.h"
 
 #define EXPECT(condition)                                                                          \
@@ -433,6 +434,11 @@ static const struct test tests[] = {
 	{"cpus: one that does not answer is not stopped later", cpus_test_deaf, NEEDS_NOTHING},
 	{"cpus: a hart that nobody asked for stays away", cpus_test_stranger, NEEDS_NOTHING},
 	{"cpus: exhaustion is exact while harts come and go", cpus_test_exhaustion, NEEDS_NOTHING},
+	{"paging: text, data, stacks and holes are what they should be", paging_test_kernel, NEEDS_NOTHING},
+	{"paging: a page is mapped, protected, unmapped, and the hardware agrees", paging_test_space, NEEDS_NOTHING},
+	{"paging: mistakes are answered and change nothing", paging_test_mistakes, NEEDS_NOTHING},
+	{"paging: copies on write are apart", paging_test_copies, NEEDS_NOTHING},
+	{"paging: no cpu sees a page that another has replaced", paging_test_flush, NEEDS_NOTHING},
 	{"nodes: each cpu takes the nearest frames, and all go home", nodes_test, NEEDS_NOTHING},
 };
 

@@ -1,0 +1,429 @@
+/*
+ * space.c - see space.h.
+ *
+ * Flushing. A change writes entries under the lock, drops the lock, flushes, and frees last. Who
+ *has to flush is read from `holders` after the entries were written. A cpu sets its bit before it
+ *loads satp, so either the changer finds the bit, or the cpu's walks come after the change:
+ *
+ *	changer: entries; full fence (a); reads holders	    cpu: sets bit; full fence (a); satp,
+ *walks
+ *
+ * A cpu that leaves a space without an ASID flushes, and then takes its bit out; a changer that
+ *still finds the bit flushes once for nothing. One that leaves a space with an ASID keeps what it
+ *has cached, and its bit: it is flushed with the others, and has nothing to do when it comes back.
+ *An ASID is free again when all those have been flushed once more. The kernel's own entries are the
+ * same in every space and never change, so they need no flush.
+ *
+ * A clone takes the right to write from pages of `from`. Until its flush is over other cpus may
+ *write to them still, so nobody may make a copy meanwhile, and miss that (`clones`).
+ *
+ * Order of locks: a space's, then the zones'. Two spaces (clone): `from` first; nobody else has
+ *`to` yet. A table's frame is allocated under the lock; when there is none left that waits for
+ *other cpus' caches, so interrupts stay let in while the lock is held or waited for.
+ *
+ * Copies. A page that is written to on fault keeps one more reference to its old frame while that
+ * is copied, without the lock: with it nobody finds himself alone with the frame, and so nobody
+ * writes to it. Under the lock it is then looked at again whether the page is still the same.
+ */
+#include "kernel/space.h"
+
+#include <string.h>
+
+#include <port.h>
+
+#include "arch/riscv/mmu.h"
+#include "kernel/cpu.h"
+#include "kernel/kernel_space.h"
+#include "kernel/settings.h"
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/global/bits.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+#include "mm/paging/refcount.h"
+#include "sync/ck.h"
+
+/* Of frames that several mappings have; over all zones. */
+static struct frame_refs refs;
+
+/* ---- ASIDs ----------------------------------------------------------------------------------- */
+
+/* A set bit is an ASID that a space has; the first, 0, stands for none. */
+static uint64_t *asids;
+static uint64_t asid_max;
+
+/* Hardware may have more; so many fit half a frame, which every policy has. */
+#define ASIDS_MOST 16383
+
+/* Each cpu lowers it to what it has; cpus_run() orders that. */
+static void count_asids(void *unused)
+{
+	uint64_t mine = mmu_asid_max(), seen = ck_pr_load_64(&asid_max);
+
+	(void)unused;
+	while (mine < seen && !ck_pr_cas_64_value(&asid_max, seen, mine, &seen))
+		;
+}
+
+static bool asids_open(void)
+{
+	asid_max = ASIDS_MOST;
+	cpus_run(count_asids, NULL, settings.cpus);
+	asids = kcalloc(asid_max / 64 + 1, sizeof(uint64_t));
+	if (asids)
+		asids[0] = 1;
+	return asids != NULL;
+}
+
+/* 0 when all are taken. */
+static uint16_t asid_take(void)
+{
+	for (uint64_t asid = 1; asid <= asid_max; asid++) {
+		uint64_t bit = UINT64_C(1) << asid % 64, *word = &asids[asid / 64];
+		uint64_t seen = ck_pr_load_64(word);
+
+		while (!(seen & bit))
+			if (ck_pr_cas_64_value(word, seen, seen | bit, &seen)) {
+				ck_pr_fence_acquire(); /* pairs with asid_give */
+				return (uint16_t)asid;
+			}
+	}
+	return 0;
+}
+
+static void asid_give(uint16_t asid)
+{
+	ck_pr_fence_release(); /* the flush before */
+	ck_pr_and_64(&asids[asid / 64], ~(UINT64_C(1) << asid % 64));
+}
+
+bool spaces_open(void)
+{
+	const struct zone *last = &zones.zone[zones.count - 1];
+	uint64_t first = zones.zone[0].first;
+
+	if (kernel_space_satp() == MMU_OFF || !asids_open())
+		return false;
+	if (frame_refs_init(&refs, first, last->first + last->total_frames - first))
+		return true;
+	kfree(asids);
+	return false;
+}
+
+void spaces_close(void)
+{
+	frame_refs_end(&refs);
+	kfree(asids);
+}
+
+/* ---- who has to flush ------------------------------------------------------------------------ */
+
+static unsigned holder_words(void)
+{
+	return (port_cpu_count() + 63) / 64;
+}
+
+static void hold(struct space *space)
+{
+	unsigned cpu = port_cpu();
+
+	ck_pr_or_64(&space->holders[cpu / 64], UINT64_C(1) << cpu % 64);
+	ck_pr_fence_memory(); /* (a) */
+}
+
+static void let_go(struct space *space)
+{
+	unsigned cpu = port_cpu();
+
+	ck_pr_fence_release(); /* the flush before */
+	ck_pr_and_64(&space->holders[cpu / 64], ~(UINT64_C(1) << cpu % 64));
+}
+
+static void flush_cpu(struct space *space, unsigned cpu, uint64_t start, uint64_t bytes)
+{
+	if (cpu == port_cpu()) {
+		mmu_flush(start, bytes);
+		return;
+	}
+	ck_pr_inc_64(&space->remote_flushes);
+	check(mmu_flush_hart(cpu_of(cpu)->arch.hart_id, start, bytes),
+	      "space: the firmware refuses to flush hart %llu",
+	      (unsigned long long)cpu_of(cpu)->arch.hart_id);
+}
+
+static void flush_holders(struct space *space, uint64_t start, uint64_t bytes)
+{
+	ck_pr_fence_memory(); /* (a) */
+	for (unsigned word = 0; word < holder_words(); word++)
+		for (uint64_t set = ck_pr_load_64(&space->holders[word]); set; set &= set - 1)
+			flush_cpu(space, word * 64 + bits_lowest(set), start, bytes);
+}
+
+/* A frame that is free again is nobody's to read: its first words say so to who reads it still. */
+#define FREED_WORD UINT64_C(0xf4eedf4eedf4eed5)
+
+static void drop(void *unused, pfn_t first, uint64_t frames, bool shared)
+{
+	(void)unused;
+	for (uint64_t i = 0; i < frames; i++) {
+		pfn_t frame = pfn_add(first, i);
+
+		if (shared && !frame_refs_drop(&refs, frame))
+			continue;
+		if (CHECKS)
+			*(uint64_t *)frame_bytes(frame) = FREED_WORD;
+		frame_free(frame);
+	}
+}
+
+/* A table that was taken out asks for everything: SFENCE.VMA of an address is about leaves. */
+static void finish(struct space *space, struct page_gather *gather)
+{
+	uint64_t start = vpn_to_virt(gather->first).value;
+	uint64_t bytes = gather->tables_too ? UINT64_MAX : vpn_to_virt(gather->end).value - start;
+
+	if (page_gather_needs_flush(gather))
+		flush_holders(space, start, bytes);
+	page_gather_release(gather, drop, NULL);
+}
+
+/* ---- spaces ---------------------------------------------------------------------------------- */
+
+enum page_status space_create(struct space *space)
+{
+	size_t lock_bytes = spin_bytes(port_cpu_count());
+	uint16_t asid = asid_take();
+	enum page_status status = PAGE_NO_FRAMES;
+
+	memset(space, 0, sizeof(*space));
+	space->memory = kmalloc_aligned(lock_bytes + holder_words() * sizeof(uint64_t), 64);
+	if (!space->memory)
+		goto no_memory;
+	space->holders = (uint64_t *)((char *)space->memory + lock_bytes);
+	memset(space->holders, 0, holder_words() * sizeof(uint64_t));
+	spin_init(&space->lock, "space", zones.zone[0].lock.kind, port_cpu_count(), space->memory);
+	status = page_table_create(&space->table, kernel_space_levels(), asid);
+	if (status != PAGE_OK)
+		goto no_table;
+	status = kernel_space_map_into(&space->table);
+	if (status == PAGE_OK)
+		return PAGE_OK;
+	page_table_destroy(&space->table, NULL, NULL);
+no_table:
+	kfree(space->memory);
+no_memory:
+	if (asid)
+		asid_give(asid);
+	return status;
+}
+
+void space_destroy(struct space *space)
+{
+	check(space->inside == 0, "space: destroyed while %u cpus are in it", space->inside);
+	flush_holders(space, 0, UINT64_MAX);
+	page_table_destroy(&space->table, drop, NULL);
+	if (space->table.asid)
+		asid_give(space->table.asid);
+	kfree(space->memory);
+}
+
+void space_enter(struct space *space)
+{
+	check(!cpu_self()->space, "cpu %u enters a space and is in another", port_cpu());
+	ck_pr_inc_32(&space->inside);
+	hold(space);
+	cpu_self()->space = space;
+	if (space->table.asid)
+		mmu_switch(page_table_satp(&space->table));
+	else
+		mmu_use(page_table_satp(&space->table));
+}
+
+void space_leave(void)
+{
+	struct space *space = cpu_self()->space;
+
+	check(space, "cpu %u leaves a space and is in none", port_cpu());
+	cpu_self()->space = NULL;
+	if (space->table.asid) {
+		mmu_switch(kernel_space_satp());
+	} else {
+		mmu_use(kernel_space_satp());
+		let_go(space);
+	}
+	ck_pr_fence_release();
+	ck_pr_dec_32(&space->inside);
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uint64_t length,
+			   unsigned flags)
+{
+	struct spin_node node;
+	enum page_status status;
+
+	spin_lock(&space->lock, &node);
+	status = page_table_map(&space->table, address, frame, length, flags);
+	spin_unlock(&space->lock, &node);
+	if (status == PAGE_OK && cpu_self()->space == space)
+		mmu_flush(address.value, length); /* it may have "not valid" in mind */
+	return status;
+}
+
+enum page_status space_unmap(struct space *space, virt_t address, uint64_t length)
+{
+	struct page_gather gather;
+	struct spin_node node;
+	enum page_status status;
+
+	page_gather_init(&gather);
+	spin_lock(&space->lock, &node);
+	status = page_table_unmap(&space->table, address, length, &gather);
+	spin_unlock(&space->lock, &node);
+	finish(space, &gather);
+	while (status == PAGE_AGAIN) {
+		spin_lock(&space->lock, &node);
+		status = page_table_unmap_rest(&space->table, &gather);
+		spin_unlock(&space->lock, &node);
+		finish(space, &gather);
+	}
+	return status;
+}
+
+enum page_status space_protect(struct space *space, virt_t address, uint64_t length, unsigned flags)
+{
+	struct page_gather gather;
+	struct spin_node node;
+	enum page_status status;
+
+	page_gather_init(&gather);
+	spin_lock(&space->lock, &node);
+	status = page_table_protect(&space->table, address, length, flags, &gather);
+	spin_unlock(&space->lock, &node);
+	finish(space, &gather);
+	return status;
+}
+
+static bool share(void *unused, pfn_t first, uint64_t frames)
+{
+	(void)unused;
+	return frame_refs_share(&refs, first, frames);
+}
+
+enum page_status space_clone(struct space *to, struct space *from, virt_t address, uint64_t length)
+{
+	const struct page_sharing sharing = {share, drop, NULL};
+	struct spin_node from_node, to_node;
+	struct page_gather gather;
+	enum page_status status;
+
+	page_gather_init(&gather);
+	spin_lock(&from->lock, &from_node);
+	spin_lock(&to->lock, &to_node);
+	status = page_table_clone(&to->table, &from->table, address, length, &sharing, &gather);
+	ck_pr_inc_32(&from->clones);
+	spin_unlock(&to->lock, &to_node);
+	spin_unlock(&from->lock, &from_node);
+	finish(from, &gather);
+	ck_pr_fence_release(); /* the flush; pairs with wait_for_clones */
+	ck_pr_dec_32(&from->clones);
+	return status;
+}
+
+/* ---- copy on write -----------------------------------------------------------------------------
+ */
+
+/* What a page that cannot be written to needs. */
+enum fault {
+	FAULT_NOTHING, /* somebody has done it */
+	FAULT_REFUSED, /* it is not mapped, or not for writing */
+	FAULT_ALONE,   /* the frame is nobody else's any more */
+	FAULT_COPY
+};
+
+/* Under the lock. */
+static enum fault look_at(struct space *space, virt_t page, struct page_leaf *leaf)
+{
+	if (!page_table_translate(&space->table, page, leaf) || !(leaf->flags & PAGE_WRITE))
+		return FAULT_REFUSED;
+	if (!(leaf->flags & PAGE_SHARED))
+		return FAULT_NOTHING;
+	leaf->frame = pfn_floor(page_leaf_phys(leaf, page));
+	return frame_refs_count(&refs, leaf->frame) == 1 ? FAULT_ALONE : FAULT_COPY;
+}
+
+/* `held` has one reference of ours, so it stays as it is; under the lock: puts `copy` in its place.
+ */
+static enum page_status put_copy(struct space *space, virt_t page, pfn_t held, pfn_t copy,
+				 struct page_gather *gather, bool *put)
+{
+	struct page_leaf leaf;
+
+	*put = false;
+	if (look_at(space, page, &leaf) != FAULT_COPY || leaf.frame.value != held.value)
+		return PAGE_OK; /* others were faster: the store is tried again */
+	*put = true;
+	return page_table_replace(&space->table, page, copy, gather);
+}
+
+static enum page_status copy_page(struct space *space, virt_t page, pfn_t held)
+{
+	pfn_t copy = frame_alloc(FRAME_ANY);
+	struct page_gather gather;
+	struct spin_node node;
+	enum page_status status = PAGE_NO_FRAMES;
+	bool put = false;
+
+	page_gather_init(&gather);
+	if (!pfn_is_none(copy)) {
+		memcpy(frame_bytes(copy), frame_bytes(held), FRAME_SIZE);
+		spin_lock(&space->lock, &node);
+		status = put_copy(space, page, held, copy, &gather, &put);
+		spin_unlock(&space->lock, &node);
+		finish(space, &gather);
+	}
+	drop(NULL, held, 1, true);
+	if (!pfn_is_none(copy) && (!put || status != PAGE_OK))
+		frame_free(copy);
+	return status;
+}
+
+/* Takes the lock when no clone has a flush under way; one that begins later waits for the lock. */
+static void lock_between_clones(struct space *space, struct spin_node *node)
+{
+	spin_lock(&space->lock, node);
+	while (ck_pr_load_32(&space->clones)) {
+		spin_unlock(&space->lock, node);
+		port_relax();
+		spin_lock(&space->lock, node);
+	}
+	ck_pr_fence_acquire(); /* pairs with space_clone */
+}
+
+enum page_status space_write_fault(struct space *space, virt_t address)
+{
+	virt_t page = vpn_to_virt(vpn_floor(address));
+	enum page_status status = PAGE_OK;
+	struct page_gather gather;
+	struct page_leaf leaf;
+	struct spin_node node;
+	enum fault fault;
+
+	page_gather_init(&gather);
+	lock_between_clones(space, &node);
+	fault = look_at(space, page, &leaf);
+	if (fault == FAULT_ALONE)
+		status = page_table_unshare(&space->table, page, FRAME_SIZE, &gather);
+	else if (fault == FAULT_COPY && !frame_refs_share(&refs, leaf.frame, 1))
+		status = PAGE_NO_FRAMES;
+	spin_unlock(&space->lock, &node);
+	finish(space, &gather);
+	if (fault == FAULT_REFUSED)
+		return PAGE_NOT_MAPPED;
+	if (fault == FAULT_COPY && status == PAGE_OK)
+		status = copy_page(space, page, leaf.frame);
+	if (status == PAGE_OK)
+		mmu_flush(page.value, FRAME_SIZE); /* what refused may be an old entry of ours */
+	return status;
+}
