@@ -90,7 +90,8 @@ HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefi
 HOST_INCLUDES := -I. -Itests/host
 
 host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
-	kernel/bootargs.c $(wildcard tests/smp/workload*.c) tests/smp/lock_trial.c \
+	kernel/bootargs.c $(filter-out tests/smp/workloads_vm%,$(wildcard tests/smp/workload*.c)) \
+	tests/smp/lock_trial.c \
 	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)

@@ -119,6 +119,20 @@ NUMA_WITHOUT_MEMORY = (
     "-numa", "dist,src=1,dst=2,val=25",
 )
 
+def crash(kind: str, *must_contain: str) -> Case:
+    """One of the boot argument crash=: what the last cpu does wrong is named, with where it was.
+
+    How many of the others stop in time is for the host to say.
+    """
+    wanted = ("PANIC on cpu 3 (hart ", "), crash: ", "registers:\n  pc  ", "  sp  ", "backtrace:\n  [<0",
+              "crash, stopped at [<0x", *must_contain)
+    return Case(f"crash-{kind}", f"crash={kind}", mem="32M", expect="fail", must_contain=wanted)
+
+
+# Memory that ends beyond Sv39, and is there only when touched.
+TWO_TIB = ("-machine", "memory-backend=m0",
+           "-object", "memory-backend-ram,id=m0,size=2048G,reserve=off")
+
 # Boots beside the matrix of --smp and --mem, which runs everything with the defaults.
 CASES = (
     *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=20k") for lock in UNFAIR_LOCKS),
@@ -211,6 +225,32 @@ CASES = (
     refused("list-more-cpus-than-harts", "run=bench cpus=1,3", "cpus=3, but the machine has 2"),
     refused("lock-none-for-two", "run=selftest lock=none", "lock=none is for one cpu"),
     refused("rounds-alone", "run=bench rounds=2", "only a sweep has that"),
+    # The kernel's own page tables: what they forbid, and machines that they do not reach.
+    crash("null-read", "load page fault (scause 0xd), stval 0x8, in the null page", "read_null+0x"),
+    crash("null-jump", "instruction page fault (scause 0xc), stval 0", ", in the null page",
+          "crash_last+0x", "secondary_entry+0x"),
+    crash("text-store", "store page fault (scause 0xf), stval 0x80200040, kernel text",
+          "store_to_text+0x"),
+    crash("rodata-store", "store page fault (scause 0xf)", ", kernel read-only data",
+          "store_to_rodata+0x"),
+    crash("data-jump", "instruction page fault (scause 0xc)", ", kernel data, at [<0x",
+          "crash_last+0x"),
+    crash("frame-jump", "instruction page fault (scause 0xc)", "crash_last+0x"),
+    crash("illegal", "illegal instruction (scause 0x2)", "do_nothing_legal+0x"),
+    crash("stack", "stack overflow: store page fault (scause 0xf)",
+          ", the guard page of cpu 3's stack", "the stack of cpu 3 is [0x", "recurse"),
+    Case("address-spaces", "run=stress workload=vm_map,vm_shared,vm_cow ops=100",
+         must_contain=('"workload":"vm_map"', '"workload":"vm_shared"', '"workload":"vm_cow"')),
+    Case("paging-off", "run=selftest,stress paging=off ops=5k workload=repeat,vm_map,vm_shared,vm_cow",
+         must_contain=("paging: off", "not supported: paging is off")),
+    Case("paging-sv48", "run=stress workload=repeat ops=1000", smp="2", mem="2048G",
+         qemu_args=TWO_TIB, must_contain=("paging: Sv48, ", '"paging":48,')),
+    Case("paging-sv39-too-short", dtb="build/trees/sv39-high-memory.dtb", expect="fail",
+         must_contain=("paging: RAM ends at 0x8008000000, beyond Sv39, and hart 0 has no Sv48",)),
+    Case("paging-unknown-mmu", dtb="build/trees/sv32-hart.dtb", expect="fail",
+         must_contain=("paging: hart 2 has neither Sv39 nor Sv48",)),
+    Case("paging-off-unknown-mmu", "run=selftest paging=off", dtb="build/trees/sv32-hart.dtb",
+         must_contain=("paging: off",)),
     refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
     refused("unknown-value", "lock=futex", "no such value", "valid: fas"),
     refused("unknown-workload", "workload=nonesuch", "no such value", "all"),

@@ -17,6 +17,7 @@
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
+#include "tests/smp/bench_paging.h"
 #include "tests/smp/classic.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/random.h"
@@ -28,7 +29,7 @@
 /* ---- printing ----------------------------------------------------------------------------- */
 
 /* hundredths: the value in hundredths of its unit. */
-static void report(const char *name, uint64_t hundredths, const char *unit, unsigned cpus, bool valid)
+void bench_report(const char *name, uint64_t hundredths, const char *unit, unsigned cpus, bool valid)
 {
 	printf("  %-36s %8llu.%02llu %-12s %u cpu%s%s\n", name,
 	       (unsigned long long)(hundredths / 100), (unsigned long long)(hundredths % 100), unit,
@@ -47,6 +48,11 @@ static void report(const char *name, uint64_t hundredths, const char *unit, unsi
 static uint64_t hundredths(uint64_t total, uint64_t count)
 {
 	return (total * 100 + count / 2) / count;
+}
+
+static void report(const char *name, uint64_t hundredths, const char *unit, unsigned cpus, bool valid)
+{
+	bench_report(name, hundredths, unit, cpus, valid);
 }
 
 /* ---- instructions ------------------------------------------------------------------------- */
@@ -311,6 +317,7 @@ static void bench_counts(void)
 	bench_bulk("bulk_pair_lockstat_contended", SPIN_STATS_CONTENDED);
 	bench_bulk("bulk_pair_lockstat_all", SPIN_STATS_ALL);
 	bench_holds();
+	bench_paging_counts();
 }
 
 void bench_run(void)
@@ -330,6 +337,9 @@ void bench_run(void)
 		bench_times(1);
 		if (settings.cpus > 1)
 			bench_times(settings.cpus);
+		bench_paging_times(1);
+		if (settings.cpus > 1)
+			bench_paging_times(settings.cpus);
 	}
 	kheap_trim();
 	frame_validate();

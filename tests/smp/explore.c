@@ -19,6 +19,7 @@
 #include "arch/riscv/hart.h"
 #include "arch/riscv/trap.h"
 #include "kernel/cpu.h"
+#include "kernel/kernel_space.h"
 #include "kernel/panic.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
@@ -366,6 +367,10 @@ static bool explore_workload(const struct workload *workload)
 	uint64_t free_before;
 	bool ran;
 
+	if (workload->needs_paging && !kernel_space_table()) {
+		printf("%s: not supported: paging is off\n", workload->name);
+		return true;
+	}
 	run.cpu = kmalloc_aligned(settings.cpus * sizeof(*run.cpu), 64);
 	check(run.cpu, "explore: no memory for %u cpus' results", settings.cpus);
 	free_before = books_open();

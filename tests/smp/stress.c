@@ -12,6 +12,7 @@
 
 #include "kernel/bootargs.h"
 #include "kernel/cpu.h"
+#include "kernel/kernel_space.h"
 #include "kernel/panic.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
@@ -76,6 +77,10 @@ static bool run_workload(const struct workload *workload)
 	report_workload_begin(workload);
 	if (!workload_is_supported(workload, zones.zone[0].policy)) {
 		printf("not supported by %s\n", zones.zone[0].policy->name);
+		return true;
+	}
+	if (workload->needs_paging && !kernel_space_table()) {
+		printf("not supported: paging is off\n");
 		return true;
 	}
 	passed = run_once(workload, false, &cached) && run_once(workload, true, &baseline);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "kernel/console.h"
+#include "kernel/kernel_space.h"
 #include "kernel/panic.h"
 #include "kernel/settings.h"
 #include "mm/global/policies.h"
@@ -98,6 +99,8 @@ static const char *why_not(const struct cell *cell)
 
 	if (configuration->lock == SPIN_NONE && configuration->cpus != 1)
 		return "lock none is for one cpu";
+	if (cell->workload->needs_paging && !kernel_space_table())
+		return "paging is off";
 	if (!workload_is_supported(cell->workload, configuration->policy))
 		return not_supported_by(configuration->policy);
 	return NULL;

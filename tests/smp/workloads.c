@@ -30,6 +30,19 @@
 	      .needs_runs = true, .needs_aligned_runs = true)                                     \
 	entry(kalloctest, "the test of the xv6 lock lab", 100000, kalloctest_setup,               \
 	      kalloctest_teardown, true, .prints = true)
+
+/* They load and store through an MMU, which a host process has no say in. */
+#ifdef __riscv
+#define VM_WORKLOADS(entry)                                                                       \
+	entry(vm_map, "address spaces of each cpu's own", 20000, vm_map_setup, vm_map_teardown,   \
+	      false, .needs_runs = true, .needs_aligned_runs = true, .needs_paging = true)        \
+	entry(vm_shared, "pages that come and go under who reads them", 150, vm_shared_setup,   \
+	      vm_shared_teardown, false, .needs_paging = true)                                    \
+	entry(vm_cow, "copies on write of a space in use", 40, vm_cow_setup, vm_cow_teardown,  \
+	      false, .needs_paging = true)
+#else
+#define VM_WORKLOADS(entry)
+#endif
 /* clang-format on */
 
 #define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...)                \
@@ -43,6 +56,6 @@
 	 __VA_ARGS__},
 #define NAME(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...) #its_name,
 
-const struct workload workloads[] = {WORKLOADS(ENTRY)};
-const char *const workload_names[] = {WORKLOADS(NAME)};
+const struct workload workloads[] = {WORKLOADS(ENTRY) VM_WORKLOADS(ENTRY)};
+const char *const workload_names[] = {WORKLOADS(NAME) VM_WORKLOADS(NAME)};
 const unsigned workload_count = sizeof(workloads) / sizeof(workloads[0]);

@@ -12,6 +12,7 @@
  *	workloads_all.c		all of memory
  *	workloads_heap.c	blocks of the heap
  *	workloads_kalloctest.c	what the xv6 lock lab's test prints
+ *	workloads_vm_*.c	address spaces; where there is an MMU: in the kernel alone
  */
 #pragma once
 
@@ -62,3 +63,15 @@ void frag_work(struct workload_run *run, unsigned number);
 bool kalloctest_setup(struct workload_run *run);
 void kalloctest_work(struct workload_run *run, unsigned number);
 void kalloctest_teardown(struct workload_run *run);
+
+bool vm_map_setup(struct workload_run *run);
+void vm_map_work(struct workload_run *run, unsigned number);
+void vm_map_teardown(struct workload_run *run);
+
+bool vm_shared_setup(struct workload_run *run);
+void vm_shared_work(struct workload_run *run, unsigned number);
+void vm_shared_teardown(struct workload_run *run);
+
+bool vm_cow_setup(struct workload_run *run);
+void vm_cow_work(struct workload_run *run, unsigned number);
+void vm_cow_teardown(struct workload_run *run);
