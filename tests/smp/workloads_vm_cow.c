@@ -1,10 +1,13 @@
 /* workloads_vm_cow.c - copies of an address space, made while it is written to. */
 #include "tests/smp/workloads.h"
 
+#include <port.h>
+
 #include "kernel/space.h"
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
+#include "sync/ck.h"
 #include "tests/smp/random.h"
 #include "tests/smp/vm.h"
 #include "tests/smp/workload.h"
@@ -21,19 +24,22 @@
  *
  * What is stored in clones says so, and must never appear in the parent.
  */
-#define COW_PAGES     24
-#define COW_BYTES     (COW_PAGES * FRAME_SIZE)
-#define CHILD	      0x8000 /* of a word's owner */
-#define STORES	      12     /* at most, to a clone in one life */
-#define PARENT_ONE_IN 4 /* of so many go to the parent as well: each asks all harts for a flush */
-#define CPUS_MAX      (FRAME_SIZE / sizeof(uint64_t))
-#define GRANDCHILD    4 /* one in so many clones is cloned itself */
+#define COW_PAGES	    24
+#define COW_BYTES	    (COW_PAGES * FRAME_SIZE)
+#define CHILD		    0x8000 /* of a word's owner */
+#define STORES		    12	   /* at most, to a clone in one life */
+#define PARENT_PAGES	    2 /* of the parent written to in one life: each asks all harts for a flush */
+#define PARENT_STORES	    100000 /* to each of them, at most */
+#define PARENT_STORES_AFTER 8
+#define CPUS_MAX	    (FRAME_SIZE / sizeof(uint64_t))
+#define GRANDCHILD	    4 /* one in so many clones is cloned itself */
 
 struct cow_cpu {
 	_Alignas(64) struct space child, grandchild;
 	uint64_t parent_count[COW_PAGES]; /* of the cpu's own word, as last stored */
 	uint64_t child_word[COW_PAGES];
 	uint64_t neighbour[COW_PAGES]; /* the word in the clone, from when that was made */
+	uint64_t looks;		       /* at new clones; atomic, the others read it */
 	uint64_t newest[COW_PAGES];    /* the neighbour's highest count yet, in the parent */
 };
 
@@ -193,16 +199,30 @@ static void store_in_child(struct workload_cpu *cpu, struct cow_cpu *own, struct
 		own->child_word[page] = word;
 }
 
+/*
+ * Stores to one page of the parent, over and over, until the cpu that watches this one's words has
+ * looked at one clone more, and a few times then: a store that still goes to the frame of before
+ * changes what that cpu has seen. Not for ever, for the watcher may be done; and cpus of odd
+ * numbers do not wait, so that nobody waits in a circle.
+ */
 static void store_in_parent(struct workload_run *run, struct cow *cow, unsigned number)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
 	struct cow_cpu *own = &cow->cpu[number];
 	unsigned page = (unsigned)random_below(&cpu->random, COW_PAGES);
-	uint64_t place = place_of(page, number), count = own->parent_count[page];
+	uint64_t place = place_of(page, number);
+	const uint64_t *looks = &cow->cpu[(number + run->cpus - 1) % run->cpus].looks;
+	uint64_t before = ck_pr_load_64(looks);
+	unsigned most = number % 2 == 0 && run->cpus > 1 ? PARENT_STORES : PARENT_STORES_AFTER;
 
-	expect("the parent", page, number, vm_word(number, count, place));
-	if (store(&cow->parent, cpu, page, number, vm_word(number, count + 1, place)))
-		own->parent_count[page] = count + 1;
+	for (unsigned i = 0, left = PARENT_STORES_AFTER; i < most && left > 0; i++) {
+		uint64_t count = own->parent_count[page];
+
+		expect("the parent", page, number, vm_word(number, count, place));
+		if (store(&cow->parent, cpu, page, number, vm_word(number, count + 1, place)))
+			own->parent_count[page] = count + 1;
+		left -= ck_pr_load_64(looks) != before;
+	}
 	page = (unsigned)random_below(&cpu->random, COW_PAGES);
 	if (neighbour_of(run, number) != number)
 		load_neighbour(own, "the parent", page, neighbour_of(run, number));
@@ -262,11 +282,12 @@ static void use_child(struct workload_run *run, struct cow *cow, unsigned number
 
 	space_enter(&own->child);
 	look_at_new_child(run, own, number);
+	ck_pr_inc_64(&own->looks);
 	for (uint64_t i = 0; i < stores; i++)
 		store_in_child(cpu, own, &own->child, number);
 	space_leave();
 	space_enter(&cow->parent);
-	for (uint64_t i = 0; i < stores; i += PARENT_ONE_IN)
+	for (unsigned i = 0; i < PARENT_PAGES; i++)
 		store_in_parent(run, cow, number);
 	space_leave();
 	space_enter(&own->child);

@@ -28,11 +28,13 @@
  * Of each cpu's pages half lie among those of others, in tables that all of them change, and half
  * by themselves, in a table that goes when the last of them does.
  */
-#define AMONG_OTHERS 4
-#define APART	     4
-#define PAGES_EACH   (AMONG_OTHERS + APART)
-#define APART_AT     (VM_WINDOW + (UINT64_C(1) << 30))
-#define STAY	     64 /* operations between two times that a cpu leaves the space */
+#define AMONG_OTHERS  4
+#define APART	      4
+#define PAGES_EACH    (AMONG_OTHERS + APART)
+#define APART_AT      (VM_WINDOW + (UINT64_C(1) << 30))
+#define STAY	      64 /* operations between two times that a cpu leaves the space */
+#define CHANGE_ONE_IN 16 /* operations: a change empties translation caches, which looks fill */
+#define LOOKS	      4
 
 /* Of a page's state: bits, the count of its mappings, and a count of all changes. */
 #define MAPPED	     UINT64_C(1)
@@ -296,6 +298,18 @@ static void look_anywhere(struct workload_run *run, struct workload_cpu *cpu)
 	look(access);
 }
 
+/* The first word is the one that a freed frame loses at once. */
+static void look_at_some(struct workload_run *run, struct workload_cpu *cpu)
+{
+	struct access access = {.shared = run->shared};
+
+	for (unsigned i = 0; i < LOOKS; i++) {
+		access.page = (unsigned)random_below(&cpu->random, run->cpus * PAGES_EACH);
+		look(access);
+		look_anywhere(run, cpu);
+	}
+}
+
 /* ---- a cpu's work --------------------------------------------------------------------------- */
 
 static void unmap_all(struct shared_space *shared, struct workload_cpu *cpu, unsigned number)
@@ -318,10 +332,10 @@ void vm_shared_work(struct workload_run *run, unsigned number)
 
 	space_enter(&shared->space);
 	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number); i++) {
-		if (random_below(&cpu->random, 4) == 0)
+		if (random_below(&cpu->random, CHANGE_ONE_IN) == 0)
 			change(shared, cpu, number);
 		else
-			look_anywhere(run, cpu);
+			look_at_some(run, cpu);
 		if (random_below(&cpu->random, STAY) == 0) {
 			space_leave();
 			space_enter(&shared->space);
