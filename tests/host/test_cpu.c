@@ -25,6 +25,7 @@
 
 struct settings settings;
 struct arch_cpu *arch_self;
+uint64_t played_satp;
 trap_hook *trap_on_software;
 
 static struct cpu cpus[CPUS];
@@ -68,6 +69,12 @@ static void begin(void)
 	settings.cpus = CPUS;
 	settings.timebase = 10000;
 	cpu_on_return = note_return;
+}
+
+/* Nobody panics here. */
+void panic_park(uint64_t pc)
+{
+	(void)pc;
 }
 
 /* ---- the port and the cache ---------------------------------------------------------------- */
@@ -182,6 +189,7 @@ long hart_stop_here(uint32_t *word, uint32_t said)
 	if (play.refuses_to_stop)
 		return REFUSAL;
 	play.stopped = !play.stays_awake;
+	played_satp = 0;
 	longjmp(away, 1);
 }
 

@@ -1,0 +1,16 @@
+/* mmu.h - arch/riscv/mmu.h for test_cpu: satp is a variable, and a hart comes back with none. */
+#pragma once
+
+#include <stdint.h>
+
+extern uint64_t played_satp;
+
+static inline void mmu_use(uint64_t satp)
+{
+	played_satp = satp;
+}
+
+static inline uint64_t mmu_used(void)
+{
+	return played_satp;
+}
