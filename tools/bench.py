@@ -60,6 +60,10 @@ RESTART_TEST = "cache: traps inside the pop and the push"
 CALLED_WITH_CHECKS = 30.0
 
 YES, NO, NOT_MEASURABLE, MISSING = "yes", "NO", "NOT MEASURABLE", "missing"
+NO_BOUND = "no bound"
+
+# In front of the names of what was counted with the kernel's page tables off.
+UNPAGED = "unpaged_"
 
 
 # Records -------------------------------------------------------------------------------------
@@ -74,7 +78,7 @@ class Source:
 
 
 COUNTS = frozenset({"instructions", "holds", "bytes"})
-TIMES = frozenset({"ns", "holds", "bytes"})
+TIMES = frozenset({"ns", "us", "holds", "bytes"})
 HOST = frozenset({"ns", "bytes", "answers"})
 BOOTS = frozenset({"s"})
 
@@ -285,6 +289,43 @@ class Table:
             for checks in (0, 1)
         ]
 
+    # Page tables: that a hit does not know of them, and what they cost.
+
+    def paging_costs_hits(self) -> Row:
+        figures = []
+        for checks in (0, 1):
+            for how in ("inlined", "called"):
+                on = self.figure(f"pair_{how}", checks=checks, zbb=0)
+                off = self.figure(f"{UNPAGED}pair_{how}", checks=checks, zbb=0)
+                known = on.value is not None and off.value is not None
+                figures.append(Figure(abs(on.value - off.value) if known else None))
+        return make_row("a pair that hits, paging on against off", figures,
+                        Bound(0, "instructions"), True)
+
+    def unbounded(self, what: str, figures: Sequence[Figure], unit: str) -> Row:
+        judged = judge(figures, Bound(float("inf"), unit))
+        text = f"{' / '.join(figure.text for figure in figures)} {unit}"
+        if judged == NOT_MEASURABLE:
+            text = f"({text})"
+        return Row(what, text, "-", NO_BOUND if judged == YES else judged, False)
+
+    def mapping(self) -> list[Row]:
+        def counts(page: str) -> list[Figure]:
+            return [self.figure(f"{what}_{page}", f"{what}:", checks=0, zbb=0)
+                    for what in ("map", "unmap")]
+
+        def gib(page: str, harts: int) -> Figure:
+            return self.figure(f"gib_of_{page}_pages_us", f"{harts}:", 0, checks=0, cpus=harts)
+
+        return [
+            self.unbounded("a page of 4 KiB, alone", counts("one_4k"), "instructions"),
+            self.unbounded("a page of 4 KiB, in a range", counts("range_4k_page"), "instructions"),
+            self.unbounded("a page of 2 MiB, in a range", counts("range_2m_page"), "instructions"),
+            *(self.unbounded(f"1 GiB built and torn down in {name}, by harts",
+                             [gib(page, harts)], "us")
+              for page, name in (("4k", "4 KiB"), ("2m", "2 MiB")) for harts in (1, self.harts)),
+        ]
+
     # Times, each against another one of the same boot.
 
     def timed(self, name: str, checks: int, harts: int) -> Figure:
@@ -388,6 +429,8 @@ class Table:
             *self.bulk(),
             self.lock_holds(),
             *self.critical_sections(),
+            self.paging_costs_hits(),
+            *self.mapping(),
             *self.times(),
             *self.host_rows(),
             *self.metadata(),
@@ -543,6 +586,14 @@ class Plan:
         self.add(counting_step(kernel, run), COUNTS,
                  lambda log: launch(kernel, log, "run=bench", *counting)[0])
 
+    def add_unpaged(self, kernel: Kernel) -> None:
+        def run(log: Path) -> list[Record]:
+            records, _ = launch(kernel, log, "run=bench paging=off", "--smp=1", "--icount", ICOUNT)
+            return [{**record, "bench": f"{UNPAGED}{record['bench']}"}
+                    for record in records if "bench" in record]
+
+        self.add(f"instructions, {kernel.name}, without page tables", COUNTS, run)
+
     def add_restarts(self, kernel: Kernel) -> None:
         counting = ("--smp=1", "--icount", ICOUNT)
         self.add(f"traps on each instruction, {kernel.name}", frozenset(),
@@ -572,6 +623,8 @@ class Plan:
         for kernel in self.kernels:
             self.add_counts(kernel, "first")
             self.add_counts(kernel, "second")
+        for kernel in plain:
+            self.add_unpaged(kernel)
         for kernel in plain:
             self.add_restarts(kernel)
         for kernel in plain:

@@ -61,10 +61,10 @@ CPUS_AT_LEAST = 4
 WORKLOADS = ("repeat", "bulk", "rand", "burst")
 
 # Searching for runs is for one cpu: where cpus outnumber cores it takes minutes.
-COUNTED = ",".join((*WORKLOADS, "run"))
+COUNTED = ",".join((*WORKLOADS, "exhaust", "run", "frag"))
 
 # Of a run, in ms: long against a tick of the clock, short enough for hundreds of cells.
-CELL_MS = 25
+CELL_MS = 80
 
 
 def standard_sweep(cores: int) -> list[Boot]:
@@ -86,7 +86,7 @@ def standard_sweep(cores: int) -> list[Boot]:
         Boot("batches", f"{locks} batch=8,16,32,64", fitting),
         Boot("locks", locks, fitting),
         # On one cpu under -icount all policies get the very same requests.
-        Boot("map", f"{sampled} policy=all cpus=1 workload=rand,burst", 1, mem="32M", counts=True),
+        Boot("map", f"{sampled} policy=all cpus=1 workload=rand,burst,frag", 1, mem="32M", counts=True),
         Boot("levels", f"{sampled} cpus={fitting} workload=bulk,rand,burst", fitting, mem="64M"),
     ]
 

@@ -20,6 +20,7 @@
 #include "mm/heap/kmalloc.h"
 #include "sync/barrier.h"
 #include "sync/ck.h"
+#include "tests/smp/vm.h"
 
 #define EXPECT(condition)                  \
 	do {                               \
@@ -27,8 +28,7 @@
 			return #condition; \
 	} while (0)
 
-/* Far from RAM and devices of any machine that this runs on, and in the lower half of Sv39. */
-#define WINDOW UINT64_C(0x3000000000)
+#define WINDOW VM_WINDOW
 
 #define DATA (PAGE_READ | PAGE_WRITE)
 
