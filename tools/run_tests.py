@@ -239,7 +239,7 @@ CASES = (
     crash("illegal", "illegal instruction (scause 0x2)", "do_nothing_legal+0x"),
     crash("stack", "stack overflow: store page fault (scause 0xf)",
           ", the guard page of cpu 3's stack", "the stack of cpu 3 is [0x", "recurse"),
-    Case("address-spaces-cow", "run=stress workload=vm_cow ops=80"),
+    Case("address-spaces-cow", "run=stress workload=vm_cow ops=40k"),
     Case("address-spaces", "run=stress workload=vm_map,vm_shared,vm_cow",
          must_contain=('"workload":"vm_map"', '"workload":"vm_shared"', '"workload":"vm_cow"')),
     Case("paging-off", "run=selftest,stress paging=off ops=5k workload=repeat,vm_map,vm_shared,vm_cow",

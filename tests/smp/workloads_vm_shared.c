@@ -35,6 +35,7 @@
 #define STAY	      64 /* operations between two times that a cpu leaves the space */
 #define CHANGE_ONE_IN 16 /* operations: a change empties translation caches, which looks fill */
 #define LOOKS	      4
+#define COUNTS	      16 /* as so many operations: a change asks other harts for a flush */
 
 /* Of a page's state: bits, the count of its mappings, and a count of all changes. */
 #define MAPPED	     UINT64_C(1)
@@ -331,7 +332,7 @@ void vm_shared_work(struct workload_run *run, unsigned number)
 	struct workload_cpu *cpu = &run->cpu[number];
 
 	space_enter(&shared->space);
-	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number); i++) {
+	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number); i += COUNTS) {
 		if (random_below(&cpu->random, CHANGE_ONE_IN) == 0)
 			change(shared, cpu, number);
 		else
@@ -341,7 +342,7 @@ void vm_shared_work(struct workload_run *run, unsigned number)
 			space_enter(&shared->space);
 		}
 		if (number == 0)
-			workload_sample(run, i + 1, "mixed", false);
+			workload_sample(run, i < run->ops ? i + 1 : run->ops, "mixed", false);
 	}
 	unmap_all(shared, cpu, number);
 	space_leave();
