@@ -179,7 +179,7 @@ CASES = (
     Case("churn-one-cpu", "run=stress workload=churn ops=5k", smp="1", mem="64M",
          must_contain=('"stops":0',)),
     # Absent, stopped and running cpus, memory taken to the last frame, lines mistyped and rubbed out.
-    Case("monitor", "run=monitor", typed="tests/smp/monitor.txt", timeout=60,
+    Case("monitor", "run=monitor paging=off", typed="tests/smp/monitor.txt", timeout=60,
          must_contain=("cpu 2: done", "cpu 2: it is so already", "cpu 77: there is no such cpu",
                        "cpu 99999999999: there is no such cpu",
                        "cpu 2 is stopped: a load is on all of them",
