@@ -55,6 +55,8 @@ DEFAULT_SMP = "4"
 DEFAULT_MEM = "6M"
 DEFAULT_DIGEST_CHECKS = 4
 
+# Without those of address spaces: a flush of another hart waits in the firmware, with interrupts masked
+# and no timer running, and under -icount QEMU then lets no other hart run for a very long time.
 WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust", "asym", "churn",
              "larson", "burst", "cache_thrash", "frag", "kalloctest")
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson")

@@ -95,6 +95,10 @@ static const char *const runs[] = {"selftest", "stress", "bench", "monitor", "ex
 static const char *const locks[] = {"fas", "cas", "dec",      "ticket",
 				    "mcs", "clh", "anderson", "none"};
 static const char *const lockstats[] = {"off", "contended", "all"};
+static const char *const pagings[] = {"off", "on"};
+static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
+				      "rodata-store", "data-jump", "frame-jump", "illegal",
+				      "stack"};
 static const char *const modes[] = {"any", "locks", "stack", "stall"};
 
 static bool read_choice(const char *const *names, unsigned count, const char *text, uint64_t *field)
@@ -276,6 +280,10 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		return read_number(value, 0, &args->seed);
 	if (!strcmp(key, "lockstat"))
 		return read_choice(lockstats, 3, value, &args->lockstat);
+	if (!strcmp(key, "paging"))
+		return read_choice(pagings, 2, value, &args->paging);
+	if (!strcmp(key, "crash"))
+		return read_choice(crashes, 9, value, &args->crash);
 	if (!strcmp(key, "preempt")) {
 		reading->preempt = word;
 		return read_preempt(value, args);
@@ -393,7 +401,8 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 		.args = {.run = 3, .policies = known->policies.count != 0, .locks = 1,
 			 .caches = {1, {BOOTARGS_NOT_GIVEN}}, .batches = {1, {0}},
 			 .cpu_counts = {1, {0}}, .low_frames = BOOTARGS_NOT_GIVEN, .seed = 1,
-			 .lockstat = 1},
+			 .lockstat = 1,
+			 .paging = 1},
 		.known = known,
 	};
 	set_tuned(&reading->args);

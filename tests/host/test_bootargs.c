@@ -232,6 +232,7 @@ TEST(a_cache_holds_two_batches)
 TEST(unknown_keys_are_refused)
 {
 #define KEYS "valid keys: run policy lock cache batch low workload ops cpus seed lockstat " \
+	     "paging crash " \
 	"rounds cell samples preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
@@ -514,7 +515,8 @@ TEST(help_lists_every_key)
 					     "\n  batch ",  "\n  low ",  "\n  ops ",	  "\n  workload ",
 					     "\n  cpus ",   "\n  seed ",  "\n  lockstat ",
 					     " none all\n", " ring all\n", "\n  policy ", " list all\n",
-					     "\n  rounds ", "\n  cell ", "\n  samples "};
+					     "\n  rounds ", "\n  cell ", "\n  samples ", "\n  paging ",
+					     "\n  crash "};
 
 	printed_length = 0;
 	bootargs_print_valid(&known, print_captured);
