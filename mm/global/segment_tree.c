@@ -61,7 +61,6 @@
 #define GROUP_SHIFT  12 /* 64 words, eight chunks: one word of summary, one byte of dirty bits */
 #define FANOUT_SHIFT 3
 #define FANOUT	     (1u << FANOUT_SHIFT)
-#define LEVELS_MAX   9 /* 512 * 8^8 frames is more than 2^32 */
 
 /* Free runs of one node, in frames. All of it free: all three are its size. */
 struct run {
@@ -82,9 +81,12 @@ struct segment_tree {
 	uint64_t index_end;
 	uint64_t group_lowest;
 	packed_run *chunk_runs;
-	struct run *runs[LEVELS_MAX];  /* [1..levels-1]; level 0 is chunk_runs */
-	uint8_t *dirty[LEVELS_MAX];    /* a bit a node; byte i: the children of node i above */
 	unsigned levels;
+	/* As many as there are levels: small zones need not pay for large ones. */
+	struct {
+		struct run *runs; /* of level 1 and up; level 0 is chunk_runs */
+		uint8_t *dirty;	  /* a bit a node; byte i: the children of node i above */
+	} level[];
 };
 
 /* ---- sizes ------------------------------------------------------------------------------- */
@@ -131,11 +133,27 @@ static size_t run_tree_bytes(uint64_t chunks)
 	return bytes + round_up(dirty, 8);
 }
 
+static unsigned levels_of(uint64_t chunks)
+{
+	unsigned levels = 1;
+
+	for (; chunks > 1; levels++)
+		chunks = parents_of(chunks);
+	return levels;
+}
+
+static size_t header_bytes(uint64_t chunks)
+{
+	const struct segment_tree *tree;
+
+	return sizeof(*tree) + levels_of(chunks) * sizeof(tree->level[0]);
+}
+
 static size_t tree_metadata_bytes(uint64_t first, uint64_t count)
 {
 	uint64_t chunks = chunks_of(first, count);
 
-	return round_up(sizeof(struct segment_tree), 64) +
+	return header_bytes(chunks) +
 	       bit_index_bytes(chunks << CHUNK_SHIFT) + bit_index_bytes(chunks) +
 	       run_tree_bytes(chunks);
 }
@@ -154,13 +172,13 @@ static struct run unpack(packed_run packed)
 
 static struct run run_of(const struct segment_tree *tree, unsigned level, uint64_t node)
 {
-	return level ? tree->runs[level][node] : unpack(tree->chunk_runs[node]);
+	return level ? tree->level[level].runs[node] : unpack(tree->chunk_runs[node]);
 }
 
 static void set_run(struct segment_tree *tree, unsigned level, uint64_t node, struct run run)
 {
 	if (level)
-		tree->runs[level][node] = run;
+		tree->level[level].runs[node] = run;
 	else
 		tree->chunk_runs[node] = pack(run);
 }
@@ -172,12 +190,12 @@ static uint64_t frames_in(unsigned level)
 
 static bool is_dirty(const struct segment_tree *tree, unsigned level, uint64_t node)
 {
-	return tree->dirty[level][node >> FANOUT_SHIFT] >> (node & (FANOUT - 1)) & 1;
+	return tree->level[level].dirty[node >> FANOUT_SHIFT] >> (node & (FANOUT - 1)) & 1;
 }
 
 static void set_clean(struct segment_tree *tree, unsigned level, uint64_t node)
 {
-	tree->dirty[level][node >> FANOUT_SHIFT] &= (uint8_t)~(1u << (node & (FANOUT - 1)));
+	tree->level[level].dirty[node >> FANOUT_SHIFT] &= (uint8_t)~(1u << (node & (FANOUT - 1)));
 }
 
 /* Up to the first node that is marked already: those above it are, by S3. */
@@ -185,7 +203,7 @@ static __attribute__((noinline)) void mark_node_dirty(struct segment_tree *tree,
 						      uint64_t node)
 {
 	for (; level < tree->levels; level++, node >>= FANOUT_SHIFT) {
-		uint8_t *byte = &tree->dirty[level][node >> FANOUT_SHIFT];
+		uint8_t *byte = &tree->level[level].dirty[node >> FANOUT_SHIFT];
 		unsigned bit = 1u << (node & (FANOUT - 1));
 
 		if (*byte & bit)
@@ -420,10 +438,10 @@ static void *tree_init(void *memory, uint64_t first, uint64_t count)
 {
 	struct segment_tree *tree = memory;
 	uint64_t chunks = chunks_of(first, count);
-	char *next = (char *)memory + round_up(sizeof(*tree), 64);
+	char *next = (char *)memory + header_bytes(chunks);
 	uint64_t nodes = chunks;
 
-	memset(tree, 0, sizeof(*tree));
+	memset(tree, 0, header_bytes(chunks));
 	tree->base = base_of(first);
 	tree->index_first = first - tree->base;
 	tree->index_end = tree->index_first + count;
@@ -433,16 +451,15 @@ static void *tree_init(void *memory, uint64_t first, uint64_t count)
 	words_fill((uint64_t *)next, 0, run_tree_bytes(chunks) / 8);
 	tree->chunk_runs = (packed_run *)next;
 	next += round_up(padded(chunks) * sizeof(packed_run), 8);
-	for (tree->levels = 1; nodes > 1; tree->levels++) {
-		check(tree->levels < LEVELS_MAX, "segment_tree: %llu frames are too many for one zone",
-		      (unsigned long long)count);
+	tree->levels = levels_of(chunks);
+	for (unsigned level = 1; level < tree->levels; level++) {
 		nodes = parents_of(nodes);
-		tree->runs[tree->levels] = (struct run *)next;
+		tree->level[level].runs = (struct run *)next;
 		next += round_up(padded(nodes) * sizeof(struct run), 8);
 	}
 	nodes = chunks;
 	for (unsigned level = 0; level < tree->levels; level++) {
-		tree->dirty[level] = (uint8_t *)next;
+		tree->level[level].dirty = (uint8_t *)next;
 		nodes = parents_of(nodes);
 		next += nodes;
 	}
@@ -467,7 +484,7 @@ static uint64_t *leaf_of(const struct segment_tree *tree, uint64_t first)
 /* Chunks of one group, one bit each; their parent is dirty already if any of them was (S3). */
 static inline void mark_group_dirty(struct segment_tree *tree, uint64_t group, unsigned chunks)
 {
-	uint8_t *byte = &tree->dirty[0][group];
+	uint8_t *byte = &tree->level[0].dirty[group];
 	unsigned before = *byte;
 
 	*byte = (uint8_t)(before | chunks);
@@ -677,11 +694,11 @@ static unsigned tree_claim(void *instance, unsigned min, unsigned max,
 	}
 	*taken = plan->frames;
 	summary = tree->frames.level[1][group] & ~plan->mask;
-	dirty = tree->dirty[0][group];
+	dirty = tree->level[0].dirty[group];
 	if (__builtin_expect(summary && dirty &&
 				     !(plan->whole && (plan->whole & chunks_whole(tree, group))), 1)) {
 		counter_set(&tree->frames.level[1][group], summary);
-		tree->dirty[0][group] = (uint8_t)(dirty | plan->chunks);
+		tree->level[0].dirty[group] = (uint8_t)(dirty | plan->chunks);
 	} else {
 		close_plan(tree, plan, plan->mask);
 	}
@@ -755,7 +772,7 @@ static inline void release_word(struct segment_tree *tree, const struct frame_wo
 {
 	uint64_t word = (given->first - tree->base) >> 6;
 	uint64_t before = tree->frames.level[0][word], after = before | given->bits;
-	uint8_t *dirty = &tree->dirty[0][word >> 6];
+	uint8_t *dirty = &tree->level[0].dirty[word >> 6];
 
 	if (__builtin_expect((before & given->bits) != 0, 0))
 		bad_release(given->first, before & given->bits);
@@ -806,13 +823,13 @@ static void tree_release(void *instance, const struct claim_plan *plan,
 		return;
 	}
 	summary = tree->frames.level[1][group];
-	dirty = tree->dirty[0][group];
+	dirty = tree->level[0].dirty[group];
 	if (__builtin_expect(whole || !summary || !dirty, 0)) {
 		fill_whole_words(tree, group, plan->mask, (unsigned)plan->chunks);
 		return;
 	}
 	counter_set(&tree->frames.level[1][group], summary | plan->mask);
-	tree->dirty[0][group] = (uint8_t)(dirty | plan->chunks);
+	tree->level[0].dirty[group] = (uint8_t)(dirty | plan->chunks);
 }
 
 /* take_range() of one chunk, in a few stores: its words are one byte of their summary word. */
