@@ -6,10 +6,13 @@ _Thread_local struct ck_pr_fences ck_pr_fences;
 const char *__tsan_default_options(void);
 const char *__tsan_default_suppressions(void);
 
-/* The first race ends the program, with a status that no test program has. */
+/*
+ * The first race ends the program, with a status that no test program has. As long a history as can be: a
+ * read whose stack is forgotten cannot be told from one that is known.
+ */
 const char *__tsan_default_options(void)
 {
-	return "halt_on_error=1:exitcode=66:second_deadlock_stack=1:history_size=4";
+	return "halt_on_error=1:exitcode=66:second_deadlock_stack=1:history_size=7";
 }
 
 /*
