@@ -30,16 +30,9 @@ const char *__tsan_default_options(void)
  * control dependency), so the write is after the read; C11 alone does not promise it. A missing
  * fence of the ring is not hidden by this: what goes through the ring is a frame, and its bytes
  * and its state are then a race.
- *
- * unmark_run reads the state of the frame behind its run, which may be another owner's, who may
- * be writing it: one byte, never torn. It asks only whether that is the body of a run. A body's
- * head lies before it: were that head not our run's, it would lie within our run. So "body" is
- * never written there by another owner, and whichever of its values is read, the answer is the
- * same. The entry is for reads in the function itself alone: what it writes, memset writes.
  */
 const char *__tsan_default_suppressions(void)
 {
 	return "race:^ck_spinlock_clh_locked$\n"
-	       "race:^_ck_ring_enqueue_sp$\n"
-	       "race_top:^unmark_run$\n";
+	       "race:^_ck_ring_enqueue_sp$\n";
 }
