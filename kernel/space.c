@@ -93,7 +93,7 @@ static uint16_t asid_take(void)
 
 static void asid_give(uint16_t asid)
 {
-	ck_pr_fence_release(); /* the flush before */
+	ck_pr_fence_release(); /* the flush before; pairs with asid_take */
 	ck_pr_and_64(&asids[asid / 64], ~(UINT64_C(1) << asid % 64));
 }
 
@@ -135,7 +135,7 @@ static void let_go(struct space *space)
 {
 	unsigned cpu = port_cpu();
 
-	ck_pr_fence_release(); /* the flush before */
+	ck_pr_fence_release(); /* the flush before; pairs with the full fence in flush_holders */
 	ck_pr_and_64(&space->holders[cpu / 64], ~(UINT64_C(1) << cpu % 64));
 }
 
@@ -219,7 +219,10 @@ no_memory:
 
 void space_destroy(struct space *space)
 {
-	check(space->inside == 0, "space: destroyed while %u cpus are in it", space->inside);
+	uint32_t inside = ck_pr_load_32(&space->inside);
+
+	check(inside == 0, "space: destroyed while %u cpus are in it", inside);
+	ck_pr_fence_acquire(); /* pairs with space_leave */
 	flush_holders(space, 0, UINT64_MAX);
 	page_table_destroy(&space->table, drop, NULL);
 	if (space->table.asid)
@@ -251,7 +254,7 @@ void space_leave(void)
 		mmu_use(kernel_space_satp());
 		let_go(space);
 	}
-	ck_pr_fence_release();
+	ck_pr_fence_release(); /* satp, and what it did in the space; pairs with space_destroy */
 	ck_pr_dec_32(&space->inside);
 }
 
@@ -326,7 +329,7 @@ enum page_status space_clone(struct space *to, struct space *from, virt_t addres
 	spin_unlock(&to->lock, &to_node);
 	spin_unlock(&from->lock, &from_node);
 	finish(from, &gather);
-	ck_pr_fence_release(); /* the flush; pairs with wait_for_clones */
+	ck_pr_fence_release(); /* the flush; pairs with lock_between_clones */
 	ck_pr_dec_32(&from->clones);
 	return status;
 }
