@@ -17,6 +17,16 @@
 	.endr
 	.endm
 
+/* All but x2 and where it was, into the frame at sp; one trap deeper. t0 is used up. */
+	.macro	save
+	each	sd, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+	csrr	t0, sepc
+	sd	t0, FRAME_SEPC(sp)
+	lw	t0, ARCH_CPU_TRAP_DEPTH(tp)
+	addi	t0, t0, 1
+	sw	t0, ARCH_CPU_TRAP_DEPTH(tp)
+	.endm
+
 	.section .text.trap, "ax"
 	.globl	trap_entry
 	.balign	4
@@ -29,14 +39,9 @@ trap_entry:
 	bnez	t0, off_the_stack
 	csrr	t0, sscratch
 	addi	sp, sp, -FRAME_BYTES
-	each	sd, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+	save
 	addi	t0, sp, FRAME_BYTES
 	sd	t0, 8*2(sp)
-	csrr	t0, sepc
-	sd	t0, FRAME_SEPC(sp)
-	lw	t0, ARCH_CPU_TRAP_DEPTH(tp)
-	addi	t0, t0, 1
-	sw	t0, ARCH_CPU_TRAP_DEPTH(tp)
 
 	mv	a0, sp
 	call	trap_handle
@@ -56,12 +61,7 @@ off_the_stack:
 	sd	sp, -FRAME_BYTES + 8*2(t0)
 	addi	sp, t0, -FRAME_BYTES
 	csrr	t0, sscratch
-	each	sd, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-	csrr	t0, sepc
-	sd	t0, FRAME_SEPC(sp)
-	lw	t0, ARCH_CPU_TRAP_DEPTH(tp)
-	addi	t0, t0, 1
-	sw	t0, ARCH_CPU_TRAP_DEPTH(tp)
+	save
 	mv	a0, sp
 	mv	s0, zero
 	call	trap_off_stack
