@@ -9,8 +9,6 @@ trap_hook *trap_on_timer;
 trap_hook *trap_on_software;
 void (*trap_on_exception)(const struct trap_frame *frame, const struct trap_cause *cause);
 
-extern const struct restartable __restartable_start[], __restartable_end[];
-
 /* A few dozen sites, and traps are rare: no search tree is worth its lines here. */
 const struct restartable *trap_restartable_at(uint64_t pc)
 {

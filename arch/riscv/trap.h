@@ -39,6 +39,9 @@ struct restartable {
 	uint64_t start, end;
 };
 
+/* All sequences of the kernel, collected by the linker. */
+extern const struct restartable __restartable_start[], __restartable_end[];
+
 /* The sequence that `pc` lies in, or NULL. */
 const struct restartable *trap_restartable_at(uint64_t pc);
 

@@ -92,6 +92,25 @@ static const struct restartable *site_in(uint64_t function)
 	return NULL;
 }
 
+/*
+ * Each sequence is found from each of its instructions, and not from right before or behind it,
+ * wherever in the table it stands. The last ones belong to rare paths that no trap may ever hit.
+ */
+static bool table_is_found_whole(void)
+{
+	const struct restartable *site = __restartable_start;
+
+	for (; site < __restartable_end; site++) {
+		if (site->start >= site->end || trap_restartable_at(site->start - 2) == site ||
+		    trap_restartable_at(site->end) == site)
+			return false;
+		for (uint64_t pc = site->start; pc < site->end; pc += 2)
+			if (trap_restartable_at(pc) != site || trap_restart_pc(pc) != site->start)
+				return false;
+	}
+	return site > __restartable_start;
+}
+
 /* Instructions of the sequence at which no trap has landed. */
 static unsigned missed(const struct watched *watched)
 {
@@ -160,6 +179,8 @@ const char *restart_test(void)
 	push.site = site_in((uint64_t)(uintptr_t)frame_free_called);
 	if (!pop.site || !push.site)
 		return "the called pop and push have no restartable sequence";
+	if (!table_is_found_whole())
+		return "a sequence of the table is not found from each of its instructions";
 	traps = 0;
 	jitter = settings.arguments.seed | 1;
 	intruder_init(&intruder, HANDLER_OWNER, BURST);
