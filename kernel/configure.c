@@ -13,18 +13,25 @@
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 
-static void *heap_lock;
+static void *heap_lock, *heap_blame;
 static unsigned working; /* cpus 0..working-1 may allocate; the others are off line */
 
 void configure_reserve(void)
 {
 	heap_lock = early_alloc(spin_bytes(port_cpu_count()), 64);
+	heap_blame = early_alloc(spin_blame_bytes(port_cpu_count()), 64);
+}
+
+static void make_heap(enum spin_kind lock)
+{
+	kheap_init(lock, heap_lock);
+	spin_blame_start(kheap_lock(), heap_blame);
 }
 
 void configure_first(const struct policy *policy, enum spin_kind lock)
 {
 	memory_start(policy, lock);
-	kheap_init(lock, heap_lock);
+	make_heap(lock);
 }
 
 static uint64_t hart_of(unsigned cpu)
@@ -113,7 +120,7 @@ void configure(const struct configuration *wanted)
 	kernel_space_off(); /* its tables are in the old zones */
 	give_all_back(wanted->cpus);
 	other_zones = memory_remake(wanted->policy, wanted->lock);
-	kheap_init(wanted->lock, heap_lock);
+	make_heap(wanted->lock);
 	if (other_zones)
 		set_nodes();
 	arguments->lock = wanted->lock;

@@ -447,6 +447,7 @@ static void boot(const void *blob)
 	}
 	make_cpus(count_harts());
 	settings.arguments.lock = choose_lock();
+	spin_blame_configure(settings.arguments.lockstat != BOOTARGS_LOCKSTAT_OFF);
 	configure_reserve();
 	if (!memory_collect(&tree, &error))
 		refuse_tree(&error);

@@ -17,6 +17,7 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
+#include "tests/smp/blame.h"
 
 /* Between two looks for a key; short for a hand, long for the host. */
 #define LOOKS_A_SECOND 50
@@ -138,6 +139,15 @@ static void print_lock(const struct spinlock *lock)
 	       stats.acquisitions, stats.contended);
 }
 
+/* Since the boot, or since the last run of a workload began. */
+static void print_blame(const struct spinlock *lock)
+{
+	struct blame blame;
+
+	blame_now(&blame, lock, settings.cpus);
+	blame_print(&blame);
+}
+
 static void do_locks(uint64_t unused)
 {
 	(void)unused;
@@ -145,6 +155,9 @@ static void do_locks(uint64_t unused)
 	for (unsigned i = 0; i < zones.count; i++)
 		print_lock(&zones.zone[i].lock);
 	print_lock(kheap_lock());
+	for (unsigned i = 0; i < zones.count; i++)
+		print_blame(&zones.zone[i].lock);
+	print_blame(kheap_lock());
 }
 
 /* ---- what they do -------------------------------------------------------------------------- */

@@ -1,8 +1,9 @@
 /*
  * spinlock.c - the choice of algorithm and the statistics; the algorithms are in spin_kinds.c.
  *
- * What a cpu counts, it counts after its release: nothing of it lengthens the critical section
- * but the reading of the clock where the mode asks for one.
+ * What a cpu counts, it counts after its release, and what can be worked out for that is worked out
+ * before it tries: nothing of it lengthens the critical section but the note of who holds the lock,
+ * a store, and the reading of the clock where the mode asks for one.
  */
 #include "sync/spinlock.h"
 
@@ -11,6 +12,13 @@
 #include "sync/spin_kinds.h"
 
 static enum spin_stats_mode stats_mode = SPIN_STATS_CONTENDED;
+static bool blame_wanted;
+
+_Static_assert(offsetof(struct ck_spinlock_anderson, pad) <= 32 &&
+		       offsetof(struct ck_spinlock_anderson, next) >= 40 &&
+		       sizeof(struct ck_spinlock_ticket) <= 32 &&
+		       sizeof(struct ck_spinlock_dec) <= 32,
+	       "the holder's note lies beside the lock's word");
 
 const char *spin_kind_name(enum spin_kind kind)
 {
@@ -142,47 +150,176 @@ static void times_add(struct spin_times *times, uint64_t ticks)
 		counter_set(&times->ticks_max, ticks);
 }
 
+/* ---- who waited for whom ----------------------------------------------------------------- */
+
+static struct spin_blame *blame_of(const struct spinlock *lock, unsigned cpu)
+{
+	return (struct spin_blame *)(lock->blame + cpu * lock->blame_stride);
+}
+
+static void waits_add(struct spin_waits *waits, const struct spin_waits *more)
+{
+	counter_add(&waits->count, counter_read(&more->count));
+	counter_add(&waits->ticks, counter_read(&more->ticks));
+}
+
+/* Where the pair is, or where it may be: an empty entry, or the one with the least ticks. */
+static struct spin_site_pair *place_of(struct spin_sites *sites, uint64_t waiter, uint64_t holder)
+{
+	struct spin_site_pair *place = &sites->pair[0];
+
+	for (unsigned i = 0; i < SPIN_SITE_PAIRS; i++) {
+		struct spin_site_pair *pair = &sites->pair[i];
+
+		if (!pair->waits.count || (pair->waiter == waiter && pair->holder == holder))
+			return pair;
+		if (pair->waits.ticks < place->waits.ticks)
+			place = pair;
+	}
+	return place;
+}
+
+static void sites_add(struct spin_sites *sites, uint64_t waiter, uint64_t holder,
+		      const struct spin_waits *waits)
+{
+	struct spin_site_pair *pair = place_of(sites, waiter, holder);
+
+	if (pair->waiter != waiter || pair->holder != holder) {
+		waits_add(&sites->others, &pair->waits);
+		counter_set(&pair->waits.count, 0);
+		counter_set(&pair->waits.ticks, 0);
+		counter_set(&pair->waiter, waiter);
+		counter_set(&pair->holder, holder);
+	}
+	waits_add(&pair->waits, waits);
+}
+
+/* By the waiter, after its release. */
+static void blame(struct spinlock *lock, const struct spin_node *node)
+{
+	const struct spin_waits wait = {1, node->waited_ticks};
+	uint64_t self = (uintptr_t)node->counted;
+	uint64_t holder = node->holder ? node->holder : self;
+	uint64_t site = holder == self ? 0 : node->holder_site;
+	struct spin_blame *own = blame_of(lock, (unsigned)(node->counted - lock->cpus));
+
+	waits_add(&own->holder[(struct spin_cpu *)(uintptr_t)holder - lock->cpus], &wait);
+	sites_add(&own->sites, counter_read(&node->counted->site), site, &wait);
+}
+
+void spin_blame_configure(bool wanted)
+{
+	blame_wanted = wanted;
+}
+
+static size_t blame_stride(unsigned cpu_count)
+{
+	size_t bytes = sizeof(struct spin_blame) + cpu_count * sizeof(struct spin_waits);
+
+	return (bytes + 63) & ~(size_t)63;
+}
+
+size_t spin_blame_bytes(unsigned cpu_count)
+{
+	return blame_wanted ? cpu_count * blame_stride(cpu_count) : 0;
+}
+
+void spin_blame_start(struct spinlock *lock, void *memory)
+{
+	if (!blame_wanted)
+		return;
+	lock->blame_stride = blame_stride(lock->cpu_count);
+	memset(memory, 0, lock->cpu_count * lock->blame_stride);
+	lock->blame = memory;
+}
+
+/* ---- acquire and release ------------------------------------------------------------------ */
+
+/* Before it takes its place, and before the clock: what is read here is why it must wait. */
+static void note_holder(struct spinlock *lock, struct spin_node *node)
+{
+	uint64_t holder = counter_read(&lock->word.note.holder);
+
+	node->holder = holder;
+	node->holder_site =
+		holder ? counter_read(&((struct spin_cpu *)(uintptr_t)holder)->site) : 0;
+}
+
 static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spin_node *node)
 {
 	uint64_t started_ticks;
 
 	node->contended = true;
-	if (stats_mode == SPIN_STATS_OFF) {
+	if (!node->counted) {
 		acquire_kind(lock, node);
 		return;
 	}
+	note_holder(lock, node);
 	started_ticks = port_clock();
 	acquire_kind(lock, node);
+	counter_set(&lock->word.note.holder, (uintptr_t)node->counted);
 	node->acquired_ticks = port_clock();
 	node->waited_ticks = node->acquired_ticks - started_ticks;
 }
 
-void spin_lock(struct spinlock *lock, struct spin_node *node)
+/* Apart for each mode, so that none of them has to ask for it in its hold. */
+static inline __attribute__((always_inline)) void
+lock_counted(struct spinlock *lock, struct spin_node *node, bool timed)
 {
-	node->acquired_ticks = 0;
-	node->contended = false;
-	if (__builtin_expect(!try_kind(lock, node), 0))
+	if (__builtin_expect(!try_kind(lock, node), 0)) {
 		wait_for(lock, node);
-	else if (stats_mode == SPIN_STATS_ALL)
+		return;
+	}
+	counter_set(&lock->word.note.holder, (uintptr_t)node->counted);
+	if (timed)
 		node->acquired_ticks = port_clock();
 }
 
+void spin_lock(struct spinlock *lock, struct spin_node *node)
+{
+	enum spin_stats_mode mode = stats_mode;
+
+	node->acquired_ticks = 0;
+	node->contended = false;
+	if (mode == SPIN_STATS_OFF) {
+		node->counted = NULL;
+		if (__builtin_expect(!try_kind(lock, node), 0))
+			wait_for(lock, node);
+		return;
+	}
+	node->counted = &lock->cpus[port_cpu()];
+	counter_set(&node->counted->site, (uintptr_t)__builtin_return_address(0));
+	if (mode == SPIN_STATS_CONTENDED)
+		lock_counted(lock, node, false);
+	else
+		lock_counted(lock, node, true);
+}
+
+static __attribute__((noinline)) void count_wait(struct spinlock *lock,
+						 const struct spin_node *node)
+{
+	struct spin_stats *stats = &node->counted->stats;
+
+	counter_add(&stats->contended, 1);
+	times_add(&stats->wait, node->waited_ticks);
+	if (lock->blame)
+		blame(lock, node);
+}
+
+/* Of an acquire that has read the clock, as it waited or as all do, there is more to count. */
 void spin_unlock(struct spinlock *lock, struct spin_node *node)
 {
 	uint64_t released_ticks = node->acquired_ticks ? port_clock() : 0;
-	struct spin_stats *stats;
 
 	release_kind(lock, node);
-	if (stats_mode == SPIN_STATS_OFF)
+	if (!node->counted)
 		return;
-	stats = &lock->cpus[port_cpu()].stats;
-	counter_add(&stats->acquisitions, 1);
-	if (node->contended) {
-		counter_add(&stats->contended, 1);
-		times_add(&stats->wait, node->waited_ticks);
-	}
-	if (node->acquired_ticks)
-		times_add(&stats->hold, released_ticks - node->acquired_ticks);
+	counter_add(&node->counted->stats.acquisitions, 1);
+	if (__builtin_expect(!released_ticks, 1))
+		return;
+	if (node->contended)
+		count_wait(lock, node);
+	times_add(&node->counted->stats.hold, released_ticks - node->acquired_ticks);
 }
 
 void spin_stats_configure(enum spin_stats_mode mode)
@@ -214,8 +351,34 @@ void spin_stats_add(const struct spinlock *lock, struct spin_stats *sum)
 	}
 }
 
+struct spin_waits spin_blame_read(const struct spinlock *lock, unsigned waiter, unsigned holder)
+{
+	struct spin_waits waits = {0};
+
+	if (lock->blame)
+		waits_add(&waits, &blame_of(lock, waiter)->holder[holder]);
+	return waits;
+}
+
+void spin_sites_merge(struct spin_sites *sum, const struct spin_sites *sites)
+{
+	for (unsigned i = 0; i < SPIN_SITE_PAIRS; i++)
+		if (sites->pair[i].waits.count)
+			sites_add(sum, sites->pair[i].waiter, sites->pair[i].holder,
+				  &sites->pair[i].waits);
+	waits_add(&sum->others, &sites->others);
+}
+
+void spin_sites_add(const struct spinlock *lock, struct spin_sites *sum)
+{
+	for (unsigned cpu = 0; lock->blame && cpu < lock->cpu_count; cpu++)
+		spin_sites_merge(sum, &blame_of(lock, cpu)->sites);
+}
+
 void spin_stats_reset(struct spinlock *lock)
 {
 	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++)
 		memset(&lock->cpus[cpu].stats, 0, sizeof(lock->cpus[cpu].stats));
+	if (lock->blame)
+		memset(lock->blame, 0, lock->cpu_count * lock->blame_stride);
 }

@@ -28,6 +28,17 @@
  * Statistics: a cpu writes only its own part, on its own cache lines, without read-modify-write.
  * With SPIN_STATS_CONTENDED (the default) the clock is read only by an acquire that had to wait,
  * and by its release; with SPIN_STATS_ALL by every one; with SPIN_STATS_OFF nothing is counted.
+ *
+ * Who waited for whom: where anything is counted, a cpu notes the site of its acquire in its own
+ * part before it tries, and in the lock, once it has it, that it is the holder: one store to the
+ * line that the try has just taken. Who must wait reads both, relaxed, before it takes its place:
+ * the holder is whoever noted itself last. All of that wait is put on it, also what is owed to
+ * others that stood in line before. Between an acquire and its note the holder before is taken for
+ * the holder; where that is the waiter itself, or nobody was noted ever, the holder is unknown: the
+ * wait is counted on the diagonal, cell [cpu][cpu], which means nothing else, and for site 0. The
+ * holder's site may be that of its next acquire, if it was already at that.
+ *
+ * A site is the return address of spin_lock(): one for each place in the code that takes a lock.
  */
 #pragma once
 
@@ -83,12 +94,48 @@ struct spin_stats {
 	struct spin_times hold; /* of those whose acquire read the clock */
 };
 
-/* One cpu's part of one lock; written by that cpu alone (the queue words aside). */
+struct spin_waits {
+	uint64_t count;
+	uint64_t ticks;
+};
+
+/* Waits of an acquire at one site for a hold that was taken at another (0: unknown). */
+struct spin_site_pair {
+	uint64_t waiter, holder; /* addresses */
+	struct spin_waits waits; /* count 0: the entry is empty */
+};
+
+#define SPIN_SITE_PAIRS 16
+
+/*
+ * Where more pairs meet than there is room for, the one with the least ticks makes room: its waits
+ * go to `others`, and should it come again it begins anew. So the sum of all is exact, and a pair's
+ * own figures are at least what is said.
+ */
+struct spin_sites {
+	struct spin_site_pair pair[SPIN_SITE_PAIRS];
+	struct spin_waits others;
+};
+
+/* One waiter's; written by that cpu alone. */
+struct spin_blame {
+	_Alignas(64) struct spin_sites sites;
+	struct spin_waits holder[]; /* by the holder's cpu */
+};
+
+/*
+ * One cpu's part of one lock; written by that cpu alone (the queue words aside). 1024 bytes, so
+ * that its address is a shift away.
+ */
 struct spin_cpu {
-	_Alignas(64) struct spin_stats stats;
+	_Alignas(64) uint64_t site; /* of this cpu's last acquire that was counted */
+	struct spin_stats stats;
 	struct ck_spinlock_clh *clh; /* the node this cpu will use next */
 	_Alignas(64) struct ck_spinlock_clh clh_node;
+	char fill[1024 - 768 - sizeof(struct ck_spinlock_clh)];
 };
+
+_Static_assert(sizeof(struct spin_cpu) == 1024, "a power of two");
 
 struct spinlock {
 	/* Read-only after spin_init. */
@@ -97,6 +144,8 @@ struct spinlock {
 	unsigned cpu_count;
 	struct spin_cpu *cpus;
 	struct ck_spinlock_anderson_thread *anderson_slots;
+	char *blame; /* of each cpu a struct spin_blame, blame_stride apart; or NULL */
+	size_t blame_stride;
 	/* The contended words, alone on their line. */
 	_Alignas(64) union {
 		struct ck_spinlock_fas fas;
@@ -107,6 +156,12 @@ struct spinlock {
 		struct ck_spinlock_clh *clh;
 		struct ck_spinlock_anderson anderson;
 		unsigned owner; /* SPIN_NONE: the cpu that holds it, plus 1 */
+		struct {
+			char used[32]; /* by any of the above, but for anderson's padding */
+			/* The address of the holder's struct spin_cpu, 0: of nobody yet. On the line
+			 * of the word, which who writes it has just taken. */
+			uint64_t holder;
+		} note;
 	} word;
 	_Alignas(64) struct ck_spinlock_clh clh_unowned;
 };
@@ -114,9 +169,12 @@ struct spinlock {
 struct spin_node {
 	struct ck_spinlock_mcs mcs;
 	struct ck_spinlock_anderson_thread *anderson;
-	uint64_t acquired_ticks; /* the clock at the acquire; 0: it was not read */
-	uint64_t waited_ticks;	 /* set when contended */
-	bool contended;		 /* this acquire had to wait */
+	struct spin_cpu *counted; /* where this acquire is counted, or NULL */
+	uint64_t acquired_ticks;  /* the clock at the acquire; 0: it was not read */
+	bool contended;		  /* this acquire had to wait */
+	/* Set when it did, and is counted. */
+	uint64_t waited_ticks;
+	uint64_t holder, holder_site; /* read as the wait began, see word.note */
 };
 
 /* Bytes of per-cpu memory that a lock for `cpu_count` cpus needs, 64-aligned. */
@@ -128,6 +186,19 @@ size_t spin_bytes(unsigned cpu_count);
  */
 void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, unsigned cpu_count,
 	       void *memory);
+
+/*
+ * Who waited for whom, and where: cpu_count^2 times 16 bytes and SPIN_SITE_PAIRS entries a cpu, so
+ * only for locks that are given memory for it. Zones and the heap are, once this was set to true;
+ * from then on, at boot, before the first lock is made.
+ */
+void spin_blame_configure(bool wanted);
+
+/* Bytes, 64-aligned, that a lock for `cpu_count` cpus needs for it; 0 where it is not wanted. */
+size_t spin_blame_bytes(unsigned cpu_count);
+
+/* Gives them to the lock, whose they stay. After spin_init, before the lock is used. */
+void spin_blame_start(struct spinlock *lock, void *memory);
 
 /*
  * Acquire and release. Any context in which this cpu does not hold the lock already. The caller
@@ -144,6 +215,16 @@ void spin_stats_configure(enum spin_stats_mode mode);
 
 /* Adds all cpus' parts to *sum. May be called at any time; each figure is whole but may be stale. */
 void spin_stats_add(const struct spinlock *lock, struct spin_stats *sum);
+
+/*
+ * What `waiter` waited while `holder` held the lock; all 0 for a lock without memory for it. At any
+ * time; both figures are whole but may be stale. On the diagonal: the holder was not known.
+ */
+struct spin_waits spin_blame_read(const struct spinlock *lock, unsigned waiter, unsigned holder);
+
+/* Adds to *sum: pairs that it has no room for go to its `others`. The lock's at rest only. */
+void spin_sites_merge(struct spin_sites *sum, const struct spin_sites *sites);
+void spin_sites_add(const struct spinlock *lock, struct spin_sites *sum);
 
 /* Sets all statistics of the lock to zero. At rest only. */
 void spin_stats_reset(struct spinlock *lock);

@@ -27,6 +27,7 @@ from pathlib import Path
 import launch
 import report_findings
 import report_plot as plot
+from report_blame import blame_figure
 from report_figures import Host, count
 from report_locks import contention_figure, histogram_figure
 from report_memory import level_figure, map_figure
@@ -89,6 +90,7 @@ def make_page(sweep: Sweep, commands: dict[str, str], about: list[tuple[str, str
     cells, samples = cells_of(sweep.records), samples_of(sweep.records)
     scaling = scaling_figure(cells, host)
     figures = [scaling, contention_figure(cells, host), histogram_figure(cells, host),
+               blame_figure(sweep.records, host),
                counts_figure(cells, host), map_figure(samples, host), level_figure(samples, host)]
     return Page(
         facts=about,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import launch
+from report_blame import site_names_added
 from report_findings import cell_name
 from report_records import Record, integer, is_cell
 
@@ -41,6 +42,7 @@ class Boot:
     smp: int
     mem: str = "128M"
     counts: bool = False  # under -icount, where the clock counts instructions
+    stress: bool = False  # no cells, but what the stress says of its locks
 
     def arguments(self, kernel: Path) -> list[str]:
         found = ["--kernel", str(kernel), "--smp", str(self.smp), "--mem", self.mem]
@@ -66,6 +68,9 @@ COUNTED = ",".join((*WORKLOADS, "exhaust", "run", "frag"))
 # Of a run, in ms: long against a tick of the clock, short enough for hundreds of cells.
 CELL_MS = 80
 
+# Frames one by one, in bursts and in runs, and blocks of the heap.
+BLAMED = "bulk,rand,burst,run,kmalloc"
+
 
 def standard_sweep(cores: int) -> list[Boot]:
     """All policies and all locks, each with what it depends on, for a host of so many cores."""
@@ -88,6 +93,8 @@ def standard_sweep(cores: int) -> list[Boot]:
         # On one cpu under -icount all policies get the very same requests.
         Boot("map", f"{sampled} policy=all cpus=1 workload=rand,burst,frag", 1, mem="32M", counts=True),
         Boot("levels", f"{sampled} cpus={fitting} workload=bulk,rand,burst", fitting, mem="64M"),
+        # Who meets whom is counted: with as many cpus as there are, cores or not.
+        Boot("blame", f"run=stress ops=40k workload={BLAMED}", most, stress=True),
     ]
 
 
@@ -109,6 +116,7 @@ class Progress:
 
     def __init__(self, boot: Boot, place: int, boots: int) -> None:
         self.label = f"[{place}/{boots}] {boot.title}"
+        self.stress = boot.stress
         self.started = time.monotonic()
         self.said = self.started
         self.terminal = sys.stdout.isatty()
@@ -122,7 +130,9 @@ class Progress:
     def take(self, record: Record) -> None:
         if record.get("record") == "sweep":
             self.cells = integer(record, "cells")
-        if not is_cell(record):
+        if self.stress and record.get("record") == "lock":
+            self.done += 1
+        if self.stress or not is_cell(record):
             return
         self.done += 1
         self.speak(cell_name(record))
@@ -136,7 +146,8 @@ class Progress:
 
     def line(self, text: str) -> str:
         of = f"{self.done}/{self.cells}" if self.cells else f"{self.done}"
-        return f"{self.label:<18} {of:>9} cells {time.monotonic() - self.started:5.0f} s  {text}"
+        what = "locks" if self.stress else "cells"
+        return f"{self.label:<18} {of:>9} {what} {time.monotonic() - self.started:5.0f} s  {text}"
 
     def show(self, text: str) -> None:
         if self.terminal:
@@ -185,18 +196,24 @@ def marked(record: Record, boot: Boot) -> Record:
     return {"boot": boot.title, "clock": "instructions" if boot.counts else "time", **record}
 
 
+def kept(records: list[Record], boot: Boot, symbols: launch.Symbols) -> list[Record]:
+    """What the page and the table are made of; addresses have names only with their kernel."""
+    if boot.stress:
+        return [site_names_added(r, symbols) for r in records if r["record"] == "lock"]
+    return [r for r in records if r["record"] in ("sweep", "bench", "level", "map")]
+
+
 def run_sweep(boots: list[Boot], options: argparse.Namespace) -> Sweep:
     """A boot that fails ends no other; a signal ends all."""
     sweep, interrupts = Sweep(), launch.Signals()
-    started = time.monotonic()
+    started, symbols = time.monotonic(), launch.Symbols(options.kernel)
     for place, boot in enumerate(boots, 1):
         if sweep.signal:
             sweep.problems.append(f"{boot.title}: not run")
             continue
         progress = Progress(boot, place, len(boots))
         records, judgement, sweep.signal = run_boot(boot, options, interrupts, progress)
-        sweep.records += [marked(record, boot) for record in records
-                          if record["record"] in ("sweep", "bench", "level", "map")]
+        sweep.records += [marked(record, boot) for record in kept(records, boot, symbols)]
         problem = problem_of(progress, judgement)
         if problem:
             sweep.problems.append(f"{boot.title}: {problem}")
@@ -210,5 +227,5 @@ def problem_of(progress: Progress, judgement: launch.Judgement) -> str:
     if judgement.code != launch.PASS:
         return f"{judgement.text}; {of}"
     if not progress.done:
-        return "passed, but there was no cell in it"
+        return "passed, but there was no " + ("lock" if progress.stress else "cell") + " in it"
     return f"passed, {of}" if progress.done < progress.cells else ""

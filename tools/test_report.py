@@ -23,6 +23,7 @@ from pathlib import Path
 
 import launch
 import report
+import report_blame
 import report_findings
 import report_memory
 import report_plot as plot
@@ -143,11 +144,25 @@ def counted() -> list[Record]:
     return [{"record": "sweep", "cells": len(cells), "rounds": 3, "samples": 0}, *cells]
 
 
+def blamed_lock(cpus: int = 4, **fields: object) -> Record:
+    """What a stress says of a lock: each cpu waited for the next, the last for nobody knows whom."""
+    holders = [*range(1, cpus), cpus - 1]
+    waits = [100 * (cpu + 1) for cpu in range(cpus)]
+    return {"record": "lock", "name": "zone0", "kind": "mcs", "cpus": cpus,
+            "acquisitions": 9000, "contended": sum(waits) + 7, "blame_waiter": list(range(cpus)),
+            "blame_holder": holders, "blame_waits": waits,
+            "blame_wait_ns": [n * 500 for n in waits], "blame_others_waits": 7,
+            "blame_others_wait_ns": 70, "site_waiter": [0x80200010, 0x80200010],
+            "site_holder": [0x80200104, 0], "site_waits": [sum(waits), 5],
+            "site_wait_ns": [9000, 50], "site_others_waits": 2, "site_others_wait_ns": 20, **fields}
+
+
 def whole_sweep() -> list[Record]:
     """As report.py keeps them."""
     mapped = [record for policy in POLICIES for record in memory(policy)]
-    marks = {"instructions": counted(), "times": timed(), "map": mapped}
-    return [{"boot": boot, "clock": "time" if boot == "times" else "instructions", **record}
+    marks = {"instructions": counted(), "times": timed(), "map": mapped, "blame": [blamed_lock()]}
+    return [{"boot": boot, "clock": "time" if boot in ("times", "blame") else "instructions",
+             **record}
             for boot, records in marks.items() for record in records]
 
 
@@ -253,6 +268,55 @@ class TestRecords(unittest.TestCase):
     def test_whole_share(self) -> None:
         self.assertEqual(report_records.whole_share([(512, 512), (256, 512), (256, 512)]), 50)
         self.assertIsNone(report_records.whole_share([(0, 512)]))
+
+
+class FakeSymbols(launch.Symbols):
+    def read(self) -> list[tuple[int, bytes]]:
+        return [(0x80200000, b"zone_claim"), (0x80200100, b"zone_release")]
+
+
+class TestBlame(unittest.TestCase):
+    def figure(self, record: Record, cores: int = 4) -> report.Figure:
+        return report_blame.blame_figure([record], report.Host(cores, {}))
+
+    def test_rows_wait_and_columns_hold(self) -> None:
+        drawn = self.figure(blamed_lock(blame_waiter=[2, 0, 0, 0], blame_holder=[1, 0, 0, 0],
+                                        blame_waits=[9, 0, 0, 0])).panels[0]
+        strongest = plot.LEVELS_FIRST + report_blame.SHADES - 1
+        self.assertIn(f'<path class="f{strongest}" d="M1 2h1v1h-1z"/>', drawn.overlay)
+        self.assertIn("'9' at first 1.5,2.5 center", "\n".join(drawn.script))
+
+    def test_the_same_cpu_twice_is_nobody_known(self) -> None:
+        rows = self.figure(blamed_lock()).tables[0].rows
+        self.assertEqual([[value.text for value in row[1:4]] for row in rows],
+                         [["cpu 0", "cpu 1", "100"], ["cpu 1", "cpu 2", "200"],
+                          ["cpu 2", "cpu 3", "300"], ["cpu 3", "not known", "400"],
+                          ["all others", "", "7"]])
+
+    def test_sites_have_names_where_the_kernel_is_known(self) -> None:
+        rows = self.figure(blamed_lock()).tables[1].rows
+        self.assertEqual([value.text for value in rows[0][1:4]],
+                         ["0x80200010", "0x80200104", "1,000"])
+        named = report_blame.site_names_added(blamed_lock(), FakeSymbols(Path("none")))
+        rows = self.figure(named).tables[1].rows
+        self.assertEqual([[value.text for value in row[1:4]] for row in rows],
+                         [["zone_claim+0x10", "zone_release+0x4", "1,000"],
+                          ["zone_claim+0x10", "not known", "5"], ["all others", "", "2"]])
+
+    def test_times_need_a_core_for_each_cpu(self) -> None:
+        for cores, state in ((4, "measured"), (3, "not measurable")):
+            rows = self.figure(blamed_lock(), cores).tables[0].rows
+            self.assertEqual({value.state for row in rows for value in row[4:]}, {state})
+            self.assertEqual({value.state for row in rows for value in row[:4]}, {"measured"})
+
+    def test_many_cpus_have_no_numbers(self) -> None:
+        few, many = (self.figure(blamed_lock(cpus)).panels[0] for cpus in (8, 9))
+        self.assertIn("set label 10 ", "\n".join(few.script))
+        self.assertNotIn("set label 10 ", "\n".join(many.script))
+        self.assertIn("all others", self.figure(blamed_lock(9)).how)
+
+    def test_a_lock_that_nobody_waited_for_is_not_drawn(self) -> None:
+        self.assertEqual(self.figure(blamed_lock(blame_waits=[])).panels, [])
 
 
 class TestWords(unittest.TestCase):
@@ -365,9 +429,10 @@ class TestPage(unittest.TestCase):
         self.assertNotRegex(body, r"rgb\(|=\"(black|white|#[0-9a-f]{3,6})\"")
         self.assertIn("prefers-color-scheme:dark", self.whole)
 
-    def test_all_six_figures_have_drawings_and_numbers(self) -> None:
+    def test_all_seven_figures_have_drawings_and_numbers(self) -> None:
         self.assertNotIn("No records", self.whole)
-        for key in ("scaling", "contention", "times", "instructions", "map", "levels"):
+        for key in ("scaling", "contention", "times", "blame", "instructions", "map",
+                    "levels"):
             part = self.whole.partition(f'<figure id="{key}">')[2].partition("</figure>")[0]
             self.assertIn("<svg", part, key)
             self.assertIn("<table>", part, key)
@@ -381,6 +446,7 @@ class TestPage(unittest.TestCase):
 
     def test_all_measured_has_no_hollow_marks(self) -> None:
         good = [{**r, "valid": True} if "valid" in r else r for r in self.records]
+        good = [{**r, "cpus": 1, "blame_waits": []} if r["record"] == "lock" else r for r in good]
         page = page_of(good)
         self.assertNotRegex(page, r'href="#gpPt(3|5|7|9|11|13)"')
         self.assertNotIn("○", page)
@@ -406,7 +472,9 @@ class TestPage(unittest.TestCase):
         odd = [{"record": "bench", "bench": "sweep"}, {"record": "level"}, {"record": "map"},
                {"record": "bench", "bench": "sweep", "cpus": "many", "cache": None, "valid": True},
                {"record": "bench", "bench": "sweep", **settings(), "wait_histogram": ["x", 3]},
-               {"record": "map", **settings(), "free": [], "chunk_frames": 0}]
+               {"record": "map", **settings(), "free": [], "chunk_frames": 0},
+               {"record": "lock"}, {"record": "lock", "blame_waits": "many"},
+               {"record": "lock", "blame_waits": [3], "blame_waiter": [0], "site_waits": [1, 2]}]
         self.assertIn("</html>", page_of(odd))
 
     def test_names_are_text(self) -> None:
@@ -434,7 +502,12 @@ for word; do
     previous=$word
 done
 case "$1" in --version) echo "QEMU emulator version 7.2.0"; exit ;; esac
-case "$*" in *samples=*) kind=others ;; *shift=* | *workload=bulk) ;; *) kind=others ;; esac
+case "$*" in
+*run=stress*) kind=stress ;;
+*samples=*) kind=others ;;
+*shift=* | *workload=bulk) ;;
+*) kind=others ;;
+esac
 cat "$kernel.$kind"
 if [ -e "$kernel.$kind.hangs" ]; then touch "$kernel.hanging"; exec sleep 600; fi
 if [ -e "$kernel.$kind.crashes" ]; then exit 1; fi
@@ -454,10 +527,12 @@ class TestWholeRuns(InTemporaryFolder):
         self.kernel.write_bytes(b"not really")
         self.qemu = self.script("qemu", QEMU)
         self.kinds = dict.fromkeys((boot.title for boot in BOOTS), [few()])
-        self.kinds.update(instructions=counted(), bulk=timed())
+        # Of a stress only its locks are kept.
+        self.kinds.update(instructions=counted(), bulk=timed(), blame=[blamed_lock()])
         self.said("counts", counted())
         self.said("times", timed())
         self.said("others", [few()])
+        self.said("stress", [few(), blamed_lock()])
 
     def said(self, kind: str, records: list[Record]) -> None:
         lines = "".join(json.dumps(record) + "\n" for record in records)

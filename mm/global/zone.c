@@ -38,7 +38,7 @@ static uint64_t frames_for(size_t bytes)
 static size_t metadata_bytes(uint64_t first, uint64_t count, const struct policy *policy)
 {
 	return round_up_64(policy->metadata_bytes(first, count)) + round_up_64(count) +
-	       spin_bytes(port_cpu_count());
+	       spin_bytes(port_cpu_count()) + spin_blame_bytes(port_cpu_count());
 }
 
 uint64_t zone_metadata_frames(uint64_t first, uint64_t count, const struct policy *policy)
@@ -75,6 +75,7 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	memset(zone->state, FRAME_STATE_RESERVED, reserved);
 	spin_init(&zone->lock, zone->name, lock_kind, port_cpu_count(),
 		  zone->state + zone->state_bytes);
+	spin_blame_start(&zone->lock, zone->state + zone->state_bytes + zone->lock_bytes);
 	policy->release_run(zone->instance, first + reserved, count - reserved);
 	zone->free_frames = count - reserved;
 	return true;

@@ -18,6 +18,7 @@
 #include "mm/percpu/drain.h"
 
 _Thread_local struct host_cpu *host_self;
+_Thread_local void (*host_on_relax)(void);
 struct host_cpu *host_cpus;
 unsigned host_cpu_count;
 uint64_t host_memory_base;
@@ -73,6 +74,8 @@ void port_kick(unsigned cpu)
 
 void port_relax(void)
 {
+	if (host_on_relax)
+		host_on_relax();
 	if (host_self && host_kick_is_due(host_self))
 		host_take_kick(host_self);
 	sched_yield();

@@ -27,6 +27,8 @@ struct host_cpu {
 };
 
 extern _Thread_local struct host_cpu *host_self;
+/* Called wherever this thread waits, when set: a test may play there who is waited for. */
+extern _Thread_local void (*host_on_relax)(void);
 extern struct host_cpu *host_cpus;
 extern unsigned host_cpu_count;
 

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "kernel/console.h"
+#include "kernel/panic.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
+#include "tests/smp/blame.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/nodes.h"
 
@@ -30,6 +32,7 @@ static struct workload_results *results;
 static unsigned result_count;
 static struct cpu_totals *cpu_totals;
 static struct spin_stats *lock_totals; /* of the zones, then of the heap */
+static struct blame *lock_blame;       /* the same */
 
 /* ---- collecting -------------------------------------------------------------------------- */
 
@@ -58,6 +61,10 @@ void report_add(const struct workload_run *run)
 
 		spin_stats_add(lock, &stats);
 		spin_stats_sum(&lock_totals[i], &stats);
+		blame_add(&lock_blame[i], lock);
+		if (!blame_adds_up(lock))
+			verdict_fail("lock %s: who waited for whom does not add up to the waits",
+				     lock->name);
 	}
 	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
 		add_cpu(&cpu_totals[cpu], &run->cpu[cpu], cpu);
@@ -84,6 +91,9 @@ void report_begin(void)
 
 	cpu_totals = harness_need(cpu_bytes, "the report's totals of cpus");
 	lock_totals = harness_need(lock_bytes, "the report's totals of locks");
+	lock_blame = harness_need((zones.count + 1) * sizeof(*lock_blame), "the report's blame");
+	for (unsigned i = 0; i <= zones.count; i++)
+		blame_begin(&lock_blame[i], settings.cpus);
 	results = harness_need(workload_count * sizeof(*results), "the workloads' results");
 	result_count = 0;
 	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same boot\n"
@@ -227,6 +237,7 @@ static void record_locks(void)
 		record_begin("lock");
 		record_string("name", lock_name(i));
 		record_string("kind", spin_kind_name((enum spin_kind)settings.arguments.lock));
+		record_number("cpus", settings.cpus);
 		record_number("acquisitions", stats->acquisitions);
 		record_number("contended", stats->contended);
 		record_fraction("contended_share", ratio(stats->contended, stats->acquisitions,
@@ -234,6 +245,7 @@ static void record_locks(void)
 		record_number("timed_holds", stats->hold.samples);
 		record_times("wait_mean_ns", "wait_worst_ns", "wait_log2_ticks", &stats->wait);
 		record_times("hold_mean_ns", "hold_worst_ns", "hold_log2_ticks", &stats->hold);
+		blame_record(&lock_blame[i]);
 		record_end();
 	}
 }
@@ -374,6 +386,7 @@ void report_end(void)
 	for (unsigned i = 0; i <= zones.count; i++) {
 		print_histogram(lock_name(i), "waiting", &lock_totals[i].wait);
 		print_histogram(lock_name(i), "holding", &lock_totals[i].hold);
+		blame_print(&lock_blame[i]);
 	}
 	print_cpus();
 	report_zones();

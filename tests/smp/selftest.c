@@ -420,6 +420,7 @@ static const struct test tests[] = {
 	 locks_test_##kind_name, NEEDS_NOTHING},
 	SPIN_FOR_EACH_KIND(LOCK_TEST)
 	{"locks: none finds out who is not alone", locks_test_none, NEEDS_NOTHING},
+	{"locks: a wait is put on who held the lock, and where", locks_test_blame, NEEDS_NOTHING},
 	{"cache: at least a batch of operations between two locks", test_lock_bound, NEEDS_NOTHING},
 	{"cache: traps inside the pop and the push allocate and free", restart_test, NEEDS_NOTHING},
 	{"frames: exhaustion is exact and is an answer", test_exhaustion, NEEDS_NOTHING},

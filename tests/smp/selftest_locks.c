@@ -17,6 +17,7 @@
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/lock_trial.h"
+#include "tests/smp/smp.h"
 
 /*
  * Where cpus outnumber the host's cores, a lock that serves in order waits for the host to schedule
@@ -135,6 +136,100 @@ const char *locks_test_none(void)
 	spin_init(&none, "trial", SPIN_NONE, port_cpu_count(), memory);
 	wrong = misuse_none();
 	kfree(memory);
+	return wrong;
+}
+
+/* ---- who waited for whom ------------------------------------------------------------------ */
+
+/* The last cpu waits for the first, at a lock of their own. */
+static struct {
+	struct spinlock lock;
+	struct spin_node node; /* the waiter's */
+	unsigned waiter;
+	uint32_t held;
+} met;
+
+static __attribute__((noinline)) void hold_until_waited_for(void)
+{
+	struct spin_node node;
+
+	spin_lock(&met.lock, &node);
+	ck_pr_fence_release(); /* pairs with the acquire in wait_for_holder */
+	ck_pr_store_32(&met.held, 1);
+	/* Says so as it begins to wait: which, and for whom, no longer depends on us. */
+	while (!ck_pr_load_8((const uint8_t *)&met.node.contended))
+		port_relax();
+	spin_unlock(&met.lock, &node);
+}
+
+static __attribute__((noinline)) void wait_for_holder(void)
+{
+	while (!ck_pr_load_32(&met.held))
+		port_relax();
+	ck_pr_fence_acquire();
+	spin_lock(&met.lock, &met.node);
+	spin_unlock(&met.lock, &met.node);
+}
+
+static void work_blame(void *unused)
+{
+	(void)unused;
+	if (port_cpu() == 0)
+		hold_until_waited_for();
+	else if (port_cpu() == met.waiter)
+		wait_for_holder();
+}
+
+static bool is_in(uint64_t site, void (*function)(void))
+{
+	return site - (uintptr_t)function < 256;
+}
+
+static const char *look_at_blame(bool counted)
+{
+	struct spin_sites sites = {0};
+
+	for (unsigned i = 0; i < settings.cpus; i++)
+		for (unsigned j = 0; j < settings.cpus; j++) {
+			struct spin_waits waits = spin_blame_read(&met.lock, i, j);
+			bool is_it = counted && i == met.waiter && j == 0;
+
+			if (waits.count != is_it || (is_it && waits.ticks != met.node.waited_ticks))
+				return "the wait is not in its cell, or in another";
+		}
+	spin_sites_add(&met.lock, &sites);
+	if (!counted)
+		return sites.pair[0].waits.count ? "counted with lockstat=off" : NULL;
+	if (sites.pair[0].waits.count != 1 || sites.pair[1].waits.count || sites.others.count)
+		return "one wait is not one pair of sites";
+	return is_in(sites.pair[0].waiter, wait_for_holder) &&
+			       is_in(sites.pair[0].holder, hold_until_waited_for)
+		       ? NULL
+		       : "a site is not in the function that took the lock";
+}
+
+static const char *try_blame(enum spin_kind kind, void *memory, void *blame)
+{
+	spin_init(&met.lock, "met", kind, port_cpu_count(), memory);
+	spin_blame_start(&met.lock, blame);
+	met.node.contended = false;
+	met.held = 0;
+	smp_run(work_blame, NULL, settings.cpus);
+	return look_at_blame(settings.arguments.lockstat != BOOTARGS_LOCKSTAT_OFF);
+}
+
+/* Nobody waits on one cpu. */
+const char *locks_test_blame(void)
+{
+	size_t mark = harness_mark();
+	void *memory = harness_alloc(spin_bytes(port_cpu_count()));
+	void *blame = harness_alloc(spin_blame_bytes(port_cpu_count()));
+	const char *wrong = memory && blame ? NULL : "no memory";
+
+	met.waiter = settings.cpus - 1;
+	for (unsigned kind = 0; kind < SPIN_KINDS && met.waiter && !wrong; kind++)
+		wrong = try_blame((enum spin_kind)kind, memory, blame);
+	harness_release(mark);
 	return wrong;
 }
 

@@ -10,5 +10,8 @@ SPIN_FOR_EACH_KIND(LOCKS_DECLARE)
 
 const char *locks_test_none(void);
 
+/* That a wait is put on who held the lock, and on where it had been taken. */
+const char *locks_test_blame(void);
+
 /* The records of what the trials measured: one for each that was run to its end. */
 void locks_test_records(void);

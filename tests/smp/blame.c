@@ -1,0 +1,284 @@
+/* blame.c - see blame.h. */
+#include "tests/smp/blame.h"
+
+#include <stdio.h>
+
+#include "kernel/record.h"
+#include "tests/smp/harness.h"
+#include "tests/smp/result.h"
+
+/* In a table of all cpus; all of their pairs fit in a record. */
+#define CPUS_SHOWN   8
+#define PAIRS_SHOWN  8
+#define PAIRS_RECORD (CPUS_SHOWN * CPUS_SHOWN)
+
+/* The heaviest pairs of cpus, by rising weight of what is left out. */
+struct heaviest {
+	unsigned most, count;
+	uint64_t waiter[PAIRS_RECORD], holder[PAIRS_RECORD];
+	struct spin_waits waits[PAIRS_RECORD];
+	struct spin_waits others;
+};
+
+/* ---- where it comes from ------------------------------------------------------------------ */
+
+static struct spin_waits read_now(const struct blame *blame, unsigned waiter, unsigned holder)
+{
+	return spin_blame_read(blame->lock, waiter, holder);
+}
+
+static struct spin_waits read_sum(const struct blame *blame, unsigned waiter, unsigned holder)
+{
+	return blame->sum ? blame->sum[(size_t)waiter * blame->cpus + holder]
+			  : (struct spin_waits){0};
+}
+
+void blame_now(struct blame *blame, const struct spinlock *lock, unsigned cpus)
+{
+	*blame = (struct blame){.name = lock->name, .cpus = cpus, .read = read_now, .lock = lock};
+	spin_sites_add(lock, &blame->sites);
+}
+
+void blame_begin(struct blame *blame, unsigned cpus)
+{
+	*blame = (struct blame){.name = "", .cpus = cpus, .read = read_sum};
+	blame->sum = harness_alloc((size_t)cpus * cpus * sizeof(*blame->sum));
+}
+
+static void add(struct spin_waits *sum, struct spin_waits waits)
+{
+	sum->count += waits.count;
+	sum->ticks += waits.ticks;
+}
+
+void blame_add(struct blame *blame, const struct spinlock *lock)
+{
+	blame->name = lock->name;
+	spin_sites_add(lock, &blame->sites);
+	if (!blame->sum)
+		return;
+	for (unsigned waiter = 0; waiter < blame->cpus; waiter++)
+		for (unsigned holder = 0; holder < blame->cpus; holder++)
+			add(&blame->sum[(size_t)waiter * blame->cpus + holder],
+			    spin_blame_read(lock, waiter, holder));
+}
+
+static bool row_adds_up(const struct spinlock *lock, unsigned waiter)
+{
+	const struct spin_times *wait = &lock->cpus[waiter].stats.wait;
+	struct spin_waits row = {0};
+
+	for (unsigned holder = 0; holder < lock->cpu_count; holder++)
+		add(&row, spin_blame_read(lock, waiter, holder));
+	return row.count == wait->samples && row.ticks == wait->ticks_total;
+}
+
+bool blame_adds_up(const struct spinlock *lock)
+{
+	struct spin_sites sites = {0};
+	struct spin_stats stats = {0};
+	struct spin_waits all;
+
+	if (!lock->blame)
+		return true;
+	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++)
+		if (!row_adds_up(lock, cpu))
+			return false;
+	spin_sites_add(lock, &sites);
+	spin_stats_add(lock, &stats);
+	all = sites.others;
+	for (unsigned i = 0; i < SPIN_SITE_PAIRS; i++)
+		add(&all, sites.pair[i].waits);
+	return all.count == stats.wait.samples && all.ticks == stats.wait.ticks_total;
+}
+
+/* ---- the heaviest ------------------------------------------------------------------------- */
+
+/* Goes to its place by ticks; who is pushed out at the end is one of the others. */
+static void heaviest_add(struct heaviest *heaviest, uint64_t waiter, uint64_t holder,
+			 struct spin_waits waits)
+{
+	unsigned place = heaviest->count;
+
+	if (place == heaviest->most) {
+		if (waits.ticks <= heaviest->waits[place - 1].ticks) {
+			add(&heaviest->others, waits);
+			return;
+		}
+		add(&heaviest->others, heaviest->waits[--place]);
+	} else {
+		heaviest->count++;
+	}
+	for (; place && heaviest->waits[place - 1].ticks < waits.ticks; place--) {
+		heaviest->waiter[place] = heaviest->waiter[place - 1];
+		heaviest->holder[place] = heaviest->holder[place - 1];
+		heaviest->waits[place] = heaviest->waits[place - 1];
+	}
+	heaviest->waiter[place] = waiter;
+	heaviest->holder[place] = holder;
+	heaviest->waits[place] = waits;
+}
+
+/* One at a time, on cpu 0, and large for a stack. */
+static struct heaviest *heaviest_cpus(const struct blame *blame, unsigned most)
+{
+	static struct heaviest found;
+
+	found = (struct heaviest){.most = most};
+	for (unsigned waiter = 0; waiter < blame->cpus; waiter++)
+		for (unsigned holder = 0; holder < blame->cpus; holder++) {
+			struct spin_waits waits = blame->read(blame, waiter, holder);
+
+			if (waits.count)
+				heaviest_add(&found, waiter, holder, waits);
+		}
+	return &found;
+}
+
+static struct heaviest *heaviest_sites(const struct blame *blame, unsigned most)
+{
+	static struct heaviest found;
+
+	found = (struct heaviest){.most = most, .others = blame->sites.others};
+	for (unsigned i = 0; i < SPIN_SITE_PAIRS; i++) {
+		const struct spin_site_pair *pair = &blame->sites.pair[i];
+
+		if (pair->waits.count)
+			heaviest_add(&found, pair->waiter, pair->holder, pair->waits);
+	}
+	return &found;
+}
+
+/* ---- for people --------------------------------------------------------------------------- */
+
+static unsigned long long us_of(struct spin_waits waits)
+{
+	return ticks_to_ns(waits.ticks) / 1000;
+}
+
+/* A row of counts, and under it one of times; the diagonal, of holders not known, goes last. */
+static void print_row(const struct blame *blame, unsigned waiter)
+{
+	printf("    %4u", waiter);
+	for (unsigned i = 0; i <= blame->cpus; i++) {
+		unsigned holder = i < blame->cpus ? i : waiter;
+
+		if (i == waiter)
+			printf(" %10s", ".");
+		else
+			printf(" %10llu",
+			       (unsigned long long)blame->read(blame, waiter, holder).count);
+	}
+	printf("\n    %4s", "us");
+	for (unsigned i = 0; i <= blame->cpus; i++) {
+		unsigned holder = i < blame->cpus ? i : waiter;
+
+		if (i == waiter)
+			printf(" %10s", "");
+		else
+			printf(" %10llu", us_of(blame->read(blame, waiter, holder)));
+	}
+	printf("\n");
+}
+
+static void print_matrix(const struct blame *blame)
+{
+	printf("\n  %s, which cpu waited for which: rows wait, columns hold; waits, and us waited\n"
+	       "    %4s",
+	       blame->name, "cpu");
+	for (unsigned cpu = 0; cpu < blame->cpus; cpu++)
+		printf(" %10u", cpu);
+	printf(" %10s\n", "unknown");
+	for (unsigned waiter = 0; waiter < blame->cpus; waiter++)
+		print_row(blame, waiter);
+}
+
+static void print_weight(struct spin_waits waits)
+{
+	printf("    %10llu waits %10llu us  ", (unsigned long long)waits.count, us_of(waits));
+}
+
+static void print_others(const struct heaviest *heaviest)
+{
+	if (!heaviest->others.count)
+		return;
+	print_weight(heaviest->others);
+	printf("all others\n");
+}
+
+static void print_pairs(const struct blame *blame, const struct heaviest *heaviest)
+{
+	printf("\n  %s, which cpu waited for which: the heaviest pairs\n", blame->name);
+	for (unsigned i = 0; i < heaviest->count; i++) {
+		print_weight(heaviest->waits[i]);
+		printf("cpu %u for ", (unsigned)heaviest->waiter[i]);
+		if (heaviest->holder[i] == heaviest->waiter[i])
+			printf("one not known\n");
+		else
+			printf("cpu %u\n", (unsigned)heaviest->holder[i]);
+	}
+	print_others(heaviest);
+}
+
+/* The addresses end the line: the launcher puts their names behind it. */
+static void print_sites(const struct blame *blame, const struct heaviest *heaviest)
+{
+	printf("\n  %s, where it was waited for, and where it had been taken\n", blame->name);
+	for (unsigned i = 0; i < heaviest->count; i++) {
+		print_weight(heaviest->waits[i]);
+		printf("[<%#llx>] for ", (unsigned long long)heaviest->waiter[i]);
+		if (heaviest->holder[i])
+			printf("[<%#llx>]\n", (unsigned long long)heaviest->holder[i]);
+		else
+			printf("one not known\n");
+	}
+	print_others(heaviest);
+}
+
+void blame_print(const struct blame *blame)
+{
+	const struct heaviest *heaviest = heaviest_cpus(blame, PAIRS_SHOWN);
+
+	if (heaviest->count && blame->cpus <= CPUS_SHOWN)
+		print_matrix(blame);
+	else if (heaviest->count)
+		print_pairs(blame, heaviest);
+	heaviest = heaviest_sites(blame, PAIRS_SHOWN);
+	if (heaviest->count)
+		print_sites(blame, heaviest);
+}
+
+/* ---- for programs ------------------------------------------------------------------------- */
+
+struct names {
+	const char *waiter, *holder, *waits, *wait_ns, *others_waits, *others_wait_ns;
+};
+
+static void record_heaviest(const struct heaviest *heaviest, const struct names *names)
+{
+	uint64_t waits[PAIRS_RECORD], ns[PAIRS_RECORD];
+
+	for (unsigned i = 0; i < heaviest->count; i++) {
+		waits[i] = heaviest->waits[i].count;
+		ns[i] = ticks_to_ns(heaviest->waits[i].ticks);
+	}
+	record_numbers(names->waiter, heaviest->waiter, heaviest->count);
+	record_numbers(names->holder, heaviest->holder, heaviest->count);
+	record_numbers(names->waits, waits, heaviest->count);
+	record_numbers(names->wait_ns, ns, heaviest->count);
+	record_number(names->others_waits, heaviest->others.count);
+	record_number(names->others_wait_ns, ticks_to_ns(heaviest->others.ticks));
+}
+
+void blame_record(const struct blame *blame)
+{
+	static const struct names cpus = {"blame_waiter",	"blame_holder",
+					  "blame_waits",	"blame_wait_ns",
+					  "blame_others_waits", "blame_others_wait_ns"};
+	static const struct names sites = {"site_waiter",	"site_holder",
+					   "site_waits",	"site_wait_ns",
+					   "site_others_waits", "site_others_wait_ns"};
+
+	record_heaviest(heaviest_cpus(blame, PAIRS_RECORD), &cpus);
+	record_heaviest(heaviest_sites(blame, PAIRS_RECORD), &sites);
+}
