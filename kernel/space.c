@@ -2,24 +2,24 @@
  * space.c - see space.h.
  *
  * Flushing. A change writes entries under the lock, drops the lock, flushes, and frees last. Who
- *has to flush is read from `holders` after the entries were written. A cpu sets its bit before it
- *loads satp, so either the changer finds the bit, or the cpu's walks come after the change:
+ * has to flush is read from `holders` after the entries were written. A cpu sets its bit before it
+ * loads satp, so either the changer finds the bit, or the cpu's walks come after the change:
  *
- *	changer: entries; full fence (a); reads holders	    cpu: sets bit; full fence (a); satp,
- *walks
+ *	changer: entries; full fence (a); reads holders
+ *	cpu:	 sets bit; full fence (a); satp, walks
  *
  * A cpu that leaves a space without an ASID flushes, and then takes its bit out; a changer that
- *still finds the bit flushes once for nothing. One that leaves a space with an ASID keeps what it
- *has cached, and its bit: it is flushed with the others, and has nothing to do when it comes back.
- *An ASID is free again when all those have been flushed once more. The kernel's own entries are the
- * same in every space and never change, so they need no flush.
+ * still finds the bit flushes once for nothing. One that leaves a space with an ASID keeps what it
+ * has cached, and its bit: it is flushed with the others, and has nothing to do when it comes back.
+ * An ASID is free again when all those have been flushed once more. The kernel's own entries are
+ * the same in every space and never change, so they need no flush.
  *
  * A clone takes the right to write from pages of `from`. Until its flush is over other cpus may
- *write to them still, so nobody may make a copy meanwhile, and miss that (`clones`).
+ * write to them still, so nobody may make a copy meanwhile, and miss that (`clones`).
  *
- * Order of locks: a space's, then the zones'. Two spaces (clone): `from` first; nobody else has
- *`to` yet. A table's frame is allocated under the lock; when there is none left that waits for
- *other cpus' caches, so interrupts stay let in while the lock is held or waited for.
+ * Order of locks: two spaces' (clone), `from` first; nobody else has `to` yet. A table's frame is
+ * allocated under the lock; when there is none left that waits for other cpus' caches, so
+ * interrupts stay let in while the lock is held or waited for.
  *
  * Copies. A page that is written to on fault keeps one more reference to its old frame while that
  * is copied, without the lock: with it nobody finds himself alone with the frame, and so nobody
@@ -334,8 +334,7 @@ enum page_status space_clone(struct space *to, struct space *from, virt_t addres
 	return status;
 }
 
-/* ---- copy on write -----------------------------------------------------------------------------
- */
+/* ---- copy on write --------------------------------------------------------------------------- */
 
 /* What a page that cannot be written to needs. */
 enum fault {

@@ -13,7 +13,7 @@
  *	page_gather_release(&gather, drop, context);
  *
  * Several changes may share one gather and one flush. It is the caller's, on one cpu, and needs no
- *lock.
+ * lock.
  *
  * A gathered table keeps to this until it is freed: all of its entries are invalid, for a walker
  * may read it still. It is linked through its first entry, as a frame number with V clear, which

@@ -1,22 +1,23 @@
 /*
  * lock_trial.h - what every spinlock must do, tried on all cpus at once: in the kernel and on a
- *host, for each algorithm the same.
+ * host, for each algorithm the same.
  *
  *	exclusion	words that no atomic guards lose nothing, and nobody meets anybody inside
  *	progress	every acquire ends: the trial goes on until `holds` are over and each cpu
- *has had its share of them, however small. A wake-up that is lost stops it for ever; `progress`
- *stands still then, and whoever started the trial has to look
+ *			has had its share of them, however small. A wake-up that is lost stops it
+ *			for ever; `progress` stands still then, and whoever started the trial has
+ *			to look
  *	order		where the algorithm serves in the order of arrival. See below
  *	try		takes a free lock and leaves alone one that is held, whoever holds it
  *	wrap-around	counters of tickets and slots go past 2^32 with a queue waiting across it
  *	statistics	to the last acquisition, on each cpu; the waits too where they are arranged
  *
  * Order is judged twice, and both hold however the cpus are scheduled. Arranged: the holder lets
- *the others come one by one, each when the one before is seen in the queue, then lets go and comes
- *last itself: they must be served as they came. And in the crowd: who gives the lock back and sees
- *q cpus in the queue must not have it again before q holds of others. What cannot be judged is how
- *many pass a cpu between its call and its place in the queue: no algorithm promises anything about
- *that.
+ * the others come one by one, each when the one before is seen in the queue, then lets go and comes
+ * last itself: they must be served as they came. And in the crowd: who gives the lock back and sees
+ * q cpus in the queue must not have it again before q holds of others. What cannot be judged is how
+ * many pass a cpu between its call and its place in the queue: no algorithm promises anything about
+ * that.
  *
  * How evenly the crowd was served is measured for all, and judged for none: where cpus share cores,
  * it is the host's scheduler that shows.

@@ -112,8 +112,7 @@ const char *paging_test_kernel(void)
 	return NULL;
 }
 
-/* ---- one space --------------------------------------------------------------------------------
- */
+/* ---- one space ------------------------------------------------------------------------------- */
 
 static bool load(uint64_t address, uint64_t *value)
 {
@@ -181,8 +180,7 @@ const char *paging_test_space(void)
 	return in_space(use_space);
 }
 
-/* ---- mistakes ----------------------------------------------------------------------------------
- */
+/* ---- mistakes -------------------------------------------------------------------------------- */
 
 static const char *make_mistakes(struct space *space)
 {
@@ -214,8 +212,7 @@ const char *paging_test_mistakes(void)
 	return in_space(make_mistakes);
 }
 
-/* ---- copies ------------------------------------------------------------------------------------
- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 #define COPY_PAGES 8
 
@@ -263,8 +260,7 @@ const char *paging_test_copies(void)
 	return in_space(clone_and_write);
 }
 
-/* ---- flushes of other harts --------------------------------------------------------------------
- */
+/* ---- flushes of other harts ------------------------------------------------------------------ */
 
 /*
  * All cpus read one page, until they have it in their caches; cpu 0 then puts another frame there.
