@@ -74,9 +74,17 @@ void kernel_space_keep_finisher(uint64_t address)
 
 static enum page_status map(struct page_table *space, uint64_t start, uint64_t end, unsigned flags)
 {
+	struct page_stock stock;
+	enum page_status status;
+
 	if (start >= end)
 		return PAGE_OK;
-	return page_table_map(space, virt(start), pfn_floor(phys(start)), end - start, flags);
+	page_stock_init(&stock);
+	do {
+		status = page_table_map(space, virt(start), pfn_floor(phys(start)), end - start,
+					flags, &stock);
+	} while (page_stock_refill(&stock, &status));
+	return status;
 }
 
 /* A part of RAM that the general mapping leaves out. */

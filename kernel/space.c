@@ -17,9 +17,10 @@
  * A clone takes the right to write from pages of `from`. Until its flush is over other cpus may
  * write to them still, so nobody may make a copy meanwhile, and miss that (`clones`).
  *
- * Order of locks: two spaces' (clone), `from` first; nobody else has `to` yet. A table's frame is
- * allocated under the lock; when there is none left that waits for other cpus' caches, so
- * interrupts stay let in while the lock is held or waited for.
+ * Order of locks: two spaces' (clone), `from` first; nobody else has `to` yet. Under them no other
+ * lock is taken, for nothing is allocated or freed there: what a change needs is in a stock before
+ * it, what it took away is in a gather after it. So nobody waits for another cpu while it holds one
+ * (`make lint` follows the calls). Interrupts stay let in while a lock is held or waited for.
  *
  * Copies. A page that is written to on fault keeps one more reference to its old frame while that
  * is copied, without the lock: with it nobody finds himself alone with the frame, and so nobody
@@ -263,12 +264,16 @@ void space_leave(void)
 enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uint64_t length,
 			   unsigned flags)
 {
+	struct page_stock stock;
 	struct spin_node node;
 	enum page_status status;
 
-	spin_lock(&space->lock, &node);
-	status = page_table_map(&space->table, address, frame, length, flags);
-	spin_unlock(&space->lock, &node);
+	page_stock_init(&stock);
+	do {
+		spin_lock(&space->lock, &node);
+		status = page_table_map(&space->table, address, frame, length, flags, &stock);
+		spin_unlock(&space->lock, &node);
+	} while (page_stock_refill(&stock, &status));
 	if (status == PAGE_OK && cpu_self()->space == space)
 		mmu_flush(address.value, length); /* it may have "not valid" in mind */
 	return status;
@@ -277,13 +282,17 @@ enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uin
 enum page_status space_unmap(struct space *space, virt_t address, uint64_t length)
 {
 	struct page_gather gather;
+	struct page_stock stock;
 	struct spin_node node;
 	enum page_status status;
 
 	page_gather_init(&gather);
-	spin_lock(&space->lock, &node);
-	status = page_table_unmap(&space->table, address, length, &gather);
-	spin_unlock(&space->lock, &node);
+	page_stock_init(&stock);
+	do {
+		spin_lock(&space->lock, &node);
+		status = page_table_unmap(&space->table, address, length, &gather, &stock);
+		spin_unlock(&space->lock, &node);
+	} while (page_stock_refill(&stock, &status));
 	finish(space, &gather);
 	while (status == PAGE_AGAIN) {
 		spin_lock(&space->lock, &node);
@@ -297,41 +306,66 @@ enum page_status space_unmap(struct space *space, virt_t address, uint64_t lengt
 enum page_status space_protect(struct space *space, virt_t address, uint64_t length, unsigned flags)
 {
 	struct page_gather gather;
+	struct page_stock stock;
 	struct spin_node node;
 	enum page_status status;
 
 	page_gather_init(&gather);
-	spin_lock(&space->lock, &node);
-	status = page_table_protect(&space->table, address, length, flags, &gather);
-	spin_unlock(&space->lock, &node);
+	page_stock_init(&stock);
+	do {
+		spin_lock(&space->lock, &node);
+		status = page_table_protect(&space->table, address, length, flags, &gather, &stock);
+		spin_unlock(&space->lock, &node);
+	} while (page_stock_refill(&stock, &status));
 	finish(space, &gather);
 	return status;
 }
 
-static bool share(void *unused, pfn_t first, uint64_t frames)
+static bool share_frames(void *unused, pfn_t first, uint64_t frames, struct page_stock *stock)
 {
 	(void)unused;
-	return frame_refs_share(&refs, first, frames);
+	return frame_refs_share(&refs, first, frames, stock);
+}
+
+/* Undoes it. The one that was shared with has a reference still, so there is nothing to free. */
+static void unshare_frames(void *unused, pfn_t first, uint64_t frames, bool shared)
+{
+	(void)unused;
+	(void)shared;
+	for (uint64_t i = 0; i < frames; i++) {
+		bool last = frame_refs_drop(&refs, pfn_add(first, i));
+
+		check(!last, "space: frame %#llx was shared and has no other reference",
+		      (unsigned long long)(first.value + i));
+	}
 }
 
 enum page_status space_clone(struct space *to, struct space *from, virt_t address, uint64_t length)
 {
-	const struct page_sharing sharing = {share, drop, NULL};
+	const struct page_sharing sharing = {share_frames, unshare_frames, NULL};
 	struct spin_node from_node, to_node;
 	struct page_gather gather;
+	struct page_stock stock;
 	enum page_status status;
 
 	page_gather_init(&gather);
-	spin_lock(&from->lock, &from_node);
-	spin_lock(&to->lock, &to_node);
-	status = page_table_clone(&to->table, &from->table, address, length, &sharing, &gather);
-	ck_pr_inc_32(&from->clones);
-	spin_unlock(&to->lock, &to_node);
-	spin_unlock(&from->lock, &from_node);
+	page_stock_init(&stock);
+	do {
+		spin_lock(&from->lock, &from_node);
+		spin_lock(&to->lock, &to_node);
+		status = page_table_clone(&to->table, &from->table, address, length, &sharing,
+					  &gather, &stock);
+		if (status == PAGE_OK)
+			ck_pr_inc_32(&from->clones);
+		spin_unlock(&to->lock, &to_node);
+		spin_unlock(&from->lock, &from_node);
+	} while (page_stock_refill(&stock, &status));
+	if (status != PAGE_OK)
+		return status;
 	finish(from, &gather);
 	ck_pr_fence_release(); /* the flush; pairs with lock_between_clones */
 	ck_pr_dec_32(&from->clones);
-	return status;
+	return PAGE_OK;
 }
 
 /* ---- copy on write --------------------------------------------------------------------------- */
@@ -355,38 +389,45 @@ static enum fault look_at(struct space *space, virt_t page, struct page_leaf *le
 	return frame_refs_count(&refs, leaf->frame) == 1 ? FAULT_ALONE : FAULT_COPY;
 }
 
-/* `held` has one reference of ours, so it stays as it is; under the lock: puts `copy` in its place.
+/*
+ * Under the lock: puts *copy in the place of `held`, which has one reference of ours, so it stays
+ * as it is. *copy is then PFN_NONE, for it belongs to the mapping.
  */
-static enum page_status put_copy(struct space *space, virt_t page, pfn_t held, pfn_t copy,
-				 struct page_gather *gather, bool *put)
+static enum page_status put_copy(struct space *space, virt_t page, pfn_t held, pfn_t *copy,
+				 struct page_gather *gather, struct page_stock *stock)
 {
 	struct page_leaf leaf;
+	enum page_status status;
 
-	*put = false;
 	if (look_at(space, page, &leaf) != FAULT_COPY || leaf.frame.value != held.value)
 		return PAGE_OK; /* others were faster: the store is tried again */
-	*put = true;
-	return page_table_replace(&space->table, page, copy, gather);
+	status = page_table_replace(&space->table, page, *copy, gather, stock);
+	if (status == PAGE_OK)
+		*copy = PFN_NONE;
+	return status;
 }
 
 static enum page_status copy_page(struct space *space, virt_t page, pfn_t held)
 {
 	pfn_t copy = frame_alloc(FRAME_ANY);
 	struct page_gather gather;
+	struct page_stock stock;
 	struct spin_node node;
-	enum page_status status = PAGE_NO_FRAMES;
-	bool put = false;
+	enum page_status status = pfn_is_none(copy) ? PAGE_NO_FRAMES : PAGE_SHORT;
 
 	page_gather_init(&gather);
-	if (!pfn_is_none(copy)) {
+	page_stock_init(&stock);
+	if (!pfn_is_none(copy))
 		memcpy(frame_bytes(copy), frame_bytes(held), FRAME_SIZE);
+	while (status == PAGE_SHORT) {
 		spin_lock(&space->lock, &node);
-		status = put_copy(space, page, held, copy, &gather, &put);
+		status = put_copy(space, page, held, &copy, &gather, &stock);
 		spin_unlock(&space->lock, &node);
-		finish(space, &gather);
+		page_stock_refill(&stock, &status);
 	}
+	finish(space, &gather);
 	drop(NULL, held, 1, true);
-	if (!pfn_is_none(copy) && (!put || status != PAGE_OK))
+	if (!pfn_is_none(copy))
 		frame_free(copy);
 	return status;
 }
@@ -403,23 +444,36 @@ static void lock_between_clones(struct space *space, struct spin_node *node)
 	ck_pr_fence_acquire(); /* pairs with space_clone */
 }
 
+/* Under the lock: what can be done at once; for a copy, one more reference to its frame. */
+static enum page_status begin_fault(struct space *space, const struct page_leaf *leaf,
+				    enum fault fault, virt_t page, struct page_gather *gather,
+				    struct page_stock *stock)
+{
+	if (fault == FAULT_ALONE)
+		return page_table_unshare(&space->table, page, FRAME_SIZE, gather, stock);
+	if (fault != FAULT_COPY || frame_refs_share(&refs, leaf->frame, 1, stock))
+		return PAGE_OK;
+	return page_stock_is_short(stock) ? PAGE_SHORT : PAGE_NO_FRAMES;
+}
+
 enum page_status space_write_fault(struct space *space, virt_t address)
 {
 	virt_t page = vpn_to_virt(vpn_floor(address));
-	enum page_status status = PAGE_OK;
+	enum page_status status;
 	struct page_gather gather;
+	struct page_stock stock;
 	struct page_leaf leaf;
 	struct spin_node node;
 	enum fault fault;
 
 	page_gather_init(&gather);
-	lock_between_clones(space, &node);
-	fault = look_at(space, page, &leaf);
-	if (fault == FAULT_ALONE)
-		status = page_table_unshare(&space->table, page, FRAME_SIZE, &gather);
-	else if (fault == FAULT_COPY && !frame_refs_share(&refs, leaf.frame, 1))
-		status = PAGE_NO_FRAMES;
-	spin_unlock(&space->lock, &node);
+	page_stock_init(&stock);
+	do {
+		lock_between_clones(space, &node);
+		fault = look_at(space, page, &leaf);
+		status = begin_fault(space, &leaf, fault, page, &gather, &stock);
+		spin_unlock(&space->lock, &node);
+	} while (page_stock_refill(&stock, &status));
 	finish(space, &gather);
 	if (fault == FAULT_REFUSED)
 		return PAGE_NOT_MAPPED;

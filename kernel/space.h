@@ -10,6 +10,8 @@
  *
  * No frame that was unmapped is freed before every cpu of that note has flushed what it had of it.
  *
+ * No frame is allocated, zeroed or freed under a space's lock, and no cpu is waited for.
+ *
  * All functions: on any cpu that is not in a trap handler, with interrupts let in and no lock held.
  * Those of one space may be called by many cpus at once, but for create and destroy.
  */

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "mm/paging/page_status.h"
 #include "mm/paging/pte.h"
 #include "sync/ck.h"
 
@@ -87,30 +88,11 @@ static inline vpn_t page_vpn(uint64_t page, unsigned levels)
 	return vpn(extended & (~(uint64_t)0 >> FRAME_SHIFT));
 }
 
-/* ---- tables to be ------------------------------------------------------------------------ */
-
-/*
- * Zeroed frames for the tables that a change will need. It takes them all before it writes
- * anything, so running out of frames leaves the tree as it was because nothing was done to it.
- * They are linked through their first words.
- */
-struct table_stock {
-	pfn_t first;
-	uint64_t count;
-};
-
-#define TABLE_STOCK_EMPTY ((struct table_stock){PFN_NONE, 0})
-
-/* Has `wanted` in all, or says false and has none. */
-bool table_stock_fill(struct table_stock *stock, uint64_t wanted);
-pfn_t table_stock_take(struct table_stock *stock);
-void table_stock_give(struct table_stock *stock);
-
 /* ---- what page_table.c has for the others ------------------------------------------------ */
 
 struct page_table;
 struct page_gather;
-enum page_status;
+struct page_stock;
 
 /* The stretch of `length` bytes at `address`, where that is one. */
 enum page_status stretch_from(const struct page_table *table, virt_t address, uint64_t length,
@@ -129,7 +111,7 @@ struct mapping {
  */
 bool mapping_plan(const pte_t *table, unsigned level, struct mapping mapping, uint64_t *needed);
 void mapping_fill(struct page_table *space, pte_t *table, unsigned level, struct mapping mapping,
-		  struct table_stock *stock);
+		  struct page_stock *stock);
 
 /* Calls for each leaf, cut to the stretch, in order; false as soon as a call says so. */
 typedef bool (*leaf_visitor)(void *context, pte_t *entry, unsigned level, struct stretch piece);
@@ -140,5 +122,5 @@ bool leaves_visit(pte_t *table, unsigned level, struct stretch stretch, leaf_vis
 
 /* Tables for having no leaf cross an end of the stretch; and having it so. */
 uint64_t split_needed(const struct page_table *space, struct stretch stretch);
-void split_ends(struct page_table *space, struct stretch stretch, struct table_stock *stock,
+void split_ends(struct page_table *space, struct stretch stretch, struct page_stock *stock,
 		struct page_gather *gather);

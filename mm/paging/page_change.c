@@ -2,8 +2,9 @@
  * page_change.c - taking away from a space, and changing what is there: unmap, protect, copy on
  * write.
  *
- * Each change first looks at its whole range, then takes the frames it will need, and only then
- * writes. It needs frames where an end of the range lies inside a large page, which is split there.
+ * Each change first looks at its whole range, then whether the stock has the frames it will need,
+ * and only then writes. It needs frames where an end of the range lies inside a large page, which
+ * is split there.
  *
  * A split replaces a leaf by a table whose 512 leaves say the same, filled before it is published:
  * a hart that still has the large page in mind and one that walks again get the same answer.
@@ -77,9 +78,9 @@ uint64_t split_needed(const struct page_table *space, struct stretch stretch)
 
 /* A table that is to stand for the leaf, split so far down that a page begins at `page`. */
 static pte_t split_table(struct page_table *space, pte_t leaf, unsigned level, uint64_t page,
-			 struct table_stock *stock)
+			 struct page_stock *stock)
 {
-	pfn_t frame = table_stock_take(stock);
+	pfn_t frame = page_stock_take(stock);
 	pte_t *table = page_entries(frame);
 	uint64_t frames = page_frames(level - 1);
 	unsigned cut = entry_index(page, level - 1);
@@ -94,7 +95,7 @@ static pte_t split_table(struct page_table *space, pte_t leaf, unsigned level, u
 	return pte_table(frame);
 }
 
-static void split_at(struct page_table *space, uint64_t page, struct table_stock *stock,
+static void split_at(struct page_table *space, uint64_t page, struct page_stock *stock,
 		     struct page_gather *gather)
 {
 	unsigned level;
@@ -109,12 +110,11 @@ static void split_at(struct page_table *space, uint64_t page, struct table_stock
 	gather->tables_too = true;
 }
 
-void split_ends(struct page_table *space, struct stretch stretch, struct table_stock *stock,
+void split_ends(struct page_table *space, struct stretch stretch, struct page_stock *stock,
 		struct page_gather *gather)
 {
 	split_at(space, stretch.first, stock, gather);
 	split_at(space, stretch.end, stock, gather);
-	assert(stock->count == 0);
 }
 
 /* ---- what changes begin with ------------------------------------------------------------- */
@@ -136,11 +136,24 @@ static bool has_no_hole(const pte_t *table, unsigned level, struct stretch stret
 	return true;
 }
 
+static enum page_status split(struct page_table *space, struct stretch stretch, uint64_t needed,
+			      struct page_gather *gather, struct page_stock *stock)
+{
+	uint64_t left;
+
+	if (!page_stock_has(stock, needed))
+		return PAGE_SHORT;
+	left = stock->frames - needed;
+	split_ends(space, stretch, stock, gather);
+	assert(stock->frames == left);
+	return PAGE_OK;
+}
+
 /* The range is one, mapped from end to end, and no page crosses its ends any more. */
 static enum page_status begin_change(struct page_table *space, virt_t address, uint64_t length,
-				     struct page_gather *gather, struct stretch *stretch)
+				     struct page_gather *gather, struct page_stock *stock,
+				     struct stretch *stretch)
 {
-	struct table_stock stock = TABLE_STOCK_EMPTY;
 	enum page_status status = stretch_from(space, address, length, stretch);
 	uint64_t needed;
 
@@ -149,11 +162,7 @@ static enum page_status begin_change(struct page_table *space, virt_t address, u
 	if (!has_no_hole(root_of(space), space->levels - 1, *stretch))
 		return PAGE_NOT_MAPPED;
 	needed = split_needed(space, *stretch);
-	if (!table_stock_fill(&stock, needed))
-		return PAGE_NO_FRAMES;
-	if (needed > 0)
-		split_ends(space, *stretch, &stock, gather);
-	return PAGE_OK;
+	return needed > 0 ? split(space, *stretch, needed, gather, stock) : PAGE_OK;
 }
 
 /* ---- unmapping --------------------------------------------------------------------------- */
@@ -242,14 +251,14 @@ enum page_status page_table_unmap_rest(struct page_table *table, struct page_gat
 }
 
 enum page_status page_table_unmap(struct page_table *table, virt_t address, uint64_t length,
-				  struct page_gather *gather)
+				  struct page_gather *gather, struct page_stock *stock)
 {
 	struct stretch stretch;
 	enum page_status status;
 
 	check(gather->rest_first == gather->rest_end,
 	      "page_table_unmap: the gather has a rest, which page_table_unmap_rest() ends");
-	status = begin_change(table, address, length, gather, &stretch);
+	status = begin_change(table, address, length, gather, stock, &stretch);
 	if (status != PAGE_OK)
 		return status;
 	gather->rest_first = stretch.first;
@@ -275,10 +284,11 @@ static bool reflag_leaf(void *context, pte_t *entry, unsigned level, struct stre
 }
 
 static enum page_status reflag(struct page_table *table, virt_t address, uint64_t length,
-			       struct reflag reflag, struct page_gather *gather)
+			       struct reflag reflag, struct page_gather *gather,
+			       struct page_stock *stock)
 {
 	struct stretch stretch;
-	enum page_status status = begin_change(table, address, length, gather, &stretch);
+	enum page_status status = begin_change(table, address, length, gather, stock, &stretch);
 
 	if (status != PAGE_OK)
 		return status;
@@ -288,7 +298,8 @@ static enum page_status reflag(struct page_table *table, virt_t address, uint64_
 }
 
 enum page_status page_table_protect(struct page_table *table, virt_t address, uint64_t length,
-				    unsigned flags, struct page_gather *gather)
+				    unsigned flags, struct page_gather *gather,
+				    struct page_stock *stock)
 {
 	struct stretch stretch;
 	enum page_status status = stretch_from(table, address, length, &stretch);
@@ -298,13 +309,14 @@ enum page_status page_table_protect(struct page_table *table, virt_t address, ui
 	if ((flags & ~(unsigned)PAGE_ACCESS_FLAGS) || !page_flags_are_good(flags))
 		return PAGE_BAD_FLAGS;
 	return reflag(table, address, length, (struct reflag){PAGE_OWNED | PAGE_SHARED, flags},
-		      gather);
+		      gather, stock);
 }
 
 enum page_status page_table_unshare(struct page_table *table, virt_t address, uint64_t length,
-				    struct page_gather *gather)
+				    struct page_gather *gather, struct page_stock *stock)
 {
-	return reflag(table, address, length, (struct reflag){~(unsigned)PAGE_SHARED, 0}, gather);
+	return reflag(table, address, length, (struct reflag){~(unsigned)PAGE_SHARED, 0}, gather,
+		      stock);
 }
 
 /* ---- copy on write ----------------------------------------------------------------------- */
@@ -318,7 +330,7 @@ static bool find_entry(void *context, pte_t *entry, unsigned level, struct stret
 }
 
 enum page_status page_table_replace(struct page_table *table, virt_t address, pfn_t frame,
-				    struct page_gather *gather)
+				    struct page_gather *gather, struct page_stock *stock)
 {
 	struct page_leaf old;
 	struct stretch stretch;
@@ -334,7 +346,7 @@ enum page_status page_table_replace(struct page_table *table, virt_t address, pf
 		return PAGE_NOT_MAPPED;
 	if ((old.flags & PAGE_OWNED) && gather->runs == PAGE_GATHER_RUNS)
 		return PAGE_AGAIN;
-	status = begin_change(table, address, FRAME_SIZE, gather, &stretch);
+	status = begin_change(table, address, FRAME_SIZE, gather, stock, &stretch);
 	if (status != PAGE_OK)
 		return status;
 	leaves_visit(root_of(table), table->levels - 1, stretch, find_entry, &entry);

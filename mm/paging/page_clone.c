@@ -2,9 +2,9 @@
  * page_clone.c - a second space with the same pages, to be copied when they are written to.
  *
  * First everything that may fail, in an order in which it can be undone without a trace: looking
- * whether the copy's range is free, counting tables, taking their frames, taking references. Then
- * the writing: where the range cuts large pages of the original these are split, and both trees
- * are gone down in step.
+ * whether the copy's range is free, whether the stock has the frames for all tables, and taking
+ * references, for which the stock may have to give frames too. Then the writing: where the range
+ * cuts large pages of the original these are split, and both trees are gone down in step.
  */
 #include <stddef.h>
 
@@ -67,7 +67,7 @@ static bool copy_plan(const pte_t *to, const pte_t *from, unsigned level, struct
 
 struct copy {
 	struct page_table *to;
-	struct table_stock *stock;
+	struct page_stock *stock;
 };
 
 /* One leaf of the original, which has been split where the range cut it. */
@@ -104,7 +104,7 @@ static void copy_fill(const struct copy *copy, pte_t *to, const pte_t *from_tabl
 		} else if (pte_is_valid(there)) {
 			copy_fill(copy, entry_table(there), entry_table(entry), level - 1, piece);
 		} else if (!leaves_visit(entry_table(entry), level - 1, piece, stop_at_any, NULL)) {
-			pfn_t table = table_stock_take(copy->stock);
+			pfn_t table = page_stock_take(copy->stock);
 
 			copy_fill(copy, page_entries(table), entry_table(entry), level - 1, piece);
 			entry_publish(&to[index], pte_table(table));
@@ -117,6 +117,7 @@ static void copy_fill(const struct copy *copy, pte_t *to, const pte_t *from_tabl
 
 struct sharer {
 	const struct page_sharing *sharing;
+	struct page_stock *stock;
 	uint64_t refused_at; /* page */
 };
 
@@ -127,7 +128,7 @@ static bool share_leaf(void *context, pte_t *entry, unsigned level, struct stret
 
 	if (!(mapping.flags & PAGE_OWNED) ||
 	    sharer->sharing->share(sharer->sharing->context, pfn(mapping.first_frame),
-				   piece.end - piece.first))
+				   piece.end - piece.first, sharer->stock))
 		return true;
 	sharer->refused_at = piece.first;
 	return false;
@@ -146,9 +147,9 @@ static bool unshare_leaf(void *context, pte_t *entry, unsigned level, struct str
 
 /* A reference for the copy to each frame of the range, or none. */
 static bool share_all(const struct page_table *from, struct stretch stretch,
-		      const struct page_sharing *sharing)
+		      const struct page_sharing *sharing, struct page_stock *stock)
 {
-	struct sharer sharer = {sharing, 0};
+	struct sharer sharer = {sharing, stock, 0};
 	pte_t *root = page_entries(from->root);
 
 	if (leaves_visit(root, from->levels - 1, stretch, share_leaf, &sharer))
@@ -158,51 +159,51 @@ static bool share_all(const struct page_table *from, struct stretch stretch,
 	return false;
 }
 
-/* ---- both --------------------------------------------------------------------------------- */
+/* ---- both -------------------------------------------------------------------------------- */
 
+/* All that may fail. *needed: tables. */
 static enum page_status begin_copy(struct page_table *to, struct page_table *from,
 				   struct stretch stretch, const struct page_sharing *sharing,
-				   struct table_stock *tables, struct table_stock *splits)
+				   struct page_stock *stock, uint64_t *needed)
 {
-	uint64_t needed = 0;
+	bool shared;
 
 	if (!leaves_visit(page_entries(to->root), to->levels - 1, stretch, stop_at_any, NULL))
 		return PAGE_MAPPED;
+	*needed = split_needed(from, stretch);
 	copy_plan(page_entries(to->root), page_entries(from->root), from->levels - 1, stretch,
-		  &needed);
-	if (!table_stock_fill(tables, needed))
-		return PAGE_NO_FRAMES;
-	if (!table_stock_fill(splits, split_needed(from, stretch))) {
-		table_stock_give(tables);
-		return PAGE_NO_FRAMES;
-	}
-	if (share_all(from, stretch, sharing))
+		  needed);
+	if (!page_stock_has(stock, *needed))
+		return PAGE_SHORT;
+	stock->kept = *needed;
+	shared = share_all(from, stretch, sharing, stock);
+	stock->kept = 0;
+	if (shared)
 		return PAGE_OK;
-	table_stock_give(tables);
-	table_stock_give(splits);
-	return PAGE_REFUSED;
+	return page_stock_is_short(stock) ? PAGE_SHORT : PAGE_REFUSED;
 }
 
 enum page_status page_table_clone(struct page_table *to, struct page_table *from, virt_t address,
 				  uint64_t length, const struct page_sharing *sharing,
-				  struct page_gather *gather)
+				  struct page_gather *gather, struct page_stock *stock)
 {
-	struct table_stock tables = TABLE_STOCK_EMPTY, splits = TABLE_STOCK_EMPTY;
-	struct copy copy = {to, &tables};
+	struct copy copy = {to, stock};
 	struct stretch stretch;
 	enum page_status status = stretch_from(from, address, length, &stretch);
+	uint64_t needed, left;
 	vpn_t last;
 
 	check(to->levels == from->levels && to != from,
 	      "page_table_clone: from %u levels to %u, or to itself", from->levels, to->levels);
 	if (status == PAGE_OK)
-		status = begin_copy(to, from, stretch, sharing, &tables, &splits);
+		status = begin_copy(to, from, stretch, sharing, stock, &needed);
 	if (status != PAGE_OK)
 		return status;
-	split_ends(from, stretch, &splits, gather);
+	left = stock->frames - needed;
+	split_ends(from, stretch, stock, gather);
 	copy_fill(&copy, page_entries(to->root), page_entries(from->root), from->levels - 1,
 		  stretch);
-	assert(tables.count == 0);
+	assert(stock->frames == left);
 	last = page_vpn(stretch.end - 1, from->levels);
 	page_gather_note(gather, page_vpn(stretch.first, from->levels), vpn(last.value + 1));
 	return PAGE_OK;

@@ -5,8 +5,8 @@
  * the range has to do there, so no table is found twice. Recursion is as deep as there are levels.
  *
  * Mapping goes over the range twice. mapping_plan() sees that nothing is in the way and counts the
- * tables that are missing; where there is none yet, it looks at one entry for each table to be, not
- * at pages. Then the frames are taken, and mapping_fill(), which cannot fail, writes.
+ * tables that are missing; where there is none, their number follows from the ends of the range.
+ * If the stock has as many, mapping_fill(), which cannot fail, writes.
  */
 #include "mm/paging/page_table.h"
 
@@ -31,47 +31,12 @@ const char *page_status_text(enum page_status status)
 		[PAGE_BAD_FLAGS] = "flags that no page can have",
 		[PAGE_MAPPED] = "mapped already",
 		[PAGE_NOT_MAPPED] = "not mapped",
+		[PAGE_SHORT] = "too few frames in the stock",
 		[PAGE_NO_FRAMES] = "no frames for tables",
 		[PAGE_REFUSED] = "frames cannot be shared",
 	};
 
 	return (unsigned)status < sizeof(text) / sizeof(*text) ? text[status] : "no status";
-}
-
-/* ---- tables to be ------------------------------------------------------------------------ */
-
-bool table_stock_fill(struct table_stock *stock, uint64_t wanted)
-{
-	while (stock->count < wanted) {
-		pfn_t frame = frame_alloc(FRAME_ZERO);
-
-		if (pfn_is_none(frame)) {
-			table_stock_give(stock);
-			return false;
-		}
-		*page_object(uint64_t, frame) = stock->first.value;
-		stock->first = frame;
-		stock->count++;
-	}
-	return true;
-}
-
-pfn_t table_stock_take(struct table_stock *stock)
-{
-	pfn_t frame = stock->first;
-	uint64_t *link = page_object(uint64_t, frame);
-
-	assert(stock->count > 0);
-	stock->first = pfn(*link);
-	stock->count--;
-	*link = 0;
-	return frame;
-}
-
-void table_stock_give(struct table_stock *stock)
-{
-	while (stock->count > 0)
-		frame_free(table_stock_take(stock));
 }
 
 /* ---- a space ----------------------------------------------------------------------------- */
@@ -182,15 +147,44 @@ static bool mapping_is_leaf(struct mapping mapping, unsigned level)
 	       (mapping.first_frame & (page_frames(level) - 1)) == 0;
 }
 
+/* Entries of this level that the mapping touches and that will be none of its leaves. */
+static uint64_t tables_at(struct mapping mapping, unsigned level)
+{
+	uint64_t first = mapping.pages.first, end = mapping.pages.end;
+	uint64_t inside = page_frames(level) - 1;
+	unsigned bits = PAGE_INDEX_BITS * level;
+	uint64_t touched = ((end - 1) >> bits) - (first >> bits) + 1;
+	uint64_t whole_first = (first + inside) >> bits, whole_end = end >> bits;
+
+	if (((first ^ mapping.first_frame) & inside) != 0 || whole_first >= whole_end)
+		return touched;
+	return touched - (whole_end - whole_first);
+}
+
+/*
+ * Tables below an absent one of this level, were that there. What lies below a large page counts as
+ * leaves of each smaller size, so it adds nothing.
+ */
+static uint64_t tables_below(struct mapping mapping, unsigned level)
+{
+	uint64_t tables = 0;
+
+	for (; level > 0; level--)
+		tables += tables_at(mapping, level);
+	return tables;
+}
+
 bool mapping_plan(const pte_t *table, unsigned level, struct mapping mapping, uint64_t *needed)
 {
 	uint64_t next;
 
-	if (!table && level == 0)
+	if (!table) {
+		*needed += tables_below(mapping, level);
 		return true;
+	}
 	for (uint64_t page = mapping.pages.first; page < mapping.pages.end; page = next) {
 		struct mapping part;
-		pte_t entry = table ? entry_load(&table[entry_index(page, level)]) : PTE_NONE;
+		pte_t entry = entry_load(&table[entry_index(page, level)]);
 		const pte_t *below = NULL;
 
 		next = piece_end(page, mapping.pages.end, level);
@@ -212,20 +206,34 @@ bool mapping_plan(const pte_t *table, unsigned level, struct mapping mapping, ui
 
 /* A new table is filled before anybody can see it. */
 static void fill_new_table(struct page_table *space, pte_t *entry, unsigned level,
-			   struct mapping mapping, struct table_stock *stock)
+			   struct mapping mapping, struct page_stock *stock)
 {
-	pfn_t frame = table_stock_take(stock);
+	pfn_t frame = page_stock_take(stock);
 
 	mapping_fill(space, page_entries(frame), level, mapping, stock);
 	entry_publish(entry, pte_table(frame));
 	space->tables++;
 }
 
+/* Pages of 4 KiB in one table. */
+static void fill_pages(pte_t *table, struct mapping mapping)
+{
+	pte_t *entry = &table[entry_index(mapping.pages.first, 0)];
+	uint64_t frame = mapping.first_frame;
+
+	for (uint64_t left = mapping.pages.end - mapping.pages.first; left > 0; left--)
+		entry_store(entry++, pte_leaf(pfn(frame++), mapping.flags));
+}
+
 void mapping_fill(struct page_table *space, pte_t *table, unsigned level, struct mapping mapping,
-		  struct table_stock *stock)
+		  struct page_stock *stock)
 {
 	uint64_t next;
 
+	if (level == 0) {
+		fill_pages(table, mapping);
+		return;
+	}
 	for (uint64_t page = mapping.pages.first; page < mapping.pages.end; page = next) {
 		pte_t *entry = &table[entry_index(page, level)];
 		pte_t old = entry_load(entry);
@@ -243,13 +251,12 @@ void mapping_fill(struct page_table *space, pte_t *table, unsigned level, struct
 }
 
 enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t frame,
-				uint64_t length, unsigned flags)
+				uint64_t length, unsigned flags, struct page_stock *stock)
 {
 	struct mapping mapping = {.first_frame = frame.value, .flags = flags};
-	struct table_stock stock = TABLE_STOCK_EMPTY;
 	pte_t *root = page_entries(table->root);
 	enum page_status status = stretch_from(table, address, length, &mapping.pages);
-	uint64_t needed = 0;
+	uint64_t needed = 0, left;
 
 	if (status != PAGE_OK)
 		return status;
@@ -260,12 +267,13 @@ enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t 
 		return PAGE_BAD_FRAME;
 	if (!mapping_plan(root, table->levels - 1, mapping, &needed))
 		return PAGE_MAPPED;
-	if (!table_stock_fill(&stock, needed))
-		return PAGE_NO_FRAMES;
+	if (!page_stock_has(stock, needed))
+		return PAGE_SHORT;
+	left = stock->frames - needed;
 	/* The frames' contents before their mapping. */
 	ck_pr_fence_store();
-	mapping_fill(table, root, table->levels - 1, mapping, &stock);
-	assert(stock.count == 0);
+	mapping_fill(table, root, table->levels - 1, mapping, stock);
+	assert(stock->frames == left);
 	return PAGE_OK;
 }
 

@@ -5,8 +5,13 @@
  *
  *	if (page_table_create(&table, SV39_LEVELS, asid) != PAGE_OK)
  *		return false;
- *	status = page_table_map(&table, virt(0x40000000), frame, 64 * MIB,
- *				PAGE_READ | PAGE_WRITE | PAGE_USER | PAGE_OWNED);
+ *	page_stock_init(&stock);
+ *	do {
+ *		lock the space
+ *		status = page_table_map(&table, virt(0x40000000), frame, 64 * MIB,
+ *					PAGE_READ | PAGE_WRITE | PAGE_USER | PAGE_OWNED, &stock);
+ *		unlock
+ *	} while (page_stock_refill(&stock, &status));
  *	csr_write(satp, page_table_satp(&table));
  *
  * Pages are as large as alignment and length allow. Pieces of large pages can be unmapped and
@@ -14,10 +19,12 @@
  *
  * Locking is the caller's: one lock for each space, held for every call here that is given the
  * table, except for page_table_translate() and page_table_satp(). It may be a spinlock: nothing
- * waits. Table frames are taken and freed under it, so it comes before the zones' locks in order.
+ * waits, and no frame is allocated, zeroed or freed under it, except by page_table_create() and
+ * page_table_destroy(), when nobody else has the table. Frames for new tables come out of a struct
+ * page_stock (stock.h): every call that is given one may say PAGE_SHORT, and is then made again.
  *
  * All or nothing: a call that says anything but PAGE_OK or PAGE_AGAIN has changed nothing, in
- * any table, and holds no frame that it did not hold before.
+ * any table, and has taken nothing out of the stock but frames for counts, which stay (refcount.h).
  *
  * Flushing is the caller's, for only it knows which harts use the space. A change that takes
  * something away gives it to a struct page_gather (gather.h), to be flushed for and then freed.
@@ -39,7 +46,9 @@
 
 #include "mm/address.h"
 #include "mm/paging/gather.h"
+#include "mm/paging/page_status.h"
 #include "mm/paging/pte.h"
+#include "mm/paging/stock.h"
 
 struct page_table {
 	pfn_t root;
@@ -47,24 +56,6 @@ struct page_table {
 	uint16_t asid;
 	uint64_t tables; /* frames, the root included */
 };
-
-enum page_status {
-	PAGE_OK,
-	PAGE_AGAIN,	    /* done up to where the gather was full */
-	PAGE_EMPTY,	    /* length 0 */
-	PAGE_UNALIGNED,	    /* address or length is no multiple of 4096 */
-	PAGE_WRAPS,	    /* the end is beyond the last address */
-	PAGE_NOT_CANONICAL, /* an address that this mode does not have, or between the halves */
-	PAGE_BAD_FRAME,	    /* frames beyond 56 bits of physical address */
-	PAGE_BAD_FLAGS,	    /* W without R, none of R, W, X, unknown ones; see enum page_flags */
-	PAGE_MAPPED,	    /* something in the range is mapped already */
-	PAGE_NOT_MAPPED,    /* something in the range is not */
-	PAGE_NO_FRAMES,	    /* for tables */
-	PAGE_REFUSED	    /* by the caller's `share` */
-};
-
-/* In words, for messages. */
-const char *page_status_text(enum page_status status);
 
 /* One page of some size, as it is mapped. */
 struct page_leaf {
@@ -97,23 +88,25 @@ uint64_t page_table_satp(const struct page_table *table);
  * to.
  */
 PAGE_MUST_USE enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t frame,
-					      uint64_t length, unsigned flags);
+					      uint64_t length, unsigned flags,
+					      struct page_stock *stock);
 
 /*
  * Unmaps a range that is mapped from end to end. PAGE_AGAIN: the gather had no room for more
  * runs of frames, and the beginning of the range is unmapped; flush, release it, and go on:
  *
- *	status = page_table_unmap(&table, address, length, &gather);
+ *	status = page_table_unmap(&table, address, length, &gather, &stock), as above
  *	while (status == PAGE_AGAIN) {
  *		unlock, flush, page_gather_release(), lock
  *		status = page_table_unmap_rest(&table, &gather);
  *	}
  *
- * The rest always succeeds or says PAGE_AGAIN. What others have unmapped there meanwhile is
- * passed over; they must not map anything across its ends (a panic).
+ * The rest always succeeds or says PAGE_AGAIN, and takes no frames. What others have unmapped there
+ * meanwhile is passed over; they must not map anything across its ends (a panic).
  */
 PAGE_MUST_USE enum page_status page_table_unmap(struct page_table *table, virt_t address,
-						uint64_t length, struct page_gather *gather);
+						uint64_t length, struct page_gather *gather,
+						struct page_stock *stock);
 PAGE_MUST_USE enum page_status page_table_unmap_rest(struct page_table *table,
 						     struct page_gather *gather);
 
@@ -123,14 +116,18 @@ PAGE_MUST_USE enum page_status page_table_unmap_rest(struct page_table *table,
  */
 PAGE_MUST_USE enum page_status page_table_protect(struct page_table *table, virt_t address,
 						  uint64_t length, unsigned flags,
-						  struct page_gather *gather);
+						  struct page_gather *gather,
+						  struct page_stock *stock);
 
 /* ---- copy on write ----------------------------------------------------------------------- */
 
-/* How clone counts. share: one more reference to each of the frames, or false and none. */
+/*
+ * How clone counts, under the lock. share: one more reference to each of the frames, or false and
+ * none; it may be short of frames in the stock, and then is asked again. drop: undoes it.
+ */
 struct page_sharing {
-	bool (*share)(void *context, pfn_t first, uint64_t frames);
-	page_drop drop; /* undoes it */
+	bool (*share)(void *context, pfn_t first, uint64_t frames, struct page_stock *stock);
+	page_drop drop;
 	void *context;
 };
 
@@ -144,7 +141,8 @@ struct page_sharing {
 PAGE_MUST_USE enum page_status page_table_clone(struct page_table *to, struct page_table *from,
 						virt_t address, uint64_t length,
 						const struct page_sharing *sharing,
-						struct page_gather *gather);
+						struct page_gather *gather,
+						struct page_stock *stock);
 
 /*
  * The two ends of a copy on write, for the page at `address` (4 KiB; a larger one is split).
@@ -153,14 +151,16 @@ PAGE_MUST_USE enum page_status page_table_clone(struct page_table *to, struct pa
  * PAGE_AGAIN: nothing was done, for the gather is full.
  */
 PAGE_MUST_USE enum page_status page_table_replace(struct page_table *table, virt_t address,
-						  pfn_t frame, struct page_gather *gather);
+						  pfn_t frame, struct page_gather *gather,
+						  struct page_stock *stock);
 
 /*
  * unshare: nobody else has these frames any more, so what PAGE_WRITE asked for is allowed, in a
  * range that is mapped from end to end. Only allows more: a flush can be left to the faults.
  */
 PAGE_MUST_USE enum page_status page_table_unshare(struct page_table *table, virt_t address,
-						  uint64_t length, struct page_gather *gather);
+						  uint64_t length, struct page_gather *gather,
+						  struct page_stock *stock);
 
 /* ---- looking ----------------------------------------------------------------------------- */
 

@@ -68,22 +68,23 @@ static uint32_t *count_of(const struct frame_refs *refs, uint64_t frame)
 }
 
 /*
- * Has the count of the frame exist. The zeros are written before the pointer to them (a store
- * fence; its partner is the address dependency in count_of); of two cpus at once, one wins.
+ * Has the count of the frame exist; false: the stock is short. The zeros are written before the
+ * pointer to them (a store fence; its partner is the address dependency in count_of); of two cpus
+ * at once, one wins.
  */
-static bool make_count(struct frame_refs *refs, uint64_t frame)
+static bool make_count(struct frame_refs *refs, uint64_t frame, struct page_stock *stock)
 {
 	uint32_t **slot = &refs->chunk[number_of(refs, frame) / CHUNK_COUNTS];
 	pfn_t counts;
 
 	if (ck_pr_load_ptr(slot))
 		return true;
-	counts = frame_alloc(FRAME_ZERO);
+	counts = page_stock_take_spare(stock);
 	if (pfn_is_none(counts))
 		return false;
 	ck_pr_fence_store_atomic();
 	if (!ck_pr_cas_ptr(slot, NULL, frame_bytes(counts)))
-		frame_free(counts);
+		page_stock_put_back(stock, counts);
 	return true;
 }
 
@@ -98,10 +99,12 @@ static bool increment(uint32_t *count)
 	return false;
 }
 
-bool frame_refs_share(struct frame_refs *refs, pfn_t first, uint64_t frames)
+bool frame_refs_share(struct frame_refs *refs, pfn_t first, uint64_t frames,
+		      struct page_stock *stock)
 {
 	for (uint64_t i = 0; i < frames; i++) {
-		if (make_count(refs, first.value + i) && increment(count_of(refs, first.value + i)))
+		if (make_count(refs, first.value + i, stock) &&
+		    increment(count_of(refs, first.value + i)))
 			continue;
 		while (i-- > 0)
 			frame_refs_drop(refs, pfn_add(first, i));

@@ -3,9 +3,10 @@
  *
  * Kept is what a frame has *beyond one*: a frame with one owner counts zero, and frames that were
  * never shared cost nothing at all. The counts of 1024 neighbouring frames (4 MiB) are one frame,
- * which is taken when the first of them is shared and kept until the end; a directory has 8 bytes
- * for each of those. So a machine that shares nothing pays 2 bytes for each MiB, and one that
- * shares everything 1/1024 of its memory. Who unmaps a page that is not PAGE_SHARED need not ask.
+ * which comes out of a stock when the first of them is shared, and is kept until the end; a
+ * directory has 8 bytes for each of those. So a machine that shares nothing pays 2 bytes for each
+ * MiB, and one that shares everything 1/1024 of its memory. Who unmaps a page that is not
+ * PAGE_SHARED need not ask.
  *
  * A reference is passed on only by one who has one: shared and dropped in any order on any cpu,
  * without a lock. Each count is one atomic 32-bit word. Who drops the last reference to a frame
@@ -17,6 +18,7 @@
 #include <stdint.h>
 
 #include "mm/address.h"
+#include "mm/paging/stock.h"
 
 #define FRAME_REFS_MAX UINT32_MAX
 
@@ -37,10 +39,12 @@ void frame_refs_end(struct frame_refs *refs);
 
 /*
  * One more reference to each of `frames` frames, by somebody who has one. False, and none
- * changed, when there is no frame for their counts or one of them is at its most. Frames outside
- * of the range are a panic. O(frames).
+ * changed, when the stock is short of frames for their counts (page_stock_is_short) or one of them
+ * is at its most. Frames outside of the range are a panic. O(frames); allocates and frees nothing,
+ * so it may be called under a spinlock.
  */
-bool frame_refs_share(struct frame_refs *refs, pfn_t first, uint64_t frames);
+bool frame_refs_share(struct frame_refs *refs, pfn_t first, uint64_t frames,
+		      struct page_stock *stock);
 
 /* One reference less. True: that was the last, and the frame is the caller's to free. */
 bool frame_refs_drop(struct frame_refs *refs, pfn_t frame);

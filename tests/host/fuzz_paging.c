@@ -12,6 +12,7 @@
 
 #include "host.h"
 #include "mm/frame.h"
+#include "paging_calls.h"
 #include "paging_model.h"
 
 #define HOGS 600
@@ -129,9 +130,10 @@ static enum page_status status_due(const struct call *call)
 	}
 }
 
-static bool share(void *context, pfn_t first, uint64_t frames)
+static bool share(void *context, pfn_t first, uint64_t frames, struct page_stock *stock)
 {
 	(void)context;
+	(void)stock;
 	if (state.shares_left == 0)
 		return false;
 	state.shares_left--;
@@ -147,18 +149,18 @@ static enum page_status make(const struct call *call)
 
 	switch (call->operation) {
 	case 1:
-		return page_table_unmap(table, at, call->length, &state.gather);
+		return locked_unmap(table, at, call->length, &state.gather);
 	case 2:
-		return page_table_protect(table, at, call->length, call->flags, &state.gather);
+		return locked_protect(table, at, call->length, call->flags, &state.gather);
 	case 3:
-		return page_table_unshare(table, at, call->length, &state.gather);
+		return locked_unshare(table, at, call->length, &state.gather);
 	case 4:
-		return page_table_replace(table, at, pfn(call->frame), &state.gather);
+		return locked_replace(table, at, pfn(call->frame), &state.gather);
 	case 5:
-		return page_table_clone(&state.table[!call->which], table, at, call->length,
-					&sharing, &state.gather);
+		return locked_clone(&state.table[!call->which], table, at, call->length, &sharing,
+				    &state.gather);
 	default:
-		return page_table_map(table, at, pfn(call->frame), call->length, call->flags);
+		return locked_map(table, at, pfn(call->frame), call->length, call->flags);
 	}
 }
 
@@ -200,7 +202,7 @@ static void settle(const struct call *call, enum page_status status)
 {
 	release();
 	while (status == PAGE_AGAIN) {
-		status = page_table_unmap_rest(&state.table[call->which], &state.gather);
+		status = locked_unmap_rest(&state.table[call->which], &state.gather);
 		release();
 	}
 	CHECK_EQ(status, PAGE_OK);

@@ -23,10 +23,11 @@
 static struct {
 	bool on;
 	uint64_t budget; /* frames to be had */
-	uint64_t stores, loads, frees;
+	uint64_t stores, loads, allocs, frees;
 	void (*after_store)(void);
 	void (*before_free)(pfn_t frame);
 	void (*after_load_32)(void);
+	void (*before_cas_ptr)(void);
 } seen;
 
 static void see(void)
@@ -36,17 +37,36 @@ static void see(void)
 	seen.budget = UNLIMITED;
 }
 
+/* Where a kernel would hold a space's lock: in paging_calls.h, on each cpu. */
+static __thread bool paging_locked;
+
+static void not_under_the_lock(const char *what)
+{
+	if (paging_locked)
+		port_panic("%s under the lock of a space", what);
+}
+
+static void seen_frame_zero(pfn_t frame)
+{
+	not_under_the_lock("frame_zero");
+	frame_zero(frame);
+}
+
 static pfn_t seen_frame_alloc(unsigned flags)
 {
+	not_under_the_lock("frame_alloc");
 	if (seen.on && seen.budget == 0)
 		return PFN_NONE;
-	if (seen.on)
+	if (seen.on) {
 		seen.budget--;
+		seen.allocs++;
+	}
 	return frame_alloc(flags);
 }
 
 static void seen_frame_free(pfn_t frame)
 {
+	not_under_the_lock("frame_free");
 	if (seen.on)
 		seen.frees++;
 	if (seen.on && seen.before_free)
@@ -83,14 +103,29 @@ static uint32_t seen_load_32(const uint32_t *word)
 	return value;
 }
 
+/* What another cpu does just before a pointer is put where there was none. */
+static bool seen_cas_ptr(void *target, void *old, void *new)
+{
+	void (*other)(void) = seen.on ? seen.before_cas_ptr : NULL;
+
+	if (other) {
+		seen.before_cas_ptr = NULL;
+		other();
+	}
+	return ck_pr_cas_ptr(target, old, new);
+}
+
 #undef ck_pr_store_64
 #undef ck_pr_load_64
 #undef ck_pr_load_32
+#undef ck_pr_cas_ptr
 #define frame_alloc    seen_frame_alloc
 #define frame_free     seen_frame_free
+#define frame_zero     seen_frame_zero
 #define ck_pr_store_64 seen_store_64
 #define ck_pr_load_64  seen_load_64
 #define ck_pr_load_32  seen_load_32
+#define ck_pr_cas_ptr  seen_cas_ptr
 
 #define page_status_text      seen_page_status_text
 #define page_table_create     seen_page_table_create
@@ -111,9 +146,11 @@ static uint32_t seen_load_32(const uint32_t *word)
 #define page_gather_note      seen_page_gather_note
 #define page_gather_leaf      seen_page_gather_leaf
 #define page_gather_table     seen_page_gather_table
-#define table_stock_fill      seen_table_stock_fill
-#define table_stock_take      seen_table_stock_take
-#define table_stock_give      seen_table_stock_give
+#define page_stock_settle     seen_page_stock_settle
+#define page_stock_has	      seen_page_stock_has
+#define page_stock_take	      seen_page_stock_take
+#define page_stock_take_spare seen_page_stock_take_spare
+#define page_stock_put_back   seen_page_stock_put_back
 #define stretch_from	      seen_stretch_from
 #define mapping_plan	      seen_mapping_plan
 #define mapping_fill	      seen_mapping_fill
@@ -132,10 +169,13 @@ static uint32_t seen_load_32(const uint32_t *word)
 #include "mm/paging/page_clone.c"
 #include "mm/paging/page_table.c"
 #include "mm/paging/refcount.c"
+#include "mm/paging/stock.c"
 
 #undef frame_alloc
 #undef frame_free
+#undef frame_zero
 
+#include "paging_calls.h"
 #include "paging_model.h"
 
 #define KIB (UINT64_C(1) << 10)
@@ -336,13 +376,12 @@ static void check_range_case(const struct range_case *range)
 	struct page_sharing sharing = {NULL, NULL, NULL};
 	virt_t at = virt(range->address);
 
-	CHECK_EQ(page_table_map(table, at, pfn(1), range->length, RW), range->status);
-	CHECK_EQ(page_table_unmap(table, at, range->length, &spaces.gather), range->status);
-	CHECK_EQ(page_table_protect(table, at, range->length, RW, &spaces.gather), range->status);
-	CHECK_EQ(page_table_unshare(table, at, range->length, &spaces.gather), range->status);
+	CHECK_EQ(locked_map(table, at, pfn(1), range->length, RW), range->status);
+	CHECK_EQ(locked_unmap(table, at, range->length, &spaces.gather), range->status);
+	CHECK_EQ(locked_protect(table, at, range->length, RW, &spaces.gather), range->status);
+	CHECK_EQ(locked_unshare(table, at, range->length, &spaces.gather), range->status);
 	CHECK_EQ(page_table_walk(table, at, range->length, never_visit, NULL), range->status);
-	CHECK_EQ(page_table_clone(&spaces.table[1], table, at, range->length, &sharing,
-				  &spaces.gather),
+	CHECK_EQ(locked_clone(&spaces.table[1], table, at, range->length, &sharing, &spaces.gather),
 		 range->status);
 }
 
@@ -350,9 +389,8 @@ static void check_bad_flags(unsigned flags)
 {
 	struct page_table *table = &spaces.table[0];
 
-	CHECK_EQ(page_table_map(table, virt(0x1000), pfn(1), 0x1000, flags), PAGE_BAD_FLAGS);
-	CHECK_EQ(page_table_protect(table, virt(GIB), 0x1000, flags, &spaces.gather),
-		 PAGE_BAD_FLAGS);
+	CHECK_EQ(locked_map(table, virt(0x1000), pfn(1), 0x1000, flags), PAGE_BAD_FLAGS);
+	CHECK_EQ(locked_protect(table, virt(GIB), 0x1000, flags, &spaces.gather), PAGE_BAD_FLAGS);
 }
 
 TEST(paging_mistakes_change_nothing)
@@ -363,8 +401,8 @@ TEST(paging_mistakes_change_nothing)
 
 	start(SV39_LEVELS);
 	table = &spaces.table[0];
-	CHECK_EQ(page_table_map(table, virt(GIB), pfn(512), 4 * MIB, RW), PAGE_OK);
-	CHECK_EQ(page_table_map(table, virt(GIB + 8 * MIB), pfn(77), 0x3000, RW), PAGE_OK);
+	CHECK_EQ(locked_map(table, virt(GIB), pfn(512), 4 * MIB, RW), PAGE_OK);
+	CHECK_EQ(locked_map(table, virt(GIB + 8 * MIB), pfn(77), 0x3000, RW), PAGE_OK);
 	model_map(spaces.model[0], GIB >> 12, (GIB + 4 * MIB) >> 12, 512, RW);
 	model_map(spaces.model[0], (GIB + 8 * MIB) >> 12, ((GIB + 8 * MIB) >> 12) + 3, 77, RW);
 	before = model_snapshot(table);
@@ -372,27 +410,26 @@ TEST(paging_mistakes_change_nothing)
 		check_range_case(&range_cases[i]);
 	for (unsigned i = 0; i < sizeof(bad_flags) / sizeof(*bad_flags); i++)
 		check_bad_flags(bad_flags[i]);
-	CHECK_EQ(page_table_protect(table, virt(GIB), 0x1000, RW | PAGE_OWNED, gather),
-		 PAGE_BAD_FLAGS);
-	CHECK_EQ(page_table_map(table, virt(0), PFN_NONE, 0x1000, RW), PAGE_BAD_FRAME);
-	CHECK_EQ(page_table_map(table, virt(0), pfn(PAGE_PFN_END - 1), 0x2000, RW), PAGE_BAD_FRAME);
+	CHECK_EQ(locked_protect(table, virt(GIB), 0x1000, RW | PAGE_OWNED, gather), PAGE_BAD_FLAGS);
+	CHECK_EQ(locked_map(table, virt(0), PFN_NONE, 0x1000, RW), PAGE_BAD_FRAME);
+	CHECK_EQ(locked_map(table, virt(0), pfn(PAGE_PFN_END - 1), 0x2000, RW), PAGE_BAD_FRAME);
 	/* Over a mapping: its beginning, its end, its middle, around it, through its large page. */
-	CHECK_EQ(page_table_map(table, virt(GIB - MIB), pfn(0), 2 * MIB, RW), PAGE_MAPPED);
-	CHECK_EQ(page_table_map(table, virt(GIB + 4 * MIB - 4096), pfn(0), 0x2000, RW),
-		 PAGE_MAPPED);
-	CHECK_EQ(page_table_map(table, virt(0), pfn(0), 2 * GIB, RW), PAGE_MAPPED);
-	CHECK_EQ(page_table_map(table, virt(GIB + MIB), pfn(0), 0x1000, RW), PAGE_MAPPED);
-	CHECK_EQ(page_table_map(table, virt(GIB + 8 * MIB), pfn(512), 2 * MIB, RW), PAGE_MAPPED);
+	CHECK_EQ(locked_map(table, virt(GIB - MIB), pfn(0), 2 * MIB, RW), PAGE_MAPPED);
+	CHECK_EQ(locked_map(table, virt(GIB + 4 * MIB - 4096), pfn(0), 0x2000, RW), PAGE_MAPPED);
+	CHECK_EQ(locked_map(table, virt(0), pfn(0), 2 * GIB, RW), PAGE_MAPPED);
+	CHECK_EQ(locked_map(table, virt(GIB + MIB), pfn(0), 0x1000, RW), PAGE_MAPPED);
+	CHECK_EQ(locked_map(table, virt(GIB + 8 * MIB), pfn(512), 2 * MIB, RW), PAGE_MAPPED);
 	/* Holes: at the end, at the beginning, in the middle, nothing but. */
-	CHECK_EQ(page_table_unmap(table, virt(GIB), 4 * MIB + 4096, gather), PAGE_NOT_MAPPED);
-	CHECK_EQ(page_table_unmap(table, virt(GIB - 4096), 4 * MIB, gather), PAGE_NOT_MAPPED);
-	CHECK_EQ(page_table_unmap(table, virt(GIB), 8 * MIB + 4096, gather), PAGE_NOT_MAPPED);
-	CHECK_EQ(page_table_protect(table, virt(8 * GIB), 4096, RW, gather), PAGE_NOT_MAPPED);
-	CHECK_EQ(page_table_unshare(table, virt(GIB - 4096), 8192, gather), PAGE_NOT_MAPPED);
-	CHECK_EQ(page_table_replace(table, virt(GIB - 4096), pfn(1), gather), PAGE_NOT_MAPPED);
-	CHECK_EQ(page_table_replace(table, virt(GIB + 1), pfn(1), gather), PAGE_UNALIGNED);
-	CHECK_EQ(page_table_replace(table, virt(GIB), pfn(PAGE_PFN_END), gather), PAGE_BAD_FRAME);
-	EXPECT_PANIC((void)!page_table_clone(table, table, virt(0), 4096, NULL, gather), "itself");
+	CHECK_EQ(locked_unmap(table, virt(GIB), 4 * MIB + 4096, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(locked_unmap(table, virt(GIB - 4096), 4 * MIB, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(locked_unmap(table, virt(GIB), 8 * MIB + 4096, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(locked_protect(table, virt(8 * GIB), 4096, RW, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(locked_unshare(table, virt(GIB - 4096), 8192, gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(locked_replace(table, virt(GIB - 4096), pfn(1), gather), PAGE_NOT_MAPPED);
+	CHECK_EQ(locked_replace(table, virt(GIB + 1), pfn(1), gather), PAGE_UNALIGNED);
+	CHECK_EQ(locked_replace(table, virt(GIB), pfn(PAGE_PFN_END), gather), PAGE_BAD_FRAME);
+	EXPECT_PANIC((void)!page_table_clone(table, table, virt(0), 4096, NULL, gather, NULL),
+		     "itself");
 	CHECK(!page_gather_needs_flush(gather) && gather->runs == 0 && gather->tables == 0);
 	model_unchanged(&before, table);
 	check_spaces();
@@ -436,7 +473,7 @@ static void map(unsigned which, uint64_t address, uint64_t frame, uint64_t lengt
 	uint64_t first = 0, end = 0;
 
 	CHECK_EQ(model_range(model->levels, address, length, &first, &end), PAGE_OK);
-	CHECK_EQ(page_table_map(&spaces.table[which], virt(address), pfn(frame), length, flags),
+	CHECK_EQ(locked_map(&spaces.table[which], virt(address), pfn(frame), length, flags),
 		 PAGE_OK);
 	model_map(model, first, end, frame, flags);
 	check_spaces();
@@ -449,7 +486,7 @@ static void unmap(unsigned which, uint64_t address, uint64_t length)
 
 	CHECK_EQ(model_range(model->levels, address, length, &first, &end), PAGE_OK);
 	spaces.found->count = spaces.expected->count = 0;
-	CHECK_EQ(page_table_unmap(&spaces.table[which], virt(address), length, &spaces.gather),
+	CHECK_EQ(locked_unmap(&spaces.table[which], virt(address), length, &spaces.gather),
 		 PAGE_OK);
 	model_unmap(model, first, end, spaces.expected);
 	check_spaces();
@@ -466,7 +503,7 @@ TEST(paging_pages_are_as_large_as_can_be)
 	unmap(0, 4 * GIB, GIB);
 	/* A frame aligned to 2 MiB only: 512 entries and the one that leads to them. */
 	seen.stores = seen.loads = 0;
-	CHECK_EQ(page_table_map(&spaces.table[0], virt(4 * GIB), pfn(512), GIB, RW), PAGE_OK);
+	CHECK_EQ(locked_map(&spaces.table[0], virt(4 * GIB), pfn(512), GIB, RW), PAGE_OK);
 	CHECK_EQ(seen.stores, 513);
 	CHECK(seen.loads <= 520);
 	model_map(spaces.model[0], 4 << 18, 5 << 18, 512, RW);
@@ -539,8 +576,8 @@ TEST(paging_translate)
 static void map_scattered(unsigned pages)
 {
 	for (unsigned i = 0; i < pages; i++)
-		CHECK_EQ(page_table_map(&spaces.table[0], virt(GIB + i * FRAME_SIZE),
-					pfn(1000 + 2 * i), FRAME_SIZE, RW | PAGE_OWNED),
+		CHECK_EQ(locked_map(&spaces.table[0], virt(GIB + i * FRAME_SIZE), pfn(1000 + 2 * i),
+				    FRAME_SIZE, RW | PAGE_OWNED),
 			 PAGE_OK);
 }
 
@@ -554,24 +591,23 @@ TEST(paging_a_full_gather_ends_a_step)
 	start(SV39_LEVELS);
 	map_scattered(SCATTERED);
 	page_gather_init(&other);
-	status = page_table_unmap(table, virt(GIB), SCATTERED * FRAME_SIZE, &spaces.gather);
+	status = locked_unmap(table, virt(GIB), SCATTERED * FRAME_SIZE, &spaces.gather);
 	CHECK_EQ(status, PAGE_AGAIN);
 	CHECK_EQ(spaces.gather.runs, PAGE_GATHER_RUNS);
 	CHECK_EQ(spaces.gather.first.value, GIB >> 12);
 	CHECK_EQ(spaces.gather.end.value, (GIB >> 12) + PAGE_GATHER_RUNS);
-	CHECK_EQ(page_table_replace(table, virt(GIB + 99 * FRAME_SIZE), pfn(1), &spaces.gather),
+	CHECK_EQ(locked_replace(table, virt(GIB + 99 * FRAME_SIZE), pfn(1), &spaces.gather),
 		 PAGE_AGAIN);
 	EXPECT_PANIC((void)!page_table_unmap(table, virt(GIB + 99 * FRAME_SIZE), FRAME_SIZE,
-					     &spaces.gather),
+					     &spaces.gather, NULL),
 		     "rest");
 	/* Somebody else unmaps two of the rest meanwhile. */
-	CHECK_EQ(page_table_unmap(table, virt(GIB + 50 * FRAME_SIZE), 2 * FRAME_SIZE, &other),
-		 PAGE_OK);
+	CHECK_EQ(locked_unmap(table, virt(GIB + 50 * FRAME_SIZE), 2 * FRAME_SIZE, &other), PAGE_OK);
 	page_gather_release(&other, model_drop, spaces.expected);
 	while (status == PAGE_AGAIN) {
 		steps = steps + 1;
 		flush_and_release();
-		status = page_table_unmap_rest(table, &spaces.gather);
+		status = locked_unmap_rest(table, &spaces.gather);
 	}
 	CHECK_EQ(status, PAGE_OK);
 	CHECK_EQ(steps, (SCATTERED + PAGE_GATHER_RUNS - 1) / PAGE_GATHER_RUNS);
@@ -583,18 +619,17 @@ TEST(paging_a_full_gather_ends_a_step)
 	check_spaces();
 	/* A rest that somebody maps a large page across. */
 	map_scattered(PAGE_GATHER_RUNS + 1);
-	CHECK_EQ(page_table_unmap(table, virt(GIB), (PAGE_GATHER_RUNS + 1) * FRAME_SIZE,
-				  &spaces.gather),
-		 PAGE_AGAIN);
-	CHECK_EQ(page_table_unmap(table, virt(GIB + PAGE_GATHER_RUNS * FRAME_SIZE), FRAME_SIZE,
-				  &other),
+	CHECK_EQ(
+		locked_unmap(table, virt(GIB), (PAGE_GATHER_RUNS + 1) * FRAME_SIZE, &spaces.gather),
+		PAGE_AGAIN);
+	CHECK_EQ(locked_unmap(table, virt(GIB + PAGE_GATHER_RUNS * FRAME_SIZE), FRAME_SIZE, &other),
 		 PAGE_OK);
-	CHECK_EQ(page_table_map(table, virt(GIB), pfn(512), 2 * MIB, RW), PAGE_OK);
+	CHECK_EQ(locked_map(table, virt(GIB), pfn(512), 2 * MIB, RW), PAGE_OK);
 	EXPECT_PANIC((void)!page_table_unmap_rest(table, &spaces.gather), "across the end");
-	CHECK_EQ(page_table_unmap(table, virt(GIB), 2 * MIB, &other), PAGE_OK);
-	CHECK_EQ(page_table_unmap_rest(table, &spaces.gather), PAGE_OK);
+	CHECK_EQ(locked_unmap(table, virt(GIB), 2 * MIB, &other), PAGE_OK);
+	CHECK_EQ(locked_unmap_rest(table, &spaces.gather), PAGE_OK);
 	EXPECT_PANIC(page_gather_release(&spaces.gather, NULL, NULL), "nobody to drop");
-	CHECK_EQ(page_table_map(table, virt(0), pfn(1), FRAME_SIZE, RW | PAGE_OWNED), PAGE_OK);
+	CHECK_EQ(locked_map(table, virt(0), pfn(1), FRAME_SIZE, RW | PAGE_OWNED), PAGE_OK);
 	EXPECT_PANIC(page_table_destroy(table, NULL, NULL), "nobody to drop them");
 	model_map(spaces.model[0], 0, 1, 1, RW | PAGE_OWNED);
 	page_gather_release(&other, model_drop, spaces.found);
@@ -669,9 +704,10 @@ static unsigned tally[OPERATIONS][PAGE_REFUSED + 1];
 static uint64_t shared_calls, refuse_at;
 static struct model_runs *references;
 
-static bool count_share(void *context, pfn_t first, uint64_t frames)
+static bool count_share(void *context, pfn_t first, uint64_t frames, struct page_stock *stock)
 {
 	(void)context;
+	(void)stock;
 	if (shared_calls++ == refuse_at)
 		return false;
 	model_add_run(references, first.value, frames, true);
@@ -693,18 +729,18 @@ static enum page_status make_untold(const struct call *call)
 
 	switch (call->operation) {
 	case MAP:
-		return page_table_map(table, at, pfn(call->frame), call->length, call->flags);
+		return locked_map(table, at, pfn(call->frame), call->length, call->flags);
 	case UNMAP:
-		return page_table_unmap(table, at, call->length, &spaces.gather);
+		return locked_unmap(table, at, call->length, &spaces.gather);
 	case PROTECT:
-		return page_table_protect(table, at, call->length, call->flags, &spaces.gather);
+		return locked_protect(table, at, call->length, call->flags, &spaces.gather);
 	case UNSHARE:
-		return page_table_unshare(table, at, call->length, &spaces.gather);
+		return locked_unshare(table, at, call->length, &spaces.gather);
 	case REPLACE:
-		return page_table_replace(table, at, pfn(call->frame), &spaces.gather);
+		return locked_replace(table, at, pfn(call->frame), &spaces.gather);
 	default:
-		return page_table_clone(&spaces.table[!call->which], table, at, call->length,
-					&sharing, &spaces.gather);
+		return locked_clone(&spaces.table[!call->which], table, at, call->length, &sharing,
+				    &spaces.gather);
 	}
 }
 
@@ -940,7 +976,7 @@ static void settle(const struct call *call, enum page_status status, uint64_t ta
 		CHECK(spaces.gather.tables_too);
 	flush_and_release();
 	while (status == PAGE_AGAIN) {
-		status = page_table_unmap_rest(&spaces.table[call->which], &spaces.gather);
+		status = locked_unmap_rest(&spaces.table[call->which], &spaces.gather);
 		flush_and_release();
 	}
 	CHECK_EQ(status, PAGE_OK);
@@ -1089,6 +1125,91 @@ TEST(paging_watched_from_nothing_to_nothing)
 	}
 }
 
+/* ---- stocks ------------------------------------------------------------------------------ */
+
+/* Where there is not enough the first time, the second time there is just enough. */
+TEST(paging_takes_the_frames_it_needs)
+{
+	static const uint64_t lengths[] = {1, 2, 511, 512, 513, 1024, 1 << 18, (1 << 18) + 513};
+	uint64_t taken = 0;
+
+	start(SV39_LEVELS);
+	for (unsigned i = 0; i < 400; i++) {
+		uint64_t page = (2 << 18) - 1500 + unit_random_below(3000);
+		uint64_t frame = unit_random_below(2) ? page : page + unit_random_below(1024);
+		uint64_t length = lengths[unit_random_below(8)];
+		virt_t at = virt(page << FRAME_SHIFT);
+		uint64_t tables = spaces.table[0].tables;
+
+		seen.allocs = seen.frees = 0;
+		if (locked_map(&spaces.table[0], at, pfn(frame), length << FRAME_SHIFT, RW) ==
+		    PAGE_OK) {
+			CHECK_EQ(seen.allocs, spaces.table[0].tables - tables);
+			CHECK_EQ(paging_rounds, seen.allocs > 0 ? 2 : 1);
+			CHECK_EQ(seen.frees, 0);
+			taken += seen.allocs;
+			model_map(spaces.model[0], page, page + length, frame, RW);
+		} else {
+			const struct model_piece piece = spaces.model[0]->piece[0];
+
+			unmap(0, piece.first << FRAME_SHIFT,
+			      (piece.end - piece.first) << FRAME_SHIFT);
+		}
+	}
+	CHECK(taken > 100);
+	check_spaces();
+	finish();
+}
+
+#define NEIGHBOUR (GIB + 4096)
+#define FAR	  (GIB + 4 * MIB)
+
+static void map_meanwhile(void)
+{
+	CHECK_EQ(locked_map(&spaces.table[0], virt(NEIGHBOUR), pfn(3), 4096, RW), PAGE_OK);
+	model_map(spaces.model[0], NEIGHBOUR >> 12, (NEIGHBOUR >> 12) + 1, 3, RW);
+}
+
+static void unmap_meanwhile(void)
+{
+	CHECK_EQ(locked_unmap(&spaces.table[0], virt(NEIGHBOUR), 4096, &spaces.gather), PAGE_OK);
+	model_unmap(spaces.model[0], NEIGHBOUR >> 12, (NEIGHBOUR >> 12) + 1, spaces.expected);
+}
+
+/* The space has changed while the stock was filled: what is over goes back, what lacks is got. */
+TEST(paging_a_space_changes_while_a_stock_is_filled)
+{
+	start(SV39_LEVELS);
+	paging_meanwhile = map_meanwhile;
+	seen.allocs = seen.frees = 0;
+	/* Both tables are there by then. */
+	CHECK_EQ(locked_map(&spaces.table[0], virt(GIB), pfn(1), 4096, RW), PAGE_OK);
+	model_map(spaces.model[0], GIB >> 12, (GIB >> 12) + 1, 1, RW);
+	CHECK(seen.allocs == 4 && seen.frees == 2);
+	CHECK_EQ(paging_rounds, 2);
+	check_spaces();
+	unmap(0, GIB, 4096);
+	/* Two tables of four are there, and then none. */
+	paging_meanwhile = unmap_meanwhile;
+	seen.allocs = seen.frees = 0;
+	CHECK_EQ(locked_map(&spaces.table[0], virt(NEIGHBOUR + 4096), pfn(7), FAR - NEIGHBOUR, RW),
+		 PAGE_OK);
+	model_map(spaces.model[0], (NEIGHBOUR >> 12) + 1, (FAR >> 12) + 1, 7, RW);
+	CHECK_EQ(paging_rounds, 3);
+	CHECK_EQ(seen.allocs, 4);
+	check_spaces();
+	flush_and_release();
+	/* And there is none to be got for what lacks. */
+	unmap(0, NEIGHBOUR + 4096, FAR - NEIGHBOUR);
+	map_meanwhile();
+	paging_meanwhile = unmap_meanwhile;
+	seen.budget = 2;
+	CHECK_EQ(locked_map(&spaces.table[0], virt(NEIGHBOUR + 4096), pfn(7), FAR - NEIGHBOUR, RW),
+		 PAGE_NO_FRAMES);
+	check_spaces();
+	finish();
+}
+
 /* ---- costs ------------------------------------------------------------------------------- */
 
 /*
@@ -1099,11 +1220,11 @@ static uint64_t loads_to_empty(const unsigned *order)
 {
 	struct page_table *table = &spaces.table[0];
 
-	CHECK_EQ(page_table_map(table, virt(GIB), pfn(1), 2 * MIB, RW), PAGE_OK);
+	CHECK_EQ(locked_map(table, virt(GIB), pfn(1), 2 * MIB, RW), PAGE_OK);
 	seen.loads = seen.stores = 0;
 	for (unsigned i = 0; i < PAGE_ENTRIES; i++)
-		CHECK_EQ(page_table_unmap(table, virt(GIB + order[i] * FRAME_SIZE), FRAME_SIZE,
-					  &spaces.gather),
+		CHECK_EQ(locked_unmap(table, virt(GIB + order[i] * FRAME_SIZE), FRAME_SIZE,
+				      &spaces.gather),
 			 PAGE_OK);
 	flush_and_release();
 	CHECK_EQ(table->tables, 1);
@@ -1136,7 +1257,7 @@ TEST(paging_costs_are_in_entries)
 	/* All at once: each entry looked at twice, and the two tables above. */
 	map(0, GIB, 1, 2 * MIB, RW);
 	seen.loads = seen.stores = 0;
-	CHECK_EQ(page_table_unmap(&spaces.table[0], virt(GIB), 2 * MIB, &spaces.gather), PAGE_OK);
+	CHECK_EQ(locked_unmap(&spaces.table[0], virt(GIB), 2 * MIB, &spaces.gather), PAGE_OK);
 	CHECK(seen.loads < 5 * 512 && seen.stores <= 512 + 4);
 	model_unmap(spaces.model[0], GIB >> 12, (GIB >> 12) + 512, spaces.expected);
 	finish();
@@ -1177,12 +1298,12 @@ TEST(paging_references)
 	CHECK_EQ(frame_refs_overhead(&refs), 1);
 	/* Across a border of 1024: two frames for counts, and none where there is only one. */
 	seen.budget = 1;
-	CHECK(!frame_refs_share(&refs, first, 100));
+	CHECK(!locked_share(&refs, first, 100));
 	for (unsigned i = 0; i < 100; i++)
 		CHECK_EQ(frame_refs_count(&refs, pfn_add(first, i)), 1);
 	seen.budget = UNLIMITED;
-	CHECK(frame_refs_share(&refs, first, 100));
-	CHECK(frame_refs_share(&refs, pfn_add(first, 99), 1));
+	CHECK(locked_share(&refs, first, 100));
+	CHECK(locked_share(&refs, pfn_add(first, 99), 1));
 	CHECK_EQ(frame_refs_overhead(&refs), 3);
 	CHECK_EQ(frame_refs_count(&refs, first), 2);
 	CHECK_EQ(frame_refs_count(&refs, pfn_add(first, 99)), 3);
@@ -1192,23 +1313,137 @@ TEST(paging_references)
 		CHECK(frame_refs_drop(&refs, pfn_add(first, i)));
 	}
 	/* At its most, a count refuses, and what was taken of the others goes back. */
-	CHECK(frame_refs_share(&refs, first, 2));
+	CHECK(locked_share(&refs, first, 2));
 	refs.chunk[0][1001] = FRAME_REFS_MAX - 1;
-	CHECK(!frame_refs_share(&refs, first, 2));
+	CHECK(!locked_share(&refs, first, 2));
 	CHECK_EQ(frame_refs_count(&refs, first), 2);
 	CHECK_EQ(frame_refs_count(&refs, pfn_add(first, 1)), FRAME_REFS_MAX);
 	refs.chunk[0][1001] = 0;
 	EXPECT_PANIC(frame_refs_end(&refs), "1 references too many");
 	CHECK(!frame_refs_drop(&refs, first));
 	EXPECT_PANIC((void)frame_refs_drop(&refs, pfn(zones.zone->first - 1)), "no count");
-	EXPECT_PANIC((void)frame_refs_share(&refs, pfn(zones.zone->first + (32 * MIB >> 12)), 1),
-		     "no count");
+	EXPECT_PANIC(
+		(void)frame_refs_share(&refs, pfn(zones.zone->first + (32 * MIB >> 12)), 1, NULL),
+		"no count");
+	finish_refs();
+}
+
+static bool share_frames(void *context, pfn_t first, uint64_t frames, struct page_stock *stock)
+{
+	return frame_refs_share(context, first, frames, stock);
+}
+
+/* A clone's undoing: somebody has a reference still. */
+static void undo_share(void *context, pfn_t first, uint64_t frames, bool shared)
+{
+	(void)shared;
+	for (uint64_t i = 0; i < frames; i++)
+		CHECK(!frame_refs_drop(context, pfn_add(first, i)));
+}
+
+/* Frames that are mapped but are nobody's to free. */
+static void drop_counts(void *context, pfn_t first, uint64_t frames, bool shared)
+{
+	for (uint64_t i = 0; shared && i < frames; i++)
+		frame_refs_drop(context, pfn_add(first, i));
+}
+
+#define CHUNK 1024
+
+/* Clones pages whose counts are in `chunks` frames, none of them there, with `budget` frames. */
+static enum page_status clone_counted(unsigned chunks, uint64_t budget)
+{
+	struct page_sharing sharing = {share_frames, undo_share, &refs};
+	struct page_table from, to;
+	struct page_gather gather;
+	uint64_t free_frames;
+	enum page_status status;
+
+	page_gather_init(&gather);
+	CHECK_EQ(page_table_create(&from, SV39_LEVELS, 0), PAGE_OK);
+	CHECK_EQ(page_table_create(&to, SV39_LEVELS, 0), PAGE_OK);
+	for (unsigned i = 0; i < chunks; i++)
+		CHECK_EQ(locked_map(&from, virt(GIB + i * FRAME_SIZE),
+				    pfn(refs.first + i * CHUNK + i), FRAME_SIZE, RW | PAGE_OWNED),
+			 PAGE_OK);
+	free_frames = frame_free_count() + frame_refs_overhead(&refs);
+	seen.budget = budget;
+	status = locked_clone(&to, &from, virt(GIB), chunks * FRAME_SIZE, &sharing, &gather);
+	seen.budget = UNLIMITED;
+	CHECK_EQ(frame_free_count() + frame_refs_overhead(&refs) + (to.tables - 1), free_frames);
+	for (unsigned i = 0; i < chunks; i++)
+		CHECK_EQ(frame_refs_count(&refs, pfn(refs.first + i * CHUNK + i)),
+			 status == PAGE_OK ? 2 : 1);
+	page_gather_release(&gather, NULL, NULL);
+	page_table_destroy(&from, drop_counts, &refs);
+	page_table_destroy(&to, drop_counts, &refs);
+	return status;
+}
+
+/*
+ * A clone needs frames for tables and for counts, of which it is not known how many; each of them
+ * is once the one that is not to be had. With as many as it needs it succeeds, and it asks seldom.
+ */
+TEST(paging_clone_takes_frames_for_counts)
+{
+	const unsigned chunks = 7, tables = 2;
+
+	for (uint64_t budget = 0; budget <= chunks + tables; budget++) {
+		start_refs(1);
+		CHECK_EQ(clone_counted(chunks, budget),
+			 budget < chunks + tables ? PAGE_NO_FRAMES : PAGE_OK);
+		if (budget == chunks + tables)
+			CHECK_EQ(frame_refs_overhead(&refs), 1 + chunks);
+		finish_refs();
+	}
+	start_refs(1);
+	CHECK_EQ(clone_counted(chunks, UNLIMITED), PAGE_OK);
+	/* None; the tables; one frame for counts; two; four. */
+	CHECK_EQ(paging_rounds, 5);
+	CHECK_EQ(frame_refs_overhead(&refs), 1 + chunks);
+	finish_refs();
+}
+
+/* A count at its most, behind counts that are yet to be made: not short, though it was. */
+TEST(paging_a_full_count_is_no_shortage)
+{
+	pfn_t border = PFN_NONE;
+
+	start_refs(1);
+	border = pfn(refs.first + CHUNK);
+	CHECK(locked_share(&refs, border, 1));
+	refs.chunk[1][0] = FRAME_REFS_MAX - 1;
+	CHECK_EQ(locked_share_status(&refs, pfn(border.value - 4), 8), PAGE_REFUSED);
+	CHECK_EQ(paging_rounds, 2);
+	CHECK_EQ(frame_refs_overhead(&refs), 3);
+	CHECK_EQ(frame_refs_count(&refs, pfn(border.value - 4)), 1);
+	refs.chunk[1][0] = 0;
+	finish_refs();
+}
+
+static void share_neighbour(void)
+{
+	CHECK(locked_share(&refs, pfn_add(shared_frame, 1), 1));
+}
+
+/* Of two cpus that make the same counts one wins; the other's frame goes back. */
+TEST(paging_counts_are_made_once)
+{
+	start_refs(1);
+	shared_frame = pfn(zones.zone->first + 5);
+	seen.before_cas_ptr = share_neighbour;
+	CHECK(locked_share(&refs, shared_frame, 1));
+	CHECK_EQ(frame_refs_overhead(&refs), 2);
+	CHECK_EQ(frame_refs_count(&refs, shared_frame), 2);
+	CHECK_EQ(frame_refs_count(&refs, pfn_add(shared_frame, 1)), 2);
+	CHECK(!frame_refs_drop(&refs, shared_frame));
+	CHECK(!frame_refs_drop(&refs, pfn_add(shared_frame, 1)));
 	finish_refs();
 }
 
 static void share_meanwhile(void)
 {
-	CHECK(frame_refs_share(&refs, shared_frame, 1));
+	CHECK(locked_share(&refs, shared_frame, 1));
 }
 
 static void drop_meanwhile(void)
@@ -1221,9 +1456,9 @@ TEST(paging_references_change_under_a_look)
 {
 	start_refs(1);
 	shared_frame = pfn(zones.zone->first + 5);
-	CHECK(frame_refs_share(&refs, shared_frame, 1));
+	CHECK(locked_share(&refs, shared_frame, 1));
 	seen.after_load_32 = share_meanwhile;
-	CHECK(frame_refs_share(&refs, shared_frame, 1));
+	CHECK(locked_share(&refs, shared_frame, 1));
 	CHECK_EQ(frame_refs_count(&refs, shared_frame), 4);
 	seen.after_load_32 = drop_meanwhile;
 	CHECK(!frame_refs_drop(&refs, shared_frame));
@@ -1246,7 +1481,7 @@ static void share_and_drop(void *argument)
 
 		random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
 		frame = pfn_add(shared_frame, random >> 40 & 3);
-		if (!frame_refs_share(&refs, frame, 1) || frame_refs_drop(&refs, frame))
+		if (!locked_share(&refs, frame, 1) || frame_refs_drop(&refs, frame))
 			port_panic("a frame that others have was dropped as the last");
 	}
 }
@@ -1300,7 +1535,7 @@ CONCURRENT_TEST(paging_last_owner_sees_all)
 	for (unsigned i = 0; i < LEFT_FRAMES; i++) {
 		left_frames[i] = frame_alloc(FRAME_ZERO);
 		for (unsigned other = 1; other < LEAVERS; other++)
-			CHECK(frame_refs_share(&refs, left_frames[i], 1));
+			CHECK(locked_share(&refs, left_frames[i], 1));
 	}
 	host_run(leave_all, NULL);
 	finish_refs();
@@ -1328,11 +1563,6 @@ static void drop_frames(void *context, pfn_t first, uint64_t frames, bool shared
 			frame_free(pfn_add(first, i));
 }
 
-static bool share_frames(void *context, pfn_t first, uint64_t frames)
-{
-	return frame_refs_share(context, first, frames);
-}
-
 static void must(enum page_status status)
 {
 	if (status != PAGE_OK)
@@ -1348,7 +1578,7 @@ static void copy_page(struct page_table *table, virt_t at, const struct page_lea
 	if (pfn_is_none(copy))
 		port_panic("no frame for a copy");
 	memcpy(page_bytes(copy), page_bytes(leaf->frame), FRAME_SIZE);
-	must(page_table_replace(table, at, copy, &gather));
+	must(locked_replace(table, at, copy, &gather));
 	page_gather_release(&gather, drop_frames, &refs);
 }
 
@@ -1361,7 +1591,7 @@ static void write_page(struct page_table *table, virt_t at, uint64_t value)
 	if (!page_table_translate(table, at, &leaf))
 		port_panic("a page is lost");
 	if ((leaf.flags & PAGE_SHARED) && frame_refs_count(&refs, leaf.frame) == 1)
-		must(page_table_unshare(table, at, FRAME_SIZE, &gather));
+		must(locked_unshare(table, at, FRAME_SIZE, &gather));
 	else if (leaf.flags & PAGE_SHARED)
 		copy_page(table, at, &leaf);
 	if (!page_table_translate(table, at, &leaf) || (leaf.flags & PAGE_SHARED))
@@ -1384,10 +1614,10 @@ static void unmap_fork(struct page_table *table)
 	enum page_status status;
 
 	page_gather_init(&gather);
-	status = page_table_unmap(table, virt(FORK_AT), FORK_PAGES * FRAME_SIZE, &gather);
+	status = locked_unmap(table, virt(FORK_AT), FORK_PAGES * FRAME_SIZE, &gather);
 	while (status == PAGE_AGAIN) {
 		page_gather_release(&gather, drop_frames, &refs);
-		status = page_table_unmap_rest(table, &gather);
+		status = locked_unmap_rest(table, &gather);
 	}
 	must(status);
 	page_gather_release(&gather, drop_frames, &refs);
@@ -1430,12 +1660,11 @@ static void make_forks(void)
 		pfn_t frame = frame_alloc(FRAME_ZERO);
 
 		*page_object(uint64_t, frame) = page;
-		must(page_table_map(&forks[0], virt(FORK_AT + page * FRAME_SIZE), frame, FRAME_SIZE,
-				    FORK_FLAGS));
+		must(locked_map(&forks[0], virt(FORK_AT + page * FRAME_SIZE), frame, FRAME_SIZE,
+				FORK_FLAGS));
 	}
 	for (unsigned i = 1; i < FORK_CPUS; i++)
-		must(page_table_clone(&forks[i], &forks[i / 2], virt(0), 256 * GIB, &sharing,
-				      &gather));
+		must(locked_clone(&forks[i], &forks[i / 2], virt(0), 256 * GIB, &sharing, &gather));
 	page_gather_release(&gather, drop_frames, &refs);
 }
 
@@ -1500,10 +1729,10 @@ static void change_and_flush(unsigned turn)
 	uint64_t from = 2 * GIB + turn % 3 * 4096;
 
 	page_gather_init(&gather);
-	must(page_table_map(&looked.table, virt(from), pfn(from >> 12), 4 * MIB, RW));
-	must(page_table_protect(&looked.table, virt(2 * GIB + 2 * MIB + 8192), 4096, PAGE_READ,
-				&gather));
-	must(page_table_unmap(&looked.table, virt(from), 4 * MIB, &gather));
+	must(locked_map(&looked.table, virt(from), pfn(from >> 12), 4 * MIB, RW));
+	must(locked_protect(&looked.table, virt(2 * GIB + 2 * MIB + 8192), 4096, PAGE_READ,
+			    &gather));
+	must(locked_unmap(&looked.table, virt(from), 4 * MIB, &gather));
 	flush_others();
 	page_gather_release(&gather, NULL, NULL);
 }

@@ -33,12 +33,37 @@ static void expect_ok(const char *what, enum page_status status)
 		port_panic("bench: %s: %s", what, page_status_text(status));
 }
 
+static void map(struct page_table *table, virt_t at, pfn_t frame, uint64_t bytes)
+{
+	struct page_stock stock;
+	enum page_status status;
+
+	page_stock_init(&stock);
+	do {
+		status = page_table_map(table, at, frame, bytes, DATA, &stock);
+	} while (page_stock_refill(&stock, &status));
+	expect_ok("map", status);
+}
+
+static void unmap_at(struct page_table *table, virt_t at, uint64_t bytes,
+		     struct page_gather *gather)
+{
+	struct page_stock stock;
+	enum page_status status;
+
+	page_stock_init(&stock);
+	do {
+		status = page_table_unmap(table, at, bytes, gather, &stock);
+	} while (page_stock_refill(&stock, &status));
+	expect_ok("unmap", status);
+}
+
 static void unmap(struct page_table *table, uint64_t bytes)
 {
 	struct page_gather gather;
 
 	page_gather_init(&gather);
-	expect_ok("unmap", page_table_unmap(table, virt(VM_WINDOW), bytes, &gather));
+	unmap_at(table, virt(VM_WINDOW), bytes, &gather);
 	page_gather_release(&gather, NULL, NULL); /* no hart has ever used the space */
 }
 
@@ -51,8 +76,7 @@ static void count_range(const char *map_name, const char *unmap_name, uint64_t p
 
 	expect_ok("create", page_table_create(&table, SV39_LEVELS, 0));
 	start = csr_read(instret);
-	expect_ok("map", page_table_map(&table, virt(VM_WINDOW), first_frame(page_bytes),
-					pages * page_bytes, DATA));
+	map(&table, virt(VM_WINDOW), first_frame(page_bytes), pages * page_bytes);
 	mapped = csr_read(instret);
 	unmap(&table, pages * page_bytes);
 	unmapped = csr_read(instret);
@@ -70,12 +94,12 @@ static void count_single(void)
 	uint64_t start, mapped, unmapped;
 
 	expect_ok("create", page_table_create(&table, SV39_LEVELS, 0));
-	expect_ok("map", page_table_map(&table, virt(VM_WINDOW), pfn(1), SMALL_PAGE, DATA));
+	map(&table, virt(VM_WINDOW), pfn(1), SMALL_PAGE);
 	page_gather_init(&gather);
 	start = csr_read(instret);
-	expect_ok("map", page_table_map(&table, at, pfn(7), SMALL_PAGE, DATA));
+	map(&table, at, pfn(7), SMALL_PAGE);
 	mapped = csr_read(instret);
-	expect_ok("unmap", page_table_unmap(&table, at, SMALL_PAGE, &gather));
+	unmap_at(&table, at, SMALL_PAGE, &gather);
 	unmapped = csr_read(instret);
 	page_gather_release(&gather, NULL, NULL);
 	page_table_destroy(&table, NULL, NULL);
@@ -97,8 +121,7 @@ static void build(uint64_t page_bytes, uint64_t rounds)
 
 	expect_ok("create", page_table_create(&table, SV39_LEVELS, 0));
 	for (uint64_t i = 0; i < rounds; i++) {
-		expect_ok("map", page_table_map(&table, virt(VM_WINDOW), first_frame(page_bytes),
-						GIB, DATA));
+		map(&table, virt(VM_WINDOW), first_frame(page_bytes), GIB);
 		unmap(&table, GIB);
 	}
 	page_table_destroy(&table, NULL, NULL);

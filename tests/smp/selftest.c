@@ -438,6 +438,7 @@ static const struct test tests[] = {
 	{"paging: text, data, stacks and holes are what they should be", paging_test_kernel, NEEDS_NOTHING},
 	{"paging: a page is mapped, protected, unmapped, and the hardware agrees", paging_test_space, NEEDS_NOTHING},
 	{"paging: mistakes are answered and change nothing", paging_test_mistakes, NEEDS_NOTHING},
+	{"paging: a map that finds too few frames changes nothing and keeps none", paging_test_no_frames, NEEDS_NOTHING},
 	{"paging: copies on write are apart", paging_test_copies, NEEDS_NOTHING},
 	{"paging: no cpu sees a page that another has replaced", paging_test_flush, NEEDS_NOTHING},
 	{"nodes: each cpu takes the nearest frames, and all go home", nodes_test, NEEDS_NOTHING},

@@ -212,6 +212,56 @@ const char *paging_test_mistakes(void)
 	return in_space(make_mistakes);
 }
 
+/* ---- no frames ------------------------------------------------------------------------------- */
+
+/* Takes all frames there are and links them; PFN_NONE behind the last. */
+static pfn_t take_all(void)
+{
+	pfn_t first = PFN_NONE, frame;
+
+	while (!pfn_is_none(frame = frame_alloc(FRAME_ANY))) {
+		*(pfn_t *)frame_bytes(frame) = first;
+		first = frame;
+	}
+	return first;
+}
+
+static pfn_t give_one(pfn_t first)
+{
+	pfn_t next = *(pfn_t *)frame_bytes(first);
+
+	frame_free(first);
+	return next;
+}
+
+/* A page in a part of the space that has no tables: two, or with Sv48 three, are needed. */
+static const char *map_without_frames(struct space *space)
+{
+	pfn_t frame = pfn(zones.zone[0].first), taken = take_all();
+	uint64_t tables = space->table.tables, left;
+	enum page_status none, too_few;
+
+	none = space_map(space, virt(WINDOW), frame, FRAME_SIZE, DATA);
+	taken = give_one(taken);
+	too_few = space_map(space, virt(WINDOW), frame, FRAME_SIZE, DATA);
+	left = frame_free_count();
+	while (!pfn_is_none(taken))
+		taken = give_one(taken);
+	EXPECT(none == PAGE_NO_FRAMES);
+	EXPECT(too_few == PAGE_NO_FRAMES && left == 1);
+	EXPECT(space->table.tables == tables);
+	page_table_validate(&space->table);
+	EXPECT(space_map(space, virt(WINDOW), frame, FRAME_SIZE, DATA) == PAGE_OK);
+	EXPECT(space->table.tables == tables + space->table.levels - 1);
+	EXPECT(space_unmap(space, virt(WINDOW), FRAME_SIZE) == PAGE_OK);
+	return NULL;
+}
+
+const char *paging_test_no_frames(void)
+{
+	return in_space(map_without_frames);
+}
+
 /* ---- copies ---------------------------------------------------------------------------------- */
 
 #define COPY_PAGES 8

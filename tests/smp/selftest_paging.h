@@ -5,5 +5,6 @@
 const char *paging_test_kernel(void);
 const char *paging_test_space(void);
 const char *paging_test_mistakes(void);
+const char *paging_test_no_frames(void);
 const char *paging_test_copies(void);
 const char *paging_test_flush(void);
