@@ -165,8 +165,8 @@ TSAN_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread \
 	-fno-omit-frame-pointer -DCK_MD_RMO
 TSAN_INCLUDES := -Itests/host/tsan $(HOST_INCLUDES)
 
-tsan_tests := $(patsubst %,$(BUILD)/tsan/test_%,stress mixtures drain zone heap sync frame museum_heap \
-	paging)
+tsan_tests := $(patsubst %,$(BUILD)/tsan/test_%,stress limit mixtures drain zone heap sync frame \
+	museum_heap paging)
 tsan_objects := $(patsubst %.c,$(BUILD)/tsan/%.o,$(host_library) $(wildcard tests/host/tsan/*.c))
 
 tsan: $(tsan_tests)

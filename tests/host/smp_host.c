@@ -90,10 +90,11 @@ void smp_churn_step(struct smp_churner *churner, uint64_t *random)
 	(void)random;
 }
 
-void smp_churn_leave(struct smp_churner *churner, uint64_t *random)
+bool smp_churn_leave(struct smp_churner *churner, uint64_t *random)
 {
 	(void)churner;
 	(void)random;
+	return true;
 }
 
 bool smp_churn_end(void)

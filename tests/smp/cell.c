@@ -155,6 +155,14 @@ static bool run_pilot(const struct cell *cell, struct cell_run *pilot, uint64_t 
 	return true;
 }
 
+/* Of one cpu; of what was done, for the pilot may have been cut short. */
+static bool is_slow(const struct cell_run *pilot)
+{
+	uint64_t ns = ratio(pilot->ns_least * pilot->cpus, pilot->result.ops, 1);
+
+	return ns > SLOW_NS || pilot->result.ops == 0;
+}
+
 /* Not by the time from the first start to the last end: the host may be milliseconds between those.
  */
 bool cell_choose_ops(struct cell *cell, uint64_t target_ns, uint64_t ops_of_another)
@@ -171,9 +179,10 @@ bool cell_choose_ops(struct cell *cell, uint64_t target_ns, uint64_t ops_of_anot
 			return false;
 		if (ns >= target_ns / PILOT_SHARE || pilot.ops >= OPS_MAX / PILOT_SHARE)
 			break;
-		pilot.stride = WORKLOAD_STRIDE;
+		pilot.stride = cell->stride;
 	}
-	cell->stride = ratio(ns, pilot.ops, 1) > SLOW_NS ? 1 : WORKLOAD_STRIDE;
+	if (is_slow(&pilot))
+		cell->stride = 1;
 	cell->ops = ratio(pilot.ops, ns, target_ns);
 	if (cell->ops == 0)
 		cell->ops = 1;
@@ -207,6 +216,7 @@ bool cell_add_round(struct cell *cell)
 	if (!cell_run(cell, &run))
 		return false;
 	cell->rounds[cell->rounds_done++] = (struct cell_round){result->ops, result->ns};
+	cell->rounds_cut += result->is_cut;
 	cell->sum.ops += result->ops;
 	cell->sum.ns += result->ns;
 	cell->sum.refills += result->refills;
@@ -277,10 +287,12 @@ static bool queue_collapsed(const struct cell *cell)
 	       wait->ticks_total / wait->samples > WAIT_FACTOR * line;
 }
 
+/* A round that did nothing, because its time was over at once, says nothing either. */
 static bool rounds_agree(const struct cell *cell)
 {
-	return cell_round_hundredths(cell, cell->rounds_done - 1) <=
-	       2 * cell_round_hundredths(cell, 0);
+	uint64_t fastest = cell_round_hundredths(cell, 0);
+
+	return fastest && cell_round_hundredths(cell, cell->rounds_done - 1) <= 2 * fastest;
 }
 
 void cell_judge(struct cell *cell, bool has_cores)

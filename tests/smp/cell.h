@@ -29,10 +29,9 @@ struct cell {
 	struct configuration configuration;
 	const char *unsupported; /* why it is not run; NULL: it is */
 	uint64_t ops;		 /* wanted of each cpu */
-	uint64_t limit_ns;	 /* these of workload_run */
-	uint64_t stride;
+	uint64_t limit_ns, stride; /* these of workload_run */
 	struct cell_round *rounds;
-	unsigned rounds_done;
+	unsigned rounds_done, rounds_cut; /* by the limit, before a cpu's ops were done */
 	struct result sum; /* of all rounds */
 	uint64_t instructions;
 	/* What a hold took with every acquisition timed, on one cpu; 0: not measured. */

@@ -26,11 +26,12 @@ struct churn_counts {
 };
 
 /*
- * `controller` is taken and given back by compare-and-swap and release; the rest belongs to the
- * controller, and to cpu 0 at rest.
+ * `controller` is taken and given back by compare-and-swap and release; what is not marked otherwise
+ * belongs to the controller, and to cpu 0 at rest.
  */
 static struct {
 	uint32_t controller; /* its number, plus 1; 0: none */
+	uint32_t is_cut;     /* a cpu had no time to be the controller; any cpu may set it */
 	unsigned cpus;
 	unsigned away;	    /* cpus that are stopped */
 	uint64_t term_left; /* steps until they are started */
@@ -101,6 +102,7 @@ void smp_churn_begin(unsigned cpus)
 	churn.cpus = cpus;
 	churn.controller = 0;
 	churn.away = 0;
+	churn.is_cut = 0;
 	memset(&churn.run, 0, sizeof(churn.run));
 }
 
@@ -121,23 +123,30 @@ void smp_churn_step(struct smp_churner *churner, uint64_t *random)
 }
 
 /* Every cpu is the controller once, so that every hart can be among those that are stopped. */
-void smp_churn_leave(struct smp_churner *churner, uint64_t *random)
+bool smp_churn_leave(struct smp_churner *churner, uint64_t *random)
 {
 	if (ck_pr_load_32(&churn.controller) == port_cpu() + 1)
 		end_term();
 	if (churner->has_stopped || churn.cpus < 2)
-		return;
-	while (!begin_term())
+		return true;
+	if (churner->is_over) {
+		ck_pr_store_32(&churn.is_cut, 1);
+		return true;
+	}
+	if (!begin_term()) {
 		port_relax();
+		return false;
+	}
 	churner->has_stopped = true;
 	stop_some(random);
 	end_term();
+	return true;
 }
 
 bool smp_churn_end(void)
 {
 	bool complete = churn.run.stops == churn.run.starts && churn.away == 0 &&
-			(churn.run.stops > 0 || churn.cpus < 2);
+			(churn.run.stops > 0 || churn.cpus < 2 || churn.is_cut);
 
 	churn.all.stops += churn.run.stops;
 	churn.all.starts += churn.run.starts;

@@ -83,4 +83,5 @@ void result_collect(struct result *result, const struct workload_run *run)
 			end = work->end_ns;
 	}
 	result->ns = end - start;
+	result->is_cut = workload_was_cut(run);
 }

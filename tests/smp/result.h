@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "sync/spinlock.h"
@@ -11,6 +12,7 @@
 struct result {
 	uint64_t ops; /* allocations and frees, of all cpus */
 	uint64_t ns;  /* from the first cpu's start to the last one's end */
+	bool is_cut;  /* a cpu's time was over before its ops were done */
 	uint64_t refills, flushes, direct;
 	uint64_t failures;
 	struct spin_stats zone_locks; /* of all zones together */

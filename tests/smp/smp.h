@@ -24,16 +24,17 @@ void smp_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * Harts that come and go (churn.h): begin on cpu 0 and end on it, at rest; step after each operation
- * of every cpu, and leave when it has no more. On a host, where cpus are threads, all of it does
- * nothing. smp_churn_end() is false when harts could have been stopped and none was, or one was
- * not started again.
+ * of every cpu, and leave when it has no more, again and again until it is true. On a host, where
+ * cpus are threads, all of it does nothing. smp_churn_end() is false when harts could have been
+ * stopped and none was, though there was time, or one was not started again.
  */
 struct smp_churner {
 	uint64_t pause; /* operations until it tries to stop others */
 	bool has_stopped;
+	bool is_over; /* its time: it stops no others to leave */
 };
 
 void smp_churn_begin(unsigned cpus);
 void smp_churn_step(struct smp_churner *churner, uint64_t *random);
-void smp_churn_leave(struct smp_churner *churner, uint64_t *random);
+bool smp_churn_leave(struct smp_churner *churner, uint64_t *random);
 bool smp_churn_end(void);

@@ -220,8 +220,21 @@ static bool wants_hold(const struct cell *cell)
 	return has_cores(cell) || spin_kind_is_fifo(cell->configuration.lock);
 }
 
+/*
+ * Without cores for all cpus a turn in the line of such a lock takes as long as the host likes, and
+ * times are worth nothing anyway: so the clock is looked at before each.
+ */
+static bool waits_for_host(const struct cell *cell)
+{
+	const struct configuration *configuration = &cell->configuration;
+
+	return !has_cores(cell) && spin_kind_is_fifo(configuration->lock) &&
+	       configuration->cache_frames == 0;
+}
+
 static bool pilot(struct cell *cell)
 {
+	cell->stride = waits_for_host(cell) ? 1 : WORKLOAD_STRIDE;
 	if (!settings.arguments.ops && !cell_choose_ops(cell, target_ns(), ops_of_another(cell)))
 		return false;
 	if (cell->configuration.cpus == 1 || !wants_hold(cell))

@@ -66,6 +66,16 @@ void sweep_record_settings(const struct cell *cell)
 	record_number("rounds", cell->rounds_done);
 }
 
+static uint64_t longest_ns(const struct cell *cell)
+{
+	uint64_t longest = 0;
+
+	for (unsigned i = 0; i < cell->rounds_done; i++)
+		if (cell->rounds[i].ns > longest)
+			longest = cell->rounds[i].ns;
+	return longest;
+}
+
 /* In the order of the rounds, the median in the middle: they are sorted. */
 static void record_times(const struct cell *cell)
 {
@@ -76,6 +86,9 @@ static void record_times(const struct cell *cell)
 		record_string("why", reasons[cell->validity]);
 		record_bool("host", cell->validity == CELL_QUEUE);
 	}
+	record_number("limit_ns", cell->limit_ns);
+	record_number("rounds_cut", cell->rounds_cut);
+	record_number("longest_ns", longest_ns(cell));
 	record_number("operations", cell->rounds[median].operations);
 	record_fraction("ns_per_op", cell_round_hundredths(cell, median), 2);
 	record_fraction("ns_per_op_min", cell_round_hundredths(cell, 0), 2);
@@ -211,6 +224,17 @@ static void print_reasons(const struct cell *cells, unsigned count)
 	}
 }
 
+static void print_cut(const struct cell *cells, unsigned count)
+{
+	unsigned cut = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		cut += !cells[i].unsupported && cells[i].rounds_cut;
+	if (cut)
+		printf("ended by their time before all was done, %u of %u: figures are of what was done\n",
+		       cut, count);
+}
+
 void sweep_print(const struct cell *cells, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -219,6 +243,7 @@ void sweep_print(const struct cell *cells, unsigned count)
 		print_cell(&cells[i]);
 	}
 	printf("\n");
+	print_cut(cells, count);
 	print_reasons(cells, count);
 	console_flush();
 }

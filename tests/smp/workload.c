@@ -6,7 +6,24 @@
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/policy.h"
+#include "sync/ck.h"
 #include "tests/smp/smp.h"
+
+bool workload_has_worked(const struct workload_run *run, unsigned cpu, uint64_t ns)
+{
+	if (smp_nanoseconds() - run->cpu[cpu].start_ns < ns)
+		return false;
+	ck_pr_store_32(&run->cpu[cpu].cut, 1);
+	return true;
+}
+
+bool workload_was_cut(const struct workload_run *run)
+{
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
+		if (ck_pr_load_32(&run->cpu[cpu].cut))
+			return true;
+	return false;
+}
 
 bool workload_share(struct workload_run *run, uint64_t bytes)
 {

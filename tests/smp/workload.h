@@ -18,6 +18,7 @@ struct workload_cpu {
 	_Alignas(64) uint64_t random;
 	uint64_t allocs, frees; /* frames, or blocks where the workload is about blocks */
 	uint64_t start_ns, end_ns;
+	uint32_t cut; /* its time was over before its ops were done; others may look: workload_was_cut() */
 };
 
 struct workload_run {
@@ -25,7 +26,7 @@ struct workload_run {
 	unsigned cpus;
 	uint64_t ops; /* wanted of each cpu */
 	uint64_t seed;
-	uint64_t limit_ns; /* longer than this nobody starts anything; 0: no limit */
+	uint64_t limit_ns; /* after this much of its time a cpu begins nothing more; 0: no limit */
 	uint64_t stride;   /* operations from one look at the clock to the next; 0: WORKLOAD_STRIDE */
 	void (*enter)(void); /* on each cpu before its work, or NULL */
 	void (*leave)(void); /* on each cpu after all have worked, or NULL */
@@ -73,20 +74,38 @@ static inline void workload_sample(struct workload_run *run, uint64_t done, cons
 }
 
 /*
- * How often, in operations, a workload that can stop anywhere asks whether it should: where nobody says
- * otherwise, as seldom as is no part of what an operation takes.
+ * How often, in operations, a workload asks whether it should stop: where nobody says otherwise, as
+ * seldom as is no part of what an operation takes.
  */
 #define WORKLOAD_STRIDE 16
 
+/* Whether this cpu has worked for so long; then it notes that it was cut short. */
+bool workload_has_worked(const struct workload_run *run, unsigned cpu, uint64_t ns);
+
 /*
- * Whether this cpu's time is over before its ops are done. Whoever can end early, with all it took
- * given back, asks; only where others wait for each of its operations it cannot.
+ * Whether the calling cpu's time is over before its ops are done. Every workload asks, while it has
+ * something left to do and at least once in run->stride operations, and stops where it is: nobody may
+ * wait for what a cpu does that has stopped. What it still holds its teardown gives back, on cpu 0,
+ * alone, and uncounted; what was counted was done. Without a limit a load and a branch.
  */
 static inline bool workload_is_over(const struct workload_run *run, unsigned cpu)
 {
 	return __builtin_expect(run->limit_ns != 0, 0) &&
-	       smp_nanoseconds() - run->cpu[cpu].start_ns >= run->limit_ns;
+	       workload_has_worked(run, cpu, run->limit_ns);
 }
+
+/*
+ * The same for who gives back what others have taken: when those have stopped there is a quarter of the
+ * limit left for what is still on its way.
+ */
+static inline bool workload_is_late(const struct workload_run *run, unsigned cpu)
+{
+	return __builtin_expect(run->limit_ns != 0, 0) &&
+	       workload_has_worked(run, cpu, run->limit_ns + run->limit_ns / 4);
+}
+
+/* Whether any cpu was cut short until now: some may be while this looks. */
+bool workload_was_cut(const struct workload_run *run);
 
 /*
  * Memory for `bytes` at run->shared, zeroed: the harness's own, else a run of frames where the

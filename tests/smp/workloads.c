@@ -12,21 +12,25 @@
 	      false)                                                                              \
 	entry(rand, "random frames of a large working set", 131072, rand_setup, slots_teardown,   \
 	      false)                                                                              \
-	entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup, NULL, false) \
-	entry(run, "contiguous runs among single frames", 20000, run_setup, NULL, false,          \
+	entry(xfree, "one half allocates, the other half frees", 65536, xfree_setup,              \
+	      xfree_teardown, false)                                                              \
+	entry(run, "contiguous runs among single frames", 20000, run_setup, run_teardown, false,  \
 	      .needs_runs = true, .needs_aligned_runs = true)                                     \
 	entry(kmalloc, "heap blocks of mixed sizes", 20000, kmalloc_setup, kmalloc_teardown,      \
 	      false)                                                                              \
-	entry(exhaust, "all of memory until none is left", 8192, exhaust_setup, NULL, true)       \
-	entry(asym, "one cpu allocates, all others free", 65536, asym_setup, NULL, true)          \
+	entry(exhaust, "all of memory until none is left", 8192, exhaust_setup, exhaust_teardown, \
+	      true)                                                                               \
+	entry(asym, "one cpu allocates, all others free", 65536, asym_setup, asym_teardown, true) \
 	entry(churn, "random frames while harts come and go", 8192, churn_setup, churn_teardown,  \
 	      false)                                                                              \
 	entry(larson, "heap blocks that other cpus inherit and free", 10000, larson_setup,        \
 	      larson_teardown, false)                                                             \
-	entry(burst, "nobody, then everybody allocates at once", 32768, burst_setup, NULL, false) \
+	entry(burst, "nobody, then everybody allocates at once", 32768, burst_setup,              \
+	      slots_teardown, false)                                                              \
 	entry(cache_thrash, "neighbouring frames of different cpus", 8192, cache_thrash_setup,    \
 	      NULL, false)                                                                        \
-	entry(frag, "runs among the frames that are still held", 4096, frag_setup, NULL, true,    \
+	entry(frag, "runs among the frames that are still held", 4096, frag_setup, frag_teardown, \
+	      true,                                                                               \
 	      .needs_runs = true, .needs_aligned_runs = true)                                     \
 	entry(kalloctest, "the test of the xv6 lock lab", 100000, kalloctest_setup,               \
 	      kalloctest_teardown, true, .prints = true)

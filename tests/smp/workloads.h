@@ -29,9 +29,11 @@ void rand_work(struct workload_run *run, unsigned number);
 
 bool xfree_setup(struct workload_run *run);
 void xfree_work(struct workload_run *run, unsigned number);
+void xfree_teardown(struct workload_run *run);
 
 bool run_setup(struct workload_run *run);
 void run_work(struct workload_run *run, unsigned number);
+void run_teardown(struct workload_run *run);
 
 bool kmalloc_setup(struct workload_run *run);
 void kmalloc_work(struct workload_run *run, unsigned number);
@@ -39,9 +41,11 @@ void kmalloc_teardown(struct workload_run *run);
 
 bool exhaust_setup(struct workload_run *run);
 void exhaust_work(struct workload_run *run, unsigned number);
+void exhaust_teardown(struct workload_run *run);
 
 bool asym_setup(struct workload_run *run);
 void asym_work(struct workload_run *run, unsigned number);
+void asym_teardown(struct workload_run *run);
 
 bool churn_setup(struct workload_run *run);
 void churn_work(struct workload_run *run, unsigned number);
@@ -59,6 +63,7 @@ void cache_thrash_work(struct workload_run *run, unsigned number);
 
 bool frag_setup(struct workload_run *run);
 void frag_work(struct workload_run *run, unsigned number);
+void frag_teardown(struct workload_run *run);
 
 bool kalloctest_setup(struct workload_run *run);
 void kalloctest_work(struct workload_run *run, unsigned number);

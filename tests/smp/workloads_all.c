@@ -15,8 +15,11 @@ struct all {
 	/* frag's: a run that there is as long as nothing is taken; of 0 frames: none that is known.
 	 */
 	uint64_t witness_frames;
-	bool over;	  /* cpu 0 says that time is over */
-	uint64_t taken[]; /* in this round, by each cpu */
+	bool over; /* cpu 0 says that time is over */
+	struct {
+		uint64_t taken; /* in this round, by this cpu */
+		pfn_t held;	/* what it had no time to give back, chained */
+	} cpu[];
 };
 
 /* As many rounds as it takes for the operations asked for; at least one. */
@@ -24,9 +27,11 @@ static bool all_setup(struct workload_run *run)
 {
 	struct all *all;
 
-	if (!workload_share(run, sizeof(*all) + run->cpus * sizeof(uint64_t)))
+	if (!workload_share(run, sizeof(*all) + run->cpus * sizeof(all->cpu[0])))
 		return false;
 	all = run->shared;
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
+		all->cpu[cpu].held = PFN_NONE;
 	frame_drain_settle();
 	all->free_frames = frame_free_count();
 	all->rounds = 1 + run->ops * run->cpus / (all->free_frames + 1);
@@ -40,7 +45,7 @@ static void check_taken(const struct workload_run *run, uint64_t rounds_left)
 	uint64_t sum = 0;
 
 	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
-		sum += all->taken[cpu];
+		sum += all->cpu[cpu].taken;
 	check(sum == all->free_frames,
 	      "%s: %u cpus got %llu frames until each was told that there are no more, expected "
 	      "all %llu that were free; %llu rounds to go",
@@ -48,51 +53,94 @@ static void check_taken(const struct workload_run *run, uint64_t rounds_left)
 	      (unsigned long long)all->free_frames, (unsigned long long)rounds_left);
 }
 
-/* Returns the newest of the chain. */
-static pfn_t take_all(struct workload_run *run, unsigned number)
+/* Of a chain: the frame taken before this one. */
+static pfn_t *link_of(pfn_t frame)
+{
+	return (pfn_t *)frame_bytes(frame) + 1;
+}
+
+/* Adds to the chain until there is no more, or no time; returns its newest frame. */
+static pfn_t take_all(struct workload_run *run, unsigned number, pfn_t newest)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
 	struct all *all = run->shared;
 	uint64_t allocs_before = cpu->allocs;
-	pfn_t newest = PFN_NONE, frame;
+	pfn_t frame;
 
-	while (!pfn_is_none(frame = take(cpu, number))) {
-		((pfn_t *)frame_bytes(frame))[1] = newest;
-		newest = frame;
-	}
-	all->taken[number] = cpu->allocs - allocs_before;
+	do {
+		uint64_t pause = cpu->allocs + run->stride;
+
+		frame = PFN_NONE;
+		if (workload_is_over(run, number))
+			break;
+		while (cpu->allocs != pause && !pfn_is_none(frame = take(cpu, number))) {
+			*link_of(frame) = newest;
+			newest = frame;
+		}
+	} while (!pfn_is_none(frame));
+	all->cpu[number].taken = cpu->allocs - allocs_before;
 	return newest;
 }
 
-/* Gives all frames of the chain but those that end a group of 2^order; returns those, chained. */
+/*
+ * Gives all frames of the chain but those that end a group of 2^order; returns those, chained. When
+ * time is over all that is left ends a group.
+ */
 static pfn_t thin_out(struct workload_run *run, unsigned number, pfn_t newest, unsigned order)
 {
-	uint64_t last = (UINT64_C(1) << order) - 1;
+	struct workload_cpu *cpu = &run->cpu[number];
+	uint64_t last = (UINT64_C(1) << order) - 1, pause = cpu->frees;
 	pfn_t kept = PFN_NONE;
 
 	while (!pfn_is_none(newest)) {
 		pfn_t frame = newest;
-		pfn_t *link = (pfn_t *)frame_bytes(frame) + 1;
 
-		newest = *link;
+		newest = *link_of(frame);
+		if (cpu->frees == pause) {
+			pause += run->stride;
+			if (workload_is_over(run, number))
+				last = 0;
+		}
 		if ((frame.value & last) == last) {
-			*link = kept;
+			*link_of(frame) = kept;
 			kept = frame;
 		} else {
-			give(&run->cpu[number], number, frame);
+			give(cpu, number, frame);
 		}
 	}
 	return kept;
 }
 
-static void give_chain(struct workload_run *run, unsigned number, pfn_t newest)
+/* Returns what there was no time for. */
+static pfn_t give_chain(struct workload_run *run, unsigned number, pfn_t newest)
 {
-	while (!pfn_is_none(newest)) {
-		pfn_t frame = newest;
+	struct workload_cpu *cpu = &run->cpu[number];
 
-		newest = ((pfn_t *)frame_bytes(frame))[1];
-		give(&run->cpu[number], number, frame);
+	while (!pfn_is_none(newest) && !workload_is_over(run, number)) {
+		uint64_t pause = cpu->frees + run->stride;
+
+		while (cpu->frees != pause && !pfn_is_none(newest)) {
+			pfn_t frame = newest;
+
+			newest = *link_of(frame);
+			give(cpu, number, frame);
+		}
 	}
+	return newest;
+}
+
+static void all_teardown(struct workload_run *run)
+{
+	const struct all *all = run->shared;
+
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
+		for (pfn_t next = all->cpu[cpu].held; !pfn_is_none(next);) {
+			pfn_t frame = next;
+
+			next = *link_of(frame);
+			stamp_check(frame, cpu);
+			frame_free(frame);
+		}
 }
 
 /* ---- exhaust: all of memory, by everybody, until nobody gets any more ----------------------- */
@@ -102,19 +150,40 @@ bool exhaust_setup(struct workload_run *run)
 	return all_setup(run);
 }
 
+/*
+ * Between the two barriers: whoever had no time to take them all has said so before the first. Who has
+ * none to give them back may say so just now, and if not seen here it is seen in the next round, in
+ * which it takes none.
+ */
+static void exhaust_look(struct workload_run *run, uint64_t rounds_left)
+{
+	struct all *all = run->shared;
+
+	all->over = workload_was_cut(run);
+	if (!all->over)
+		check_taken(run, rounds_left);
+}
+
 void exhaust_work(struct workload_run *run, unsigned number)
 {
-	uint64_t rounds = ((struct all *)run->shared)->rounds;
+	struct all *all = run->shared;
+	uint64_t rounds = all->rounds;
+	pfn_t held = PFN_NONE;
 
-	while (rounds--) {
-		pfn_t newest = take_all(run, number);
-
+	while (!all->over && rounds--) {
+		held = take_all(run, number, held);
 		barrier_wait(&run->barrier);
 		if (number == 0)
-			check_taken(run, rounds);
-		give_chain(run, number, newest);
+			exhaust_look(run, rounds);
+		held = give_chain(run, number, held);
 		barrier_wait(&run->barrier);
 	}
+	all->cpu[number].held = held;
+}
+
+void exhaust_teardown(struct workload_run *run)
+{
+	all_teardown(run);
 }
 
 /* ---- frag: runs among what is left of a full memory ----------------------------------------- */
@@ -151,7 +220,7 @@ bool frag_setup(struct workload_run *run)
 	return true;
 }
 
-/* Cpu 0 alone, while the others wait: looks, and says whether there is time for another round. */
+/* Cpu 0 alone, while the others wait: looks, and says whether there is time for what is left. */
 static bool frag_look(struct workload_run *run, unsigned number, uint64_t step, const char *phase)
 {
 	struct all *all = run->shared;
@@ -161,7 +230,8 @@ static bool frag_look(struct workload_run *run, unsigned number, uint64_t step, 
 	if (number == 0) {
 		workload_sample(run, run->ops / steps * step + run->ops % steps * step / steps,
 				phase, true);
-		all->over = workload_is_over(run, 0);
+		all->over = workload_was_cut(run) ||
+			    (step + 1 < steps && workload_is_over(run, 0));
 	}
 	barrier_wait(&run->barrier);
 	return !all->over;
@@ -223,41 +293,59 @@ static void frag_insist(struct workload_run *run, uint64_t count, uint64_t align
 	frag_give_run(run, 0, first, count);
 }
 
+/* Where each cpu had the time to give back what it should. */
 static void frag_insist_on_holes(struct workload_run *run, unsigned order)
 {
 	const struct all *all = run->shared;
 	uint64_t group = UINT64_C(1) << order;
 
-	if (all->witness_frames < group)
+	if (all->witness_frames < group || workload_was_cut(run))
 		return;
 	frag_insist(run, group - 1, 1, "among held frames");
 	frag_insist(run, group / 2, group / 2, "among held frames");
 }
 
+/* From all of memory to the last holes; false when time was over before. */
+static bool frag_thin_out(struct workload_run *run, unsigned number, uint64_t step, pfn_t *held)
+{
+	for (unsigned order = 1; order <= FRAG_ORDERS; order++) {
+		*held = thin_out(run, number, *held, order);
+		barrier_wait(&run->barrier);
+		frag_ask(run, number, order);
+		if (number == 0)
+			frag_insist_on_holes(run, order);
+		if (!frag_look(run, number, step++, "holes"))
+			return false;
+	}
+	return true;
+}
+
 void frag_work(struct workload_run *run, unsigned number)
 {
-	const struct all *all = run->shared;
-	uint64_t rounds = all->rounds, step = 0;
+	struct all *all = run->shared;
+	pfn_t held = PFN_NONE;
 	bool goes_on = true;
 
-	while (goes_on && rounds--) {
-		pfn_t held = take_all(run, number);
+	for (uint64_t round = 0; goes_on && round < all->rounds; round++) {
+		uint64_t step = round * FRAG_STEPS;
 
-		frag_look(run, number, step++, "full");
+		held = take_all(run, number, held);
+		if (!frag_look(run, number, step++, "full"))
+			break;
 		if (number == 0)
-			check_taken(run, rounds);
-		for (unsigned order = 1; order <= FRAG_ORDERS; order++) {
-			held = thin_out(run, number, held, order);
-			barrier_wait(&run->barrier);
-			frag_ask(run, number, order);
-			if (number == 0)
-				frag_insist_on_holes(run, order);
-			frag_look(run, number, step++, "holes");
-		}
-		give_chain(run, number, held);
+			check_taken(run, all->rounds - round - 1);
+		if (!frag_thin_out(run, number, step, &held))
+			break;
+		held = give_chain(run, number, held);
 		barrier_wait(&run->barrier);
-		if (number == 0 && all->witness_frames)
+		if (number == 0 && all->witness_frames && !workload_was_cut(run))
 			frag_insist(run, all->witness_frames, all->witness_frames, "at the end");
-		goes_on = frag_look(run, number, step++, "empty");
+		goes_on = frag_look(run, number, step + FRAG_ORDERS, "empty");
 	}
+	all->cpu[number].held = held;
+}
+
+void frag_teardown(struct workload_run *run)
+{
+	all_teardown(run);
 }

@@ -17,7 +17,7 @@ static bool look_at_rest(struct workload_run *run, unsigned number, uint64_t don
 	barrier_wait(&run->barrier);
 	if (number == 0) {
 		workload_sample(run, done, phase, true);
-		slots->over = workload_is_over(run, 0);
+		slots->over = workload_was_cut(run) || (done < run->ops && workload_is_over(run, 0));
 	}
 	barrier_wait(&run->barrier);
 	return !slots->over;
@@ -37,12 +37,16 @@ bool burst_setup(struct workload_run *run)
 	return slots_setup(run, BURST_FRAMES);
 }
 
-/* What is free is enough for all bursts at once, wherever it is: so nobody may be told otherwise.
+/*
+ * What is free is enough for all bursts at once, wherever it is: so nobody may be told otherwise. How
+ * many there was time for: some, for the barriers alone may have taken all of it.
  */
-static void burst_take(struct workload_run *run, unsigned number, pfn_t *slot, uint64_t count,
-		       uint64_t done)
+static uint64_t burst_take(struct workload_run *run, unsigned number, pfn_t *slot, uint64_t count,
+			   uint64_t done)
 {
-	for (uint64_t taken = 0; taken < count;) {
+	uint64_t taken = 0;
+
+	do {
 		uint64_t end = stride_end(run, taken, count);
 
 		for (; taken < end; taken++) {
@@ -55,13 +59,16 @@ static void burst_take(struct workload_run *run, unsigned number, pfn_t *slot, u
 		}
 		if (number == 0)
 			workload_sample(run, done + taken / 2, "take", false);
-	}
+	} while (taken < count && !workload_is_over(run, number));
+	return taken;
 }
 
 static void burst_give(struct workload_run *run, unsigned number, const pfn_t *slot, uint64_t count,
 		       uint64_t done)
 {
-	for (uint64_t given = 0; given < count;) {
+	uint64_t given = 0;
+
+	while (given < count && !workload_is_over(run, number)) {
 		uint64_t end = stride_end(run, given, count);
 
 		for (; given < end; given++)
@@ -69,6 +76,8 @@ static void burst_give(struct workload_run *run, unsigned number, const pfn_t *s
 		if (number == 0)
 			workload_sample(run, done + (count + given) / 2, "give", false);
 	}
+	if (given < count)
+		slots_leave(run, number, given, count);
 }
 
 void burst_work(struct workload_run *run, unsigned number)
@@ -78,12 +87,12 @@ void burst_work(struct workload_run *run, unsigned number)
 
 	uint64_t done = 0;
 
-	while (look_at_rest(run, number, done, "idle") && done < run->ops) {
+	while ((look_at_rest(run, number, done, "idle") || done == 0) && done < run->ops) {
 		uint64_t count = least(width, run->ops - done);
+		uint64_t taken = burst_take(run, number, slot, count, done);
 
-		burst_take(run, number, slot, count, done);
 		look_at_rest(run, number, done + count / 2, "hold");
-		burst_give(run, number, slot, count, done);
+		burst_give(run, number, slot, taken, done);
 		done += count;
 	}
 }
@@ -171,24 +180,29 @@ static void thrash_take_up(pfn_t frame, unsigned number)
 	thrash_write(frame, number);
 }
 
+static void thrash_turn(struct workload_cpu *cpu, unsigned number, pfn_t *frame)
+{
+	thrash_check(*frame, number);
+	give(cpu, number, *frame);
+	*frame = take(cpu, number);
+	check(!pfn_is_none(*frame),
+	      "cache_thrash: cpu %u has freed a frame and is told that there is none", number);
+	thrash_write(*frame, number);
+}
+
 static void thrash_turns(struct workload_run *run, unsigned number, pfn_t *hand, uint64_t done)
 {
-	struct workload_cpu *cpu = &run->cpu[number];
 	uint64_t width = ((struct slots *)run->shared)->width;
 	uint64_t turns = thrash_round(run, done);
 
-	for (uint64_t turn = 0; turn < turns; turn++) {
-		pfn_t *frame = &hand[turn % width];
+	for (uint64_t turn = 0; turn < turns && !workload_is_over(run, number);) {
+		uint64_t end = stride_end(run, turn, turns);
 
-		thrash_check(*frame, number);
-		give(cpu, number, *frame);
-		*frame = take(cpu, number);
-		check(!pfn_is_none(*frame),
-		      "cache_thrash: cpu %u has freed a frame and is told that there is none",
-		      number);
-		thrash_write(*frame, number);
-		if (number == 0)
-			workload_sample(run, done + turn + 1, "mixed", false);
+		while (turn < end) {
+			thrash_turn(&run->cpu[number], number, &hand[turn++ % width]);
+			if (number == 0)
+				workload_sample(run, done + turn, "mixed", false);
+		}
 	}
 }
 

@@ -6,102 +6,235 @@
 
 #include <ck_ring.h>
 
-/* ---- xfree: one half allocates, the other half frees --------------------------------------- */
-
-#define XFREE_RING 1024 /* entries, a power of two; one stays empty */
-
 /*
- * One ring a pair of cpus: the even one puts frames in, the odd one takes them out and frees
- * them. A cpu left without a partner is both.
+ * ---- a channel ------------------------------------------------------------------------------
+ *
+ * A ring with one cpu that puts frames in and one that takes them out. When the time of the one who
+ * puts is over it closes the channel; the other one goes on until there is nothing left in it, or until
+ * it is late. What is then left the teardown gives back. Where all frames come there is no end to be
+ * looked for: a channel is looked at twice only when it is found empty.
  */
-struct pair {
+struct channel {
 	_Alignas(64) struct ck_ring ring;
-	struct ck_ring_buffer buffer[XFREE_RING];
+	struct ck_ring_buffer *buffer;
+	uint32_t closed;
 };
 
-bool xfree_setup(struct workload_run *run)
+static void channel_init(struct channel *channel, struct ck_ring_buffer *buffer, unsigned entries)
 {
-	struct pair *pairs;
-
-	if (!workload_share(run, (run->cpus + 1) / 2 * sizeof(struct pair)))
-		return false;
-	pairs = run->shared;
-	for (unsigned i = 0; i < (run->cpus + 1) / 2; i++)
-		ck_ring_init(&pairs[i].ring, XFREE_RING);
-	return true;
+	ck_ring_init(&channel->ring, entries);
+	channel->buffer = buffer;
+	channel->closed = 0;
 }
 
 /* The pfn travels as a pointer; +1 so that frame 0 is not NULL. */
-static bool ring_put(struct pair *pair, pfn_t frame)
+static inline __attribute__((always_inline)) bool channel_try_put(struct channel *channel, pfn_t frame)
 {
-	return ck_ring_enqueue_spsc(&pair->ring, pair->buffer,
+	return ck_ring_enqueue_spsc(&channel->ring, channel->buffer,
 				    (void *)(uintptr_t)(frame.value + 1));
 }
 
-static bool ring_get(struct pair *pair, pfn_t *frame)
+static inline __attribute__((always_inline)) bool channel_try_get(struct channel *channel, pfn_t *frame)
 {
 	void *entry;
 
-	if (!ck_ring_dequeue_spsc(&pair->ring, pair->buffer, &entry))
+	if (!ck_ring_dequeue_spsc(&channel->ring, channel->buffer, &entry))
 		return false;
 	*frame = pfn((uintptr_t)entry - 1);
 	return true;
 }
 
-static void xfree_produce(struct workload_run *run, struct pair *pair, unsigned number)
+/* Pairs with the acquire in channel_get(): who finds it closed finds all that was put before. */
+static void channel_close(struct channel *channel)
 {
-	struct workload_cpu *cpu = &run->cpu[number];
-
-	for (uint64_t i = 0; i < run->ops; i++) {
-		pfn_t frame;
-
-		/* The ring may be larger than memory: then its frames are all there are. */
-		while (pfn_is_none(frame = take(cpu, number)))
-			port_relax();
-		while (!ring_put(pair, frame))
-			port_relax();
-	}
+	ck_pr_fence_release();
+	ck_pr_store_32(&channel->closed, 1);
 }
 
-static void xfree_consume(struct workload_run *run, struct pair *pair, unsigned number)
+/* Waits for room. When the calling cpu's time is over it gives the frame back itself: false. */
+static bool channel_put(struct workload_run *run, unsigned number, struct channel *channel,
+			pfn_t frame)
 {
-	struct workload_cpu *cpu = &run->cpu[number];
-
-	for (uint64_t i = 0; i < run->ops; i++) {
-		pfn_t frame;
-
-		while (!ring_get(pair, &frame))
-			port_relax();
-		give(cpu, number - 1, frame);
+	while (!channel_try_put(channel, frame)) {
+		if (workload_is_over(run, number)) {
+			give(&run->cpu[number], number, frame);
+			return false;
+		}
+		port_relax();
 	}
+	return true;
 }
 
-static void xfree_both(struct workload_run *run, struct pair *pair, unsigned number)
+/* Waits for a frame; false when there comes none any more, or too late. */
+static bool channel_get(struct workload_run *run, unsigned number, struct channel *channel,
+			pfn_t *frame)
+{
+	while (!channel_try_get(channel, frame)) {
+		if (ck_pr_load_32(&channel->closed)) {
+			ck_pr_fence_acquire();
+			return channel_try_get(channel, frame);
+		}
+		if (workload_is_late(run, number))
+			return false;
+		port_relax();
+	}
+	return true;
+}
+
+/* Gives back what is in it, of frames that the calling cpu has put there itself. */
+static void channel_empty(struct workload_run *run, unsigned number, struct channel *channel)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
 	pfn_t frame;
 
-	for (uint64_t done = 0; done < run->ops;) {
-		unsigned put = 0;
-
-		while (put < XFREE_RING / 2 && !pfn_is_none(frame = take(cpu, number)))
-			put += ring_put(pair, frame);
-		done += put;
-		while (ring_get(pair, &frame))
+	while (!workload_is_late(run, number))
+		for (uint64_t pause = cpu->frees + run->stride; cpu->frees != pause;) {
+			if (!channel_try_get(channel, &frame))
+				return;
 			give(cpu, number, frame);
+		}
+}
+
+/* At rest: what is left of frames with this owner's stamp. */
+static void channel_end(struct channel *channel, unsigned owner)
+{
+	pfn_t frame;
+
+	while (channel_try_get(channel, &frame)) {
+		stamp_check(frame, owner);
+		frame_free(frame);
+	}
+}
+
+/* ---- xfree: one half allocates, the other half frees --------------------------------------- */
+
+#define XFREE_RING 1024 /* entries, a power of two; one stays empty */
+
+/*
+ * One channel a pair of cpus: the even one puts frames in, the odd one takes them out and frees
+ * them. A cpu left without a partner is both.
+ */
+struct pair {
+	struct channel channel;
+	struct ck_ring_buffer buffer[XFREE_RING];
+};
+
+static unsigned xfree_pairs(const struct workload_run *run)
+{
+	return (run->cpus + 1) / 2;
+}
+
+bool xfree_setup(struct workload_run *run)
+{
+	struct pair *pairs;
+
+	if (!workload_share(run, xfree_pairs(run) * sizeof(struct pair)))
+		return false;
+	pairs = run->shared;
+	for (unsigned i = 0; i < xfree_pairs(run); i++)
+		channel_init(&pairs[i].channel, pairs[i].buffer, XFREE_RING);
+	return true;
+}
+
+/* The ring may be larger than memory: then its frames are all there are, and some will come back. */
+static bool xfree_take(struct workload_run *run, unsigned number, pfn_t *frame)
+{
+	while (pfn_is_none(*frame = take(&run->cpu[number], number))) {
+		if (workload_is_over(run, number))
+			return false;
+		port_relax();
+	}
+	return true;
+}
+
+/* Frames from `i` on, up to `end`; false when time was over before. */
+static bool xfree_put_some(struct workload_run *run, unsigned number, struct channel *channel,
+			   uint64_t i, uint64_t end)
+{
+	pfn_t frame;
+
+	for (; i < end; i++)
+		if (!xfree_take(run, number, &frame) || !channel_put(run, number, channel, frame))
+			return false;
+	return true;
+}
+
+static void xfree_produce(struct workload_run *run, struct channel *channel, unsigned number)
+{
+	for (uint64_t i = 0; i < run->ops;) {
+		uint64_t end = stride_end(run, i, run->ops);
+
+		if (workload_is_over(run, number) ||
+		    !xfree_put_some(run, number, channel, i, end)) {
+			channel_close(channel);
+			return;
+		}
+		i = end;
+	}
+}
+
+static void xfree_consume(struct workload_run *run, struct channel *channel, unsigned number)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+	pfn_t frame;
+
+	for (uint64_t i = 0; i < run->ops && !workload_is_late(run, number);) {
+		uint64_t end = stride_end(run, i, run->ops);
+
+		for (; i < end; i++) {
+			if (!channel_get(run, number, channel, &frame))
+				return;
+			give(cpu, number - 1, frame);
+		}
+	}
+}
+
+/* Until it is half full, or memory is empty; how many. */
+static uint64_t xfree_fill(struct workload_run *run, struct channel *channel, unsigned number)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+	uint64_t put = 0;
+
+	while (put < XFREE_RING / 2 && !workload_is_over(run, number)) {
+		uint64_t end = stride_end(run, put, XFREE_RING / 2);
+
+		for (; put < end; put++) {
+			pfn_t frame = take(cpu, number);
+
+			if (pfn_is_none(frame))
+				return put;
+			channel_try_put(channel, frame);
+		}
+	}
+	return put;
+}
+
+static void xfree_both(struct workload_run *run, struct channel *channel, unsigned number)
+{
+	for (uint64_t done = 0; done < run->ops && !workload_is_over(run, number);) {
+		done += xfree_fill(run, channel, number);
+		channel_empty(run, number, channel);
 	}
 }
 
 void xfree_work(struct workload_run *run, unsigned number)
 {
-	struct pair *pair = (struct pair *)run->shared + number / 2;
+	struct channel *channel = &((struct pair *)run->shared)[number / 2].channel;
 
 	if (number % 2)
-		xfree_consume(run, pair, number);
+		xfree_consume(run, channel, number);
 	else if (number + 1 < run->cpus)
-		xfree_produce(run, pair, number);
+		xfree_produce(run, channel, number);
 	else
-		xfree_both(run, pair, number);
+		xfree_both(run, channel, number);
+}
+
+void xfree_teardown(struct workload_run *run)
+{
+	struct pair *pairs = run->shared;
+
+	for (unsigned i = 0; i < xfree_pairs(run); i++)
+		channel_end(&pairs[i].channel, 2 * i);
 }
 
 /* ---- asym: one cpu only allocates, all others only free ------------------------------------- */
@@ -116,10 +249,7 @@ struct asym {
 	uint64_t free_frames, out_max;
 	unsigned consumers; /* 1 also where one cpu is both */
 	unsigned entries;
-	struct asym_ring {
-		_Alignas(64) struct ck_ring ring;
-		struct ck_ring_buffer *buffer;
-	} ring[];
+	struct channel channel[]; /* each consumer's */
 };
 
 static uint64_t asym_out_max(unsigned consumers, unsigned entries)
@@ -144,17 +274,15 @@ bool asym_setup(struct workload_run *run)
 	struct asym *asym;
 
 	if (entries < 2 ||
-	    !workload_share(run, sizeof(*asym) + consumers * sizeof(asym->ring[0]) +
+	    !workload_share(run, sizeof(*asym) + consumers * sizeof(asym->channel[0]) +
 					 (uint64_t)consumers * entries * sizeof(*buffer)))
 		return false;
 	asym = run->shared;
 	asym->consumers = consumers;
 	asym->entries = entries;
-	buffer = (struct ck_ring_buffer *)&asym->ring[consumers];
-	for (unsigned i = 0; i < consumers; i++) {
-		ck_ring_init(&asym->ring[i].ring, entries);
-		asym->ring[i].buffer = buffer + (size_t)i * entries;
-	}
+	buffer = (struct ck_ring_buffer *)&asym->channel[consumers];
+	for (unsigned i = 0; i < consumers; i++)
+		channel_init(&asym->channel[i], buffer + (size_t)i * entries, entries);
 	frame_drain_settle();
 	asym->free_frames = frame_free_count();
 	asym->out_max = asym_out_max(consumers, entries);
@@ -177,18 +305,15 @@ static pfn_t asym_take(const struct asym *asym, struct workload_cpu *cpu)
 		   (unsigned long long)ledger.cached, (unsigned long long)ledger.in_flight);
 }
 
-static bool asym_put(struct asym_ring *to, pfn_t frame)
+/* Operations from `i` on, up to `end`; false when time was over before. */
+static bool asym_put_some(struct workload_run *run, struct asym *asym, uint64_t i, uint64_t end)
 {
-	return ck_ring_enqueue_spsc(&to->ring, to->buffer, (void *)(uintptr_t)(frame.value + 1));
-}
+	for (; i < end; i++) {
+		pfn_t frame = asym_take(asym, &run->cpu[0]);
 
-static bool asym_get(struct asym_ring *from, pfn_t *frame)
-{
-	void *entry;
-
-	if (!ck_ring_dequeue_spsc(&from->ring, from->buffer, &entry))
-		return false;
-	*frame = pfn((uintptr_t)entry - 1);
+		if (!channel_put(run, 0, &asym->channel[i % asym->consumers], frame))
+			return false;
+	}
 	return true;
 }
 
@@ -196,37 +321,59 @@ static bool asym_get(struct asym_ring *from, pfn_t *frame)
 static void asym_produce(struct workload_run *run)
 {
 	struct asym *asym = run->shared;
+	bool goes_on = true;
 
-	for (uint64_t i = 0; i < run->ops; i++) {
-		pfn_t frame = asym_take(asym, &run->cpu[0]);
+	for (uint64_t i = 0; goes_on && i < run->ops;) {
+		uint64_t end = stride_end(run, i, run->ops);
 
-		while (!asym_put(&asym->ring[i % asym->consumers], frame))
-			port_relax();
+		goes_on = !workload_is_over(run, 0) && asym_put_some(run, asym, i, end);
+		i = end;
 	}
+	for (unsigned i = 0; !goes_on && i < asym->consumers; i++)
+		channel_close(&asym->channel[i]);
 }
 
 static void asym_consume(struct workload_run *run, unsigned number)
 {
 	struct asym *asym = run->shared;
+	uint64_t from = number - 1, step = asym->consumers;
+	uint64_t mine = run->ops > from ? (run->ops - from + step - 1) / step : 0;
 	pfn_t frame;
 
-	for (uint64_t i = number - 1; i < run->ops; i += asym->consumers) {
-		while (!asym_get(&asym->ring[number - 1], &frame))
-			port_relax();
-		give(&run->cpu[number], 0, frame);
+	for (uint64_t i = 0; i < mine && !workload_is_late(run, number);) {
+		uint64_t end = stride_end(run, i, mine);
+
+		for (; i < end; i++) {
+			if (!channel_get(run, number, &asym->channel[from], &frame))
+				return;
+			give(&run->cpu[number], 0, frame);
+		}
 	}
+}
+
+/* Until the ring is full; how many. */
+static uint64_t asym_fill(struct workload_run *run, struct asym *asym, uint64_t wanted)
+{
+	uint64_t put = 0, room = asym->entries - 1;
+
+	if (room > wanted)
+		room = wanted;
+	while (put < room && !workload_is_over(run, 0)) {
+		uint64_t end = stride_end(run, put, room);
+
+		for (; put < end; put++)
+			channel_try_put(&asym->channel[0], asym_take(asym, &run->cpu[0]));
+	}
+	return put;
 }
 
 static void asym_both(struct workload_run *run)
 {
 	struct asym *asym = run->shared;
-	pfn_t frame;
 
-	for (uint64_t done = 0; done < run->ops;) {
-		for (unsigned i = 1; i < asym->entries && done < run->ops; i++, done++)
-			asym_put(&asym->ring[0], asym_take(asym, &run->cpu[0]));
-		while (asym_get(&asym->ring[0], &frame))
-			give(&run->cpu[0], 0, frame);
+	for (uint64_t done = 0; done < run->ops && !workload_is_over(run, 0);) {
+		done += asym_fill(run, asym, run->ops - done);
+		channel_empty(run, 0, &asym->channel[0]);
 	}
 }
 
@@ -238,4 +385,12 @@ void asym_work(struct workload_run *run, unsigned number)
 		asym_produce(run);
 	else
 		asym_consume(run, number);
+}
+
+void asym_teardown(struct workload_run *run)
+{
+	struct asym *asym = run->shared;
+
+	for (unsigned i = 0; i < asym->consumers; i++)
+		channel_end(&asym->channel[i], 0);
 }

@@ -8,7 +8,7 @@
 #include "mm/heap/kmalloc.h"
 #include "sync/ck.h"
 #include "tests/smp/random.h"
-#include "tests/smp/workload.h"
+#include "tests/smp/workload_frames.h"
 
 /* ---- kmalloc: blocks of mixed sizes, their contents checked -------------------------------- */
 
@@ -81,24 +81,38 @@ void kmalloc_work(struct workload_run *run, unsigned number)
 	struct workload_cpu *cpu = &run->cpu[number];
 	struct held_block *slot = (struct held_block *)run->shared + number * KMALLOC_SLOTS;
 
-	for (uint64_t i = 0; i < run->ops; i++) {
-		struct held_block *held = &slot[random_below(&cpu->random, KMALLOC_SLOTS)];
+	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number);) {
+		uint64_t end = stride_end(run, i, run->ops);
 
-		if (!held->block)
-			take_block(cpu, held, kmalloc_size(cpu));
-		else if (random_below(&cpu->random, 8) == 0)
-			resize_block(cpu, held);
-		else
-			give_block(cpu, held);
+		for (; i < end; i++) {
+			struct held_block *held = &slot[random_below(&cpu->random, KMALLOC_SLOTS)];
+
+			if (!held->block)
+				take_block(cpu, held, kmalloc_size(cpu));
+			else if (random_below(&cpu->random, 8) == 0)
+				resize_block(cpu, held);
+			else
+				give_block(cpu, held);
+		}
 	}
-	for (unsigned i = 0; i < KMALLOC_SLOTS; i++)
+	for (unsigned i = 0; i < KMALLOC_SLOTS && !workload_is_over(run, number); i++)
 		if (slot[i].block)
 			give_block(cpu, &slot[i]);
 }
 
+/* Those that no cpu had time for. */
+static void give_rest(struct held_block *held, uint64_t count)
+{
+	struct workload_cpu nobody = {0};
+
+	for (uint64_t i = 0; i < count; i++)
+		if (held[i].block)
+			give_block(&nobody, &held[i]);
+}
+
 void kmalloc_teardown(struct workload_run *run)
 {
-	(void)run;
+	give_rest(run->shared, (uint64_t)run->cpus * KMALLOC_SLOTS);
 	kheap_trim();
 }
 
@@ -117,7 +131,8 @@ void kmalloc_teardown(struct workload_run *run)
  * A lot is what is inherited: blocks, and the round in which it may be worked on. In round r cpu c
  * works on lot (c + r) mod cpus, which cpu c + 1 had in round r - 1, and waits for that cpu alone.
  * Nobody waits in a circle: a cpu in the lowest round of all waits for none. One cpu inherits from
- * itself, and frees nothing of others.
+ * itself, and frees nothing of others. A cpu whose time is over inherits no more, and who would have
+ * to wait for it finds that its own is over, too.
  */
 struct lot {
 	_Alignas(64) uint64_t round;
@@ -129,13 +144,16 @@ bool larson_setup(struct workload_run *run)
 	return workload_share(run, run->cpus * sizeof(struct lot));
 }
 
-/* With the acquire here pairs the release of the cpu that had it, in larson_leave(). */
+/* With the acquire here pairs the release of the cpu that had it, in larson_leave(). NULL: too late. */
 static struct lot *larson_inherit(struct workload_run *run, unsigned number, uint64_t round)
 {
 	struct lot *lot = (struct lot *)run->shared + (number + round) % run->cpus;
 
-	while (ck_pr_load_64(&lot->round) != round)
+	while (ck_pr_load_64(&lot->round) != round) {
+		if (workload_is_over(run, number))
+			return NULL;
 		port_relax();
+	}
 	ck_pr_fence_acquire();
 	return lot;
 }
@@ -155,7 +173,7 @@ static void larson_replace(struct workload_cpu *cpu, struct held_block *held)
 	take_block(cpu, held, LARSON_SIZE_MIN + (uint32_t)random_below(&cpu->random, sizes));
 }
 
-/* One round of requests, cut short when time is over: what is left of the rounds is then short. */
+/* One round of requests, cut short when time is over. */
 static void larson_serve(struct workload_run *run, unsigned number, struct lot *lot,
 			 uint64_t blocks, uint64_t done, uint64_t requests)
 {
@@ -171,11 +189,11 @@ static void larson_serve(struct workload_run *run, unsigned number, struct lot *
 	}
 }
 
-static void larson_close(struct workload_cpu *cpu, struct lot *lot)
+static void larson_close(struct workload_run *run, unsigned number, struct lot *lot)
 {
-	for (unsigned i = 0; i < LARSON_BLOCKS; i++)
+	for (unsigned i = 0; i < LARSON_BLOCKS && !workload_is_over(run, number); i++)
 		if (lot->block[i].block)
-			give_block(cpu, &lot->block[i]);
+			give_block(&run->cpu[number], &lot->block[i]);
 }
 
 /* All cpus come to the same number of rounds; who is left a lot after the last one frees it all. */
@@ -184,19 +202,27 @@ void larson_work(struct workload_run *run, unsigned number)
 	uint64_t blocks = run->ops < LARSON_BLOCKS ? run->ops : LARSON_BLOCKS;
 	uint64_t each = (run->ops + LARSON_ROUNDS - 1) / LARSON_ROUNDS;
 	uint64_t round = 0;
+	struct lot *lot;
 
 	for (uint64_t done = 0; done < run->ops; done += each, round++) {
-		struct lot *lot = larson_inherit(run, number, round);
 		uint64_t left = run->ops - done;
 
+		lot = larson_inherit(run, number, round);
+		if (!lot)
+			return;
 		larson_serve(run, number, lot, blocks, done, left < each ? left : each);
 		larson_leave(lot, round);
 	}
-	larson_close(&run->cpu[number], larson_inherit(run, number, round));
+	lot = larson_inherit(run, number, round);
+	if (lot)
+		larson_close(run, number, lot);
 }
 
 void larson_teardown(struct workload_run *run)
 {
-	(void)run;
+	struct lot *lot = run->shared;
+
+	for (unsigned i = 0; i < run->cpus; i++)
+		give_rest(lot[i].block, LARSON_BLOCKS);
 	kheap_trim();
 }

@@ -117,7 +117,9 @@ static void test2(struct workload_run *run)
 	test->free_frames = frame_free_count();
 	test->recounts = recounts_of(run, test->free_frames);
 	test->counted = test->recounted = count_free(&run->cpu[0]);
-	for (unsigned i = 0; i < test->recounts && test->recounted == test->counted; i++)
+	for (unsigned i = 0; i < test->recounts && test->recounted == test->counted &&
+			     !workload_is_over(run, 0);
+	     i++)
 		test->recounted = count_free(&run->cpu[0]);
 }
 

@@ -44,10 +44,8 @@ static void take_single(struct workload_run *run, unsigned number, struct held_r
 		*held = (struct held_run){frame, 1};
 }
 
-static void give_held(struct workload_run *run, unsigned number, struct held_run *held)
+static void give_held(struct workload_cpu *cpu, unsigned number, struct held_run *held)
 {
-	struct workload_cpu *cpu = &run->cpu[number];
-
 	if (held->count == 1) {
 		give(cpu, number, held->first);
 	} else {
@@ -64,17 +62,31 @@ void run_work(struct workload_run *run, unsigned number)
 	struct workload_cpu *cpu = &run->cpu[number];
 	struct held_run *slot = (struct held_run *)run->shared + number * RUN_SLOTS;
 
-	for (uint64_t i = 0; i < run->ops; i++) {
-		struct held_run *held = &slot[random_below(&cpu->random, RUN_SLOTS)];
+	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number);) {
+		uint64_t end = stride_end(run, i, run->ops);
 
-		if (held->count)
-			give_held(run, number, held);
-		else if (random_below(&cpu->random, 4) == 0)
-			take_run(run, number, held);
-		else
-			take_single(run, number, held);
+		for (; i < end; i++) {
+			struct held_run *held = &slot[random_below(&cpu->random, RUN_SLOTS)];
+
+			if (held->count)
+				give_held(cpu, number, held);
+			else if (random_below(&cpu->random, 4) == 0)
+				take_run(run, number, held);
+			else
+				take_single(run, number, held);
+		}
 	}
-	for (unsigned i = 0; i < RUN_SLOTS; i++)
+	for (unsigned i = 0; i < RUN_SLOTS && !workload_is_over(run, number); i++)
 		if (slot[i].count)
-			give_held(run, number, &slot[i]);
+			give_held(cpu, number, &slot[i]);
+}
+
+void run_teardown(struct workload_run *run)
+{
+	struct held_run *slot = run->shared;
+	struct workload_cpu nobody = {0};
+
+	for (unsigned i = 0; i < run->cpus * RUN_SLOTS; i++)
+		if (slot[i].count)
+			give_held(&nobody, i / RUN_SLOTS, &slot[i]);
 }

@@ -153,12 +153,18 @@ void churn_work(struct workload_run *run, unsigned number)
 	pfn_t *slot = slots_of(run, number);
 	struct smp_churner churner = {0};
 
-	for (uint64_t i = 0; i < run->ops; i++) {
-		take_or_give(cpu, number, &slot[random_below(&cpu->random, width)]);
-		smp_churn_step(&churner, &cpu->random);
+	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number);) {
+		uint64_t end = stride_end(run, i, run->ops);
+
+		for (; i < end; i++) {
+			take_or_give(cpu, number, &slot[random_below(&cpu->random, width)]);
+			smp_churn_step(&churner, &cpu->random);
+		}
 	}
 	give_all(run, number, slot, width);
-	smp_churn_leave(&churner, &cpu->random);
+	churner.is_over = cpu->cut;
+	while (!smp_churn_leave(&churner, &cpu->random))
+		churner.is_over = workload_is_over(run, number);
 }
 
 void churn_teardown(struct workload_run *run)
