@@ -62,8 +62,10 @@ CPUS_AT_LEAST = 4
 # One boot each: an interrupted sweep has all of those that came before.
 WORKLOADS = ("repeat", "bulk", "rand", "burst")
 
+# Their operations are no equals: once all of memory, for all policies the same, and not what fits a time.
 # Searching for runs is for one cpu: where cpus outnumber cores it takes minutes.
-COUNTED = ",".join((*WORKLOADS, "exhaust", "run", "frag"))
+WHOLE = ("exhaust", "run", "frag")
+WHOLE_OPS = 20000
 
 # Of a run, in ms: long against a tick of the clock, short enough for hundreds of cells.
 CELL_MS = 80
@@ -81,11 +83,13 @@ def standard_sweep(cores: int) -> list[Boot]:
     # Locks are compared where their times can be measured.
     fitting = max(2, 1 << (min(cores, most).bit_length() - 1))
     policies = "run=bench policy=all cache=128,0"
+    counted = f"{policies} cpus=1 rounds=1"
     locks = "run=bench lock=all cache=128 lockstat=all workload=bulk,rand"
     locks += f" cell={CELL_MS} cpus={fitting}"
     sampled = "run=bench cache=128 rounds=1 samples=48 ops=24000"
     return [
-        Boot("instructions", f"{policies} cpus=1 rounds=1 workload={COUNTED}", 1, counts=True),
+        Boot("instructions", f"{counted} workload={','.join(WORKLOADS)}", 1, counts=True),
+        Boot("whole", f"{counted} ops={WHOLE_OPS} workload={','.join(WHOLE)}", 1, counts=True),
         *(Boot(workload, f"{policies} cell={CELL_MS} cpus={counts} workload={workload}", most)
           for workload in WORKLOADS),
         Boot("batches", f"{locks} batch=8,16,32,64", fitting),

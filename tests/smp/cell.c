@@ -8,6 +8,7 @@
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
+#include "tests/smp/cell_thresholds.h"
 #include "tests/smp/harness.h"
 
 /* ---- one run -------------------------------------------------------------------------------- */
@@ -253,14 +254,7 @@ unsigned cell_median_round(struct cell *cell)
 
 /* ---- what the times are worth --------------------------------------------------------------- */
 
-/*
- * Holds are the same instructions on any cpu, but caches of the machine may be cold: four times
- * what one takes alone is still explained. What is beyond that, together, is time that the host
- * took away; more than a tenth of the run spoils it.
- */
-#define HOLD_FACTOR   4
-#define STOLEN_TENTHS 1
-
+/* What is beyond that is the host's. */
 static bool holds_are_explained(const struct cell *cell)
 {
 	const struct spin_times *hold = &cell->sum.zone_locks.hold;
@@ -269,14 +263,8 @@ static bool holds_are_explained(const struct cell *cell)
 
 	if (cell->hold_alone_ticks == 0)
 		return true;
-	return ticks_to_ns(beyond) * 10 <= cell->sum.ns * STOLEN_TENTHS;
+	return ticks_to_ns(beyond) * 100 <= cell->sum.ns * STOLEN_PERCENT_MOST;
 }
-
-/*
- * Where all cpus are in line a wait lasts as long as all their holds. Many times as long is the
- * host's doing: the lock was handed to a cpu that was not running.
- */
-#define WAIT_FACTOR 16
 
 static bool queue_collapsed(const struct cell *cell)
 {
@@ -284,21 +272,23 @@ static bool queue_collapsed(const struct cell *cell)
 	uint64_t line = cell->configuration.cpus * cell->hold_alone_ticks;
 
 	return spin_kind_is_fifo(cell->configuration.lock) && wait->samples &&
-	       wait->ticks_total / wait->samples > WAIT_FACTOR * line;
+	       wait->ticks_total / wait->samples > WAIT_FACTOR_MOST * line;
 }
 
 /* A round that did nothing, because its time was over at once, says nothing either. */
 static bool rounds_agree(const struct cell *cell)
 {
 	uint64_t fastest = cell_round_hundredths(cell, 0);
+	uint64_t slowest = cell_round_hundredths(cell, cell->rounds_done - 1);
 
-	return fastest && cell_round_hundredths(cell, cell->rounds_done - 1) <= 2 * fastest;
+	return fastest && slowest * 100 <= fastest * ROUNDS_PERCENT_MOST;
 }
 
-void cell_judge(struct cell *cell, bool has_cores)
+void cell_judge(struct cell *cell, uint64_t cores_percent)
 {
 	cell_median_round(cell);
-	if (!has_cores)
+	cell->cores_percent = cores_percent;
+	if (cores_percent > CORES_PERCENT_MOST)
 		cell->validity = queue_collapsed(cell) ? CELL_QUEUE : CELL_NO_CORES;
 	else if (!holds_are_explained(cell))
 		cell->validity = CELL_HOLDS;

@@ -36,6 +36,7 @@ struct cell {
 	uint64_t instructions;
 	/* What a hold took with every acquisition timed, on one cpu; 0: not measured. */
 	uint64_t hold_alone_ticks;
+	uint64_t cores_percent; /* what it was judged by */
 	enum cell_validity validity;
 };
 
@@ -68,8 +69,8 @@ bool cell_measure_hold(struct cell *cell, uint64_t limit_ns);
 /* One round more. */
 bool cell_add_round(struct cell *cell);
 
-/* After the last; has_cores: cores_for_all() was true before and after each round. */
-void cell_judge(struct cell *cell, bool has_cores);
+/* After the last; cores_percent of this number of cpus, the worst before and after all rounds. */
+void cell_judge(struct cell *cell, uint64_t cores_percent);
 
 /* Of a round: nanoseconds for one operation of one cpu, in hundredths. */
 uint64_t cell_round_hundredths(const struct cell *cell, unsigned round);

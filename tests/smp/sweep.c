@@ -18,6 +18,7 @@
 #include "mm/global/policies.h"
 #include "mm/global/zone.h"
 #include "tests/smp/cell.h"
+#include "tests/smp/cell_thresholds.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/sampler.h"
 #include "tests/smp/smp.h"
@@ -41,7 +42,7 @@ static struct sweep {
 	struct cell *cells;
 	unsigned count;
 	uint64_t rounds, start_ns;
-	bool *has_cores; /* of each number of cpus asked for */
+	uint64_t *cores_percent; /* of each number of cpus asked for, the worst yet */
 } sweep;
 
 /* ---- the cells ------------------------------------------------------------------------------ */
@@ -77,7 +78,7 @@ size_t sweep_bytes(void)
 
 	if (!arguments->sweeps)
 		return 0;
-	return cells_at_most() * cell + BOOTARGS_LIST_MAX * sizeof(bool) + 256 +
+	return cells_at_most() * cell + BOOTARGS_LIST_MAX * sizeof(uint64_t) + 256 +
 	       sampler_bytes((unsigned)arguments->samples);
 }
 
@@ -162,7 +163,7 @@ static void make_cells(void)
 
 	sweep.count = 0;
 	sweep.rounds = rounds_at_most();
-	sweep.has_cores = harness_need(BOOTARGS_LIST_MAX * sizeof(bool), "a sweep");
+	sweep.cores_percent = harness_need(BOOTARGS_LIST_MAX * sizeof(uint64_t), "a sweep");
 	sweep.cells = harness_need(cells_at_most() * sizeof(*sweep.cells), "a sweep's cells");
 	for (unsigned i = 0; i < workload_count; i++)
 		for (uint64_t j = 0; j < arguments->cpu_counts.count; j++)
@@ -184,17 +185,26 @@ static uint64_t target_ns(void)
 
 static void look_for_cores(void)
 {
-	for (uint64_t i = 0; i < settings.arguments.cpu_counts.count; i++)
-		sweep.has_cores[i] = sweep.has_cores[i] && cores_for_all(cpus_asked(i));
+	for (uint64_t i = 0; i < settings.arguments.cpu_counts.count; i++) {
+		uint64_t percent = cores_percent(cpus_asked(i));
+
+		if (percent > sweep.cores_percent[i])
+			sweep.cores_percent[i] = percent;
+	}
 }
 
-static bool has_cores(const struct cell *cell)
+static uint64_t percent_for(const struct cell *cell)
 {
 	uint64_t i = 0;
 
 	while (cpus_asked(i) != cell->configuration.cpus)
 		i++;
-	return sweep.has_cores[i];
+	return sweep.cores_percent[i];
+}
+
+static bool has_cores(const struct cell *cell)
+{
+	return percent_for(cell) <= CORES_PERCENT_MOST;
 }
 
 /* Of an earlier cell of the same table and caches, with another policy or lock. */
@@ -213,11 +223,16 @@ static uint64_t ops_of_another(const struct cell *cell)
 	return 0;
 }
 
-/* Without cores for all times are worth nothing anyway, and only a queue is to be told from those.
+/*
+ * Of one cpu holds are known only where all are timed. Without cores for all times are worth nothing
+ * anyway, and only a queue is to be told from those; but who has all holds timed wants to know.
  */
 static bool wants_hold(const struct cell *cell)
 {
-	return has_cores(cell) || spin_kind_is_fifo(cell->configuration.lock);
+	if (settings.arguments.lockstat == SPIN_STATS_ALL)
+		return true;
+	return cell->configuration.cpus > 1 &&
+	       (has_cores(cell) || spin_kind_is_fifo(cell->configuration.lock));
 }
 
 /*
@@ -229,7 +244,7 @@ static bool waits_for_host(const struct cell *cell)
 	const struct configuration *configuration = &cell->configuration;
 
 	return !has_cores(cell) && spin_kind_is_fifo(configuration->lock) &&
-	       configuration->cache_frames == 0;
+	       (configuration->cache_frames == 0 || cell->workload->uses_heap);
 }
 
 static bool pilot(struct cell *cell)
@@ -237,7 +252,7 @@ static bool pilot(struct cell *cell)
 	cell->stride = waits_for_host(cell) ? 1 : WORKLOAD_STRIDE;
 	if (!settings.arguments.ops && !cell_choose_ops(cell, target_ns(), ops_of_another(cell)))
 		return false;
-	if (cell->configuration.cpus == 1 || !wants_hold(cell))
+	if (!wants_hold(cell))
 		return true;
 	return cell_measure_hold(cell, target_ns() / 4);
 }
@@ -302,7 +317,7 @@ static void judge(void)
 {
 	for (unsigned i = 0; i < sweep.count; i++)
 		if (!sweep.cells[i].unsupported)
-			cell_judge(&sweep.cells[i], has_cores(&sweep.cells[i]));
+			cell_judge(&sweep.cells[i], percent_for(&sweep.cells[i]));
 }
 
 static bool tell(void)
@@ -322,8 +337,6 @@ static bool tell(void)
 
 static bool run_all(void)
 {
-	for (uint64_t i = 0; i < BOOTARGS_LIST_MAX; i++)
-		sweep.has_cores[i] = true;
 	look_for_cores();
 	if (!for_each_cell(pilot))
 		return false;

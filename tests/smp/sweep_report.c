@@ -76,6 +76,14 @@ static uint64_t longest_ns(const struct cell *cell)
 	return longest;
 }
 
+/* What tools/calibrate.py needs besides the rest of the record. */
+static void record_judged_by(const struct cell *cell)
+{
+	record_number("cores_percent", cell->cores_percent);
+	record_number("hold_alone_ticks", cell->hold_alone_ticks);
+	record_number("sum_ns", cell->sum.ns);
+}
+
 /* In the order of the rounds, the median in the middle: they are sorted. */
 static void record_times(const struct cell *cell)
 {
@@ -89,6 +97,7 @@ static void record_times(const struct cell *cell)
 	record_number("limit_ns", cell->limit_ns);
 	record_number("rounds_cut", cell->rounds_cut);
 	record_number("longest_ns", longest_ns(cell));
+	record_judged_by(cell);
 	record_number("operations", cell->rounds[median].operations);
 	record_fraction("ns_per_op", cell_round_hundredths(cell, median), 2);
 	record_fraction("ns_per_op_min", cell_round_hundredths(cell, 0), 2);

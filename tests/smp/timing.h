@@ -15,6 +15,11 @@ uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t co
 
 /*
  * Work that shares nothing takes as long on all cpus at once as on one, if each has a core of the
- * host: false when it took more than 1.15 times as long. Some tens of milliseconds.
+ * host: how long it took, in percent of that. One cpu has nothing to be compared with but its own clock:
+ * how long it took to watch it, in percent of what was left of it between the moments in which the host
+ * was elsewhere. Some tens of milliseconds.
  */
+uint64_t cores_percent(unsigned cpus);
+
+/* False when that was more than CORES_PERCENT_MOST. One cpu always has. */
 bool cores_for_all(unsigned cpus);

@@ -49,6 +49,7 @@ struct workload {
 	/* frame_alloc_run() of more than one frame, and to a multiple of more than one. */
 	bool needs_runs, needs_aligned_runs;
 	bool needs_paging; /* the kernel on page tables of its own */
+	bool uses_heap;	   /* whose lock each operation takes, whatever the caches are */
 	bool prints; /* lines of its own, in its teardown */
 	bool (*setup)(struct workload_run *run); /* false: not enough memory */
 	void (*work)(struct workload_run *run, unsigned cpu);

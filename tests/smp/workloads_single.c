@@ -104,16 +104,21 @@ static void take_or_give(struct workload_cpu *cpu, unsigned owner, pfn_t *slot)
 	}
 }
 
+/* Looks at the clock by frames, not by slots: a short run would do nothing else. */
 static void give_all(struct workload_run *run, unsigned number, const pfn_t *slot, uint64_t width)
 {
-	uint64_t i = 0;
+	struct workload_cpu *cpu = &run->cpu[number];
+	uint64_t pause = cpu->frees, i;
 
-	while (i < width && !workload_is_over(run, number)) {
-		uint64_t end = stride_end(run, i, width);
-
-		for (; i < end; i++)
-			if (!pfn_is_none(slot[i]))
-				give(&run->cpu[number], number, slot[i]);
+	for (i = 0; i < width; i++) {
+		if (pfn_is_none(slot[i]))
+			continue;
+		if (cpu->frees == pause) {
+			if (workload_is_over(run, number))
+				break;
+			pause += run->stride;
+		}
+		give(cpu, number, slot[i]);
 	}
 	if (i < width)
 		slots_leave(run, number, i, width);

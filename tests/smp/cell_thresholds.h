@@ -1,0 +1,27 @@
+/*
+ * cell_thresholds.h - from where on a cell's times say more of the host than of the allocator.
+ *
+ * Found by tools/calibrate.py, which reads the figures here and shows how often they, and others,
+ * would be wrong. What it found, and what it could not, is in docs/lab.md, "When a time counts".
+ */
+#pragma once
+
+/* Work that shares nothing may take so long on all cpus, where one alone takes 100 (timing.h). */
+#define CORES_PERCENT_MOST 115
+
+/*
+ * Holds are the same instructions on any cpu, but caches of the machine may be cold: so many times
+ * what one takes alone is still explained. What is beyond that, together, is time that the host
+ * took away: so much of the run spoils it.
+ */
+#define HOLD_FACTOR	    4
+#define STOLEN_PERCENT_MOST 5
+
+/*
+ * Where all cpus are in line a wait lasts as long as all their holds. More than so many times as long
+ * is the host's doing: the lock was handed to a cpu that was not running.
+ */
+#define WAIT_FACTOR_MOST 16
+
+/* The slowest round, where the fastest takes 100. */
+#define ROUNDS_PERCENT_MOST 200
