@@ -504,7 +504,7 @@ done
 case "$1" in --version) echo "QEMU emulator version 7.2.0"; exit ;; esac
 case "$*" in
 *run=stress*) kind=stress ;;
-*samples=*) kind=others ;;
+*ops=*) kind=others ;;
 *shift=* | *workload=bulk) ;;
 *) kind=others ;;
 esac
@@ -607,7 +607,7 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertEqual(process.returncode, 128 + signal.SIGINT, stderr)
         self.assertIn("PARTIAL", stderr)
         self.assertIn("ended by SIGINT", self.page())
-        self.assertEqual(len(self.rows()), len(counted()) + 1 + 50)
+        self.assertEqual(len(self.rows()), len(counted()) + 1 + 1 + 50)
         self.assertIn("locks: not run", self.page())
 
     def test_no_gnuplot(self) -> None:
