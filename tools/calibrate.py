@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Finds out how often the sweep's check of its own times is wrong, and would be with other thresholds.
+"""Finds out how often a sweep's check of its own times is wrong, and would be otherwise.
 
-Cells are run on a host whose doing is known: under -icount, where the host cannot be seen at all; alone
-on the host; with more cpus than cores; against busy processes. What the host really did is asked of its
-scheduler: how long QEMU's threads of cpus waited for a core while they could have run. A boot in which
-they hardly did is undisturbed, one in which they did a lot is disturbed, others are left out.
+Cells are run on a host whose doing is known: under -icount, where the host cannot be seen at all;
+alone on it; with more cpus than cores; against busy processes. What the host really did is asked
+of its scheduler: how long QEMU's threads of cpus waited for a core while they could have run. A
+boot in which they hardly did is undisturbed, one in which they did a lot is disturbed, others are
+left out.
 
-For each threshold of tests/smp/cell_thresholds.h it prints which part of the undisturbed cells that check
-alone would reject, and which part of the disturbed ones it would accept; then the same of all checks
-together, and how far the times of the accepted ones are from the best ever seen of the same cell.
+For each threshold of tests/smp/cell_thresholds.h it prints which part of the undisturbed cells
+that check alone would reject, and which part of the disturbed ones it would accept; then the same
+of all checks together, and how far accepted times are from the best ever seen of the same cell.
 
 By hand, on a host as quiet as can be had: tools/calibrate.py --seconds 600. Everything is kept in
 build/calibrate/cells.jsonl; --reuse prints the tables of it again.
@@ -41,7 +42,8 @@ BOOT_TIMEOUT_SECONDS = 240
 # What a cpu's thread waited for a core, of the time in which it ran or could have.
 UNDISTURBED_MOST, DISTURBED_LEAST = 0.02, 0.10
 
-CELLS = "run=bench policy=segment_tree lock=fas,ticket,mcs cache=0,128 rounds=3 cell=10 lockstat=all"
+CELLS = ("run=bench policy=segment_tree lock=fas,ticket,mcs cache=0,128 rounds=3 cell=10"
+         " lockstat=all")
 WORKLOADS = ("repeat", "bulk", "rand", "xfree")
 
 # Takes a core for so many seconds, and leaves it alone for so many.
@@ -95,7 +97,7 @@ def stolen_ns() -> int:
 
 
 class Waits:
-    """Nanoseconds that QEMU's threads of cpus have run, and waited for a core, stolen ones included."""
+    """Nanoseconds that QEMU's threads of cpus have run, and waited for a core or its host's."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -113,7 +115,7 @@ class Waits:
 
 
 def go_first(pid: int, condition: Condition) -> None:
-    """Before all others, but for the part of each second that the host keeps for those: so a boot is short."""
+    """Before all others, but for what the host keeps of each second for those: a boot is short."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(1))
         if condition.taken and condition.cpus == 1:
@@ -134,7 +136,7 @@ def ready_to_go_first(condition: Condition) -> Iterator[None]:
 
 
 def boot(kernel: Path, condition: Condition, workload: str) -> list[Record]:
-    """The cells of one boot, marked with its condition and what its cpus waited from round to round."""
+    """The cells of one boot, marked with its condition and what its cpus waited in all rounds."""
     wanted = ["--kernel", str(kernel), "--smp", str(condition.cpus), "--mem", "128M",
               "--bootargs", f"{CELLS} workload={workload} cpus={condition.cpus}",
               "--qemu-arg=-name", "--qemu-arg=hartframe,debug-threads=on"]
@@ -142,8 +144,9 @@ def boot(kernel: Path, condition: Condition, workload: str) -> list[Record]:
     command = launch.qemu_command(launch.parse_arguments(wanted))
     lines: list[str] = []
     seen: list[tuple[int, int]] = []
-    with ready_to_go_first(condition), subprocess.Popen(command, 
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+    with ready_to_go_first(condition), subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            errors="replace") as process:
         alarm = threading.Timer(BOOT_TIMEOUT_SECONDS, process.kill)
         alarm.start()
         waits = Waits(process.pid)
@@ -172,17 +175,18 @@ def run_all(options: argparse.Namespace) -> list[Record]:
     kept = options.out / "cells.jsonl"
     options.out.mkdir(parents=True, exist_ok=True)
     cells: list[Record] = []
+    wanted = [c for c in conditions(os.cpu_count() or 1, options.hogs, options.realtime)
+              if not options.only or c.name in options.only]
     ends = time.monotonic() + options.seconds
     with kept.open("w") as stream:
         turn = 0
         while turn == 0 or time.monotonic() < ends:
-            for condition in conditions(os.cpu_count() or 1, options.hogs, options.realtime):
+            for condition in wanted:
                 if turn and (condition.counted or time.monotonic() >= ends):
                     continue
-                if options.only and condition.name not in options.only:
-                    continue
                 for workload in WORKLOADS:
-                    found = beside_hogs(condition, lambda: boot(options.kernel, condition, workload))
+                    run = partial(boot, options.kernel, condition, workload)
+                    found = beside_hogs(condition, run)
                     cells += found
                     stream.writelines(json.dumps(cell) + "\n" for cell in found)
                     waited = found[0]["waited"] if found else None
@@ -197,8 +201,9 @@ def beside_hogs(condition: Condition, run: Callable[[], list[Record]]) -> list[R
     hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
             for _ in range(condition.hogs)]
     if condition.taken:
-        taker = subprocess.Popen([sys.executable, "-c", TAKER, str(condition.taken / 100 * TURN_MS / 1000),
-                                  str((1 - condition.taken / 100) * TURN_MS / 1000)])
+        taken = condition.taken / 100 * TURN_MS / 1000
+        taker = subprocess.Popen([sys.executable, "-c", TAKER, str(taken),
+                                  str(TURN_MS / 1000 - taken)])
         os.sched_setscheduler(taker.pid, os.SCHED_RR, os.sched_param(3))
         os.sched_setaffinity(taker.pid, {0})
         hogs.append(taker)
@@ -269,7 +274,7 @@ def share(part: int, whole: int) -> str:
 
 
 def wrong(cells: list[Record], figure: Callable[[Record], float | None], most: float) -> str:
-    """False rejects of the undisturbed, false accepts of the disturbed; of those that have the figure."""
+    """False rejects of the undisturbed, false accepts of the disturbed, that have the figure."""
     good = [f for c in labelled(cells, "undisturbed") if (f := figure(c)) is not None]
     bad = [f for c in labelled(cells, "disturbed") if (f := figure(c)) is not None]
     return (f"{share(sum(f > most for f in good), len(good))} of {len(good):<5}"
@@ -291,7 +296,8 @@ def table(title: str, cells: list[Record], figure: Callable[[Record], float | No
     print(f"\n{title}; median, 90 %, 99 %, most: {figures_of(cells, figure)}")
     print(f"  {'at most':>9}  {'false rejects':<17} {'false accepts':<17}")
     for most in sorted({*candidates, chosen}):
-        print(f"  {most:9g}  {wrong(cells, figure, most)}{'  <- in force' if most == chosen else ''}")
+        mark = "  <- in force" if most == chosen else ""
+        print(f"  {most:9g}  {wrong(cells, figure, most)}{mark}")
 
 
 def in_force() -> dict[str, float]:
@@ -328,8 +334,8 @@ def print_together(cells: list[Record], chosen: dict[str, float]) -> None:
         off = sorted(value(cell, "ns_per_op") / best[cell_key(cell)] for cell in timed
                      if is_accepted(cell, chosen) is verdict)
         if off:
-            print(f"    {'accepted' if verdict else 'rejected'}: {len(off)} cells, median {off[len(off) // 2]:.2f}"
-                  f", 90 % {off[int(len(off) * 0.9)]:.2f}, most {off[-1]:.2f}")
+            print(f"    {'accepted' if verdict else 'rejected'}: {len(off)} cells,"
+                  f" median {off[len(off) // 2]:.2f}, 90 % {off[int(len(off) * 0.9)]:.2f}, most {off[-1]:.2f}")
 
 
 def print_tables(cells: list[Record]) -> None:
@@ -347,7 +353,8 @@ def print_tables(cells: list[Record]) -> None:
     table("queue: a wait, in holds of all cpus", cells, queue, (1, 2, 4, 8, 16, 32, 64),
           chosen["WAIT_FACTOR_MOST"])
     for few in (True, False):
-        table(f"rounds: the slowest, percent of the fastest, {'one cpu' if few else 'several cpus'}",
+        of = "one cpu" if few else "several cpus"
+        table(f"rounds: the slowest, percent of the fastest, {of}",
               [cell for cell in cells if (value(cell, "cpus") == 1) == few], rounds,
               (105, 110, 120, 130, 140, 150, 175, 200, 300), chosen["ROUNDS_PERCENT_MOST"])
     print_together(cells, chosen)
@@ -361,8 +368,8 @@ def print_boots(cells: list[Record]) -> None:
         said = f"waited {100 * waits[0]:.1f} to {100 * waits[-1]:.1f} %" if waits else "not known"
         if of[0]["clock"] == "instructions":
             said = "cannot be seen"
-        print(f"  {name:<20} {len(of):5} cells, {said}; undisturbed {len(labelled(of, 'undisturbed'))},"
-              f" disturbed {len(labelled(of, 'disturbed'))}")
+        print(f"  {name:<32} {len(of):5} cells, {said};"
+              f" undisturbed {len(labelled(of, 'undisturbed'))}, disturbed {len(labelled(of, 'disturbed'))}")
 
 
 def main() -> int:
@@ -373,7 +380,7 @@ def main() -> int:
     parser.add_argument("--hogs", type=int, default=os.cpu_count() or 1,
                         help="busy processes beside some boots; 0 where the host is busy anyway")
     parser.add_argument("--realtime", action="store_true",
-                        help="boots, too, for which the host leaves everybody else alone: needs the right to")
+                        help="boots, too, that go before all others: needs the right to")
     parser.add_argument("--only", action="append", metavar="CONDITION", help="may be repeated")
     parser.add_argument("--reuse", type=Path, help="the cells of an earlier run, and no boots")
     options = parser.parse_args()

@@ -62,8 +62,8 @@ CPUS_AT_LEAST = 4
 # One boot each: an interrupted sweep has all of those that came before.
 WORKLOADS = ("repeat", "bulk", "rand", "burst")
 
-# Their operations are no equals: once all of memory, for all policies the same, and not what fits a time.
-# Searching for runs is for one cpu: where cpus outnumber cores it takes minutes.
+# Their operations are no equals: all of memory once, and the same for all policies, whatever fits a
+# time. Searching for runs is for one cpu: where cpus outnumber cores it takes minutes.
 WHOLE = ("exhaust", "run", "frag")
 WHOLE_OPS = 20000
 
