@@ -71,15 +71,3 @@ static inline uint64_t bits_lowest_few(uint64_t word, unsigned count)
 		rest &= rest - 1;
 	return word & ~rest;
 }
-
-/* Bit i of the result: bits i..i+length-1 of `word` are all set; 1 <= length <= 64. */
-static inline uint64_t bits_runs(uint64_t word, unsigned length)
-{
-	for (unsigned have = 1; have < length;) {
-		unsigned step = have < length - have ? have : length - have;
-
-		word &= word >> step;
-		have += step;
-	}
-	return word;
-}

@@ -32,7 +32,6 @@ struct claim_plan {
 	unsigned frames;
 	/* The policy's own. */
 	bool ordinary;
-	unsigned whole;
 	uint64_t place;
 	uint64_t mask;
 	uint64_t chunks;
@@ -82,7 +81,7 @@ struct policy {
 
 	/*
 	 * May be NULL. WITHOUT the lock: what release() of these words can be told beforehand. Not
-	 * asked for a single word.
+	 * asked for one word or two, which are given back as fast without.
 	 */
 	void (*plan_release)(const void *instance, const struct frame_word *words, unsigned count,
 			     struct claim_plan *plan);

@@ -32,6 +32,8 @@
  *	 group_lowest: claims look there first, and climb the summaries only where it is used up.
  *   S5  Bits outside the zone's frames are 0 for ever; index 0 is a multiple of 512 frames below
  *	 or at the zone's first, so alignment up to a chunk is the same in indices as in pfns.
+ *   S6  A chunk in which everything is free is exact in the run tree, and so not marked dirty: who
+ *	 takes from it finds the mark missing, and looks at `chunks` only then.
  *
  * Planning
  *
@@ -39,6 +41,12 @@
  *   taken, by reading what others may be writing: atomically, and believed by nobody. Under the
  *   lock each word is compared with what was seen and emptied. A word that differs ends the
  *   plan, and the rest of the batch is looked for under the lock.
+ *
+ *   A plan costs more than it saves where there is little to do. A claim of one frame, a claim of
+ *   64 or fewer that a row of free frames serves, and a release of one word or two go without, each
+ *   on a way of its own: a few stores under the lock, and one test, of the dirty bit, for whether
+ *   anything above the bitmap is touched at all. A run of 64 frames or fewer is looked for in the
+ *   lowest words before the run tree is asked.
  *
  * Cost, for n frames: claim and release O(words) plus O(log64 n) where a word empties or fills
  * for the first time; aligned chunk O(log64 n); other runs O(log8 n) on a clean tree, plus the
@@ -226,6 +234,26 @@ static void append(struct run *left, uint64_t left_size, struct run right, uint6
 	left->suffix = right.suffix == size ? left->suffix + (uint32_t)size : right.suffix;
 }
 
+/* The longest run in a word that is neither empty nor whole: doubled, then the rest by halves. */
+static unsigned longest_of_word(uint64_t word)
+{
+	uint64_t starts[6] = {word}, runs, next; /* starts[k]: where 2^k are free in a row */
+	unsigned k = 0, length;
+
+	while (k < 5 && (next = starts[k] & starts[k] >> (1u << k)))
+		starts[++k] = next;
+	runs = starts[k];
+	length = 1u << k;
+	while (k--) {
+		next = runs & starts[k] >> length;
+		if (next) {
+			runs = next;
+			length += 1u << k;
+		}
+	}
+	return length;
+}
+
 static struct run runs_of_word(uint64_t word)
 {
 	struct run run = {64, 64, 64};
@@ -236,9 +264,7 @@ static struct run runs_of_word(uint64_t word)
 		return (struct run){0, 0, 0};
 	run.prefix = bits_lowest(~word);
 	run.suffix = bits_leading(~word);
-	run.longest = run.prefix > run.suffix ? run.prefix : run.suffix;
-	while (bits_runs(word, run.longest + 1))
-		run.longest++;
+	run.longest = longest_of_word(word);
 	return run;
 }
 
@@ -408,10 +434,34 @@ static bool chunk_is_free(const struct segment_tree *tree, uint64_t chunk)
 {
 	const uint64_t *words = &tree->frames.level[0][chunk * CHUNK_WORDS];
 
-	for (unsigned i = 0; i < CHUNK_WORDS; i++)
-		if (words[i] != ~UINT64_C(0))
+	/* Frames come and go in rows: so where something is missing, it mostly is at an end. */
+	if (~(words[0] & words[CHUNK_WORDS - 1]))
+		return false;
+	for (unsigned i = 1; i < CHUNK_WORDS - 1; i++)
+		if (~words[i])
 			return false;
 	return true;
+}
+
+/* What became free in a chunk was the last that was missing: the books for all of it (S6). */
+static inline void chunk_became_free(struct segment_tree *tree, uint64_t chunk)
+{
+	uint8_t *parent = &tree->level[0].dirty[chunk >> FANOUT_SHIFT], before = *parent;
+
+	bit_index_set(&tree->chunks, 0, chunk);
+	tree->chunk_runs[chunk] = pack((struct run){CHUNK_FRAMES, CHUNK_FRAMES, CHUNK_FRAMES});
+	*parent = before & (uint8_t)~(1u << (chunk & (FANOUT - 1)));
+	if (!before) /* or it is dirty already, by S3 */
+		mark_node_dirty(tree, 1, chunk >> FANOUT_SHIFT);
+}
+
+/* The same for a chunk that may be free now, or may not. */
+static inline void chunk_gained(struct segment_tree *tree, uint64_t chunk)
+{
+	if (chunk_is_free(tree, chunk))
+		chunk_became_free(tree, chunk);
+	else if (!is_dirty(tree, 0, chunk))
+		mark_node_dirty(tree, 0, chunk);
 }
 
 static void give_range(struct segment_tree *tree, uint64_t from, uint64_t to)
@@ -422,14 +472,12 @@ static void give_range(struct segment_tree *tree, uint64_t from, uint64_t to)
 
 	bit_index_set_range(&tree->frames, 0, from, to);
 	lower_group(tree, from >> GROUP_SHIFT);
-	if (whole < whole_end)
-		bit_index_set_range(&tree->chunks, 0, whole, whole_end);
-	if (chunk < whole && chunk_is_free(tree, chunk))
-		bit_index_set(&tree->chunks, 0, chunk);
-	if (chunk_end > whole_end && chunk_end > whole && chunk_is_free(tree, chunk_end - 1))
-		bit_index_set(&tree->chunks, 0, chunk_end - 1);
-	for (; chunk < chunk_end; chunk++)
-		mark_node_dirty(tree, 0, chunk);
+	if (chunk < whole)
+		chunk_gained(tree, chunk);
+	for (chunk = whole; chunk < whole_end; chunk++)
+		chunk_became_free(tree, chunk);
+	if (chunk_end > whole_end && chunk_end > whole)
+		chunk_gained(tree, chunk_end - 1);
 }
 
 /* ---- the contract ------------------------------------------------------------------------ */
@@ -521,10 +569,8 @@ static void tree_plan(const void *instance, unsigned min, struct frame_word *wor
 	const struct segment_tree *tree = instance;
 	uint64_t group = counter_read(&tree->group_lowest), summary;
 
-	plan->whole = 0;
 	plan->frames = 0;
 	plan->mask = 0;
-	plan->chunks = 0;
 	plan->place = group;
 	for (summary = counter_read(&tree->frames.level[1][group]); summary && plan->frames < min;
 	     summary &= summary - 1) {
@@ -534,40 +580,42 @@ static void tree_plan(const void *instance, unsigned min, struct frame_word *wor
 
 		if (!bits)
 			continue; /* taken since the summary was read: a word of nothing is no word */
-		if (bits == ~UINT64_C(0))
-			plan->whole |= 1u << (i / CHUNK_WORDS);
 		words[plan->words++] = (struct frame_word){first, bits};
 		plan->frames += bits_count(bits);
 		plan->mask |= UINT64_C(1) << i;
-		plan->chunks |= 1u << (i / CHUNK_WORDS);
 	}
+	plan->chunks = chunks_of_words(plan->mask);
 	plan->ordinary = plan->frames >= min;
 }
 
-/* A word that was free from end to end is taken: its chunk is wholly free no more. */
-static __attribute__((noinline)) void break_chunk(struct segment_tree *tree, uint64_t word)
+/* Some of these chunks were not dirty, and so may have been free from end to end: S6. */
+static __attribute__((noinline)) unsigned break_chunks(struct segment_tree *tree, uint64_t group,
+						       unsigned chunks, unsigned words)
 {
-	if (bit_index_test(&tree->chunks, word / CHUNK_WORDS))
-		bit_index_clear(&tree->chunks, 0, word / CHUNK_WORDS);
+	uint64_t *word = &tree->chunks.level[0][group / FANOUT];
+	uint64_t whole = *word & ~((uint64_t)chunks << (group % FANOUT * FANOUT));
+
+	counter_set(word, whole);
+	if (!whole)
+		bit_index_clear(&tree->chunks, 1, group / FANOUT);
+	mark_group_dirty(tree, group, chunks);
+	return words;
 }
 
-/* Which chunks of a group are free from end to end. */
-static inline unsigned chunks_whole(const struct segment_tree *tree, uint64_t group)
+/* Frames were taken from these chunks of a group. */
+static inline void chunks_lost(struct segment_tree *tree, uint64_t group, unsigned chunks)
 {
-	return tree->chunks.level[0][group / FANOUT] >> (group % FANOUT * FANOUT) & 0xff;
+	if (__builtin_expect(chunks & ~tree->level[0].dirty[group], 0))
+		break_chunks(tree, group, chunks, 0);
 }
 
-/* What a plan claims of its group, when that is out of the ordinary: rare, and so not inline. */
-static __attribute__((noinline)) void close_plan(struct segment_tree *tree,
-						 const struct claim_plan *plan, uint64_t words)
+/* Words of a group have become empty, one bit each: so many as are returned. */
+static __attribute__((noinline)) unsigned close_plan(struct segment_tree *tree, uint64_t group,
+						     uint64_t words, unsigned count)
 {
-	uint64_t chunk = plan->place * FANOUT;
-
-	empty_words(tree, plan->place, words);
-	mark_group_dirty(tree, plan->place, (unsigned)plan->chunks);
-	for (unsigned broken = chunks_whole(tree, plan->place) & chunks_of_words(words); broken;
-	     broken &= broken - 1)
-		bit_index_clear(&tree->chunks, 0, chunk + bits_lowest(broken));
+	empty_words(tree, group, words);
+	chunks_lost(tree, group, chunks_of_words(words));
+	return count;
 }
 
 /*
@@ -595,117 +643,247 @@ static __attribute__((noinline)) unsigned claim_carefully(struct segment_tree *t
 		*taken += bits_count(bits);
 		mask |= UINT64_C(1) << (words[count].first - tree->base) / FRAMES_PER_WORD % 64;
 	}
-	close_plan(tree, plan, mask);
+	return close_plan(tree, plan->place, mask, count);
+}
+
+/* When the group of the hint is used up; false when nothing is free. */
+static __attribute__((noinline)) bool find_group(struct segment_tree *tree)
+{
+	uint64_t word = bit_index_first(&tree->frames, 1);
+
+	if (word == BIT_INDEX_NONE)
+		return false;
+	counter_set(&tree->group_lowest, word >> 6);
+	return true;
+}
+
+/*
+ * Takes words of the lowest group, from the lowest, until `min` frames are there, the words or the
+ * group used up; only the last one may keep something. Returns the number of words there now are.
+ * *chunks: those that frames were taken from, and what lies between, in which none was free.
+ */
+static unsigned claim_group(struct segment_tree *tree, unsigned min, unsigned max, unsigned count,
+			    struct frame_word *words, unsigned *taken, unsigned *chunks)
+{
+	uint64_t group = tree->group_lowest, summary = tree->frames.level[1][group];
+	uint64_t *leaf = &tree->frames.level[0][group << 6];
+	uint64_t first = tree->base + (group << GROUP_SHIFT);
+	unsigned frames = *taken, lowest = bits_lowest(summary), i;
+
+	do {
+		uint64_t bits, rest = 0;
+		unsigned here;
+
+		i = bits_lowest(summary);
+		bits = leaf[i];
+		here = bits_count(bits);
+		if (here > max - frames) {
+			here = max - frames;
+			rest = bits & ~bits_lowest_few(bits, here);
+		} else {
+			summary &= summary - 1;
+		}
+		counter_set(&leaf[i], rest);
+		words[count].first = first + i * FRAMES_PER_WORD;
+		words[count++].bits = bits ^ rest;
+		frames += here;
+	} while (frames < min && summary && count < POLICY_WORDS_MAX);
+	*taken = frames;
+	counter_set(&tree->frames.level[1][group], summary);
+	*chunks = (2u << (i / CHUNK_WORDS)) - (1u << (lowest / CHUNK_WORDS));
 	return count;
 }
 
 /*
- * Takes words of one group until `min` frames are there or the group is used up. Returns the
- * number of words taken.
+ * Closes the books on what was claimed of the lowest group, and goes on until it is enough, group
+ * by group.
  */
-static unsigned claim_group(struct segment_tree *tree, uint64_t group, unsigned min, unsigned max,
-			    struct frame_word *words, unsigned words_max, unsigned *taken)
+static __attribute__((noinline)) unsigned claim_rest(struct segment_tree *tree, unsigned min,
+						     unsigned max, unsigned count,
+						     struct frame_word *words, unsigned *taken,
+						     unsigned chunks)
 {
-	uint64_t *leaf = &tree->frames.level[0][group << 6];
-	uint64_t summary = tree->frames.level[1][group], emptied = 0;
-	unsigned count = 0, chunks = 0;
+	for (;;) {
+		uint64_t group = tree->group_lowest;
 
-	while (summary && *taken < min && count < words_max) {
-		unsigned i = bits_lowest(summary);
-		uint64_t bits = leaf[i];
-		unsigned frames = bits_count(bits);
-
-		if (bits == ~UINT64_C(0))
-			break_chunk(tree, (group << 6) + i);
-		if (frames > max - *taken) {
-			frames = max - *taken;
-			bits = bits_lowest_few(bits, frames);
-		} else {
-			emptied |= UINT64_C(1) << i;
+		chunks_lost(tree, group, chunks);
+		if (!tree->frames.level[1][group]) {
+			empty_group(tree, group);
+			if (!find_group(tree))
+				return count;
 		}
-		counter_set(&leaf[i], leaf[i] & ~bits);
-		chunks |= 1u << (i / CHUNK_WORDS);
-		words[count++] = (struct frame_word){
-			tree->base + (group << GROUP_SHIFT) + i * FRAMES_PER_WORD, bits};
-		*taken += frames;
-		summary &= summary - 1;
+		if (*taken >= min || count == POLICY_WORDS_MAX)
+			return count;
+		count = claim_group(tree, min, max, count, words, taken, &chunks);
 	}
-	empty_words(tree, group, emptied);
-	mark_group_dirty(tree, group, chunks);
-	return count;
 }
 
-/* Without a plan: group after group. */
-static __attribute__((noinline)) unsigned claim_groups(struct segment_tree *tree, unsigned min,
-						       unsigned max, struct frame_word *words,
-						       unsigned count, unsigned *taken)
+/* So many words were taken from these chunks. */
+static inline unsigned close_row(struct segment_tree *tree, uint64_t group, uint64_t chunks,
+				 unsigned words)
 {
-	while (*taken < min && count < POLICY_WORDS_MAX) {
-		if (!tree->frames.level[1][tree->group_lowest]) {
-			uint64_t word = bit_index_first(&tree->frames, 1);
-
-			if (word == BIT_INDEX_NONE)
-				break;
-			counter_set(&tree->group_lowest, word >> 6);
-		}
-		count += claim_group(tree, tree->group_lowest, min, max, words + count,
-				     POLICY_WORDS_MAX - count, taken);
-	}
-	return count;
+	if (__builtin_expect((chunks & ~(uint64_t)tree->level[0].dirty[group]) != 0, 0))
+		return break_chunks(tree, group, (unsigned)chunks, words);
+	return words;
 }
 
-/* What is not a plan that held, and came to enough. */
+/*
+ * Without a plan, `count` frames, 64 at most. Where frames come and go in rows, such a claim finds
+ * what the last one left of a word, a row that goes on to the word's end, and then a word that is
+ * whole: so none need be counted, and what the second one keeps is as much as the first one's row
+ * and `count` leave: the first one's row, moved. Anything else is left to claim_rest.
+ */
+static inline unsigned claim_row(struct segment_tree *tree, unsigned count,
+				 struct frame_word *words, unsigned *taken)
+{
+	uint64_t group = tree->group_lowest, summary = tree->frames.level[1][group];
+	uint64_t low = summary & -summary, i, word, *leaf, bits, rest, kept, first, chunks;
+
+	if (__builtin_expect(!summary, 0))
+		goto otherwise;
+	i = bits_lowest(summary);
+	word = (group << 6) + i;
+	leaf = &tree->frames.level[0][word];
+	bits = *leaf;
+	if (~(bits | (bits - 1)))
+		goto otherwise;
+	rest = bits << (count - 1) << 1;
+	first = tree->base + (word << 6);
+	chunks = UINT64_C(1) << (i / CHUNK_WORDS);
+	words[0].first = first;
+	words[0].bits = bits ^ rest;
+	*taken = count;
+	if (rest) {
+		counter_set(leaf, rest);
+		return close_row(tree, group, chunks, 1);
+	}
+	kept = (uint64_t)((int64_t)bits >> (64 - count));
+	summary ^= low;
+	if (!~kept) {
+		if (!summary)
+			goto otherwise;
+		counter_set(leaf, 0);
+		counter_set(&tree->frames.level[1][group], summary);
+		return close_row(tree, group, chunks, 1);
+	}
+	if (!(summary & low << 1) || ~leaf[1])
+		goto otherwise;
+	words[1].first = first + FRAMES_PER_WORD;
+	words[1].bits = ~kept;
+	counter_set(&leaf[0], 0);
+	counter_set(&leaf[1], kept);
+	counter_set(&tree->frames.level[1][group], summary);
+	return close_row(tree, group, chunks | UINT64_C(1) << ((i + 1) / CHUNK_WORDS), 2);
+
+otherwise:
+	*taken = 0;
+	return claim_rest(tree, count, count, 0, words, taken, 0);
+}
+
+/* What one frame's claim changes above the bitmap, when it is anything. */
+static __attribute__((noinline)) unsigned close_one(struct segment_tree *tree, uint64_t word)
+{
+	uint64_t group = word >> 6;
+
+	if (!tree->frames.level[0][word])
+		empty_words(tree, group, UINT64_C(1) << (word & 63));
+	chunks_lost(tree, group, 1u << (word / CHUNK_WORDS % FANOUT));
+	return 1;
+}
+
+static unsigned claim_one_elsewhere(struct segment_tree *tree, struct frame_word *words,
+				    unsigned *taken);
+
+/* One frame, the lowest: a bit, and mostly nothing else. */
+static inline unsigned claim_one(struct segment_tree *tree, struct frame_word *words,
+				 unsigned *taken)
+{
+	uint64_t group = tree->group_lowest, summary = tree->frames.level[1][group];
+	uint64_t word, bits, rest, *leaf;
+
+	if (__builtin_expect(!summary, 0))
+		return claim_one_elsewhere(tree, words, taken);
+	word = (group << 6) + bits_lowest(summary);
+	leaf = &tree->frames.level[0][word];
+	bits = *leaf;
+	rest = bits & (bits - 1);
+	words->first = tree->base + word * FRAMES_PER_WORD;
+	words->bits = bits ^ rest;
+	*taken = 1;
+	counter_set(leaf, rest);
+	if (__builtin_expect(!rest || !is_dirty(tree, 0, word / CHUNK_WORDS), 0))
+		return close_one(tree, word);
+	return 1;
+}
+
+static __attribute__((noinline)) unsigned claim_one_elsewhere(struct segment_tree *tree,
+							      struct frame_word *words,
+							      unsigned *taken)
+{
+	if (find_group(tree))
+		return claim_one(tree, words, taken);
+	*taken = 0;
+	return 0;
+}
+
+/* What is not a plan that held, and came to enough: `done` of its words are taken already. */
 static __attribute__((noinline)) unsigned claim_otherwise(struct segment_tree *tree, unsigned min,
 							  unsigned max,
 							  const struct claim_plan *plan,
-							  struct frame_word *words, unsigned done,
-							  unsigned *taken)
+							  struct frame_word *words, unsigned *taken,
+							  unsigned done)
 {
 	unsigned count = 0;
 
 	*taken = 0;
 	if (plan->words)
 		count = claim_carefully(tree, plan, words, done, taken);
-	return claim_groups(tree, min, max, words, count, taken);
+	return claim_rest(tree, min, max, count, words, taken, 0);
 }
 
 /*
  * The ordinary case, kept free of calls: every planned word is as it was seen, and together they
  * are enough.
  */
-static unsigned tree_claim(void *instance, unsigned min, unsigned max,
-			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken)
+static __attribute__((noinline)) unsigned claim_planned(struct segment_tree *tree, unsigned min,
+							unsigned max,
+							const struct claim_plan *plan,
+							struct frame_word *words, unsigned *taken)
 {
-	struct segment_tree *tree = instance;
-	struct frame_word *word = words, *end = words + plan->words;
-	uint64_t base = tree->base, *leaves = tree->frames.level[0];
-	uint64_t group = plan->place, summary;
-	unsigned dirty;
+	uint64_t base = tree->base, *leaves = tree->frames.level[0], group, summary;
+	unsigned i = 0, count = plan->words;
 
-	if (__builtin_expect(!plan->ordinary, 0))
-		return claim_otherwise(tree, min, max, plan, words, 0, taken);
-	for (; word != end; word++) {
-		uint64_t *leaf = &leaves[(word->first - base) >> 6];
+	for (; i != count; i++) {
+		uint64_t *leaf = &leaves[(words[i].first - base) >> 6];
 
-		if (__builtin_expect(*leaf != word->bits, 0))
-			return claim_otherwise(tree, min, max, plan, words,
-					       (unsigned)(word - words), taken);
+		if (__builtin_expect(*leaf != words[i].bits, 0))
+			return claim_otherwise(tree, min, max, plan, words, taken, i);
 		counter_set(leaf, 0);
 	}
 	*taken = plan->frames;
+	group = plan->place;
 	summary = tree->frames.level[1][group] & ~plan->mask;
-	dirty = tree->level[0].dirty[group];
-	if (__builtin_expect(summary && dirty &&
-				     !(plan->whole && (plan->whole & chunks_whole(tree, group))), 1)) {
-		counter_set(&tree->frames.level[1][group], summary);
-		tree->level[0].dirty[group] = (uint8_t)(dirty | plan->chunks);
-	} else {
-		close_plan(tree, plan, plan->mask);
-	}
-	return plan->words;
+	if (__builtin_expect(!summary || (plan->chunks & ~tree->level[0].dirty[group]), 0))
+		return close_plan(tree, group, plan->mask, count);
+	counter_set(&tree->frames.level[1][group], summary);
+	return count;
 }
 
-static __attribute__((noinline)) void bad_release(uint64_t first, uint64_t bits)
+static unsigned tree_claim(void *instance, unsigned min, unsigned max,
+			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken)
+{
+	if (plan->ordinary)
+		return claim_planned(instance, min, max, plan, words, taken);
+	/* A claim as exact as these has no plan: see policy.h. */
+	if (min == max && max == 1)
+		return claim_one(instance, words, taken);
+	if (min == max && max <= 64)
+		return claim_row(instance, max, words, taken);
+	return claim_otherwise(instance, min, max, plan, words, taken, 0);
+}
+
+/* Of these frames some are free, as `bits` says. */
+static _Noreturn __attribute__((noinline)) void bad_release(uint64_t first, uint64_t bits)
 {
 	port_panic("zone: frame %#llx is given back but it is free already: freed twice",
 		   (unsigned long long)(first + bits_lowest(bits)));
@@ -730,57 +908,77 @@ static void tree_plan_release(const void *instance, const struct frame_word *wor
 	plan->ordinary = !others;
 }
 
-/*
- * Words of one group were given back. One that was not empty has its bit in the summary already,
- * so the bits of all may be set there.
- */
-static void fill_words(struct segment_tree *tree, uint64_t group, uint64_t words, unsigned chunks)
+static _Noreturn __attribute__((noinline)) void bad_word(const struct segment_tree *tree,
+							 const struct frame_word *given)
 {
-	uint64_t summary = tree->frames.level[1][group];
+	bad_release(given->first, *leaf_of(tree, given->first) & given->bits);
+}
 
-	counter_set(&tree->frames.level[1][group], summary | words);
+/* Above the bitmap, where a word was given something: all there may be to do. */
+static void close_word(struct segment_tree *tree, uint64_t word)
+{
+	uint64_t group = word >> 6, summary = tree->frames.level[1][group];
+
+	counter_set(&tree->frames.level[1][group], summary | UINT64_C(1) << (word & 63));
 	if (!summary)
 		fill_group(tree, group);
-	mark_group_dirty(tree, group, chunks);
+	chunk_gained(tree, word / CHUNK_WORDS);
 }
 
-/* The same, where some word may have become free from end to end, and its chunk with it. */
-static __attribute__((noinline)) void fill_whole_words(struct segment_tree *tree, uint64_t group,
-						       uint64_t words, unsigned chunks)
+/* Sets one word's frames free in the bitmap, and panics when one of them is already. */
+static inline uint64_t give_word(struct segment_tree *tree, const struct frame_word *given)
 {
-	fill_words(tree, group, words, chunks);
-	for (; chunks; chunks &= chunks - 1) {
-		uint64_t chunk = group * FANOUT + bits_lowest(chunks);
-
-		if (chunk_is_free(tree, chunk))
-			bit_index_set(&tree->chunks, 0, chunk);
-	}
-}
-
-/* What one word's release changes above the bitmap, when it is more than a dirty bit. */
-static __attribute__((noinline)) void close_word(struct segment_tree *tree, uint64_t word)
-{
-	uint64_t chunk = word / CHUNK_WORDS;
-
-	fill_words(tree, word >> 6, UINT64_C(1) << (word & 63), 1u << (chunk % FANOUT));
-	if (!~tree->frames.level[0][word] && chunk_is_free(tree, chunk))
-		bit_index_set(&tree->chunks, 0, chunk);
-}
-
-/* One word, whatever its group. */
-static inline void release_word(struct segment_tree *tree, const struct frame_word *given)
-{
-	uint64_t word = (given->first - tree->base) >> 6;
-	uint64_t before = tree->frames.level[0][word], after = before | given->bits;
-	uint8_t *dirty = &tree->level[0].dirty[word >> 6];
+	uint64_t word = (given->first - tree->base) >> 6, before = tree->frames.level[0][word];
 
 	if (__builtin_expect((before & given->bits) != 0, 0))
-		bad_release(given->first, before & given->bits);
-	counter_set(&tree->frames.level[0][word], after);
-	if (__builtin_expect(before && ~after && *dirty, 1))
-		*dirty |= (uint8_t)(1u << (word / CHUNK_WORDS % FANOUT));
-	else
-		close_word(tree, word);
+		bad_word(tree, given);
+	counter_set(&tree->frames.level[0][word], before | given->bits);
+	return word;
+}
+
+/* The first of these words has been given but not closed; then the others, taking no short cut. */
+static __attribute__((noinline)) void release_rest(struct segment_tree *tree,
+						   const struct frame_word *given,
+						   const struct frame_word *end)
+{
+	close_word(tree, (given->first - tree->base) >> 6);
+	while (++given != end)
+		close_word(tree, give_word(tree, given));
+}
+
+/*
+ * Word by word, whatever their groups, and free of calls: a word that was empty needs its bit in
+ * the summary; and one may have made its chunk whole, but not while either end of that is not.
+ */
+static inline void release_words(struct segment_tree *tree, const struct frame_word *given,
+				 const struct frame_word *end)
+{
+	uint64_t base = tree->base, *leaves = tree->frames.level[0];
+
+	do {
+		uint64_t index = given->first - base, word = index >> 6, group = index >> GROUP_SHIFT;
+		uint64_t bits = given->bits, before = leaves[word];
+
+		if (__builtin_expect((before & bits) != 0, 0))
+			bad_word(tree, given);
+		bits |= before;
+		counter_set(&leaves[word], bits);
+		if (!before) {
+			uint64_t *at = &tree->frames.level[1][group], summary = *at;
+
+			if (__builtin_expect(!summary, 0))
+				goto otherwise;
+			counter_set(at, summary | UINT64_C(1) << (word & 63));
+		}
+		if (!~bits && !~leaves[word | 7] && !~leaves[word & ~UINT64_C(7)])
+			goto otherwise;
+		if (__builtin_expect(!is_dirty(tree, 0, index >> CHUNK_SHIFT), 0))
+			goto otherwise;
+	} while (++given != end);
+	return;
+
+otherwise:
+	release_rest(tree, given, end);
 }
 
 /* The ordinary case met a word that cannot be right, after `done`: the others' books, then it. */
@@ -789,47 +987,61 @@ static __attribute__((noinline)) void release_badly(struct segment_tree *tree,
 {
 	for (unsigned i = 0; i < done; i++)
 		close_word(tree, (words[i].first - tree->base) >> 6);
-	release_word(tree, &words[done]);
+	give_word(tree, &words[done]);
 }
 
-/* As tree_claim: the ordinary case is one group. */
-static void tree_release(void *instance, const struct claim_plan *plan,
-			 const struct frame_word *words, unsigned count)
+/* A plan's words have been given, but it is not the ordinary case. */
+static __attribute__((noinline)) void close_release(struct segment_tree *tree,
+						    const struct claim_plan *plan)
 {
-	struct segment_tree *tree = instance;
+	uint64_t group = plan->place, summary = tree->frames.level[1][group];
+
+	counter_set(&tree->frames.level[1][group], summary | plan->mask);
+	if (!summary)
+		fill_group(tree, group);
+	for (unsigned chunks = (unsigned)plan->chunks; chunks; chunks &= chunks - 1)
+		chunk_gained(tree, group * FANOUT + bits_lowest(chunks));
+}
+
+/* As claim_planned: the ordinary case is one group. */
+static __attribute__((noinline)) void release_planned(struct segment_tree *tree,
+						      const struct claim_plan *plan,
+						      const struct frame_word *words,
+						      unsigned count)
+{
 	const struct frame_word *word = words, *end = words + count;
 	uint64_t base = tree->base, *leaves = tree->frames.level[0];
-	uint64_t group = plan->place, summary;
+	uint64_t group, summary;
 	bool whole = false;
-	unsigned dirty;
 
-	if (__builtin_expect(!plan->ordinary, 0)) {
-		for (; word != end; word++)
-			release_word(tree, word);
-		return;
-	}
 	for (; word != end; word++) {
 		uint64_t *leaf = &leaves[(word->first - base) >> 6];
 		uint64_t before = *leaf, after = before | word->bits;
 
-		if (__builtin_expect((before & word->bits) != 0, 0))
-			break;
+		if (__builtin_expect((before & word->bits) != 0, 0)) {
+			release_badly(tree, words, (unsigned)(word - words));
+			return;
+		}
 		counter_set(leaf, after);
 		if (__builtin_expect(after == ~UINT64_C(0), 0))
 			whole = true;
 	}
-	if (__builtin_expect(word != end, 0)) {
-		release_badly(tree, words, (unsigned)(word - words));
-		return;
-	}
+	group = plan->place;
 	summary = tree->frames.level[1][group];
-	dirty = tree->level[0].dirty[group];
-	if (__builtin_expect(whole || !summary || !dirty, 0)) {
-		fill_whole_words(tree, group, plan->mask, (unsigned)plan->chunks);
+	if (__builtin_expect(whole || !summary || (plan->chunks & ~tree->level[0].dirty[group]), 0)) {
+		close_release(tree, plan);
 		return;
 	}
 	counter_set(&tree->frames.level[1][group], summary | plan->mask);
-	tree->level[0].dirty[group] = (uint8_t)(dirty | plan->chunks);
+}
+
+static void tree_release(void *instance, const struct claim_plan *plan,
+			 const struct frame_word *words, unsigned count)
+{
+	if (plan->ordinary)
+		release_planned(instance, plan, words, count);
+	else
+		release_words(instance, words, words + count);
 }
 
 /* take_range() of one chunk, in a few stores: its words are one byte of their summary word. */
@@ -845,10 +1057,106 @@ static void take_chunk(struct segment_tree *tree, uint64_t chunk)
 	mark_group_dirty(tree, chunk / FANOUT, 1u << chunk % FANOUT);
 }
 
-static enum run_result tree_claim_run(void *instance, uint64_t count, uint64_t align,
-				      unsigned steps, uint64_t *first)
+/* ---- short runs -------------------------------------------------------------------------- */
+
+/*
+ * Runs of up to a word's length, at any such alignment, lie in one word or in two neighbours. While
+ * the run tree is dirty, a look at the lowest words that have anything costs less than the repair
+ * of one chunk; and because nothing is free below them, what it finds is what the search would.
+ */
+#define SHORT_FRAMES 64
+#define SHORT_LOOKS  16 /* words, about as many instructions as two chunks' repair */
+
+/* The frames of a word that are multiples of 1, 2, 4 to 64. */
+static const uint64_t multiples[] = {
+	UINT64_C(0xffffffffffffffff), UINT64_C(0x5555555555555555), UINT64_C(0x1111111111111111),
+	UINT64_C(0x0101010101010101), UINT64_C(0x0001000100010001), UINT64_C(0x0000000100000001),
+	UINT64_C(0x0000000000000001),
+};
+
+/* Where in `low`, and then on in `high`, `count` free frames begin, as far as `starts` allows. */
+static inline uint64_t runs_of_two(uint64_t low, uint64_t high, uint64_t count, uint64_t starts)
 {
-	struct segment_tree *tree = instance;
+	uint64_t have = 1, step; /* as wide as a register: narrower ones are made so in each turn */
+
+	for (; 2 * have <= count && (low & starts); have *= 2) {
+		low &= low >> have | high << (64 - have);
+		high &= high >> have;
+	}
+	step = count - have;
+	if (step && (low & starts))
+		low &= low >> step | high << (64 - step);
+	return low & starts;
+}
+
+/* False where it takes the search to say. */
+static bool find_short(const struct segment_tree *tree, uint64_t count, uint64_t align,
+		       uint64_t *from)
+{
+	uint64_t group = tree->group_lowest, summary = tree->frames.level[1][group];
+	const uint64_t *leaves = &tree->frames.level[0][group << 6];
+	uint64_t starts = multiples[bits_lowest(align)];
+
+	for (unsigned looks = SHORT_LOOKS; summary && looks; looks--) {
+		uint64_t low = summary & -summary, word = bits_lowest(summary), found;
+
+		summary ^= low;
+		found = runs_of_two(leaves[word], summary & low << 1 ? leaves[word + 1] : 0, count,
+				    starts);
+		if (found) {
+			*from = (group << GROUP_SHIFT) + word * FRAMES_PER_WORD + bits_lowest(found);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The part of `count` frames from an index on, 64 at most, that is in its word. */
+static inline uint64_t bits_from(uint64_t from, uint64_t count)
+{
+	return ~UINT64_C(0) >> (64 - count) << (from & 63);
+}
+
+static void take_bits(struct segment_tree *tree, uint64_t word, uint64_t bits)
+{
+	uint64_t rest = tree->frames.level[0][word] & ~bits;
+
+	counter_set(&tree->frames.level[0][word], rest);
+	if (!rest)
+		empty_words(tree, word >> 6, UINT64_C(1) << (word & 63));
+	chunks_lost(tree, word >> 6, 1u << (word / CHUNK_WORDS % FANOUT));
+}
+
+static __attribute__((noinline)) void take_short(struct segment_tree *tree, uint64_t from,
+						uint64_t count)
+{
+	uint64_t here = 64 - (from & 63);
+
+	take_bits(tree, from >> 6, bits_from(from, count));
+	if (count > here)
+		take_bits(tree, (from >> 6) + 1, bits_from(0, count - here));
+}
+
+static __attribute__((noinline)) void release_short(struct segment_tree *tree, uint64_t from,
+						   uint64_t count)
+{
+	uint64_t here = 64 - (from & 63), first = tree->base + (from & ~UINT64_C(63));
+	struct frame_word words[2] = {{first, bits_from(from, count)}};
+	unsigned used = 1;
+
+	if (count > here) {
+		words[1] = (struct frame_word){first + 64, bits_from(0, count - here)};
+		if (*leaf_of(tree, words[1].first) & words[1].bits)
+			bad_word(tree, &words[1]);
+		used = 2;
+	}
+	release_words(tree, words, words + used);
+}
+
+static __attribute__((noinline)) enum run_result claim_run(struct segment_tree *tree,
+							   uint64_t count, uint64_t align,
+							   unsigned steps, uint64_t *first)
+{
 	struct search search = {.tree = tree, .count = count, .align = align, .steps = steps};
 	enum run_result result;
 
@@ -879,6 +1187,21 @@ found:
 	return RUN_FOUND;
 }
 
+static enum run_result tree_claim_run(void *instance, uint64_t count, uint64_t align,
+				      unsigned steps, uint64_t *first)
+{
+	struct segment_tree *tree = instance;
+	uint64_t from;
+
+	if (count <= SHORT_FRAMES && align <= SHORT_FRAMES && is_dirty(tree, tree->levels - 1, 0) &&
+	    find_short(tree, count, align, &from)) {
+		*first = tree->base + from;
+		take_short(tree, from, count);
+		return RUN_FOUND;
+	}
+	return claim_run(tree, count, align, steps, first);
+}
+
 /* Panics when one of the frames [from, to), by index, is free. */
 static void check_none_free(const struct segment_tree *tree, uint64_t from, uint64_t to)
 {
@@ -894,13 +1217,22 @@ static void check_none_free(const struct segment_tree *tree, uint64_t from, uint
 	}
 }
 
+static __attribute__((noinline)) void release_run(struct segment_tree *tree, uint64_t from,
+						   uint64_t to)
+{
+	check_none_free(tree, from, to);
+	give_range(tree, from, to);
+}
+
 static void tree_release_run(void *instance, uint64_t first, uint64_t count)
 {
 	struct segment_tree *tree = instance;
 	uint64_t from = first - tree->base;
 
-	check_none_free(tree, from, from + count);
-	give_range(tree, from, from + count);
+	if (count <= SHORT_FRAMES)
+		release_short(tree, from, count);
+	else
+		release_run(tree, from, from + count);
 }
 
 /* S2 and S3 for one level; `nodes` without the padding. */
@@ -943,10 +1275,11 @@ static uint64_t tree_validate(const void *instance)
 			free += ~bits ? bits_count(bits) : 64;
 	}
 	for (uint64_t chunk = 0; chunk < chunks; chunk++)
-		check(bit_index_test(&tree->chunks, chunk) == chunk_is_free(tree, chunk),
-		      "segment_tree: chunk %llu: free is %d but its bit is %d",
+		check(bit_index_test(&tree->chunks, chunk) == chunk_is_free(tree, chunk) &&
+			      !(chunk_is_free(tree, chunk) && is_dirty(tree, 0, chunk)),
+		      "segment_tree: chunk %llu: free is %d but its bit is %d, dirty %d",
 		      (unsigned long long)chunk, chunk_is_free(tree, chunk),
-		      bit_index_test(&tree->chunks, chunk));
+		      bit_index_test(&tree->chunks, chunk), is_dirty(tree, 0, chunk));
 	for (uint64_t index = 0; index < chunks << CHUNK_SHIFT; index++) {
 		if (index == tree->index_first)
 			index = tree->index_end;

@@ -104,7 +104,7 @@ void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct
 {
 	plan->words = 0;
 	plan->ordinary = false;
-	if (zone->policy->plan_claim && max >= min + FRAMES_PER_WORD - 1)
+	if (max >= min + FRAMES_PER_WORD - 1 && zone->policy->plan_claim)
 		zone->policy->plan_claim(zone->instance, min, words, plan);
 }
 
@@ -162,7 +162,7 @@ void zone_plan_release(const struct zone *zone, const struct frame_word *words, 
 		       struct claim_plan *plan)
 {
 	plan->ordinary = false;
-	if (zone->policy->plan_release && count > 1)
+	if (count > 2 && zone->policy->plan_release)
 		zone->policy->plan_release(zone->instance, words, count, plan);
 }
 

@@ -60,8 +60,9 @@ static void random_trace(uint64_t first, uint64_t count, unsigned steps)
 		switch (unit_random_below(8)) {
 		case 0:
 		case 1:
-			size = 1 + unit_random_below(130);
-			claim(&model, (unsigned)size, (unsigned)(size + unit_random_below(70)));
+			size = 1 + unit_random_below(unit_random() & 1 ? 130 : 64);
+			claim(&model, (unsigned)size,
+			      (unsigned)(size + unit_random_below(unit_random() & 1 ? 70 : 1)));
 			break;
 		case 2:
 		case 3:
@@ -121,6 +122,103 @@ TEST(claims_rise_by_address_and_words_are_whole)
 	policy_model_end(&model);
 }
 
+/* One claim of exactly so many frames after the other takes row after row, and leaves no gap. */
+TEST(exact_claims_take_one_row_after_the_other)
+{
+	for (unsigned count = 1; count <= 64; count++) {
+		struct policy_model model;
+		uint64_t next = 0x80003;
+
+		policy_model_start(&model, policy, 0x80000, 4096 + 600);
+		policy_model_release_run(&model, next, 4096 + 590);
+		for (; next + count <= 0x80003 + 4096 + 590; next += count) {
+			struct frame_word words[POLICY_WORDS_MAX];
+			unsigned taken, used;
+
+			used = policy->claim(model.instance, count, count, &no_plan, words, &taken);
+			CHECK_EQ(taken, count);
+			CHECK_EQ(used, next / 64 == (next + count - 1) / 64 ? 1 : 2);
+			CHECK_EQ(words[0].first + bits_lowest(words[0].bits), next);
+			CHECK_EQ(bits_count(words[0].bits) + (used - 1) * bits_count(words[1].bits),
+				 count);
+			CHECK(used == 1 || words[1].first == words[0].first + 64);
+			CHECK(used == 1 || words[1].bits & 1);
+			policy_model_take(&model, next, count);
+		}
+		policy_model_end(&model);
+	}
+}
+
+/* A row is taken, and after it what there is: not all of a word of which some is out. */
+TEST(a_row_may_end_before_a_word_that_is_not_whole)
+{
+	struct policy_model model;
+	struct model_claim exact = {.min = 40};
+
+	policy_model_start(&model, policy, 0x80000, 1024);
+	policy_model_release_run(&model, 0x80000 + 50, 14 + 10);
+	policy_model_release_run(&model, 0x80000 + 64 + 20, 100);
+	policy_model_claim(&model, &exact, 40);
+	CHECK_EQ(model.state[64 + 36], MODEL_FREE);
+	CHECK_EQ(model.state[64 + 35], MODEL_TAKEN);
+	policy_model_end(&model);
+}
+
+/* The last words' rows join nothing behind them, although the summaries lie there. */
+TEST(a_short_run_ends_where_the_zone_does)
+{
+	struct policy_model model;
+	uint64_t first;
+
+	policy_model_start(&model, policy, 0x80000, 4096);
+	policy_model_release_run(&model, 0x80000 + 4096 - 10, 10);
+	for (unsigned word = 0; word < 10; word++)
+		policy_model_release_run(&model, 0x80000 + word * 64, 1);
+	CHECK_EQ(policy->claim_run(model.instance, 11, 1, 0, &first), RUN_NONE);
+	policy_model_validate(&model);
+	policy_model_end(&model);
+}
+
+static uint64_t lowest_run(const struct policy_model *model, uint64_t count, uint64_t align)
+{
+	for (uint64_t i = 0; i + count <= model->count; i++) {
+		uint64_t length = 0;
+
+		while (length < count && model->state[i + length] == MODEL_FREE)
+			length++;
+		if (length == count && (model->first + i) % align == 0)
+			return model->first + i;
+	}
+	return UINT64_MAX;
+}
+
+/* Wherever a short run is looked for first, it is the lowest one that is found. */
+TEST(a_short_run_is_the_lowest_there_is)
+{
+	for (unsigned round = 0; round < 200; round++) {
+		uint64_t start = 0x80000 + unit_random_below(512);
+		struct policy_model model;
+
+		policy_model_start(&model, policy, start, 300 + unit_random_below(6000));
+		policy_model_release_run(&model, start, model.count);
+		for (unsigned i = 0; i < 20; i++)
+			claim_run(&model, 1 + unit_random_below(model.count / 30), 1);
+		for (unsigned i = 0; i < 10; i++)
+			release_some(&model, 1 + (unsigned)unit_random_below(20));
+		for (unsigned i = 0; i < 20; i++) {
+			uint64_t count = 1 + unit_random_below(64);
+			uint64_t align = UINT64_C(1) << unit_random_below(7);
+			uint64_t expected = lowest_run(&model, count, align), first = UINT64_MAX;
+
+			policy->claim_run(model.instance, count, align, 0, &first);
+			CHECK_EQ(first, expected);
+			if (first != UINT64_MAX)
+				policy_model_take(&model, first, count);
+		}
+		policy_model_end(&model);
+	}
+}
+
 TEST(a_frame_free_already_is_refused)
 {
 	struct policy_model model;
@@ -133,6 +231,7 @@ TEST(a_frame_free_already_is_refused)
 	policy->plan_release(model.instance, &word, 1, &plan);
 	EXPECT_PANIC(policy->release(model.instance, &plan, &word, 1), "freed twice");
 	EXPECT_PANIC(policy->release_run(model.instance, 0x80000 + 990, 20), "freed twice");
+	EXPECT_PANIC(policy->release_run(model.instance, 0x80000 + 990, 34), "freed twice");
 	policy_model_end(&model);
 }
 
