@@ -780,7 +780,7 @@ otherwise:
 	return claim_rest(tree, count, count, 0, words, taken, 0);
 }
 
-/* What one frame's claim changes above the bitmap, when it is anything. */
+/* What the claim of a word's frames changes above the bitmap, when it is anything. Returns 1. */
 static __attribute__((noinline)) unsigned close_one(struct segment_tree *tree, uint64_t word)
 {
 	uint64_t group = word >> 6;
@@ -1117,14 +1117,13 @@ static inline uint64_t bits_from(uint64_t from, uint64_t count)
 	return ~UINT64_C(0) >> (64 - count) << (from & 63);
 }
 
-static void take_bits(struct segment_tree *tree, uint64_t word, uint64_t bits)
+static inline void take_bits(struct segment_tree *tree, uint64_t word, uint64_t bits)
 {
 	uint64_t rest = tree->frames.level[0][word] & ~bits;
 
 	counter_set(&tree->frames.level[0][word], rest);
-	if (!rest)
-		empty_words(tree, word >> 6, UINT64_C(1) << (word & 63));
-	chunks_lost(tree, word >> 6, 1u << (word / CHUNK_WORDS % FANOUT));
+	if (!rest || !is_dirty(tree, 0, word / CHUNK_WORDS))
+		close_one(tree, word);
 }
 
 static __attribute__((noinline)) void take_short(struct segment_tree *tree, uint64_t from,
