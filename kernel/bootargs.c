@@ -69,6 +69,8 @@ NAMES(preempt_names, [BOOTARGS_PREEMPT_ANY] = "any", [BOOTARGS_PREEMPT_LOCKS] = 
 
 NAMES(paging_names, [BOOTARGS_PAGING_OFF] = "off", [BOOTARGS_PAGING_ON] = "on");
 
+NAMES(trace_names, [BOOTARGS_TRACE_OFF] = "off", [BOOTARGS_TRACE_ON] = "on");
+
 NAMES(crash_names, [BOOTARGS_CRASH_NONE] = "none", [BOOTARGS_CRASH_NULL_READ] = "null-read",
       [BOOTARGS_CRASH_NULL_JUMP] = "null-jump", [BOOTARGS_CRASH_TEXT_STORE] = "text-store",
       [BOOTARGS_CRASH_RODATA_STORE] = "rodata-store", [BOOTARGS_CRASH_DATA_JUMP] = "data-jump",
@@ -125,6 +127,8 @@ static const struct bootargs_key keys[] = {
 	 .meaning = "which acquisitions of a lock read the clock"},
 	{KEY("paging", FORM_CHOICE, paging), .names = &paging_names, .initial = BOOTARGS_PAGING_ON,
 	 .meaning = "whether the kernel runs on its own page tables"},
+	{KEY("trace", FORM_CHOICE, trace), .names = &trace_names, .initial = BOOTARGS_TRACE_OFF,
+	 .meaning = "whether each cpu keeps its last slow events, written out at the end"},
 	{KEY("crash", FORM_CHOICE, crash), .names = &crash_names, .initial = BOOTARGS_CRASH_NONE,
 	 .meaning = "what to do wrong first, on purpose"},
 	{KEY("rounds", FORM_NUMBER, rounds), .least = 1, .most = 1000,

@@ -62,6 +62,12 @@ enum bootargs_paging {
 	BOOTARGS_PAGING_ON,
 };
 
+/* Whether cpus note what they do (kernel/trace.h). */
+enum bootargs_trace {
+	BOOTARGS_TRACE_OFF,
+	BOOTARGS_TRACE_ON,
+};
+
 /* What a run does wrong on purpose before anything else. */
 enum bootargs_crash {
 	BOOTARGS_CRASH_NONE,
@@ -104,6 +110,7 @@ struct bootargs {
 	uint64_t seed;
 	uint64_t lockstat; /* enum bootargs_lockstat */
 	uint64_t paging;   /* enum bootargs_paging */
+	uint64_t trace;	   /* enum bootargs_trace */
 	uint64_t crash;	   /* enum bootargs_crash */
 	uint64_t sweeps;   /* 1: run=bench, with workload= or a list: it measures all combinations */
 	uint64_t rounds;   /* of a sweep; 0: not given */

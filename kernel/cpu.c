@@ -45,6 +45,7 @@
 #include "mm/check.h"
 #include "mm/percpu/drain.h"
 #include "sync/ck.h"
+#include "sync/trace.h"
 
 _Static_assert(offsetof(struct cpu, arch) == 0, "tp points to both");
 
@@ -79,7 +80,7 @@ unsigned cpu_online_count(void)
 
 static void leave(struct cpu *self)
 {
-	uint64_t satp = mmu_used();
+	uint64_t satp = mmu_used(), begun = trace_begin();
 
 	frame_cache_offline();
 	self->stop_error = hart_stop_here(&self->course, COURSE_GONE);
@@ -87,6 +88,7 @@ static void leave(struct cpu *self)
 	frame_cache_online();
 	if (cpu_on_return)
 		cpu_on_return();
+	trace_end(TRACE_AWAY, begun, 0, 0);
 	ck_pr_fence_release(); /* (d) */
 	ck_pr_store_32(&self->course, COURSE_RUNS);
 }
@@ -172,6 +174,7 @@ static enum cpu_result wait_until_gone(struct cpu *cpu)
 enum cpu_result cpu_stop(unsigned number)
 {
 	enum cpu_result result = CPU_ALREADY;
+	uint64_t begun = trace_begin();
 	struct cpu *cpu;
 
 	if (number >= settings.cpus)
@@ -187,6 +190,7 @@ enum cpu_result cpu_stop(unsigned number)
 	}
 	ck_pr_fence_acquire(); /* (b), (d) */
 	turn_end();
+	trace_end(TRACE_CPU_STOP, begun, number, result);
 	return result;
 }
 
@@ -221,6 +225,7 @@ static enum cpu_result bring_back(struct cpu *cpu)
 enum cpu_result cpu_start(unsigned number)
 {
 	enum cpu_result result = CPU_ALREADY;
+	uint64_t begun = trace_begin();
 
 	if (number >= settings.cpus)
 		return CPU_ABSENT;
@@ -231,6 +236,7 @@ enum cpu_result cpu_start(unsigned number)
 		result = bring_back(cpu_of(number));
 	ck_pr_fence_acquire(); /* (d) */
 	turn_end();
+	trace_end(TRACE_CPU_START, begun, number, result);
 	return result;
 }
 
@@ -294,7 +300,10 @@ void cpu_serve(void)
 		uint32_t number = ck_pr_load_32(&self->work_number);
 
 		if (number == self->done_number) {
+			uint64_t begun = trace_begin();
+
 			hart_sleep(self->arrival);
+			trace_end(TRACE_SLEEP, begun, 0, 0);
 			port_irq_restore(flags);
 			continue;
 		}

@@ -28,6 +28,7 @@
 #include "kernel/panic.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
+#include "kernel/trace.h"
 #include "mm/frame.h"
 #include "mm/global/policies.h"
 #include "mm/global/zone.h"
@@ -457,6 +458,7 @@ static void boot(const void *blob)
 		refuse();
 	}
 	make_caches();
+	trace_reserve();
 	harness_reserve(port_cpu_count(), bytes_for_sweep());
 	configure_first(policies[settings.arguments.policy],
 			(enum spin_kind)settings.arguments.lock);
@@ -476,6 +478,7 @@ static void boot(const void *blob)
 static void do_run(const char *name, void (*run)(void))
 {
 	panic_set_doing(name, NULL);
+	trace_doing(name);
 	run();
 }
 
@@ -503,5 +506,6 @@ void kernel_main(uint64_t hart_id, const void *blob)
 		do_run("monitor", monitor_run);
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_EXPLORE))
 		do_run("explore", explore_run);
+	trace_write();
 	verdict_end();
 }

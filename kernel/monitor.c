@@ -13,6 +13,7 @@
 #include "kernel/console.h"
 #include "kernel/cpu.h"
 #include "kernel/settings.h"
+#include "kernel/trace.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
@@ -160,6 +161,18 @@ static void do_locks(uint64_t unused)
 	print_blame(kheap_lock());
 }
 
+#define EVENTS_SHOWN 16
+
+static void do_trace(uint64_t cpu)
+{
+	if (!trace_is_kept())
+		printf("there is no trace: it needs trace=on\n");
+	else if (cpu >= settings.cpus)
+		printf("there is no such cpu\n");
+	else
+		trace_print_last((unsigned)cpu, EVENTS_SHOWN);
+}
+
 /* ---- what they do -------------------------------------------------------------------------- */
 
 /* Frames that `alloc` took, chained through their first bytes. */
@@ -294,6 +307,7 @@ static const struct command {
 	{"zones", NULL, "each zone's frames and marks", do_zones},
 	{"cpus", NULL, "each cpu's hart, state and cache", do_cpus},
 	{"locks", NULL, "what each lock was asked for", do_locks},
+	{"trace", "cpu", "its last events, with trace=on", do_trace},
 	{"alloc", "frames", "take so many and hold them", do_alloc},
 	{"free", "frames", "give so many of those back", do_free},
 	{"drain", NULL, "ask all cpus for what they have cached", do_drain},

@@ -12,6 +12,7 @@
 #include "kernel/cpu.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
+#include "kernel/trace.h"
 #include "mm/address.h"
 #include "sync/ck.h"
 
@@ -289,9 +290,14 @@ static void begin(uint64_t pc, const char *message)
 	printf(": %s\n", message);
 }
 
+/* Of each cpu, with trace=on. */
+#define EVENTS_SHOWN 6
+
 static _Noreturn void finish(const char *message)
 {
 	stop_others();
+	for (unsigned i = 0; i < settings.cpus; i++)
+		trace_print_last(i, EVENTS_SHOWN);
 	verdict_fail("panic on cpu %u: %s", port_cpu(), message);
 	verdict_end();
 }

@@ -43,6 +43,7 @@
 #include "mm/heap/kmalloc.h"
 #include "mm/paging/refcount.h"
 #include "sync/ck.h"
+#include "sync/trace.h"
 
 /* Of frames that several mappings have; over all zones. */
 static struct frame_refs refs;
@@ -154,10 +155,14 @@ static void flush_cpu(struct space *space, unsigned cpu, uint64_t start, uint64_
 
 static void flush_holders(struct space *space, uint64_t start, uint64_t bytes)
 {
+	uint64_t begun = trace_begin();
+	unsigned cpus = 0;
+
 	ck_pr_fence_memory(); /* (a) */
 	for (unsigned word = 0; word < holder_words(); word++)
-		for (uint64_t set = ck_pr_load_64(&space->holders[word]); set; set &= set - 1)
+		for (uint64_t set = ck_pr_load_64(&space->holders[word]); set; set &= set - 1, cpus++)
 			flush_cpu(space, word * 64 + bits_lowest(set), start, bytes);
+	trace_end(TRACE_SPACE_FLUSH, begun, cpus, bytes);
 }
 
 /* A frame that is free again is nobody's to read: its first words say so to who reads it still. */

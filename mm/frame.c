@@ -7,6 +7,7 @@
 #include "mm/percpu/drain.h"
 #include "mm/words.h"
 #include "sync/ck.h"
+#include "sync/trace.h"
 
 void frame_zero(pfn_t frame)
 {
@@ -69,21 +70,31 @@ static bool draining_helps(uint64_t count, uint64_t align)
  * try. For one frame that try is as exact as frame_alloc()'s last. A policy that overlooks runs
  * would hardly find one among loose frames, and each try would cut its memory into more pieces.
  */
-pfn_t frame_alloc_run(uint64_t count, uint64_t align)
+static pfn_t alloc_run(uint64_t count, uint64_t align)
 {
-	struct look look = {count, align ? align : 1, 0};
+	struct look look = {count, align, 0};
 
-	align = look.align;
-	check(count > 0, "frame_alloc_run: 0 frames, called from [<%p>]",
-	      __builtin_return_address(0));
-	check((align & (align - 1)) == 0,
-	      "frame_alloc_run: align %llu is not a power of two, called from [<%p>]",
-	      (unsigned long long)align, __builtin_return_address(0));
 	if (look_for_run(&look))
 		return pfn(look.first);
 	if (draining_helps(count, align) && frame_drained(look_for_run, &look, count == 1))
 		return pfn(look.first);
 	return PFN_NONE;
+}
+
+pfn_t frame_alloc_run(uint64_t count, uint64_t align)
+{
+	uint64_t begun = trace_begin();
+	pfn_t first;
+
+	align = align ? align : 1;
+	check(count > 0, "frame_alloc_run: 0 frames, called from [<%p>]",
+	      __builtin_return_address(0));
+	check((align & (align - 1)) == 0,
+	      "frame_alloc_run: align %llu is not a power of two, called from [<%p>]",
+	      (unsigned long long)align, __builtin_return_address(0));
+	first = alloc_run(count, align);
+	trace_end(TRACE_RUN_ALLOC, begun, count, first.value);
+	return first;
 }
 
 /*
@@ -131,6 +142,7 @@ void frame_free_run(pfn_t first, uint64_t count)
 {
 	void *caller = __builtin_return_address(0);
 	struct zone *zone = zone_of(first.value);
+	uint64_t begun = trace_begin();
 
 	check(count > 0, "frame_free_run: 0 frames at %#llx, called from [<%p>]",
 	      (unsigned long long)first.value, caller);
@@ -140,6 +152,7 @@ void frame_free_run(pfn_t first, uint64_t count)
 	      (unsigned long long)count, (unsigned long long)first.value, caller);
 	unmark_run(zone, first.value, count, caller);
 	zone_release_run(zone, first.value, count);
+	trace_end(TRACE_RUN_FREE, begun, count, first.value);
 }
 
 void frame_free_address(phys_t address)

@@ -29,6 +29,12 @@
  *	void port_relax(void)		In a spin-wait: let another hart go first.
  *	_Noreturn void port_panic(const char *format, ...)
  *
+ *	PORT_TRACE_IS_ON(), uint64_t port_trace_time(void),
+ *	void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
+ *					Optional: keeps a trace of the slow paths (sync/trace.h).
+ *					Whether this cpu does, a load; a clock that all cpus share,
+ *					never 0; and one event that is over, which began at `begun`,
+ *					or takes no time where that is 0. Any context.
  *	PORT_STACK_POP(...), PORT_STACK_PUSH(...)	Optional restartable pop and push, see
  *					mm/percpu/cache.h; without them plain C is used, which is
  *					right where no trap handler allocates.

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "sync/spin_kinds.h"
+#include "sync/trace.h"
 
 static enum spin_stats_mode stats_mode = SPIN_STATS_CONTENDED;
 static bool blame_wanted;
@@ -254,6 +255,7 @@ static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spi
 		acquire_kind(lock, node);
 		return;
 	}
+	node->trace_begun = trace_begin();
 	note_holder(lock, node);
 	started_ticks = port_clock();
 	acquire_kind(lock, node);
@@ -302,6 +304,7 @@ static __attribute__((noinline)) void count_wait(struct spinlock *lock,
 
 	counter_add(&stats->contended, 1);
 	times_add(&stats->wait, node->waited_ticks);
+	trace_end(TRACE_LOCK_WAIT, node->trace_begun, trace_name(lock->name), node->waited_ticks);
 	if (lock->blame)
 		blame(lock, node);
 }

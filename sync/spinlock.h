@@ -174,6 +174,7 @@ struct spin_node {
 	bool contended;		  /* this acquire had to wait */
 	/* Set when it did, and is counted. */
 	uint64_t waited_ticks;
+	uint64_t trace_begun; /* when the wait began, for the trace; 0: it is off */
 	uint64_t holder, holder_site; /* read as the wait began, see word.note */
 };
 

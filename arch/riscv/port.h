@@ -72,6 +72,17 @@ static inline uint64_t port_clock(void)
 	return csr_read(cycle);
 }
 
+/* The trace (sync/trace.h) is on where this cpu has a ring: one load through tp. */
+#define PORT_TRACE_IS_ON() (arch_cpu_self()->trace != NULL)
+
+/* The one clock that all harts share; coarse, 100 ns on QEMU's machine. */
+static inline uint64_t port_trace_time(void)
+{
+	return csr_read(time);
+}
+
+void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b);
+
 /* Zihintpause, by its encoding: a FENCE that orders nothing where the hint is not known. */
 static inline void port_relax(void)
 {

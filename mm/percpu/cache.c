@@ -23,6 +23,7 @@
 #include "mm/global/zone.h"
 #include "mm/percpu/drain.h"
 #include "mm/words.h"
+#include "sync/trace.h"
 
 #define SENTINEL UINT64_MAX
 
@@ -331,7 +332,8 @@ static void end_flight(struct frame_cache *cache, const struct frame_in_flight *
  * Puts a batch into the cache and ends its flight. False, and it flies on, when a trap handler has
  * filled, emptied or shut the cache meanwhile, or the batch is of another zone than the frames in it.
  */
-static bool accept(struct frame_cache *cache, const struct frame_in_flight *flight)
+static inline __attribute__((always_inline)) bool accept(struct frame_cache *cache,
+							 const struct frame_in_flight *flight)
 {
 	unsigned long flags = port_irq_save();
 	struct zone *zone = flight->zone;
@@ -403,8 +405,9 @@ static __attribute__((noinline)) void return_batch(struct frame_cache *cache,
  * Claims a batch and notes it as in flight. How much, is decided with interrupts masked: a cache
  * that is shut may not have any frame in flight that is not asked for.
  */
-static bool claim_batch(struct frame_cache *cache, struct zone *zone, struct frame_word *words,
-			struct frame_in_flight *flight)
+static inline __attribute__((always_inline)) bool
+claim_batch(struct frame_cache *cache, struct zone *zone, struct frame_word *words,
+	    struct frame_in_flight *flight)
 {
 	unsigned planned = cache->batch, capacity = capacity_of(cache), count, taken;
 	struct claim_plan plan;
@@ -433,12 +436,16 @@ static bool claim_batch(struct frame_cache *cache, struct zone *zone, struct fra
 	return count != 0;
 }
 
-/* One frame out of a new batch from this zone. */
-static pfn_t alloc_batch(struct frame_cache *cache, struct zone *zone)
+/*
+ * One frame out of a new batch from this zone. Compiled twice: what a trace needs is not even asked
+ * for in the one that has none.
+ */
+static inline __attribute__((always_inline)) pfn_t
+alloc_batch_as(struct frame_cache *cache, struct zone *zone, bool traced)
 {
 	struct frame_word words[POLICY_WORDS_MAX];
+	uint64_t begun = traced ? trace_begin() : 0, frame;
 	struct frame_in_flight flight;
-	uint64_t frame;
 
 	if (__builtin_expect(may_shrink(cache), 0))
 		shrink(cache);
@@ -448,12 +455,27 @@ static pfn_t alloc_batch(struct frame_cache *cache, struct zone *zone)
 		return_batch(cache, &flight);
 		return alloc_direct(cache, zone);
 	}
+	if (traced)
+		trace_end(TRACE_REFILL, begun, flight.word_frames, zone->number);
 	frame_cache_pop(cache, frame, empty);
 	mark_out(zone, frame);
 	return pfn(frame);
 empty:
 	/* A trap handler took all that we had just put in; it does not do so for ever. */
 	return alloc_direct(cache, zone);
+}
+
+static __attribute__((noinline)) pfn_t alloc_batch_traced(struct frame_cache *cache,
+							  struct zone *zone)
+{
+	return alloc_batch_as(cache, zone, true);
+}
+
+static pfn_t alloc_batch(struct frame_cache *cache, struct zone *zone)
+{
+	if (trace_is_on())
+		return alloc_batch_traced(cache, zone);
+	return alloc_batch_as(cache, zone, false);
 }
 
 /*
@@ -758,12 +780,13 @@ static bool release_grouped(struct frame_cache *cache, struct frame_in_flight *f
 		for (unsigned i = 0; i < FRAME_CACHE_BATCH_MAX / 64; i++)
 			flight->done[i] |= taken[i];
 	}
-	port_irq_restore(flags);
 	if (released) {
-		count_hold(cache, contended);
 		counter_add(&cache->stats.flushes, 1);
 		counter_add(&cache->stats.flushed_frames, frames);
 	}
+	port_irq_restore(flags);
+	if (released)
+		count_hold(cache, contended);
 	return released;
 }
 
@@ -775,25 +798,28 @@ static __attribute__((noinline)) void give_back_mixed(struct frame_cache *cache,
 	unsigned long flags;
 
 	for (unsigned i = 0; i < count && !flight->stolen; i++) {
-		uint64_t taken[FRAME_CACHE_BATCH_MAX / 64] = {0};
+		uint64_t taken[FRAME_CACHE_BATCH_MAX / 64] = {0}, begun;
 		struct grouping grouping;
 		struct zone *zone;
 		unsigned frames;
 
 		if (flight->done[i / 64] >> i % 64 & 1)
 			continue;
+		begun = trace_begin();
 		zone = zone_of_freed(flight->loose[i]);
 		frames = group_some(&grouping, zone, flight->loose, count, flight->done, taken);
 		if (!release_grouped(cache, flight, zone, &grouping, frames, taken))
 			break;
+		trace_end(TRACE_FLUSH, begun, frames, zone->number);
 	}
 	flags = port_irq_save();
 	end_flight(cache, flight);
 	port_irq_restore(flags);
 }
 
-/* Gives back any frames in flight, each to its zone, and ends their flight. */
-static void give_back(struct frame_cache *cache, struct frame_in_flight *flight)
+/* True when that was one flush of all of them; false also where others have given them back. */
+static __attribute__((noinline)) bool give_back_now(struct frame_cache *cache,
+						    struct frame_in_flight *flight)
 {
 	struct zone *zone = cache->zone; /* of most of them, if not of all */
 	uint64_t done[FRAME_CACHE_BATCH_MAX / 64];
@@ -801,14 +827,33 @@ static void give_back(struct frame_cache *cache, struct frame_in_flight *flight)
 
 	if (!zone || !zone_holds(zone, flight->loose[0]))
 		zone = zone_of_freed(flight->loose[0]);
-	if (__builtin_expect(group_all(&grouping, zone, flight->loose, flight->loose_count), 1)) {
-		release_grouped(cache, flight, zone, &grouping, flight->loose_count, NULL);
-		return;
-	}
+	if (__builtin_expect(group_all(&grouping, zone, flight->loose, flight->loose_count), 1))
+		return release_grouped(cache, flight, zone, &grouping, flight->loose_count, NULL);
 	memset(done, 0, sizeof(done));
 	ck_pr_barrier(); /* a handler that finds the list finds it cleared */
 	flight->done = done;
 	give_back_mixed(cache, flight);
+	return false;
+}
+
+/* The flight and what it carries are read before; where it goes is then known by its first frame. */
+static __attribute__((noinline)) void give_back_traced(struct frame_cache *cache,
+						       struct frame_in_flight *flight)
+{
+	unsigned frames = flight->loose_count, zone = zone_of_freed(flight->loose[0])->number;
+	uint64_t begun = trace_begin();
+
+	if (give_back_now(cache, flight))
+		trace_end(TRACE_FLUSH, begun, frames, zone);
+}
+
+/* Gives back any frames in flight, each to its zone, and ends their flight. */
+static void give_back(struct frame_cache *cache, struct frame_in_flight *flight)
+{
+	if (trace_is_on())
+		give_back_traced(cache, flight);
+	else
+		give_back_now(cache, flight);
 }
 
 static void note_loose(struct frame_cache *cache, struct frame_in_flight *flight,
@@ -968,6 +1013,7 @@ static void steal(struct frame_cache *cache, struct frame_in_flight *flight)
 	uint64_t done[FRAME_CACHE_BATCH_MAX / 64];
 
 	flight->stolen = true;
+	trace_note(TRACE_STOLEN, mine.frames, 0);
 	land(cache, flight, mine.frames);
 	begin_flight(cache, &mine, mine.frames);
 	if (mine.words) {

@@ -41,6 +41,7 @@
 #include "mm/global/zone.h"
 #include "mm/percpu/cache.h"
 #include "sync/ck.h"
+#include "sync/trace.h"
 
 static struct {
 	_Alignas(PORT_CACHE_LINE) uint32_t pressure; /* cpus that are short */
@@ -73,8 +74,10 @@ static uint32_t ask(void)
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
 		const struct frame_cache *cache = port_area_of(cpu);
 
-		if (cpu != port_cpu() && is_online(cache) && !has_answered(cache, number))
+		if (cpu != port_cpu() && is_online(cache) && !has_answered(cache, number)) {
+			trace_note(TRACE_KICK, cpu, number);
 			port_kick(cpu);
+		}
 	}
 	return number;
 }
@@ -87,17 +90,21 @@ void frame_drain_ask(void)
 void frame_drain_answer(void)
 {
 	struct frame_cache *cache = frame_cache_self();
+	uint64_t begun, frames;
 	unsigned long flags;
 	uint32_t number;
 
 	if (ck_pr_load_32(&drain.requests) == cache->answered)
 		return;
 	flags = port_irq_save();
+	begun = trace_begin();
+	frames = begun ? frame_cache_level(cache) + cache->frames_in_flight : 0;
 	number = ck_pr_load_32(&drain.requests);
 	ck_pr_fence_acquire(); /* (a) */
 	frame_cache_drain(cache, frame_drain_pressure());
 	ck_pr_fence_release(); /* (b) */
 	ck_pr_store_32(&cache->answered, number);
+	trace_end(TRACE_ANSWER, begun, number, frames);
 	port_irq_restore(flags);
 }
 
@@ -182,15 +189,19 @@ static bool look_until_sure(bool (*look)(void *argument), void *argument, bool e
 bool frame_drained(bool (*look)(void *argument), void *argument, bool exact)
 {
 	struct frame_cache *cache = frame_cache_self();
+	uint64_t begun = trace_begin();
 	bool found;
 
 	cache->asking++;
 	ck_pr_inc_32(&drain.pressure);
+	trace_note(TRACE_PRESSURE_UP, ck_pr_load_32(&drain.pressure), 0);
 	wait_for_answers(ask());
 	found = look_until_sure(look, argument, exact);
 	ck_pr_fence_release();
 	ck_pr_dec_32(&drain.pressure);
 	cache->asking--;
+	trace_note(TRACE_PRESSURE_DOWN, ck_pr_load_32(&drain.pressure), 0);
+	trace_end(TRACE_DRAIN, begun, found, 0);
 	return found;
 }
 

@@ -106,6 +106,21 @@ static inline uint64_t port_clock(void)
 #endif
 }
 
+/* What a test does with the events of sync/trace.h; NULL: nothing is traced. */
+extern void (*host_trace)(unsigned event, uint64_t begun, uint64_t a, uint64_t b);
+
+#define PORT_TRACE_IS_ON() (host_trace != NULL)
+
+static inline uint64_t port_trace_time(void)
+{
+	return port_clock();
+}
+
+static inline void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
+{
+	host_trace(event, begun, a, b);
+}
+
 void port_relax(void);
 void port_kick(unsigned cpu);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -21,6 +21,7 @@
 #include "tests/smp/churn.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/report.h"
+#include "tests/smp/trace_books.h"
 #include "tests/smp/workload.h"
 
 /* The baseline is tens of times slower; its rate is as good from a sixteenth of the work. */
@@ -58,8 +59,10 @@ static bool run_once(const struct workload *workload, bool baseline, struct resu
 		 settings.cpus);
 	free_before = books_open();
 	statistics_reset();
+	trace_books_open(workload->name, baseline);
 	ran = workload_execute(&run);
 	result_collect(result, &run);
+	trace_books_close(workload->name, result);
 	if (ran && !baseline)
 		report_add(&run);
 	if (!ran)
