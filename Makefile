@@ -95,7 +95,7 @@ host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/
 	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
-host_plain_tests := $(filter-out $(BUILD)/host/test_traps $(BUILD)/host/test_cpu,$(host_tests))
+host_plain_tests := $(filter-out $(patsubst %,$(BUILD)/host/test_%,traps trace cpu),$(host_tests))
 
 host: $(host_tests)
 
@@ -108,11 +108,12 @@ $(BUILD)/host/%.o: %.c Makefile | deps-test
 	@mkdir -p $(@D)
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
 
-# mm/ and sync/ once more, calling out before each access to memory: to the functions in
+# mm/ and sync/ (and the trace's ring) once more, calling out before each access to memory: to the functions in
 # tests/host/traps/, not to ThreadSanitizer, which has no part in it.
 traps_dir := $(BUILD)/host/traps
-traps_mm := $(patsubst %.c,$(traps_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c))
-traps_own := $(patsubst %,$(traps_dir)/tests/host/%.o,test_traps traps/traps)
+traps_mm := $(patsubst %.c,$(traps_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/trace_ring.c)
+traps_own := $(patsubst %,$(traps_dir)/tests/host/%.o,test_traps test_trace traps/traps)
+traps_tests := $(BUILD)/host/test_traps $(BUILD)/host/test_trace
 
 $(traps_dir)/%.o: HOST_INCLUDES := -I. -Itests/host/traps -Itests/host
 $(traps_own): HOST_CFLAGS := $(filter-out -fsanitize% -fno-sanitize%,$(HOST_CFLAGS)) -O2
@@ -123,7 +124,8 @@ $(traps_dir)/%.o: %.c Makefile | deps-test
 	@mkdir -p $(@D)
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
 
-$(BUILD)/host/test_traps: $(traps_mm) $(traps_own) $(BUILD)/host/tests/host/port.o \
+$(traps_tests): $(BUILD)/host/%: $(traps_dir)/tests/host/%.o $(traps_mm) \
+		$(traps_dir)/tests/host/traps/traps.o $(BUILD)/host/tests/host/port.o \
 		$(BUILD)/host/tests/host/unit.o
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread

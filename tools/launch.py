@@ -46,6 +46,9 @@ KILL_GRACE_SECONDS = 2.0
 LINE_BYTES_MAX = 64 * 1024
 LAST_LINES_KEPT = 8
 
+# Long, and for programs alone; they are in the log and among the records.
+UNSHOWN = ("trace_block",)
+
 DIM, UNDIM = b"\x1b[2m", b"\x1b[0m"
 ADDRESS = re.compile(rb"\[<0x([0-9a-fA-F]{1,16})>\]")
 PANIC = re.compile(rb"\bpanic\b", re.IGNORECASE)
@@ -199,7 +202,7 @@ class Console:
             self.panicked |= PANIC.search(line) is not None
             line = self.symbols.annotate(line)
             self.last_lines.append(line)
-        if not self.raw:
+        if not self.raw and not (record and record["record"] in UNSHOWN):
             dim = record is not None and self.dimmed
             self.show(DIM + line + UNDIM + b"\n" if dim else line + b"\n")
 

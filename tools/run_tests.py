@@ -30,6 +30,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
+import trace  # ours, beside this file
+
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = ROOT / "tools" / "launch.py"
 CORPORA = ROOT / "tests" / "host" / "corpus"
@@ -60,7 +62,7 @@ class Case:
     expect: str = "pass"
     must_contain: tuple[str, ...] = ()
     typed: str = ""  # a file of what is typed on the console
-    judge: str = ""  # "sweep": its records are looked at too
+    judge: str = ""  # "sweep", "trace": its records are looked at too
 
 
 POLICIES = ("bitmap", "interval_stack", "recycler", "free_list")  # segment_tree is the default
@@ -129,6 +131,12 @@ def crash(kind: str, *must_contain: str) -> Case:
     return Case(f"crash-{kind}", f"crash={kind}", mem="32M", expect="fail", must_contain=wanted)
 
 
+def crash_traced(kind: str, *must_contain: str) -> Case:
+    """The same with a trace: each cpu's last events are said."""
+    return Case(f"crash-{kind}-traced", f"crash={kind} trace=on", mem="32M", expect="fail",
+                must_contain=must_contain)
+
+
 # Memory that ends beyond Sv39, and is there only when touched.
 TWO_TIB = ("-machine", "memory-backend=m0",
            "-object", "memory-backend-ram,id=m0,size=2048G,reserve=off")
@@ -179,14 +187,14 @@ CASES = (
     Case("churn-one-cpu", "run=stress workload=churn ops=5k", smp="1", mem="64M",
          must_contain=('"stops":0',)),
     # Absent, stopped and running cpus, memory taken to the last frame, lines mistyped and rubbed out.
-    Case("monitor", "run=monitor paging=off", typed="tests/smp/monitor.txt", timeout=60,
+    Case("monitor", "run=monitor paging=off trace=on", judge="trace", typed="tests/smp/monitor.txt", timeout=60,
          must_contain=("cpu 2: done", "cpu 2: it is so already", "cpu 77: there is no such cpu",
                        "cpu 99999999999: there is no such cpu",
                        "cpu 2 is stopped: a load is on all of them",
                        "held: none is free anywhere", "free 0 + cached 0", "in flight 0 + allocated 0",
                        "zones, caches and heap are whole", 'no command "bogus"; help lists them',
                        "free takes one number: frames", "alloc takes one number: frames",
-                       "ledger takes nothing", "3 frames more, 3 held",
+                       "ledger takes nothing", "trace of cpu 1, ", "there is no such cpu\n", "3 frames more, 3 held",
                        "3 frames given back, 0 held")),
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
     Case("lockstat-off", "run=stress lockstat=off ops=20k"),
@@ -252,6 +260,13 @@ CASES = (
          must_contain=("paging: hart 2 has neither Sv39 nor Sv48",)),
     Case("paging-off-unknown-mmu", "run=selftest paging=off", dtb="build/trees/sv32-hart.dtb",
          must_contain=("paging: off",)),
+    # Each run's refills and flushes are held against what the caches count, by the kernel itself.
+    Case("trace", "run=stress workload=bulk,rand,run,exhaust,churn,vm_map trace=on ops=20k",
+         judge="trace", must_contain=('"record":"trace","cpu":1,',)),
+    Case("trace-overwritten", "run=stress workload=bulk,rand,xfree trace=on cache=64 batch=16 ops=60k",
+         smp="2", mem="16M", judge="trace", must_contain=('"record":"trace","cpu":1,',)),
+    crash_traced("null-read", "trace of cpu 0, ", "trace of cpu 3, ", " us ago: "),
+    refused("unknown-trace", "trace=yes", "no such value", "valid: off on"),
     refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
     refused("unknown-value", "lock=futex", "no such value", "valid: fas"),
     refused("unknown-workload", "workload=nonesuch", "no such value", "all"),
@@ -280,6 +295,7 @@ class Job:
     timeout: int
     must_contain: tuple[str, ...] = ()
     sweep_records: Path | None = None
+    trace_records: Path | None = None
 
 
 @dataclass
@@ -450,6 +466,7 @@ def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
         timeout=case.timeout + LAUNCHER_GRACE_SECONDS,
         must_contain=case.must_contain,
         sweep_records=log_path(logs, name, ".jsonl") if case.judge == "sweep" else None,
+        trace_records=log_path(logs, name, ".jsonl") if case.judge == "trace" else None,
     )
 
 
@@ -606,6 +623,22 @@ def sweep_problems(lines: list[str]) -> list[str]:
     return problems
 
 
+# What a run that traces anything at all has done.
+TRACED = ("refill", "flush", "doing")
+
+
+def trace_problems(lines: list[str]) -> list[str]:
+    """Nothing is missing from a trace but what it says is lost; the kernel has counted each run's."""
+    try:
+        found = trace.read_trace(lines)
+    except trace.BadTrace as error:
+        return [f"trace: {error}"]
+    if found is None:
+        return ["the run kept no trace"]
+    absent = [name for name in TRACED if not any(cpu.counts.get(name) for cpu in found.cpus)]
+    return trace.problems(found) + [f"the trace has no {name}" for name in absent]
+
+
 def judge(result: Result, status: int) -> None:
     """Counts the tests, and finds what is wrong with the job as a whole."""
     job, problems = result.job, result.problems
@@ -624,6 +657,9 @@ def judge(result: Result, status: int) -> None:
     if job.sweep_records:
         lines = job.sweep_records.read_text(encoding="utf-8").splitlines()
         problems += sweep_problems(lines)[:5]
+    if job.trace_records:
+        lines = job.trace_records.read_text(encoding="utf-8").splitlines()
+        problems += trace_problems(lines)[:5]
     for text in job.must_contain:
         if text not in result.output:
             problems.append(f'"{text}" is not in the output')

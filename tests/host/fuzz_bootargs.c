@@ -95,7 +95,7 @@ static const char *const runs[] = {"selftest", "stress", "bench", "monitor", "ex
 static const char *const locks[] = {"fas", "cas", "dec",      "ticket",
 				    "mcs", "clh", "anderson", "none"};
 static const char *const lockstats[] = {"off", "contended", "all"};
-static const char *const pagings[] = {"off", "on"};
+static const char *const switches[] = {"off", "on"};
 static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
 				      "rodata-store", "data-jump", "frame-jump", "illegal",
 				      "stack"};
@@ -281,7 +281,9 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 	if (!strcmp(key, "lockstat"))
 		return read_choice(lockstats, 3, value, &args->lockstat);
 	if (!strcmp(key, "paging"))
-		return read_choice(pagings, 2, value, &args->paging);
+		return read_choice(switches, 2, value, &args->paging);
+	if (!strcmp(key, "trace"))
+		return read_choice(switches, 2, value, &args->trace);
 	if (!strcmp(key, "crash"))
 		return read_choice(crashes, 9, value, &args->crash);
 	if (!strcmp(key, "preempt")) {

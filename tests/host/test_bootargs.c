@@ -97,6 +97,7 @@ static void check_defaults(const struct bootargs *args)
 	CHECK_EQ(args->cpus, 0);
 	CHECK_EQ(args->seed, 1);
 	CHECK_EQ(args->lockstat, BOOTARGS_LOCKSTAT_CONTENDED);
+	CHECK_EQ(args->trace, BOOTARGS_TRACE_OFF);
 	CHECK_EQ(args->preempt_min_ticks, 200);
 	CHECK_EQ(args->preempt_range_ticks, 4000);
 	CHECK_EQ(args->preempt_mode, BOOTARGS_PREEMPT_ANY);
@@ -122,7 +123,7 @@ TEST(every_key_reaches_its_field)
 	struct bootargs args;
 
 	CHECK_ACCEPTED("  run=stress policy=list lock=mcs\tcache=256 batch=64 low=77 workload=ring,churn ops=5000 "
-		       "cpus=3 seed=0xBeef lockstat=all ",
+		       "cpus=3 seed=0xBeef lockstat=all trace=on ",
 		       &args);
 	CHECK_EQ(args.run, 1u << BOOTARGS_RUN_STRESS);
 	CHECK_EQ(args.policy, 2);
@@ -137,6 +138,7 @@ TEST(every_key_reaches_its_field)
 	CHECK_EQ(args.cpus, 3);
 	CHECK_EQ(args.seed, 0xbeef);
 	CHECK_EQ(args.lockstat, BOOTARGS_LOCKSTAT_ALL);
+	CHECK_EQ(args.trace, BOOTARGS_TRACE_ON);
 }
 
 TEST(one_key_leaves_the_others_at_their_defaults)
@@ -167,6 +169,10 @@ TEST(every_choice_has_its_number)
 		CHECK_ACCEPTED(text, &args);
 		CHECK_EQ(args.lockstat, i);
 	}
+	CHECK_ACCEPTED("trace=off", &args);
+	CHECK_EQ(args.trace, BOOTARGS_TRACE_OFF);
+	CHECK_REFUSED("trace=1", "\"trace=1\": no such value \"1\"; valid: off on");
+	CHECK_REFUSED("trace=On", "\"trace=On\": no such value \"On\"; valid: off on");
 }
 
 TEST(sets_are_sets)
@@ -232,7 +238,7 @@ TEST(a_cache_holds_two_batches)
 TEST(unknown_keys_are_refused)
 {
 #define KEYS "valid keys: run policy lock cache batch low workload ops cpus seed lockstat " \
-	     "paging crash " \
+	     "paging trace crash " \
 	"rounds cell samples preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
@@ -339,7 +345,7 @@ TEST(errors_print_safely)
 	text[sizeof(text) - 1] = '\0';
 	CHECK(!parse(text, &args));
 	CHECK(strstr(printed, "xxx...\": no such key"));
-	CHECK(strlen(printed) < 200);
+	CHECK(strlen(printed) < 256);
 	memset(text, '0', sizeof(text) - 1);
 	memcpy(text, "seed=", 5);
 	CHECK_ACCEPTED(text, &args);
@@ -516,7 +522,7 @@ TEST(help_lists_every_key)
 					     "\n  cpus ",   "\n  seed ",  "\n  lockstat ",
 					     " none all\n", " ring all\n", "\n  policy ", " list all\n",
 					     "\n  rounds ", "\n  cell ", "\n  samples ", "\n  paging ",
-					     "\n  crash "};
+					     "\n  trace ",  "\n  crash "};
 
 	printed_length = 0;
 	bootargs_print_valid(&known, print_captured);
