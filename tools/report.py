@@ -2,7 +2,8 @@
 """Runs the standard sweep and makes a page of it.
 
 Leaves in --out: index.html (one file, which needs nothing else), results.csv (every record, every
-field), records.jsonl (the same, one to a line, for --redraw) and the consoles in logs/.
+field), records.jsonl (the same, one to a line, for --redraw), trace.json (what the cpus did in one more
+boot, for trace viewers; trace.jsonl is what it was made of) and the consoles in logs/.
 
 A sweep that is interrupted or fails leaves all that it had by then: page and CSV are made of it,
 and say that they are partial.
@@ -27,6 +28,7 @@ from pathlib import Path
 import launch
 import report_findings
 import report_plot as plot
+import report_trace
 from report_blame import blame_figure
 from report_figures import Host, count
 from report_locks import contention_figure, histogram_figure
@@ -42,6 +44,7 @@ from report_records import (
 )
 from report_speed import counts_figure, scaling_figure
 from report_sweep import ROOT, Sweep, run_sweep, standard_sweep
+from trace import Trace
 
 def say(message: str) -> None:
     print(f"report: {message}", file=sys.stderr, flush=True)
@@ -85,7 +88,8 @@ def facts(sweep: Sweep) -> list[tuple[str, str]]:
     return found
 
 
-def make_page(sweep: Sweep, commands: dict[str, str], about: list[tuple[str, str]]) -> Page:
+def make_page(sweep: Sweep, commands: dict[str, str], about: list[tuple[str, str]],
+              trace: Trace | None = None) -> Page:
     host = Host(len(os.sched_getaffinity(0)), commands)
     cells, samples = cells_of(sweep.records), samples_of(sweep.records)
     scaling = scaling_figure(cells, host)
@@ -101,6 +105,7 @@ def make_page(sweep: Sweep, commands: dict[str, str], about: list[tuple[str, str
         unsupported=report_findings.reasons(sweep.records, UNSUPPORTED),
         commands=commands,
         missing=sweep.problems,
+        trace=trace,
     )
 
 
@@ -175,10 +180,15 @@ def report(options: argparse.Namespace) -> int:
         (options.out / "logs").mkdir(parents=True, exist_ok=True)
         boots = standard_sweep(len(os.sched_getaffinity(0)))
         sweep = run_sweep(boots, options)
+        report_trace.run_traced(options, sweep)
+        boots = [*boots, report_trace.TRACED]
         commands = {boot.title: boot.command(options.kernel) for boot in boots}
         about = facts(sweep)
         write_records(sweep, commands, about, options.out)
-    page = make_page(sweep, commands, about)
+    trace = report_trace.kept_trace(options.out)
+    if trace:
+        report_trace.write_for_viewers(trace, options.out)
+    page = make_page(sweep, commands, about, trace)
     write(options.out / "index.html", markup(page))
     return conclude(sweep, page, options.out)
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from html import escape
 
 import report_plot as plot
+import report_trace
 from report_figures import Figure, Table, Value, count
 from report_records import MEASURED, NOT_MEASURABLE, UNSUPPORTED
 from report_style import style
+from trace import Trace
 
 NUMBER = re.compile(r"[–\d]")
 
@@ -27,6 +29,7 @@ class Page:
     unsupported: dict[str, list[str]]
     commands: Mapping[str, str]
     missing: list[str] = field(default_factory=list)  # what makes it partial, and problems
+    trace: Trace | None = None
 
 
 def paragraph(css: str, text: str) -> str:
@@ -110,6 +113,13 @@ def figures_markup(figures: Sequence[Figure]) -> str:
     return "".join(parts)
 
 
+def trace_markup(page: Page) -> str:
+    if not page.trace:
+        return ""
+    command = page.commands.get(report_trace.TRACED.title, "")
+    return report_trace.section(len(page.figures) + 1, page.trace, table_markup, command)
+
+
 # The rest ------------------------------------------------------------------------------------
 
 
@@ -147,6 +157,8 @@ def facts_markup(page: Page) -> str:
 def navigation(page: Page) -> str:
     links = [(figure.key, f"{place}. {figure.title}")
              for place, figure in enumerate(page.figures, 1)]
+    if page.trace:
+        links.append(("trace", f"{len(links) + 1}. What the cpus did"))
     if page.not_measurable:
         links.append(("not-measurable", "What could not be measured"))
     return '<nav aria-label="Figures">' + "".join(
@@ -168,7 +180,7 @@ def markup(page: Page) -> str:
         '<p class="muted">A kernel that allocates page frames on many harts at once, under QEMU. '
         "Every number here is in results.csv beside this page.</p>"
         f"{banner(page.missing)}{facts_markup(page)}{findings}{navigation(page)}"
-        f"{figures_markup(page.figures)}"
+        f"{figures_markup(page.figures)}{trace_markup(page)}"
         + reasons_markup("not-measurable", "What could not be measured", page.not_measurable,
                          "The times of these cells are not drawn as if they were good. Their "
                          "counts are.")

@@ -1,0 +1,305 @@
+"""The report's last figure: one short boot with a trace, drawn for a few moments of it.
+
+Leaves trace.json, for a viewer, beside the page, and trace.jsonl, the records that it was made of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import launch
+import report_plot as plot
+from report_figures import Swatch, Table, Value, count
+from report_sweep import Boot, Progress, Sweep, run_boot
+from trace import (
+    BadTrace,
+    Cpu,
+    Event,
+    Trace,
+    answers,
+    parts_of_run,
+    problems,
+    read_trace,
+    summaries,
+    time_text,
+    title_of,
+    write_viewer_file,
+)
+
+# Four cpus that fill memory together: batches, waits for the lock, and everybody's caches drained.
+TRACED = Boot("trace", "run=stress workload=bulk,exhaust ops=20k trace=on", 4, mem="64M")
+
+VIEWER_FILE, RECORDS_FILE = "trace.json", "trace.jsonl"
+
+# Colours of the report's series, by kind of event; what is not named is of the last one.
+COLOURS = {"refill": 0, "flush": 1, "drain": 3, "answer": 2, "lock-wait": 4, "run-alloc": 6,
+           "run-free": 6, "sleep": 7}
+OTHERS = 5
+LEGEND = (("refill", "refill"), ("flush", "flush"), ("lock-wait", "waits for a lock"),
+          ("drain", "short of frames: drains all caches"), ("answer", "answers, and gives back"),
+          ("sleep", "has no work"))
+
+# One level of nesting is so much lower than the one around it.
+LANE, INSET, TOP, LEFT, RIGHT, AXIS = 30, 4, 8, 42, 6, 26
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A part of the trace that is worth a drawing; times in ticks."""
+
+    title: str
+    what: str
+    start: float
+    end: float
+
+
+# Booting -------------------------------------------------------------------------------------
+
+
+def run_traced(options: argparse.Namespace, sweep: Sweep) -> None:
+    """Boots it and keeps its records; what goes wrong makes the report partial."""
+    kept = options.out / RECORDS_FILE
+    kept.unlink(missing_ok=True)
+    if sweep.signal:
+        sweep.problems.append(f"{TRACED.title}: not run")
+        return
+    progress = Progress(TRACED, 1, 1)
+    records, judgement, sweep.signal = run_boot(TRACED, options, launch.Signals(), progress)
+    lines = [json.dumps(record, separators=(",", ":")) + "\n" for record in records
+             if str(record["record"]).startswith("trace")]
+    kept.write_text("".join(lines), encoding="utf-8")
+    problem = judgement.text if judgement.code != launch.PASS else ""
+    try:
+        trace = read_trace(lines)
+        found = problems(trace) if trace else ["the run kept no trace"]
+    except BadTrace as error:
+        found = [str(error)]
+    problem = problem or "; ".join(found[:2])
+    if problem:
+        sweep.problems.append(f"{TRACED.title}: {problem}")
+    progress.finish(problem or "done")
+
+
+def kept_trace(out: Path) -> Trace | None:
+    """The trace of the report in this folder, if it has one that can be read."""
+    try:
+        trace = read_trace((out / RECORDS_FILE).read_text(encoding="utf-8").splitlines())
+    except (OSError, BadTrace):
+        return None
+    return trace if trace and any(cpu.events for cpu in trace.cpus) else None
+
+
+# What is worth looking at --------------------------------------------------------------------
+
+
+def of_kinds(trace: Trace, *kinds: str) -> list[tuple[Cpu, Event]]:
+    found = [(cpu, event) for cpu in trace.cpus for event in cpu.events if event.kind.name in kinds]
+    return sorted(found, key=lambda pair: pair[1].end)
+
+
+def busiest(trace: Trace, us: float, *kinds: str) -> tuple[float, float] | None:
+    """The window of that length with most cpus at such events, and of those the fullest."""
+    length = us * trace.ticks_hz / 1e6
+    found = of_kinds(trace, *kinds)
+    best: tuple[tuple[int, int], float] | None = None
+    inside: dict[int, int] = {}
+    first = 0
+    for place, (cpu, event) in enumerate(found):
+        inside[cpu.number] = inside.get(cpu.number, 0) + 1
+        while found[first][1].end < event.end - length:
+            left = found[first][0].number
+            inside[left] -= 1
+            if not inside[left]:
+                del inside[left]
+            first += 1
+        score = (len(inside), place - first)
+        if best is None or score > best[0]:
+            best = (score, event.end)
+    return (best[1] - length, best[1]) if best else None
+
+
+def shortage(trace: Trace) -> Moment | None:
+    """The shortest drain of those whose answers from most cpus are kept."""
+    answered: dict[int, set[int]] = {}
+    drains = [event for _, event in of_kinds(trace, "drain")]
+    for _, kick, asked, answer in answers(trace):
+        for drain in drains:
+            if drain.start <= kick.end and answer.end <= drain.end:
+                answered.setdefault(id(drain), set()).add(asked.number)
+    most = max((len(cpus) for cpus in answered.values()), default=0)
+    fitting = [drain for drain in drains if most and len(answered.get(id(drain), ())) == most]
+    if not fitting:
+        return None
+    drain = min(fitting, key=lambda event: event.length)
+    around = max(drain.length * 0.15, trace.ticks_hz / 1e6)
+    return Moment("A shortage", "A cpu that finds no frame kicks the others; each gives back what "
+                  "its cache has, and the one that asked looks once more.",
+                  drain.start - around, drain.end + around)
+
+
+def moments(trace: Trace) -> list[Moment]:
+    found = []
+    batches = busiest(trace, 2000, "refill", "flush")
+    if batches:
+        found.append(Moment("Batches", "Two milliseconds in which most cpus exchanged most batches "
+                            "with a zone; between them all operations hit a cache.", *batches))
+    waits = busiest(trace, 150, "lock-wait")
+    if waits:
+        found.append(Moment("Waits", "The 150 microseconds with the most waits for a zone's lock.",
+                            *waits))
+    short = shortage(trace)
+    return [*found, short] if short else found
+
+
+# Drawing -------------------------------------------------------------------------------------
+
+
+def colour(event: Event) -> int:
+    return plot.SERIES_FIRST + COLOURS.get(event.kind.name, OTHERS)
+
+
+def depths(events: Sequence[Event]) -> list[tuple[Event, int]]:
+    """Each with how many others are around it, outermost first."""
+    found, around = [], []
+    for event in sorted(events, key=lambda one: (one.start, -one.length, -one.number)):
+        while around and around[-1] <= event.start and around[-1] < event.end:
+            around.pop()
+        found.append((event, len(around)))
+        around.append(event.end)
+    return found
+
+
+def round_step(length: float) -> float:
+    """A round number of ticks of the axis: three to seven in all."""
+    size = 1.0
+    while size * 10 <= length / 3:
+        size *= 10
+    while size > length / 3:
+        size /= 10
+    return next((size * step for step in (5, 2, 1) if length / (size * step) >= 3), size)
+
+
+def axis(moment: Moment, trace: Trace, height: int, x_of: Callable[[float], float]) -> str:
+    us = trace.us(moment.end - moment.start)
+    step, parts, at = round_step(us), [], 0.0
+    while at <= us + 1e-9:
+        x = x_of(moment.start + at * trace.ticks_hz / 1e6)
+        parts.append(f'<line class="s{plot.ROLES["grid"]}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" '
+                     f'y2="{height - AXIS + 4}"/>')
+        parts.append(f'<text class="f{plot.ROLES["muted"]}" font-size="11" text-anchor="middle" '
+                     f'x="{max(x, LEFT + 6):.1f}" y="{height - 10}">{at:g}</text>')
+        at += step
+    parts.append(f'<text class="f{plot.ROLES["muted"]}" font-size="11" text-anchor="end" '
+                 f'x="{LEFT - 8}" y="{height - 10}">µs</text>')
+    return "".join(parts)
+
+
+def lane(cpu: Cpu, y: float, moment: Moment, trace: Trace, x_of: Callable[[float], float]) -> str:
+    parts = [f'<text class="f{plot.ROLES["ink"]}" font-size="11" x="0" y="{y + LANE / 2 + 2:.0f}">'
+             f"cpu {cpu.number}</text>"]
+    seen = [event for event in cpu.events if event.end >= moment.start and event.start <= moment.end
+            and event.kind.name != "doing"]
+    timed = [event for event in seen if event.length]
+    for event, depth in depths(timed):
+        length = trace.length(event)
+        left, right = x_of(event.start), x_of(event.start + length)
+        inset = min(depth, 3) * INSET
+        parts.append(
+            f'<rect class="f{colour(event)}" x="{left:.2f}" width="{max(right - left, 0.7):.2f}" '
+            f'y="{y + inset:.0f}" height="{LANE - 6 - 2 * inset:.0f}"><title>'
+            f"{escape(title_of(event))}, {time_text(trace.us(length))}</title></rect>")
+    for event in seen:
+        if event.kind.name in ("kick", "stolen"):
+            x = x_of(event.end)
+            parts.append(f'<path class="f{plot.ROLES["ink"]}" d="M{x:.1f} {y + LANE - 9:.0f}l3 6h-6z">'
+                         f"<title>{event.kind.name}</title></path>")
+    return "".join(parts)
+
+
+def kick_lines(trace: Trace, moment: Moment, lanes: dict[int, float],
+               x_of: Callable[[float], float]) -> str:
+    """From each kick to the begin of its answer."""
+    parts = []
+    for cpu, kick, asked, answer in answers(trace):
+        if moment.start <= kick.end <= moment.end and answer.start <= moment.end:
+            parts.append(
+                f'<line class="s{plot.ROLES["ink"]}" stroke-width="0.7" x1="{x_of(kick.end):.1f}" '
+                f'y1="{lanes[cpu.number] + LANE - 6:.0f}" x2="{x_of(max(answer.start, kick.end)):.1f}" '
+                f'y2="{lanes[asked.number] + (LANE - 6) / 2:.0f}"/>')
+    return "".join(parts)
+
+
+def drawing(place: int, trace: Trace, moment: Moment) -> str:
+    height = TOP + LANE * len(trace.cpus) + AXIS
+    scale = (plot.WIDTH - LEFT - RIGHT) / (moment.end - moment.start)
+
+    def x_of(ticks: float) -> float:
+        return LEFT + min(max(ticks - moment.start, 0), moment.end - moment.start) * scale
+
+    lanes = {cpu.number: float(TOP + LANE * i) for i, cpu in enumerate(trace.cpus)}
+    names = (f"trace{place}t", f"trace{place}d")
+    return (
+        f'<svg viewBox="0 0 {plot.WIDTH} {height}" role="img" aria-labelledby="{" ".join(names)}">'
+        f'<title id="{names[0]}">{escape(moment.title)}</title>'
+        f'<desc id="{names[1]}">{escape(moment.what)}</desc>{axis(moment, trace, height, x_of)}'
+        + "".join(lane(cpu, lanes[cpu.number], moment, trace, x_of) for cpu in trace.cpus)
+        + kick_lines(trace, moment, lanes, x_of) + "</svg>")
+
+
+# The section ---------------------------------------------------------------------------------
+
+
+def table(trace: Trace) -> Table:
+    rows = [[Value(kind.name), Value(f"{kind.count:,}"), Value(f"{kind.kept:,}"),
+             Value("–" if kind.median is None else time_text(kind.median).replace("us", "µs")),
+             Value("–" if kind.worst is None else time_text(kind.worst).replace("us", "µs"))]
+            for kind in summaries(trace)]
+    return Table("Events on all cpus", ["event", "noted", "kept", "median", "worst"], rows)
+
+
+def legend() -> list[Swatch]:
+    return [Swatch(f"b{plot.SERIES_FIRST + COLOURS[kind]}", text) for kind, text in LEGEND]
+
+
+def shows(trace: Trace) -> str:
+    parts = [name for name, _, _ in parts_of_run(trace)]
+    kept = sum(len(cpu.events) for cpu in trace.cpus)
+    lost = sum(cpu.lost for cpu in trace.cpus)
+    text = (f"{count(kept, 'event')} of {count(len(trace.cpus), 'cpu')} over "
+            f"{time_text(trace.us(trace.end - trace.begin))}")
+    if parts:
+        text += f", in {', '.join(dict.fromkeys(part.split(' /')[0] for part in parts))}"
+    return text + (f"; {lost:,} older ones were overwritten." if lost else "; none was lost.")
+
+
+HOW = ("A bar is what one cpu did outside of its cache, and how long; bars lie within what they are part "
+       "of. A mark below is a kick, its line leads to the answer. Where cpus outnumber the host's "
+       "cores, a long bar is mostly the host's: it had another cpu to run.")
+
+OPENING = ("To look at all of it, open ui.perfetto.dev or chrome://tracing and load the file there "
+           "(Open trace file); it is not sent anywhere. A track is a cpu.")
+
+
+def section(place: int, trace: Trace, table_markup: Callable[[Table], str], command: str) -> str:
+    panels = "".join(
+        f"<div><h3>{escape(moment.title)}</h3>{drawing(number, trace, moment)}"
+        f'<p class="how">{escape(moment.what)}</p></div>'
+        for number, moment in enumerate(moments(trace), 1))
+    key = "".join(f'<i class="{swatch.css}"></i><span>{escape(swatch.text)}</span>'
+                  for swatch in legend())
+    shown = f'<code class="command">{escape(command)}</code>' if command else ""
+    return (
+        f'<figure id="trace"><figcaption><h2>{place}. What the cpus did, moment by moment</h2>'
+        f'<p class="shows">{escape(shows(trace))}</p><p class="how">{escape(HOW)}</p>'
+        f'<p>All of it: <a href="{VIEWER_FILE}" download>{VIEWER_FILE}</a>. {escape(OPENING)}</p>'
+        f'{shown}</figcaption><div class="key">{key}</div><div class="panels">{panels}</div>'
+        f"<details><summary>The numbers</summary>{table_markup(table(trace))}</details></figure>")
+
+
+def write_for_viewers(trace: Trace, out: Path) -> None:
+    write_viewer_file(trace, out / VIEWER_FILE)
