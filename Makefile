@@ -262,7 +262,7 @@ test_needs := all host host-checks0 tsan deps-test $(trees)
 test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 	--host $(host_tests) tools/test_tools.py tools/test_bench.py tools/test_mutants.py \
 	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py tools/test_report.py \
-	tools/test_calibrate.py --corpus $(replays) \
+	tools/test_calibrate.py tools/test_trace.py --corpus $(replays) \
 	--explore "$(explore_200)" \
 	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint"
 

@@ -186,8 +186,7 @@ def report(options: argparse.Namespace) -> int:
         about = facts(sweep)
         write_records(sweep, commands, about, options.out)
     trace = report_trace.kept_trace(options.out)
-    if trace:
-        report_trace.write_for_viewers(trace, options.out)
+    report_trace.write_for_viewers(trace, options.out)
     page = make_page(sweep, commands, about, trace)
     write(options.out / "index.html", markup(page))
     return conclude(sweep, page, options.out)

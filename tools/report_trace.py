@@ -36,10 +36,14 @@ TRACED = Boot("trace", "run=stress workload=bulk,exhaust ops=20k trace=on", 4, m
 
 VIEWER_FILE, RECORDS_FILE = "trace.json", "trace.jsonl"
 
-# Colours of the report's series, by kind of event; what is not named is of the last one.
-COLOURS = {"refill": 0, "flush": 1, "drain": 3, "answer": 2, "lock-wait": 4, "run-alloc": 6,
-           "run-free": 6, "sleep": 7}
-OTHERS = 5
+# Colours of the report, by kind of event.
+COLOURS = {
+    **{kind: plot.SERIES_FIRST + place for kind, place in (
+        ("refill", 0), ("flush", 1), ("drain", 3), ("answer", 2), ("lock-wait", 4),
+        ("run-alloc", 6), ("run-free", 6))},
+    "sleep": plot.ROLES["grid"],
+}
+OTHERS = plot.SERIES_FIRST + 5
 LEGEND = (("refill", "refill"), ("flush", "flush"), ("lock-wait", "waits for a lock"),
           ("drain", "short of frames: drains all caches"), ("answer", "answers, and gives back"),
           ("sleep", "has no work"))
@@ -103,10 +107,10 @@ def of_kinds(trace: Trace, *kinds: str) -> list[tuple[Cpu, Event]]:
 
 
 def busiest(trace: Trace, us: float, *kinds: str) -> tuple[float, float] | None:
-    """The window of that length with most cpus at such events, and of those the fullest."""
+    """The window of that length that is full of such events, on as many cpus as can be."""
     length = us * trace.ticks_hz / 1e6
     found = of_kinds(trace, *kinds)
-    best: tuple[tuple[int, int], float] | None = None
+    best: tuple[int, float] | None = None
     inside: dict[int, int] = {}
     first = 0
     for place, (cpu, event) in enumerate(found):
@@ -117,7 +121,7 @@ def busiest(trace: Trace, us: float, *kinds: str) -> tuple[float, float] | None:
             if not inside[left]:
                 del inside[left]
             first += 1
-        score = (len(inside), place - first)
+        score = len(inside) * (place - first)
         if best is None or score > best[0]:
             best = (score, event.end)
     return (best[1] - length, best[1]) if best else None
@@ -146,8 +150,8 @@ def moments(trace: Trace) -> list[Moment]:
     found = []
     batches = busiest(trace, 2000, "refill", "flush")
     if batches:
-        found.append(Moment("Batches", "Two milliseconds in which most cpus exchanged most batches "
-                            "with a zone; between them all operations hit a cache.", *batches))
+        found.append(Moment("Batches", "Two milliseconds full of batches that cpus exchange with a "
+                            "zone; between them all operations hit a cache.", *batches))
     waits = busiest(trace, 150, "lock-wait")
     if waits:
         found.append(Moment("Waits", "The 150 microseconds with the most waits for a zone's lock.",
@@ -160,7 +164,7 @@ def moments(trace: Trace) -> list[Moment]:
 
 
 def colour(event: Event) -> int:
-    return plot.SERIES_FIRST + COLOURS.get(event.kind.name, OTHERS)
+    return COLOURS.get(event.kind.name, OTHERS)
 
 
 def depths(events: Sequence[Event]) -> list[tuple[Event, int]]:
@@ -186,16 +190,17 @@ def round_step(length: float) -> float:
 
 def axis(moment: Moment, trace: Trace, height: int, x_of: Callable[[float], float]) -> str:
     us = trace.us(moment.end - moment.start)
-    step, parts, at = round_step(us), [], 0.0
-    while at <= us + 1e-9:
-        x = x_of(moment.start + at * trace.ticks_hz / 1e6)
+    unit, size = ("ms", 1e3) if us >= 3000 else ("µs", 1.0)
+    step, parts, at = round_step(us / size), [], 0.0
+    while at <= us / size + 1e-9:
+        x = x_of(moment.start + at * size * trace.ticks_hz / 1e6)
         parts.append(f'<line class="s{plot.ROLES["grid"]}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" '
                      f'y2="{height - AXIS + 4}"/>')
         parts.append(f'<text class="f{plot.ROLES["muted"]}" font-size="11" text-anchor="middle" '
                      f'x="{max(x, LEFT + 6):.1f}" y="{height - 10}">{at:g}</text>')
         at += step
     parts.append(f'<text class="f{plot.ROLES["muted"]}" font-size="11" text-anchor="end" '
-                 f'x="{LEFT - 8}" y="{height - 10}">µs</text>')
+                 f'x="{LEFT - 8}" y="{height - 10}">{unit}</text>')
     return "".join(parts)
 
 
@@ -263,11 +268,11 @@ def table(trace: Trace) -> Table:
 
 
 def legend() -> list[Swatch]:
-    return [Swatch(f"b{plot.SERIES_FIRST + COLOURS[kind]}", text) for kind, text in LEGEND]
+    return [Swatch(f"b{COLOURS[kind]}", text) for kind, text in LEGEND]
 
 
 def shows(trace: Trace) -> str:
-    parts = [name for name, _, _ in parts_of_run(trace)]
+    parts = [name for name, _, _ in parts_of_run(trace) if name not in WHOLE_RUNS]
     kept = sum(len(cpu.events) for cpu in trace.cpus)
     lost = sum(cpu.lost for cpu in trace.cpus)
     text = (f"{count(kept, 'event')} of {count(len(trace.cpus), 'cpu')} over "
@@ -277,12 +282,15 @@ def shows(trace: Trace) -> str:
     return text + (f"; {lost:,} older ones were overwritten." if lost else "; none was lost.")
 
 
+# What run= asks for; its own parts say more.
+WHOLE_RUNS = ("selftest", "stress", "bench", "monitor", "explore")
+
 HOW = ("A bar is what one cpu did outside of its cache, and how long; bars lie within what they are part "
        "of. A mark below is a kick, its line leads to the answer. Where cpus outnumber the host's "
        "cores, a long bar is mostly the host's: it had another cpu to run.")
 
-OPENING = ("To look at all of it, open ui.perfetto.dev or chrome://tracing and load the file there "
-           "(Open trace file); it is not sent anywhere. A track is a cpu.")
+OPENING = ("Open ui.perfetto.dev (Open trace file) or chrome://tracing (Load) in a browser and give it that "
+           "file; it is not sent anywhere. A track is a cpu.")
 
 
 def section(place: int, trace: Trace, table_markup: Callable[[Table], str], command: str) -> str:
@@ -290,7 +298,7 @@ def section(place: int, trace: Trace, table_markup: Callable[[Table], str], comm
         f"<div><h3>{escape(moment.title)}</h3>{drawing(number, trace, moment)}"
         f'<p class="how">{escape(moment.what)}</p></div>'
         for number, moment in enumerate(moments(trace), 1))
-    key = "".join(f'<i class="{swatch.css}"></i><span>{escape(swatch.text)}</span>'
+    key = "".join(f'<span><i class="{swatch.css}"></i> {escape(swatch.text)}</span>'
                   for swatch in legend())
     shown = f'<code class="command">{escape(command)}</code>' if command else ""
     return (
@@ -301,5 +309,9 @@ def section(place: int, trace: Trace, table_markup: Callable[[Table], str], comm
         f"<details><summary>The numbers</summary>{table_markup(table(trace))}</details></figure>")
 
 
-def write_for_viewers(trace: Trace, out: Path) -> None:
-    write_viewer_file(trace, out / VIEWER_FILE)
+def write_for_viewers(trace: Trace | None, out: Path) -> None:
+    """No file rather than one that the page does not speak of."""
+    if trace:
+        write_viewer_file(trace, out / VIEWER_FILE)
+    else:
+        (out / VIEWER_FILE).unlink(missing_ok=True)

@@ -32,6 +32,7 @@ import report_speed
 import report_sweep
 from report_records import Record
 from test_tools import InTemporaryFolder, main
+from test_trace import busy_trace
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -503,6 +504,7 @@ for word; do
 done
 case "$1" in --version) echo "QEMU emulator version 7.2.0"; exit ;; esac
 case "$*" in
+*trace=on*) kind=trace ;;
 *run=stress*) kind=stress ;;
 *ops=*) kind=others ;;
 *shift=* | *workload=bulk) ;;
@@ -533,6 +535,7 @@ class TestWholeRuns(InTemporaryFolder):
         self.said("times", timed())
         self.said("others", [few()])
         self.said("stress", [few(), blamed_lock()])
+        (self.folder / "kernel.trace").write_text("\n".join(busy_trace()) + "\n", encoding="utf-8")
 
     def said(self, kind: str, records: list[Record]) -> None:
         lines = "".join(json.dumps(record) + "\n" for record in records)
@@ -562,10 +565,29 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertIn("Page and records", run.stdout)
         self.assertNotIn("PARTIAL", self.page())
         self.check_csv()
+        self.check_trace()
         before = self.page()
         again = self.run_report("--redraw")
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(self.page(), before)
+
+    def check_trace(self) -> None:
+        self.assertIn('<figure id="trace">', self.page())
+        self.assertIn('href="#trace"', self.page())
+        self.assertIn('href="trace.json"', self.page())
+        reader = read_page(self.page())
+        self.assertEqual((reader.badly_nested, reader.open), ([], []))
+        file = json.loads((self.out / "trace.json").read_text(encoding="utf-8"))
+        self.assertGreater(len(file["traceEvents"]), 100)
+
+    def test_a_boot_without_a_trace_is_said(self) -> None:
+        self.run_report()
+        (self.folder / "kernel.trace").write_text("", encoding="utf-8")
+        run = self.run_report()
+        self.assertEqual(run.returncode, 1, run.stderr)
+        self.assertIn("trace: the run kept no trace", self.page())
+        self.assertNotIn('<figure id="trace">', self.page())
+        self.assertFalse((self.out / "trace.json").exists())
 
     def check_csv(self) -> None:
         """Every record of every boot, with every field."""
