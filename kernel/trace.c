@@ -92,20 +92,20 @@ static void write_events(void)
 	record_end();
 }
 
-/* As many as a block takes, from `number` on; returns the number of the next, whose time counts from *ticks. */
-static uint64_t write_block(unsigned cpu, uint64_t number, uint64_t count, uint64_t *ticks)
+/* As many as a block takes, from `number` on; returns the number of the next. */
+static uint64_t write_block(unsigned cpu, uint64_t number, uint64_t count)
 {
 	static char data[BLOCK_CHARS + 1];
-	uint64_t first = number, from = *ticks;
+	struct trace_text before = {0};
+	uint64_t first = number, ticks = 0;
 	struct trace_record record;
 	char *end = data;
 
 	while (number < count && data + BLOCK_CHARS - end >= TRACE_RECORD_CHARS &&
 	       trace_ring_read(&rings[cpu], number, &record)) {
 		if (number == first)
-			from = *ticks = record.ticks;
-		end = trace_put_record(end, &record, *ticks);
-		*ticks = record.ticks;
+			ticks = before.ticks = record.ticks;
+		end = trace_put_record(end, &record, &before);
 		number++;
 	}
 	*end = '\0';
@@ -113,7 +113,7 @@ static uint64_t write_block(unsigned cpu, uint64_t number, uint64_t count, uint6
 	record_number("cpu", cpu);
 	record_number("first", first);
 	record_number("count", number - first);
-	record_number("ticks", from);
+	record_number("ticks", ticks);
 	record_string("data", data);
 	record_end();
 	return number;
@@ -122,7 +122,7 @@ static uint64_t write_block(unsigned cpu, uint64_t number, uint64_t count, uint6
 static void write_cpu(unsigned cpu)
 {
 	const struct trace_ring *ring = &rings[cpu];
-	uint64_t count = trace_ring_count(ring), number = trace_ring_lost(ring), ticks = 0, next;
+	uint64_t count = trace_ring_count(ring), number = trace_ring_lost(ring);
 
 	record_begin("trace");
 	record_number("cpu", cpu);
@@ -130,10 +130,11 @@ static void write_cpu(unsigned cpu)
 	record_number("lost", number);
 	record_numbers("counts", &ring->counts[1], TRACE_EVENTS - 1);
 	record_end();
-	for (; number < count; number = next) {
-		next = write_block(cpu, number, count, &ticks);
-		if (next == number)
-			next++; /* not whole: whoever wrote it never came to its end */
+	while (number < count) {
+		uint64_t next = write_block(cpu, number, count);
+
+		/* One that is not whole: whoever wrote it never came to its end. */
+		number = next == number ? number + 1 : next;
 	}
 }
 

@@ -91,11 +91,17 @@ char *trace_put_number(char *text, uint64_t number)
 	return text;
 }
 
-char *trace_put_record(char *text, const struct trace_record *record, uint64_t previous)
+char *trace_put_record(char *text, const struct trace_record *record, struct trace_text *before)
 {
-	text = trace_put_number(text, (uint64_t)trace_record_event(record));
-	text = trace_put_number(text, record->ticks - previous);
+	enum trace_event event = trace_record_event(record);
+
+	text = trace_put_number(text, (uint64_t)event);
+	text = trace_put_number(text, record->ticks - before->ticks);
 	text = trace_put_number(text, record->length);
-	text = trace_put_number(text, record->a);
-	return trace_put_number(text, record->b);
+	text = trace_put_number(text, record->a ^ before->a[event]);
+	text = trace_put_number(text, record->b ^ before->b[event]);
+	before->ticks = record->ticks;
+	before->a[event] = record->a;
+	before->b[event] = record->b;
+	return text;
 }

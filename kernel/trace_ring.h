@@ -82,6 +82,18 @@ extern const struct trace_event_names trace_event_names[TRACE_EVENTS];
 #define TRACE_NUMBER_CHARS 13
 char *trace_put_number(char *text, uint64_t number);
 
-/* One record: event, ticks since `previous`, length, a, b. At most TRACE_RECORD_CHARS. */
+/*
+ * What the next record of a text is told apart from: the end of the one before, and the arguments of
+ * the last one of each kind. Zeros at first, but for `ticks`.
+ */
+struct trace_text {
+	uint64_t ticks;
+	uint64_t a[TRACE_EVENTS], b[TRACE_EVENTS];
+};
+
+/*
+ * One record: event, ticks since the one before, length, and a and b, each by exclusive or with that of
+ * the last one of its kind: so what stays the same is one character. At most TRACE_RECORD_CHARS.
+ */
 #define TRACE_RECORD_CHARS (5 * TRACE_NUMBER_CHARS)
-char *trace_put_record(char *text, const struct trace_record *record, uint64_t previous);
+char *trace_put_record(char *text, const struct trace_record *record, struct trace_text *before);

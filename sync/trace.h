@@ -1,8 +1,8 @@
 /*
  * trace.h - where mm/, sync/ and the kernel say what they do, for a port that keeps a trace.
  *
- * Only slow paths do: nothing that hits a cache comes by here, and nothing is said while a lock is
- * held. A port that keeps a trace defines PORT_TRACE_IS_ON() and gives port_trace_time() and
+ * Only slow paths do: nothing that hits a cache comes by here, and nothing is said while the lock is
+ * held that it is about (who holds another, such as a space's, does slow work under it anyway). A port that keeps a trace defines PORT_TRACE_IS_ON() and gives port_trace_time() and
  * port_trace() (mm/platform.h); with one that does not, all of this is nothing.
  *
  * An event has a time, a length, and two arguments whose meaning the table below names. One with
@@ -57,14 +57,14 @@ static inline uint64_t trace_begin(void)
 	return trace_is_on() ? port_trace_time() : 0;
 }
 
-/* It is over. No lock held. */
+/* It is over, and its lock released. */
 static inline void trace_end(enum trace_event event, uint64_t begun, uint64_t a, uint64_t b)
 {
 	if (__builtin_expect(begun != 0, 0))
 		port_trace(event, begun, a, b);
 }
 
-/* What takes no time. No lock held. */
+/* What takes no time. */
 static inline void trace_note(enum trace_event event, uint64_t a, uint64_t b)
 {
 	if (trace_is_on())

@@ -636,7 +636,9 @@ def trace_problems(lines: list[str]) -> list[str]:
     if found is None:
         return ["the run kept no trace"]
     absent = [name for name in TRACED if not any(cpu.counts.get(name) for cpu in found.cpus)]
-    return trace.problems(found) + [f"the trace has no {name}" for name in absent]
+    silent = [cpu.number for cpu in found.cpus if not cpu.count]
+    return [*trace.problems(found), *(f"the trace has no {name}" for name in absent),
+            *(f"cpu {number} has noted nothing" for number in silent)]
 
 
 def judge(result: Result, status: int) -> None:

@@ -59,10 +59,12 @@ def cpu_lines(cpu: int, events: Sequence[Made], lost: int = 0, block: int = 100)
     for first in range(lost, len(events), block):
         part = events[first : first + block]
         previous = part[0][1]
-        data = ""
+        data, last = "", dict.fromkeys(NUMBERS, (0, 0))
         for kind, end, length, a, b in part:
-            data += "".join(map(digits, (NUMBERS[kind], end - previous, length, a, b)))
-            previous = end
+            before = last[kind]
+            said = (NUMBERS[kind], end - previous, length, a ^ before[0], b ^ before[1])
+            data += "".join(map(digits, said))
+            previous, last[kind] = end, (a, b)
         lines.append(line(record="trace_block", cpu=cpu, first=first, count=len(part),
                           ticks=part[0][1], data=data))
     return lines
@@ -165,6 +167,8 @@ class TestReading(unittest.TestCase):
         self.assertEqual(run_tests.trace_problems([]), ["the run kept no trace"])
         self.assertIn("the trace has no flush",
                       run_tests.trace_problems([head(), *cpu_lines(0, CPU_0)]))
+        self.assertIn("cpu 2 has noted nothing",
+                      run_tests.trace_problems([*example(), *cpu_lines(2, [])]))
         self.assertIn("trace: ", run_tests.trace_problems([*example(), '{"record":"trace'])[0])
 
 

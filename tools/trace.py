@@ -152,11 +152,14 @@ def take_block(record: dict[str, object], trace: Trace, cpus: Mapping[object, Cp
     if len(found) != 5 * int(str(record["count"])):
         raise BadTrace(f"cpu {cpu.number}: {record['count']} events promised, {len(found)} numbers came")
     ticks = int(str(record["ticks"]))
+    last: dict[int, tuple[int, int]] = {}
     for place in range(0, len(found), 5):
         kind, delta, length, a, b = found[place : place + 5]
         if not 1 <= kind <= len(trace.kinds):
             raise BadTrace(f"cpu {cpu.number}: no event has number {kind}")
         ticks += delta
+        before = last.get(kind, (0, 0))
+        a, b = last[kind] = a ^ before[0], b ^ before[1]
         number = int(str(record["first"])) + place // 5
         cpu.events.append(Event(number, trace.kinds[kind - 1], ticks, length, a, b))
 

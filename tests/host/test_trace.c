@@ -305,8 +305,9 @@ TEST(a_record_is_five_numbers)
 {
 	struct trace_record record = {.stamp = (uint64_t)8 << 8 | TRACE_KICK, .ticks = 1000,
 				      .length = 70, .a = UINT64_MAX, .b = 0};
+	struct trace_text before = {.ticks = 900};
 	char text[TRACE_RECORD_CHARS];
-	char *end = trace_put_record(text, &record, 900);
+	char *end = trace_put_record(text, &record, &before);
 	const char *next = text;
 
 	CHECK_EQ(take_number(&next), TRACE_KICK);
@@ -315,6 +316,37 @@ TEST(a_record_is_five_numbers)
 	CHECK_EQ(take_number(&next), UINT64_MAX);
 	CHECK_EQ(take_number(&next), 0);
 	CHECK(next == end);
+	CHECK(end - text <= TRACE_RECORD_CHARS);
+}
+
+/* As a reader of the records would; what is between belongs to other kinds. */
+TEST(records_are_told_apart_from_the_last_of_their_kind)
+{
+	struct trace_text before = {.ticks = 5000};
+	uint64_t a[TRACE_EVENTS] = {0}, b[TRACE_EVENTS] = {0}, ticks = 5000;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		unsigned event = 1 + (unsigned)unit_random_below(TRACE_EVENTS - 1);
+		bool same = unit_random_below(2);
+		struct trace_record record = {
+			.stamp = (uint64_t)i << 8 | event,
+			.ticks = before.ticks + unit_random_below(1000),
+			.a = same ? a[event] : unit_random() >> unit_random_below(64),
+			.b = same ? b[event] : unit_random() >> unit_random_below(64)};
+		char text[TRACE_RECORD_CHARS];
+		char *end = trace_put_record(text, &record, &before);
+		const char *next = text;
+
+		CHECK_EQ(take_number(&next), event);
+		ticks += take_number(&next);
+		CHECK_EQ(ticks, record.ticks);
+		CHECK_EQ(take_number(&next), 0);
+		a[event] ^= take_number(&next);
+		b[event] ^= take_number(&next);
+		CHECK(next == end && a[event] == record.a && b[event] == record.b);
+		if (same)
+			CHECK(end[-1] == 'A' && end[-2] == 'A');
+	}
 }
 
 /* ---- what mm/ says and what it counts ------------------------------------------------------- */
