@@ -475,6 +475,89 @@ TEST(refills_and_flushes_are_said_as_they_are_counted)
 	}
 }
 
+static void fire_flush(void)
+{
+	traps_trap(0, flush_in_handler);
+}
+
+/* Where the stack is full and a free must flush, or empty and an allocation must refill. */
+static void at_the_edge(bool full, pfn_t *held, unsigned *count)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	while (*count < 400)
+		held[(*count)++] = frame_alloc(FRAME_ANY);
+	while (full ? cache->top != cache->limit : cache->top != cache->bottom) {
+		if (full)
+			frame_free(held[--*count]);
+		else
+			held[(*count)++] = frame_alloc(FRAME_ANY);
+	}
+}
+
+TEST(a_handler_at_every_point_of_a_batch_makes_no_count_differ)
+{
+	static pfn_t held[HELD_MAX];
+	unsigned count = 0;
+
+	host_memory_start(8 << 20, 2);
+	memset(said, 0, sizeof(said));
+	traps_reset();
+	host_trace = hear;
+	for (uint64_t point = 0, fired = 0; fired < 2; point++) {
+		for (unsigned full = 0; full < 2; full++) {
+			snprintf(story, sizeof(story), "%s at point %llu", full ? "flush" : "refill",
+				 (unsigned long long)point);
+			at_the_edge(full, held, &count);
+			traps_arm(TRAPS_HERE, point, fire_flush);
+			if (full)
+				frame_free(held[--count]);
+			else
+				held[count++] = frame_alloc(FRAME_ANY);
+			/* Over when neither has that many points. */
+			fired = traps_points() > point ? 0 : fired + 1;
+			traps_disarm();
+			check_said(0);
+		}
+	}
+	while (count)
+		frame_free(held[--count]);
+	host_trace = NULL;
+	host_memory_end();
+}
+
+#define SCATTERED 20000
+
+/* More words than one hold can carry: a batch goes home in parts. */
+TEST(flushes_in_parts_are_said_one_by_one)
+{
+	static const struct host_machine machine = {.cpus = 2, .capacity = 1088, .batch = 512};
+	static const struct host_range range = {0x80000, SCATTERED + 2000, 0};
+	static pfn_t held[SCATTERED];
+
+	host_machine_start(&machine, &range, 1);
+	memset(said, 0, sizeof(said));
+	traps_reset();
+	snprintf(story, sizeof(story), "scattered frames");
+	host_trace = hear;
+	for (unsigned i = 0; i < SCATTERED; i++) {
+		unsigned at = (unsigned)unit_random_below(i + 1);
+
+		held[i] = held[at];
+		held[at] = frame_alloc(FRAME_ANY);
+	}
+	traps_arm(TRAPS_HERE | TRAPS_ELSEWHERE, 50, fire_anything);
+	for (unsigned i = 0; i < SCATTERED; i++)
+		frame_free(held[i]);
+	traps_disarm();
+	traps_finish();
+	host_trace = NULL;
+	check_said(0);
+	check_said(1);
+	CHECK(said[0].events[TRACE_FLUSH] > 2 * SCATTERED / 512);
+	host_machine_end();
+}
+
 static uint64_t heard_lock;
 
 static void hear_lock(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
