@@ -18,6 +18,7 @@
 #define BLOCK_CHARS 4096
 
 static struct trace_ring *rings; /* of each cpu; NULL: trace=off */
+static bool is_written;
 
 void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
 {
@@ -140,12 +141,13 @@ static void write_cpu(unsigned cpu)
 
 void trace_write(void)
 {
-	if (!rings)
+	if (!rings || is_written)
 		return;
 	end_all();
 	write_events();
 	for (unsigned i = 0; i < settings.cpus; i++)
 		write_cpu(i);
+	is_written = true;
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */

@@ -265,6 +265,8 @@ CASES = (
          judge="trace", must_contain=('"record":"trace","cpu":1,',)),
     Case("trace-overwritten", "run=stress workload=bulk,rand,xfree trace=on cache=64 batch=16 ops=60k",
          smp="2", mem="16M", judge="trace", must_contain=('"record":"trace","cpu":1,',)),
+    Case("trace-schedule", "run=explore workload=bulk ops=2000 trace=on", mem="16M",
+         icount="shift=0,sleep=off", judge="trace", must_contain=('"record":"explore"',)),
     crash_traced("null-read", "trace of cpu 0, ", "trace of cpu 3, ", " us ago: "),
     refused("unknown-trace", "trace=yes", "no such value", "valid: off on"),
     refused("unknown-key", "polcy=x", "no such key", "valid keys:"),

@@ -23,6 +23,7 @@
 #include "kernel/panic.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
+#include "kernel/trace.h"
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
@@ -398,6 +399,7 @@ void explore_run(void)
 		if (bootargs_set_has(settings.arguments.workload, i))
 			verdict_count_test(explore_workload(&workloads[i]));
 	churn_report();
+	trace_write(); /* it waits for the others, who get their turns by this timer */
 	hart_timer_disable();
 	hart_timer_disarm();
 }
