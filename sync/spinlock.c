@@ -250,12 +250,12 @@ static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spi
 {
 	uint64_t started_ticks;
 
+	node->trace_begun = trace_begin();
 	node->contended = true;
 	if (!node->counted) {
 		acquire_kind(lock, node);
 		return;
 	}
-	node->trace_begun = trace_begin();
 	note_holder(lock, node);
 	started_ticks = port_clock();
 	acquire_kind(lock, node);
