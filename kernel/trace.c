@@ -155,7 +155,8 @@ void trace_write(void)
 static void print_packed(uint64_t packed)
 {
 	for (; packed; packed >>= 8)
-		putchar((packed & 0xff) >= ' ' && (packed & 0xff) <= '~' ? (int)(packed & 0xff) : '?');
+		putchar((packed & 0xff) >= ' ' && (packed & 0xff) <= '~' ? (int)(packed & 0xff)
+									 : '?');
 }
 
 static void print_argument(enum trace_event event, const char *name, uint64_t value)
@@ -175,7 +176,8 @@ static void print_ticks(uint64_t ticks)
 {
 	uint64_t tenths = ticks * 10000000 / settings.timebase;
 
-	printf("%llu.%llu us", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));
+	printf("%llu.%llu us", (unsigned long long)(tenths / 10),
+	       (unsigned long long)(tenths % 10));
 }
 
 static void print_record(const struct trace_record *record, uint64_t now)

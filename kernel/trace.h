@@ -33,8 +33,8 @@ uint64_t trace_counted(unsigned cpu, enum trace_event event);
  *	trace_block	some events of a cpu: first: the number of the first, count, ticks: what the
  *			first's time is counted from, data: trace_put_record()'s
  *
- * On cpu 0, at rest. Cpus that were stopped are started again, to end theirs. Nothing with trace=off,
- * nor a second time.
+ * On cpu 0, at rest. Cpus that were stopped are started again, to end theirs. Nothing with
+ * trace=off, nor a second time.
  */
 void trace_write(void);
 

@@ -83,7 +83,8 @@ bool trace_ring_read(const struct trace_ring *ring, uint64_t number, struct trac
 
 char *trace_put_number(char *text, uint64_t number)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	for (; number >= 32; number >>= 5)
 		*text++ = digits[32 | (number & 31)];

@@ -6,7 +6,8 @@
  * still be accounted for.
  *
  * Writer: the owning cpu, from its trap handlers too. trace_ring_add() masks interrupts for as long
- * as it writes, so records do not interleave, none is lost to a handler, and their ends are in order.
+ * as it writes, so records do not interleave, none is lost to a handler, and their ends are in
+ * order.
  *
  * Readers: anybody, at any time. A record carries its own number, taken away before anything else
  * of it is written and put back last. A reader that does not find the number it expects, before
@@ -31,8 +32,8 @@ struct trace_record {
 
 struct trace_ring {
 	struct trace_record *records;
-	uint64_t mask; /* how many of them, a power of two, less 1 */
-	uint64_t next; /* the number of the next one: so many there have been */
+	uint64_t mask;		       /* how many of them, a power of two, less 1 */
+	uint64_t next;		       /* the number of the next one: so many there have been */
 	uint64_t counts[TRACE_EVENTS]; /* of these, of each kind */
 };
 
@@ -83,8 +84,8 @@ extern const struct trace_event_names trace_event_names[TRACE_EVENTS];
 char *trace_put_number(char *text, uint64_t number);
 
 /*
- * What the next record of a text is told apart from: the end of the one before, and the arguments of
- * the last one of each kind. Zeros at first, but for `ticks`.
+ * What the next record of a text is told apart from: the end of the one before, and the arguments
+ * of the last one of each kind. Zeros at first, but for `ticks`.
  */
 struct trace_text {
 	uint64_t ticks;
@@ -92,8 +93,9 @@ struct trace_text {
 };
 
 /*
- * One record: event, ticks since the one before, length, and a and b, each by exclusive or with that of
- * the last one of its kind: so what stays the same is one character. At most TRACE_RECORD_CHARS.
+ * One record: event, ticks since the one before, length, and a and b, each by exclusive or with
+ * that of the last one of its kind: so what stays the same is one character. At most
+ * TRACE_RECORD_CHARS.
  */
 #define TRACE_RECORD_CHARS (5 * TRACE_NUMBER_CHARS)
 char *trace_put_record(char *text, const struct trace_record *record, struct trace_text *before);

@@ -1,9 +1,10 @@
 /*
  * trace.h - where mm/, sync/ and the kernel say what they do, for a port that keeps a trace.
  *
- * Only slow paths do: nothing that hits a cache comes by here, and nothing is said while the lock is
- * held that it is about (who holds another, such as a space's, does slow work under it anyway). A port that keeps a trace defines PORT_TRACE_IS_ON() and gives port_trace_time() and
- * port_trace() (mm/platform.h); with one that does not, all of this is nothing.
+ * Only slow paths do: nothing that hits a cache comes by here, and nothing is said while the lock
+ * is held that it is about (who holds another, such as a space's, does slow work under it anyway).
+ * A port that keeps a trace defines PORT_TRACE_IS_ON() and gives port_trace_time() and port_trace()
+ * (mm/platform.h); with one that does not, all of this is nothing.
  *
  * An event has a time, a length, and two arguments whose meaning the table below names. One with
  * a length is said when it is over, so the events of one cpu come in the order of their ends.
@@ -16,24 +17,24 @@
 #include <port.h>
 
 /* X(number, name, first argument, second argument); an argument "-" has no meaning and is 0. */
-#define TRACE_FOR_EACH_EVENT(X)                                                                    \
-	X(REFILL, "refill", "frames", "zone")		 /* one batch into a cache */              \
-	X(FLUSH, "flush", "frames", "zone")		 /* one batch out of one */                \
-	X(RUN_ALLOC, "run-alloc", "frames", "first")	 /* first: pfn, or all ones: refused */    \
-	X(RUN_FREE, "run-free", "frames", "first")                                                 \
-	X(PRESSURE_UP, "pressure-up", "cpus", "-")	 /* so many are short now */               \
-	X(PRESSURE_DOWN, "pressure-down", "cpus", "-")                                             \
-	X(DRAIN, "drain", "found", "-")			 /* all were asked, and answered */        \
-	X(KICK, "kick", "cpu", "number")		 /* asked for the number-th time */        \
-	X(ANSWER, "answer", "number", "frames")		 /* and gave so many back */               \
-	X(STOLEN, "stolen", "frames", "-")		 /* a batch in flight given back */        \
-	X(LOCK_WAIT, "lock-wait", "lock", "waited_ticks") /* the lock's name; of port_clock() */   \
-	X(CPU_STOP, "cpu-stop", "cpu", "result")	 /* this cpu stopped that one */           \
-	X(CPU_START, "cpu-start", "cpu", "result")                                                 \
-	X(AWAY, "away", "-", "-")			 /* this one was stopped so long */        \
-	X(SLEEP, "sleep", "-", "-")			 /* it had no work */                      \
-	X(SPACE_FLUSH, "space-flush", "cpus", "bytes")	 /* of a space; all ones: all of it */     \
-	X(DOING, "doing", "name", "name")		 /* the part of the run that begins; 16 bytes */
+#define TRACE_FOR_EACH_EVENT(X)                                                                  \
+	X(REFILL, "refill", "frames", "zone")	     /* one batch into a cache */                \
+	X(FLUSH, "flush", "frames", "zone")	     /* one batch out of one */                  \
+	X(RUN_ALLOC, "run-alloc", "frames", "first") /* first: pfn, or all ones: refused */      \
+	X(RUN_FREE, "run-free", "frames", "first")                                               \
+	X(PRESSURE_UP, "pressure-up", "cpus", "-") /* so many are short now */                   \
+	X(PRESSURE_DOWN, "pressure-down", "cpus", "-")                                           \
+	X(DRAIN, "drain", "found", "-")			  /* all were asked, and answered */     \
+	X(KICK, "kick", "cpu", "number")		  /* asked for the number-th time */     \
+	X(ANSWER, "answer", "number", "frames")		  /* and gave so many back */            \
+	X(STOLEN, "stolen", "frames", "-")		  /* a batch in flight given back */     \
+	X(LOCK_WAIT, "lock-wait", "lock", "waited_ticks") /* the lock's name; of port_clock() */ \
+	X(CPU_STOP, "cpu-stop", "cpu", "result")	  /* this cpu stopped that one */        \
+	X(CPU_START, "cpu-start", "cpu", "result")                                               \
+	X(AWAY, "away", "-", "-")		       /* this one was stopped so long */        \
+	X(SLEEP, "sleep", "-", "-")		       /* it had no work */                      \
+	X(SPACE_FLUSH, "space-flush", "cpus", "bytes") /* of a space; all ones: all of it */     \
+	X(DOING, "doing", "name", "name") /* the part of the run that begins; 16 bytes */
 
 enum trace_event {
 	TRACE_NONE,

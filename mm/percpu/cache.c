@@ -836,7 +836,7 @@ static __attribute__((noinline)) bool give_back_now(struct frame_cache *cache,
 	return false;
 }
 
-/* The flight and what it carries are read before; where it goes is then known by its first frame. */
+/* What it carries is read before: afterwards it is over. Its first frame says where it goes. */
 static __attribute__((noinline)) void give_back_traced(struct frame_cache *cache,
 						       struct frame_in_flight *flight)
 {

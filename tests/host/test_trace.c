@@ -1,6 +1,6 @@
 /*
- * test_trace.c - the ring of a cpu's last events (kernel/trace_ring.c), with handlers and readers at
- * every point of it, and whether what mm/ says of itself agrees with what it counts.
+ * test_trace.c - the ring of a cpu's last events (kernel/trace_ring.c), with handlers and readers
+ * at every point of it, and whether what mm/ says of itself agrees with what it counts.
  *
  * Built as test_traps is: see tests/host/traps/traps.h for what a point is.
  */
@@ -259,7 +259,8 @@ TEST(a_reader_at_every_point_sees_whole_events_or_none)
 
 static uint64_t take_number(const char **text)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	uint64_t number = 0;
 
 	for (unsigned shift = 0;; shift += 5) {
@@ -303,8 +304,11 @@ TEST(numbers_come_back_from_their_text)
 
 TEST(a_record_is_five_numbers)
 {
-	struct trace_record record = {.stamp = (uint64_t)8 << 8 | TRACE_KICK, .ticks = 1000,
-				      .length = 70, .a = UINT64_MAX, .b = 0};
+	struct trace_record record = {.stamp = (uint64_t)8 << 8 | TRACE_KICK,
+				      .ticks = 1000,
+				      .length = 70,
+				      .a = UINT64_MAX,
+				      .b = 0};
 	struct trace_text before = {.ticks = 900};
 	char text[TRACE_RECORD_CHARS];
 	char *end = trace_put_record(text, &record, &before);
@@ -409,8 +413,7 @@ static void fire_anything(void)
 
 static void check_said(unsigned cpu)
 {
-	const struct frame_cache_stats *stats =
-		&((struct frame_cache *)port_area_of(cpu))->stats;
+	const struct frame_cache_stats *stats = &((struct frame_cache *)port_area_of(cpu))->stats;
 
 	CHECK_EQ(said[cpu].events[TRACE_REFILL], stats->refills);
 	CHECK_EQ(said[cpu].frames[TRACE_REFILL], stats->refilled_frames);
@@ -506,8 +509,8 @@ TEST(a_handler_at_every_point_of_a_batch_makes_no_count_differ)
 	host_trace = hear;
 	for (uint64_t point = 0, fired = 0; fired < 2; point++) {
 		for (unsigned full = 0; full < 2; full++) {
-			snprintf(story, sizeof(story), "%s at point %llu", full ? "flush" : "refill",
-				 (unsigned long long)point);
+			snprintf(story, sizeof(story), "%s at point %llu",
+				 full ? "flush" : "refill", (unsigned long long)point);
 			at_the_edge(full, held, &count);
 			traps_arm(TRAPS_HERE, point, fire_flush);
 			if (full)

@@ -1,6 +1,6 @@
 /*
- * trace_books.h - whether the trace has noted what the caches have counted, run by run. On cpu 0, at
- * rest; nothing with trace=off.
+ * trace_books.h - whether the trace has noted what the caches have counted, run by run. On cpu 0,
+ * at rest; nothing with trace=off.
  */
 #pragma once
 
