@@ -48,6 +48,9 @@ LEGEND = (("refill", "refill"), ("flush", "flush"), ("lock-wait", "waits for a l
           ("drain", "short of frames: drains all caches"), ("answer", "answers, and gives back"),
           ("sleep", "has no work"))
 
+# Events of one cpu that make a window full; those of another count for more.
+ENOUGH = 20
+
 # One level of nesting is so much lower than the one around it.
 LANE, INSET, TOP, LEFT, RIGHT, AXIS = 30, 4, 8, 42, 6, 26
 
@@ -107,13 +110,13 @@ def of_kinds(trace: Trace, *kinds: str) -> list[tuple[Cpu, Event]]:
 
 
 def busiest(trace: Trace, us: float, *kinds: str) -> tuple[float, float] | None:
-    """The window of that length that is full of such events, on as many cpus as can be."""
+    """The window of that length that is full of such events, on several cpus rather than one."""
     length = us * trace.ticks_hz / 1e6
     found = of_kinds(trace, *kinds)
     best: tuple[int, float] | None = None
     inside: dict[int, int] = {}
     first = 0
-    for place, (cpu, event) in enumerate(found):
+    for cpu, event in found:
         inside[cpu.number] = inside.get(cpu.number, 0) + 1
         while found[first][1].end < event.end - length:
             left = found[first][0].number
@@ -121,7 +124,7 @@ def busiest(trace: Trace, us: float, *kinds: str) -> tuple[float, float] | None:
             if not inside[left]:
                 del inside[left]
             first += 1
-        score = len(inside) * (place - first)
+        score = sum(min(events, ENOUGH) for events in inside.values())
         if best is None or score > best[0]:
             best = (score, event.end)
     return (best[1] - length, best[1]) if best else None
