@@ -296,12 +296,11 @@ void cpu_serve(void)
 	ck_pr_fence_release();
 	ck_pr_store_32(&self->online, 1);
 	for (;;) {
+		uint64_t begun = trace_begin(); /* before the mask: what is read under it is the work */
 		unsigned long flags = port_irq_save();
 		uint32_t number = ck_pr_load_32(&self->work_number);
 
 		if (number == self->done_number) {
-			uint64_t begun = trace_begin();
-
 			hart_sleep(self->arrival);
 			trace_end(TRACE_SLEEP, begun, 0, 0);
 			port_irq_restore(flags);
