@@ -70,6 +70,8 @@ NAMES(preempt_names, [BOOTARGS_PREEMPT_ANY] = "any", [BOOTARGS_PREEMPT_LOCKS] = 
 NAMES(paging_names, [BOOTARGS_PAGING_OFF] = "off", [BOOTARGS_PAGING_ON] = "on");
 
 NAMES(trace_names, [BOOTARGS_TRACE_OFF] = "off", [BOOTARGS_TRACE_ON] = "on");
+NAMES(flush_names, [BOOTARGS_FLUSH_AUTO] = "auto", [BOOTARGS_FLUSH_FIRMWARE] = "firmware",
+      [BOOTARGS_FLUSH_KICK] = "kick");
 
 NAMES(crash_names, [BOOTARGS_CRASH_NONE] = "none", [BOOTARGS_CRASH_NULL_READ] = "null-read",
       [BOOTARGS_CRASH_NULL_JUMP] = "null-jump", [BOOTARGS_CRASH_TEXT_STORE] = "text-store",
@@ -129,6 +131,8 @@ static const struct bootargs_key keys[] = {
 	 .meaning = "whether the kernel runs on its own page tables"},
 	{KEY("trace", FORM_CHOICE, trace), .names = &trace_names, .initial = BOOTARGS_TRACE_OFF,
 	 .meaning = "whether each cpu keeps its last slow events, written out at the end"},
+	{KEY("flush", FORM_CHOICE, flush), .names = &flush_names, .initial = BOOTARGS_FLUSH_AUTO,
+	 .meaning = "who has other cpus flush translations; auto: the firmware if it can, but for run=explore"},
 	{KEY("crash", FORM_CHOICE, crash), .names = &crash_names, .initial = BOOTARGS_CRASH_NONE,
 	 .meaning = "what to do wrong first, on purpose"},
 	{KEY("rounds", FORM_NUMBER, rounds), .least = 1, .most = 1000,

@@ -68,6 +68,13 @@ enum bootargs_trace {
 	BOOTARGS_TRACE_ON,
 };
 
+/* How other cpus are had to flush their translation caches (shootdown.h). */
+enum bootargs_flush {
+	BOOTARGS_FLUSH_AUTO,
+	BOOTARGS_FLUSH_FIRMWARE,
+	BOOTARGS_FLUSH_KICK,
+};
+
 /* What a run does wrong on purpose before anything else. */
 enum bootargs_crash {
 	BOOTARGS_CRASH_NONE,
@@ -111,6 +118,7 @@ struct bootargs {
 	uint64_t lockstat; /* enum bootargs_lockstat */
 	uint64_t paging;   /* enum bootargs_paging */
 	uint64_t trace;	   /* enum bootargs_trace */
+	uint64_t flush;	   /* enum bootargs_flush */
 	uint64_t crash;	   /* enum bootargs_crash */
 	uint64_t sweeps;   /* 1: run=bench, with workload= or a list: it measures all combinations */
 	uint64_t rounds;   /* of a sweep; 0: not given */

@@ -2,7 +2,7 @@
  * cpu.c - see cpu.h.
  *
  * A kick is an interrupt like any other: its handler clears it, stops the cpu where that is asked,
- * and answers who is short of frames.
+ * flushes translations for who asks that, and answers who is short of frames.
  * A cpu that waits for work masks interrupts before it looks for some: then a kick that comes
  * after the look is still pending when it goes to sleep (hart_sleep), ends that, and is taken once
  * they are let in again.
@@ -11,7 +11,7 @@
  * The cpu reads work_number (acquire), and sleeps only if it is the old one. Back: the cpu writes
  * done_number (release), cpu 0 reads it (acquire). A kick that meets the cpu stopped, or on its way
  * there, is lost, and need not be sent again: in the loop that waits for work the cpu looks once
- * more when it is back, and for frames frame_cache_online() does.
+ * more when it is back, for frames frame_cache_online() does, for flushes shootdown_online().
  *
  * Stop and start go over `course`:
  *
@@ -42,6 +42,7 @@
 #include "arch/riscv/trap.h"
 #include "kernel/panic.h"
 #include "kernel/settings.h"
+#include "kernel/shootdown.h"
 #include "mm/check.h"
 #include "mm/percpu/drain.h"
 #include "sync/ck.h"
@@ -83,8 +84,11 @@ static void leave(struct cpu *self)
 	uint64_t satp = mmu_used(), begun = trace_begin();
 
 	frame_cache_offline();
+	mmu_use(MMU_OFF); /* nobody flushes it from here on: it caches and walks nothing */
+	shootdown_offline();
 	self->stop_error = hart_stop_here(&self->course, COURSE_GONE);
-	mmu_use(satp); /* it came back without; what it had cached is old */
+	shootdown_online();
+	mmu_use(satp);
 	frame_cache_online();
 	if (cpu_on_return)
 		cpu_on_return();
@@ -102,6 +106,7 @@ void cpu_take_kick(void)
 	if (ck_pr_load_32(&self->course) == COURSE_ASKED && !frame_drain_is_asking() &&
 	    ck_pr_cas_32(&self->course, COURSE_ASKED, COURSE_LEAVES))
 		leave(self);
+	shootdown_answer();
 	frame_drain_answer();
 }
 
@@ -258,6 +263,7 @@ const char *cpu_result_text(enum cpu_result result)
 
 void cpu_listen(void)
 {
+	shootdown_online();
 	trap_on_software = on_kick;
 	hart_kicks_enable();
 }

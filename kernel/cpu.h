@@ -41,6 +41,11 @@ struct cpu {
 	struct hart_arrival *arrival;
 	struct space *space; /* that this cpu is in; NULL: in the kernel's (space.c) */
 
+	/* Flushes of its translation caches (shootdown.c). */
+	_Alignas(64) uint64_t flush_wanted; /* by others; atomic */
+	uint64_t flush_answered;	    /* written by this cpu: up to this request */
+	uint32_t flush_online;		    /* written by this cpu: it takes part */
+
 	/* Of a machine that has panicked (panic.c). */
 	uint64_t parked_pc;
 	uint32_t parked;

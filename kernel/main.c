@@ -13,6 +13,7 @@
 
 #include "arch/riscv/csr.h"
 #include "arch/riscv/hart.h"
+#include "arch/riscv/mmu.h"
 #include "arch/riscv/sbi.h"
 #include "kernel/bootargs.h"
 #include "kernel/configure.h"
@@ -28,6 +29,7 @@
 #include "kernel/panic.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
+#include "kernel/shootdown.h"
 #include "kernel/trace.h"
 #include "mm/frame.h"
 #include "mm/global/policies.h"
@@ -396,8 +398,9 @@ static void print_boot(void)
 		       (unsigned long long)zone->low);
 	}
 	if (kernel_space_frames())
-		printf("paging: Sv%u, %llu frames of tables\n", virt_bits(kernel_space_levels()),
-		       (unsigned long long)kernel_space_frames());
+		printf("paging: Sv%u, %llu frames of tables; flushes of other cpus by %s\n",
+		       virt_bits(kernel_space_levels()), (unsigned long long)kernel_space_frames(),
+		       shootdown_way() == SHOOTDOWN_KICK ? "kicks" : "the firmware");
 	else
 		printf("paging: off\n");
 	if (nodes_are_many(settings.cpus))
@@ -424,11 +427,29 @@ static void record_boot(void)
 	record_number("zones", zones.count);
 	record_number("paging", kernel_space_frames() ? virt_bits(kernel_space_levels()) : 0);
 	record_number("paging_frames", kernel_space_frames());
+	record_string("flush", shootdown_way_name(shootdown_way()));
 	record_number("cache", settings.arguments.cache_frames);
 	record_string("policy", zones.zone[0].policy->name);
 	record_string("lock", spin_kind_name((enum spin_kind)settings.arguments.lock));
 	record_number("seed", settings.arguments.seed);
 	record_end();
+}
+
+/* A hart that waits in the firmware has no timer of the explorer's that would end its turn. */
+static void choose_flush(void)
+{
+	uint64_t asked = settings.arguments.flush;
+	bool explores = bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_EXPLORE);
+	bool can = mmu_can_flush_harts();
+
+	if (asked == BOOTARGS_FLUSH_FIRMWARE && !can) {
+		verdict_fail("bootargs: flush=firmware: the firmware has no RFENCE extension; valid: "
+			     "auto, kick");
+		refuse();
+	}
+	if (asked == BOOTARGS_FLUSH_AUTO)
+		asked = can && !explores ? BOOTARGS_FLUSH_FIRMWARE : BOOTARGS_FLUSH_KICK;
+	shootdown_choose(asked == BOOTARGS_FLUSH_KICK ? SHOOTDOWN_KICK : SHOOTDOWN_FIRMWARE);
 }
 
 static void boot(const void *blob)
@@ -449,6 +470,7 @@ static void boot(const void *blob)
 	make_cpus(count_harts());
 	settings.arguments.lock = choose_lock();
 	spin_blame_configure(settings.arguments.lockstat != BOOTARGS_LOCKSTAT_OFF);
+	choose_flush();
 	configure_reserve();
 	if (!memory_collect(&tree, &error))
 		refuse_tree(&error);

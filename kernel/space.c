@@ -36,6 +36,7 @@
 #include "kernel/cpu.h"
 #include "kernel/kernel_space.h"
 #include "kernel/settings.h"
+#include "kernel/shootdown.h"
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/bits.h"
@@ -141,27 +142,19 @@ static void let_go(struct space *space)
 	ck_pr_and_64(&space->holders[cpu / 64], ~(UINT64_C(1) << cpu % 64));
 }
 
-static void flush_cpu(struct space *space, unsigned cpu, uint64_t start, uint64_t bytes)
-{
-	if (cpu == port_cpu()) {
-		mmu_flush(start, bytes);
-		return;
-	}
-	ck_pr_inc_64(&space->remote_flushes);
-	check(mmu_flush_hart(cpu_of(cpu)->arch.hart_id, start, bytes),
-	      "space: the firmware refuses to flush hart %llu",
-	      (unsigned long long)cpu_of(cpu)->arch.hart_id);
-}
-
 static void flush_holders(struct space *space, uint64_t start, uint64_t bytes)
 {
 	uint64_t begun = trace_begin();
 	unsigned cpus = 0;
 
 	ck_pr_fence_memory(); /* (a) */
-	for (unsigned word = 0; word < holder_words(); word++)
-		for (uint64_t set = ck_pr_load_64(&space->holders[word]); set; set &= set - 1, cpus++)
-			flush_cpu(space, word * 64 + bits_lowest(set), start, bytes);
+	for (unsigned word = 0; word < holder_words(); word++) {
+		uint64_t set = ck_pr_load_64(&space->holders[word]);
+		unsigned others = shootdown(word * 64, set, start, bytes);
+
+		ck_pr_add_64(&space->remote_flushes, others);
+		cpus += bits_count(set);
+	}
 	trace_end(TRACE_SPACE_FLUSH, begun, cpus, bytes);
 }
 

@@ -55,10 +55,8 @@ DEFAULT_SMP = "4"
 DEFAULT_MEM = "6M"
 DEFAULT_DIGEST_CHECKS = 4
 
-# Without those of address spaces: a flush of another hart waits in the firmware, with interrupts masked
-# and no timer running, and under -icount QEMU then lets no other hart run for a very long time.
 WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust", "asym", "churn",
-             "larson", "burst", "cache_thrash", "frag", "kalloctest")
+             "larson", "burst", "cache_thrash", "frag", "kalloctest", "vm_map", "vm_shared", "vm_cow")
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson")
 CACHES: tuple[dict[str, str], ...] = (
     {},  # the kernel's own, whose batches follow contention
@@ -92,6 +90,9 @@ OPS = {
     "cache_thrash": 8,
     "frag": 1,  # all of memory, once
     "kalloctest": 60,
+    "vm_map": 20,
+    "vm_shared": 800,
+    "vm_cow": 2000,
 }
 
 

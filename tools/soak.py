@@ -59,7 +59,7 @@ LOCKS = explore.LOCKS
 WORKLOADS = explore.WORKLOADS
 POLICIES = ("segment_tree", "bitmap", "interval_stack", "recycler", "free_list")
 # These workloads are answered "not supported" by these policies.
-NEED_RUNS = ("run", "frag")
+NEED_RUNS = ("run", "frag", "vm_map")
 WITHOUT_RUNS = ("free_list",)
 
 # Each of the cell's caches has its turn, the default first.

@@ -66,8 +66,6 @@ class TestNames(unittest.TestCase):
 
     def test_workloads(self) -> None:
         found = re.findall(r"^\tentry\((\w+),", kernel_source("tests/smp/workloads.c"), re.MULTILINE)
-        # Those of address spaces are left out: explore.py says why.
-        found = [name for name in found if not name.startswith("vm_")]
         self.assertEqual(explore.WORKLOADS, tuple(found))
         self.assertEqual(set(explore.OPS), set(found))
 

@@ -7,6 +7,11 @@
 #define SATP_ASID_MASK	UINT64_C(0xffff)
 #define PAGE_BYTES	UINT64_C(4096)
 
+bool mmu_can_flush_harts(void)
+{
+	return sbi_has(SBI_RFENCE);
+}
+
 /* A mode that is not there leaves satp as it was. */
 bool mmu_takes(uint64_t satp)
 {
@@ -44,9 +49,9 @@ void mmu_flush(uint64_t start, uint64_t bytes)
 		__asm__ volatile("sfence.vma %0" ::"r"(page) : "memory");
 }
 
-/* The fence comes before the firmware's message to the hart, whose SFENCE.VMA is its partner. */
-bool mmu_flush_hart(uint64_t hart_id, uint64_t start, uint64_t bytes)
+/* The fence comes before the firmware's message to the harts, whose SFENCE.VMA is its partner. */
+bool mmu_flush_harts(uint64_t first_hart, uint64_t mask, uint64_t start, uint64_t bytes)
 {
 	__asm__ volatile("fence rw, rw" ::: "memory");
-	return sbi_remote_sfence(1, hart_id, start, all_if_long(bytes)).error == 0;
+	return sbi_remote_sfence(mask, first_hart, start, all_if_long(bytes)).error == 0;
 }

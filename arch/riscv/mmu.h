@@ -1,8 +1,9 @@
 /*
  * mmu.h - satp, and the translation caches of this hart and of others.
  *
- * SFENCE.VMA orders this hart's stores to page tables before its own later walks. For other harts
- * the firmware is asked to have them execute one (SBI RFENCE), and has the answer when they have.
+ * SFENCE.VMA orders the stores to page tables that this hart sees before its own later walks. For
+ * other harts the firmware can be asked to have them execute one (SBI RFENCE), and answers when they
+ * have; or they are kicked and execute it themselves (kernel/shootdown.h).
  */
 #pragma once
 
@@ -46,11 +47,14 @@ uint64_t mmu_asid_max(void);
 void mmu_flush(uint64_t start, uint64_t bytes);
 
 /*
- * The same on another hart, and waits for it. False: the firmware refused. Interrupts may be
- * masked; the other hart need not do anything.
+ * The same on other harts, first_hart + i for each bit i of mask, and waits for them. False: the
+ * firmware refused. Interrupts may be masked; the other harts need not do anything.
  */
-__attribute__((warn_unused_result)) bool mmu_flush_hart(uint64_t hart_id, uint64_t start,
-							uint64_t bytes);
+__attribute__((warn_unused_result)) bool mmu_flush_harts(uint64_t first_hart, uint64_t mask,
+							 uint64_t start, uint64_t bytes);
+
+/* The firmware can (SBI RFENCE). */
+bool mmu_can_flush_harts(void);
 
 /*
  * One access that may fault: false, and nothing read or written, where no mapping allows it. The

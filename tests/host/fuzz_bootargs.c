@@ -96,6 +96,7 @@ static const char *const locks[] = {"fas", "cas", "dec",      "ticket",
 				    "mcs", "clh", "anderson", "none"};
 static const char *const lockstats[] = {"off", "contended", "all"};
 static const char *const switches[] = {"off", "on"};
+static const char *const flushes[] = {"auto", "firmware", "kick"};
 static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
 				      "rodata-store", "data-jump", "frame-jump", "illegal",
 				      "stack"};
@@ -284,6 +285,8 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		return read_choice(switches, 2, value, &args->paging);
 	if (!strcmp(key, "trace"))
 		return read_choice(switches, 2, value, &args->trace);
+	if (!strcmp(key, "flush"))
+		return read_choice(flushes, 3, value, &args->flush);
 	if (!strcmp(key, "crash"))
 		return read_choice(crashes, 9, value, &args->crash);
 	if (!strcmp(key, "preempt")) {

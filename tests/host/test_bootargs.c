@@ -238,7 +238,7 @@ TEST(a_cache_holds_two_batches)
 TEST(unknown_keys_are_refused)
 {
 #define KEYS "valid keys: run policy lock cache batch low workload ops cpus seed lockstat " \
-	     "paging trace crash " \
+	     "paging trace flush crash " \
 	"rounds cell samples preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
@@ -522,7 +522,7 @@ TEST(help_lists_every_key)
 					     "\n  cpus ",   "\n  seed ",  "\n  lockstat ",
 					     " none all\n", " ring all\n", "\n  policy ", " list all\n",
 					     "\n  rounds ", "\n  cell ", "\n  samples ", "\n  paging ",
-					     "\n  trace ",  "\n  crash "};
+					     "\n  trace ",  "\n  flush ",	"\n  crash "};
 
 	printed_length = 0;
 	bootargs_print_valid(&known, print_captured);

@@ -12,9 +12,11 @@
 
 #include <port.h>
 
+#include "arch/riscv/mmu.h"
 #include "arch/riscv/trap.h"
 #include "kernel/cpu.h"
 #include "kernel/settings.h"
+#include "kernel/shootdown.h"
 #include "mm/percpu/drain.h"
 #include "unit.h"
 
@@ -22,6 +24,7 @@
 #define VICTIM	   1
 #define HART_OF(n) (40 + (n)) /* no hart has the number of a cpu */
 #define REFUSAL	   (-4L)
+#define SATP	   77
 
 struct settings settings;
 struct arch_cpu *arch_self;
@@ -45,6 +48,7 @@ static struct {
 	uint64_t relaxed;
 	uint32_t *course, course_left;
 	bool stopped; /* as the firmware says */
+	bool flushed; /* it takes part in flushes */
 } play;
 
 static jmp_buf away; /* the victim stands still for good, and whoever kicked it goes on */
@@ -65,6 +69,8 @@ static void begin(void)
 		cpus[i].arch.hart_id = HART_OF(i);
 	}
 	play.comes_back = true;
+	play.flushed = true;
+	played_satp = SATP;
 	arch_self = &cpus[0].arch;
 	settings.cpus = CPUS;
 	settings.timebase = 10000;
@@ -141,9 +147,30 @@ void frame_cache_offline(void)
 		longjmp(away, 1);
 }
 
+/* Flushed by nobody: so it must walk and cache nothing, and walks again only when it is asked again. */
+void shootdown_offline(void)
+{
+	CHECK_EQ(played_satp, MMU_OFF);
+	CHECK(play.flushed);
+	play.flushed = false;
+}
+
+void shootdown_online(void)
+{
+	CHECK_EQ(port_cpu(), VICTIM);
+	CHECK_EQ(played_satp, MMU_OFF);
+	play.flushed = true;
+}
+
+void shootdown_answer(void)
+{
+	CHECK(play.flushed);
+}
+
 void frame_cache_online(void)
 {
 	CHECK_EQ(port_cpu(), VICTIM);
+	CHECK_EQ(played_satp, SATP);
 	play.online++;
 }
 
@@ -209,6 +236,8 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 		return play.start;
 	play.stopped = false;
 	if (play.comes_back) {
+		play.flushed = true;
+		played_satp = SATP;
 		play.online++;
 		*play.course = 0; /* runs, as at first */
 	}

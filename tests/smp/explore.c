@@ -52,7 +52,7 @@
 
 enum place {
 	PLACE_PLAIN,
-	PLACE_SLOW,	/* a batch or a heap block is on its way */
+	PLACE_SLOW,	/* a batch, a heap block or a page is on its way */
 	PLACE_SEQUENCE, /* in a restartable sequence */
 	PLACE_NEAR,	/* next to one */
 	PLACES
@@ -73,6 +73,7 @@ struct explorer {
 static struct explorer *explorers;
 static uint64_t events, events_max;
 static bool handlers_act;
+static const struct workload_run *running;
 
 /* Ticks from the arming of the timer to the first instruction that was interrupted. */
 static uint64_t return_ticks;
@@ -190,7 +191,9 @@ static bool some_lock_is_held(void)
 	for (unsigned i = 0; i < zones.count; i++)
 		if (spin_locked_relaxed(&zones.zone[i].lock))
 			return true;
-	return spin_locked_relaxed(kheap_lock());
+	if (spin_locked_relaxed(kheap_lock()))
+		return true;
+	return running->workload->locked_relaxed && running->workload->locked_relaxed(running);
 }
 
 static _Noreturn void no_end(void)
@@ -378,6 +381,7 @@ static bool explore_workload(const struct workload *workload)
 	forget_counts();
 	handlers_act = !workload->exact;
 	events_max = events + SWITCHES_AT_LEAST + run.ops * run.cpus * SWITCHES_PER_OP;
+	running = &run;
 	ran = workload_execute(&run);
 	if (ran)
 		record_workload(&run);

@@ -54,6 +54,11 @@ struct workload {
 	bool (*setup)(struct workload_run *run); /* false: not enough memory */
 	void (*work)(struct workload_run *run, unsigned cpu);
 	void (*teardown)(struct workload_run *run);
+	/*
+	 * Whether somebody holds a lock of the workload's own, or NULL: it has none. Between setup and
+	 * teardown, at any instant of its work, a trap handler's too; stale by the time it is read.
+	 */
+	bool (*locked_relaxed)(const struct workload_run *run);
 };
 
 extern const struct workload workloads[];

@@ -39,11 +39,13 @@
 #ifdef __riscv
 #define VM_WORKLOADS(entry)                                                                       \
 	entry(vm_map, "address spaces of each cpu's own", 20000, vm_map_setup, vm_map_teardown,   \
-	      false, .needs_runs = true, .needs_aligned_runs = true, .needs_paging = true)        \
+	      false, .needs_runs = true, .needs_aligned_runs = true, .needs_paging = true,        \
+	      .locked_relaxed = vm_map_locked_relaxed)                                            \
 	entry(vm_shared, "pages that come and go under who reads them", 9600, vm_shared_setup,   \
-	      vm_shared_teardown, false, .needs_paging = true)                                    \
+	      vm_shared_teardown, false, .needs_paging = true,                                    \
+	      .locked_relaxed = vm_shared_locked_relaxed)                                         \
 	entry(vm_cow, "copies on write of a space in use", 8192, vm_cow_setup, vm_cow_teardown,  \
-	      false, .needs_paging = true)
+	      false, .needs_paging = true, .locked_relaxed = vm_cow_locked_relaxed)
 #else
 #define VM_WORKLOADS(entry)
 #endif

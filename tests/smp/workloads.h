@@ -72,11 +72,14 @@ void kalloctest_teardown(struct workload_run *run);
 bool vm_map_setup(struct workload_run *run);
 void vm_map_work(struct workload_run *run, unsigned number);
 void vm_map_teardown(struct workload_run *run);
+bool vm_map_locked_relaxed(const struct workload_run *run);
 
 bool vm_shared_setup(struct workload_run *run);
 void vm_shared_work(struct workload_run *run, unsigned number);
 void vm_shared_teardown(struct workload_run *run);
+bool vm_shared_locked_relaxed(const struct workload_run *run);
 
 bool vm_cow_setup(struct workload_run *run);
 void vm_cow_work(struct workload_run *run, unsigned number);
 void vm_cow_teardown(struct workload_run *run);
+bool vm_cow_locked_relaxed(const struct workload_run *run);

@@ -30,6 +30,7 @@
 #define STORES		    12	   /* at most, to a clone in one life */
 #define PARENT_PAGES	    2 /* of the parent written to in one life: each asks all harts for a flush */
 #define PARENT_STORES	    100000 /* to each of them, at most */
+#define PARENT_STORES_SHORT 200	   /* where no cpu has more than a few lives */
 #define PARENT_STORES_AFTER 8
 #define CPUS_MAX	    (FRAME_SIZE / sizeof(uint64_t))
 #define GRANDCHILD	    4 /* one in so many clones is cloned itself */
@@ -119,6 +120,12 @@ void vm_cow_teardown(struct workload_run *run)
 	space_destroy(&cow->parent);
 	spaces_close();
 	kheap_trim();
+}
+
+/* Clones' locks are taken by their cpu alone, but for the time in which it makes them. */
+bool vm_cow_locked_relaxed(const struct workload_run *run)
+{
+	return spin_locked_relaxed(&((struct cow *)run->shared)->parent.lock);
 }
 
 /* ---- loads and stores ----------------------------------------------------------------------- */
@@ -220,9 +227,11 @@ static void store_in_parent(struct workload_run *run, struct cow *cow, unsigned 
 	uint64_t place = place_of(page, number);
 	const uint64_t *looks = &cow->cpu[(number + run->cpus - 1) % run->cpus].looks;
 	uint64_t before = ck_pr_load_64(looks);
-	unsigned most = number % 2 == 0 && run->cpus > 1 ? PARENT_STORES : PARENT_STORES_AFTER;
+	uint64_t most = PARENT_STORES_AFTER;
 
-	for (unsigned i = 0, left = PARENT_STORES_AFTER; i < most && left > 0; i++) {
+	if (number % 2 == 0 && run->cpus > 1)
+		most = run->ops < STORES * STORE_COUNTS ? PARENT_STORES_SHORT : PARENT_STORES;
+	for (uint64_t i = 0, left = PARENT_STORES_AFTER; i < most && left > 0; i++) {
 		uint64_t count = own->parent_count[page];
 
 		expect("the parent", page, number, vm_word(number, count, place));

@@ -7,6 +7,7 @@
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
+#include "sync/ck.h"
 #include "tests/smp/random.h"
 #include "tests/smp/vm.h"
 #include "tests/smp/workload.h"
@@ -42,6 +43,7 @@ struct own_page {
 
 struct own_space {
 	struct space space;
+	uint32_t has_space; /* its lock may be looked at */
 	unsigned cpu;
 	pfn_t run;
 	uint64_t run_pages; /* 0: there is no memory for one */
@@ -94,6 +96,16 @@ void vm_map_teardown(struct workload_run *run)
 	(void)run;
 	spaces_close();
 	kheap_trim();
+}
+
+bool vm_map_locked_relaxed(const struct workload_run *run)
+{
+	struct own_space *own = run->shared;
+
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
+		if (ck_pr_load_32(&own[cpu].has_space) && spin_locked_relaxed(&own[cpu].space.lock))
+			return true;
+	return false;
 }
 
 /* ---- ranges --------------------------------------------------------------------------------- */
@@ -367,11 +379,13 @@ static void live(struct workload_run *run, struct own_space *own, uint64_t ops)
 
 	if (space_create(&own->space) != PAGE_OK)
 		return;
+	ck_pr_store_32(&own->has_space, 1);
 	space_enter(&own->space);
 	for (uint64_t i = 0; i < ops && !workload_is_over(run, own->cpu); i++)
 		do_one(own, cpu);
 	page_table_validate(&own->space.table);
 	space_leave();
+	ck_pr_store_32(&own->has_space, 0);
 	space_destroy(&own->space);
 	forget(own, cpu, (struct own_range){0, PAGES});
 }

@@ -97,6 +97,11 @@ void vm_shared_teardown(struct workload_run *run)
 	kheap_trim();
 }
 
+bool vm_shared_locked_relaxed(const struct workload_run *run)
+{
+	return spin_locked_relaxed(&((struct shared_space *)run->shared)->space.lock);
+}
+
 /* ---- changing ------------------------------------------------------------------------------- */
 
 static void begin_change(struct shared_space *shared, unsigned page, bool is_new)

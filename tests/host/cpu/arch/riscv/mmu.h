@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#define MMU_OFF 0
+
 extern uint64_t played_satp;
 
 static inline void mmu_use(uint64_t satp)
