@@ -95,7 +95,8 @@ host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/
 	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
-host_plain_tests := $(filter-out $(patsubst %,$(BUILD)/host/test_%,traps trace cpu),$(host_tests))
+host_plain_tests := $(filter-out $(patsubst %,$(BUILD)/host/test_%,traps trace cpu space),\
+	$(host_tests))
 
 host: $(host_tests)
 
@@ -142,6 +143,26 @@ $(BUILD)/host/cpu/%.o: %.c Makefile | deps-test
 $(BUILD)/host/test_cpu: $(cpu_test) $(BUILD)/host/tests/host/unit.o
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^
+
+# Address spaces on played MMUs, with all that they stand on: one thread, and a stack for each cpu,
+# which AddressSanitizer does not follow. The host's port and the frame of the tests see their own.
+space_dir := $(BUILD)/host/space
+space_own := $(patsubst %.c,$(space_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c tests/host/space/*.c) \
+	$(wildcard tests/smp/workloads_vm_*.c) tests/smp/workload.c kernel/space.c kernel/shootdown.c \
+	tests/host/test_space.c)
+space_host := $(patsubst %,$(space_dir)/tests/host/%.o,port unit)
+
+$(space_dir)/%.o: HOST_CFLAGS := $(patsubst -fsanitize=%,-fsanitize=undefined,$(HOST_CFLAGS))
+$(space_own): HOST_INCLUDES := -Itests/host/space $(HOST_INCLUDES)
+$(space_dir)/kernel/space.o: HOST_CFLAGS += -Dmemcpy=played_copy
+$(space_dir)/%.o: %.c Makefile | deps-test
+	$(say) HOSTCC $@
+	@mkdir -p $(@D)
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
+
+$(BUILD)/host/test_space: $(space_own) $(space_host)
+	$(say) HOSTLD $@
+	$(quiet)$(HOSTCC) $(patsubst -fsanitize=%,-fsanitize=undefined,$(HOST_CFLAGS)) -o $@ $^ -lpthread
 
 # Without the checks of callers and the asserts, as the benchmarks are: what only works because
 # something was looked at first fails here.

@@ -273,7 +273,7 @@ enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uin
 		spin_unlock(&space->lock, &node);
 	} while (page_stock_refill(&stock, &status));
 	if (status == PAGE_OK && cpu_self()->space == space)
-		mmu_flush(address.value, length); /* it may have "not valid" in mind */
+		mmu_flush(0, UINT64_MAX); /* it may have "not valid" in mind, or a table taken out */
 	return status;
 }
 

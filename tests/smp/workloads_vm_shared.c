@@ -133,6 +133,18 @@ static unsigned flags_of(uint64_t bits)
 	return bits & WRITABLE ? PAGE_READ | PAGE_WRITE : PAGE_READ;
 }
 
+/* Who maps a page has it from then on, whatever he had in mind. */
+static void check_mapped(unsigned page, uint64_t expected)
+{
+	uint64_t word = 0;
+	bool went = vm_load(address_of(page), &word);
+
+	check(went && word == expected,
+	      "vm_shared: cpu %u has mapped page %u, and a load there %s: %#llx, expected %#llx",
+	      port_cpu(), page, went ? "finds something else" : "faults", (unsigned long long)word,
+	      (unsigned long long)expected);
+}
+
 static void map_page(struct shared_space *shared, struct workload_cpu *cpu, unsigned page)
 {
 	uint64_t bits = any_access(&cpu->random);
@@ -151,10 +163,12 @@ static void map_page(struct shared_space *shared, struct workload_cpu *cpu, unsi
 			   flags_of(bits) | PAGE_OWNED);
 	check(status == PAGE_OK || status == PAGE_NO_FRAMES, "vm_shared: page %u is mapped: %s",
 	      page, page_status_text(status));
-	if (status == PAGE_OK)
+	if (status == PAGE_OK) {
+		check_mapped(page, vm_word(OWNER(page), state_count(shared->state[page]), 0));
 		cpu->allocs++;
-	else
+	} else {
 		frame_free(frame);
+	}
 	end_change(shared, page, status == PAGE_OK ? bits : 0);
 }
 
@@ -268,15 +282,18 @@ static bool is_allowed(const struct access *access, uint64_t state)
 
 /*
  * A cpu may have "not valid", or "not for writing", in mind from before: then the fault is none,
- * and behind a flush of its own the same access goes.
+ * and behind a flush of its own the same access goes, if the page's state is still the same. A flush
+ * of everything: what it has in mind may be a table that has been taken out.
  */
 static void look(struct access access)
 {
-	uint64_t before, after;
+	uint64_t before, after, flushed = CHANGING;
 	bool went = try(&access, &before, &after);
 
-	if (!went && before == after && !(before & CHANGING) && is_allowed(&access, before)) {
-		mmu_flush(address_of(access.page), FRAME_SIZE);
+	while (!went && before == after && before != flushed && !(before & CHANGING) &&
+	       is_allowed(&access, before)) {
+		flushed = before;
+		mmu_flush(0, UINT64_MAX);
 		went = try(&access, &before, &after);
 	}
 	if (went && !access.is_store)

@@ -1,0 +1,11 @@
+/* cpu.h - arch/riscv/cpu.h for test_space: whose turn it is, is tp. */
+#pragma once
+
+#include <stdint.h>
+
+struct arch_cpu {
+	unsigned number;
+	uint64_t hart_id;
+};
+
+struct arch_cpu *arch_cpu_self(void);

@@ -1,0 +1,46 @@
+/*
+ * played.h - harts with an MMU each, on one thread, under schedules that a number decides.
+ *
+ * kernel/space.c, kernel/shootdown.c and all of mm/ and sync/ below them are compiled unchanged.
+ * Each cpu has a stack of its own, and they take turns: a turn may end before each atomic access
+ * of theirs, at each step of a page walk, and between the translation of an access and the access.
+ * Now and then a cpu gets no turn for a long time, wherever it is.
+ *
+ * What hardware may do the MMU does, and nobody can rely on luck:
+ *
+ *	- It keeps every translation that it has ever made, of every ASID, until it is told to flush
+ *	  it; also that there is none; and the table that a walk came through.
+ *	- It walks before anybody asks for it, any page of the space that satp names, at any time.
+ *	- SFENCE.VMA of an address spares tables, of which it keeps what it has.
+ *	- A walk or an access to a frame that nobody has allocated ends the test.
+ *
+ * What it does not: stores that another cpu sees late. One cpu's turn follows the other's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PLAYED_CPUS_MAX 4
+
+struct played_machine {
+	uint64_t seed; /* decides all that follows */
+	unsigned cpus;
+	uint64_t asid_max;
+	bool stops; /* cpus that are kicked stop and come back, sometimes */
+	uint64_t points_max; /* more than these, and somebody waits for ever */
+};
+
+/* For each schedule anew; the caller becomes cpu 0, at rest, and nobody is interrupted. */
+void played_start(const struct played_machine *machine);
+void played_end(void);
+
+/* Runs work(argument) on every cpu at once, until all have returned. At rest. */
+void played_run(void (*work)(void *argument), void *argument);
+
+/* At rest. How often cpus were stopped, and how often an access went through a translation that
+ * the tables no longer had: tests that saw neither saw nothing. */
+uint64_t played_stops(void);
+uint64_t played_stale(void);
+
+/* Accesses go to these addresses: VM_WINDOW of tests/smp/vm.h and what the workloads have there. */

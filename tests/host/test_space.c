@@ -1,0 +1,502 @@
+/*
+ * test_space.c - kernel/space.c and kernel/shootdown.c on played MMUs, under many schedules
+ * (tests/host/space/played.h).
+ *
+ * The kernel's own workloads of address spaces run here, from the same source, and check as they
+ * do there; and one that only this machine shows anything with: spaces that come and go, and their
+ * ASIDs with them. Both ways to flush are tried, with ASIDs and without, with and without cpus that
+ * stop. A failure names its schedule.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <port.h>
+
+#include "host.h"
+#include "kernel/settings.h"
+#include "kernel/shootdown.h"
+#include "kernel/space.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc.h"
+#include "tests/host/space/played.h"
+#include "tests/smp/random.h"
+#include "tests/smp/vm.h"
+#include "tests/smp/workload.h"
+#include "tests/smp/workloads.h"
+#include "unit.h"
+
+#define MEMORY_FRAMES 2048
+#define POINTS_MAX    20000000
+
+static void *lock_memory;
+
+/* What a schedule is on: all of it follows from its number. */
+static void start(uint64_t schedule)
+{
+	static const struct host_range range = {0x80200, MEMORY_FRAMES, 0};
+	struct host_machine host = {
+		.lock = (enum spin_kind)(schedule % SPIN_KINDS),
+		.cpus = 2 + schedule % 3,
+		.capacity = schedule % 5 < 2 ? 64 : 8,
+		.batch = schedule % 5 < 2 ? 32 : 4,
+	};
+	struct played_machine machine = {
+		.seed = schedule,
+		.cpus = host.cpus,
+		.asid_max = (uint64_t[]){0, 2, 7}[schedule / 2 % 3],
+		.stops = schedule / 3 % 2,
+		.points_max = POINTS_MAX,
+	};
+
+	host_machine_start(&host, &range, 1);
+	lock_memory = aligned_alloc(64, spin_bytes(host.cpus));
+	kheap_init(host.lock, lock_memory);
+	shootdown_choose(schedule / 6 % 2 ? SHOOTDOWN_KICK : SHOOTDOWN_FIRMWARE);
+	played_start(&machine);
+}
+
+static void end(uint64_t free_before)
+{
+	struct kheap_stats stats;
+
+	kheap_validate();
+	kheap_trim();
+	kheap_stats(&stats);
+	CHECK_EQ(stats.live_blocks, 0);
+	frame_validate();
+	CHECK_EQ(frame_free_count(), free_before);
+	played_end();
+	host_machine_end();
+	free(lock_memory);
+}
+
+/* Of one test, over all its schedules. */
+struct sum {
+	uint64_t stops, stale, allocs;
+};
+
+/* It is no test of flushes where nothing was ever stale. */
+static void check_sum(const struct sum *sum)
+{
+	CHECK(sum->stops > 0);
+	CHECK(sum->stale > 0);
+	CHECK(sum->allocs > 0);
+}
+
+/* ---- the kernel's workloads ------------------------------------------------------------------ */
+
+static void run_workload(const struct workload *workload, uint64_t ops, uint64_t schedule,
+			 struct sum *sum)
+{
+	struct workload_run run = {.workload = workload, .ops = ops, .seed = schedule};
+	uint64_t free_before;
+
+	start(schedule);
+	free_before = frame_free_count();
+	run.cpus = settings.cpus;
+	run.cpu = aligned_alloc(64, run.cpus * sizeof(*run.cpu));
+	CHECK(workload_execute(&run));
+	for (unsigned cpu = 0; cpu < run.cpus; cpu++)
+		sum->allocs += run.cpu[cpu].allocs;
+	sum->stops += played_stops();
+	sum->stale += played_stale();
+	free(run.cpu);
+	end(free_before);
+}
+
+static struct sum run_workloads(const struct workload *workload, uint64_t ops, unsigned schedules)
+{
+	uint64_t first = unit_seed() * 1000000;
+	struct sum sum = {0};
+
+	for (unsigned i = 0; i < schedules; i++)
+		run_workload(workload, ops, first + i, &sum);
+	return sum;
+}
+
+TEST(space_pages_that_come_and_go)
+{
+	static const struct workload workload = {.name = "vm_shared",
+						 .setup = vm_shared_setup,
+						 .work = vm_shared_work,
+						 .teardown = vm_shared_teardown};
+	struct sum sum = run_workloads(&workload, 1600, 150);
+
+	check_sum(&sum);
+}
+
+TEST(space_copies_on_write)
+{
+	static const struct workload workload = {.name = "vm_cow",
+						 .setup = vm_cow_setup,
+						 .work = vm_cow_work,
+						 .teardown = vm_cow_teardown};
+	struct sum sum = run_workloads(&workload, 3000, 150);
+
+	check_sum(&sum);
+}
+
+/* ---- few pages, and everybody writes to them ------------------------------------------------- */
+
+/*
+ * As vm_cow, but with so few pages that cpus meet at them all the time. Each cpu has a word in each
+ * page of the parent, which it alone writes to, and knows what it stored there last; now and then it
+ * makes a clone, in which its own words must be those of that moment, and the others' must not
+ * change any more.
+ */
+#define STORM_PAGES 2
+#define STORM_ACTS  16
+#define STORES_MAX  6
+
+static struct storm {
+	struct space parent, child[PLAYED_CPUS_MAX];
+	uint64_t count[PLAYED_CPUS_MAX][STORM_PAGES]; /* what each has stored last */
+	struct sum *sum;
+} storm;
+
+static uint64_t word_at(unsigned page, unsigned cpu)
+{
+	return VM_WINDOW + page * FRAME_SIZE + cpu * 8;
+}
+
+static void store_at(struct space *space, unsigned page, uint64_t value)
+{
+	while (!vm_store(word_at(page, port_cpu()), value))
+		CHECK_EQ(space_write_fault(space, virt(word_at(page, port_cpu()))), PAGE_OK);
+	storm.sum->allocs++;
+}
+
+static void expect_at(unsigned page, unsigned cpu, uint64_t expected, const char *where)
+{
+	uint64_t word = 0;
+
+	if (!vm_load(word_at(page, cpu), &word) || word != expected)
+		port_panic("cpu %u finds %llu as cpu %u's word of page %u in %s, expected %llu",
+			   port_cpu(), (unsigned long long)word, cpu, page, where,
+			   (unsigned long long)expected);
+}
+
+static void store_in_parent(uint64_t *random)
+{
+	unsigned page = (unsigned)random_below(random, STORM_PAGES), own = port_cpu();
+	uint64_t stores = 1 + random_below(random, STORES_MAX);
+
+	space_enter(&storm.parent);
+	for (uint64_t i = 0; i < stores; i++) {
+		expect_at(page, own, storm.count[own][page], "the parent");
+		store_at(&storm.parent, page, storm.count[own][page] + 1);
+		storm.count[own][page]++;
+	}
+	for (page = 0; page < STORM_PAGES; page++)
+		expect_at(page, own, storm.count[own][page], "the parent");
+	space_leave();
+}
+
+static void use_a_clone(uint64_t *random)
+{
+	unsigned own = port_cpu();
+	struct space *child = &storm.child[own];
+	uint64_t seen[STORM_PAGES][PLAYED_CPUS_MAX];
+
+	CHECK_EQ(space_create(child), PAGE_OK);
+	CHECK_EQ(space_clone(child, &storm.parent, virt(VM_WINDOW), STORM_PAGES * FRAME_SIZE),
+		 PAGE_OK);
+	space_enter(child);
+	for (unsigned page = 0; page < STORM_PAGES; page++) {
+		expect_at(page, own, storm.count[own][page], "its clone");
+		for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
+			CHECK(vm_load(word_at(page, cpu), &seen[page][cpu]));
+	}
+	if (random_below(random, 2)) {
+		store_at(child, 0, 1000000);
+		seen[0][own] = 1000000;
+	}
+	for (unsigned page = 0; page < STORM_PAGES; page++)
+		for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
+			expect_at(page, cpu, seen[page][cpu], "its clone, later");
+	space_leave();
+	space_destroy(child);
+}
+
+static void work_in_storm(void *argument)
+{
+	uint64_t random = (*(uint64_t *)argument * 64 + port_cpu() + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+	for (unsigned i = 0; i < STORM_ACTS; i++) {
+		if (random_below(&random, 3) == 0)
+			use_a_clone(&random);
+		else
+			store_in_parent(&random);
+	}
+}
+
+static void run_storm(uint64_t schedule, struct sum *sum)
+{
+	uint64_t free_before;
+
+	start(schedule);
+	free_before = frame_free_count();
+	memset(&storm, 0, sizeof(storm));
+	storm.sum = sum;
+	CHECK(spaces_open());
+	CHECK_EQ(space_create(&storm.parent), PAGE_OK);
+	for (unsigned page = 0; page < STORM_PAGES; page++)
+		CHECK_EQ(space_map(&storm.parent, virt(word_at(page, 0)), frame_alloc(FRAME_ZERO),
+				   FRAME_SIZE, PAGE_READ | PAGE_WRITE | PAGE_OWNED),
+			 PAGE_OK);
+	played_run(work_in_storm, &schedule);
+	space_destroy(&storm.parent);
+	spaces_close();
+	sum->stops += played_stops();
+	sum->stale += played_stale();
+	end(free_before);
+}
+
+TEST(space_no_store_is_lost)
+{
+	uint64_t first = unit_seed() * 1000000;
+	struct sum sum = {0};
+
+	for (unsigned i = 0; i < 600; i++)
+		run_storm(first + i, &sum);
+	check_sum(&sum);
+}
+
+TEST(space_of_each_cpus_own)
+{
+	static const struct workload workload = {.name = "vm_map",
+						 .setup = vm_map_setup,
+						 .work = vm_map_work,
+						 .teardown = vm_map_teardown};
+	struct sum sum = run_workloads(&workload, 60, 30);
+
+	CHECK(sum.allocs > 0);
+}
+
+/* ---- spaces, and ASIDs, that come and go ----------------------------------------------------- */
+
+/*
+ * Any cpu makes a space, enters one, maps or unmaps a page, or destroys one that nobody is in.
+ * All of them map the same addresses, and there are fewer ASIDs than spaces: who still has a
+ * translation of a space that is gone finds its words, or no frame, in the next one. What a page
+ * holds says which space's it is. The test's own state is changed between two points, so it is no
+ * other cpu's to see in the middle.
+ */
+#define SPACES 4
+#define PAGES  4
+#define ACTS   60
+
+enum life {
+	LIFE_NONE,
+	LIFE_CHANGES, /* it is made or destroyed */
+	LIFE_LIVES
+};
+
+struct page {
+	uint64_t version; /* odd: it changes */
+	bool is_mapped;
+};
+
+static struct place {
+	struct space space;
+	enum life life;
+	unsigned users;
+	uint64_t serial;
+	struct page page[PAGES];
+} places[SPACES];
+
+static uint64_t serials;
+static struct sum *come_and_go_sum;
+
+static virt_t page_at(unsigned page)
+{
+	return virt(VM_WINDOW + page * FRAME_SIZE);
+}
+
+static uint64_t word_of(const struct place *place, unsigned page)
+{
+	return vm_word(place->serial, (place->page[page].version + 1) / 2, page);
+}
+
+static void map_page(struct place *place, unsigned page)
+{
+	pfn_t frame;
+
+	place->page[page].version++;
+	place->page[page].is_mapped = true;
+	frame = frame_alloc(FRAME_ANY);
+	CHECK(!pfn_is_none(frame));
+	*(uint64_t *)frame_bytes(frame) = word_of(place, page);
+	CHECK_EQ(space_map(&place->space, page_at(page), frame, FRAME_SIZE,
+			   PAGE_READ | PAGE_WRITE | PAGE_OWNED),
+		 PAGE_OK);
+	place->page[page].version++;
+	come_and_go_sum->allocs++;
+}
+
+static void unmap_page(struct place *place, unsigned page)
+{
+	place->page[page].version++;
+	place->page[page].is_mapped = false;
+	CHECK_EQ(space_unmap(&place->space, page_at(page), FRAME_SIZE), PAGE_OK);
+	place->page[page].version++;
+}
+
+static void change_page(struct place *place, unsigned page)
+{
+	if (place->page[page].version % 2)
+		return;
+	if (place->page[page].is_mapped)
+		unmap_page(place, page);
+	else
+		map_page(place, page);
+}
+
+static void make_space(struct place *place)
+{
+	place->life = LIFE_CHANGES;
+	place->serial = ++serials;
+	CHECK_EQ(space_create(&place->space), PAGE_OK);
+	for (unsigned page = 0; page < PAGES; page++) {
+		place->page[page].version = 0;
+		map_page(place, page);
+	}
+	place->life = LIFE_LIVES;
+}
+
+static void destroy_space(struct place *place)
+{
+	place->life = LIFE_CHANGES;
+	space_destroy(&place->space);
+	place->life = LIFE_NONE;
+}
+
+/* A fault may be an old one, but not behind a flush. */
+static void look_at_page(const struct place *place, unsigned page)
+{
+	const struct page *state = &place->page[page];
+	uint64_t word = 0, version, flushed = 1;
+	bool went;
+
+	for (;;) {
+		version = state->version;
+		went = vm_load(page_at(page).value, &word);
+		if (version % 2 || version != state->version)
+			return;
+		if (went || !state->is_mapped || version == flushed)
+			break;
+		mmu_flush(0, UINT64_MAX);
+		flushed = version;
+	}
+	if (went != state->is_mapped)
+		port_panic("page %u of space %llu is %s", page, (unsigned long long)place->serial,
+			   went ? "gone, and can be read" : "there, and faults");
+	if (went && word != word_of(place, page))
+		port_panic("page %u of space %llu holds %#llx, which is not its word", page,
+			   (unsigned long long)place->serial, (unsigned long long)word);
+}
+
+static void use_space(struct place *place, uint64_t *random)
+{
+	unsigned looks = 1 + (unsigned)random_below(random, 2 * PAGES);
+
+	place->users++;
+	space_enter(&place->space);
+	for (unsigned i = 0; i < looks; i++)
+		look_at_page(place, (unsigned)random_below(random, PAGES));
+	if (random_below(random, 4) == 0)
+		change_page(place, (unsigned)random_below(random, PAGES));
+	space_leave();
+	place->users--;
+}
+
+/* Without being in it. */
+static void change_space(struct place *place, uint64_t *random)
+{
+	place->users++;
+	for (unsigned i = 0; i < PAGES; i++)
+		change_page(place, (unsigned)random_below(random, PAGES));
+	place->users--;
+}
+
+static void come_and_go(void *argument)
+{
+	uint64_t random = (*(uint64_t *)argument * 64 + port_cpu() + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+	for (unsigned i = 0; i < ACTS; i++) {
+		struct place *place = &places[random_below(&random, SPACES)];
+		uint64_t act = random_below(&random, 8);
+
+		if (place->life == LIFE_NONE)
+			make_space(place);
+		else if (place->life == LIFE_LIVES && act < 5)
+			use_space(place, &random);
+		else if (place->life == LIFE_LIVES && act < 6)
+			change_space(place, &random);
+		else if (place->life == LIFE_LIVES && place->users == 0)
+			destroy_space(place);
+	}
+}
+
+static void run_come_and_go(uint64_t schedule, struct sum *sum)
+{
+	uint64_t free_before;
+
+	start(schedule);
+	free_before = frame_free_count();
+	memset(places, 0, sizeof(places));
+	come_and_go_sum = sum;
+	CHECK(spaces_open());
+	played_run(come_and_go, &schedule);
+	for (unsigned i = 0; i < SPACES; i++)
+		if (places[i].life == LIFE_LIVES)
+			destroy_space(&places[i]);
+	spaces_close();
+	sum->stops += played_stops();
+	sum->stale += played_stale();
+	end(free_before);
+}
+
+TEST(space_asids_come_and_go)
+{
+	uint64_t first = unit_seed() * 1000000;
+	struct sum sum = {0};
+
+	for (unsigned i = 0; i < 400; i++)
+		run_come_and_go(first + i, &sum);
+	check_sum(&sum);
+}
+
+/* ---- cpus that are stopped ------------------------------------------------------------------- */
+
+static uint32_t gone;
+
+static void stop_or_ask(void *way)
+{
+	(void)way;
+	if (port_cpu()) {
+		port_irq_save();
+		mmu_use(MMU_OFF);
+		shootdown_offline();
+		gone++;
+		return; /* and lets no kick in */
+	}
+	while (gone < settings.cpus - 1)
+		port_relax();
+	CHECK_EQ(shootdown(0, (UINT64_C(1) << settings.cpus) - 1, VM_WINDOW, FRAME_SIZE),
+		 settings.cpus - 1);
+	CHECK_EQ(shootdown(64, 0, VM_WINDOW, FRAME_SIZE), 0);
+}
+
+TEST(space_nobody_waits_for_a_stopped_cpu)
+{
+	for (uint64_t schedule = 0; schedule < 24; schedule++) {
+		start(schedule);
+		gone = 0;
+		played_run(stop_or_ask, NULL);
+		for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
+			host_cpus[cpu].masked = false;
+		end(frame_free_count());
+	}
+}
