@@ -171,9 +171,9 @@ void played_relax(void)
 {
 	unsigned own = host_self->number;
 
+	count_point();
 	if (!runs)
 		return;
-	count_point();
 	take_kick(own, false);
 	give_turn(choose(own));
 	take_kick(own, false);
