@@ -276,7 +276,7 @@ $(BUILD)/trees/%.dtb: tests/smp/trees/%.dts $(wildcard tests/smp/trees/*.dts) | 
 
 trees := $(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
 
-explore_200 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-200
+explore_240 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-240
 
 # What the tests need and run. The museum runs the same on each of its mutants.
 test_needs := all host host-checks0 tsan deps-test $(trees)
@@ -284,7 +284,7 @@ test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 	--host $(host_tests) tools/test_tools.py tools/test_bench.py tools/test_mutants.py \
 	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py tools/test_report.py \
 	tools/test_calibrate.py tools/test_trace.py --corpus $(replays) \
-	--explore "$(explore_200)" \
+	--explore "$(explore_240)" \
 	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint"
 
 # The models are no kernel's: the museum has nothing to try on them.

@@ -115,7 +115,7 @@ def schedule_of(seed: int, workloads: tuple[str, ...] = WORKLOADS) -> Schedule:
 
     Lock, mode, caches and interval go round every 7, 4, 5 and 3 seeds, which have no common factor:
     any ROUND = 420 in a row run each combination of those once. A workload lasts 7 seeds, in which
-    each of the others' choices comes up, so any 200 seeds in a row run each pair of choices. From
+    each of the others' choices comes up, so any 240 seeds in a row run each pair of choices. From
     round to round a combination meets the workload 61 further on, one more than there are to a
     round; 61 is a prime, so as many rounds as there are workloads run the whole product.
     """

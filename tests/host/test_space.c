@@ -463,7 +463,7 @@ TEST(space_asids_come_and_go)
 	uint64_t first = unit_seed() * 1000000;
 	struct sum sum = {0};
 
-	for (unsigned i = 0; i < 400; i++)
+	for (unsigned i = 0; i < 1500; i++)
 		run_come_and_go(first + i, &sum);
 	check_sum(&sum);
 }
