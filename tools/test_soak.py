@@ -54,7 +54,7 @@ all() {
 }
 both() { if [ $run = stress ]; then stress; else explored; verdict pass; fi; }
 """
-OPS_A_BOOT = 14 * 32
+OPS_A_BOOT = len(soak.WORKLOADS) * 32
 
 
 class TestCells(unittest.TestCase):
