@@ -154,7 +154,8 @@ space_host := $(patsubst %,$(space_dir)/tests/host/%.o,port unit)
 
 $(space_dir)/%.o: HOST_CFLAGS := $(patsubst -fsanitize=%,-fsanitize=undefined,$(HOST_CFLAGS))
 $(space_own): HOST_INCLUDES := -Itests/host/space $(HOST_INCLUDES)
-$(space_dir)/kernel/space.o: HOST_CFLAGS += -Dmemcpy=played_copy
+$(space_dir)/kernel/space.o: HOST_CFLAGS += -Dmemcpy=played_copy \
+	-Dspin_lock=played_lock -Dspin_unlock=played_unlock
 $(space_dir)/%.o: %.c Makefile | deps-test
 	$(say) HOSTCC $@
 	@mkdir -p $(@D)

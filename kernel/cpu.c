@@ -22,7 +22,8 @@
  *	GONE, LEAVES -> RUNS	the cpu: back on line; or it never went, with stop_error
  *
  * The kick's handler is a good place to stop: interrupts are let in, so no zone's lock and not the
- * heap's is held, and what the cache has in flight the drain gives back. The stopper waits with
+ * heap's is held, and what the cache has in flight the drain gives back; who has a lock that is
+ * held with interrupts let in stays until it is released (cpu_stay). The stopper waits with
  * interrupts let in: it answers drains meanwhile, those of the cpu it waits for among them. It
  * cannot be stopped itself, as stoppers take turns.
  *
@@ -103,7 +104,8 @@ void cpu_take_kick(void)
 
 	hart_kick_clear(); /* (a) */
 	/* One that is short of frames holds up all caches: it stops after that, at another kick. */
-	if (ck_pr_load_32(&self->course) == COURSE_ASKED && !frame_drain_is_asking() &&
+	if (ck_pr_load_32(&self->course) == COURSE_ASKED && !ck_pr_load_32(&self->staying) &&
+	    !frame_drain_is_asking() &&
 	    ck_pr_cas_32(&self->course, COURSE_ASKED, COURSE_LEAVES))
 		leave(self);
 	shootdown_answer();

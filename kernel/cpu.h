@@ -5,8 +5,9 @@
  * them. Each field is written by who its comment names.
  *
  * Any cpu can stop any other and start it again, cpu 0 like the rest. A cpu that is stopped is
- * between two of its instructions, as if a handler took long: it holds no lock and has no frame in
- * its cache.
+ * between two of its instructions, as if a handler took long: it holds no lock, is in no queue for
+ * one, and has no frame in its cache. Locks that are taken with interrupts masked see to that
+ * themselves; for others there is cpu_stay().
  */
 #pragma once
 
@@ -16,6 +17,7 @@
 
 #include "arch/riscv/cpu.h"
 #include "arch/riscv/hart.h"
+#include "sync/ck.h"
 
 typedef void cpu_work(void *argument);
 
@@ -25,6 +27,7 @@ struct cpu {
 	/* The cpu's own. */
 	jmp_buf *panic_return;	/* an expected panic comes back here; NULL: none is expected */
 	char panic_message[320];
+	uint32_t staying; /* calls of cpu_stay() that cpu_may_stop() has not ended; read by handlers */
 
 	/* Written by cpu 0, read by this cpu. */
 	_Alignas(64) cpu_work *work;
@@ -80,6 +83,23 @@ enum cpu_result cpu_stop(unsigned number);
 enum cpu_result cpu_start(unsigned number);
 const char *cpu_result_text(enum cpu_result result);
 bool cpu_is_stopped(unsigned number);
+
+/*
+ * From one to the other the calling cpu is not stopped: who would stop it goes on asking. Around
+ * what others may have to wait for while interrupts are let in, such as a lock. They nest. Handlers
+ * of this cpu see what it wrote before, and no other cpu looks: the compiler's order is enough.
+ */
+static inline void cpu_stay(void)
+{
+	ck_pr_store_32(&cpu_self()->staying, cpu_self()->staying + 1);
+	ck_pr_barrier();
+}
+
+static inline void cpu_may_stop(void)
+{
+	ck_pr_barrier();
+	ck_pr_store_32(&cpu_self()->staying, cpu_self()->staying - 1);
+}
 
 /* On each cpu that has come back, before it goes on, with interrupts masked; NULL: nothing. */
 extern void (*cpu_on_return)(void);

@@ -259,6 +259,19 @@ void space_leave(void)
 
 /* ---- changes --------------------------------------------------------------------------------- */
 
+/* A cpu that were stopped with the lock, or in the queue for it, would keep all others out. */
+static void lock_space(struct space *space, struct spin_node *node)
+{
+	cpu_stay();
+	spin_lock(&space->lock, node);
+}
+
+static void unlock_space(struct space *space, struct spin_node *node)
+{
+	spin_unlock(&space->lock, node);
+	cpu_may_stop();
+}
+
 enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uint64_t length,
 			   unsigned flags)
 {
@@ -268,9 +281,9 @@ enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uin
 
 	page_stock_init(&stock);
 	do {
-		spin_lock(&space->lock, &node);
+		lock_space(space, &node);
 		status = page_table_map(&space->table, address, frame, length, flags, &stock);
-		spin_unlock(&space->lock, &node);
+		unlock_space(space, &node);
 	} while (page_stock_refill(&stock, &status));
 	if (status == PAGE_OK && cpu_self()->space == space)
 		mmu_flush(0, UINT64_MAX); /* it may have "not valid" in mind, or a table taken out */
@@ -287,15 +300,15 @@ enum page_status space_unmap(struct space *space, virt_t address, uint64_t lengt
 	page_gather_init(&gather);
 	page_stock_init(&stock);
 	do {
-		spin_lock(&space->lock, &node);
+		lock_space(space, &node);
 		status = page_table_unmap(&space->table, address, length, &gather, &stock);
-		spin_unlock(&space->lock, &node);
+		unlock_space(space, &node);
 	} while (page_stock_refill(&stock, &status));
 	finish(space, &gather);
 	while (status == PAGE_AGAIN) {
-		spin_lock(&space->lock, &node);
+		lock_space(space, &node);
 		status = page_table_unmap_rest(&space->table, &gather);
-		spin_unlock(&space->lock, &node);
+		unlock_space(space, &node);
 		finish(space, &gather);
 	}
 	return status;
@@ -311,9 +324,9 @@ enum page_status space_protect(struct space *space, virt_t address, uint64_t len
 	page_gather_init(&gather);
 	page_stock_init(&stock);
 	do {
-		spin_lock(&space->lock, &node);
+		lock_space(space, &node);
 		status = page_table_protect(&space->table, address, length, flags, &gather, &stock);
-		spin_unlock(&space->lock, &node);
+		unlock_space(space, &node);
 	} while (page_stock_refill(&stock, &status));
 	finish(space, &gather);
 	return status;
@@ -348,22 +361,24 @@ enum page_status space_clone(struct space *to, struct space *from, virt_t addres
 
 	page_gather_init(&gather);
 	page_stock_init(&stock);
+	cpu_stay(); /* who finds `clones` waits for us */
 	do {
-		spin_lock(&from->lock, &from_node);
-		spin_lock(&to->lock, &to_node);
+		lock_space(from, &from_node);
+		lock_space(to, &to_node);
 		status = page_table_clone(&to->table, &from->table, address, length, &sharing,
 					  &gather, &stock);
 		if (status == PAGE_OK)
 			ck_pr_inc_32(&from->clones);
-		spin_unlock(&to->lock, &to_node);
-		spin_unlock(&from->lock, &from_node);
+		unlock_space(to, &to_node);
+		unlock_space(from, &from_node);
 	} while (page_stock_refill(&stock, &status));
-	if (status != PAGE_OK)
-		return status;
-	finish(from, &gather);
-	ck_pr_fence_release(); /* the flush; pairs with lock_between_clones */
-	ck_pr_dec_32(&from->clones);
-	return PAGE_OK;
+	if (status == PAGE_OK) {
+		finish(from, &gather);
+		ck_pr_fence_release(); /* the flush; pairs with lock_between_clones */
+		ck_pr_dec_32(&from->clones);
+	}
+	cpu_may_stop();
+	return status;
 }
 
 /* ---- copy on write --------------------------------------------------------------------------- */
@@ -418,9 +433,9 @@ static enum page_status copy_page(struct space *space, virt_t page, pfn_t held)
 	if (!pfn_is_none(copy))
 		memcpy(frame_bytes(copy), frame_bytes(held), FRAME_SIZE);
 	while (status == PAGE_SHORT) {
-		spin_lock(&space->lock, &node);
+		lock_space(space, &node);
 		status = put_copy(space, page, held, &copy, &gather, &stock);
-		spin_unlock(&space->lock, &node);
+		unlock_space(space, &node);
 		page_stock_refill(&stock, &status);
 	}
 	finish(space, &gather);
@@ -433,11 +448,11 @@ static enum page_status copy_page(struct space *space, virt_t page, pfn_t held)
 /* Takes the lock when no clone has a flush under way; one that begins later waits for the lock. */
 static void lock_between_clones(struct space *space, struct spin_node *node)
 {
-	spin_lock(&space->lock, node);
+	lock_space(space, node);
 	while (ck_pr_load_32(&space->clones)) {
-		spin_unlock(&space->lock, node);
+		unlock_space(space, node);
 		port_relax();
-		spin_lock(&space->lock, node);
+		lock_space(space, node);
 	}
 	ck_pr_fence_acquire(); /* pairs with space_clone */
 }
@@ -470,7 +485,7 @@ enum page_status space_write_fault(struct space *space, virt_t address)
 		lock_between_clones(space, &node);
 		fault = look_at(space, page, &leaf);
 		status = begin_fault(space, &leaf, fault, page, &gather, &stock);
-		spin_unlock(&space->lock, &node);
+		unlock_space(space, &node);
 	} while (page_stock_refill(&stock, &status));
 	finish(space, &gather);
 	if (fault == FAULT_REFUSED)

@@ -192,6 +192,8 @@ void hart_kick(uint64_t hart_id)
 	arch_self = &cpus[VICTIM].arch;
 	if (!setjmp(away))
 		cpu_take_kick();
+	if (cpus[VICTIM].staying)
+		cpu_may_stop(); /* it goes on, and has no need to stay */
 	arch_self = &cpus[0].arch;
 }
 
@@ -307,7 +309,21 @@ TEST(a_cpu_that_is_short_of_frames_stops_after_that)
 	CHECK_EQ(play.kicks_taken, 6);
 }
 
-/* One that has begun to leave is off line whatever the stopper's patience: it is not said to run.
+/* Who stays twice, in the middle of something that others wait for, must say twice that it is over. */
+TEST(a_cpu_that_stays_stops_after_that)
+{
+	begin();
+	arch_self = &cpus[VICTIM].arch;
+	cpu_stay();
+	cpu_stay();
+	arch_self = &cpus[0].arch;
+	CHECK_EQ(cpu_stop(VICTIM), CPU_DONE);
+	CHECK_EQ(play.kicks_taken, 3);
+	CHECK_EQ(cpus[VICTIM].staying, 0);
+}
+
+/*
+ * One that has begun to leave is off line whatever the stopper's patience: it is not said to run.
  */
 TEST(a_cpu_that_sticks_on_its_way_is_lost)
 {

@@ -52,6 +52,7 @@ struct hart {
 	void (*work)(void *argument);
 	void *argument;
 	bool kicked, is_stopped;
+	unsigned locks; /* of spaces that it holds or waits for */
 	/* The MMU. */
 	uint64_t satp, generation;
 	bool accesses; /* in the middle of an instruction that does */
@@ -244,12 +245,27 @@ void played_irq_restore(unsigned long flags)
 	step(true);
 }
 
+/* What kernel/space.c calls in the place of spin_lock() and spin_unlock(). */
+void played_lock(struct spinlock *lock, struct spin_node *node)
+{
+	self()->locks++;
+	spin_lock(lock, node);
+}
+
+void played_unlock(struct spinlock *lock, struct spin_node *node)
+{
+	spin_unlock(lock, node);
+	self()->locks--;
+}
+
 /* As leave() in kernel/cpu.c. */
 static void stop_and_come_back(void)
 {
 	uint64_t satp = mmu_used();
 
 	stops++;
+	if (self()->locks)
+		port_panic("stopped with a space's lock, or in the queue for it");
 	frame_cache_offline();
 	mmu_use(MMU_OFF);
 	shootdown_offline();
@@ -265,7 +281,8 @@ static void stop_and_come_back(void)
 /* As cpu_take_kick() there. */
 static void on_kick(void)
 {
-	if (runs && machine.stops && below(STOP_ONE_IN) == 0 && !frame_drain_is_asking())
+	if (runs && machine.stops && below(STOP_ONE_IN) == 0 && !cpu_self()->staying &&
+	    !frame_drain_is_asking())
 		stop_and_come_back();
 	shootdown_answer();
 	frame_drain_answer();
@@ -594,6 +611,7 @@ void played_start(const struct played_machine *wanted)
 			hart->stack = aligned_alloc(64, STACK_BYTES);
 		hart->satp = KERNEL_SATP;
 		hart->generation++;
+		hart->locks = 0;
 		hart->active = hart->kicked = hart->is_stopped = hart->accesses = false;
 		host_self = &host_cpus[cpu];
 		shootdown_online();

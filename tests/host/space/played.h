@@ -43,4 +43,10 @@ void played_run(void (*work)(void *argument), void *argument);
 uint64_t played_stops(void);
 uint64_t played_stale(void);
 
+/* For kernel/space.c alone. A cpu that is stopped between them ends the test. */
+struct spinlock;
+struct spin_node;
+void played_lock(struct spinlock *lock, struct spin_node *node);
+void played_unlock(struct spinlock *lock, struct spin_node *node);
+
 /* Accesses go to these addresses: VM_WINDOW of tests/smp/vm.h and what the workloads have there. */
