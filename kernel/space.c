@@ -188,19 +188,36 @@ static void finish(struct space *space, struct page_gather *gather)
 
 /* ---- spaces ---------------------------------------------------------------------------------- */
 
-enum page_status space_create(struct space *space)
+/*
+ * With many cpus what a lock counts with is larger than a frame, and a policy may have no runs: then
+ * this one counts nothing, if its kind can do without.
+ */
+static bool make_lock(struct space *space, enum spin_kind kind)
 {
 	size_t lock_bytes = spin_bytes(port_cpu_count());
+	size_t holder_bytes = holder_words() * sizeof(uint64_t);
+
+	space->memory = kmalloc_aligned(lock_bytes + holder_bytes, 64);
+	if (!space->memory && !spin_kind_needs_memory(kind)) {
+		lock_bytes = 0;
+		space->memory = kmalloc_aligned(holder_bytes, 64);
+	}
+	if (!space->memory)
+		return false;
+	space->holders = (uint64_t *)((char *)space->memory + lock_bytes);
+	memset(space->holders, 0, holder_bytes);
+	spin_init(&space->lock, "space", kind, port_cpu_count(), lock_bytes ? space->memory : NULL);
+	return true;
+}
+
+enum page_status space_create(struct space *space)
+{
 	uint16_t asid = asid_take();
 	enum page_status status = PAGE_NO_FRAMES;
 
 	memset(space, 0, sizeof(*space));
-	space->memory = kmalloc_aligned(lock_bytes + holder_words() * sizeof(uint64_t), 64);
-	if (!space->memory)
+	if (!make_lock(space, zones.zone[0].lock.kind))
 		goto no_memory;
-	space->holders = (uint64_t *)((char *)space->memory + lock_bytes);
-	memset(space->holders, 0, holder_words() * sizeof(uint64_t));
-	spin_init(&space->lock, "space", zones.zone[0].lock.kind, port_cpu_count(), space->memory);
 	status = page_table_create(&space->table, kernel_space_levels(), asid);
 	if (status != PAGE_OK)
 		goto no_table;

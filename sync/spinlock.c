@@ -36,6 +36,11 @@ bool spin_kind_is_fifo(enum spin_kind kind)
 	return kind == SPIN_TICKET || kind == SPIN_MCS || kind == SPIN_CLH || kind == SPIN_ANDERSON;
 }
 
+bool spin_kind_needs_memory(enum spin_kind kind)
+{
+	return kind == SPIN_CLH || kind == SPIN_ANDERSON;
+}
+
 /* One more clh node than cpus is in the lock itself; anderson's slots are one a cpu. */
 size_t spin_bytes(unsigned cpu_count)
 {
@@ -80,13 +85,17 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
 	       void *memory)
 {
 	memset(lock, 0, sizeof(*lock));
-	memset(memory, 0, spin_bytes(cpu_count));
 	lock->name = name;
 	lock->kind = kind;
-	lock->cpu_count = cpu_count;
-	lock->cpus = memory;
-	lock->anderson_slots = (void *)(lock->cpus + cpu_count);
-	for (unsigned cpu = 0; cpu < cpu_count; cpu++)
+	if (memory) {
+		memset(memory, 0, spin_bytes(cpu_count));
+		lock->cpu_count = cpu_count;
+		lock->cpus = memory;
+		lock->anderson_slots = (void *)(lock->cpus + cpu_count);
+	} else if (spin_kind_needs_memory(kind)) {
+		port_panic("spin_init: lock %s: no memory for %s", name, spin_kind_name(kind));
+	}
+	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++)
 		lock->cpus[cpu].clh = &lock->cpus[cpu].clh_node;
 	init_word(lock);
 }
@@ -283,7 +292,7 @@ void spin_lock(struct spinlock *lock, struct spin_node *node)
 
 	node->acquired_ticks = 0;
 	node->contended = false;
-	if (mode == SPIN_STATS_OFF) {
+	if (mode == SPIN_STATS_OFF || !lock->cpus) {
 		node->counted = NULL;
 		if (__builtin_expect(!try_kind(lock, node), 0))
 			wait_for(lock, node);

@@ -123,19 +123,13 @@ struct spin_blame {
 	struct spin_waits holder[]; /* by the holder's cpu */
 };
 
-/*
- * One cpu's part of one lock; written by that cpu alone (the queue words aside). 1024 bytes, so
- * that its address is a shift away.
- */
+/* One cpu's part of one lock; written by that cpu alone (the queue words aside). */
 struct spin_cpu {
 	_Alignas(64) uint64_t site; /* of this cpu's last acquire that was counted */
 	struct spin_stats stats;
 	struct ck_spinlock_clh *clh; /* the node this cpu will use next */
 	_Alignas(64) struct ck_spinlock_clh clh_node;
-	char fill[1024 - 768 - sizeof(struct ck_spinlock_clh)];
 };
-
-_Static_assert(sizeof(struct spin_cpu) == 1024, "a power of two");
 
 struct spinlock {
 	/* Read-only after spin_init. */
@@ -183,7 +177,8 @@ size_t spin_bytes(unsigned cpu_count);
 
 /*
  * Makes an unlocked lock for cpus 0..cpu_count-1. `memory` is spin_bytes(cpu_count) bytes,
- * 64-aligned, and stays the lock's. `name` is kept, not copied. Nobody may use the lock yet.
+ * 64-aligned, and stays the lock's; or NULL, where the kind does not need it: then the lock counts
+ * nothing. `name` is kept, not copied. Nobody may use the lock yet.
  */
 void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, unsigned cpu_count,
 	       void *memory);
@@ -240,3 +235,6 @@ const char *spin_kind_name(enum spin_kind kind);
  * its scheduler than of the algorithm.
  */
 bool spin_kind_is_fifo(enum spin_kind kind);
+
+/* True where each cpu's place in the queue is in the lock's memory. */
+bool spin_kind_needs_memory(enum spin_kind kind);

@@ -213,6 +213,8 @@ CASES = (
     # Each policy under the tests that its contract allows, and all of what varies in one boot.
     *(Case(f"policy-{policy}", f"run=selftest,stress policy={policy} ops=500",
            must_contain=(f", {policy}, lock fas",)) for policy in POLICIES),
+    Case("policy-free_list-eight-harts", "run=selftest,stress policy=free_list "
+         "workload=kmalloc,vm_shared,vm_cow ops=500", smp="8"),
     Case("policy-free_list-skips", "run=selftest policy=free_list", smp="2", mem="16M",
          must_contain=("# SKIP not supported by free_list",)),
     Case("sweep", "run=bench policy=all lock=all cache=0,128 workload=repeat,bulk cpus=1,4 "

@@ -103,11 +103,11 @@ static void enter(void *argument)
 	}
 }
 
+/* The lock is there, for so many cpus. */
 static void exclude(enum spin_kind kind, unsigned cpus)
 {
 	struct barrier barrier;
 
-	start(kind, cpus);
 	barrier_init(&barrier, cpus);
 	counted = 0;
 	watch_begin(&moves, spin_kind_name(kind));
@@ -122,9 +122,36 @@ CONCURRENT_TEST(locks_exclude)
 {
 	for (unsigned i = 0; i < LENGTH(cpu_counts); i++)
 		for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
+			start((enum spin_kind)kind, cpu_counts[i]);
 			exclude((enum spin_kind)kind, cpu_counts[i]);
 			end();
 		}
+}
+
+static void exclude_without_memory(enum spin_kind kind)
+{
+	struct spin_stats stats;
+
+	host_memory_start(1 << 20, 3);
+	spin_init(&lock, "tested", kind, 3, NULL);
+	exclude(kind, 3);
+	spin_stats_reset(&lock);
+	stats = stats_now();
+	CHECK_EQ(stats.acquisitions + stats.contended, 0);
+	CHECK_EQ(stats.wait.samples + stats.hold.samples, 0);
+	CHECK(!spin_locked_relaxed(&lock));
+	host_memory_end();
+}
+
+/* Where a lock has no memory for each cpu. A queue whose places are there needs it. */
+CONCURRENT_TEST(locks_without_memory_exclude_and_count_nothing)
+{
+	for (unsigned kind = 0; kind < SPIN_KINDS; kind++)
+		if (!spin_kind_needs_memory((enum spin_kind)kind))
+			exclude_without_memory((enum spin_kind)kind);
+	EXPECT_PANIC(spin_init(&lock, "tested", SPIN_CLH, 3, NULL), "lock tested: no memory for clh");
+	EXPECT_PANIC(spin_init(&lock, "tested", SPIN_ANDERSON, 3, NULL),
+		     "lock tested: no memory for anderson");
 }
 
 static const unsigned trial_cpus[] = {1, 2, 3, 4, 8, 16};
@@ -344,6 +371,7 @@ CONCURRENT_TEST(statistics_are_exact_in_every_mode)
 		for (unsigned kind = 0; kind < SPIN_KINDS; kind++)
 			for (unsigned cpus = 1; cpus <= 3; cpus++) {
 				spin_stats_configure(modes[i]);
+				start((enum spin_kind)kind, cpus);
 				exclude((enum spin_kind)kind, cpus);
 				check_stats(modes[i], cpus);
 				end();

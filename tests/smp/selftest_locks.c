@@ -14,7 +14,6 @@
 #include "kernel/panic.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
-#include "mm/heap/kmalloc.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/lock_trial.h"
 #include "tests/smp/smp.h"
@@ -128,14 +127,15 @@ static const char *misuse_none(void)
 
 const char *locks_test_none(void)
 {
-	void *memory = kmalloc_aligned(spin_bytes(port_cpu_count()), 64);
-	const char *wrong;
+	size_t mark = harness_mark();
+	void *memory = harness_alloc(spin_bytes(port_cpu_count()));
+	const char *wrong = "no memory";
 
-	if (!memory)
-		return "no memory";
-	spin_init(&none, "trial", SPIN_NONE, port_cpu_count(), memory);
-	wrong = misuse_none();
-	kfree(memory);
+	if (memory) {
+		spin_init(&none, "trial", SPIN_NONE, port_cpu_count(), memory);
+		wrong = misuse_none();
+	}
+	harness_release(mark);
 	return wrong;
 }
 
