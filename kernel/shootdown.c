@@ -33,9 +33,12 @@
  * shootdown_online(): a cpu that comes on line is kicked, or sees the number itself and answers. For
  * the firmware the same with the entries: it is asked, or its walks, which begin later, find them.
  * (d) Going off line: what was done through old entries before `flush_online` = 0, the release fence
- * there pairs with the acquire fence of (b), or in the firmware's way with the one in shootdown().
+ * there pairs with the acquire fence of (b), or in the firmware's way with that of ask_firmware().
  * (e) What is asked for comes before the kick: hart_kick's own fence, and hart_kick_clear's. (f) A
- * departure is counted before the cpu is stopped, so before the firmware can refuse for its sake.
+ * departure is counted between `flush_online` = 0 and the stop: the full fence in shootdown_offline
+ * pairs with the one in ask_firmware. Who has read the count with it names the cpu no more; who has
+ * named it, and is refused because it has stopped, reads another count afterwards (the acquire fence
+ * there, which pairs with what orders the firmware's own note that the hart has stopped).
  *
  * A cpu that goes off line has switched satp off and flushed all before: nothing walks tables for
  * it, so nothing can be freed under its walks. It comes back on line before it loads satp again.
@@ -179,9 +182,10 @@ void shootdown_online(void)
 
 void shootdown_offline(void)
 {
-	ck_pr_inc_64(&departures); /* (f) */
-	ck_pr_fence_release();	   /* (d) */
+	ck_pr_fence_release(); /* (d) */
 	ck_pr_store_32(&cpu_self()->flush_online, 0);
+	ck_pr_fence_memory(); /* (f) */
+	ck_pr_inc_64(&departures);
 }
 
 /* ---- by the firmware ------------------------------------------------------------------------- */
@@ -225,13 +229,15 @@ static void ask_firmware(unsigned first, uint64_t set, uint64_t start, uint64_t 
 		if (!set)
 			break;
 		harts = name_harts(first, set, &base, &named);
-		if (mmu_flush_harts(base, harts, start, bytes))
+		if (mmu_flush_harts(base, harts, start, bytes)) {
 			set &= ~named;
-		else
+		} else {
+			ck_pr_fence_acquire(); /* (f): the firmware's look at the harts was before */
 			check(ck_pr_load_64(&departures) != before,
 			      "shootdown: the firmware refuses to flush harts %llu + i for each bit i "
 			      "of %#llx",
 			      (unsigned long long)base, (unsigned long long)harts);
+		}
 	}
 	ck_pr_fence_acquire(); /* (d) */
 }

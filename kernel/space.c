@@ -14,8 +14,12 @@
  * An ASID is free again when all those have been flushed once more. The kernel's own entries are
  * the same in every space and never change, so they need no flush.
  *
- * A clone takes the right to write from pages of `from`. Until its flush is over other cpus may
- * write to them still, so nobody may make a copy meanwhile, and miss that (`clones`).
+ * `flushing` counts the changes whose flush others must not overtake; it goes up under the lock, with
+ * the change. They are: an unmap, or a page would be mapped anew and cpus still see the old one in
+ * its place; a clone, which takes the right to write from pages of `from`, or a copy would be made
+ * of a page that others still write to; and a copy that was put in a page's place, or its owner
+ * would write to it and cpus still read the frame before. So who maps, or answers a write fault,
+ * waits until it is 0. Who changes anything else need not.
  *
  * Order of locks: two spaces' (clone), `from` first; nobody else has `to` yet. Under them no other
  * lock is taken, for nothing is allocated or freed there: what a change needs is in a stock before
@@ -24,7 +28,9 @@
  *
  * Copies. A page that is written to on fault keeps one more reference to its old frame while that
  * is copied, without the lock: with it nobody finds himself alone with the frame, and so nobody
- * writes to it. Under the lock it is then looked at again whether the page is still the same.
+ * writes to it. Under the lock it is then looked at again whether the page is still the same. The
+ * copy takes its place for reading alone. When all have flushed, the store that is tried again
+ * faults once more, finds itself alone, and may write.
  */
 #include "kernel/space.h"
 
@@ -126,19 +132,22 @@ static unsigned holder_words(void)
 	return (port_cpu_count() + 63) / 64;
 }
 
-static void hold(struct space *space)
+/* True: it was none before, and nobody has asked it for flushes. */
+static bool hold(struct space *space)
 {
-	unsigned cpu = port_cpu();
+	uint64_t *word = &space->holders[port_cpu() / 64], bit = UINT64_C(1) << port_cpu() % 64;
+	bool was = ck_pr_load_64(word) & bit; /* nobody else writes this bit */
 
-	ck_pr_or_64(&space->holders[cpu / 64], UINT64_C(1) << cpu % 64);
+	ck_pr_or_64(word, bit);
 	ck_pr_fence_memory(); /* (a) */
+	return !was;
 }
 
 static void let_go(struct space *space)
 {
 	unsigned cpu = port_cpu();
 
-	ck_pr_fence_release(); /* the flush before; pairs with the full fence in flush_holders */
+	ck_pr_fence_release(); /* the flush, and all before; pairs with (b) in flush_holders */
 	ck_pr_and_64(&space->holders[cpu / 64], ~(UINT64_C(1) << cpu % 64));
 }
 
@@ -155,6 +164,7 @@ static void flush_holders(struct space *space, uint64_t start, uint64_t bytes)
 		ck_pr_add_64(&space->remote_flushes, others);
 		cpus += bits_count(set);
 	}
+	ck_pr_fence_acquire(); /* (b): what a cpu did that is no holder any more; pairs with let_go */
 	trace_end(TRACE_SPACE_FLUSH, begun, cpus, bytes);
 }
 
@@ -246,13 +256,19 @@ void space_destroy(struct space *space)
 	kfree(space->memory);
 }
 
+/*
+ * No fence orders what was written to tables before the walks that a new satp begins, but SFENCE.VMA
+ * does; a cpu that was a holder all along has executed one for each change.
+ */
 void space_enter(struct space *space)
 {
+	bool is_new;
+
 	check(!cpu_self()->space, "cpu %u enters a space and is in another", port_cpu());
 	ck_pr_inc_32(&space->inside);
-	hold(space);
+	is_new = hold(space);
 	cpu_self()->space = space;
-	if (space->table.asid)
+	if (space->table.asid && !is_new)
 		mmu_switch(page_table_satp(&space->table));
 	else
 		mmu_use(page_table_satp(&space->table));
@@ -289,6 +305,32 @@ static void unlock_space(struct space *space, struct spin_node *node)
 	cpu_may_stop();
 }
 
+/* Under the lock, with a change; who finds `flushing` waits for this cpu, so it stays. */
+static void begin_flush(struct space *space)
+{
+	cpu_stay();
+	ck_pr_inc_32(&space->flushing);
+}
+
+static void end_flush(struct space *space)
+{
+	ck_pr_fence_release(); /* the flush; pairs with lock_when_flushed */
+	ck_pr_dec_32(&space->flushing);
+	cpu_may_stop();
+}
+
+/* Takes the lock when no flush is under way; one that begins later waits for the lock. */
+static void lock_when_flushed(struct space *space, struct spin_node *node)
+{
+	lock_space(space, node);
+	while (ck_pr_load_32(&space->flushing)) {
+		unlock_space(space, node);
+		port_relax();
+		lock_space(space, node);
+	}
+	ck_pr_fence_acquire(); /* pairs with end_flush */
+}
+
 enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uint64_t length,
 			   unsigned flags)
 {
@@ -298,7 +340,7 @@ enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uin
 
 	page_stock_init(&stock);
 	do {
-		lock_space(space, &node);
+		lock_when_flushed(space, &node);
 		status = page_table_map(&space->table, address, frame, length, flags, &stock);
 		unlock_space(space, &node);
 	} while (page_stock_refill(&stock, &status));
@@ -313,14 +355,20 @@ enum page_status space_unmap(struct space *space, virt_t address, uint64_t lengt
 	struct page_stock stock;
 	struct spin_node node;
 	enum page_status status;
+	bool begun;
 
 	page_gather_init(&gather);
 	page_stock_init(&stock);
 	do {
 		lock_space(space, &node);
 		status = page_table_unmap(&space->table, address, length, &gather, &stock);
+		begun = status == PAGE_OK || status == PAGE_AGAIN;
+		if (begun)
+			begin_flush(space);
 		unlock_space(space, &node);
 	} while (page_stock_refill(&stock, &status));
+	if (!begun)
+		return status;
 	finish(space, &gather);
 	while (status == PAGE_AGAIN) {
 		lock_space(space, &node);
@@ -328,6 +376,7 @@ enum page_status space_unmap(struct space *space, virt_t address, uint64_t lengt
 		unlock_space(space, &node);
 		finish(space, &gather);
 	}
+	end_flush(space);
 	return status;
 }
 
@@ -378,23 +427,20 @@ enum page_status space_clone(struct space *to, struct space *from, virt_t addres
 
 	page_gather_init(&gather);
 	page_stock_init(&stock);
-	cpu_stay(); /* who finds `clones` waits for us */
 	do {
 		lock_space(from, &from_node);
 		lock_space(to, &to_node);
 		status = page_table_clone(&to->table, &from->table, address, length, &sharing,
 					  &gather, &stock);
 		if (status == PAGE_OK)
-			ck_pr_inc_32(&from->clones);
+			begin_flush(from);
 		unlock_space(to, &to_node);
 		unlock_space(from, &from_node);
 	} while (page_stock_refill(&stock, &status));
 	if (status == PAGE_OK) {
 		finish(from, &gather);
-		ck_pr_fence_release(); /* the flush; pairs with lock_between_clones */
-		ck_pr_dec_32(&from->clones);
+		end_flush(from);
 	}
-	cpu_may_stop();
 	return status;
 }
 
@@ -421,7 +467,7 @@ static enum fault look_at(struct space *space, virt_t page, struct page_leaf *le
 
 /*
  * Under the lock: puts *copy in the place of `held`, which has one reference of ours, so it stays
- * as it is. *copy is then PFN_NONE, for it belongs to the mapping.
+ * as it is. *copy is then PFN_NONE, for it belongs to the mapping, and a flush has begun.
  */
 static enum page_status put_copy(struct space *space, virt_t page, pfn_t held, pfn_t *copy,
 				 struct page_gather *gather, struct page_stock *stock)
@@ -432,8 +478,10 @@ static enum page_status put_copy(struct space *space, virt_t page, pfn_t held, p
 	if (look_at(space, page, &leaf) != FAULT_COPY || leaf.frame.value != held.value)
 		return PAGE_OK; /* others were faster: the store is tried again */
 	status = page_table_replace(&space->table, page, *copy, gather, stock);
-	if (status == PAGE_OK)
+	if (status == PAGE_OK) {
 		*copy = PFN_NONE;
+		begin_flush(space);
+	}
 	return status;
 }
 
@@ -455,23 +503,14 @@ static enum page_status copy_page(struct space *space, virt_t page, pfn_t held)
 		unlock_space(space, &node);
 		page_stock_refill(&stock, &status);
 	}
-	finish(space, &gather);
+	if (status == PAGE_OK && pfn_is_none(copy)) {
+		finish(space, &gather);
+		end_flush(space);
+	}
 	drop(NULL, held, 1, true);
 	if (!pfn_is_none(copy))
 		frame_free(copy);
 	return status;
-}
-
-/* Takes the lock when no clone has a flush under way; one that begins later waits for the lock. */
-static void lock_between_clones(struct space *space, struct spin_node *node)
-{
-	lock_space(space, node);
-	while (ck_pr_load_32(&space->clones)) {
-		unlock_space(space, node);
-		port_relax();
-		lock_space(space, node);
-	}
-	ck_pr_fence_acquire(); /* pairs with space_clone */
 }
 
 /* Under the lock: what can be done at once; for a copy, one more reference to its frame. */
@@ -499,7 +538,7 @@ enum page_status space_write_fault(struct space *space, virt_t address)
 	page_gather_init(&gather);
 	page_stock_init(&stock);
 	do {
-		lock_between_clones(space, &node);
+		lock_when_flushed(space, &node);
 		fault = look_at(space, page, &leaf);
 		status = begin_fault(space, &leaf, fault, page, &gather, &stock);
 		unlock_space(space, &node);

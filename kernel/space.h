@@ -8,7 +8,9 @@
  * frame_alloc(), which belong to their mappings: the last one that goes frees them. Addresses of
  * owned pages may be shared by clones, each of which gets a frame of its own when it writes.
  *
- * No frame that was unmapped is freed before every cpu of that note has flushed what it had of it.
+ * No frame that was unmapped is freed before every cpu of that note has flushed what it had of it,
+ * and nothing is mapped in its place before that. What one cpu has stored to a page, every cpu that
+ * hears of it finds there, whatever is cloned and copied meanwhile.
  *
  * No frame is allocated, zeroed or freed under a space's lock, and no cpu is waited for.
  *
@@ -28,7 +30,7 @@ struct space {
 	struct page_table table;
 	uint64_t *holders; /* a bit for each cpu that may have cached any of it; atomic */
 	uint32_t inside;   /* cpus that are in it; atomic */
-	uint32_t clones; /* that have yet to flush what they took the right to write from; atomic */
+	uint32_t flushing; /* changes that others must not overtake, and that are not flushed yet; atomic */
 	uint64_t remote_flushes; /* for people; atomic */
 	void *memory;		 /* the lock's, and holders */
 };

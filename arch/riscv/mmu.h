@@ -14,7 +14,7 @@
 
 #define MMU_OFF 0 /* satp without translation */
 
-/* From which number of pages on a flush is of everything. */
+/* The most pages that are flushed one by one; for more, everything is. */
 #define MMU_FLUSH_PAGES_MAX 64
 
 /* This hart walks these tables from here on; what it has cached of others is gone. */
@@ -35,15 +35,13 @@ static inline uint64_t mmu_used(void)
 	return csr_read(satp);
 }
 
-/* Whether the hart takes this satp, tried out: false, and nothing has changed, where it does not.
- */
+/* Whether the hart takes this satp, tried out. False: it does not, and nothing has changed. */
 bool mmu_takes(uint64_t satp);
 
 /* The most that the ASID in satp may be, on this hart; 0: it has none. */
 uint64_t mmu_asid_max(void);
 
-/* [start, start + bytes), bytes a multiple of 4096, on this hart; all there is when that is long.
- */
+/* [start, start + bytes) on this hart, multiples of 4096; all there is when that is long. */
 void mmu_flush(uint64_t start, uint64_t bytes);
 
 /*

@@ -351,7 +351,7 @@ enum page_status page_table_replace(struct page_table *table, virt_t address, pf
 		return status;
 	leaves_visit(root_of(table), table->levels - 1, stretch, find_entry, &entry);
 	page_gather_leaf(gather, entry_load(entry), 0);
-	flags = (old.flags & ~(unsigned)PAGE_SHARED) | PAGE_OWNED;
+	flags = old.flags | PAGE_OWNED | PAGE_SHARED;
 	/* The copy before the entry that shows it. */
 	entry_publish(entry, pte_leaf(frame, flags));
 	note(gather, table, stretch);

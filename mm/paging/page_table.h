@@ -146,8 +146,9 @@ PAGE_MUST_USE enum page_status page_table_clone(struct page_table *to, struct pa
 
 /*
  * The two ends of a copy on write, for the page at `address` (4 KiB; a larger one is split).
- * replace: it has a frame of its own now, PAGE_OWNED, no longer PAGE_SHARED, and what it had
- * before goes into the gather. Harts must be flushed before the write that faulted goes on.
+ * replace: it has a frame of its own now, PAGE_OWNED, and what it had before goes into the gather.
+ * It is PAGE_SHARED, so that nobody writes to it: others may still read the frame before, and would
+ * miss that. When all harts have been flushed, unshare lets the write that faulted go on.
  * PAGE_AGAIN: nothing was done, for the gather is full.
  */
 PAGE_MUST_USE enum page_status page_table_replace(struct page_table *table, virt_t address,

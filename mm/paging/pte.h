@@ -71,8 +71,7 @@ typedef struct {
 	uint64_t value;
 } pte_t;
 
-/* Bits of an entry that are not flags. Bit 8 of a shared leaf is its PAGE_WRITE, out of hardware's
- * sight. */
+/* Bits of an entry that are no flags. Bit 8 of a shared leaf is its PAGE_WRITE, out of sight. */
 #define PTE_VALID	 (UINT64_C(1) << 0)
 #define PTE_ACCESSED	 (UINT64_C(1) << 6)
 #define PTE_DIRTY	 (UINT64_C(1) << 7)

@@ -177,6 +177,21 @@ static void expect_at(unsigned page, unsigned cpu, uint64_t expected, const char
 			   (unsigned long long)expected);
 }
 
+/* Stores that were over before the look began are seen, by every cpu and whoever made them. */
+static void expect_nothing_older(void)
+{
+	for (unsigned page = 0; page < STORM_PAGES; page++)
+		for (unsigned cpu = 0; cpu < settings.cpus; cpu++) {
+			uint64_t least = storm.count[cpu][page], word = 0;
+
+			if (!vm_load(word_at(page, cpu), &word) || word < least)
+				port_panic("cpu %u finds %llu as cpu %u's word of page %u, which had "
+					   "stored %llu before",
+					   port_cpu(), (unsigned long long)word, cpu, page,
+					   (unsigned long long)least);
+		}
+}
+
 static void store_in_parent(uint64_t *random)
 {
 	unsigned page = (unsigned)random_below(random, STORM_PAGES), own = port_cpu();
@@ -190,6 +205,7 @@ static void store_in_parent(uint64_t *random)
 	}
 	for (page = 0; page < STORM_PAGES; page++)
 		expect_at(page, own, storm.count[own][page], "the parent");
+	expect_nothing_older();
 	space_leave();
 }
 
@@ -468,6 +484,87 @@ TEST(space_asids_come_and_go)
 	check_sum(&sum);
 }
 
+/* ---- one page, mapped and unmapped by two cpus that know nothing of each other ---------------- */
+
+#define TURNS 60
+
+static struct {
+	struct space space;
+	uint64_t made;	 /* frames that were to be mapped, each of which holds its number */
+	uint64_t mapped; /* the last one that was */
+	uint64_t times;
+} over;
+
+static void map_over(void)
+{
+	pfn_t frame = frame_alloc(FRAME_ZERO);
+	uint64_t number = ++over.made;
+
+	*(uint64_t *)frame_bytes(frame) = number;
+	if (space_map(&over.space, virt(VM_WINDOW), frame, FRAME_SIZE,
+		      PAGE_READ | PAGE_WRITE | PAGE_OWNED) == PAGE_OK) {
+		over.mapped = number;
+		over.times++;
+	} else {
+		frame_free(frame);
+	}
+}
+
+/* What has been mapped is there, or nothing is: not what was there before. */
+static void look_for_older(void)
+{
+	uint64_t least = over.mapped, word = 0;
+
+	if (vm_load(VM_WINDOW, &word) && word < least)
+		port_panic("cpu %u finds frame %llu, and %llu was mapped before", port_cpu(),
+			   (unsigned long long)word, (unsigned long long)least);
+}
+
+static void map_unmap_or_look(void *unused)
+{
+	(void)unused;
+	if (port_cpu() >= 2)
+		space_enter(&over.space);
+	for (unsigned i = 0; i < TURNS; i++) {
+		if (port_cpu() == 0)
+			map_over();
+		else if (port_cpu() == 1)
+			(void)!space_unmap(&over.space, virt(VM_WINDOW), FRAME_SIZE);
+		else
+			look_for_older();
+	}
+	if (port_cpu() >= 2)
+		space_leave();
+}
+
+static void run_over(uint64_t schedule, struct sum *sum)
+{
+	uint64_t free_before;
+
+	start(schedule);
+	free_before = frame_free_count();
+	memset(&over, 0, sizeof(over));
+	CHECK(spaces_open());
+	CHECK_EQ(space_create(&over.space), PAGE_OK);
+	played_run(map_unmap_or_look, NULL);
+	space_destroy(&over.space);
+	spaces_close();
+	sum->allocs += over.times;
+	sum->stops += played_stops();
+	sum->stale += played_stale();
+	end(free_before);
+}
+
+TEST(space_nothing_is_mapped_before_all_have_flushed)
+{
+	uint64_t first = unit_seed() * 1000000;
+	struct sum sum = {0};
+
+	for (unsigned i = 0; i < 600; i++)
+		run_over(first + i, &sum);
+	check_sum(&sum);
+}
+
 /* ---- cpus that are stopped ------------------------------------------------------------------- */
 
 static uint32_t gone;
@@ -497,6 +594,30 @@ TEST(space_nobody_waits_for_a_stopped_cpu)
 		played_run(stop_or_ask, NULL);
 		for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
 			host_cpus[cpu].masked = false;
+		end(frame_free_count());
+	}
+}
+
+/* The firmware may refuse to flush harts of which one is stopped: that is no fault of anybody's. */
+static void stop_often_or_ask(void *unused)
+{
+	(void)unused;
+	for (unsigned i = 0; i < 20; i++) {
+		if (port_cpu())
+			played_stop_now();
+		else
+			shootdown(0, (UINT64_C(1) << settings.cpus) - 1, VM_WINDOW, FRAME_SIZE);
+	}
+}
+
+TEST(space_a_stop_on_the_way_is_no_refusal)
+{
+	uint64_t first = unit_seed() * 1000000;
+
+	for (unsigned i = 0; i < 600; i++) {
+		start(first + i);
+		shootdown_choose(SHOOTDOWN_FIRMWARE);
+		played_run(stop_often_or_ask, NULL);
 		end(frame_free_count());
 	}
 }

@@ -278,6 +278,13 @@ static void stop_and_come_back(void)
 	frame_cache_online();
 }
 
+void played_stop_now(void)
+{
+	host_self->masked = true;
+	stop_and_come_back();
+	host_self->masked = false;
+}
+
 /* As cpu_take_kick() there. */
 static void on_kick(void)
 {

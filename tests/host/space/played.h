@@ -43,6 +43,9 @@ void played_run(void (*work)(void *argument), void *argument);
 uint64_t played_stops(void);
 uint64_t played_stale(void);
 
+/* The calling cpu stops for a while, as one that is asked to. */
+void played_stop_now(void);
+
 /* For kernel/space.c alone. A cpu that is stopped between them ends the test. */
 struct spinlock;
 struct spin_node;
