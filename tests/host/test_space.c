@@ -274,7 +274,7 @@ TEST(space_no_store_is_lost)
 	uint64_t first = unit_seed() * 1000000;
 	struct sum sum = {0};
 
-	for (unsigned i = 0; i < 600; i++)
+	for (unsigned i = 0; i < 1500; i++)
 		run_storm(first + i, &sum);
 	check_sum(&sum);
 }
