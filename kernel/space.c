@@ -29,8 +29,8 @@
  * Copies. A page that is written to on fault keeps one more reference to its old frame while that
  * is copied, without the lock: with it nobody finds himself alone with the frame, and so nobody
  * writes to it. Under the lock it is then looked at again whether the page is still the same. The
- * copy takes its place for reading alone. When all have flushed, the store that is tried again
- * faults once more, finds itself alone, and may write.
+ * copy takes its place for reading alone. When all have flushed, whoever wants to write finds
+ * himself alone with it, and may.
  */
 #include "kernel/space.h"
 
@@ -525,29 +525,41 @@ static enum page_status begin_fault(struct space *space, const struct page_leaf 
 	return page_stock_is_short(stock) ? PAGE_SHORT : PAGE_NO_FRAMES;
 }
 
-enum page_status space_write_fault(struct space *space, virt_t address)
+/* One step towards a page that may be written to; *fault is what it took. */
+static enum page_status step_to_write(struct space *space, virt_t page, enum fault *fault)
 {
-	virt_t page = vpn_to_virt(vpn_floor(address));
-	enum page_status status;
 	struct page_gather gather;
 	struct page_stock stock;
 	struct page_leaf leaf;
 	struct spin_node node;
-	enum fault fault;
+	enum page_status status;
 
 	page_gather_init(&gather);
 	page_stock_init(&stock);
 	do {
 		lock_when_flushed(space, &node);
-		fault = look_at(space, page, &leaf);
-		status = begin_fault(space, &leaf, fault, page, &gather, &stock);
+		*fault = look_at(space, page, &leaf);
+		status = begin_fault(space, &leaf, *fault, page, &gather, &stock);
 		unlock_space(space, &node);
 	} while (page_stock_refill(&stock, &status));
 	finish(space, &gather);
+	if (*fault == FAULT_COPY && status == PAGE_OK)
+		status = copy_page(space, page, leaf.frame);
+	return status;
+}
+
+enum page_status space_write_fault(struct space *space, virt_t address)
+{
+	virt_t page = vpn_to_virt(vpn_floor(address));
+	enum page_status status;
+	enum fault fault;
+
+	/* A copy must be found alone; a clone that comes between makes it shared once more. */
+	do
+		status = step_to_write(space, page, &fault);
+	while (fault == FAULT_COPY && status == PAGE_OK);
 	if (fault == FAULT_REFUSED)
 		return PAGE_NOT_MAPPED;
-	if (fault == FAULT_COPY && status == PAGE_OK)
-		status = copy_page(space, page, leaf.frame);
 	if (status == PAGE_OK)
 		mmu_flush(page.value, FRAME_SIZE); /* what refused may be an old entry of ours */
 	return status;
