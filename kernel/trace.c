@@ -159,16 +159,10 @@ static void print_packed(uint64_t packed)
 									 : '?');
 }
 
-static void print_argument(enum trace_event event, const char *name, uint64_t value)
+static void print_argument(const char *name, uint64_t value)
 {
-	if (name[0] == '-')
-		return;
-	if (event == TRACE_DOING || (event == TRACE_LOCK_WAIT && name[0] == 'l')) {
-		printf(event == TRACE_DOING && name[2] == 'i' ? "" : " ");
-		print_packed(value);
-	} else {
+	if (name[0] != '-')
 		printf(", %s %lld", name, (long long)value);
-	}
 }
 
 /* Tenths of a microsecond, which is as fine as the clock is. */
@@ -180,6 +174,22 @@ static void print_ticks(uint64_t ticks)
 	       (unsigned long long)(tenths % 10));
 }
 
+/*
+ * Both words are one name; or the first is a lock's. That wait is shorter than the event, which ends
+ * when the lock is released.
+ */
+static void print_named(const struct trace_record *record, bool is_wait)
+{
+	putchar(' ');
+	print_packed(record->a);
+	if (is_wait) {
+		printf(", waited ");
+		print_ticks(record->b * settings.timebase / settings.clock_hertz);
+	} else {
+		print_packed(record->b);
+	}
+}
+
 static void print_record(const struct trace_record *record, uint64_t now)
 {
 	enum trace_event event = trace_record_event(record);
@@ -188,11 +198,15 @@ static void print_record(const struct trace_record *record, uint64_t now)
 	printf("    ");
 	print_ticks(now > record->ticks ? now - record->ticks : 0);
 	printf(" ago: %s", names->event);
-	print_argument(event, names->a, record->a);
-	print_argument(event, names->b, record->b);
-	if (record->length) {
-		printf(", took ");
-		print_ticks(record->length);
+	if (event == TRACE_LOCK_WAIT || event == TRACE_DOING) {
+		print_named(record, event == TRACE_LOCK_WAIT);
+	} else {
+		print_argument(names->a, record->a);
+		print_argument(names->b, record->b);
+		if (record->length) {
+			printf(", took ");
+			print_ticks(record->length);
+		}
 	}
 	printf("\n");
 }

@@ -1,8 +1,8 @@
 /*
  * trace.h - where mm/, sync/ and the kernel say what they do, for a port that keeps a trace.
  *
- * Only slow paths do: nothing that hits a cache comes by here, and nothing is said while the lock
- * is held that it is about (who holds another, such as a space's, does slow work under it anyway).
+ * Only slow paths do: nothing that hits a cache comes by here, and nothing is said while a zone's
+ * or the heap's lock is held.
  * A port that keeps a trace defines PORT_TRACE_IS_ON() and gives port_trace_time() and port_trace()
  * (mm/platform.h); with one that does not, all of this is nothing.
  *

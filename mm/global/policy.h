@@ -90,8 +90,8 @@ struct policy {
 	 * Takes at least `min` free frames, never more than `max` (1 <= min <= max), into `words`,
 	 * which has room for POLICY_WORDS_MAX. Fewer only when it holds fewer, or the words are
 	 * used up. Returns the number of words; *taken is the number of frames. Two words may be of
-	 * the same 64 frames, but not have a frame in common. `plan` is what plan_claim() made of the same words, if anything (its words
-	 * are 0 otherwise); then max >= min + 63.
+	 * the same 64 frames, but not have a frame in common. `plan` is what plan_claim() made of
+	 * the same words, if anything (its words are 0 otherwise); then max >= min + 63.
 	 */
 	unsigned (*claim)(void *instance, unsigned min, unsigned max,
 			  const struct claim_plan *plan, struct frame_word *words,
@@ -107,8 +107,9 @@ struct policy {
 
 	/*
 	 * Takes `count` contiguous frames, the first a multiple of `align` (a power of two), and
-	 * sets *first. RUN_NONE: see exact_runs; of a single frame, only when none is free. RUN_AGAIN when it has done
-	 * `steps` units of upkeep that a later call need not do again; steps 0 means no bound.
+	 * sets *first. RUN_NONE: see exact_runs; of a single frame, only when none is free.
+	 * RUN_AGAIN when it has done `steps` units of upkeep that a later call need not do again;
+	 * steps 0 means no bound.
 	 */
 	enum run_result (*claim_run)(void *instance, uint64_t count, uint64_t align, unsigned steps,
 				     uint64_t *first);

@@ -184,7 +184,7 @@ bool cell_choose_ops(struct cell *cell, uint64_t target_ns, uint64_t ops_of_anot
 	}
 	if (is_slow(&pilot))
 		cell->stride = 1;
-	cell->ops = ratio(pilot.ops, ns, target_ns);
+	cell->ops = ratio(pilot.ops, ns / 1000 + 1, target_ns / 1000); /* 64 bits hold the product */
 	if (cell->ops == 0)
 		cell->ops = 1;
 	cell->limit_ns = target_ns;
