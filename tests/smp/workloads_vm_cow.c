@@ -139,11 +139,15 @@ static uint64_t load(unsigned page, unsigned cpu)
 	return word;
 }
 
-/* In the space that this cpu is in; false when there is no frame for the copy. */
+/*
+ * In the space that this cpu is in; false when there is no frame for the copy. Counted are stores
+ * that fault: of the others there are as many as a cpu has time for while it waits for another.
+ */
 static bool store(struct space *space, struct workload_cpu *cpu, unsigned page, unsigned number,
 		  uint64_t word)
 {
 	uint64_t address = VM_WINDOW + place_of(page, number);
+	bool faulted = false;
 
 	while (!vm_store(address, word)) {
 		enum page_status status = space_write_fault(space, virt(address));
@@ -152,9 +156,10 @@ static bool store(struct space *space, struct workload_cpu *cpu, unsigned page, 
 			return false;
 		check(status == PAGE_OK, "vm_cow: cpu %u: the fault at %#llx: %s", number,
 		      (unsigned long long)address, page_status_text(status));
+		faulted = true;
 	}
-	cpu->allocs++;
-	cpu->frees++;
+	cpu->allocs += faulted;
+	cpu->frees += faulted;
 	return true;
 }
 
