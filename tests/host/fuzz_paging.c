@@ -183,7 +183,7 @@ static void apply(const struct call *call)
 		flags = model_find(model, call->first)->flags;
 		model_unmap(model, call->first, call->end, &expected);
 		model_map(model, call->first, call->end, call->frame,
-			  (flags & ~(unsigned)PAGE_SHARED) | PAGE_OWNED);
+			  flags | PAGE_OWNED | PAGE_SHARED);
 		break;
 	case 5:
 		model_clone(&space[!call->which], model, call->first, call->end);

@@ -1590,10 +1590,14 @@ static void write_page(struct page_table *table, virt_t at, uint64_t value)
 	page_gather_init(&gather);
 	if (!page_table_translate(table, at, &leaf))
 		port_panic("a page is lost");
-	if ((leaf.flags & PAGE_SHARED) && frame_refs_count(&refs, leaf.frame) == 1)
-		must(locked_unshare(table, at, FRAME_SIZE, &gather));
-	else if (leaf.flags & PAGE_SHARED)
+	if ((leaf.flags & PAGE_SHARED) && frame_refs_count(&refs, leaf.frame) != 1) {
 		copy_page(table, at, &leaf);
+		if (!page_table_translate(table, at, &leaf) || !(leaf.flags & PAGE_SHARED) ||
+		    frame_refs_count(&refs, leaf.frame) != 1)
+			port_panic("a copy is not a page's own, or can be written to at once");
+	}
+	if (leaf.flags & PAGE_SHARED)
+		must(locked_unshare(table, at, FRAME_SIZE, &gather));
 	if (!page_table_translate(table, at, &leaf) || (leaf.flags & PAGE_SHARED))
 		port_panic("a page that was written to is shared");
 	*(uint64_t *)port_phys_pointer(page_leaf_phys(&leaf, at).value) = value;
