@@ -345,7 +345,7 @@ enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uin
 		unlock_space(space, &node);
 	} while (page_stock_refill(&stock, &status));
 	if (status == PAGE_OK && cpu_self()->space == space)
-		mmu_flush(0, UINT64_MAX); /* it may have "not valid" in mind, or a table taken out */
+		mmu_flush(0, UINT64_MAX); /* it may have "not valid" in mind, of a table too */
 	return status;
 }
 
