@@ -150,7 +150,7 @@ space_dir := $(BUILD)/host/space
 space_own := $(patsubst %.c,$(space_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c tests/host/space/*.c) \
 	$(wildcard tests/smp/workloads_vm_*.c) tests/smp/workload.c kernel/space.c kernel/shootdown.c \
 	tests/host/test_space.c)
-space_host := $(patsubst %,$(space_dir)/tests/host/%.o,port unit)
+space_host := $(patsubst %,$(space_dir)/tests/host/%.o,port unit smp_memory)
 
 $(space_dir)/%.o: HOST_CFLAGS := $(patsubst -fsanitize=%,-fsanitize=undefined,$(HOST_CFLAGS))
 $(space_own): HOST_INCLUDES := -Itests/host/space $(HOST_INCLUDES)

@@ -304,7 +304,7 @@ void cpu_serve(void)
 	ck_pr_fence_release();
 	ck_pr_store_32(&self->online, 1);
 	for (;;) {
-		uint64_t begun = trace_begin(); /* before the mask: what is read under it is the work */
+		uint64_t begun = trace_begin(); /* before the mask: under it only work is read */
 		unsigned long flags = port_irq_save();
 		uint32_t number = ck_pr_load_32(&self->work_number);
 

@@ -25,9 +25,9 @@ enum shootdown_way shootdown_way(void);
 const char *shootdown_way_name(enum shootdown_way way);
 
 /*
- * Cpus first + i, for each bit i of `set`, flush [start, start + bytes), both multiples of 4096, bytes
- * not 0; everything, where that is long. The calling cpu may be among them. When this returns, they walk
- * the tables as the caller left them, and are done with whatever they used an old entry for. Not in
+ * Cpus first + i, for each bit i of `set`, flush [start, start + bytes), both multiples of 4096 and
+ * bytes not 0; everything, where that is long. The calling cpu may be among them. When this returns,
+ * they walk the tables as the caller left them, and are done with whatever they used an old entry for. Not in
  * a trap handler, no lock held, interrupts let in: what others ask meanwhile is answered, and those
  * that are asked may have to wait for us. One kick or one call into the firmware a cpu at most.
  * Returns how many others are in the set.

@@ -319,13 +319,18 @@ static void end_flush(struct space *space)
 	cpu_may_stop();
 }
 
-/* Takes the lock when no flush is under way; one that begins later waits for the lock. */
+/*
+ * Takes the lock when no flush is under way; one that begins later waits for the lock. Waits without
+ * it, or whoever begins one would have to fight us for it.
+ */
 static void lock_when_flushed(struct space *space, struct spin_node *node)
 {
 	lock_space(space, node);
 	while (ck_pr_load_32(&space->flushing)) {
 		unlock_space(space, node);
-		port_relax();
+		do
+			port_relax();
+		while (ck_pr_load_32(&space->flushing));
 		lock_space(space, node);
 	}
 	ck_pr_fence_acquire(); /* pairs with end_flush */

@@ -30,7 +30,7 @@ struct space {
 	struct page_table table;
 	uint64_t *holders; /* a bit for each cpu that may have cached any of it; atomic */
 	uint32_t inside;   /* cpus that are in it; atomic */
-	uint32_t flushing; /* changes that others must not overtake, and that are not flushed yet; atomic */
+	uint32_t flushing; /* changes that nobody may overtake, and that are not flushed yet; atomic */
 	uint64_t remote_flushes; /* for people; atomic */
 	void *memory;		 /* the lock's, and holders */
 };

@@ -30,8 +30,9 @@ struct trace_record {
 	uint64_t a, b;
 };
 
+/* On lines of its own: a trace must not make cpus meet that did not. */
 struct trace_ring {
-	struct trace_record *records;
+	_Alignas(64) struct trace_record *records;
 	uint64_t mask;		       /* how many of them, a power of two, less 1 */
 	uint64_t next;		       /* the number of the next one: so many there have been */
 	uint64_t counts[TRACE_EVENTS]; /* of these, of each kind */

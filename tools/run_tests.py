@@ -265,6 +265,9 @@ CASES = (
     # Each run's refills and flushes are held against what the caches count, by the kernel itself.
     Case("trace", "run=stress workload=bulk,rand,run,exhaust,churn,vm_map trace=on ops=20k",
          judge="trace", must_contain=('"record":"trace","cpu":1,',)),
+    Case("trace-for-people", "run=stress,monitor workload=cache_thrash ops=200 cpus=1 trace=on",
+         judge="trace", typed="tests/smp/monitor_trace.txt", timeout=60,
+         must_contain=("doing cache_thrash\n",)),
     Case("trace-overwritten", "run=stress workload=bulk,rand,xfree trace=on cache=64 batch=16 ops=60k",
          smp="2", mem="16M", judge="trace", must_contain=('"record":"trace","cpu":1,',)),
     Case("trace-schedule", "run=explore workload=bulk ops=2000 trace=on", mem="16M",

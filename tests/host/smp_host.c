@@ -34,18 +34,6 @@ void smp_run(void (*work)(void *argument), void *argument, unsigned cpus)
 	host_run(run_part, &part);
 }
 
-void *smp_memory(uint64_t bytes)
-{
-	void *block = aligned_alloc(64, (bytes + 63) & ~UINT64_C(63));
-
-	return block ? memset(block, 0, bytes) : NULL;
-}
-
-void smp_memory_end(void *block)
-{
-	free(block);
-}
-
 uint64_t smp_nanoseconds(void)
 {
 	struct timespec now;

@@ -76,12 +76,29 @@ struct sum {
 	uint64_t stops, stale, allocs;
 };
 
+static void end_counted(uint64_t free_before, struct sum *sum)
+{
+	sum->stops += played_stops();
+	sum->stale += played_stale();
+	end(free_before);
+}
+
 /* It is no test of flushes where nothing was ever stale. */
 static void check_sum(const struct sum *sum)
 {
 	CHECK(sum->stops > 0);
 	CHECK(sum->stale > 0);
 	CHECK(sum->allocs > 0);
+}
+
+static void run_schedules(void (*run)(uint64_t schedule, struct sum *sum), unsigned schedules)
+{
+	uint64_t first = unit_seed() * 1000000;
+	struct sum sum = {0};
+
+	for (unsigned i = 0; i < schedules; i++)
+		run(first + i, &sum);
+	check_sum(&sum);
 }
 
 /* ---- the kernel's workloads ------------------------------------------------------------------ */
@@ -99,10 +116,8 @@ static void run_workload(const struct workload *workload, uint64_t ops, uint64_t
 	CHECK(workload_execute(&run));
 	for (unsigned cpu = 0; cpu < run.cpus; cpu++)
 		sum->allocs += run.cpu[cpu].allocs;
-	sum->stops += played_stops();
-	sum->stale += played_stale();
 	free(run.cpu);
-	end(free_before);
+	end_counted(free_before, sum);
 }
 
 static struct sum run_workloads(const struct workload *workload, uint64_t ops, unsigned schedules)
@@ -264,19 +279,12 @@ static void run_storm(uint64_t schedule, struct sum *sum)
 	played_run(work_in_storm, &schedule);
 	space_destroy(&storm.parent);
 	spaces_close();
-	sum->stops += played_stops();
-	sum->stale += played_stale();
-	end(free_before);
+	end_counted(free_before, sum);
 }
 
 TEST(space_no_store_is_lost)
 {
-	uint64_t first = unit_seed() * 1000000;
-	struct sum sum = {0};
-
-	for (unsigned i = 0; i < 1500; i++)
-		run_storm(first + i, &sum);
-	check_sum(&sum);
+	run_schedules(run_storm, 1500);
 }
 
 TEST(space_of_each_cpus_own)
@@ -469,19 +477,12 @@ static void run_come_and_go(uint64_t schedule, struct sum *sum)
 		if (places[i].life == LIFE_LIVES)
 			destroy_space(&places[i]);
 	spaces_close();
-	sum->stops += played_stops();
-	sum->stale += played_stale();
-	end(free_before);
+	end_counted(free_before, sum);
 }
 
 TEST(space_asids_come_and_go)
 {
-	uint64_t first = unit_seed() * 1000000;
-	struct sum sum = {0};
-
-	for (unsigned i = 0; i < 1500; i++)
-		run_come_and_go(first + i, &sum);
-	check_sum(&sum);
+	run_schedules(run_come_and_go, 1500);
 }
 
 /* ---- one page, mapped and unmapped by two cpus that know nothing of each other ---------------- */
@@ -550,19 +551,12 @@ static void run_over(uint64_t schedule, struct sum *sum)
 	space_destroy(&over.space);
 	spaces_close();
 	sum->allocs += over.times;
-	sum->stops += played_stops();
-	sum->stale += played_stale();
-	end(free_before);
+	end_counted(free_before, sum);
 }
 
 TEST(space_nothing_is_mapped_before_all_have_flushed)
 {
-	uint64_t first = unit_seed() * 1000000;
-	struct sum sum = {0};
-
-	for (unsigned i = 0; i < 600; i++)
-		run_over(first + i, &sum);
-	check_sum(&sum);
+	run_schedules(run_over, 600);
 }
 
 /* ---- cpus that are stopped ------------------------------------------------------------------- */
