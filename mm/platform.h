@@ -29,6 +29,8 @@
  *	void port_relax(void)		In a spin-wait: let another hart go first.
  *	_Noreturn void port_panic(const char *format, ...)
  *
+ *	PORT_CACHE_LINE			Optional: bytes of a cache line, a power of two; 64 where the
+ *					port says nothing.
  *	PORT_TRACE_IS_ON(), uint64_t port_trace_time(void),
  *	void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
  *					Optional: keeps a trace of the slow paths (sync/trace.h).
@@ -45,6 +47,4 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <port.h>
-
-#define PORT_CACHE_LINE 64
+#include "sync/cache_line.h" /* <port.h>, and PORT_CACHE_LINE */

@@ -6,10 +6,12 @@
 
 #include <stdint.h>
 
+#include "sync/cache_line.h"
+
 struct barrier {
 	uint32_t cpu_count;
-	_Alignas(64) uint32_t arrived;
-	_Alignas(64) uint32_t round;
+	_Alignas(PORT_CACHE_LINE) uint32_t arrived;
+	_Alignas(PORT_CACHE_LINE) uint32_t round;
 };
 
 /* For `cpu_count` cpus; nobody may be waiting. */

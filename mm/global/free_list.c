@@ -50,7 +50,7 @@
  * multiplications. Neighbours share a word of a claim only where they lie next to each other in the
  * list. So runs and words are pushed from the last frame to the first: what was given together
  * comes back together, by rising address. A run given costs a link a frame, under the lock.
- * Metadata: 64 bytes, with CHECKS the map of free frames besides, 1/8 byte a frame.
+ * Metadata: a cache line, with CHECKS the map of free frames besides, 1/8 byte a frame.
  */
 #include "mm/global/free_list.h"
 
@@ -72,7 +72,7 @@ struct free_list {
 	struct free_map map;
 };
 
-_Static_assert(sizeof(struct free_list) <= 64, "one line");
+_Static_assert(sizeof(struct free_list) <= PORT_CACHE_LINE, "one line");
 
 static size_t round_up(size_t bytes, size_t unit)
 {
@@ -81,7 +81,7 @@ static size_t round_up(size_t bytes, size_t unit)
 
 static size_t list_metadata_bytes(uint64_t first, uint64_t count)
 {
-	return round_up(sizeof(struct free_list), 64) + free_map_bytes(first, count);
+	return round_up(sizeof(struct free_list), PORT_CACHE_LINE) + free_map_bytes(first, count);
 }
 
 /* Each bit of the input changes each bit of the result half of the time (splitmix64). */
@@ -103,7 +103,8 @@ static void *list_init(void *memory, uint64_t first, uint64_t count)
 	list->frames = count;
 	list->top = NONE;
 	list->secret = mix(mix(port_clock()) + first);
-	free_map_init(&list->map, (char *)memory + round_up(sizeof(*list), 64), first, count);
+	free_map_init(&list->map, (char *)memory + round_up(sizeof(*list), PORT_CACHE_LINE),
+		      first, count);
 	return list;
 }
 

@@ -66,8 +66,8 @@ struct policy {
 	size_t (*metadata_bytes)(uint64_t first, uint64_t count);
 
 	/*
-	 * Makes an instance in `memory` (64-aligned, metadata_bytes() long) with no frame free, and
-	 * returns it. Frames are given to it by release_run.
+	 * Makes an instance in `memory` (aligned to PORT_CACHE_LINE, metadata_bytes() long) with no
+	 * frame free, and returns it. Frames are given to it by release_run.
 	 */
 	void *(*init)(void *memory, uint64_t first, uint64_t count);
 

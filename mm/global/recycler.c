@@ -81,7 +81,7 @@ static size_t queue_bytes(uint64_t frames)
 
 static size_t recycler_metadata_bytes(uint64_t first, uint64_t count)
 {
-	return round_up(sizeof(struct recycler), 64) + queue_bytes(count) +
+	return round_up(sizeof(struct recycler), PORT_CACHE_LINE) + queue_bytes(count) +
 	       free_map_bytes(first, count);
 }
 
@@ -89,7 +89,7 @@ static size_t recycler_metadata_bytes(uint64_t first, uint64_t count)
 static void *recycler_init(void *memory, uint64_t first, uint64_t count)
 {
 	struct recycler *recycler = memory;
-	char *next = (char *)memory + round_up(sizeof(*recycler), 64);
+	char *next = (char *)memory + round_up(sizeof(*recycler), PORT_CACHE_LINE);
 
 	check(count <= FRAMES_MAX, "recycler: %llu frames in one zone, at most %llu",
 	      (unsigned long long)count, (unsigned long long)FRAMES_MAX);
