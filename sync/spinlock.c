@@ -41,12 +41,17 @@ bool spin_kind_needs_memory(enum spin_kind kind)
 	return kind == SPIN_CLH || kind == SPIN_ANDERSON;
 }
 
+static size_t round_up_to_line(size_t bytes)
+{
+	return (bytes + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1);
+}
+
 /* One more clh node than cpus is in the lock itself; anderson's slots are one a cpu. */
 size_t spin_bytes(unsigned cpu_count)
 {
 	size_t slots = cpu_count * sizeof(struct ck_spinlock_anderson_thread);
 
-	return cpu_count * sizeof(struct spin_cpu) + ((slots + 63) & ~(size_t)63);
+	return cpu_count * sizeof(struct spin_cpu) + round_up_to_line(slots);
 }
 
 static void init_word(struct spinlock *lock)
@@ -226,7 +231,7 @@ static size_t blame_stride(unsigned cpu_count)
 {
 	size_t bytes = sizeof(struct spin_blame) + cpu_count * sizeof(struct spin_waits);
 
-	return (bytes + 63) & ~(size_t)63;
+	return round_up_to_line(bytes);
 }
 
 size_t spin_blame_bytes(unsigned cpu_count)

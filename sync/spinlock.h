@@ -48,6 +48,7 @@
 
 #include <port.h>
 
+#include "sync/cache_line.h"
 #include "sync/ck.h"
 
 /*
@@ -119,16 +120,16 @@ struct spin_sites {
 
 /* One waiter's; written by that cpu alone. */
 struct spin_blame {
-	_Alignas(64) struct spin_sites sites;
+	_Alignas(PORT_CACHE_LINE) struct spin_sites sites;
 	struct spin_waits holder[]; /* by the holder's cpu */
 };
 
 /* One cpu's part of one lock; written by that cpu alone (the queue words aside). */
 struct spin_cpu {
-	_Alignas(64) uint64_t site; /* of this cpu's last acquire that was counted */
+	_Alignas(PORT_CACHE_LINE) uint64_t site; /* of this cpu's last acquire that was counted */
 	struct spin_stats stats;
 	struct ck_spinlock_clh *clh; /* the node this cpu will use next */
-	_Alignas(64) struct ck_spinlock_clh clh_node;
+	_Alignas(PORT_CACHE_LINE) struct ck_spinlock_clh clh_node;
 };
 
 struct spinlock {
@@ -141,7 +142,7 @@ struct spinlock {
 	char *blame; /* of each cpu a struct spin_blame, blame_stride apart; or NULL */
 	size_t blame_stride;
 	/* The contended words, alone on their line. */
-	_Alignas(64) union {
+	_Alignas(PORT_CACHE_LINE) union {
 		struct ck_spinlock_fas fas;
 		struct ck_spinlock_cas cas;
 		struct ck_spinlock_dec dec;
@@ -157,7 +158,7 @@ struct spinlock {
 			uint64_t holder;
 		} note;
 	} word;
-	_Alignas(64) struct ck_spinlock_clh clh_unowned;
+	_Alignas(PORT_CACHE_LINE) struct ck_spinlock_clh clh_unowned;
 };
 
 struct spin_node {
@@ -172,13 +173,13 @@ struct spin_node {
 	uint64_t holder, holder_site; /* read as the wait began, see word.note */
 };
 
-/* Bytes of per-cpu memory that a lock for `cpu_count` cpus needs, 64-aligned. */
+/* Bytes of per-cpu memory that a lock for `cpu_count` cpus needs, aligned to PORT_CACHE_LINE. */
 size_t spin_bytes(unsigned cpu_count);
 
 /*
  * Makes an unlocked lock for cpus 0..cpu_count-1. `memory` is spin_bytes(cpu_count) bytes,
- * 64-aligned, and stays the lock's; or NULL, where the kind does not need it: then the lock counts
- * nothing. `name` is kept, not copied. Nobody may use the lock yet.
+ * aligned to PORT_CACHE_LINE, and stays the lock's; or NULL, where the kind does not need it: then
+ * the lock counts nothing. `name` is kept, not copied. Nobody may use the lock yet.
  */
 void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, unsigned cpu_count,
 	       void *memory);
@@ -190,7 +191,7 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
  */
 void spin_blame_configure(bool wanted);
 
-/* Bytes, 64-aligned, that a lock for `cpu_count` cpus needs for it; 0 where it is not wanted. */
+/* Bytes, aligned to PORT_CACHE_LINE, that a lock for `cpu_count` cpus needs for it; 0 where it is not wanted. */
 size_t spin_blame_bytes(unsigned cpu_count);
 
 /* Gives them to the lock, whose they stay. After spin_init, before the lock is used. */

@@ -25,9 +25,9 @@ static uint64_t run_holds_max(const struct zone *zone)
 	return 16 + 2 * (zone->total_frames / 512 / RUN_STEPS);
 }
 
-static size_t round_up_64(size_t bytes)
+static size_t round_up_to_line(size_t bytes)
 {
-	return (bytes + 63) & ~(size_t)63;
+	return (bytes + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1);
 }
 
 static uint64_t frames_for(size_t bytes)
@@ -37,7 +37,7 @@ static uint64_t frames_for(size_t bytes)
 
 static size_t metadata_bytes(uint64_t first, uint64_t count, const struct policy *policy)
 {
-	return round_up_64(policy->metadata_bytes(first, count)) + round_up_64(count) +
+	return round_up_to_line(policy->metadata_bytes(first, count)) + round_up_to_line(count) +
 	       spin_bytes(port_cpu_count()) + spin_blame_bytes(port_cpu_count());
 }
 
@@ -65,12 +65,12 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	zone->number = number;
 	zone->node = node;
 	zone->policy_bytes = policy->metadata_bytes(first, count);
-	zone->state_bytes = round_up_64(count);
+	zone->state_bytes = round_up_to_line(count);
 	zone->lock_bytes = spin_bytes(port_cpu_count());
 	snprintf(zone->name, sizeof(zone->name), "zone%u", number);
 
 	zone->instance = policy->init(memory, first, count);
-	zone->state = (uint8_t *)memory + round_up_64(zone->policy_bytes);
+	zone->state = (uint8_t *)memory + round_up_to_line(zone->policy_bytes);
 	words_fill((uint64_t *)zone->state, 0, zone->state_bytes / 8); /* FRAME_STATE_FREE */
 	memset(zone->state, FRAME_STATE_RESERVED, reserved);
 	spin_init(&zone->lock, zone->name, lock_kind, port_cpu_count(),

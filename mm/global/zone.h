@@ -49,11 +49,11 @@ struct zone {
 	/* A claim that leaves fewer than `low` is told of; anew once there were `calm` again. */
 	uint64_t low, calm;
 	/* Guarded by the lock; read without it as a counter. */
-	_Alignas(64) uint64_t free_frames;
+	_Alignas(PORT_CACHE_LINE) uint64_t free_frames;
 	uint64_t releases; /* holds that gave frames back */
 	struct spinlock lock;
 	/* Of the low mark; written without the lock, and only when it is crossed. */
-	_Alignas(64) uint32_t told; /* and not calm since */
+	_Alignas(PORT_CACHE_LINE) uint32_t told; /* and not calm since */
 	uint64_t early_drains;
 };
 

@@ -45,8 +45,8 @@
 #include "mm/heap/buddy.h"
 #include "mm/heap/span.h"
 
-/* Order of a block of one frame: the smallest arena. */
-#define FRAME_ORDER 6
+/* Order of a block of one frame, the smallest arena: 6 where a line has 64 bytes. */
+#define FRAME_ORDER (FRAME_SHIFT - (unsigned)__builtin_ctz(PORT_CACHE_LINE))
 
 /* Above this no difference of two pointers into a block could be told. */
 #define SIZE_LARGEST ((size_t)PTRDIFF_MAX)

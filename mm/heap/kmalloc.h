@@ -15,8 +15,8 @@
  * All of it may be called on any cpu, in any context outside the heap's lock and a zone's lock,
  * trap handlers included. A block may be freed on another cpu than the one that allocated it.
  *
- * Sizes. A request is served by the smallest power of two that holds it, 64 bytes at least,
- * where that wastes less than a frame over whole frames; otherwise by exactly the frames it
+ * Sizes. A request is served by the smallest power of two that holds it, PORT_CACHE_LINE bytes at
+ * least, where that wastes less than a frame over whole frames; otherwise by exactly the frames it
  * needs. 20 KiB take five frames, not eight. So above a frame less than a frame is wasted, and
  * below it less than half of the block, the smallest block aside. Where memory is too short for
  * an arena, a small request gets a whole frame rather than NULL.
@@ -66,7 +66,8 @@ size_t kmalloc_usable_size(const void *block);
 
 /*
  * Makes an empty heap that holds no frame. After the zones are set, before the first kmalloc.
- * `lock_memory` is spin_bytes(port_cpu_count()) bytes, 64-aligned, and stays the heap's.
+ * `lock_memory` is spin_bytes(port_cpu_count()) bytes, aligned to PORT_CACHE_LINE, and stays the
+ * heap's.
  */
 void kheap_init(enum spin_kind kind, void *lock_memory);
 

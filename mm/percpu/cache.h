@@ -174,9 +174,9 @@ static inline struct frame_cache *frame_cache_self(void)
 size_t frame_cache_bytes(uint32_t slots, unsigned zone_count);
 
 /*
- * Makes an empty cache that is off, in a zeroed area; `memory` is zeroed too, 64-aligned, of
- * frame_cache_bytes(slots, zones.count) bytes, and stays the cache's. `home` is the number of the
- * zone to try first. Before the owning cpu allocates.
+ * Makes an empty cache that is off, in a zeroed area; `memory` is zeroed too, aligned to
+ * PORT_CACHE_LINE, of frame_cache_bytes(slots, zones.count) bytes, and stays the cache's. `home` is
+ * the number of the zone to try first. Before the owning cpu allocates.
  */
 void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
 		      unsigned home);
