@@ -10,6 +10,7 @@
 #include "kernel/settings.h"
 #include "mm/check.h"
 #include "mm/frame.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 

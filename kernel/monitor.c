@@ -16,6 +16,7 @@
 #include "kernel/trace.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 #include "tests/smp/blame.h"

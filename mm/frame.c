@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "mm/check.h"
 #include "mm/global/zone.h"
 #include "mm/percpu/drain.h"
 #include "mm/words.h"

@@ -19,8 +19,8 @@
 #pragma once
 
 #include "mm/address.h"
-#include "mm/check.h"
 #include "mm/percpu/cache.h"
+#include "mm/platform.h"
 
 enum frame_flags {
 	FRAME_ANY = 0,

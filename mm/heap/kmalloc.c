@@ -43,6 +43,7 @@
 #include "mm/global/bits.h"
 #include "mm/global/zone.h"
 #include "mm/heap/buddy.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/span.h"
 
 /* Order of a block of one frame, the smallest arena: 6 where a line has 64 bytes. */

@@ -33,8 +33,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sync/spinlock.h"
-
 /* NULL when there is no memory for it, and for size 0. */
 __attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc(size_t size);
 
@@ -64,16 +62,7 @@ void kfree(void *block);
 /* Bytes that the owner of the block may use, no less than were asked for. 0 for NULL. */
 size_t kmalloc_usable_size(const void *block);
 
-/*
- * Makes an empty heap that holds no frame. After the zones are set, before the first kmalloc.
- * `lock_memory` is spin_bytes(port_cpu_count()) bytes, aligned to PORT_CACHE_LINE, and stays the
- * heap's.
- */
-void kheap_init(enum spin_kind kind, void *lock_memory);
-
 /* For reports. */
-struct spinlock *kheap_lock(void);
-
 struct kheap_stats {
 	uint64_t arenas;
 	uint64_t arena_frames; /* frames that blocks of arenas are made of */

@@ -24,6 +24,7 @@
 
 #include <string.h>
 
+#include "mm/check.h"
 #include "mm/frame.h"
 
 #define USED_BITS 10

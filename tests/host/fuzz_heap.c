@@ -15,6 +15,7 @@
 #include "host.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/heap/span.h"
 

@@ -12,6 +12,7 @@
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/buddy.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/heap/span.h"
 #include "unit.h"

@@ -10,6 +10,7 @@
 #include "host.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/workload.h"
 #include "unit.h"

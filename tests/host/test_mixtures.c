@@ -12,6 +12,7 @@
 #include "mm/frame.h"
 #include "mm/global/policies.h"
 #include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/workload.h"
 #include "unit.h"

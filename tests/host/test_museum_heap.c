@@ -16,6 +16,7 @@
 #include "mm/frame.h"
 #include "mm/global/segment_tree.h"
 #include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "sync/barrier.h"
 #include "sync/ck.h"

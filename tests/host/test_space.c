@@ -18,6 +18,7 @@
 #include "kernel/space.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/host/space/played.h"
 #include "tests/smp/random.h"

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "arch/riscv/csr.h"
+#include "mm/check.h"
 #include "mm/frame.h"
 #include "sync/spinlock.h"
 

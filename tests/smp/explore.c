@@ -27,6 +27,7 @@
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/books.h"
 #include "tests/smp/churn.h"

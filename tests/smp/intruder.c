@@ -1,6 +1,7 @@
 /* intruder.c - see intruder.h. */
 #include "tests/smp/intruder.h"
 
+#include "mm/check.h"
 #include "tests/smp/stamp.h"
 
 static pfn_t take(const struct intruder *intruder)

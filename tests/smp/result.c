@@ -5,6 +5,7 @@
 
 #include "kernel/settings.h"
 #include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/cache.h"
 

@@ -5,6 +5,7 @@
  */
 #include "tests/smp/workloads.h"
 
+#include "mm/check.h"
 #include "mm/global/zone.h"
 #include "mm/percpu/drain.h"
 #include "tests/smp/workload_frames.h"

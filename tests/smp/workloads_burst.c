@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "mm/check.h"
 #include "tests/smp/workload_frames.h"
 
 /*

@@ -10,6 +10,7 @@
 #include "tests/smp/workloads.h"
 
 #include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 #include "tests/smp/workload_frames.h"

@@ -1,6 +1,7 @@
 /* workloads_run.c - contiguous frames. */
 #include "tests/smp/workloads.h"
 
+#include "mm/check.h"
 #include "tests/smp/random.h"
 #include "tests/smp/workload_frames.h"
 
