@@ -84,7 +84,8 @@ void port_relax(void)
 
 static void *allocate(size_t bytes)
 {
-	void *memory = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+	void *memory = aligned_alloc(PORT_CACHE_LINE,
+				     (bytes + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1));
 
 	if (!memory)
 		abort();

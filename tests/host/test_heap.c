@@ -26,7 +26,7 @@ static uint64_t frames_at_start;
 static void start_cpus(size_t bytes, unsigned cpus)
 {
 	host_memory_start(bytes, cpus);
-	lock_memory = aligned_alloc(64, spin_bytes(cpus));
+	lock_memory = aligned_alloc(PORT_CACHE_LINE, spin_bytes(cpus));
 	kheap_init(SPIN_CAS, lock_memory);
 	CHECK(!strcmp(kheap_lock()->name, "heap"));
 	frames_at_start = frame_free_count();

@@ -33,10 +33,10 @@ static void *lock_memory, *blame_memory;
 static void start(enum spin_kind kind, unsigned cpus)
 {
 	host_memory_start(1 << 20, cpus);
-	lock_memory = aligned_alloc(64, spin_bytes(cpus));
+	lock_memory = aligned_alloc(PORT_CACHE_LINE, spin_bytes(cpus));
 	spin_init(&lock, "tested", kind, cpus, lock_memory);
 	spin_blame_configure(true);
-	blame_memory = aligned_alloc(64, spin_blame_bytes(cpus));
+	blame_memory = aligned_alloc(PORT_CACHE_LINE, spin_blame_bytes(cpus));
 	memset(blame_memory, 0xff, spin_blame_bytes(cpus));
 	spin_blame_start(&lock, blame_memory);
 	spin_blame_configure(false);
@@ -177,7 +177,7 @@ static const char *run_trial(enum spin_kind kind, unsigned cpus)
 	void *memory;
 
 	host_memory_start(1 << 20, cpus);
-	memory = aligned_alloc(64, lock_trial_bytes(cpus));
+	memory = aligned_alloc(PORT_CACHE_LINE, lock_trial_bytes(cpus));
 	set_up_trial(&trial, kind, cpus);
 	watch_begin(&trial.progress, spin_kind_name(kind));
 	wrong = lock_trial_run(&trial, memory);
@@ -791,7 +791,7 @@ TEST(no_wait_is_lost_among_the_sites)
 #define COUNTS 20000
 
 static struct {
-	_Alignas(64) uint64_t value;
+	_Alignas(PORT_CACHE_LINE) uint64_t value;
 } counters[CPUS_MAX];
 
 /* A cpu counts its own and watches its neighbour's: that one never goes back. */

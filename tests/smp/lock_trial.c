@@ -16,7 +16,7 @@
 
 static size_t round_up(size_t bytes)
 {
-	return (bytes + 63) & ~(size_t)63;
+	return (bytes + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1);
 }
 
 size_t lock_trial_bytes(unsigned cpus)

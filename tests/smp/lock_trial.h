@@ -42,7 +42,7 @@ struct lock_fairness {
 
 /* One cpu's own part. */
 struct lock_trier {
-	_Alignas(64) uint64_t holds; /* in all */
+	_Alignas(PORT_CACHE_LINE) uint64_t holds; /* in all */
 	uint64_t crowd_holds;	     /* of them in the crowd */
 	uint64_t measured_holds;     /* and in its measured part */
 	uint64_t not_before;	     /* the hold that may be its next, by what it saw waiting */
@@ -80,12 +80,12 @@ struct lock_trial {
 	unsigned last, streak;
 	uint64_t streak_max;
 	/* Guarded by the lock, and plain. */
-	_Alignas(64) volatile uint64_t plain_holds;
+	_Alignas(PORT_CACHE_LINE) volatile uint64_t plain_holds;
 	volatile uint64_t left, right; /* equal, outside of a hold */
 	volatile unsigned inside;      /* a cpu's number plus 1 */
 };
 
-/* Bytes that a trial needs, 64-aligned. */
+/* Bytes that a trial needs, aligned to PORT_CACHE_LINE. */
 size_t lock_trial_bytes(unsigned cpus);
 
 /*
