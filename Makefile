@@ -61,7 +61,7 @@ $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags Makefile | $(BUILD)/ck/ck_pr.h
 	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS) $(KERNEL_INCLUDES) -MMD -MP -c -o $@ $<
 
 # The called hot path and the way of a batch do without what backtraces need.
-$(addprefix $(BUILD)/kernel/,mm/frame_called.o mm/percpu/cache.o mm/global/segment_tree.o \
+$(addprefix $(BUILD)/kernel/,mm/frame_called.o mm/percpu/cache.o mm/percpu/refill.o mm/percpu/flush.o mm/global/segment_tree.o \
 	mm/global/bitmap.o mm/global/interval_stack.o mm/global/free_map.o \
 	mm/global/zone.o sync/spinlock.o sync/spin_kinds.o): KERNEL_CFLAGS += -fomit-frame-pointer -foptimize-sibling-calls
 

@@ -109,7 +109,8 @@ void cpu_take_kick(void)
 	    ck_pr_cas_32(&self->course, COURSE_ASKED, COURSE_LEAVES))
 		leave(self);
 	shootdown_answer();
-	frame_drain_answer();
+	while (frame_drain_answer())
+		;
 }
 
 static void on_kick(struct trap_frame *trap)
@@ -270,9 +271,11 @@ void cpu_listen(void)
 	hart_kicks_enable();
 }
 
-void port_kick(unsigned cpu)
+void port_ipi_send(unsigned first, uint64_t set)
 {
-	hart_kick(cpu_of(cpu)->arch.hart_id);
+	for (unsigned i = 0; i < 64; i++)
+		if (set >> i & 1)
+			hart_kick(cpu_of(first + i)->arch.hart_id);
 }
 
 void cpus_run(cpu_work *work, void *argument, unsigned count)

@@ -260,7 +260,7 @@ static void stop_others(void)
 
 	for (unsigned i = 0; i < settings.cpus; i++)
 		if (i != port_cpu())
-			port_kick(i);
+			port_ipi_send(i & ~63u, UINT64_C(1) << i % 64);
 	while (!all_parked() && hart_time() - start < settings.timebase / PARKING_PART_OF_A_SECOND)
 		port_relax();
 	for (unsigned i = 0; i < settings.cpus; i++)

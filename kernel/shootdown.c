@@ -141,7 +141,7 @@ static uint64_t ask(unsigned first, uint64_t set, uint64_t wanted)
 		unsigned cpu = first + bits_lowest(left);
 
 		if (is_online(cpu_of(cpu)) && !has_answered(cpu_of(cpu), number))
-			port_kick(cpu); /* (e) */
+			port_ipi_send(cpu & ~63u, UINT64_C(1) << cpu % 64); /* (e) */
 	}
 	return number;
 }

@@ -35,8 +35,12 @@ static bool claim_run_anywhere(uint64_t count, uint64_t align, uint64_t *first)
 
 	for (unsigned i = 0; i < zones.count; i++) {
 		struct zone *zone = zone_to_try(cache->order, cache->home, i);
+		bool found, low;
 
-		if (zone_claim_run(zone, count, align, first)) {
+		found = zone_claim_run(zone, count, align, first, &low);
+		if (low)
+			frame_drain_low(zone);
+		if (found) {
 			mark_run(zone, *first, count);
 			return true;
 		}
@@ -44,15 +48,22 @@ static bool claim_run_anywhere(uint64_t count, uint64_t align, uint64_t *first)
 	return false;
 }
 
-struct look {
+struct run_look {
 	uint64_t count, align, first;
 };
 
-static bool look_for_run(void *argument)
+/* A run of one frame is looked for as exactly as a single one, with all zones at once if need be. */
+static bool look_for_run(void *argument, struct spin_node *all_zones)
 {
-	struct look *look = argument;
+	struct run_look *look = argument;
+	struct zone *zone;
 
-	return claim_run_anywhere(look->count, look->align, &look->first);
+	if (!all_zones)
+		return claim_run_anywhere(look->count, look->align, &look->first);
+	zone = zones_claim_one_masked(all_zones, &look->first);
+	if (zone)
+		mark_run(zone, look->first, 1);
+	return zone != NULL;
 }
 
 /* Whether frames that are given back now can make a run that was not found before. */
@@ -71,31 +82,43 @@ static bool draining_helps(uint64_t count, uint64_t align)
  * try. For one frame that try is as exact as frame_alloc()'s last. A policy that overlooks runs
  * would hardly find one among loose frames, and each try would cut its memory into more pieces.
  */
-static pfn_t alloc_run(uint64_t count, uint64_t align)
+static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
 {
-	struct look look = {count, align, 0};
+	struct run_look look = {count, align, 0};
 
-	if (look_for_run(&look))
+	if (claim_run_anywhere(count, align, &look.first))
 		return pfn(look.first);
-	if (draining_helps(count, align) && frame_drained(look_for_run, &look, count == 1))
+	if (!(flags & FRAME_NOWAIT) && draining_helps(count, align) &&
+	    frame_drained(look_for_run, &look, count, align))
 		return pfn(look.first);
 	return PFN_NONE;
 }
 
-pfn_t frame_alloc_run(uint64_t count, uint64_t align)
+static pfn_t alloc_checked(uint64_t count, uint64_t align, unsigned flags, const void *caller)
 {
 	uint64_t begun = trace_begin();
 	pfn_t first;
 
 	align = align ? align : 1;
-	check(count > 0, "frame_alloc_run: 0 frames, called from [<%p>]",
-	      __builtin_return_address(0));
+	check(count > 0, "frame_alloc_run: 0 frames, called from [<%p>]", caller);
 	check((align & (align - 1)) == 0,
 	      "frame_alloc_run: align %llu is not a power of two, called from [<%p>]",
-	      (unsigned long long)align, __builtin_return_address(0));
-	first = alloc_run(count, align);
+	      (unsigned long long)align, caller);
+	first = alloc_run(count, align, flags);
+	if ((flags & FRAME_ZERO) && !pfn_is_none(first))
+		words_fill(frame_bytes(first), 0, count * (FRAME_SIZE / sizeof(uint64_t)));
 	trace_end(TRACE_RUN_ALLOC, begun, count, first.value);
 	return first;
+}
+
+pfn_t frame_alloc_run_flags(uint64_t count, uint64_t align, unsigned flags)
+{
+	return alloc_checked(count, align, flags, __builtin_return_address(0));
+}
+
+pfn_t frame_alloc_run(uint64_t count, uint64_t align)
+{
+	return alloc_checked(count, align, FRAME_ANY, __builtin_return_address(0));
 }
 
 /*
@@ -210,7 +233,7 @@ void frame_ledger(struct frame_ledger *ledger)
 		const struct frame_cache *cache = port_area_of(cpu);
 
 		ledger->cached += frame_cache_level(cache);
-		ledger->in_flight += counter_read(&cache->frames_in_flight);
+		ledger->in_flight += counter_read(&cache->frames_moving);
 		ledger->cached_max += cache_bound(cache);
 	}
 	known = ledger->reserved + ledger->free + ledger->cached + ledger->in_flight;

@@ -9,7 +9,7 @@
  *	frame_free(frame);
  *
  * All of it may be called on any cpu whose area the port has made, in any context outside a
- * zone's lock. A frame may be freed on another cpu than the one that allocated it; whoever hands
+ * zone's lock; what may wait for other cpus is said at each function. A frame may be freed on another cpu than the one that allocated it; whoever hands
  * it over orders that with a release, and an acquire on the other side (a lock, a ring): for its
  * own data in the frame, and for the allocator's note of who has it.
  *
@@ -22,9 +22,16 @@
 #include "mm/percpu/cache.h"
 #include "mm/platform.h"
 
+/*
+ * What an allocation may do. Without FRAME_NOWAIT it may wait for other cpus to give back what they
+ * have cached, before it says that there is nothing: so its caller holds no lock that another cpu may
+ * spin on with interrupts masked (docs/porting.md, "Which call may wait").
+ */
 enum frame_flags {
 	FRAME_ANY = 0,
-	FRAME_ZERO = 1 /* all 4096 bytes 0; zeroed outside every lock */
+	FRAME_ZERO = 1,	 /* all bytes 0; zeroed outside every lock of the allocator */
+	FRAME_NOWAIT = 2 /* asks no other cpu and waits for none; legal under any lock of the caller's, and
+			  * may say that there is nothing though other cpus have frames in their caches */
 };
 
 /* Where the frame's bytes are. */
@@ -50,7 +57,9 @@ static inline void frame_count_out(const struct frame_cache *cache, uint64_t fra
 
 /*
  * Takes one frame, or PFN_NONE when none is to be had. On a cache hit: no lock, atomic, CSR or
- * call, and the frame is not touched; one miss in a batch takes a zone's lock once.
+ * call, and the frame is not touched; one miss in a batch takes a zone's lock once. Where no zone has a
+ * frame it waits for other cpus, unless FRAME_NOWAIT; and then PFN_NONE says that at some instant during
+ * the call no frame was free anywhere.
  */
 __attribute__((always_inline)) static inline pfn_t frame_alloc(unsigned flags)
 {
@@ -65,13 +74,13 @@ __attribute__((always_inline)) static inline pfn_t frame_alloc(unsigned flags)
 		frame_zero(frame);
 	return frame;
 empty:
-	frame = frame_cache_refill();
+	frame = frame_cache_refill(flags);
 	if ((flags & FRAME_ZERO) && !pfn_is_none(frame))
 		frame_zero(frame);
 	return frame;
 }
 
-/* Gives back a frame of frame_alloc(). Costs as frame_alloc(). */
+/* Gives back a frame of frame_alloc(). Costs as frame_alloc(), and never waits for another cpu. */
 __attribute__((always_inline)) static inline void frame_free(pfn_t frame)
 {
 	struct frame_cache *cache __attribute__((unused)) = frame_cache_self();
@@ -103,11 +112,19 @@ void frame_free_called(pfn_t frame);
 /*
  * Takes `count` contiguous frames, the first a multiple of `align` frames in physical memory.
  * align: a power of two, or 0 for any; count >= 1; else a panic. PFN_NONE when no such run is
- * free. O(log frames) plus the repair of what single-frame traffic dirtied; takes a zone's lock.
+ * free. O(log frames) plus the repair of what single-frame traffic dirtied; takes a zone's lock. Flags
+ * as for frame_alloc(): without FRAME_NOWAIT other cpus are asked for what they have cached, once, when
+ * no zone has such a run. They are not asked again while nothing has been freed since the last time.
  */
+pfn_t frame_alloc_run_flags(uint64_t count, uint64_t align, unsigned flags);
+
+/* The same with FRAME_ANY. */
 pfn_t frame_alloc_run(uint64_t count, uint64_t align);
 
-/* Gives back a whole run of frame_alloc_run(), same count. O(count) bytes of state; one lock. */
+/*
+ * Gives back a whole run of frame_alloc_run(), same count. O(count) bytes of state; one lock; never
+ * waits for another cpu.
+ */
 void frame_free_run(pfn_t first, uint64_t count);
 
 /* As frame_free, by address; panics when the address is not the first byte of a frame. */
@@ -125,7 +142,7 @@ uint64_t frame_cached_count(void);
 /*
  * Where all frames are. What is `allocated` follows from the rest: it includes a frame that is this
  * moment between its owner and a zone, one a cpu at most. Exact while no cpu is in the allocator,
- * which frame_drain_settle() can bring about, and then nothing is in flight. Else the numbers
+ * which frame_drain_settle() can bring about, and then none is in flight. Else the numbers
  * are of different moments: each is off by no more than what moved during the call.
  */
 struct frame_ledger {
@@ -133,7 +150,7 @@ struct frame_ledger {
 	uint64_t reserved;   /* zones' metadata */
 	uint64_t free;	     /* in zones */
 	uint64_t cached;     /* in caches, on the stack or on their way home */
-	uint64_t in_flight;  /* between a cache and a zone: a cpu's cache at most, twice in a handler */
+	uint64_t in_flight;  /* between a cache and a zone: a batch a cpu at most */
 	uint64_t allocated;
 	uint64_t cached_max; /* what cpus on line may have cached at most */
 };

@@ -16,9 +16,10 @@
  *		Mask interrupts on this cpu and say what was; put it back. Nests.
  *	bool port_in_trap(void)		True inside a trap handler that interrupted the kernel.
  *
- *	void port_kick(unsigned cpu)
- *		Makes that cpu call frame_drain_answer() soon, as a trap handler, as soon as its
- *		interrupts are not masked; at least once after each kick. Any context.
+ *	void port_ipi_send(unsigned first, uint64_t set)
+ *		Makes cpus first + i, for each bit i of `set` (first is a multiple of 64), call
+ *		frame_drain_answer() soon, as a trap handler, until it says that there is no more, once
+ *		their interrupts are not masked; at least once after each call. Any context.
  *
  *	void *port_phys_pointer(uint64_t address)
  *		Where the physical byte can be read and written.

@@ -89,7 +89,7 @@ static inline void port_relax(void)
 	__asm__ volatile(".insn i 0x0f, 0, x0, x0, 0x010" ::: "memory");
 }
 
-void port_kick(unsigned cpu);
+void port_ipi_send(unsigned first, uint64_t set);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define PORT_RESTARTABLE(start, end)                                                               \

@@ -90,13 +90,15 @@ void zone_set_low(struct zone *zone, uint64_t frames)
 	zone->told = 0;
 }
 
-/* Each step between two levels is one claim's, so a mark is crossed by one cpu, whoever else claims. */
-static __attribute__((noinline)) void watch_level(struct zone *zone, uint64_t before, uint64_t left)
+/*
+ * Each step between two levels is one claim's, so a mark is crossed by one cpu, whatever others claim.
+ * True: this claim has crossed it, and no other has since the zone had recovered.
+ */
+static __attribute__((noinline)) bool crosses_low(struct zone *zone, uint64_t before, uint64_t left)
 {
 	if (before >= zone->calm)
 		ck_pr_store_32(&zone->told, 0);
-	if (before >= zone->low && left < zone->low && ck_pr_fas_32(&zone->told, 1) == 0)
-		zone_is_low(zone);
+	return before >= zone->low && left < zone->low && ck_pr_fas_32(&zone->told, 1) == 0;
 }
 
 void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
@@ -110,7 +112,7 @@ void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct
 
 unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
 			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken,
-			   bool *contended)
+			   struct zone_hold *hold)
 {
 	struct spin_node node;
 	uint64_t before, left;
@@ -122,40 +124,47 @@ unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
 	left = before - *taken;
 	counter_set(&zone->free_frames, left);
 	spin_unlock(&zone->lock, &node);
-	*contended = node.contended;
+	hold->contended = node.contended;
+	hold->low = false;
 	if (__builtin_expect(left < zone->calm, 0))
-		watch_level(zone, before, left);
+		hold->low = crosses_low(zone, before, left);
 	return count;
 }
 
-unsigned zone_claim(struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
-		    unsigned *taken, bool *contended)
+bool zone_claim_one_masked(struct zone *zone, uint64_t *frame, struct zone_hold *hold)
 {
-	struct claim_plan plan;
-	unsigned long flags;
-	unsigned count;
-
-	zone_plan_claim(zone, min, max, words, &plan);
-	flags = port_irq_save();
-	count = zone_claim_masked(zone, min, max, &plan, words, taken, contended);
-	port_irq_restore(flags);
-	return count;
-}
-
-bool zone_claim_one(struct zone *zone, uint64_t *frame, bool *contended)
-{
-	struct frame_word word[POLICY_WORDS_MAX];
 	struct claim_plan plan = {.words = 0};
-	unsigned long flags = port_irq_save();
+	struct frame_word word;
 	unsigned taken = 0;
-	unsigned count = zone_claim_masked(zone, 1, 1, &plan, word, &taken, contended);
 
-	port_irq_restore(flags);
-	if (!count)
+	if (!zone_claim_masked(zone, 1, 1, &plan, &word, &taken, hold))
 		return false;
-	assert(word[0].bits);
-	*frame = word[0].first + bits_lowest(word[0].bits);
+	assert(word.bits);
+	*frame = word.first + bits_lowest(word.bits);
 	return true;
+}
+
+struct zone *zones_claim_one_masked(struct spin_node *nodes, uint64_t *frame)
+{
+	struct claim_plan plan = {.words = 0};
+	struct zone *found = NULL;
+	struct frame_word word;
+	unsigned taken = 0;
+
+	for (unsigned i = 0; i < zones.count; i++)
+		spin_lock(&zones.zone[i].lock, &nodes[i]);
+	for (unsigned i = 0; i < zones.count && !found; i++) {
+		struct zone *zone = &zones.zone[i];
+
+		if (!zone->policy->claim(zone->instance, 1, 1, &plan, &word, &taken))
+			continue;
+		counter_set(&zone->free_frames, zone->free_frames - 1);
+		*frame = word.first + bits_lowest(word.bits);
+		found = zone;
+	}
+	for (unsigned i = zones.count; i-- > 0;)
+		spin_unlock(&zones.zone[i].lock, &nodes[i]);
+	return found;
 }
 
 void zone_plan_release(const struct zone *zone, const struct frame_word *words, unsigned count,
@@ -169,7 +178,7 @@ void zone_plan_release(const struct zone *zone, const struct frame_word *words, 
 /* Counted as a release with what it released, under one hold: frame_drained() looks for both. */
 void zone_release_masked(struct zone *zone, const struct claim_plan *plan,
 			 const struct frame_word *words, unsigned count, unsigned frames,
-			 bool *contended)
+			 struct zone_hold *hold)
 {
 	struct spin_node node;
 
@@ -178,25 +187,15 @@ void zone_release_masked(struct zone *zone, const struct claim_plan *plan,
 	counter_set(&zone->free_frames, zone->free_frames + frames);
 	counter_add(&zone->releases, 1);
 	spin_unlock(&zone->lock, &node);
-	*contended = node.contended;
+	hold->contended = node.contended;
+	hold->low = false;
 }
 
-void zone_release(struct zone *zone, const struct frame_word *words, unsigned count,
-		  unsigned frames, bool *contended)
-{
-	struct claim_plan plan;
-	unsigned long flags;
-
-	zone_plan_release(zone, words, count, &plan);
-	flags = port_irq_save();
-	zone_release_masked(zone, &plan, words, count, frames, contended);
-	port_irq_restore(flags);
-}
-
-bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first)
+bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first, bool *low)
 {
 	enum run_result result = RUN_AGAIN;
 
+	*low = false;
 	if ((count > 1 && !zone->policy->has_runs) || (align > 1 && !zone->policy->aligns_runs))
 		return false;
 	for (uint64_t holds = 0; result == RUN_AGAIN; holds++) {
@@ -218,7 +217,7 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 		spin_unlock(&zone->lock, &node);
 		port_irq_restore(flags);
 		if (result == RUN_FOUND && before - count < zone->calm)
-			watch_level(zone, before, before - count);
+			*low = crosses_low(zone, before, before - count);
 	}
 	return result == RUN_FOUND;
 }

@@ -7,7 +7,8 @@
  *	free + (in caches) + (given out) + reserved = total
  *
  * Lock: zone->lock, taken with interrupts masked for exactly the policy's work. Lock order: a
- * zone's lock is innermost, and no cpu holds two of them.
+ * zone's lock is innermost. Only zones_claim_one_masked() holds two of them or more, and takes them by
+ * rising number.
  */
 #pragma once
 
@@ -81,39 +82,41 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
  */
 void zone_set_low(struct zone *zone, uint64_t frames);
 
-/*
- * Defined above us, in percpu/drain.c: the calling cpu has taken the zone below its low mark. No
- * lock is held; interrupts may be masked. Once for a fall: not again before `calm` frames were free.
- */
-void zone_is_low(struct zone *zone);
+/* What a hold of a zone's lock has to say besides what it was for. */
+struct zone_hold {
+	bool contended; /* the lock had to be waited for */
+	bool low;	/* this claim took the zone below its low mark: once for a fall, not again before
+			 * `calm` frames were free */
+};
 
 /*
  * Claiming frames as words (see policy.h), in two steps: what can be worked out without the lock,
  * in any context outside it; then the claim, with interrupts masked by the caller, who can then say
- * in the same breath who has the frames. Takes between min and max frames, fewer only when the
- * zone holds fewer. Returns the number of words and *taken; *contended: the lock was waited for.
+ * in the same section who has the frames. Takes between min and max frames, fewer only when the
+ * zone holds fewer. `words` has room for min(max, POLICY_WORDS_MAX). Returns the number of words and
+ * *taken.
  */
 void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
 		     struct claim_plan *plan);
 unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
 			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken,
-			   bool *contended);
+			   struct zone_hold *hold);
 
-/* Both at once; the frames are the caller's, and no drain of caches finds them until it returns them. */
-unsigned zone_claim(struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
-		    unsigned *taken, bool *contended);
+/* Claims one frame, or says that there was none while the lock was held. Interrupts masked. */
+bool zone_claim_one_masked(struct zone *zone, uint64_t *frame, struct zone_hold *hold);
 
-/* Claims one frame, or says that there was none while the lock was held. Any context outside it. */
-bool zone_claim_one(struct zone *zone, uint64_t *frame, bool *contended);
+/*
+ * The same of whichever zone has one, all their locks held at once: NULL says that at one instant no
+ * zone had any. Interrupts masked; nodes[zones.count].
+ */
+struct zone *zones_claim_one_masked(struct spin_node *nodes, uint64_t *frame);
 
-/* Gives back `frames` frames in `count` words; in two steps like a claim, or in one. */
+/* Gives back `frames` frames in `count` words; in two steps like a claim. */
 void zone_plan_release(const struct zone *zone, const struct frame_word *words, unsigned count,
 		       struct claim_plan *plan);
 void zone_release_masked(struct zone *zone, const struct claim_plan *plan,
 			 const struct frame_word *words, unsigned count, unsigned frames,
-			 bool *contended);
-void zone_release(struct zone *zone, const struct frame_word *words, unsigned count,
-		  unsigned frames, bool *contended);
+			 struct zone_hold *hold);
 
 /* How often frames were given back to it; grows under its lock, read without. */
 static inline uint64_t zone_releases(const struct zone *zone)
@@ -124,9 +127,9 @@ static inline uint64_t zone_releases(const struct zone *zone)
 /*
  * Claims a contiguous run, the first frame a multiple of align (a power of two) as a pfn.
  * False when there is none. Repairs the run tree in several bounded holds of the lock; looking
- * through runs that are long enough but not aligned is not bounded so.
+ * through runs that are long enough but not aligned is not bounded so. *low as in struct zone_hold.
  */
-bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first);
+bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first, bool *low);
 void zone_release_run(struct zone *zone, uint64_t first, uint64_t count);
 
 /* One zone of the order in which a cpu tries them, and how far it is from that cpu. */

@@ -24,11 +24,18 @@
  *	 (Bonwick and Adams, USENIX 2001, with one stack for their two magazines), and each hold
  *	 for remote frames by FRAME_CACHE_BATCH frees of those. Where no zone has a whole batch
  *	 left a refill may bring less.
- *   C5  A flush detaches the coldest frames by moving bottom up past them, limit with it; what
- *	 it detached lies below bottom until it is given back. Only when nothing is detached may
- *	 anything else be, or the stack be moved back down to base.
+ *   C5  A flush gives back the coldest frames and moves bottom up past them, limit with it: no frame
+ *	 is copied. The stack is moved back down to base when it is empty, or no room is left above.
  *
- * Writers: the owning cpu alone. Others read the counters, and the levels at rest.
+ *   C6  Every move of a batch between the cache and a zone, and every change of more than `top`, is one
+ *	 section with interrupts masked. So outside of these each free frame is in a zone or in a cache,
+ *	 and a trap handler always finds its cpu's cache whole.
+ *   C7  `state` says whether the cache takes frames: OPEN, or CLOSING (a request empties it), or PARKED:
+ *	 limit = top = bottom, no frame waits in `remote`, and only the owner opens it again. drain.c
+ *	 has the protocol.
+ *
+ * Writers: the owning cpu alone, but for `asked`, which cpus that are short of frames raise. Others
+ * read the counters, `state`, `answered` and `online` at any time, and levels as an estimate.
  */
 #pragma once
 
@@ -45,7 +52,6 @@
 
 struct zone;
 struct zone_order;
-struct frame_word;
 
 /*
  * The batch of a calm cpu, and the largest. 512 frames are eight words where memory is not
@@ -68,24 +74,15 @@ struct frame_remote {
 	uint64_t frame[FRAME_CACHE_BATCH + 1]; /* one more for what ends a batch */
 };
 
-/*
- * Frames that are neither in a zone nor on a stack: a batch between the two. Whoever carries one
- * notes it, so that a trap handler on the same cpu can give it back under the carrier's hands
- * (frame_cache_drain); the carrier looks at `stolen` before it does anything with them that counts.
- */
-struct frame_in_flight {
-	struct frame_in_flight *interrupted; /* noted before; its carrier waits for us to end */
-	bool stolen;
-	unsigned frames; /* that are still on their way */
-	/* Claimed and not yet on the stack: */
-	struct zone *zone;
-	const struct frame_word *words;
-	unsigned word_count, word_frames;
-	/* Or off the stack and not yet in a zone: those whose bit is not set in done. */
-	const uint64_t *loose;
-	unsigned loose_count;
-	uint64_t *done; /* FRAME_CACHE_BATCH_MAX bits; NULL: none is set */
+/* Whether a cache takes frames; drain.c says when each changes. */
+enum frame_cache_state {
+	FRAME_CACHE_OPEN,
+	FRAME_CACHE_CLOSING, /* a request empties it: room for nothing new */
+	FRAME_CACHE_PARKED   /* empty, with room for nothing, until its owner opens it */
 };
+
+/* Room to work in, used with interrupts masked only, so once a cpu is enough (refill.c, flush.c). */
+struct frame_cache_work;
 
 struct frame_cache_stats {
 	uint64_t refills;	  /* batches taken from a zone */
@@ -96,7 +93,7 @@ struct frame_cache_stats {
 	uint64_t direct_frees;
 	uint64_t contended;	  /* of all these, how many waited for the lock */
 	uint64_t failures;	  /* allocations that found no frame */
-	uint64_t drains;	  /* allocations that asked all cpus for theirs */
+	uint64_t drains;	  /* requests to all cpus for their frames */
 	uint64_t far_frames;	  /* of those refilled or taken directly: of another NUMA node */
 };
 
@@ -115,7 +112,6 @@ struct frame_cache {
 	/* The owner's slow path. */
 	_Alignas(PORT_CACHE_LINE) struct frame_remote *remote; /* of zone i: remote[i] */
 	uint64_t *base, *end;  /* the memory that the stack wanders in */
-	uint32_t detached;     /* 1: a flush has not given back yet what it detached */
 	unsigned home;	       /* the zone tried first, order's first */
 	uint32_t capacity;     /* at most so many frames; limit may be lower */
 	uint32_t batch_min;    /* adaptive between these; equal: fixed */
@@ -123,23 +119,36 @@ struct frame_cache {
 	uint32_t calm;	       /* lock holds in a row that were not waited for */
 	struct frame_cache_stats stats;
 
-	/* The owner's too; the first two are read by a cpu that waits for it (drain.c). */
-	_Alignas(PORT_CACHE_LINE) uint32_t answered; /* the last request to drain that it followed */
+	/* Between this cpu and those that ask it for its frames (drain.c). */
+	_Alignas(PORT_CACHE_LINE) uint64_t asked; /* written by others: the highest request for this cpu */
+	uint64_t answered;			   /* the last request that it followed */
 	uint32_t online;
-	uint32_t asking; /* calls of frame_drained() under way; a handler may be in one of its own */
-	uint32_t closed; /* shut while frames are short: frees and allocations go to the zones */
-	struct frame_in_flight *in_flight; /* the newest; written with interrupts masked */
-	uint64_t frames_in_flight;	   /* of all; a counter */
+	uint32_t state;		 /* enum frame_cache_state */
+	uint64_t frames_moving;	 /* between the cache and a zone at this moment; a counter */
+	/* The owner's alone. */
+	struct frame_cache_work *work;
 	const struct zone_order *order; /* zones as they are tried; NULL: by number, home first */
-	unsigned node;	/* the cpu's NUMA node */
-	uint32_t slots; /* the most that capacity can be */
+	uint32_t asking; /* calls of frame_drained() under way; a handler may be in one of its own */
+	uint32_t slots;	 /* the most that capacity can be */
+	unsigned node;	 /* the cpu's NUMA node */
 };
-
 
 static inline struct frame_cache *frame_cache_self(void)
 {
 	return port_area();
 }
+
+/*
+ * `top` and `bottom` have one writer, the owner; other cpus may look at them at any time, as an
+ * estimate. So they are stored and loaded whole, and order nothing.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define frame_cache_level_store(place, value) __atomic_store_n(place, value, __ATOMIC_RELAXED)
+#define frame_cache_level_load(place)	      __atomic_load_n(place, __ATOMIC_RELAXED)
+#else
+#define frame_cache_level_store(place, value) ((void)(*(uint64_t *volatile *)(place) = (value)))
+#define frame_cache_level_load(place)	      (*(uint64_t *const volatile *)(place))
+#endif
 
 /* Pops into `frame`, or goes to `empty` with nothing changed. */
 #if defined(PORT_STACK_POP)
@@ -156,7 +165,7 @@ static inline struct frame_cache *frame_cache_self(void)
 		(frame) = *top_;                                                                   \
 		if (__builtin_expect((int64_t)(frame) < 0, 0))                                     \
 			goto empty;                                                                \
-		(cache)->top = top_;                                                               \
+		frame_cache_level_store(&(cache)->top, top_);                                      \
 	} while (0)
 /* Pushes, or goes to `full` with nothing changed. */
 #define frame_cache_push(cache, frame, full)                                                       \
@@ -166,7 +175,7 @@ static inline struct frame_cache *frame_cache_self(void)
 		if (__builtin_expect(top_ == (cache)->limit, 0))                                   \
 			goto full;                                                                 \
 		*top_ = (frame);                                                                   \
-		(cache)->top = top_ + 1;                                                           \
+		frame_cache_level_store(&(cache)->top, top_ + 1);                                  \
 	} while (0)
 #endif
 
@@ -196,23 +205,30 @@ void frame_cache_set_order(struct frame_cache *cache, unsigned node,
  */
 void frame_cache_configure(uint32_t capacity, uint32_t batch);
 
-/* On the owning cpu: gives all of its frames back to their zones. Any context outside a lock. */
+/* On the owning cpu: gives all of its frames back to their zones. Any context outside a zone's lock. */
 void frame_cache_flush(void);
 
 /*
- * On the owning cpu, with interrupts masked: gives back all of its frames, those too that an
- * interrupted operation has in flight; `close`: and shuts the cache until nobody is short.
+ * On the owning cpu: one step towards a parked cache. It takes no more frames from the first step on;
+ * each gives back up to FRAME_CACHE_STEP of them in one lock hold, with interrupts masked. False:
+ * it is parked now. Any context outside a zone's lock.
  */
-void frame_cache_drain(struct frame_cache *cache, bool close);
+bool frame_cache_park_step(struct frame_cache *cache);
 
-/* Frames in the cache; exact at rest. */
+/* What one step gives back at most: bounds how long interrupts are masked. */
+#define FRAME_CACHE_STEP 256
+
+/* Frames in the cache; exact on its own cpu and at rest, else an estimate. */
 uint64_t frame_cache_level(const struct frame_cache *cache);
+
+/* As far as another cpu can tell: it has frames of that zone. */
+bool frame_cache_may_hold(const struct frame_cache *cache, const struct zone *zone);
 
 /* At rest: panics where an invariant is broken. */
 void frame_cache_validate(const struct frame_cache *cache);
 
-/* The slow halves of frame_alloc and frame_free. */
-pfn_t frame_cache_refill(void);
+/* The slow halves of frame_alloc and frame_free; flags are those of frame_alloc. */
+pfn_t frame_cache_refill(unsigned flags);
 void frame_cache_overflow(uint64_t frame);
 /* A free of a frame outside the cache's zone: checked, and sent home. */
 void frame_cache_free_elsewhere(uint64_t frame);

@@ -1,51 +1,82 @@
 /*
- * drain.c - why an allocation that fails was right to fail.
+ * drain.c - exact out-of-memory: the drain protocol.
  *
- * frame_alloc() may fail only if there was an instant during the call at which no frame was free
- * anywhere: in no zone, in no cpu's cache, in no batch on its way between the two. A cpu that
- * found all zones empty makes sure as follows.
+ * Claim. frame_alloc() fails only if there was an instant during the call at which no frame was free
+ * anywhere: in no zone and in no cpu's cache. (A batch between the two is in a masked section of its
+ * cpu, C6, so a cpu that has answered carries none.)
  *
- *   1. It raises `pressure`, then takes a number from `requests`, then kicks every other cpu that is
- *	on line and has not answered that number.
- *   2. A kicked cpu, in the handler of the kick, gives all it has back to the zones: its stack, its
- *	remote stacks, and a batch that the interrupted operation had in flight (cache.c says how that
- *	is taken away safely). While there is pressure it also shuts its cache: the stack has room for
- *	nothing and holds nothing, so the next free and the next allocation of that cpu go the slow
- *	way, which deals with the zones one frame at a time as long as pressure is up. Then it notes
- *	the number as answered.
- *   3. The asker answers itself in the same way, and waits for the others. It answers what others
- *	ask meanwhile, by looking each time around, so two askers never wait for each other, masked
+ *   1. A cpu that found all zones empty raises `pressure`, takes a ticket from `requests`, and raises
+ *	`asked` to it for every other cpu that is on line and not parked. One IPI call for each 64 cpus
+ *	tells them.
+ *   2. A cpu that is asked gives all it has back to the zones, in steps of at most FRAME_CACHE_STEP
+ *	frames. From the first step on its cache is CLOSING, and takes no more frames. After the last one
+ *	it is PARKED: empty, with room for nothing. The cpu then stores the ticket as `answered`.
+ *   3. A parked cache opens at its owner's next operation that misses it: the owner stores OPEN, and
+ *	then looks at `pressure`. If there is any it parks again, and deals with the zones one frame at a
+ *	time. Else it counts the opening, and gives the stack its room.
+ *   4. The requester parks its own cache, and waits for those it asked. It answers what others ask
+ *	meanwhile, by looking each time around: so two requesters never wait for each other, masked
  *	interrupts or not. A cpu that goes off line has given all back before it says so.
- *   4. Now every cache is shut and empty and no batch flies; none will, as long as pressure is up: a
- *	cache opens in the same masked section that reads pressure 0, and a batch is claimed in the
- *	same masked section that looks whether the cache is open. Free frames are in zones, or nowhere.
- *   5. It looks into each zone, under its lock. If all were empty, and none was given a frame
- *	between the first look and the last (each zone counts its releases under its lock), then at
- *	the instant of the last look all were empty at once: they only lose frames otherwise. If one
- *	was, it looks again.
- *   6. It lowers pressure.
+ *   5. Now every cache is parked, and none opens as long as pressure is up. Free frames are in zones,
+ *	or nowhere.
+ *   6. The requester looks into each zone, under its lock. If there is one zone, and it is empty, that
+ *	is the instant. With several it is one if no zone was given a frame between the first look and the
+ *	last (each zone counts its releases under its lock): all were empty at once, for they only lose
+ *	frames otherwise. If one was, the requester looks again; after LOOKS_APART looks it takes all
+ *	zones' locks at once, by rising number, and that look is final. So there is a bound.
+ *   7. It lowers pressure.
  *
- * Fences. (a) `pressure` before `requests`: the release fence in ask() pairs with the acquire fence
- * in frame_drain_answer(); who sees the number sees the pressure. (b) A cpu's releases to zones
- * before its `answered`: the release fence there pairs with the acquire fence at the end of
- * wait_for_answers(). (c) `requests` and `pressure` before the look at `online`: the full fence
- * in ask() pairs with the full fence in frame_cache_online(): a cpu that comes on line either is
- * kicked, or sees the number itself and answers. (d) The reads of `releases` before and after the
- * looks: full fences; the counter is written before the unlock that makes a release visible.
+ * Runs. A request for several frames, or for an alignment, does the same without pressure, and looks
+ * once. So caches that have answered may open again at once: a caller whose memory is cut up costs the
+ * others one miss each, not a lock hold a frame.
+ *
+ * Early. A claim that crosses a zone's low mark asks, and does not wait. Only cpus whose caches seem to
+ * hold frames of that zone are asked.
+ *
+ * Not repeated. A request that found nothing notes how many releases and openings there had been:
+ * openings before it asked, releases before its last look. While neither has grown, nothing has been
+ * freed since: for at the time of the look each cache had been parked, so a frame that is freed goes
+ * to a zone, which counts a release, or into a cache that was opened first. What was not there then is
+ * not there now, and the next request of this cpu says so without asking.
+ *
+ * Tickets are 64 bits wide: at a request a nanosecond they last 500 years.
+ *
+ * Fences. (a) `pressure` before `asked`: the full fence in ask() pairs with the acquire fence in
+ * frame_drain_answer(); a cpu that sees its ticket sees the pressure. (b) A cpu's releases to zones
+ * before PARKED and `answered`: the release fence in frame_cache_park_step() pairs with the acquire
+ * fence at the end of wait_for_answers(). (c) `pressure` before the look at `online` and `state`: the
+ * full fence in ask() pairs with the full fence in cache_open(), between OPEN and the look at pressure:
+ * either the requester finds the cache open, and asks; or the owner finds pressure, and parks again. The
+ * same for a cpu that comes on line, which is parked until it opens. (d) The sums of releases around a
+ * look: full fences; each counter is written before the unlock that makes a release visible.
  * (e) Going off line: the release fence before `online` = 0 pairs with the acquire fence of (b).
+ * (f) `openings` before the look at `state`: the full fence in ask() pairs with the one in cache_open(),
+ * between OPEN and the count: a requester that has read the count with an opening in it finds that
+ * cache OPEN, or parked by a later answer. And the count before the room: the release fence in
+ * frame_drain_count_opening() pairs with the full fence in nothing_freed_since().
  *
  * The model is docs/models/pressure.pml.
  */
 #include "mm/percpu/drain.h"
 
+#include "mm/frame.h"
 #include "mm/global/zone.h"
-#include "mm/percpu/cache.h"
+#include "mm/percpu/cache_private.h"
 #include "sync/ck.h"
 #include "sync/trace.h"
 
+/*
+ * Looks at the zones one by one, before all their locks are taken at once. A look is repeated only if
+ * another cpu freed a frame during it, and a third one took that.
+ */
+#define LOOKS_APART 16
+
+#define CPUS_PER_SET 64
+
 static struct {
-	_Alignas(PORT_CACHE_LINE) uint32_t pressure; /* cpus that are short */
-	_Alignas(PORT_CACHE_LINE) uint32_t requests; /* numbers given out; they wrap */
+	_Alignas(PORT_CACHE_LINE) uint32_t pressure; /* cpus that need a single frame */
+	_Alignas(PORT_CACHE_LINE) uint64_t requests; /* tickets given out */
+	_Alignas(PORT_CACHE_LINE) uint64_t openings; /* of parked caches */
 } drain;
 
 bool frame_drain_pressure(void)
@@ -53,81 +84,90 @@ bool frame_drain_pressure(void)
 	return ck_pr_load_32(&drain.pressure) != 0;
 }
 
-/* Numbers wrap; those that anybody still waits for lie far closer together than half of them. */
-static bool has_answered(const struct frame_cache *cache, uint32_t number)
+void frame_drain_count_opening(void)
 {
-	return (int32_t)(ck_pr_load_32(&cache->answered) - number) >= 0;
+	ck_pr_inc_64(&drain.openings);
+	ck_pr_fence_release(); /* (f) */
 }
+
+/* ---- asking ------------------------------------------------------------------------------ */
 
 static bool is_online(const struct frame_cache *cache)
 {
 	return ck_pr_load_32(&cache->online) != 0;
 }
 
-static uint32_t ask(void)
+/* A cache that may have frames: of the zone, or any where that is NULL. */
+static bool is_worth_asking(const struct frame_cache *cache, const struct zone *zone)
 {
-	uint32_t number;
+	return is_online(cache) && cache_state(cache) != FRAME_CACHE_PARKED &&
+	       (!zone || frame_cache_may_hold(cache, zone));
+}
 
-	ck_pr_fence_release(); /* (a) */
-	number = ck_pr_faa_32(&drain.requests, 1) + 1;
-	ck_pr_fence_memory(); /* (c) */
-	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
-		const struct frame_cache *cache = port_area_of(cpu);
+static void raise_asked(struct frame_cache *cache, uint64_t ticket)
+{
+	uint64_t seen = ck_pr_load_64(&cache->asked);
 
-		if (cpu != port_cpu() && is_online(cache) && !has_answered(cache, number)) {
-			trace_note(TRACE_KICK, cpu, number);
-			port_kick(cpu);
+	while (seen < ticket && !ck_pr_cas_64_value(&cache->asked, seen, ticket, &seen))
+		;
+}
+
+/* The cpus first + i, for each bit i of the set that is returned, have been given the ticket. */
+static uint64_t give_tickets(unsigned first, uint64_t ticket, const struct zone *zone)
+{
+	uint64_t set = 0;
+
+	for (unsigned i = 0; i < CPUS_PER_SET && first + i < port_cpu_count(); i++) {
+		struct frame_cache *cache = port_area_of(first + i);
+
+		if (first + i == port_cpu() || !is_worth_asking(cache, zone))
+			continue;
+		raise_asked(cache, ticket);
+		trace_note(TRACE_KICK, first + i, ticket);
+		set |= UINT64_C(1) << i;
+	}
+	return set;
+}
+
+/* Returns the ticket; *asked: how many cpus have it. */
+static uint64_t ask(const struct zone *zone, bool *asked)
+{
+	uint64_t ticket = ck_pr_faa_64(&drain.requests, 1) + 1;
+
+	*asked = false;
+	ck_pr_fence_memory(); /* (a), (c), (f) */
+	for (unsigned first = 0; first < port_cpu_count(); first += CPUS_PER_SET) {
+		uint64_t set = give_tickets(first, ticket, zone);
+
+		if (set) {
+			port_ipi_send(first, set);
+			*asked = true;
 		}
 	}
-	return number;
+	return ticket;
 }
 
 void frame_drain_ask(void)
 {
-	(void)ask();
+	bool asked;
+
+	ask(NULL, &asked);
 }
 
-void frame_drain_answer(void)
+/* A cpu that needs a frame at once has asked for more than this would. */
+void frame_drain_low(struct zone *zone)
 {
-	struct frame_cache *cache = frame_cache_self();
-	uint64_t begun, frames;
-	unsigned long flags;
-	uint32_t number;
+	bool asked;
 
-	if (ck_pr_load_32(&drain.requests) == cache->answered)
+	if (frame_drain_pressure())
 		return;
-	flags = port_irq_save();
-	begun = trace_begin();
-	frames = begun ? frame_cache_level(cache) + cache->frames_in_flight : 0;
-	number = ck_pr_load_32(&drain.requests);
-	ck_pr_fence_acquire(); /* (a) */
-	frame_cache_drain(cache, frame_drain_pressure());
-	ck_pr_fence_release(); /* (b) */
-	ck_pr_store_32(&cache->answered, number);
-	trace_end(TRACE_ANSWER, begun, number, frames);
-	port_irq_restore(flags);
-}
-
-static void wait_for_answers(uint32_t number)
-{
-	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
-		const struct frame_cache *cache = port_area_of(cpu);
-
-		while (is_online(cache) && !has_answered(cache, number)) {
-			frame_drain_answer();
-			port_relax();
-		}
-	}
-	ck_pr_fence_acquire(); /* (b), (e) */
-}
-
-void frame_drain_settle(void)
-{
-	wait_for_answers(ask()); /* who asked early and waited for nobody may not have answered himself */
+	ask(zone, &asked);
+	if (asked)
+		ck_pr_inc_64(&zone->early_drains);
 }
 
 /*
- * The low marks of zones. To ask early costs a kick of every cpu and one flush of each; it comes
+ * The low marks of zones. To ask early costs an IPI and a flush of each cpu that has frames; it comes
  * at most once in so many frames as lie between a zone's mark and where it is calm again.
  */
 void frame_drain_set_low(uint64_t frames)
@@ -145,22 +185,61 @@ void frame_drain_set_low(uint64_t frames)
 	}
 }
 
-static bool is_alone(void)
+/* ---- answering --------------------------------------------------------------------------- */
+
+bool frame_drain_answer(void)
 {
-	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
-		if (cpu != port_cpu() && is_online(port_area_of(cpu)))
-			return false;
-	return true;
+	struct frame_cache *cache = frame_cache_self();
+	uint64_t asked = ck_pr_load_64(&cache->asked), begun, level;
+	unsigned long flags;
+	bool more;
+
+	if (asked == cache->answered)
+		return false;
+	ck_pr_fence_acquire(); /* (a) */
+	flags = port_irq_save();
+	begun = trace_begin();
+	level = frame_cache_level(cache);
+	more = frame_cache_park_step(cache);
+	if (!more)
+		ck_pr_store_64(&cache->answered, asked); /* behind the fence of (b) */
+	trace_end(TRACE_ANSWER, begun, asked, level - frame_cache_level(cache));
+	port_irq_restore(flags);
+	return more;
 }
 
-/* Who is short already has asked for more than this would. */
-void zone_is_low(struct zone *zone)
+/* A cpu that was parked when it was looked at has not been given the ticket. */
+static bool is_waited_for(const struct frame_cache *cache, uint64_t ticket)
 {
-	if (is_alone() || frame_drain_pressure())
-		return;
-	ck_pr_inc_64(&zone->early_drains);
-	frame_drain_ask();
+	return ck_pr_load_64(&cache->answered) < ticket &&
+	       ck_pr_load_64(&cache->asked) >= ticket && is_online(cache) &&
+	       cache_state(cache) != FRAME_CACHE_PARKED;
 }
+
+static void wait_for_answers(uint64_t ticket)
+{
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
+		while (cpu != port_cpu() && is_waited_for(port_area_of(cpu), ticket))
+			frame_relax();
+	ck_pr_fence_acquire(); /* (b), (e) */
+}
+
+void frame_drain_settle(void)
+{
+	while (frame_drain_answer())
+		;
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
+		const struct frame_cache *cache = port_area_of(cpu);
+		uint64_t ticket = ck_pr_load_64(&cache->asked);
+
+		while (cpu != port_cpu() && is_online(cache) &&
+		       ck_pr_load_64(&cache->answered) < ticket)
+			frame_relax();
+	}
+	ck_pr_fence_acquire(); /* (b), (e) */
+}
+
+/* ---- making sure ------------------------------------------------------------------------- */
 
 static uint64_t releases_of_all(void)
 {
@@ -171,36 +250,99 @@ static uint64_t releases_of_all(void)
 	return sum;
 }
 
-static bool look_until_sure(bool (*look)(void *argument), void *argument, bool exact)
+/* Since this cpu's last request that found nothing, which was for no more than this. */
+static bool nothing_freed_since(struct frame_cache *cache, uint64_t count, uint64_t align)
 {
-	for (;;) {
-		uint64_t before = releases_of_all();
-		bool found;
+	unsigned long flags = port_irq_save(); /* a trap handler's request may replace the note */
+	struct frame_drain_note note = cache->work->note;
 
-		ck_pr_fence_memory(); /* (d) */
-		found = look(argument);
-		ck_pr_fence_memory(); /* (d) */
-		if (found || !exact || releases_of_all() == before)
-			return found;
-		frame_drain_answer();
-	}
+	port_irq_restore(flags);
+	if (!note.count || note.count > count || note.align > align)
+		return false;
+	ck_pr_fence_memory(); /* what is read now is of this call; (f) */
+	return ck_pr_load_64(&drain.openings) == note.openings &&
+	       releases_of_all() == note.releases;
 }
 
-bool frame_drained(bool (*look)(void *argument), void *argument, bool exact)
+static void note_failure(struct frame_cache *cache, const struct frame_drain_note *note)
 {
-	struct frame_cache *cache = frame_cache_self();
-	uint64_t begun = trace_begin();
-	bool found;
+	unsigned long flags = port_irq_save();
 
+	cache->work->note = *note;
+	port_irq_restore(flags);
+}
+
+static bool look_at_all_zones(struct frame_cache *cache, frame_drain_look *look, void *argument)
+{
+	unsigned long flags = port_irq_save(); /* the nodes are this cpu's */
+	bool found = look(argument, cache->work->nodes);
+
+	port_irq_restore(flags);
+	return found;
+}
+
+/* *releases: how many there had been before the last look. */
+static bool look_until_sure(struct frame_cache *cache, frame_drain_look *look, void *argument,
+			    uint64_t *releases)
+{
+	for (unsigned looks = 0; looks < LOOKS_APART; looks++) {
+		*releases = releases_of_all();
+		ck_pr_fence_memory(); /* (d) */
+		if (look(argument, NULL))
+			return true;
+		ck_pr_fence_memory(); /* (d) */
+		if (zones.count == 1 || releases_of_all() == *releases)
+			return false;
+		frame_drain_answer();
+	}
+	*releases = releases_of_all();
+	ck_pr_fence_memory(); /* (d) */
+	return look_at_all_zones(cache, look, argument);
+}
+
+static bool look_once(frame_drain_look *look, void *argument, uint64_t *releases)
+{
+	*releases = releases_of_all();
+	ck_pr_fence_memory(); /* (d) */
+	return look(argument, NULL);
+}
+
+static void change_pressure(bool up)
+{
+	if (up) {
+		ck_pr_inc_32(&drain.pressure); /* ordered by the fence in ask() */
+	} else {
+		ck_pr_fence_release(); /* the looks come before */
+		ck_pr_dec_32(&drain.pressure);
+	}
+	trace_note(up ? TRACE_PRESSURE_UP : TRACE_PRESSURE_DOWN, ck_pr_load_32(&drain.pressure), 0);
+}
+
+bool frame_drained(frame_drain_look *look, void *argument, uint64_t count, uint64_t align)
+{
+	struct frame_drain_note note = {.count = count, .align = align};
+	struct frame_cache *cache = frame_cache_self();
+	uint64_t begun = trace_begin(), ticket;
+	bool exact = count == 1 && align == 1, asked, found;
+
+	if (nothing_freed_since(cache, count, align))
+		return false;
+	counter_add(&cache->stats.drains, 1);
 	cache->asking++;
-	ck_pr_inc_32(&drain.pressure);
-	trace_note(TRACE_PRESSURE_UP, ck_pr_load_32(&drain.pressure), 0);
-	wait_for_answers(ask());
-	found = look_until_sure(look, argument, exact);
-	ck_pr_fence_release();
-	ck_pr_dec_32(&drain.pressure);
+	if (exact)
+		change_pressure(true);
+	note.openings = ck_pr_load_64(&drain.openings);
+	ticket = ask(NULL, &asked);
+	while (frame_cache_park_step(cache))
+		;
+	wait_for_answers(ticket);
+	found = exact ? look_until_sure(cache, look, argument, &note.releases)
+		      : look_once(look, argument, &note.releases);
+	if (exact)
+		change_pressure(false);
+	if (!found)
+		note_failure(cache, &note);
 	cache->asking--;
-	trace_note(TRACE_PRESSURE_DOWN, ck_pr_load_32(&drain.pressure), 0);
 	trace_end(TRACE_DRAIN, begun, found, 0);
 	return found;
 }
@@ -210,18 +352,18 @@ bool frame_drain_is_asking(void)
 	return frame_cache_self()->asking != 0;
 }
 
+/* ---- on line and off --------------------------------------------------------------------- */
+
 void frame_cache_online(void)
 {
 	struct frame_cache *cache = frame_cache_self();
 	unsigned long flags = port_irq_save();
 
-	cache->closed = 1;
-	cache->limit = cache->bottom;
-	ck_pr_store_32(&cache->answered, ck_pr_load_32(&drain.requests));
-	ck_pr_fence_release();
+	cache->limit = cache->top; /* it is empty */
+	ck_pr_store_32(&cache->state, FRAME_CACHE_PARKED);
+	ck_pr_store_64(&cache->answered, ck_pr_load_64(&cache->asked));
+	ck_pr_fence_release(); /* with (e): who waits for this cpu finds it parked */
 	ck_pr_store_32(&cache->online, 1);
-	ck_pr_fence_memory(); /* (c) */
-	frame_drain_answer();
 	port_irq_restore(flags);
 }
 
@@ -229,7 +371,8 @@ void frame_cache_offline(void)
 {
 	struct frame_cache *cache = frame_cache_self();
 
-	frame_cache_drain(cache, true);
+	while (frame_cache_park_step(cache))
+		;
 	ck_pr_fence_release(); /* (e) */
 	ck_pr_store_32(&cache->online, 0);
 }

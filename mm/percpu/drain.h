@@ -1,52 +1,80 @@
 /*
- * drain.h - asks all cpus for the frames in their caches, so that none is out of reach.
+ * drain.h - asks other cpus for the frames in their caches, so that none is out of reach.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/*
- * Empties and shuts the caches of all cpus that are on line, waits until they have answered, and
- * then calls look(argument), which takes what it wants from the zones and says whether it got it.
- * `exact`: a look that found nothing is repeated until no zone was given a frame meanwhile; so
- * false then means that at some instant during the call no zone, no cache and no batch in flight
- * had a frame. Returns what the last look said. Any context in which no lock is held; interrupts
- * may be masked, requests of others are answered meanwhile.
- */
-bool frame_drained(bool (*look)(void *argument), void *argument, bool exact);
+#include "mm/platform.h"
 
-/* Asks the others to empty their caches, and waits for nobody. Any context, no lock held. */
+struct spin_node;
+struct zone;
+
+/*
+ * What a request looks for once all caches are empty: takes it from the zones and says whether it got
+ * it. all_zones is NULL, or a node for each zone: then it takes a single frame with
+ * zones_claim_one_masked(), interrupts are masked, and its answer is final.
+ */
+typedef bool frame_drain_look(void *argument, struct spin_node *all_zones);
+
+/*
+ * Has all cpus that are on line empty their caches, waits until they have, and calls look(argument).
+ * count, align: what the caller needs. For a single frame (1, 1) the answer is exact: caches stay shut
+ * until it is known, and false means that at some instant during the call no zone and no cache had a
+ * frame. Else it looks once. A request for what was not found before is not repeated, and false is
+ * returned at once, while nothing has been freed since. Waits for other cpus: any context in which the
+ * caller holds no lock; interrupts may be masked, requests of others are answered meanwhile.
+ */
+bool frame_drained(frame_drain_look *look, void *argument, uint64_t count, uint64_t align);
+
+/*
+ * Asks the other cpus to empty their caches, and waits for none: all of them, or those that seem to
+ * have frames of a zone that has fallen below its low mark. Any context, no zone's lock held.
+ */
 void frame_drain_ask(void);
+void frame_drain_low(struct zone *zone);
 
 /*
- * What a kicked cpu does (port_kick), outside of every lock: answers all requests so far. Cheap
- * when there is none.
+ * What a cpu does when it gets an IPI (port_ipi_send), or waits with interrupts masked, outside of
+ * every zone's lock: one step of what is asked of it, at most FRAME_CACHE_STEP frames in one hold of a
+ * zone's lock with interrupts masked. True: there is more, call again; interrupts may be let in between.
+ * Cheap when nothing is asked.
  */
-void frame_drain_answer(void);
+bool frame_drain_answer(void);
+
+/* What a cpu does in each turn of a loop in which it waits for another one with interrupts masked. */
+static inline void frame_relax(void)
+{
+	frame_drain_answer();
+	port_relax();
+}
 
 /*
  * Sets each zone's low mark: below it, the cpu that took it there asks the others for their frames
- * (frame_drain_ask), before anybody has to wait for them. FRAME_LOW_DEFAULT: what one batch for
- * every cpu takes, at most a sixteenth of the zone; 0: none. On one cpu, while nobody allocates.
+ * (frame_drain_low), before any has to wait for them. FRAME_LOW_DEFAULT: what one batch for
+ * every cpu takes, at most a sixteenth of the zone; 0: none. On one cpu, while no other allocates.
  */
 #define FRAME_LOW_DEFAULT UINT64_MAX
 void frame_drain_set_low(uint64_t frames);
 
 /*
- * Waits until all have answered what was asked so far, by those too who did not wait: from then
- * on, if no cpu does anything, none moves a frame. Any context, no lock held.
+ * Waits until all cpus have answered what they were asked so far: from then on, if no cpu does anything,
+ * none moves a frame. Any context, no lock held.
  */
 void frame_drain_settle(void);
 
-/* Somebody is short of frames at this moment. */
+/* At least one cpu needs a single frame at this moment, and has found none. */
 bool frame_drain_pressure(void);
 
-/* This cpu is, in an operation that this call has interrupted: it may not go off line now. */
+/* This cpu does, in an operation that the calling handler has interrupted: it may not go off line now. */
 bool frame_drain_is_asking(void);
 
+/* For cache.c: a parked cache opens now; before it is given room. */
+void frame_drain_count_opening(void);
+
 /*
- * This cpu takes part from here on, with an empty cache; or, with interrupts masked until it
+ * This cpu takes part from here on, with an empty, parked cache; or, with interrupts masked until it
  * stops, no longer: its frames are back in their zones.
  */
 void frame_cache_online(void);

@@ -56,21 +56,24 @@ void host_take_kick(struct host_cpu *cpu)
 	host_self = cpu;
 	__atomic_exchange_n(&cpu->kicked, 0, __ATOMIC_ACQUIRE); /* then see what it was for */
 	cpu->in_trap = cpu->masked = true;
-	frame_drain_answer();
+	while (frame_drain_answer())
+		;
 	cpu->in_trap = false;
 	cpu->masked = masked;
 	host_self = interrupted;
 }
 
 /* One that does not run is at rest between two operations of a test that plays all cpus in turn. */
-void port_kick(unsigned cpu)
+void port_ipi_send(unsigned first, uint64_t set)
 {
-	struct host_cpu *kicked = &host_cpus[cpu];
+	for (; set; set &= set - 1) {
+		struct host_cpu *kicked = &host_cpus[first + (unsigned)__builtin_ctzll(set)];
 
-	if (kicked->running)
-		__atomic_store_n(&kicked->kicked, 1, __ATOMIC_RELEASE);
-	else
-		host_take_kick(kicked);
+		if (kicked->running)
+			__atomic_store_n(&kicked->kicked, 1, __ATOMIC_RELEASE);
+		else
+			host_take_kick(kicked);
+	}
 }
 
 void port_relax(void)

@@ -127,5 +127,5 @@ static inline void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64
 }
 
 void port_relax(void);
-void port_kick(unsigned cpu);
+void port_ipi_send(unsigned first, uint64_t set);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -548,7 +548,7 @@ TEST(caches_are_used_again_after_a_shortage)
 
 		become(cpu);
 		frame_free(frame_alloc(FRAME_ANY));
-		CHECK(!cache->closed);
+		CHECK_EQ(cache->state, FRAME_CACHE_OPEN);
 		CHECK_EQ(cache->limit - cache->bottom, 192);
 		CHECK(frame_cache_level(cache) > 0);
 	}

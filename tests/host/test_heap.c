@@ -238,7 +238,7 @@ static void flip_span(struct span_index *index, uint64_t first, uint64_t *model,
 		span_remove(index, first + at, 1, &nodes);
 		model[at] = 0;
 	} else {
-		CHECK(span_nodes_fill(&nodes, span_missing(index, first + at)));
+		CHECK(span_nodes_fill(&nodes, span_missing(index, first + at), FRAME_ANY));
 		model[at] = 1 + unit_random_below(1000);
 		span_enter(index, first + at, 1, (struct span){SPAN_RUN, model[at]}, &nodes);
 		CHECK_EQ(nodes.count, 0);
@@ -278,7 +278,7 @@ TEST(span_validate_sees_a_wrong_count)
 
 	start(4 * MIB);
 	span_init(&index, 0x80200, 0x80600);
-	CHECK(span_nodes_fill(&nodes, span_missing(&index, 0x80300)));
+	CHECK(span_nodes_fill(&nodes, span_missing(&index, 0x80300), FRAME_ANY));
 	span_enter(&index, 0x80300, 32, (struct span){SPAN_ARENA, 0x80400}, &nodes);
 	CHECK_EQ(span_validate(&index).arena_frames, 32);
 	index.root++;

@@ -1,8 +1,8 @@
 /*
  * test_museum_mm.c - mistakes in mm/ that no other test has an eye for; see tests/mutants/.
  *
- * Some need a trap handler in the middle of a refill or a flush. A policy plans without the
- * zone's lock, so a policy whose planning calls us is such a moment, always the same one.
+ * Some need another cpu in the middle of a refill, a flush or a request: files of mm/ are here once
+ * more, with a function of ours wherever interrupts are masked or a full fence stands.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "host.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "tests/smp/zone_direct.h"
 #include "unit.h"
 
 /* The tree itself, under another name, so that a test can see a word as another cpu leaves it. */
@@ -73,11 +74,10 @@ struct seen_zones {
 #define zone_set_low	     seen_zone_set_low
 #define zone_plan_claim	     seen_zone_plan_claim
 #define zone_claim_masked    seen_zone_claim_masked
-#define zone_claim	     seen_zone_claim
-#define zone_claim_one	     seen_zone_claim_one
+#define zone_claim_one_masked seen_zone_claim_one_masked
+#define zones_claim_one_masked seen_zones_claim_one_masked
 #define zone_plan_release    seen_zone_plan_release
 #define zone_release_masked  seen_zone_release_masked
-#define zone_release	     seen_zone_release
 #define zone_claim_run	     seen_zone_claim_run
 #define zone_release_run     seen_zone_release_run
 #define zone_largest	     seen_zone_largest
@@ -96,11 +96,10 @@ struct seen_zones {
 #undef zone_set_low
 #undef zone_plan_claim
 #undef zone_claim_masked
-#undef zone_claim
-#undef zone_claim_one
+#undef zone_claim_one_masked
+#undef zones_claim_one_masked
 #undef zone_plan_release
 #undef zone_release_masked
-#undef zone_release
 #undef zone_claim_run
 #undef zone_release_run
 #undef zone_largest
@@ -112,77 +111,110 @@ struct seen_zones {
 /* The cache and the drain again, as one copy: with a handler wherever interrupts get masked. */
 static unsigned long drained_irq_save(void);
 static void drained_irq_restore(unsigned long flags);
-static void drained_kick(unsigned cpu);
+static void drained_ipi_send(unsigned first, uint64_t set);
 static void drained_fence(void);
-static void drained_store_32(uint32_t *target, uint32_t value);
+static void drained_store_64(uint64_t *target, uint64_t value);
 
-#define port_irq_save		   drained_irq_save
-#define port_irq_restore	   drained_irq_restore
-#define port_kick		   drained_kick
-#define grow			   cache_grow
-#define frame_cache_bytes	   seen_cache_bytes
-#define frame_cache_init	   seen_cache_init
-#define frame_cache_set_order	   seen_cache_set_order
-#define frame_cache_configure	   seen_cache_configure
-#define frame_cache_level	   seen_cache_level
-#define frame_cache_refill	   seen_cache_refill
-#define frame_cache_overflow	   seen_cache_overflow
+#define port_irq_save	 drained_irq_save
+#define port_irq_restore drained_irq_restore
+#define port_ipi_send	 drained_ipi_send
+#define frame_cache_bytes seen_cache_bytes
+#define frame_cache_init seen_cache_init
+#define frame_cache_set_order seen_cache_set_order
+#define frame_cache_configure seen_cache_configure
+#define frame_cache_level seen_cache_level
+#define frame_cache_may_hold seen_cache_may_hold
+#define frame_cache_park_step seen_cache_park_step
+#define frame_cache_refill seen_cache_refill
+#define frame_cache_overflow seen_cache_overflow
 #define frame_cache_free_elsewhere seen_cache_free_elsewhere
-#define frame_cache_drain	   seen_cache_drain
-#define frame_cache_flush	   seen_cache_flush
-#define frame_cache_bad_free	   seen_cache_bad_free
-#define frame_cache_validate	   seen_cache_validate
-#define frame_cache_online	   seen_cache_online
-#define frame_cache_offline	   seen_cache_offline
-#define frame_drain_pressure	   seen_drain_pressure
-#define frame_drain_ask		   seen_drain_ask
-#define frame_drain_is_asking	   seen_drain_is_asking
-#define frame_drain_answer	   seen_drain_answer
-#define frame_drain_settle	   seen_drain_settle
-#define frame_drain_set_low	   seen_drain_set_low
-#define frame_drained		   seen_drained
-#define zone_is_low		   seen_is_low
+#define frame_cache_flush seen_cache_flush
+#define frame_cache_bad_free seen_cache_bad_free
+#define frame_cache_validate seen_cache_validate
+#define frame_cache_online seen_cache_online
+#define frame_cache_offline seen_cache_offline
+#define cache_capacity_for seen_cache_capacity_for
+#define cache_move_to_base seen_cache_move_to_base
+#define cache_set_zone seen_cache_set_zone
+#define cache_grow seen_cache_grow
+#define cache_open seen_cache_open
+#define cache_flush_coldest seen_cache_flush_coldest
+#define cache_flush_remote seen_cache_flush_remote
+#define cache_zone_of seen_cache_zone_of
+#define frame_drain_pressure seen_drain_pressure
+#define frame_drain_ask seen_drain_ask
+#define frame_drain_low seen_drain_low
+#define frame_drain_is_asking seen_drain_is_asking
+#define frame_drain_answer seen_drain_answer
+#define frame_drain_settle seen_drain_settle
+#define frame_drain_set_low seen_drain_set_low
+#define frame_drain_count_opening seen_drain_count_opening
+#define frame_drained seen_drained
 bool frame_drain_pressure(void);
-void frame_drain_answer(void);
+bool frame_drain_answer(void);
+void frame_drain_low(struct zone *zone);
+void frame_drain_count_opening(void);
 void frame_cache_online(void);
-bool frame_drained(bool (*look)(void *argument), void *argument, bool exact);
-void frame_cache_drain(struct frame_cache *cache, bool close);
+bool frame_drained(frame_drain_look *look, void *argument, uint64_t count, uint64_t align);
+bool frame_cache_park_step(struct frame_cache *cache);
+bool frame_cache_may_hold(const struct frame_cache *cache, const struct zone *zone);
+uint64_t frame_cache_level(const struct frame_cache *cache);
 void frame_cache_flush(void);
 void frame_cache_bad_free(uint64_t frame);
-#include "mm/percpu/cache.c"
-#pragma push_macro("ck_pr_store_32")
-#undef ck_pr_store_32
-#define ck_pr_store_32	   drained_store_32
+uint32_t cache_capacity_for(const struct frame_cache *cache, uint32_t batch);
+void cache_move_to_base(struct frame_cache *cache);
+void cache_set_zone(struct frame_cache *cache, struct zone *zone);
+void cache_grow(struct frame_cache *cache);
+bool cache_open(struct frame_cache *cache);
+unsigned cache_flush_coldest(struct frame_cache *cache, unsigned wanted);
+void cache_flush_remote(struct frame_cache *cache, unsigned zone);
+struct zone *cache_zone_of(uint64_t frame);
+#pragma push_macro("ck_pr_store_64")
+#undef ck_pr_store_64
+#define ck_pr_store_64	   drained_store_64
 #define ck_pr_fence_memory drained_fence
+#include "mm/percpu/cache_private.h"
+#include "mm/percpu/cache.c"
+#include "mm/percpu/refill.c"
+#include "mm/percpu/flush.c"
 #include "mm/percpu/drain.c"
-#pragma pop_macro("ck_pr_store_32")
+#pragma pop_macro("ck_pr_store_64")
 #undef ck_pr_fence_memory
 #undef port_irq_save
 #undef port_irq_restore
-#undef port_kick
-#undef grow
+#undef port_ipi_send
 #undef frame_cache_bytes
 #undef frame_cache_init
 #undef frame_cache_set_order
 #undef frame_cache_configure
 #undef frame_cache_level
+#undef frame_cache_may_hold
+#undef frame_cache_park_step
 #undef frame_cache_refill
 #undef frame_cache_overflow
 #undef frame_cache_free_elsewhere
-#undef frame_cache_drain
 #undef frame_cache_flush
 #undef frame_cache_bad_free
 #undef frame_cache_validate
 #undef frame_cache_online
 #undef frame_cache_offline
+#undef cache_capacity_for
+#undef cache_move_to_base
+#undef cache_set_zone
+#undef cache_grow
+#undef cache_open
+#undef cache_flush_coldest
+#undef cache_flush_remote
+#undef cache_zone_of
 #undef frame_drain_pressure
 #undef frame_drain_ask
+#undef frame_drain_low
 #undef frame_drain_is_asking
 #undef frame_drain_answer
 #undef frame_drain_settle
 #undef frame_drain_set_low
+#undef frame_drain_count_opening
 #undef frame_drained
-#undef zone_is_low
 
 static const struct claim_plan no_plan;
 
@@ -283,26 +315,33 @@ static void use_zone(struct zone *zone, bool masked)
 {
 	struct frame_word words[POLICY_WORDS_MAX];
 	uint64_t first, total = zone->free_frames;
+	bool was_masked = masked, low;
+	struct zone_hold hold;
 	unsigned taken, count;
-	bool contended;
+	struct claim_plan plan;
 
-	irq_masked = masked;
-	count = seen_zone_claim(zone, 70, 140, words, &taken, &contended);
+	irq_masked = true; /* claims and releases of single frames are made in their caller's section */
+	seen_zone_plan_claim(zone, 70, 140, words, &plan);
+	count = seen_zone_claim_masked(zone, 70, 140, &plan, words, &taken, &hold);
+	check_left(zone, true);
+	seen_zone_plan_release(zone, words, count, &plan);
+	seen_zone_release_masked(zone, &plan, words, count, taken, &hold);
+	check_left(zone, true);
+	irq_masked = was_masked;
+	CHECK(!seen_zone_claim_run(zone, total, 1024, &first, &low));
 	check_left(zone, masked);
-	seen_zone_release(zone, words, count, taken, &contended);
-	check_left(zone, masked);
-	CHECK(!seen_zone_claim_run(zone, total, 1024, &first));
-	check_left(zone, masked);
-	CHECK(seen_zone_claim_run(zone, total, 1, &first));
+	CHECK(seen_zone_claim_run(zone, total, 1, &first, &low));
 	check_left(zone, masked);
 	locks = 0;
-	CHECK(!seen_zone_claim_run(zone, 1, 1, &first));
+	CHECK(!seen_zone_claim_run(zone, 1, 1, &first, &low));
 	CHECK_EQ(locks, 1);    /* without it, that is no last look */
 	zone->free_frames = 1; /* as one who is about to find nothing sees it */
-	CHECK_EQ(seen_zone_claim(zone, 1, 1, words, &taken, &contended), 0);
+	irq_masked = true;
+	CHECK(!seen_zone_claim_one_masked(zone, &first, &hold));
+	irq_masked = was_masked;
 	zone->free_frames = 0;
 	check_left(zone, masked);
-	seen_zone_release_run(zone, first, total);
+	seen_zone_release_run(zone, zone->first + zone->reserved_frames, total);
 	check_left(zone, masked);
 	CHECK_EQ(zone->free_frames, total);
 }
@@ -324,8 +363,6 @@ TEST(a_zone_is_locked_with_interrupts_masked_and_left_unlocked)
 
 /* ---- the cache --------------------------------------------------------------------------- */
 
-static struct policy interrupted;
-static void (*in_plan_claim)(void), (*in_plan_release)(void);
 static pfn_t *held;
 static unsigned held_count;
 
@@ -339,30 +376,12 @@ static void interrupt(void (**handler)(void))
 		run();
 }
 
-static void plan_claim(const void *instance, unsigned min, struct frame_word *words,
-		       struct claim_plan *plan)
-{
-	interrupt(&in_plan_claim);
-	segment_tree_policy.plan_claim(instance, min, words, plan);
-}
-
-static void plan_release(const void *instance, const struct frame_word *words, unsigned count,
-			 struct claim_plan *plan)
-{
-	interrupt(&in_plan_release);
-	segment_tree_policy.plan_release(instance, words, count, plan);
-}
-
 static void start_frames(uint64_t frames, uint32_t capacity, uint32_t batch)
 {
 	struct host_machine machine = {
-		.policy = &interrupted, .capacity = capacity, .batch = batch};
+		.policy = &segment_tree_policy, .capacity = capacity, .batch = batch};
 	struct host_range range = {0x80200, frames, 0};
 
-	interrupted = segment_tree_policy;
-	interrupted.plan_claim = plan_claim;
-	interrupted.plan_release = plan_release;
-	in_plan_claim = in_plan_release = NULL;
 	host_machine_start(&machine, &range, 1);
 	held = calloc(frames, sizeof(*held));
 	held_count = 0;
@@ -460,23 +479,6 @@ TEST(a_frame_out_of_a_cache_twice_is_caught_at_the_first_free)
 }
 #endif
 
-static void fill_the_stack(void)
-{
-	give(190);
-}
-
-/* What was claimed for a stack that a handler has filled meanwhile goes back to the zone. */
-TEST(a_batch_that_finds_the_stack_full_goes_back)
-{
-	start_frames(8000, 192, 64);
-	take(400);
-	frame_cache_flush();
-	in_plan_claim = fill_the_stack;
-	take(1);
-	CHECK(in_plan_claim == NULL);
-	end_frames();
-}
-
 /* A handler comes between the pop that found nothing and the refill: the stack is not empty. */
 TEST(a_stack_with_frames_does_not_shrink)
 {
@@ -490,7 +492,7 @@ TEST(a_stack_with_frames_does_not_shrink)
 	frame_cache_flush();
 	give(1000);
 	cache->calm = UINT32_MAX / 2;
-	held[held_count++] = frame_cache_refill();
+	held[held_count++] = frame_cache_refill(FRAME_ANY);
 	CHECK(cache->top <= cache->limit);
 	end_frames();
 }
@@ -500,6 +502,7 @@ TEST(a_run_searched_in_several_holds_is_counted_once)
 {
 	unsigned kept = 0;
 	uint64_t first;
+	bool low;
 
 	start_frames(70000, 192, 64);
 	take(69000);
@@ -510,81 +513,41 @@ TEST(a_run_searched_in_several_holds_is_counted_once)
 			held[kept++] = held[i];
 	held_count = kept;
 	frame_cache_flush();
-	CHECK(!zone_claim_run(&zones.zone[0], 2000, 1, &first));
+	CHECK(!zone_claim_run(&zones.zone[0], 2000, 1, &first, &low));
 	CHECK(!spin_locked_relaxed(&zones.zone[0].lock)); /* or what follows would hang */
 	end_frames();
-}
-
-/*
- * A flush of frames that lie in more words than one hold carries, so that some still lie below
- * the bottom while the others are given back: there the handler comes.
- */
-static void flush_lone_frames(void (*handler)(void))
-{
-	static pfn_t lone[1001];
-	unsigned count = 0;
-
-	start_frames(70000, 1000, 500);
-	take(69000);
-	frame_cache_flush();
-	for (unsigned i = 0; i < held_count && count < 1001; i++)
-		if (held[i].value % 64 == 7) {
-			lone[count++] = held[i];
-			held[i] = held[--held_count];
-		}
-	CHECK_EQ(count, 1001);
-	for (unsigned i = 0; i < 1000; i++)
-		frame_free(lone[i]);
-	in_plan_release = handler;
-	frame_free(lone[1000]);
-	CHECK(in_plan_release == NULL);
-	end_frames();
-}
-
-static void free_many(void)
-{
-	give(5000);
-}
-
-TEST(a_flush_within_a_flush_leaves_alone_what_is_detached)
-{
-	flush_lone_frames(free_many);
-}
-
-static void empty_the_stack(void)
-{
-	take(600);
-}
-
-TEST(a_refill_within_a_flush_leaves_alone_what_is_detached)
-{
-	flush_lone_frames(empty_the_stack);
 }
 
 /* ---- the drain --------------------------------------------------------------------------- */
 
 /*
  * In the copy of the cache and the drain another cpu is short from some masked section on, until
- * the operation ends. From its kick to then: nothing is cached, nothing flies, the cache is shut.
+ * the operation ends. From its request to then: nothing is cached, and the cache is parked.
  */
 static bool short_of_frames, in_handler, asks_early;
 static unsigned sections, due; /* at the due-th section the other asks; 0: never */
 static void (*in_fence)(void);
 
-static void check_shut(const struct frame_cache *cache)
+static void check_parked(const struct frame_cache *cache)
 {
-	CHECK(cache->closed && cache->limit == cache->bottom);
+	CHECK_EQ(cache->state, FRAME_CACHE_PARKED);
+	CHECK(cache->limit == cache->bottom);
 	CHECK(cache->top == cache->bottom);
 	CHECK_EQ(cache->remote_frames, 0);
-	CHECK_EQ(cache->frames_in_flight, 0);
+	CHECK_EQ(cache->frames_moving, 0);
 }
 
-static void somebody_is_short(void)
+/* As a requester on another cpu would, which this one then answers. */
+static void another_cpu_asks(void)
 {
+	struct frame_cache *cache = frame_cache_self();
+
 	in_handler = true;
 	drain.pressure += !asks_early;
-	drain.requests++;
-	seen_drain_answer();
+	if (cache->state != FRAME_CACHE_PARKED)
+		cache->asked = ++drain.requests;
+	while (seen_drain_answer())
+		;
 	short_of_frames = !asks_early;
 	in_handler = false;
 }
@@ -596,27 +559,32 @@ static unsigned long drained_irq_save(void)
 	if (flags || in_handler)
 		return flags;
 	if (++sections == due)
-		somebody_is_short();
+		another_cpu_asks();
 	if (short_of_frames)
-		check_shut(frame_cache_self());
+		check_parked(frame_cache_self());
 	return flags;
 }
 
 static void drained_irq_restore(unsigned long flags)
 {
 	if (!flags && !in_handler && short_of_frames)
-		check_shut(frame_cache_self());
+		check_parked(frame_cache_self());
 	port_irq_restore(flags);
 }
 
-/* The kicked one is at rest. */
-static void drained_kick(unsigned cpu)
+/* The cpus that are asked are at rest. */
+static void drained_ipi_send(unsigned first, uint64_t set)
 {
-	struct host_cpu *kicker = host_self;
+	struct host_cpu *sender = host_self;
 
-	host_self = &host_cpus[cpu];
-	seen_drain_answer();
-	host_self = kicker;
+	for (unsigned i = 0; i < 64; i++) {
+		if (!(set >> i & 1))
+			continue;
+		host_self = &host_cpus[first + i];
+		while (seen_drain_answer())
+			;
+	}
+	host_self = sender;
 }
 
 static void drained_fence(void)
@@ -624,11 +592,13 @@ static void drained_fence(void)
 	interrupt(&in_fence);
 }
 
-/* By the time a cpu says that it has answered, it has. */
-static void drained_store_32(uint32_t *target, uint32_t value)
+/* By the time a cpu says that it has answered, it has; and is parked. */
+static void drained_store_64(uint64_t *target, uint64_t value)
 {
-	if (target == &frame_cache_self()->answered)
-		CHECK_EQ(frame_cache_level(frame_cache_self()), 0);
+	struct frame_cache *cache = frame_cache_self();
+
+	if (target == &cache->answered)
+		check_parked(cache);
 	*target = value;
 }
 
@@ -641,7 +611,7 @@ static pfn_t drained_alloc(void)
 	frame_count_out(cache, number);
 	return pfn(number);
 empty:
-	return seen_cache_refill();
+	return seen_cache_refill(FRAME_ANY);
 }
 
 static void drained_free(pfn_t frame)
@@ -684,7 +654,8 @@ static void start_drained(unsigned cpus)
 	in_fence = NULL;
 	drain.pressure = 0;
 	for (unsigned cpu = 0; cpu < cpus; cpu++)
-		((struct frame_cache *)port_area_of(cpu))->answered = drain.requests;
+		((struct frame_cache *)port_area_of(cpu))->answered =
+			((struct frame_cache *)port_area_of(cpu))->asked;
 	held = calloc(15000, sizeof(*held));
 	held_count = 0;
 }
@@ -784,50 +755,57 @@ static void ask_in_all_sections(bool early)
 	}
 }
 
-TEST(who_is_short_in_any_section_finds_nothing_left_behind)
+TEST(a_request_in_any_section_finds_nothing_left_behind)
 {
 	ask_in_all_sections(false);
 }
 
-/* Nobody is short yet, so the cache stays open: what was taken away must not come back to it. */
-TEST(who_asks_early_in_any_section_takes_what_flies_once)
+/* No cpu needs a frame at once, so the cache may open again: what was given back is not there twice. */
+TEST(an_early_request_in_any_section_takes_what_there_is_once)
 {
 	ask_in_all_sections(true);
 }
 
-/* Shut before, and nobody short when it is looked at; then somebody is, just before the opening. */
-TEST(a_cache_opens_only_while_nobody_is_short)
+/* The request comes in the middle of the opening: after OPEN was stored, before pressure is read. */
+TEST(a_cache_opens_only_without_pressure)
 {
 	start_drained(1);
 	drained_take(600);
-	somebody_is_short();
+	another_cpu_asks();
 	short_of_frames = false;
 	drain.pressure = 0;
-	sections = 0;
-	due = 1;
+	in_fence = another_cpu_asks;
 	drained_take(1);
-	CHECK(short_of_frames);
+	CHECK(in_fence == NULL);
+	check_parked(frame_cache_self());
 	short_of_frames = false;
 	drain.pressure = 0;
+	drained_take(1);
+	CHECK_EQ(frame_cache_self()->state, FRAME_CACHE_OPEN);
 	end_drained();
+}
+
+/* One frame is freed between the read of `openings` and the end of a request that finds nothing. */
+static void free_one(void)
+{
+	drained_free(held[--held_count]);
 }
 
 static unsigned looks;
 
-static bool look_at_shut_caches(void *argument)
+static bool look_at_parked_caches(void *argument, struct spin_node *all_zones)
 {
 	(void)argument;
+	CHECK(!all_zones);
 	looks++;
 	CHECK(seen_drain_pressure());
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
-		check_shut(port_area_of(cpu));
+		check_parked(port_area_of(cpu));
 	return true;
 }
 
-/* The number of the request is 0, and the one before was not. */
-TEST(the_last_look_is_at_shut_caches)
+TEST(the_last_look_is_at_parked_caches)
 {
-	drain.requests = UINT32_MAX;
 	start_drained(3);
 	for (unsigned cpu = 0; cpu < 3; cpu++) {
 		host_self = &host_cpus[cpu];
@@ -837,7 +815,7 @@ TEST(the_last_look_is_at_shut_caches)
 	}
 	host_self = &host_cpus[0];
 	looks = 0;
-	CHECK(seen_drained(look_at_shut_caches, NULL, true));
+	CHECK(seen_drained(look_at_parked_caches, NULL, 1, 1));
 	CHECK_EQ(looks, 1);
 	CHECK(!seen_drain_pressure());
 	end_drained();
@@ -854,19 +832,24 @@ TEST(the_last_look_takes_the_lock_of_each_zone)
 	end_drained();
 }
 
-/* One frame goes back into a zone that the look has seen already. */
-static bool look_past_a_release(void *argument)
+/* In each of the first `moves` looks one frame goes back into a zone that the look has seen already. */
+static unsigned moves, looks_at_all;
+
+static bool look_past_a_release(void *argument, struct spin_node *all_zones)
 {
 	struct frame_word word = {held[0].value & ~UINT64_C(63), UINT64_C(1)
 									 << (held[0].value & 63)};
 	struct zone *zone = zone_of(held[0].value);
-	bool contended;
 
 	(void)argument;
-	if (looks++)
+	if (all_zones) {
+		looks_at_all++;
+		return false;
+	}
+	if (looks++ >= moves)
 		return true;
 	zone->state[held[0].value - zone->first] = FRAME_STATE_FREE;
-	zone_release(zone, &word, 1, 1, &contended);
+	zone_give(zone, &word, 1, 1);
 	held[0] = held[--held_count];
 	return false;
 }
@@ -875,18 +858,107 @@ TEST(a_release_during_the_look_is_looked_for)
 {
 	start_drained(1);
 	drained_take(10);
+	looks = looks_at_all = 0;
+	moves = 1;
+	CHECK(seen_drained(look_past_a_release, NULL, 1, 1));
+	CHECK_EQ(looks, 2);
+	CHECK_EQ(looks_at_all, 0);
+	end_drained();
+}
+
+/* Other cpus may go on like that for ever; the requester may not. */
+TEST(a_look_that_never_comes_to_rest_has_a_bound)
+{
+	start_drained(1);
+	drained_take(100);
+	looks = looks_at_all = 0;
+	moves = UINT32_MAX;
+	CHECK(!seen_drained(look_past_a_release, NULL, 1, 1));
+	CHECK_EQ(looks, LOOKS_APART);
+	CHECK_EQ(looks_at_all, 1);
+	end_drained();
+}
+
+/* All zones' locks at once, for the one frame that there is, in whichever zone. */
+TEST(a_frame_of_any_zone_is_found_under_all_locks)
+{
+	for (unsigned from = 0; from < 2; from++) {
+		struct zone *zone;
+		uint64_t frame = 0;
+
+		start_drained(1);
+		drained_take((unsigned)frame_free_count());
+		for (unsigned i = 0; i < held_count; i++) {
+			if (zone_holds(&zones.zone[from], held[i].value)) {
+				struct frame_word word = {held[i].value & ~UINT64_C(63),
+							  UINT64_C(1) << (held[i].value & 63)};
+
+				zone_give(&zones.zone[from], &word, 1, 1);
+				zone = zones_claim_one_masked(frame_cache_self()->work->nodes, &frame);
+				CHECK(zone == &zones.zone[from] && frame == held[i].value);
+				break;
+			}
+		}
+		CHECK(frame != 0);
+		CHECK(!zones_claim_one_masked(frame_cache_self()->work->nodes, &frame));
+		CHECK(!spin_locked_relaxed(&zones.zone[0].lock));
+		end_drained();
+	}
+}
+
+/* What was not found is not asked for again, until a frame has been freed, wherever it went. */
+TEST(a_request_is_not_repeated_while_nothing_was_freed)
+{
+	struct frame_cache *cache;
+	uint64_t drains;
+
+	start_drained(1);
+	cache = frame_cache_self();
+	drained_take((unsigned)frame_free_count());
+	CHECK(pfn_is_none(drained_alloc()));
+	drains = cache->stats.drains;
+	for (unsigned i = 0; i < 100; i++)
+		CHECK(pfn_is_none(drained_alloc()));
+	CHECK_EQ(cache->stats.drains, drains);
+	free_one(); /* opens the cache, and is in it */
+	CHECK(frame_cache_level(cache) > 0);
+	drained_take(1);
+	CHECK(pfn_is_none(drained_alloc()));
+	CHECK_EQ(cache->stats.drains, drains + 1);
+	end_drained();
+}
+
+/* It counts for what is harder to find than what was noted, and for nothing easier. */
+TEST(a_note_is_for_what_is_as_hard_to_find)
+{
+	struct frame_cache *cache;
+	uint64_t drains;
+
+	start_drained(1);
+	cache = frame_cache_self();
+	moves = 0;
+	CHECK(pfn_is_none(frame_alloc_run(20000, 4)));
 	looks = 0;
-	CHECK(seen_drained(look_past_a_release, NULL, true));
+	drains = cache->stats.drains;
+	CHECK(seen_drained(look_past_a_release, NULL, 20000, 2)); /* less aligned */
+	CHECK(seen_drained(look_past_a_release, NULL, 19999, 4)); /* shorter */
+	CHECK_EQ(cache->stats.drains, drains + 2);
 	CHECK_EQ(looks, 2);
 	end_drained();
 }
 
-static void somebody_asks(void)
+/* Freed after the count of openings was read, and before the request ended. */
+TEST(what_is_freed_during_a_request_is_not_missed_by_its_note)
 {
-	drain.requests++;
+	start_drained(1);
+	drained_take((unsigned)frame_free_count());
+	in_fence = free_one;
+	(void)seen_drained(look_past_a_release, NULL, 1, 1);
+	drained_take(1);
+	end_drained();
 }
 
-TEST(a_cpu_that_comes_or_goes_keeps_nobody_waiting)
+TEST(a_cpu_that_goes_leaves_nothing_and_comes_back_parked)
 {
 	struct frame_cache *cache;
 	unsigned long flags;
@@ -900,10 +972,10 @@ TEST(a_cpu_that_comes_or_goes_keeps_nobody_waiting)
 	CHECK_EQ(frame_cache_level(cache), 0);
 	CHECK(!cache->online);
 	port_irq_restore(flags);
-	in_fence = somebody_asks;
+	cache->asked = ++drain.requests; /* while it was away */
 	seen_cache_online();
 	CHECK(cache->online);
-	CHECK(in_fence == NULL);
-	CHECK_EQ(cache->answered, drain.requests);
+	check_parked(cache);
+	CHECK_EQ(cache->answered, cache->asked);
 	end_drained();
 }

@@ -381,7 +381,7 @@ static void flush_in_handler(void)
 
 static void kick_in_handler(void)
 {
-	traps_kick(0);
+	traps_ipi_send(0, 1);
 }
 
 static void allocate_in_handler(void)

@@ -10,6 +10,7 @@
 #include "mm/global/zone.h"
 #include "sync/ck.h"
 #include "tests/smp/random.h"
+#include "tests/smp/zone_direct.h"
 
 #define ROUNDS 100000
 
@@ -24,8 +25,7 @@ static void claim_and_release(void *argument)
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		struct frame_word words[POLICY_WORDS_MAX];
 		unsigned taken, sum = 0, min = 1 + (unsigned)random_below(&random, 100);
-		bool contended;
-		unsigned count = zone_claim(zone, min, min + 63, words, &taken, &contended);
+		unsigned count = zone_take(zone, min, min + 63, words, &taken);
 
 		for (unsigned i = 0; i < count; i++) {
 			if (!words[i].bits)
@@ -38,7 +38,7 @@ static void claim_and_release(void *argument)
 			unsigned frames = bits_count(words[i].bits);
 
 			if (frames)
-				zone_release(zone, &words[i], 1, frames, &contended);
+				zone_give(zone, &words[i], 1, frames);
 		}
 	}
 }
@@ -51,16 +51,15 @@ static void hammer(unsigned cpus)
 	struct frame_word words[POLICY_WORDS_MAX];
 	struct zone *zone;
 	unsigned taken, count, frames = 0;
-	bool contended;
 
 	host_machine_start(&machine, &range, 1);
 	zone = &zones.zone[0];
-	count = zone_claim(zone, 1000, 1063, words, &taken, &contended);
+	count = zone_take(zone, 1000, 1063, words, &taken);
 	for (unsigned i = 0; i < count; i++) {
 		words[i].bits &= UINT64_C(0x5555555555555555);
 		frames += bits_count(words[i].bits);
 	}
-	zone_release(zone, words, count, frames, &contended);
+	zone_give(zone, words, count, frames);
 	empty_words = wrong_counts = 0;
 	host_run(claim_and_release, zone);
 	CHECK_EQ(empty_words, 0);

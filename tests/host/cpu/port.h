@@ -18,5 +18,5 @@ bool port_in_trap(void);
 unsigned long port_irq_save(void);
 void port_irq_restore(unsigned long flags);
 void port_relax(void);
-void port_kick(unsigned cpu);
+void port_ipi_send(unsigned first, uint64_t set);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -16,7 +16,7 @@ unsigned long traps_irq_save(void);
 void traps_irq_restore(unsigned long flags);
 bool traps_in_trap(void);
 void traps_relax(void);
-void traps_kick(unsigned cpu);
+void traps_ipi_send(unsigned first, uint64_t set);
 uint64_t traps_clock(void); /* ticks when it is read, so that what depends on it repeats */
 _Noreturn void traps_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -29,7 +29,7 @@ bool traps_push(uint64_t frame, size_t top_offset, size_t limit_offset);
 #define port_irq_restore traps_irq_restore
 #define port_in_trap	 traps_in_trap
 #define port_relax	 traps_relax
-#define port_kick	 traps_kick
+#define port_ipi_send	 traps_ipi_send
 #define port_clock	 traps_clock
 #define port_panic	 traps_panic
 

@@ -375,13 +375,19 @@ bool traps_in_trap(void)
 	return self()->in_trap;
 }
 
-/* A kick that had to wait; then those who wait for the answer. */
+static void answer_all(void)
+{
+	while (frame_drain_answer())
+		;
+}
+
+/* An IPI that had to wait; then the cpus that wait for the answer. */
 static void deliver(unsigned cpu)
 {
 	if (__builtin_expect(!cpus[cpu].kicked || !traps_may_trap(cpu), 1))
 		return;
 	cpus[cpu].kicked = false;
-	traps_trap(cpu, frame_drain_answer);
+	traps_trap(cpu, answer_all);
 	resume_all();
 }
 
@@ -391,16 +397,20 @@ void traps_lose_kicks(bool lost)
 }
 
 /* Wherever the cpu is, it answers there and then; or where it lets interrupts in again. */
-void traps_kick(unsigned cpu)
+static void send_ipi(unsigned cpu)
 {
-	if (kicks_are_lost)
-		return;
 	if (holder.held && holder.cpu == cpu)
 		holder_does(spin_unlock, false);
 	if (traps_may_trap(cpu))
-		traps_trap(cpu, frame_drain_answer);
+		traps_trap(cpu, answer_all);
 	else
 		cpus[cpu].kicked = true;
+}
+
+void traps_ipi_send(unsigned first, uint64_t set)
+{
+	for (; set && !kicks_are_lost; set &= set - 1)
+		send_ipi(first + (unsigned)__builtin_ctzll(set));
 }
 
 /* Whoever is waited for goes on: those who wait too, then the one in whose middle we are. */
@@ -474,33 +484,14 @@ start:
 
 /* ---- what the compiler calls ------------------------------------------------------------- */
 
-static bool lies_in(const char *address, const void *start, size_t bytes)
-{
-	return start && (size_t)(address - (const char *)start) < bytes;
-}
-
-/* Part of what a handler on this cpu may find and take away. */
-static bool is_in_flight(const char *address)
-{
-	const struct frame_cache *cache = frame_cache_self();
-
-	for (const struct frame_in_flight *flight = cache->in_flight; flight;
-	     flight = flight->interrupted)
-		if (lies_in(address, flight, sizeof(*flight)) ||
-		    lies_in(address, flight->done, FRAME_CACHE_BATCH_MAX / 8))
-			return true;
-	return false;
-}
-
 /*
- * What lies on the stack above us, up to who armed, is a local of what runs: nobody else sees it,
- * so a trap may as well land at the next access that is not. But a batch in flight is seen.
+ * What lies on the stack above us, up to the code that armed, is a local of what runs: no other code
+ * sees it, so a trap may as well land at the next access that is not.
  */
 static __attribute__((noinline)) void watched_access(const char *address, size_t bytes,
 						     const char *what)
 {
-	if (address > (char *)__builtin_frame_address(0) && address < current->top &&
-	    !is_in_flight(address))
+	if (address > (char *)__builtin_frame_address(0) && address < current->top)
 		return;
 	point();
 	if (__asan_address_is_poisoned(address) || __asan_address_is_poisoned(address + bytes - 1))

@@ -1,0 +1,385 @@
+/*
+ * flush.c - a free that finds the stack full: the coldest batch goes back to its zone, and the frame
+ * on top. Frames of other zones, which wait in short stacks of their own. And what empties a cache.
+ *
+ * A flush is one section with interrupts masked (C6). It groups the frames where they lie, by the word
+ * of 64 that they are of; plans the release; holds the zone's lock for the release alone; and moves
+ * `bottom` up past what has gone. Where the frames are of several zones (CHECKS=0), or of more words
+ * than one hold may carry, it sorts what goes now to the front and leaves the rest to the next flush.
+ *
+ * Locks: none is held here; the zones' are taken in zone.c.
+ */
+#include "mm/global/bits.h"
+#include "mm/percpu/cache_private.h"
+#include "mm/percpu/drain.h"
+#include "mm/words.h"
+#include "sync/trace.h"
+
+/* ---- frames by word ---------------------------------------------------------------------- */
+
+/* The word that begins at `base`; made when there is none and room for one, else NULL. */
+static struct frame_word *group_word(struct frame_cache_work *work, uint64_t base)
+{
+	unsigned mask = work->mask;
+	unsigned at = (unsigned)(base >> 6) & mask;
+
+	for (; work->place[at]; at = (at + 1) & mask)
+		if (work->words[work->place[at] - 1].first == base)
+			return &work->words[work->place[at] - 1];
+	if (work->count == POLICY_WORDS_MAX)
+		return NULL;
+	work->words[work->count] = (struct frame_word){base, 0};
+	work->place[at] = (uint8_t)++work->count;
+	return &work->words[work->count - 1];
+}
+
+static _Noreturn void twice_in_cache(uint64_t base)
+{
+	port_panic("a frame of [%#llx, %#llx) is twice in one cache: freed twice",
+		   (unsigned long long)base, (unsigned long long)base + FRAMES_PER_WORD);
+}
+
+static void group_begin(struct frame_cache_work *work, unsigned frames)
+{
+	unsigned places = frames <= 64 && POLICY_WORDS_MAX >= 64 ? 128 : 2 * POLICY_WORDS_MAX;
+
+	work->count = 0;
+	work->mask = places - 1;
+	words_fill(work->zeros, 0, places / sizeof(uint64_t));
+}
+
+/* Adds the bits of `frames` frames, all of one word. */
+static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames)
+{
+	if (__builtin_expect((word->bits & bits) || (frames > 1 && bits_count(bits) != frames), 0))
+		twice_in_cache(word->first);
+	word->bits |= bits;
+}
+
+/*
+ * The end of a row: frames each of which is the one before plus `step`, which is 1 or -1. The
+ * sentinel ends it too, for no row goes on below 0: a zone's first frame is its own metadata.
+ */
+static inline const uint64_t *row_end(const uint64_t *next, uint64_t step)
+{
+	uint64_t expected = *next + step;
+
+	for (;; next += 8) {
+#pragma GCC unroll 8
+		for (unsigned i = 1; i <= 8; i++, expected += step)
+			if (next[i] != expected)
+				return next + i;
+	}
+}
+
+/* Adds a row's frames [first, last]; false as group_all. */
+static inline bool add_row(struct frame_cache_work *work, const struct zone *zone, uint64_t first,
+			   uint64_t last)
+{
+	if (!zone_holds(zone, first) || !zone_holds(zone, last))
+		return false;
+	for (uint64_t base = first & ~UINT64_C(63); base <= last; base += FRAMES_PER_WORD) {
+		struct frame_word *word = group_word(work, base);
+		uint64_t bits = ~UINT64_C(0);
+
+		if (!word)
+			return false;
+		if (base < first)
+			bits <<= first - base;
+		if (last - base < FRAMES_PER_WORD - 1)
+			bits &= ~(~UINT64_C(1) << (last - base));
+		if (__builtin_expect((word->bits & bits) != 0, 0))
+			twice_in_cache(base);
+		word->bits |= bits;
+	}
+	return true;
+}
+
+/* Adds what follows in no row, as far as it is of one word; NULL for the false of group_all. */
+static inline const uint64_t *add_scattered(struct frame_cache_work *work, const struct zone *zone,
+					    const uint64_t *next)
+{
+	uint64_t frame = *next, base = frame & ~UINT64_C(63), bits = 0;
+	const uint64_t *run = next;
+	struct frame_word *word;
+
+	if (!zone_holds(zone, base) || !zone_holds(zone, base + FRAMES_PER_WORD - 1)) {
+		/* Two zones may share a word at their border: its frames are looked at one by one. */
+		if (!zone_holds(zone, frame))
+			return NULL;
+		next++;
+		bits = UINT64_C(1) << (frame & 63);
+	} else {
+		do {
+			bits |= UINT64_C(1) << (frame & 63);
+			frame = *++next;
+		} while ((frame & ~UINT64_C(63)) == base);
+	}
+	word = group_word(work, base);
+	if (word)
+		add_run(word, bits, (size_t)(next - run));
+	return word ? next : NULL;
+}
+
+/*
+ * Groups frames[0..count); false when one of them is not of the zone, or there are more than
+ * POLICY_WORDS_MAX words. Neighbours mostly come one after the other, up or down, and then a frame
+ * costs a comparison; what is scattered over a word costs a comparison and a bit. frames[count] is the
+ * sentinel, which is no word's.
+ */
+static inline bool group_all(struct frame_cache_work *work, const struct zone *zone,
+			     const uint64_t *frames, unsigned count)
+{
+	const uint64_t *next = frames, *end = frames + count;
+
+	group_begin(work, count);
+	while (next < end) {
+		const uint64_t *start = next;
+		uint64_t step = next[1] - *next;
+
+		if (step == 1 || step == UINT64_MAX) {
+			next = row_end(start, step);
+			if (!add_row(work, zone, step == 1 ? *start : next[-1],
+				     step == 1 ? next[-1] : *start))
+				return false;
+		} else {
+			next = add_scattered(work, zone, start);
+			if (!next)
+				return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * Groups those of the zone, as many as fit, and moves them to the front; the order of the others
+ * changes. Returns how many: at least one, for frames[0] is of the zone.
+ */
+static __attribute__((noinline)) unsigned group_some(struct frame_cache_work *work,
+						     const struct zone *zone, uint64_t *frames,
+						     unsigned count)
+{
+	unsigned grouped = 0;
+
+	group_begin(work, count);
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t frame = frames[i];
+		struct frame_word *word;
+
+		if (!zone_holds(zone, frame))
+			continue;
+		word = group_word(work, frame & ~UINT64_C(63));
+		if (!word)
+			continue;
+		add_run(word, UINT64_C(1) << (frame & 63), 1);
+		frames[i] = frames[grouped];
+		frames[grouped++] = frame;
+	}
+	return grouped;
+}
+
+/*
+ * Interrupts masked: gives back frames[0..count), or as many of them as one hold may carry, which are
+ * at the front then. All are of one zone, the cache's if they can be. frames[count] may be written to,
+ * and is put back. Returns how many have gone.
+ */
+static inline __attribute__((always_inline)) unsigned
+release_masked(struct frame_cache *cache, uint64_t *frames, unsigned count)
+{
+	uint64_t begun = trace_begin(), saved = frames[count];
+	struct frame_cache_work *work = cache->work;
+	struct zone *zone = cache->zone; /* of most of them, if not of all */
+	struct claim_plan plan;
+	struct zone_hold hold;
+
+	if (!zone || !zone_holds(zone, frames[0]))
+		zone = cache_zone_of(frames[0]);
+	frames[count] = SENTINEL;
+	if (__builtin_expect(!group_all(work, zone, frames, count), 0)) {
+		frames[count] = saved;
+		count = group_some(work, zone, frames, count);
+	} else {
+		frames[count] = saved;
+	}
+	zone_plan_release(zone, work->words, work->count, &plan);
+	zone_release_masked(zone, &plan, work->words, work->count, count, &hold);
+	counter_add(&cache->stats.flushes, 1);
+	counter_add(&cache->stats.flushed_frames, count);
+	cache_count_hold(cache, &hold);
+	trace_end(TRACE_FLUSH, begun, count, zone->number);
+	return count;
+}
+
+/* ---- the stack --------------------------------------------------------------------------- */
+
+/*
+ * No frame is moved: they go from where they lie, and bottom moves past them, limit with it unless
+ * the cache takes no more. The hold may make the batch grow, and so move the stack: bottom is read
+ * afterwards.
+ */
+unsigned cache_flush_coldest(struct frame_cache *cache, unsigned wanted)
+{
+	unsigned long flags = port_irq_save();
+	unsigned level = (unsigned)(cache->top - cache->bottom);
+	unsigned count = wanted < level ? wanted : level;
+
+	if (count) {
+		counter_set(&cache->frames_moving, count);
+		count = release_masked(cache, cache->bottom, count);
+		cache_set_bottom(cache, cache->bottom + count);
+		if (cache_state(cache) == FRAME_CACHE_OPEN) {
+			cache->limit += count;
+			if (cache->limit > cache->end)
+				cache_move_to_base(cache);
+		}
+		counter_set(&cache->frames_moving, 0);
+	}
+	port_irq_restore(flags);
+	return count;
+}
+
+static void flush_some(struct frame_cache *cache, unsigned wanted)
+{
+	unsigned gone;
+
+	do {
+		gone = cache_flush_coldest(cache, wanted < FRAME_CACHE_BATCH_MAX
+							  ? wanted
+							  : FRAME_CACHE_BATCH_MAX);
+		wanted -= gone;
+	} while (gone && wanted);
+}
+
+static void free_direct(struct frame_cache *cache, uint64_t frame)
+{
+	struct frame_word word = {frame & ~UINT64_C(63), UINT64_C(1) << (frame & 63)};
+	struct claim_plan plan = {.ordinary = false};
+	struct zone *zone = cache_zone_of(frame);
+	unsigned long flags = port_irq_save();
+	struct zone_hold hold;
+
+	zone_release_masked(zone, &plan, &word, 1, 1, &hold);
+	cache_count_hold(cache, &hold);
+	counter_add(&cache->stats.direct_frees, 1);
+	port_irq_restore(flags);
+}
+
+/* The stack is full, or off, or parked. Its coldest batch makes room; the frame then goes on top. */
+void frame_cache_overflow(uint64_t frame)
+{
+	struct frame_cache *cache = frame_cache_self();
+
+	if (__builtin_expect(cache_state(cache) == FRAME_CACHE_PARKED, 0))
+		cache_open(cache);
+	if (!cache_is_open(cache)) {
+		free_direct(cache, frame);
+		return;
+	}
+	if (cache->top == cache->limit)
+		flush_some(cache, cache->batch);
+	frame_cache_push(cache, frame, full);
+	return;
+full:
+	free_direct(cache, frame);
+}
+
+/* ---- frames of other zones --------------------------------------------------------------- */
+
+void cache_flush_remote(struct frame_cache *cache, unsigned number)
+{
+	struct frame_remote *remote = &cache->remote[number];
+	unsigned count = (unsigned)remote->count;
+
+	counter_set(&cache->frames_moving, count);
+	for (unsigned left = count; left;)
+		left -= release_masked(cache, remote->frame, left); /* all at once, but for few words */
+	counter_set(&remote->count, 0);
+	ck_pr_store_32(&cache->remote_frames, cache->remote_frames - count);
+	counter_set(&cache->frames_moving, 0);
+}
+
+static bool push_remote(struct frame_cache *cache, unsigned number, uint64_t frame)
+{
+	struct frame_remote *remote = &cache->remote[number];
+	unsigned long flags = port_irq_save();
+	bool pushed = cache_is_open(cache);
+
+	if (pushed) {
+		if (remote->count == FRAME_CACHE_BATCH)
+			cache_flush_remote(cache, number);
+		remote->frame[remote->count] = frame;
+		counter_add(&remote->count, 1);
+		ck_pr_store_32(&cache->remote_frames, cache->remote_frames + 1);
+	}
+	port_irq_restore(flags);
+	return pushed;
+}
+
+void frame_cache_free_elsewhere(uint64_t frame)
+{
+	struct frame_cache *cache = frame_cache_self();
+	struct zone *zone = zone_of(frame);
+	uint8_t *state;
+
+	check(zone, "frame_free: %#llx is foreign: no zone holds it, called from [<%p>]",
+	      (unsigned long long)frame, __builtin_return_address(0));
+	state = &zone->state[frame - zone->first];
+	if (*state != FRAME_STATE_ALLOCATED)
+		frame_cache_bad_free(frame);
+	*state = FRAME_STATE_FREE;
+	if (__builtin_expect(cache_state(cache) == FRAME_CACHE_PARKED, 0))
+		cache_open(cache);
+	if (!push_remote(cache, zone->number, frame))
+		free_direct(cache, frame);
+}
+
+/* ---- all of it --------------------------------------------------------------------------- */
+
+/* Gives back one remote stack that has any. False: none has. Interrupts masked. */
+static bool flush_a_remote(struct frame_cache *cache)
+{
+	for (unsigned i = 0; i < zones.count && cache->remote_frames; i++) {
+		if (cache->remote[i].count) {
+			cache_flush_remote(cache, i);
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Frames that a trap handler frees between two steps go below `limit`, which no longer moves: so
+ * there are fewer with each step.
+ */
+bool frame_cache_park_step(struct frame_cache *cache)
+{
+	unsigned long flags = port_irq_save();
+	bool more = true;
+
+	if (cache_state(cache) == FRAME_CACHE_OPEN) {
+		ck_pr_store_32(&cache->state, FRAME_CACHE_CLOSING);
+		cache->limit = cache->top;
+	}
+	if (!cache_flush_coldest(cache, FRAME_CACHE_STEP) && !flush_a_remote(cache)) {
+		cache->limit = cache->top;
+		ck_pr_fence_release(); /* what was given back; (b) in drain.c */
+		ck_pr_store_32(&cache->state, FRAME_CACHE_PARKED);
+		more = false;
+	}
+	port_irq_restore(flags);
+	return more;
+}
+
+void frame_cache_flush(void)
+{
+	struct frame_cache *cache = frame_cache_self();
+	unsigned long flags;
+	bool more;
+
+	flush_some(cache, UINT32_MAX); /* until there is nothing */
+	do {
+		flags = port_irq_save();
+		more = flush_a_remote(cache);
+		port_irq_restore(flags);
+	} while (more);
+}

@@ -1,0 +1,50 @@
+/*
+ * zone_direct.h - for tests: frames from and to one zone, past the caches. On any cpu; what a claim
+ * says of the low mark is acted upon as the caches do.
+ */
+#pragma once
+
+#include "mm/global/zone.h"
+#include "mm/percpu/drain.h"
+
+static inline unsigned zone_take(struct zone *zone, unsigned min, unsigned max,
+				 struct frame_word *words, unsigned *taken)
+{
+	struct claim_plan plan;
+	struct zone_hold hold;
+	unsigned long flags;
+	unsigned count;
+
+	zone_plan_claim(zone, min, max, words, &plan);
+	flags = port_irq_save();
+	count = zone_claim_masked(zone, min, max, &plan, words, taken, &hold);
+	port_irq_restore(flags);
+	if (hold.low)
+		frame_drain_low(zone);
+	return count;
+}
+
+static inline bool zone_take_one(struct zone *zone, uint64_t *frame)
+{
+	unsigned long flags = port_irq_save();
+	struct zone_hold hold;
+	bool taken = zone_claim_one_masked(zone, frame, &hold);
+
+	port_irq_restore(flags);
+	if (hold.low)
+		frame_drain_low(zone);
+	return taken;
+}
+
+static inline void zone_give(struct zone *zone, const struct frame_word *words, unsigned count,
+			     unsigned frames)
+{
+	struct claim_plan plan;
+	struct zone_hold hold;
+	unsigned long flags;
+
+	zone_plan_release(zone, words, count, &plan);
+	flags = port_irq_save();
+	zone_release_masked(zone, &plan, words, count, frames, &hold);
+	port_irq_restore(flags);
+}
