@@ -144,9 +144,10 @@ static bool is_single(uint64_t count, uint64_t align)
 	return count == 1 && align <= 1;
 }
 
-static pfn_t take_frames(uint64_t count, uint64_t align)
+static pfn_t take_frames(uint64_t count, uint64_t align, unsigned flags)
 {
-	return is_single(count, align) ? frame_alloc(FRAME_ANY) : frame_alloc_run(count, align);
+	return is_single(count, align) ? frame_alloc(flags)
+				       : frame_alloc_run_flags(count, align, flags);
 }
 
 static void give_frames(pfn_t first, uint64_t count, bool single)
@@ -162,16 +163,16 @@ static uint64_t arena_frames(const struct arena *arena)
 	return frames_of_order(arena->buddy.order);
 }
 
-static struct arena *arena_take(unsigned order)
+static struct arena *arena_take(unsigned order, unsigned flags)
 {
 	uint64_t count = frames_of_order(order);
-	pfn_t first = take_frames(count, count);
+	pfn_t first = take_frames(count, count, flags);
 	struct arena *arena;
 	pfn_t frame;
 
 	if (pfn_is_none(first))
 		return NULL;
-	frame = frame_alloc(FRAME_ANY);
+	frame = frame_alloc(flags);
 	if (pfn_is_none(frame)) {
 		give_frames(first, count, is_single(count, count));
 		return NULL;
@@ -316,7 +317,7 @@ static void *take_block(unsigned order)
  * the arena goes back, as it does when the index lacks nodes that are not to be had. Others may
  * remove nodes while we fetch some, but once we have one a level, none can be missing.
  */
-static void *take_block_adding(unsigned order, struct arena *arena)
+static void *take_block_adding(unsigned order, struct arena *arena, unsigned flags)
 {
 	struct span_nodes nodes = {.count = 0};
 	unsigned missing;
@@ -333,29 +334,33 @@ static void *take_block_adding(unsigned order, struct arena *arena)
 			block = take_block_locked(order);
 		}
 		heap_leave(&hold);
-	} while (!block && span_nodes_fill(&nodes, missing));
+	} while (!block && span_nodes_fill(&nodes, missing, flags));
 	span_nodes_give(&nodes);
 	if (arena)
 		arena_give(arena);
 	return block;
 }
 
-/* An arena for just one block would only add its metadata: larger ones, or none. */
-static void *alloc_block(unsigned order)
+/*
+ * An arena for just one block would only add its metadata: larger ones, or none. An arena of several
+ * frames is a wish, not a need: no other cpu is asked for it.
+ */
+static void *alloc_block(unsigned order, unsigned flags)
 {
 	unsigned smallest = order < FRAME_ORDER ? FRAME_ORDER : order + 1;
 	void *block = take_block(order);
 
 	for (unsigned size = BUDDY_ORDER_MAX; !block && size >= smallest; size--) {
-		struct arena *arena = arena_take(size);
+		unsigned may = size > FRAME_ORDER ? flags | FRAME_NOWAIT : flags;
+		struct arena *arena = arena_take(size, may);
 
 		if (arena)
-			block = take_block_adding(order, arena);
+			block = take_block_adding(order, arena, may);
 	}
 	return block;
 }
 
-static bool add_run(pfn_t first, struct span span)
+static bool add_run(pfn_t first, struct span span, unsigned flags)
 {
 	struct span_nodes nodes = {.count = 0};
 	unsigned missing;
@@ -374,31 +379,31 @@ static bool add_run(pfn_t first, struct span span)
 			heap.stats.allocated_bytes += span.value << FRAME_SHIFT;
 		}
 		heap_leave(&hold);
-	} while (!added && span_nodes_fill(&nodes, missing));
+	} while (!added && span_nodes_fill(&nodes, missing, flags));
 	span_nodes_give(&nodes);
 	return added;
 }
 
 /* Frames for this block alone. */
-static void *alloc_run(size_t size, size_t align)
+static void *alloc_run(size_t size, size_t align, unsigned flags)
 {
 	size_t natural = is_power_of_two(size) && size > align ? size : align;
 	uint64_t count = frames_for(size);
 	uint64_t align_frames = frames_for(natural);
 	bool single = is_single(count, align_frames);
-	pfn_t first = take_frames(count, align_frames);
+	pfn_t first = take_frames(count, align_frames, flags);
 
 	if (pfn_is_none(first))
 		return NULL;
-	if (!add_run(first, (struct span){single ? SPAN_FRAME : SPAN_RUN, count})) {
+	if (!add_run(first, (struct span){single ? SPAN_FRAME : SPAN_RUN, count}, flags)) {
 		give_frames(first, count, single);
 		return NULL;
 	}
 	return frame_bytes(first);
 }
 
-/* align: a power of two. */
-static void *allocate(size_t size, size_t align)
+/* align: a power of two. Zeroes nothing. */
+static void *allocate(size_t size, size_t align, unsigned flags)
 {
 	unsigned order;
 	void *block;
@@ -406,11 +411,11 @@ static void *allocate(size_t size, size_t align)
 	if (size == 0 || size > SIZE_LARGEST)
 		return NULL;
 	if (fits_block(size, align, &order)) {
-		block = alloc_block(order);
+		block = alloc_block(order, flags & FRAME_NOWAIT);
 		if (block)
 			return block;
 	}
-	return alloc_run(size, align);
+	return alloc_run(size, align, flags & FRAME_NOWAIT);
 }
 
 /* ---- finding and freeing ----------------------------------------------------------------- */
@@ -547,25 +552,30 @@ static size_t usable_size(const void *pointer, const char *call, const void *cal
 
 void *kmalloc(size_t size)
 {
-	return allocate(size, 1);
+	return allocate(size, 1, FRAME_ANY);
 }
 
 void *kmalloc_aligned(size_t size, size_t align)
 {
-	return is_power_of_two(align) ? allocate(size, align) : NULL;
+	return kmalloc_flags(size, align, FRAME_ANY);
+}
+
+void *kmalloc_flags(size_t size, size_t align, unsigned flags)
+{
+	void *block = is_power_of_two(align) ? allocate(size, align, flags) : NULL;
+
+	if (block && (flags & FRAME_ZERO))
+		memset(block, 0, size);
+	return block;
 }
 
 void *kcalloc(size_t count, size_t size)
 {
 	size_t bytes;
-	void *block;
 
 	if (__builtin_mul_overflow(count, size, &bytes))
 		return NULL;
-	block = allocate(bytes, 1);
-	if (block)
-		memset(block, 0, bytes);
-	return block;
+	return kmalloc_flags(bytes, 1, FRAME_ZERO);
 }
 
 /* A block stays where it is as long as it is more than half used, or cannot be smaller. */
@@ -576,7 +586,7 @@ void *krealloc(void *block, size_t size)
 	void *moved;
 
 	if (!block)
-		return allocate(size, 1);
+		return allocate(size, 1, FRAME_ANY);
 	if (size == 0) {
 		release(block, "krealloc", caller);
 		return NULL;
@@ -584,7 +594,7 @@ void *krealloc(void *block, size_t size)
 	usable = usable_size(block, "krealloc", caller);
 	if (size <= usable && (size > usable / 2 || usable == BUDDY_UNIT))
 		return block;
-	moved = allocate(size, 1);
+	moved = allocate(size, 1, FRAME_ANY);
 	if (!moved)
 		return size <= usable ? block : NULL;
 	memcpy(moved, block, size < usable ? size : usable);

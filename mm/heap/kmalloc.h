@@ -13,7 +13,9 @@
  * what is there, and the call.
  *
  * All of it may be called on any cpu, in any context outside the heap's lock and a zone's lock,
- * trap handlers included. A block may be freed on another cpu than the one that allocated it.
+ * trap handlers included. A block may be freed on another cpu than the one that allocated it. Where no
+ * zone has a frame, an allocation waits for other cpus to give back what they have cached, as
+ * frame_alloc() does, unless it is told not to (kmalloc_flags). Freeing never waits.
  *
  * Sizes. A request is served by the smallest power of two that holds it, PORT_CACHE_LINE bytes at
  * least, where that wastes less than a frame over whole frames; otherwise by exactly the frames it
@@ -46,6 +48,14 @@ __attribute__((malloc, alloc_size(1, 2), warn_unused_result)) void *kcalloc(size
  */
 __attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc_aligned(size_t size,
 										 size_t align);
+
+/*
+ * As kmalloc_aligned, with what an allocation of frames may do: enum frame_flags of mm/frame.h.
+ * FRAME_ZERO: the `size` bytes are 0. FRAME_NOWAIT: no other cpu is waited for, and so it is legal under
+ * any lock of the caller's, and NULL does not say that there is no memory.
+ */
+__attribute__((malloc, alloc_size(1), warn_unused_result)) void *
+kmalloc_flags(size_t size, size_t align, unsigned flags);
 
 /*
  * Gives the block another size, and often another place: what both sizes have in common is

@@ -143,10 +143,10 @@ void span_remove(struct span_index *index, uint64_t first, uint64_t count, struc
 	}
 }
 
-bool span_nodes_fill(struct span_nodes *nodes, unsigned wanted)
+bool span_nodes_fill(struct span_nodes *nodes, unsigned wanted, unsigned flags)
 {
 	while (nodes->count < wanted) {
-		pfn_t frame = frame_alloc(FRAME_ZERO);
+		pfn_t frame = frame_alloc(flags | FRAME_ZERO);
 
 		if (pfn_is_none(frame))
 			return false;

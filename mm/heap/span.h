@@ -74,8 +74,8 @@ void span_enter(struct span_index *index, uint64_t first, uint64_t count, struct
 void span_remove(struct span_index *index, uint64_t first, uint64_t count,
 		 struct span_nodes *nodes);
 
-/* Has at least `wanted` zeroed nodes in `nodes`, or says false. May allocate frames. */
-bool span_nodes_fill(struct span_nodes *nodes, unsigned wanted);
+/* Has at least `wanted` zeroed nodes in `nodes`, or says false. Allocates frames; flags: as frame_alloc. */
+bool span_nodes_fill(struct span_nodes *nodes, unsigned wanted, unsigned flags);
 void span_nodes_give(struct span_nodes *nodes);
 
 /* Walks all of it; panics where a count is wrong. */
