@@ -167,7 +167,7 @@ $(BUILD)/host/test_space: $(space_own) $(space_host)
 
 # Without the checks of callers and the asserts, as the benchmarks are: what only works because
 # something was looked at first fails here.
-host_checks0_tests := $(patsubst %,$(BUILD)/host-checks0/test_%,tree policy policy_lists zone frame flush heap \
+host_checks0_tests := $(patsubst %,$(BUILD)/host-checks0/test_%,tree policy policy_lists zone frame flush requests heap \
 	mixtures stress paging)
 host_checks0_objects := $(host_library:%.c=$(BUILD)/host-checks0/%.o)
 
@@ -189,7 +189,7 @@ TSAN_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread \
 	-fno-omit-frame-pointer -DCK_MD_RMO
 TSAN_INCLUDES := -Itests/host/tsan $(HOST_INCLUDES)
 
-tsan_tests := $(patsubst %,$(BUILD)/tsan/test_%,stress limit mixtures drain zone heap sync frame \
+tsan_tests := $(patsubst %,$(BUILD)/tsan/test_%,stress limit mixtures drain requests zone heap sync frame \
 	museum_heap paging)
 tsan_objects := $(patsubst %.c,$(BUILD)/tsan/%.o,$(host_library) $(wildcard tests/host/tsan/*.c))
 

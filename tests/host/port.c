@@ -64,8 +64,13 @@ void host_take_kick(struct host_cpu *cpu)
 }
 
 /* One that does not run is at rest between two operations of a test that plays all cpus in turn. */
+uint64_t host_ipi_calls, host_ipi_calls_masked;
+
 void port_ipi_send(unsigned first, uint64_t set)
 {
+	__atomic_fetch_add(&host_ipi_calls, 1, __ATOMIC_RELAXED);
+	if (host_self->masked)
+		__atomic_fetch_add(&host_ipi_calls_masked, 1, __ATOMIC_RELAXED);
 	for (; set; set &= set - 1) {
 		struct host_cpu *kicked = &host_cpus[first + (unsigned)__builtin_ctzll(set)];
 

@@ -126,6 +126,9 @@ static inline void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64
 	host_trace(event, begun, a, b);
 }
 
+/* Calls of port_ipi_send() so far, and those of them with interrupts masked; for tests, one cpu at a time. */
+extern uint64_t host_ipi_calls, host_ipi_calls_masked;
+
 void port_relax(void);
 void port_ipi_send(unsigned first, uint64_t set);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,425 @@
+/*
+ * test_requests.c - what a request for other cpus' frames costs them, and which calls make one.
+ *
+ * Covers: mm/percpu/drain.c, mm/percpu/flush.c, mm/frame.c, mm/heap/kmalloc.c. Whether a request finds
+ * every frame is tested in test_drain.c and test_traps.c. Most tests here play all cpus in turn on one
+ * thread: a cpu that gets an IPI answers at once.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
+#include "mm/heap/kmalloc.h"
+#include "mm/percpu/cache.h"
+#include "mm/percpu/drain.h"
+#include "sync/ck.h"
+#include "sync/spinlock.h"
+#include "unit.h"
+
+#define FRAMES_MAX 8192
+
+static pfn_t held[FRAMES_MAX];
+static unsigned held_count;
+static void *heap_lock;
+
+static void become(unsigned cpu)
+{
+	host_self = &host_cpus[cpu];
+}
+
+static struct frame_cache *cache_of(unsigned cpu)
+{
+	return port_area_of(cpu);
+}
+
+static void start(uint64_t frames, unsigned cpus, uint32_t capacity)
+{
+	/* A batch that adapts would not use more than FRAME_CACHE_CAPACITY_MAX. */
+	struct host_machine machine = {.cpus = cpus, .capacity = capacity,
+				       .batch = capacity > 1000 ? 512 : 0};
+	struct host_range range = {0x80200, frames, 0};
+	size_t bytes;
+
+	host_machine_start(&machine, &range, 1);
+	bytes = spin_bytes(port_cpu_count());
+	heap_lock = aligned_alloc(PORT_CACHE_LINE, bytes);
+	memset(heap_lock, 0, bytes);
+	kheap_init(SPIN_FAS, heap_lock);
+	held_count = 0;
+	host_ipi_calls = host_ipi_calls_masked = 0;
+}
+
+static void end(void)
+{
+	uint64_t free_frames;
+
+	while (held_count)
+		frame_free(held[--held_count]);
+	kheap_trim();
+	frame_validate();
+	free_frames = zones.zone[0].total_frames - zones.zone[0].reserved_frames;
+	CHECK_EQ(frame_free_count(), free_frames);
+	host_machine_end();
+	free(heap_lock);
+}
+
+static void take_all(void)
+{
+	pfn_t frame;
+
+	while (frame = frame_alloc(FRAME_NOWAIT), !pfn_is_none(frame)) {
+		CHECK(held_count < FRAMES_MAX);
+		held[held_count++] = frame;
+	}
+}
+
+/* Every second frame is free; they are in the zone, but for a few in each cpu's cache. */
+static void cut_memory_up(void)
+{
+	unsigned kept = 0;
+
+	take_all();
+	for (unsigned i = 0; i < held_count; i++) {
+		if (held[i].value % 2) {
+			held[kept++] = held[i];
+			continue;
+		}
+		become(i / 2 % port_cpu_count());
+		frame_free(held[i]);
+	}
+	held_count = kept;
+	become(0);
+}
+
+static uint64_t requests(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
+		sum += cache_of(cpu)->stats.drains;
+	return sum;
+}
+
+/* The bound that is promised: 200 such blocks cost one request to all cpus at most. */
+TEST(blocks_of_a_frame_ask_no_cpu_for_runs)
+{
+	void *block[200];
+
+	start(4096, 4, 192);
+	cut_memory_up();
+	for (unsigned i = 0; i < 200; i++) {
+		block[i] = kmalloc(4096);
+		CHECK(block[i]);
+	}
+	CHECK(requests() <= 1);
+	for (unsigned i = 0; i < 200; i++)
+		kfree(block[i]);
+	end();
+}
+
+/* A run that is not there is looked for once, until a frame has been freed. */
+TEST(a_run_that_is_not_there_is_asked_for_once)
+{
+	uint64_t calls;
+
+	start(4096, 4, 192);
+	cut_memory_up();
+	for (unsigned i = 0; i < 100; i++)
+		CHECK(pfn_is_none(frame_alloc_run(2, 1)));
+	CHECK_EQ(requests(), 1);
+	calls = host_ipi_calls;
+	CHECK(calls > 0);
+	become(3);
+	frame_free(held[--held_count]); /* joins its neighbours, in a cache that was emptied */
+	become(0);
+	held[held_count] = frame_alloc_run(2, 1);
+	CHECK(!pfn_is_none(held[held_count]));
+	CHECK_EQ(requests(), 2);
+	frame_free_run(held[held_count], 2);
+	end();
+}
+
+/* Another cpu's cache is emptied by a run that fails, and takes frames again at its next operation. */
+TEST(a_run_that_fails_leaves_caches_usable)
+{
+	uint64_t direct;
+
+	start(4096, 2, 192);
+	cut_memory_up();
+	CHECK(pfn_is_none(frame_alloc_run(2, 1)));
+	become(1);
+	direct = cache_of(1)->stats.direct_allocs + cache_of(1)->stats.direct_frees;
+	for (unsigned i = 0; i < 50; i++)
+		frame_free(held[--held_count]);
+	CHECK_EQ(cache_of(1)->stats.direct_allocs + cache_of(1)->stats.direct_frees, direct);
+	CHECK_EQ(frame_cache_level(cache_of(1)), 50);
+	become(0);
+	end();
+}
+
+/* FRAME_NOWAIT: no request at all, though another cpu has what is asked for. */
+TEST(an_allocation_that_may_not_wait_asks_no_cpu)
+{
+	start(1000, 2, 192);
+	become(1);
+	take_all();
+	for (unsigned i = 0; i < 100; i++)
+		frame_free(held[--held_count]);
+	become(0);
+	CHECK(pfn_is_none(frame_alloc(FRAME_NOWAIT)));
+	CHECK(pfn_is_none(frame_alloc_run_flags(1, 1, FRAME_NOWAIT)));
+	CHECK(pfn_is_none(frame_alloc_run_flags(4, 4, FRAME_NOWAIT)));
+	CHECK(!kmalloc_flags(64, 1, FRAME_NOWAIT));
+	CHECK(!kmalloc_flags(10000, 1, FRAME_NOWAIT | FRAME_ZERO));
+	CHECK_EQ(requests(), 0);
+	CHECK_EQ(host_ipi_calls, 0);
+	CHECK_EQ(frame_cache_level(cache_of(1)), 100);
+	held[held_count] = frame_alloc(FRAME_ANY); /* which may */
+	CHECK(!pfn_is_none(held[held_count++]));
+	CHECK_EQ(requests(), 1);
+	end();
+}
+
+/* Zeroed where that is asked for, run or block, however dirty the frames were. */
+TEST(what_is_asked_to_be_zero_is)
+{
+	static const char zeros[3 * 4096];
+	pfn_t run;
+	char *block;
+
+	start(1000, 1, 192);
+	take_all();
+	while (held_count) {
+		memset(frame_bytes(held[held_count - 1]), 0xa5, FRAME_SIZE);
+		frame_free(held[--held_count]);
+	}
+	run = frame_alloc_run_flags(3, 1, FRAME_ZERO);
+	CHECK(!memcmp(frame_bytes(run), zeros, sizeof(zeros)));
+	block = kmalloc_flags(10000, 64, FRAME_ZERO | FRAME_NOWAIT);
+	CHECK(block && !memcmp(block, zeros, 10000));
+	kfree(block);
+	frame_free_run(run, 3);
+	end();
+}
+
+/* ---- what an answer costs ----------------------------------------------------------------- */
+
+/* One call gives back FRAME_CACHE_STEP frames at most, in one hold, however many the cache has. */
+TEST(an_answer_is_given_in_bounded_steps)
+{
+	struct frame_cache *cache;
+	unsigned steps = 0;
+
+	start(8000, 2, 6000);
+	cache = cache_of(0);
+	take_all();
+	for (unsigned i = 0; i < 5000; i++)
+		frame_free(held[--held_count]);
+	CHECK(frame_cache_level(cache) > 4 * FRAME_CACHE_STEP);
+	cache->asked++; /* and the IPI is late */
+	for (bool more = true; more; steps++) {
+		uint64_t level = frame_cache_level(cache), flushes = cache->stats.flushes;
+
+		more = frame_drain_answer();
+		CHECK(level - frame_cache_level(cache) <= FRAME_CACHE_STEP);
+		CHECK(cache->stats.flushes - flushes <= 1);
+		CHECK(more == (cache->answered != cache->asked));
+		if (more) {
+			/* A trap handler between two steps: what it frees is not kept. */
+			frame_free(held[--held_count]);
+			held[held_count++] = frame_alloc(FRAME_NOWAIT);
+		}
+	}
+	CHECK_EQ(frame_cache_level(cache), 0);
+	CHECK_EQ(cache->state, FRAME_CACHE_PARKED);
+	CHECK(!frame_drain_answer());
+	end();
+}
+
+/* A cache that is parked has nothing: its cpu is not interrupted again for that. */
+TEST(a_parked_cache_is_left_alone)
+{
+	start(1000, 4, 192);
+	take_all();
+	for (unsigned cpu = 0; cpu < 4; cpu++) {
+		become(cpu);
+		CHECK(pfn_is_none(frame_alloc(FRAME_ANY)));
+	}
+	CHECK_EQ(host_ipi_calls, 1); /* by the first; then all are parked */
+	become(2);
+	frame_free(held[--held_count]);
+	become(0);
+	held[held_count] = frame_alloc(FRAME_ANY);
+	CHECK(!pfn_is_none(held[held_count++]));
+	CHECK_EQ(host_ipi_calls, 2);
+	CHECK_EQ(cache_of(1)->asked, cache_of(3)->asked); /* at the first request, and not since */
+	CHECK(cache_of(2)->asked > cache_of(1)->asked);
+	end();
+}
+
+/* One IPI call for 64 cpus; and a frame in the last one's cache is found. */
+static void ask_many(unsigned cpus)
+{
+	start(4096, cpus, 192);
+	take_all();
+	become(cpus - 1);
+	frame_free(held[--held_count]);
+	become(0);
+	held[held_count] = frame_alloc(FRAME_ANY);
+	CHECK(!pfn_is_none(held[held_count++]));
+	CHECK_EQ(host_ipi_calls, (cpus + 63) / 64);
+	CHECK_EQ(host_ipi_calls_masked, 0);
+	CHECK(pfn_is_none(frame_alloc(FRAME_ANY)));
+	CHECK_EQ(host_ipi_calls, (cpus + 63) / 64); /* all are parked */
+	end();
+}
+
+TEST(a_request_takes_one_ipi_call_for_64_cpus)
+{
+	ask_many(2);
+	ask_many(64);
+	ask_many(66);
+	ask_many(130);
+}
+
+/* ---- early requests ----------------------------------------------------------------------- */
+
+/* Below the low mark, cpus that have frames of the zone are asked, once, with interrupts let in. */
+TEST(a_low_mark_asks_cpus_that_have_frames)
+{
+	struct zone *zone;
+
+	start(4096, 4, 192);
+	zone = &zones.zone[0];
+	become(2);
+	held[held_count++] = frame_alloc(FRAME_ANY);
+	CHECK(frame_cache_level(cache_of(2)) > 0);
+	become(0);
+	frame_drain_set_low(1000);
+	while (zone_free_frames(zone) > 900) {
+		held[held_count] = frame_alloc(FRAME_ANY);
+		CHECK(!pfn_is_none(held[held_count++]));
+	}
+	CHECK_EQ(zone->early_drains, 1);
+	CHECK_EQ(host_ipi_calls, 1);
+	CHECK_EQ(host_ipi_calls_masked, 0);
+	CHECK_EQ(frame_cache_level(cache_of(2)), 0);
+	CHECK(cache_of(2)->asked > 0);
+	CHECK_EQ(cache_of(1)->asked, 0);
+	CHECK_EQ(cache_of(3)->asked, 0);
+	/* The requester has asked nothing of itself: no later IPI empties its cache. */
+	CHECK(frame_cache_level(cache_of(0)) > 0);
+	CHECK(!frame_drain_answer());
+	CHECK(frame_cache_level(cache_of(0)) > 0);
+	frame_drain_set_low(0);
+	end();
+}
+
+/* A cpu that has asked early many times still answers, and still asks itself. */
+TEST(early_requests_leave_nothing_behind)
+{
+	start(1000, 2, 192);
+	for (unsigned i = 0; i < 1000; i++)
+		frame_drain_ask();
+	take_all();
+	for (unsigned i = 0; i < 21; i++)
+		frame_free(held[--held_count]);
+	CHECK_EQ(frame_cache_level(cache_of(0)), 21);
+	become(1);
+	held[held_count] = frame_alloc(FRAME_ANY);
+	CHECK(!pfn_is_none(held[held_count++]));
+	become(0);
+	for (unsigned i = 0; i < 20; i++) {
+		held[held_count] = frame_alloc(FRAME_ANY);
+		CHECK(!pfn_is_none(held[held_count++]));
+	}
+	CHECK(pfn_is_none(frame_alloc(FRAME_ANY)));
+	end();
+}
+
+/* ---- under a lock of the caller's --------------------------------------------------------- */
+
+/*
+ * The lock of another kernel: it masks interrupts, and its waiters spin like that. A cpu that has it
+ * takes all memory there is, while each other one has frames in its cache and spins.
+ */
+static struct {
+	uint32_t word;
+	bool waiters_answer;
+	unsigned flags; /* of the allocations under it */
+	unsigned rounds;
+	uint64_t free_frames, fewest;
+} own;
+
+static unsigned long own_lock(void)
+{
+	unsigned long flags = port_irq_save();
+
+	while (__atomic_exchange_n(&own.word, 1, __ATOMIC_ACQUIRE)) {
+		if (own.waiters_answer)
+			frame_relax();
+		else
+			port_relax();
+	}
+	return flags;
+}
+
+static void own_unlock(unsigned long flags)
+{
+	__atomic_store_n(&own.word, 0, __ATOMIC_RELEASE);
+	port_irq_restore(flags);
+}
+
+static void take_all_under_own_lock(void *argument)
+{
+	(void)argument;
+	for (unsigned round = 0; round < own.rounds; round++) {
+		unsigned long flags = own_lock();
+
+		held_count = 0;
+		while (held_count < FRAMES_MAX) {
+			pfn_t frame = frame_alloc(own.flags);
+
+			if (pfn_is_none(frame))
+				break;
+			held[held_count++] = frame;
+		}
+		if (held_count < own.fewest)
+			own.fewest = held_count;
+		while (held_count)
+			frame_free(held[--held_count]); /* the last of them stay in this cpu's cache */
+		own_unlock(flags);
+	}
+}
+
+static void run_under_own_lock(unsigned cpus, bool waiters_answer, unsigned flags)
+{
+	start(900, cpus, 192);
+	memset(&own, 0, sizeof(own));
+	own.waiters_answer = waiters_answer;
+	own.flags = flags;
+	own.rounds = 12;
+	own.free_frames = own.fewest = frame_free_count();
+	host_run(take_all_under_own_lock, NULL);
+	if (!(flags & FRAME_NOWAIT))
+		CHECK_EQ(own.fewest, own.free_frames);
+	CHECK(own.fewest > 0);
+	end();
+}
+
+/* Recipe A: waiters that answer. All of memory is found, though all of it is under one lock. */
+CONCURRENT_TEST(all_memory_is_found_under_a_lock_whose_waiters_answer)
+{
+	for (unsigned cpus = 2; cpus <= 4; cpus++)
+		run_under_own_lock(cpus, true, FRAME_ANY);
+}
+
+/* Recipe B: the holder does not wait. Its waiters may do as they like. */
+CONCURRENT_TEST(an_allocation_that_may_not_wait_ends_under_any_lock)
+{
+	for (unsigned cpus = 2; cpus <= 4; cpus++)
+		run_under_own_lock(cpus, false, FRAME_NOWAIT);
+}
