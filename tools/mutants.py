@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """The bug museum: puts one bug at a time into a copy of the tree, and sees which net catches it.
 
-A bug is a patch in tests/mutants/ with a head that names its class, where it was seen, and the
-nets that are to catch it, the expected one first; README.md there has the format. A net is a job
-of run_tests.py, the build, or a sweep of schedules by explore.py.
+A bug is a file in tests/mutants/ with a head that names its class, where it was seen, and the
+nets that are to catch it, the expected one first, and then a function and what changes in it
+(NAME.mutant, see mutant_text.py) or a diff (NAME.patch); README.md there has the format. A net is
+a job of run_tests.py, the build, or a sweep of schedules by explore.py.
 
 Every net runs on the clean copy first and must pass there. Then each mutant is applied, only what
-a net needs is built, and nets are run until one fails: those the patch names, then all others
+a net needs is built, and nets are run until one fails: those the mutant names, then all others
 from cheap to dear. A hang is a catch only if the clean tree, run again at that moment, is done in
-half the time. A patch with a bad head, one that does not apply exactly, names a net that does not
+half the time. A mutant with a bad head, one that does not match exactly, names a net that does not
 exist, or does not build is a failure of the museum and no catch, unless it names the net `build`.
 
 Usage: mutants.py [OPTIONS] -- ARGUMENTS OF run_tests.py
+       mutants.py --list | --check | --touching FILE... | --new NAME [FILE...] | --convert FILE...
 Exit status: 0 all caught, 1 not all, 2 cannot run, 130 interrupted.
 """
 
@@ -29,6 +31,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +41,11 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
+
+import mutant_convert
+from mutant_text import (
+    JUDGES, BadMutant, Edit, Index, apply_edits, candidates, locate, parse_edits,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,29 +72,28 @@ class Stopped(Exception):
     """We were asked to end."""
 
 
-class BadPatch(Exception):
-    """A patch that shows nothing, whatever the nets say."""
-
-
-# Patches -------------------------------------------------------------------------------------
+# Mutants ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Patch:
+class Mutant:
+    """Either edits, or a diff that changes the files `touched`."""
+
     name: str
     path: Path
     bug_class: str
     seen: str
     nets: tuple[str, ...]
     seed: int | None
-    touched: tuple[str, ...]
+    touched: tuple[str, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
 
 HEAD_LINE = re.compile(r"(\w+):[ \t]*(.*)$")
 HEAD_KEYS = ("Class", "Seen", "Nets", "Seed")
 FILE_PAIR = re.compile(r"^--- (\S+)[^\n]*\n\+\+\+ (\S+)", re.M)
-# A patch that changes the judges would be its own catch.
-JUDGES = ("tools/*", "tests/host/test_*", "tests/host/fuzz_*", "tests/mutants/*")
+FOLDER = Path("tests/mutants")
+SUFFIXES = (".mutant", ".patch")
 
 
 def parse_head(lines: Iterable[str]) -> dict[str, str]:
@@ -97,22 +104,22 @@ def parse_head(lines: Iterable[str]) -> dict[str, str]:
         if line[:1] in (" ", "\t") and key:
             head[key] += " " + line.strip()
         elif not match or match[1] not in HEAD_KEYS:
-            raise BadPatch(f'head: "{line}" is none of {", ".join(HEAD_KEYS)}')
+            raise BadMutant(f'head: "{line}" is none of {", ".join(HEAD_KEYS)}')
         elif match[1] in head:
-            raise BadPatch(f"head: {match[1]} twice")
+            raise BadMutant(f"head: {match[1]} twice")
         else:
             key = match[1]
             head[key] = match[2].strip()
     for key in HEAD_KEYS[:3]:
         if not head.get(key):
-            raise BadPatch(f"head: no {key}")
+            raise BadMutant(f"head: no {key}")
     return head
 
 
 def parse_nets(text: str) -> tuple[str, ...]:
     nets = tuple(net.strip() for net in text.split(","))
     if "" in nets or len(set(nets)) != len(nets):
-        raise BadPatch(f"head: Nets: empty or named twice: {text}")
+        raise BadMutant(f"head: Nets: empty or named twice: {text}")
     return nets
 
 
@@ -122,41 +129,43 @@ def parse_seed(text: str | None) -> int | None:
     try:
         return int(text, 0)
     except ValueError:
-        raise BadPatch(f"head: Seed: not a number: {text}") from None
+        raise BadMutant(f"head: Seed: not a number: {text}") from None
 
 
 def touched_by(diff: str) -> tuple[str, ...]:
     files = []
     for old, new in FILE_PAIR.findall(diff):
         if not old.startswith("a/") or not new.startswith("b/") or old[2:] != new[2:]:
-            raise BadPatch(f"diff: {old} to {new}: a mutant changes files, with a/ and b/")
+            raise BadMutant(f"diff: {old} to {new}: a mutant changes files, with a/ and b/")
         path = new[2:]
         if ".." in PurePosixPath(path).parts or path.startswith("/"):
-            raise BadPatch(f"diff: {path} is outside the tree")
+            raise BadMutant(f"diff: {path} is outside the tree")
         if any(fnmatch(path, judge) for judge in JUDGES):
-            raise BadPatch(f"diff: {path} belongs to the nets")
+            raise BadMutant(f"diff: {path} belongs to the nets")
         files.append(path)
     if not files:
-        raise BadPatch("diff: it changes nothing")
+        raise BadMutant("diff: it changes nothing")
     return tuple(files)
 
 
-def parse_patch(path: Path) -> Patch:
+def parse_mutant(path: Path) -> Mutant:
     try:
-        head_text, blank, diff = path.read_text(encoding="utf-8").partition("\n\n")
+        head_text, blank, body = path.read_text(encoding="utf-8").partition("\n\n")
     except (OSError, ValueError) as error:
-        raise BadPatch(str(error)) from None
+        raise BadMutant(str(error)) from None
     if not blank:
-        raise BadPatch("head: no blank line after it")
+        raise BadMutant("head: no blank line after it")
     head = parse_head(head_text.splitlines())
-    return Patch(
+    is_diff = path.suffix == ".patch"
+    return Mutant(
         name=path.stem,
         path=path,
         bug_class=head["Class"],
         seen=head["Seen"],
         nets=parse_nets(head["Nets"]),
         seed=parse_seed(head.get("Seed")),
-        touched=touched_by(diff),
+        touched=touched_by(body) if is_diff else (),
+        edits=() if is_diff else parse_edits(body),
     )
 
 
@@ -171,7 +180,41 @@ def git_apply(patch: Path, tree: Path, check: bool) -> None:
     )
     if done.returncode != 0:
         reason = (done.stderr.strip() or f"git apply: {done.returncode}").splitlines()[0]
-        raise BadPatch(f"does not apply: {reason.removeprefix('error: ')}")
+        raise BadMutant(f"does not apply: {reason.removeprefix('error: ')}")
+
+
+def apply_mutant(mutant: Mutant, index: Index, tree: Path) -> None:
+    """To the tree, which has the sources that the index was made of."""
+    if not mutant.edits:
+        git_apply(mutant.path, tree, check=False)
+        return
+    for path, text in apply_edits(index, mutant.edits).items():
+        (tree / path).write_text(text, encoding="utf-8")
+
+
+def files_touched(mutant: Mutant, index: Index) -> list[str]:
+    """Where its text stands; where that is gone, what defines the functions that it names."""
+    files = dict.fromkeys(mutant.touched)
+    for edit in mutant.edits:
+        try:
+            files[locate(index, edit)[0].path] = None
+        except BadMutant:
+            with contextlib.suppress(BadMutant):
+                files.update(dict.fromkeys(s.file.path for s in candidates(index, edit)))
+    return list(files)
+
+
+def mutant_files(root: Path) -> list[Path]:
+    return [path for path in (root / FOLDER).rglob("*") if path.suffix in SUFFIXES]
+
+
+def group_of(path: Path) -> str:
+    """The folder that it is in, below tests/mutants."""
+    return "" if path.parent.name == FOLDER.name else path.parent.name
+
+
+def full_name(path: Path) -> str:
+    return f"{group_of(path)}/{path.stem}".lstrip("/")
 
 
 # Choosing ------------------------------------------------------------------------------------
@@ -210,7 +253,12 @@ def parse_part(text: str, commit: Callable[[], str]) -> Part:
 
 
 def choose(files: Sequence[Path], only: str, part: Part) -> list[Path]:
-    named = [p for p in sorted(files) if not only or only in p.stem or fnmatch(p.stem, only)]
+    """By names, so that each part has mutants of all groups. A pattern with / looks at groups too."""
+    def fits(path: Path) -> bool:
+        name = full_name(path) if "/" in only else path.stem
+        return not only or only in name or fnmatch(name, only)
+
+    named = sorted(filter(fits, files), key=lambda path: (path.stem, path))
     return named[part.number - 1 :: part.of]
 
 
@@ -584,7 +632,7 @@ class Baseline:
         return round(self.grace + LIMIT_FACTOR * self.of(net))
 
 
-# Mutants -------------------------------------------------------------------------------------
+# Findings ------------------------------------------------------------------------------------
 
 CAUGHT, SURVIVED, BROKEN = "caught", "survived", "broken"
 
@@ -604,17 +652,15 @@ class Finding:
     how: str = ""
     nets_run: list[str] = field(default_factory=list)
     nets_failed: list[str] = field(default_factory=list)
+    group: str = ""
 
     @property
     def is_unexpected(self) -> bool:
         return self.status == CAUGHT and self.caught_by not in (self.expected, "")
 
 
-def broken(name: str, why: str, patch: Patch | None = None) -> Finding:
-    finding = Finding(name, BROKEN, how=shortened(why))
-    if patch:
-        finding.bug_class, finding.expected = patch.bug_class, patch.nets[0]
-    return finding
+def broken(path: Path, why: str) -> Finding:
+    return Finding(path.stem, BROKEN, how=shortened(why), group=group_of(path))
 
 
 class Museum:
@@ -626,6 +672,7 @@ class Museum:
         self.slots = Slots(options.jobs)
         self.clean: Tree
         self.state: State = {}
+        self.index: Index
         self.workers: list[Tree] = []
         self.idle: list[Tree] = []
         self.baseline: Baseline
@@ -633,18 +680,19 @@ class Museum:
 
     # ---- opening
 
-    def open(self, patches: Sequence[Patch], workers: int) -> None:
+    def open(self, mutants: Sequence[Mutant], workers: int) -> None:
         clean = self.out / "clean"
         copy_tree(self.options.root, clean)
         self.clean = Tree(clean, self.options.arguments)
         self.baseline = Baseline(self.clean, self.slots, self.options.grace)
-        nets = self.nets_named(patches) if not self.options.matrix else self.clean.names()
+        nets = self.nets_named(mutants) if not self.options.matrix else self.clean.names()
         built = self.clean.names()
         targets = {t for net in ("build", *built) for t in self.clean.targets(net)}
         failed = self.clean.make([f"-j{self.options.jobs}", *sorted(targets)])
         if failed:
             raise CannotRun(f"the clean tree does not build: {sign_of_build(failed).text}")
         self.state = state_of(clean)
+        self.index = Index(clean)
         for number in range(workers):
             root = self.out / f"worker-{number}"
             root.mkdir(exist_ok=True)
@@ -653,9 +701,9 @@ class Museum:
         self.idle = list(self.workers)
         self.run_baseline(nets)
 
-    def nets_named(self, patches: Sequence[Patch]) -> list[str]:
+    def nets_named(self, mutants: Sequence[Mutant]) -> list[str]:
         names = self.clean.names()
-        named = [n for patch in patches for net in patch.nets for n in expand(net, names)]
+        named = [n for mutant in mutants for net in mutant.nets for n in expand(net, names)]
         return [n for n in dict.fromkeys(named) if n != "build" and self.clean.has(n)]
 
     def run_baseline(self, nets: Sequence[str]) -> None:
@@ -678,14 +726,15 @@ class Museum:
 
     # ---- one mutant
 
-    def examine(self, patch: Patch) -> Finding:
+    def examine(self, mutant: Mutant) -> Finding:
         if self.stopping:
             raise Stopped
         tree = self.idle.pop()
-        finding = Finding(patch.name, bug_class=patch.bug_class, expected=patch.nets[0])
+        finding = Finding(mutant.name, bug_class=mutant.bug_class, expected=mutant.nets[0],
+                          group=group_of(mutant.path))
         try:
-            self.try_nets(patch, tree, finding)
-        except BadPatch as bad:
+            self.try_nets(mutant, tree, finding)
+        except BadMutant as bad:
             finding.status, finding.how = BROKEN, shortened(str(bad))
         finally:
             if not self.stopping:
@@ -693,34 +742,34 @@ class Museum:
             self.idle.append(tree)
         return finding
 
-    def attempts(self, patch: Patch) -> Iterator[tuple[str, int | None]]:
-        """The patch's nets, with its seed first where a net takes one; then the others."""
+    def attempts(self, mutant: Mutant) -> Iterator[tuple[str, int | None]]:
+        """The mutant's nets, with its seed first where a net takes one; then the others."""
         names = self.clean.names()
-        named = [name for net in patch.nets for name in expand(net, names)]
+        named = [name for net in mutant.nets for name in expand(net, names)]
         for net in named:
             seeded = (*SEEDED_BY_ENVIRONMENT, "explore")
-            if patch.seed is not None and kind_of(net) in seeded and net != "build":
-                yield net, patch.seed
+            if mutant.seed is not None and kind_of(net) in seeded and net != "build":
+                yield net, mutant.seed
             yield net, None
         if not self.options.named:
             yield from ((net, None) for net in names if net not in named)
 
-    def try_nets(self, patch: Patch, tree: Tree, finding: Finding) -> None:
-        unknown = [net for net in patch.nets if not tree.has(net)]
+    def try_nets(self, mutant: Mutant, tree: Tree, finding: Finding) -> None:
+        unknown = [net for net in mutant.nets if not tree.has(net)]
         if unknown:
-            raise BadPatch(f"head: Nets: there is no {', '.join(unknown)}")
-        git_apply(patch.path, tree.root, check=False)
-        for net, seed in self.attempts(patch):
+            raise BadMutant(f"head: Nets: there is no {', '.join(unknown)}")
+        apply_mutant(mutant, self.index, tree.root)
+        for net, seed in self.attempts(mutant):
             done = net in finding.nets_failed
             if done or (finding.status == CAUGHT and not self.options.matrix):
                 continue
-            self.build_for(net, patch, tree, finding)
+            self.build_for(net, mutant, tree, finding)
             if net in finding.nets_failed and net == "build":
                 return  # there is nothing to run
             if net != "build":
                 self.run_net(net, seed, tree, finding)
 
-    def build_for(self, net: str, patch: Patch, tree: Tree, finding: Finding) -> None:
+    def build_for(self, net: str, mutant: Mutant, tree: Tree, finding: Finding) -> None:
         started = time.monotonic()
         with self.slots.take(1):
             started = time.monotonic()
@@ -731,8 +780,8 @@ class Museum:
             return
         self.keep_output(finding.mutant, "build", failed)
         sign = sign_of_build(failed)
-        if "build" not in patch.nets:
-            raise BadPatch(f"does not build for {net}: {sign.text}")
+        if "build" not in mutant.nets:
+            raise BadMutant(f"does not build for {net}: {sign.text}")
         self.caught(finding, "build", sign)
 
     def spend(self, finding: Finding, seconds: float, building: bool = False) -> None:
@@ -786,9 +835,12 @@ class Museum:
 
     # ---- all of them
 
-    def visit(self, patches: Sequence[Patch], show: Callable[[Finding], None]) -> None:
+    def visit(self, mutants: Sequence[Mutant], show: Callable[[Finding], None]) -> None:
         """Those that change headers first: they build longest, and would be waited for."""
-        order = sorted(patches, key=lambda patch: not any(f.endswith(".h") for f in patch.touched))
+        def changes_header(mutant: Mutant) -> bool:
+            return any(file.endswith(".h") for file in files_touched(mutant, self.index))
+
+        order = sorted(mutants, key=lambda mutant: not changes_header(mutant))
         with ThreadPoolExecutor(max_workers=len(self.workers)) as pool:
             futures: list[Future[Finding]] = [pool.submit(self.examine, p) for p in order]
             try:
@@ -898,7 +950,7 @@ class Visit:
             return
         print("\n" + "\n".join(table(self.findings)))
         if any(finding.is_unexpected for finding in self.findings):
-            print("* not by the net that the patch names first")
+            print("* not by the net that the mutant names first")
         if self.matrix:
             write_matrix(self.out, self.findings)
             print("\nhow many nets of each kind caught it:")
@@ -928,9 +980,20 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--part", default="1/1", metavar="K/N",
         help="every N-th mutant from the K-th on; auto/N takes K from the commit's hash")
     add("--matrix", action="store_true", help="run all nets on each mutant, for study")
-    add("--named", action="store_true", help="run only the nets that a patch names")
+    add("--named", action="store_true", help="run only the nets that a mutant names")
     add("--list", action="store_true", help="show the museum and run nothing")
-    add("--check", action="store_true", help="only see that every patch is sound and applies")
+    add("--check", action="store_true", help="only see that every mutant is sound and applies")
+    add("--touching", nargs="+", default=[], metavar="FILE",
+        help="list the mutants whose functions are in these files")
+    add("--new", nargs="+", default=[], metavar=("NAME", "FILE"),
+        help="make a mutant of the change that is not committed yet (in these files)")
+    add("--convert", nargs="+", default=[], metavar="FILE",
+        help="turn patches into mutants that name a function and text")
+    add("--group", metavar="FOLDER", help="where --new and --convert put them")
+    add("--class", dest="bug_class", default="", metavar="TEXT", help="for --new: head line Class")
+    add("--seen", default="", metavar="TEXT", help="for --new: head line Seen")
+    add("--nets", default="", metavar="NETS", help="for --new: head line Nets")
+    add("--seed", default="", metavar="SEED", help="for --new: head line Seed")
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
         help="workers (default: the host's processors)")
     add("--grace", type=int, default=LIMIT_BASE_SECONDS, metavar="SECONDS",
@@ -943,61 +1006,215 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def read_patches(files: Sequence[Path]) -> tuple[list[Patch], list[Finding]]:
-    patches, bad = [], []
+def read_mutants(files: Sequence[Path]) -> tuple[list[Mutant], list[tuple[Path, str]]]:
+    """And those that cannot be read, each with the reason."""
+    mutants, bad = [], []
     for path in files:
         try:
-            patches.append(parse_patch(path))
-        except BadPatch as error:
-            bad.append(broken(path.stem, str(error)))
-    return patches, bad
+            mutants.append(parse_mutant(path))
+        except BadMutant as error:
+            bad.append((path, str(error)))
+    return mutants, bad
 
 
-def show_list(patches: Sequence[Patch], bad: Sequence[Finding]) -> int:
-    rows = [(p.name, p.bug_class, ", ".join(p.nets)) for p in patches]
-    rows += [(b.mutant, "BROKEN", b.how) for b in bad]
+def refuse_twins(files: Sequence[Path]) -> None:
+    first: dict[str, Path] = {}
+    for path in sorted(files):
+        if path.stem in first:
+            raise CannotRun(f"{path} and {first[path.stem]}: a name is one mutant's")
+        first[path.stem] = path
+
+
+def show_list(mutants: Sequence[Mutant], bad: Sequence[tuple[Path, str]]) -> int:
+    rows = [(full_name(m.path), m.bug_class, ", ".join(m.nets)) for m in mutants]
+    rows += [(full_name(path), "BROKEN", shortened(why)) for path, why in bad]
     if rows:
         print("\n".join(in_columns(sorted(rows))))
     return NOT_ALL if bad else ALL_CAUGHT
 
 
-def check_all(patches: Sequence[Patch], bad: list[Finding], root: Path) -> int:
-    bad = list(bad)
-    for patch in patches:
+def problem_of(mutant: Mutant, index: Index) -> str:
+    """Why it does not apply to the tree; nothing if it does."""
+    try:
+        if mutant.edits:
+            apply_edits(index, mutant.edits)
+        else:
+            git_apply(mutant.path, index.root, check=True)
+    except BadMutant as error:
+        return str(error)
+    return ""
+
+
+def check_all(mutants: Sequence[Mutant], bad: Sequence[tuple[Path, str]], root: Path) -> int:
+    index = Index(root)
+    problems = [*bad, *((m.path, why) for m in mutants if (why := problem_of(m, index)))]
+    for path, why in sorted(problems):
+        for line in why.splitlines():
+            print(f"{full_name(path)}: {line}")
+    print(f"{len(mutants) + len(bad) - len(problems)} mutants are sound, {len(problems)} are not")
+    return NOT_ALL if problems or not mutants else ALL_CAUGHT
+
+
+def show_touching(mutants: Sequence[Mutant], files: Sequence[str], root: Path) -> int:
+    """The mutants whose functions are in these files."""
+    index = Index(root)
+    wanted = set()
+    for file in files:
+        inside = [f for f in (file, os.path.relpath(Path(file).resolve(), root))
+                  if (root / f).is_file()]
+        if not inside:
+            raise CannotRun(f"there is no {file}")
+        wanted.add(os.path.normpath(inside[0]))
+    rows = []
+    for mutant in mutants:
+        touched = sorted(wanted.intersection(files_touched(mutant, index)))
+        if touched:
+            wheres = dict.fromkeys(edit.where for edit in mutant.edits)
+            state = "BROKEN" if problem_of(mutant, index) else ""
+            rows.append((full_name(mutant.path), ", ".join(touched), ", ".join(wheres), state))
+    if rows:
+        print("\n".join(in_columns(rows)))
+    print(f"{len(rows)} mutants")
+    return ALL_CAUGHT
+
+
+def usual_group(root: Path, touched: Iterable[str]) -> str:
+    """That of most mutants which change these files."""
+    index = Index(root)
+    wanted = set(touched)
+    mutants, _ = read_mutants(mutant_files(root))
+    groups = [group_of(m.path) for m in mutants if wanted.intersection(files_touched(m, index))]
+    return max(sorted(set(filter(None, groups))), key=groups.count, default="")
+
+
+def place_for(options: argparse.Namespace, name: str, touched: Iterable[str]) -> Path:
+    group = options.group
+    if group is None:
+        group = usual_group(options.root, touched)
+    place: Path = options.root / FOLDER / group / f"{name}.mutant"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def text_without(path: Path, patch: Path, root: Path, touched: Sequence[str]) -> dict[str, str]:
+    """The files as the patch makes them, tried in a folder at `path`."""
+    for name in touched:
+        if not (root / name).is_file():
+            raise BadMutant(f"there is no {name}")
+        copy_one(root / name, path / name)
+    git_apply(patch, path, check=False)
+    return {name: (path / name).read_text(encoding="utf-8") for name in touched}
+
+
+def convert_one(options: argparse.Namespace, path: Path, index: Index) -> Path:
+    patch = parse_mutant(path)
+    if patch.edits:
+        raise BadMutant("it is none that has a diff")
+    with tempfile.TemporaryDirectory() as folder:
+        changed = text_without(Path(folder), path, options.root, patch.touched)
+    edits = mutant_convert.edits_of(index, changed)
+    head = path.read_text(encoding="utf-8").partition("\n\n")[0]
+    if options.group is None and group_of(path):
+        place = path.with_suffix(".mutant")
+    else:
+        place = place_for(options, path.stem, changed)
+    place.write_text(f"{head}\n\n{mutant_convert.format_edits(edits)}", encoding="utf-8")
+    path.unlink()
+    return place
+
+
+def convert_all(options: argparse.Namespace) -> int:
+    index = Index(options.root)
+    failed = 0
+    for name in options.convert:
         try:
-            git_apply(patch.path, root, check=True)
-        except BadPatch as error:
-            bad.append(broken(patch.name, str(error), patch))
-    for finding in bad:
-        print(f"{finding.mutant}: {finding.how}")
-    print(f"{len(patches) + sum(not b.expected for b in bad) - len(bad)} patches are sound, "
-          f"{len(bad)} are not")
-    return NOT_ALL if bad or not patches else ALL_CAUGHT
+            place = convert_one(options, Path(name), index)
+            print(f"{name}: now {os.path.relpath(place, options.root)}")
+        except BadMutant as error:
+            failed += 1
+            print(f"{name}: kept: {error}", file=sys.stderr)
+    return NOT_ALL if failed else ALL_CAUGHT
+
+
+def git_output(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True,
+                          check=False)
+    if done.returncode != 0:
+        raise CannotRun(done.stderr.strip() or f"git {arguments[0]} fails")
+    return done.stdout
+
+
+def make_new(options: argparse.Namespace) -> int:
+    """Out of what the working tree has that the last commit has not."""
+    root: Path = options.root
+    name, *only = options.new
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        raise CannotRun(f"{name}: a name is small letters, digits and hyphens")
+    if any(path.stem == name for path in mutant_files(root)):
+        raise CannotRun(f"there is a mutant {name} already")
+    differing = git_output(root, "diff", "--name-only", "-z", "--no-renames", "--diff-filter=M",
+                           "--relative", "HEAD", "--", *only).split("\0")
+    changed, left = [], []
+    for path in filter(None, differing):
+        is_code = path.endswith((".c", ".h", ".S", ".ld", "Makefile"))
+        is_judge = any(fnmatch(path, judge) for judge in JUDGES)
+        (changed if is_code and not is_judge else left).append(path)
+    if not changed:
+        raise CannotRun("no file that a mutant may change differs from the last commit")
+    before = {path: git_output(root, "show", f"HEAD:./{path}") for path in changed}
+    now = {path: (root / path).read_text(encoding="utf-8") for path in changed}
+    try:
+        edits = mutant_convert.edits_of(Index(root, before), now)
+    except BadMutant as error:
+        raise CannotRun(str(error)) from None
+    head = [f"Class: {options.bug_class}", f"Seen: {options.seen}", f"Nets: {options.nets}"]
+    if options.seed:
+        head.append(f"Seed: {options.seed}")
+    missing = [line for line in head if line.endswith(": ")]
+    place = place_for(options, name, changed)
+    lines = "".join(line.rstrip() + "\n" for line in head)
+    place.write_text(f"{lines}\n{mutant_convert.format_edits(edits)}", encoding="utf-8")
+    print(mutant_convert.format_edits(edits))
+    print(f"written to {os.path.relpath(place, root)}, out of {', '.join(changed)}")
+    if left:
+        print(f"left out: {', '.join(left)}: a mutant changes sources, and no net")
+    if missing:
+        print(f"now write in it: {', '.join(line.strip(': ') for line in missing)}")
+    print(f"take the change back: git restore {' '.join(changed)}\n"
+          f"try it: make mutants ONLY={name}")
+    return ALL_CAUGHT
 
 
 def hold_visit(options: argparse.Namespace) -> int:
-    files = list((options.root / "tests" / "mutants").glob("*.patch"))
+    files = mutant_files(options.root)
+    refuse_twins(files)
+    if options.new:
+        return make_new(options)
+    if options.convert:
+        return convert_all(options)
     part = parse_part(options.part, lambda: commit_hash(options.root))
     chosen = choose(files, options.only, part)
     if part.of > 1:
         print(f"part {part.number}/{part.of} ({part.why}): {len(chosen)} of {len(files)} mutants")
     if not chosen:
         raise CannotRun("no mutant is chosen")
-    patches, bad = read_patches(chosen)
+    mutants, bad = read_mutants(chosen)
     if options.list:
-        return show_list(patches, bad)
+        return show_list(mutants, bad)
     if options.check:
-        return check_all(patches, bad, options.root)
+        return check_all(mutants, bad, options.root)
+    if options.touching:
+        return show_touching(mutants, options.touching, options.root)
     museum = Museum(options)
     shutil.rmtree(museum.out / "logs", ignore_errors=True)
     (museum.out / "logs").mkdir(parents=True)
     visit = Visit(museum.out, len(chosen), part, options.matrix)
-    for finding in bad:
-        visit.take(finding)
+    for path, why in bad:
+        visit.take(broken(path, why))
     try:
-        if patches:
-            museum.open(patches, min(options.jobs, len(patches)))
-            museum.visit(patches, visit.take)
+        if mutants:
+            museum.open(mutants, min(options.jobs, len(mutants)))
+            museum.visit(mutants, visit.take)
     finally:
         visit.report()
     return ALL_CAUGHT if visit.all_caught() else NOT_ALL

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Tests of mutants.py: its parts, and all of it in a small tree of shell scripts; and that the
-museum's own patches are sound and apply.
+museum's own mutants are sound and apply.
 
 Prints KTAP; with a name as its argument, runs only the tests whose name has it.
 """
@@ -22,7 +22,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import mutants
-from mutants import BadPatch, CannotRun, Finding, Part
+import test_mutant_text
+from mutant_text import BadMutant
+from mutants import CannotRun, Finding, Part
+from test_mutant_text import ADD, SUM_C, InTemporaryFolder
 
 TOOLS = Path(__file__).resolve().parent
 HEAD = "Class: a bug\nSeen: somewhere,\n and there too.\nNets: host/test_sum, lint\n"
@@ -39,25 +42,12 @@ def diff(path: str, old: str, new: str) -> str:
 DIFF = diff("src/sum.sh", "sum=$((2 + 3))", "sum=$((2 - 3))")
 
 
-class InTemporaryFolder(unittest.TestCase):
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name).resolve()
-
-    def write(self, path: str, text: str) -> Path:
-        file = self.folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        return file
-
-
 class TestHead(InTemporaryFolder):
-    def parse(self, text: str) -> mutants.Patch:
-        return mutants.parse_patch(self.write("tests/mutants/name.patch", text))
+    def parse(self, text: str) -> mutants.Mutant:
+        return mutants.parse_mutant(self.write("tests/mutants/name.patch", text))
 
     def check_bad(self, text: str, message: str) -> None:
-        with self.assertRaisesRegex(BadPatch, message):
+        with self.assertRaisesRegex(BadMutant, message):
             self.parse(text)
 
     def test_all_of_it(self) -> None:
@@ -130,22 +120,22 @@ class TestApplying(InTemporaryFolder):
         self.assertEqual(self.apply(moved, patch), moved.replace("+", "-"))
 
     def test_context_may_not_differ(self) -> None:
-        with self.assertRaisesRegex(BadPatch, "does not apply: .*src/sum.sh"):
+        with self.assertRaisesRegex(BadMutant, "does not apply: .*src/sum.sh"):
             self.apply(self.TEXT.replace("# begin", "# begins"), DIFF)
 
     def test_changed_line(self) -> None:
-        with self.assertRaisesRegex(BadPatch, "does not apply"):
+        with self.assertRaisesRegex(BadMutant, "does not apply"):
             self.apply(self.TEXT.replace("3", "4"), DIFF)
 
     def test_missing_file(self) -> None:
-        with self.assertRaisesRegex(BadPatch, "does not apply"):
+        with self.assertRaisesRegex(BadMutant, "does not apply"):
             self.apply(self.TEXT, DIFF.replace("sum.sh", "nonesuch.sh"))
 
     def test_within_a_repository(self) -> None:
         """Where git would look from the repository's root, find nothing and be content."""
         subprocess.run(["git", "init", "-q", str(self.folder)], check=True)
         self.assertIn("2 - 3", self.apply(self.TEXT, DIFF))
-        with self.assertRaises(BadPatch):
+        with self.assertRaises(BadMutant):
             self.apply("# begin\n", DIFF)
 
 
@@ -582,22 +572,127 @@ class TestMuseum(InTemporaryFolder):
         self.assertIn("1 of 2 caught", said)
         self.assertIn("interrupted", said)
 
+    def mutant(self, name: str, edits: str, nets: str = "host/test_sum", group: str = "") -> None:
+        head = f"Class: of {name}\nSeen: here.\nNets: {nets}\n\n"
+        self.write(f"tests/mutants/{group}/{name}.mutant", head + edits)
+
+    MINUS = "In: file\nFile: src/sum.sh\n-2 + 3\n+2 - 3\n"
+
+    def test_text_and_diff(self) -> None:
+        self.mutant("minus", self.MINUS, group="sums")
+        self.mutant("old", self.MINUS.replace("2 +", "1 +"))
+        self.mutant("equal", self.MINUS.replace("2 - 3", "3 + 2"))
+        self.patch("times", DIFF.replace("2 - 3", "2 * 3"))
+        rows = self.run_museum(1)
+        self.check(rows["minus"], "caught", "host/test_sum", "adds: sum is -1")
+        self.check(rows["times"], "caught", "host/test_sum", "sum is 6")
+        self.check(rows["equal"], "survived", "", "")
+        self.check(rows["old"], "broken", "", 'no "1 + 3"; nearest: src/sum.sh:2')
+        self.assertEqual((rows["minus"]["group"], rows["times"]["group"]), ("sums", ""))
+        self.assertEqual((self.folder / "src/sum.sh").read_text(), SUM)
+        self.assertIn("2 of 4 caught", self.output)
+
+    def test_groups(self) -> None:
+        self.mutant("minus", self.MINUS, group="sums")
+        self.mutant("summing", self.MINUS)
+        self.run_museum(0, "--list", "--only", "sums/")
+        self.assertEqual(self.output.splitlines(), ["sums/minus  of minus  host/test_sum"])
+        self.run_museum(0, "--list", "--only", "sum*")
+        self.assertEqual(self.output.splitlines(), ["summing  of summing  host/test_sum"])
+
+    def test_a_name_is_one_mutants(self) -> None:
+        self.mutant("minus", self.MINUS, group="sums")
+        self.patch("minus", DIFF)
+        self.run_museum(2, "--check")
+        self.assertIn("a name is one mutant's", self.output)
+
+    def test_touching(self) -> None:
+        self.write("mm/sum.c", SUM_C)
+        self.write("mm/other.c", SUM_C.replace("add(", "other(").replace("sum_all", "all_other"))
+        self.mutant("minus", ADD, group="sums")
+        self.mutant("gone", ADD.replace("left +", "right +"))
+        self.mutant("elsewhere", ADD.replace("In: add", "In: other"))
+        self.patch("times", DIFF)
+        self.run_museum(0, "--touching", "mm/sum.c")
+        self.assertEqual(self.output.splitlines(), [
+            "gone        mm/sum.c  add  BROKEN", "sums/minus  mm/sum.c  add", "2 mutants"])
+        self.run_museum(0, "--touching", "src/sum.sh")
+        self.assertIn("times", self.output)
+        self.run_museum(2, "--touching", "mm/nonesuch.c")
+        self.assertIn("there is no mm/nonesuch.c", self.output)
+
+    def test_convert(self) -> None:
+        self.write("mm/sum.c", "# begin\n" + SUM_C)
+        self.mutant("known", ADD, group="sums")
+        self.patch("minus", "--- a/mm/sum.c\n+++ b/mm/sum.c\n@@ -9,5 +9,5 @@\n 	if (sum < left)\n"
+                            " 		note(sum);\n-	done(sum);\n+	done(0);\n 	return sum;\n }\n",
+                   extra="Seed: 5\n")
+        self.patch("old", DIFF.replace("2 + 3", "2 + 4"))
+        folder = self.folder / "tests/mutants"
+        self.run_museum(1, "--convert", str(folder / "minus.patch"), str(folder / "old.patch"))
+        self.assertIn("minus.patch: now tests/mutants/sums/minus.mutant", self.output)
+        self.assertIn("old.patch: kept: does not apply", self.output)
+        self.assertEqual((folder / "sums/minus.mutant").read_text(),
+                         "Class: of minus\nSeen: here.\nNets: host/test_sum\nSeed: 5\n\n"
+                         "In: add\n-\tdone(sum);\n+\tdone(0);\n")
+        self.assertEqual(sorted(p.name for p in folder.glob("*.patch")), ["old.patch"])
+
+    def git(self, *arguments: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
+        subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True,
+                       capture_output=True)
+
+    def commit_sum(self) -> None:
+        self.write("mm/sum.c", SUM_C)
+        self.write("tests/host/test_x.c", "int x;\n")
+        self.git("init", "-q")
+        self.git("add", "-A")
+        self.git("commit", "-qm", "first")
+
+    def test_new(self) -> None:
+        self.commit_sum()
+        self.run_museum(2, "--new", "minus")
+        self.assertIn("no file that a mutant may change differs", self.output)
+        self.write("mm/sum.c", SUM_C.replace("left + right", "left - right"))
+        self.write("tests/host/test_x.c", "int y;\n")
+        self.run_museum(0, "--new", "minus", "--group", "sums", "--class", "a bug",
+                        "--seen", "here", "--nets", "host/test_sum")
+        self.assertIn("left out: tests/host/test_x.c", self.output)
+        self.assertIn("git restore mm/sum.c", self.output)
+        written = self.folder / "tests/mutants/sums/minus.mutant"
+        self.assertEqual(written.read_text(),
+                         "Class: a bug\nSeen: here\nNets: host/test_sum\n\n" + ADD)
+        self.run_museum(2, "--new", "minus")
+        self.assertIn("there is a mutant minus already", self.output)
+        self.run_museum(1, "--check")
+        self.git("restore", "mm/sum.c")
+        self.run_museum(0, "--check")
+
+    def test_new_without_a_head(self) -> None:
+        self.commit_sum()
+        self.write("mm/sum.c", SUM_C.replace("left + right", "left - right"))
+        self.run_museum(0, "--new", "minus")
+        self.assertIn("now write in it: Class, Seen, Nets", self.output)
+        self.git("restore", "mm/sum.c")
+        self.run_museum(1, "--check")
+        self.assertIn("minus: head: no Class", self.output)
+
     def test_list_and_check(self) -> None:
         self.patch("minus", DIFF)
         self.run_museum(0, "--list")
         self.assertIn("minus  of minus  host/test_sum", self.output)
         self.run_museum(0, "--check")
-        self.assertIn("1 patches are sound, 0 are not", self.output)
+        self.assertIn("1 mutants are sound, 0 are not", self.output)
         self.patch("old", DIFF.replace("# begin", "# began"))
         self.run_museum(1, "--check")
         self.assertIn("old: does not apply", self.output)
-        self.assertIn("1 patches are sound, 1 are not", self.output)
+        self.assertIn("1 mutants are sound, 1 are not", self.output)
 
 
 class TestOurMuseum(unittest.TestCase):
-    """Patches rot as the sources change; that is to be seen by `make test` already."""
+    """Mutants rot as the sources change; that is to be seen by `make test` already."""
 
-    def test_patches_are_sound_and_apply(self) -> None:
+    def test_mutants_are_sound_and_apply(self) -> None:
         done = subprocess.run(
             [sys.executable, str(TOOLS / "mutants.py"), "--check"], capture_output=True, text=True
         )
@@ -630,7 +725,8 @@ def main() -> int:
     os.environ.pop("MAKEFLAGS", None)
     loader = unittest.TestLoader()
     loader.testNamePatterns = [f"*{word}*" for word in sys.argv[1:]] or None
-    suite = loader.loadTestsFromModule(sys.modules["__main__"])
+    modules = test_mutant_text, sys.modules["__main__"]
+    suite = unittest.TestSuite(loader.loadTestsFromModule(module) for module in modules)
     print(f"KTAP version 1\n1..{suite.countTestCases()}", flush=True)
     result = KtapResult()
     suite.run(result)
