@@ -23,6 +23,8 @@ SEARCHED_ENDS = (".c", ".h", ".S")
 # A mutant that changes the judges would be its own catch.
 JUDGES = ("tools/*", "tests/host/test_*", "tests/host/fuzz_*", "tests/mutants/*")
 NEAREST_NAMES = 3
+# As much of a line's names makes another one nearly that line.
+NEARLY = 0.6
 
 
 class BadMutant(Exception):
@@ -310,6 +312,10 @@ class Index:
             for scope in of(source):
                 self.scopes.setdefault(scope.name, []).append(scope)
 
+    @cached_property
+    def lines(self) -> list[tuple[Source, int, list[str]]]:
+        return [line for path in self.searched_files() for line in lines_of(self.read(path).whole())]
+
     def searched_files(self) -> list[str]:
         files = [
             str(path.relative_to(self.root))
@@ -468,26 +474,33 @@ def clipped_row(text: str) -> str:
     return " ".join(text.split())
 
 
-def nearest_line(scopes: Sequence[Scope], wanted: Sequence[str]) -> str:
+def lines_of(scope: Scope) -> list[tuple[Source, int, list[str]]]:
+    """Its lines that have words, each with its number."""
+    lines: dict[int, list[str]] = {}
+    for at in range(scope.begin, scope.end):
+        lines.setdefault(scope.file.line(at), []).append(scope.file.words[at])
+    return [(scope.file, number, words) for number, words in lines.items()]
+
+
+def nearest_line(lines: Iterable[tuple[Source, int, list[str]]], wanted: Sequence[str],
+                 share_min: float = 0) -> str:
     """The line with most of the words in order; of those the one with the fewest others."""
-    best, best_share = "", 0.0
+    best, best_score = "", 0.0
+    names = {word for word in wanted if IDENTIFIER.match(word)}
+    sought = names if share_min else set(wanted)
     matcher = difflib.SequenceMatcher(autojunk=False)
     matcher.set_seq2(list(wanted))
-    for scope in scopes:
-        source = scope.file
-        lines: dict[int, list[str]] = {}
-        for at in range(scope.begin, scope.end):
-            lines.setdefault(source.line(at), []).append(source.words[at])
-        for number, words in lines.items():
-            if not set(words) & set(wanted):
-                continue
-            matcher.set_seq1(words)
-            same = sum(block.size for block in matcher.get_matching_blocks())
-            share = same / len(wanted) + same / (len(wanted) + len(words))
-            if share > best_share:
-                text = clipped_row(source.text[source.line_starts[number - 1]:].split("\n", 1)[0])
-                best, best_share = f"{source.path}:{number}: {text}", share
-    return f"; nearest: {best}" if best else ""
+    for source, number, words in lines:
+        common = len(sought.intersection(words))
+        if common < max(1, share_min * len(sought), 2 * bool(share_min)):
+            continue
+        matcher.set_seq1(words)
+        same = sum(block.size for block in matcher.get_matching_blocks())
+        score = same / len(wanted) + same / (len(wanted) + len(words))
+        if score > best_score:
+            text = clipped_row(source.text[source.line_starts[number - 1]:].split("\n", 1)[0])
+            best, best_score = f"{source.path}:{number}: {text}", score
+    return best
 
 
 def elsewhere(index: Index, wanted: Sequence[str]) -> str:
@@ -502,15 +515,24 @@ def elsewhere(index: Index, wanted: Sequence[str]) -> str:
     return f"; it stands in {', '.join(map(str, found))}"
 
 
+def anywhere(index: Index, edit: Edit) -> str:
+    """Where in the tree the text stands now, or one of its lines that changes nearly does."""
+    text = [text for _, text in edit.old()]
+    found = elsewhere(index, [word for row in text for word in words_of(row)])
+    longest = max(text, key=len)
+    near = "" if found else nearest_line(index.lines, words_of(longest), NEARLY)
+    return f'{found}; nearest to "{clipped_row(longest)}": {near}' if near else found
+
+
 def not_found(index: Index, edit: Edit, scopes: Sequence[Scope], code: bool) -> str:
     wanted = [word for _, text in edit.old() for word in words_of(text, code)]
     rows = [(text, words_of(text, code)) for _, text in edit.old()]
     place = ", ".join(map(str, scopes))
     for text, words in rows:
         if words and not any(s.file.find(words, s.begin, s.end) for s in scopes):
-            near = nearest_line(scopes, words)
-            other = elsewhere(index, wanted)
-            return f'{place}: no "{clipped_row(text)}"{near}{other}'
+            near = nearest_line((line for s in scopes for line in lines_of(s)), words)
+            near = f"; nearest: {near}" if near else ""
+            return f'{place}: no "{clipped_row(text)}"{near}{elsewhere(index, wanted)}'
     lines = " / ".join(clipped_row(text) for text, words in rows if words)
     return f'{place}: no "{lines}": each line is there, but not one after the other'
 
@@ -520,8 +542,7 @@ def locate(index: Index, edit: Edit) -> tuple[Source, int]:
     try:
         scopes = candidates(index, edit)
     except BadMutant as error:
-        wanted = [word for _, text in edit.old() for word in words_of(text)]
-        raise BadMutant(f"In: {edit.where}: {error}{elsewhere(index, wanted)}") from None
+        raise BadMutant(f"In: {edit.where}: {error}{anywhere(index, edit)}") from None
     code = scopes[0].file.code
     wanted = [word for _, text in edit.old() for word in words_of(text, code)]
     if not wanted:
@@ -683,7 +704,7 @@ def apply_edits(index: Index, edits: Sequence[Edit]) -> dict[str, str]:
         except BadMutant as error:
             problems.append(str(error))
     if problems:
-        raise BadMutant("\n".join(problems))
+        raise BadMutant("\n".join(dict.fromkeys(problems)))
     result = {}
     for path, of_file in changes.items():
         if any(fnmatch(path, judge) for judge in JUDGES):

@@ -207,6 +207,12 @@ class TestNoLongerMatching(InTree):
         self.check_bad(ADD, "In: add: there is no function add",
                        "it stands in add_two (mm/sum.c:4)")
 
+    def test_function_gone_and_its_text_changed(self) -> None:
+        text = SUM_C.replace("add(", "total(").replace("left + right", "left + right + 1")
+        self.write("mm/sum.c", text)
+        self.check_bad(ADD, "there is no function add", 'nearest to "int sum = left + right;": '
+                            "mm/sum.c:6: int sum = left + right + 1;")
+
     def test_function_with_a_name_like_it(self) -> None:
         self.check_bad("In: sum_al\n-\treturn sum;\n", "there is no function sum_al",
                        "names like it: sum_all (mm/sum.c:14)")
