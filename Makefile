@@ -295,8 +295,10 @@ test: $(test_needs)
 	$(quiet)tools/run_tests.py $(test_arguments) --model "$(model)"
 
 # make mutants [ONLY=pattern] [PART=k/n] [MATRIX=1]; a list of them: tools/mutants.py --list
+# make mutants GENERATED='frame_alloc mm/global/zone.c' [PART=k/n]: made by rule, of these functions
 mutants: $(test_needs)
 	$(quiet)tools/mutants.py $(if $(ONLY),--only '$(ONLY)') $(if $(PART),--part $(PART)) \
+		$(if $(GENERATED),--generate '$(GENERATED)') \
 		$(if $(filter 1,$(MATRIX)),--matrix) -- $(test_arguments)
 
 lint: all

@@ -9,10 +9,12 @@ a job of run_tests.py, the build, or a sweep of schedules by explore.py.
 Every net runs on the clean copy first and must pass there. Then each mutant is applied, only what
 a net needs is built, and nets are run until one fails: those the mutant names, then all others
 from cheap to dear. A hang is a catch only if the clean tree, run again at that moment, is done in
-half the time. A mutant with a bad head, one that does not match exactly, names a net that does not
+half the time. With --generate the mutants are made by rule, of functions that are named (see
+mutant_generate.py); their score is another one, and a low one is no failure. A mutant with a bad head, one that does not match exactly, names a net that does not
 exist, or does not build is a failure of the museum and no catch, unless it names the net `build`.
 
 Usage: mutants.py [OPTIONS] -- ARGUMENTS OF run_tests.py
+       mutants.py --generate PATTERN... [OPTIONS] -- ARGUMENTS OF run_tests.py
        mutants.py --list | --check | --touching FILE... | --new NAME [FILE...] | --convert FILE...
 Exit status: 0 all caught, 1 not all, 2 cannot run, 130 interrupted.
 """
@@ -43,6 +45,7 @@ from types import ModuleType
 from typing import Any
 
 import mutant_convert
+import mutant_generate
 from mutant_text import (
     JUDGES, BadMutant, Edit, Index, apply_edits, candidates, locate, parse_edits,
 )
@@ -72,7 +75,11 @@ class Stopped(Exception):
     """We were asked to end."""
 
 
-# Mutants ---------------------------------------------------------------------------------------
+class DoesNotBuild(BadMutant):
+    """A mutant that the compiler refuses, unasked."""
+
+
+# Mutants -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Mutant:
     seed: int | None
     touched: tuple[str, ...] = ()
     edits: tuple[Edit, ...] = ()
+    generated: bool = False
 
 
 HEAD_LINE = re.compile(r"(\w+):[ \t]*(.*)$")
@@ -635,6 +643,8 @@ class Baseline:
 # Findings ------------------------------------------------------------------------------------
 
 CAUGHT, SURVIVED, BROKEN = "caught", "survived", "broken"
+# A generated mutant that the compiler refuses: it says nothing about the nets.
+UNBUILT = "unbuilt"
 
 
 @dataclass
@@ -669,6 +679,7 @@ class Museum:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.out = options.root / "build" / "mutants"
+        self.results = self.out / "generated" if options.generate else self.out
         self.slots = Slots(options.jobs)
         self.clean: Tree
         self.state: State = {}
@@ -735,7 +746,9 @@ class Museum:
         try:
             self.try_nets(mutant, tree, finding)
         except BadMutant as bad:
-            finding.status, finding.how = BROKEN, shortened(str(bad))
+            unbuilt = mutant.generated and isinstance(bad, DoesNotBuild)
+            finding.status = UNBUILT if unbuilt else BROKEN
+            finding.how = shortened(str(bad))
         finally:
             if not self.stopping:
                 synchronize(self.clean.root, self.state, tree.root)
@@ -781,7 +794,7 @@ class Museum:
         self.keep_output(finding.mutant, "build", failed)
         sign = sign_of_build(failed)
         if "build" not in mutant.nets:
-            raise BadMutant(f"does not build for {net}: {sign.text}")
+            raise DoesNotBuild(f"does not build for {net}: {sign.text}")
         self.caught(finding, "build", sign)
 
     def spend(self, finding: Finding, seconds: float, building: bool = False) -> None:
@@ -821,7 +834,7 @@ class Museum:
 
     def keep_output(self, mutant: str, net: str, output: str) -> None:
         name = re.sub(r"[^\w.=-]+", "-", f"{mutant}-{net}") + ".log"
-        (self.out / "logs" / name).write_text(output, encoding="utf-8")
+        (self.results / "logs" / name).write_text(output, encoding="utf-8")
 
     def caught(self, finding: Finding, net: str, sign: Sign) -> None:
         finding.nets_failed.append(net)
@@ -858,7 +871,9 @@ class Museum:
 
 def score(findings: Sequence[Finding], chosen: int) -> str:
     caught = sum(finding.status == CAUGHT for finding in findings)
-    return f"{caught} of {chosen} caught"
+    unbuilt = sum(finding.status == UNBUILT for finding in findings)
+    of_these = f", {unbuilt} more do not build" if unbuilt else ""
+    return f"{caught} of {chosen - unbuilt} caught{of_these}"
 
 
 def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -891,6 +906,16 @@ def matrix_table(findings: Sequence[Finding]) -> list[str]:
     for found in sorted(findings, key=lambda finding: finding.mutant):
         failed = [[n for n in found.nets_failed if kind_of(n) == kind] for kind in kinds]
         rows.append((found.mutant, *(str(len(nets) or "-") for nets in failed)))
+    return in_columns(rows)
+
+
+def rules_table(findings: Sequence[Finding]) -> list[str]:
+    """What became of the generated mutants, rule by rule."""
+    statuses = (CAUGHT, SURVIVED, UNBUILT, BROKEN)
+    rows = [("rule", *statuses)]
+    for rule in sorted({finding.bug_class for finding in findings}):
+        of_rule = [finding.status for finding in findings if finding.bug_class == rule]
+        rows.append((rule, *(str(of_rule.count(status)) for status in statuses)))
     return in_columns(rows)
 
 
@@ -960,6 +985,20 @@ class Visit:
         print(f"\n{score(self.findings, self.chosen)}{of_part}, {seconds:.0f} s; "
               f"{self.out}/results.csv, outputs in {self.out}/logs", flush=True)
 
+    def report_generated(self, mutants: Sequence[Mutant]) -> None:
+        """Survivors as text that could become a mutant of tests/mutants."""
+        survived = {f.mutant for f in self.findings if f.status == SURVIVED}
+        for mutant in mutants:
+            if mutant.name in survived:
+                text = text_of_mutant(mutant)
+                (self.out / f"{mutant.name}.mutant").write_text(text, encoding="utf-8")
+                print(f"\n{mutant.name} survived {', '.join(mutant.nets)}:")
+                print(text_of_edits(mutant))
+        print("\n".join(rules_table(self.findings)))
+        seconds = time.monotonic() - self.started
+        print(f"\ngenerated: {score(self.findings, self.chosen)}, {seconds:.0f} s; "
+              f"{self.out}/results.csv, survivors beside it as .mutant", flush=True)
+
     def all_caught(self) -> bool:
         caught = sum(finding.status == CAUGHT for finding in self.findings)
         return caught == self.chosen and caught > 0
@@ -981,6 +1020,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         help="every N-th mutant from the K-th on; auto/N takes K from the commit's hash")
     add("--matrix", action="store_true", help="run all nets on each mutant, for study")
     add("--named", action="store_true", help="run only the nets that a mutant names")
+    add("--generate", nargs="+", default=[], metavar="PATTERN",
+        help="mutants made by rule, of functions whose name or file matches; a score apart")
     add("--list", action="store_true", help="show the museum and run nothing")
     add("--check", action="store_true", help="only see that every mutant is sound and applies")
     add("--touching", nargs="+", default=[], metavar="FILE",
@@ -992,7 +1033,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--group", metavar="FOLDER", help="where --new and --convert put them")
     add("--class", dest="bug_class", default="", metavar="TEXT", help="for --new: head line Class")
     add("--seen", default="", metavar="TEXT", help="for --new: head line Seen")
-    add("--nets", default="", metavar="NETS", help="for --new: head line Nets")
+    add("--nets", default="", metavar="NETS", help="for --new: head line Nets; for --generate: the nets")
     add("--seed", default="", metavar="SEED", help="for --new: head line Seed")
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
         help="workers (default: the host's processors)")
@@ -1185,6 +1226,82 @@ def make_new(options: argparse.Namespace) -> int:
     return ALL_CAUGHT
 
 
+# Generated mutants ---------------------------------------------------------------------------
+
+# Generated mutants are many: what takes long is not run on them unless --nets asks for it.
+CHEAP_KINDS = ("lint", "host", "host-checks0", "corpus", "tsan")
+NETS_OF_A_FILE_MAX = 6
+
+
+def text_of_edits(mutant: Mutant) -> str:
+    return mutant_convert.format_edits(mutant.edits)
+
+
+def text_of_mutant(mutant: Mutant) -> str:
+    nets = ", ".join(mutant.nets)
+    return f"Class: {mutant.bug_class}\nSeen: {mutant.seen}\nNets: {nets}\n\n{text_of_edits(mutant)}"
+
+
+def nets_by_file(mutants: Sequence[Mutant], index: Index) -> dict[str, list[str]]:
+    """The nets that the written mutants of a file name most often; and of a folder's files."""
+    counts: dict[str, dict[str, int]] = {}
+    for mutant in mutants:
+        nets = [net for net in mutant.nets if kind_of(net) in CHEAP_KINDS or net == "museum"]
+        for file in files_touched(mutant, index):
+            for place in (file, os.path.dirname(file)):
+                for net in nets:
+                    of_place = counts.setdefault(place, {})
+                    of_place[net] = of_place.get(net, 0) + 1
+    result = {}
+    for place, of_place in counts.items():
+        most = sorted(of_place, key=lambda net: (-of_place[net], net))[:NETS_OF_A_FILE_MAX]
+        result[place] = sorted(most, key=lambda net: (rank(net), -of_place[net]))
+    return result
+
+
+def generated_mutants(options: argparse.Namespace) -> list[Mutant]:
+    index = Index(options.root)
+    patterns = [pattern for word in options.generate for pattern in word.split()]
+    made = mutant_generate.generate(index, patterns)
+    known, _ = read_mutants(mutant_files(options.root))
+    by_file = nets_by_file(known, index)
+    mutants = []
+    for one in made:
+        nets = by_file.get(one.path) or by_file.get(os.path.dirname(one.path)) or []
+        if options.nets:
+            nets = list(parse_nets(options.nets))
+        if not nets:
+            raise CannotRun(f"no mutant of {FOLDER} says which nets look at {one.path}: "
+                            "name some with --nets")
+        place = options.root / FOLDER / "generated" / f"{one.name}.mutant"
+        mutants.append(Mutant(one.name, place, one.bug_class, f"made by rule, of {one.path}",
+                              tuple(nets), None, edits=(one.edit,), generated=True))
+    return mutants
+
+
+def visit_generated(options: argparse.Namespace) -> int:
+    part = parse_part(options.part, lambda: commit_hash(options.root))
+    made = {mutant.path: mutant for mutant in generated_mutants(options)}
+    chosen = [made[path] for path in choose(list(made), options.only, part)]
+    print(f"{len(chosen)} of {len(made)} generated mutants")
+    if not chosen:
+        raise CannotRun("no function is chosen, or there is nothing to change in it")
+    if options.list:
+        return show_list(chosen, [])
+    options.named = True
+    museum = Museum(options)
+    shutil.rmtree(museum.results, ignore_errors=True)
+    (museum.results / "logs").mkdir(parents=True)
+    visit = Visit(museum.results, len(chosen), part, options.matrix)
+    try:
+        museum.open(chosen, min(options.jobs, len(chosen)))
+        museum.visit(chosen, visit.take)
+    finally:
+        if visit.findings:
+            visit.report_generated(chosen)
+    return ALL_CAUGHT
+
+
 def hold_visit(options: argparse.Namespace) -> int:
     files = mutant_files(options.root)
     refuse_twins(files)
@@ -1192,6 +1309,8 @@ def hold_visit(options: argparse.Namespace) -> int:
         return make_new(options)
     if options.convert:
         return convert_all(options)
+    if options.generate:
+        return visit_generated(options)
     part = parse_part(options.part, lambda: commit_hash(options.root))
     chosen = choose(files, options.only, part)
     if part.of > 1:

@@ -7,6 +7,7 @@ import unittest
 from pathlib import Path
 
 import mutant_convert
+import mutant_generate
 from mutant_text import BadMutant, Index, apply_edits, parse_edits
 
 SUM_C = """#include "mm/sum.h"
@@ -430,3 +431,72 @@ class TestConverting(InTree):
     def test_only_comments(self) -> None:
         with self.assertRaisesRegex(BadMutant, "only whitespace or comments"):
             self.convert(SUM_C.replace("may wrap", "may not"))
+
+
+class TestGenerating(InTree):
+    """Each rule at the places that are its own."""
+
+    def check_sites(self, body: str, *expected: str) -> None:
+        self.write("mm/a.c", f"int f(struct s *s, int a, int b)\n{{\n{body}\n}}\n")
+        index = Index(self.folder)
+        found = set()
+        for one in mutant_generate.generate(index, ["f"]):
+            text = apply_edits(index, [one.edit])["mm/a.c"]
+            changed = text.split("{\n", 1)[1].rsplit("}", 1)[0]
+            found.add(f"{one.bug_class}: {' '.join(changed.split())}")
+        self.assertEqual(found, set(expected))
+
+    def test_comparison_and_number(self) -> None:
+        self.check_sites("return a < 0x1f;", "another comparison: return a <= 0x1f;",
+                         "off by one: return a < 0x20;")
+        self.check_sites("return a != 7u;", "another comparison: return a == 7u;",
+                         "off by one: return a != 8u;")
+
+    def test_logic_and_sums(self) -> None:
+        self.check_sites("return a && b || s;", "and for or: return a || b || s;",
+                         "and for or: return a && b && s;")
+        self.check_sites("return a + b;", "another sign: return a - b;")
+        self.check_sites("return a = -b;")
+
+    def test_swapped(self) -> None:
+        self.check_sites("return s->x << b;", "operands swapped: return b << s->x;")
+        self.check_sites("return a - b - s->x;", "another sign: return a + b - s->x;",
+                         "another sign: return a - b + s->x;")
+        self.check_sites("return a / a;")
+
+    def test_dropped(self) -> None:
+        self.check_sites("int c = a;\ns->x = c;\nif (a)\ncall(s);\nreturn c;",
+                         "statement dropped: int c = a; if (a) call(s); return c;",
+                         "statement dropped: int c = a; s->x = c; if (a) (void)0; return c;")
+        self.check_sites("struct s *t = s;\nuint32_t v;\ngoto out;\nout:\nreturn t;")
+
+    def test_fence(self) -> None:
+        self.check_sites("ck_pr_fence_release();\nck_pr_barrier();",
+                         "fence weakened: ck_pr_barrier(); ck_pr_barrier();",
+                         "statement dropped: ck_pr_fence_release();")
+
+    def test_what_only_tells(self) -> None:
+        self.check_sites('check(a < 1, "%d", a + 1);\nassert(a == b);\ntrace_note(1);\n'
+                         'port_panic("a");\n#if A < 1\n#endif')
+
+    def test_which_functions(self) -> None:
+        self.write("mm/a.c", "int f(void)\n{\n\treturn 1;\n}\n")
+        self.write("mm/b.c", "int fg(void)\n{\n\treturn 1;\n}\nint h(void)\n{\n\treturn 1;\n}\n")
+        index = Index(self.folder)
+
+        def names(*patterns: str) -> list[str]:
+            made = mutant_generate.generate(index, patterns)
+            return [one.name.partition("-")[0] for one in made]
+
+        self.assertEqual(names("f"), ["f"])
+        self.assertEqual(names("f*"), ["f", "fg"])
+        self.assertEqual(names("mm/b.c", "h"), ["fg", "h"])
+        self.assertEqual(names("mm/*"), ["f", "fg", "h"])
+        self.assertEqual(names("kernel/*"), [])
+
+    def test_names_are_unique(self) -> None:
+        for path in ("mm/a.c", "mm/b.c"):
+            self.write(path, "static int f(void)\n{\n\treturn 1 + 1;\n}\n")
+        made = mutant_generate.generate(Index(self.folder), ["f"])
+        self.assertEqual(len({one.name for one in made}), len(made))
+        self.assertEqual(len(made), 6)

@@ -677,6 +677,37 @@ class TestMuseum(InTemporaryFolder):
         self.run_museum(1, "--check")
         self.assertIn("minus: head: no Class", self.output)
 
+    def test_generated(self) -> None:
+        """One rule's mutants are caught, another's do not build, the others' survive."""
+        self.write("mm/sum.c", SUM_C)
+        self.write("src/rare.sh", "echo 1..1\ngrep -q 'sum < left' mm/sum.c && echo ok 1 x && exit\n"
+                                  "echo not ok 1 x\nexit 1\n")
+        self.write("Makefile", MAKEFILE + "build/host/test_rare: check\ncheck:\n"
+                                          "\t@grep -q 'note(sum)' mm/sum.c\n.PHONY: check\n")
+        self.mutant("known", ADD, nets="host/test_rare, qemu/smp=1")
+        rows = self.run_museum(0, "--generate", "add")
+        self.assertEqual(rows, {})  # those of the written ones stay what they were
+        results = self.folder / "build/mutants/generated"
+        found = {row["mutant"]: row["status"]
+                 for row in json.loads((results / "results.json").read_text())["mutants"]}
+        self.assertEqual(found, {
+            "add-another-comparison-1": "caught", "add-another-sign-1": "survived",
+            "add-statement-dropped-1": "unbuilt", "add-statement-dropped-2": "survived",
+        })
+        self.assertIn("generated: 1 of 3 caught, 1 more do not build", self.output)
+        survivor = (results / "add-another-sign-1.mutant").read_text()
+        self.assertEqual(survivor, "Class: another sign\nSeen: made by rule, of mm/sum.c\n"
+                                   "Nets: host/test_rare\n\n" + ADD)
+        self.assertIn("add-another-sign-1 survived host/test_rare:\n" + ADD, self.output)
+
+    def test_generated_needs_nets(self) -> None:
+        self.write("mm/sum.c", SUM_C)
+        self.run_museum(2, "--generate", "add")
+        self.assertIn("says which nets look at mm/sum.c", self.output)
+        self.run_museum(0, "--generate", "add", "--nets", "host/test_sum", "--list")
+        self.run_museum(2, "--generate", "nonesuch")
+        self.assertIn("no function is chosen", self.output)
+
     def test_list_and_check(self) -> None:
         self.patch("minus", DIFF)
         self.run_museum(0, "--list")
