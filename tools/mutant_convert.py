@@ -188,7 +188,8 @@ def is_balanced(words: Sequence[str]) -> bool:
 # The least text that stands once -------------------------------------------------------------
 
 
-def operands(source: Source, begin: int, end: int, low: int, high: int) -> Iterator[tuple[int, int]]:
+def operands(source: Source, begin: int, end: int, low: int,
+             high: int) -> Iterator[tuple[int, int]]:
     """Ever larger parts of an expression about [begin, end), within [low, high)."""
     words = source.words
     while True:
@@ -308,8 +309,8 @@ class Cutter:
                       if s.file is self.source and s.kind == self.scope.kind]
         found = sorted({at for s in scopes for at in self.source.find(words, s.begin, s.end)})
         file = self.source.path if self.needs_file() else ""
-        rows = tuple(rows_of(text_of(self.source, begin, end), text_of(self.new, new_begin, new_end),
-                             self.source.code))
+        old, new = text_of(self.source, begin, end), text_of(self.new, new_begin, new_end)
+        rows = tuple(rows_of(old, new, self.source.code))
         return Edit(name, file, found.index(begin) + 1, len(found), rows)
 
     def scope_name(self) -> str:

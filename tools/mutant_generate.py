@@ -1,7 +1,7 @@
 """Small changes of given functions, made by rule: each is a mutant as text (mutant_text.py).
 
-The rules: a comparison with the next one, a number one higher, `&&` for `||`, `+` for `-`, operands
-of `-`, `/`, `%` and shifts swapped, a statement dropped, a fence weakened to a compiler barrier. What only
+The rules: another comparison, a number one higher, `&&` for `||`, `+` for `-`, operands of `-`,
+`/`, `%` and shifts swapped, a statement dropped, a fence weakened to a compiler barrier. What only
 says something (assertions, panics, the trace) is left alone.
 """
 
@@ -24,10 +24,10 @@ FENCE = re.compile(r"ck_pr_fence_\w+$")
 WEAK_FENCE = "ck_pr_barrier"
 # Of a statement: it says something and decides nothing.
 TELLING = re.compile(r"(check|assert|port_panic|_Static_assert|trace_\w+|EXPECT\w*)$")
-TYPES = ("static", "const", "volatile", "unsigned", "signed", "int", "long", "short", "char", "bool",
-         "void", "struct", "union", "enum", "size_t", "register", "typedef", "extern")
-JUMPS = ("return", "goto", "break", "continue", "case", "default", "if", "else", "for", "while", "do",
-         "switch", "__asm__", "asm", "(")
+TYPES = ("static", "const", "volatile", "unsigned", "signed", "int", "long", "short", "char",
+         "bool", "void", "struct", "union", "enum", "size_t", "register", "typedef", "extern")
+JUMPS = ("return", "goto", "break", "continue", "case", "default", "if", "else", "for", "while",
+         "do", "switch", "__asm__", "asm", "(")
 # On both sides of operands that can be swapped: nothing binds closer.
 BEFORE_OPERANDS = ("(", ",", "=", "return", ";", "[", "&&", "||", "?", ":", "{", "+=", "-=")
 AFTER_OPERANDS = (")", ",", ";", "]", "&&", "||", "?", ":", "}")

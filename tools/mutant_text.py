@@ -314,7 +314,8 @@ class Index:
 
     @cached_property
     def lines(self) -> list[tuple[Source, int, list[str]]]:
-        return [line for path in self.searched_files() for line in lines_of(self.read(path).whole())]
+        files = self.searched_files()
+        return [line for path in files for line in lines_of(self.read(path).whole())]
 
     def searched_files(self) -> list[str]:
         files = [

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """The bug museum: puts one bug at a time into a copy of the tree, and sees which net catches it.
 
-A bug is a file in tests/mutants/ with a head that names its class, where it was seen, and the
-nets that are to catch it, the expected one first, and then a function and what changes in it
-(NAME.mutant, see mutant_text.py) or a diff (NAME.patch); README.md there has the format. A net is
-a job of run_tests.py, the build, or a sweep of schedules by explore.py.
+A bug is a file in tests/mutants/, read by mutant_catalog.py. A net is a job of run_tests.py, the
+build, or a sweep of schedules by explore.py.
 
 Every net runs on the clean copy first and must pass there. Then each mutant is applied, only what
 a net needs is built, and nets are run until one fails: those the mutant names, then all others
 from cheap to dear. A hang is a catch only if the clean tree, run again at that moment, is done in
-half the time. With --generate the mutants are made by rule, of functions that are named (see
-mutant_generate.py); their score is another one, and a low one is no failure. A mutant with a bad head, one that does not match exactly, names a net that does not
-exist, or does not build is a failure of the museum and no catch, unless it names the net `build`.
+half the time. A mutant with a bad head, one whose text is not found, one that names a net that
+does not exist and one that does not build are failures of the museum and no catch, unless the
+mutant names the net `build`.
+
+With --generate the mutants are made by rule, of functions that are named (mutant_generate.py).
+Their score is another one, and a survivor among them is no failure.
 
 Usage: mutants.py [OPTIONS] -- ARGUMENTS OF run_tests.py
        mutants.py --generate PATTERN... [OPTIONS] -- ARGUMENTS OF run_tests.py
@@ -33,26 +34,27 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import mutant_author
 import mutant_convert
 import mutant_generate
-from mutant_text import (
-    JUDGES, BadMutant, Edit, Index, apply_edits, candidates, locate, parse_edits,
+from mutant_catalog import (
+    ALL_CAUGHT, CANNOT_RUN, FOLDER, INTERRUPTED, NOT_ALL, CannotRun, Mutant, apply_mutant,
+    check_all, files_touched, full_name, group_of, in_columns, mutant_files, parse_nets,
+    read_mutants, refuse_twins, show_list, show_touching,
 )
+from mutant_text import BadMutant, Index
 
 ROOT = Path(__file__).resolve().parent.parent
-
-ALL_CAUGHT, NOT_ALL, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
 BUILD_TIMEOUT_SECONDS = 1800
 # What a net may take: enough that only a hang reaches it, on a machine that is busy besides.
@@ -67,162 +69,12 @@ EXPLORED_SEEDS = "1-40"
 SCHEDULE_TIMEOUT_SECONDS = 60
 
 
-class CannotRun(Exception):
-    """Not a matter of one mutant: the museum is closed."""
-
-
 class Stopped(Exception):
     """We were asked to end."""
 
 
 class DoesNotBuild(BadMutant):
     """A mutant that the compiler refuses, unasked."""
-
-
-# Mutants -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """Either edits, or a diff that changes the files `touched`."""
-
-    name: str
-    path: Path
-    bug_class: str
-    seen: str
-    nets: tuple[str, ...]
-    seed: int | None
-    touched: tuple[str, ...] = ()
-    edits: tuple[Edit, ...] = ()
-    generated: bool = False
-
-
-HEAD_LINE = re.compile(r"(\w+):[ \t]*(.*)$")
-HEAD_KEYS = ("Class", "Seen", "Nets", "Seed")
-FILE_PAIR = re.compile(r"^--- (\S+)[^\n]*\n\+\+\+ (\S+)", re.M)
-FOLDER = Path("tests/mutants")
-SUFFIXES = (".mutant", ".patch")
-
-
-def parse_head(lines: Iterable[str]) -> dict[str, str]:
-    head: dict[str, str] = {}
-    key = ""
-    for line in lines:
-        match = HEAD_LINE.match(line)
-        if line[:1] in (" ", "\t") and key:
-            head[key] += " " + line.strip()
-        elif not match or match[1] not in HEAD_KEYS:
-            raise BadMutant(f'head: "{line}" is none of {", ".join(HEAD_KEYS)}')
-        elif match[1] in head:
-            raise BadMutant(f"head: {match[1]} twice")
-        else:
-            key = match[1]
-            head[key] = match[2].strip()
-    for key in HEAD_KEYS[:3]:
-        if not head.get(key):
-            raise BadMutant(f"head: no {key}")
-    return head
-
-
-def parse_nets(text: str) -> tuple[str, ...]:
-    nets = tuple(net.strip() for net in text.split(","))
-    if "" in nets or len(set(nets)) != len(nets):
-        raise BadMutant(f"head: Nets: empty or named twice: {text}")
-    return nets
-
-
-def parse_seed(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise BadMutant(f"head: Seed: not a number: {text}") from None
-
-
-def touched_by(diff: str) -> tuple[str, ...]:
-    files = []
-    for old, new in FILE_PAIR.findall(diff):
-        if not old.startswith("a/") or not new.startswith("b/") or old[2:] != new[2:]:
-            raise BadMutant(f"diff: {old} to {new}: a mutant changes files, with a/ and b/")
-        path = new[2:]
-        if ".." in PurePosixPath(path).parts or path.startswith("/"):
-            raise BadMutant(f"diff: {path} is outside the tree")
-        if any(fnmatch(path, judge) for judge in JUDGES):
-            raise BadMutant(f"diff: {path} belongs to the nets")
-        files.append(path)
-    if not files:
-        raise BadMutant("diff: it changes nothing")
-    return tuple(files)
-
-
-def parse_mutant(path: Path) -> Mutant:
-    try:
-        head_text, blank, body = path.read_text(encoding="utf-8").partition("\n\n")
-    except (OSError, ValueError) as error:
-        raise BadMutant(str(error)) from None
-    if not blank:
-        raise BadMutant("head: no blank line after it")
-    head = parse_head(head_text.splitlines())
-    is_diff = path.suffix == ".patch"
-    return Mutant(
-        name=path.stem,
-        path=path,
-        bug_class=head["Class"],
-        seen=head["Seen"],
-        nets=parse_nets(head["Nets"]),
-        seed=parse_seed(head.get("Seed")),
-        touched=touched_by(body) if is_diff else (),
-        edits=() if is_diff else parse_edits(body),
-    )
-
-
-def git_apply(patch: Path, tree: Path, check: bool) -> None:
-    """Exactly: git moves a hunk to other lines but never past a context that differs."""
-    # Within a repository git would take paths from its root, and skip silently what lies outside.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    environment["GIT_CEILING_DIRECTORIES"] = str(tree.resolve().parent)
-    command = ["git", "apply", *(["--check"] if check else []), str(patch.resolve())]
-    done = subprocess.run(
-        command, cwd=tree, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        reason = (done.stderr.strip() or f"git apply: {done.returncode}").splitlines()[0]
-        raise BadMutant(f"does not apply: {reason.removeprefix('error: ')}")
-
-
-def apply_mutant(mutant: Mutant, index: Index, tree: Path) -> None:
-    """To the tree, which has the sources that the index was made of."""
-    if not mutant.edits:
-        git_apply(mutant.path, tree, check=False)
-        return
-    for path, text in apply_edits(index, mutant.edits).items():
-        (tree / path).write_text(text, encoding="utf-8")
-
-
-def files_touched(mutant: Mutant, index: Index) -> list[str]:
-    """Where its text stands; where that is gone, what defines the functions that it names."""
-    files = dict.fromkeys(mutant.touched)
-    for edit in mutant.edits:
-        try:
-            files[locate(index, edit)[0].path] = None
-        except BadMutant:
-            with contextlib.suppress(BadMutant):
-                files.update(dict.fromkeys(s.file.path for s in candidates(index, edit)))
-    return list(files)
-
-
-def mutant_files(root: Path) -> list[Path]:
-    return [path for path in (root / FOLDER).rglob("*") if path.suffix in SUFFIXES]
-
-
-def group_of(path: Path) -> str:
-    """The folder that it is in, below tests/mutants."""
-    return "" if path.parent.name == FOLDER.name else path.parent.name
-
-
-def full_name(path: Path) -> str:
-    return f"{group_of(path)}/{path.stem}".lstrip("/")
 
 
 # Choosing ------------------------------------------------------------------------------------
@@ -261,7 +113,7 @@ def parse_part(text: str, commit: Callable[[], str]) -> Part:
 
 
 def choose(files: Sequence[Path], only: str, part: Part) -> list[Path]:
-    """By names, so that each part has mutants of all groups. A pattern with / looks at groups too."""
+    """By names, so that each part has all groups. A pattern with / is compared with groups too."""
     def fits(path: Path) -> bool:
         name = full_name(path) if "/" in only else path.stem
         return not only or only in name or fnmatch(name, only)
@@ -876,12 +728,6 @@ def score(findings: Sequence[Finding], chosen: int) -> str:
     return f"{caught} of {chosen - unbuilt} caught{of_these}"
 
 
-def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths)] for row in rows)
-    return ["  ".join(row).rstrip() for row in padded]
-
-
 def clipped(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
@@ -1033,7 +879,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--group", metavar="FOLDER", help="where --new and --convert put them")
     add("--class", dest="bug_class", default="", metavar="TEXT", help="for --new: head line Class")
     add("--seen", default="", metavar="TEXT", help="for --new: head line Seen")
-    add("--nets", default="", metavar="NETS", help="for --new: head line Nets; for --generate: the nets")
+    add("--nets", default="", metavar="NETS",
+        help="for --new: head line Nets; for --generate: the nets to run")
     add("--seed", default="", metavar="SEED", help="for --new: head line Seed")
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
         help="workers (default: the host's processors)")
@@ -1045,185 +892,6 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     options.root = options.root.resolve()
     options.jobs = max(1, options.jobs)
     return options
-
-
-def read_mutants(files: Sequence[Path]) -> tuple[list[Mutant], list[tuple[Path, str]]]:
-    """And those that cannot be read, each with the reason."""
-    mutants, bad = [], []
-    for path in files:
-        try:
-            mutants.append(parse_mutant(path))
-        except BadMutant as error:
-            bad.append((path, str(error)))
-    return mutants, bad
-
-
-def refuse_twins(files: Sequence[Path]) -> None:
-    first: dict[str, Path] = {}
-    for path in sorted(files):
-        if path.stem in first:
-            raise CannotRun(f"{path} and {first[path.stem]}: a name is one mutant's")
-        first[path.stem] = path
-
-
-def show_list(mutants: Sequence[Mutant], bad: Sequence[tuple[Path, str]]) -> int:
-    rows = [(full_name(m.path), m.bug_class, ", ".join(m.nets)) for m in mutants]
-    rows += [(full_name(path), "BROKEN", shortened(why)) for path, why in bad]
-    if rows:
-        print("\n".join(in_columns(sorted(rows))))
-    return NOT_ALL if bad else ALL_CAUGHT
-
-
-def problem_of(mutant: Mutant, index: Index) -> str:
-    """Why it does not apply to the tree; nothing if it does."""
-    try:
-        if mutant.edits:
-            apply_edits(index, mutant.edits)
-        else:
-            git_apply(mutant.path, index.root, check=True)
-    except BadMutant as error:
-        return str(error)
-    return ""
-
-
-def check_all(mutants: Sequence[Mutant], bad: Sequence[tuple[Path, str]], root: Path) -> int:
-    index = Index(root)
-    problems = [*bad, *((m.path, why) for m in mutants if (why := problem_of(m, index)))]
-    for path, why in sorted(problems):
-        for line in why.splitlines():
-            print(f"{full_name(path)}: {line}")
-    print(f"{len(mutants) + len(bad) - len(problems)} mutants are sound, {len(problems)} are not")
-    return NOT_ALL if problems or not mutants else ALL_CAUGHT
-
-
-def show_touching(mutants: Sequence[Mutant], files: Sequence[str], root: Path) -> int:
-    """The mutants whose functions are in these files."""
-    index = Index(root)
-    wanted = set()
-    for file in files:
-        inside = [f for f in (file, os.path.relpath(Path(file).resolve(), root))
-                  if (root / f).is_file()]
-        if not inside:
-            raise CannotRun(f"there is no {file}")
-        wanted.add(os.path.normpath(inside[0]))
-    rows = []
-    for mutant in mutants:
-        touched = sorted(wanted.intersection(files_touched(mutant, index)))
-        if touched:
-            wheres = dict.fromkeys(edit.where for edit in mutant.edits)
-            state = "BROKEN" if problem_of(mutant, index) else ""
-            rows.append((full_name(mutant.path), ", ".join(touched), ", ".join(wheres), state))
-    if rows:
-        print("\n".join(in_columns(rows)))
-    print(f"{len(rows)} mutants")
-    return ALL_CAUGHT
-
-
-def usual_group(root: Path, touched: Iterable[str]) -> str:
-    """That of most mutants which change these files."""
-    index = Index(root)
-    wanted = set(touched)
-    mutants, _ = read_mutants(mutant_files(root))
-    groups = [group_of(m.path) for m in mutants if wanted.intersection(files_touched(m, index))]
-    return max(sorted(set(filter(None, groups))), key=groups.count, default="")
-
-
-def place_for(options: argparse.Namespace, name: str, touched: Iterable[str]) -> Path:
-    group = options.group
-    if group is None:
-        group = usual_group(options.root, touched)
-    place: Path = options.root / FOLDER / group / f"{name}.mutant"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def text_without(path: Path, patch: Path, root: Path, touched: Sequence[str]) -> dict[str, str]:
-    """The files as the patch makes them, tried in a folder at `path`."""
-    for name in touched:
-        if not (root / name).is_file():
-            raise BadMutant(f"there is no {name}")
-        copy_one(root / name, path / name)
-    git_apply(patch, path, check=False)
-    return {name: (path / name).read_text(encoding="utf-8") for name in touched}
-
-
-def convert_one(options: argparse.Namespace, path: Path, index: Index) -> Path:
-    patch = parse_mutant(path)
-    if patch.edits:
-        raise BadMutant("it is none that has a diff")
-    with tempfile.TemporaryDirectory() as folder:
-        changed = text_without(Path(folder), path, options.root, patch.touched)
-    edits = mutant_convert.edits_of(index, changed)
-    head = path.read_text(encoding="utf-8").partition("\n\n")[0]
-    if options.group is None and group_of(path):
-        place = path.with_suffix(".mutant")
-    else:
-        place = place_for(options, path.stem, changed)
-    place.write_text(f"{head}\n\n{mutant_convert.format_edits(edits)}", encoding="utf-8")
-    path.unlink()
-    return place
-
-
-def convert_all(options: argparse.Namespace) -> int:
-    index = Index(options.root)
-    failed = 0
-    for name in options.convert:
-        try:
-            place = convert_one(options, Path(name), index)
-            print(f"{name}: now {os.path.relpath(place, options.root)}")
-        except BadMutant as error:
-            failed += 1
-            print(f"{name}: kept: {error}", file=sys.stderr)
-    return NOT_ALL if failed else ALL_CAUGHT
-
-
-def git_output(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True,
-                          check=False)
-    if done.returncode != 0:
-        raise CannotRun(done.stderr.strip() or f"git {arguments[0]} fails")
-    return done.stdout
-
-
-def make_new(options: argparse.Namespace) -> int:
-    """Out of what the working tree has that the last commit has not."""
-    root: Path = options.root
-    name, *only = options.new
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise CannotRun(f"{name}: a name is small letters, digits and hyphens")
-    if any(path.stem == name for path in mutant_files(root)):
-        raise CannotRun(f"there is a mutant {name} already")
-    differing = git_output(root, "diff", "--name-only", "-z", "--no-renames", "--diff-filter=M",
-                           "--relative", "HEAD", "--", *only).split("\0")
-    changed, left = [], []
-    for path in filter(None, differing):
-        is_code = path.endswith((".c", ".h", ".S", ".ld", "Makefile"))
-        is_judge = any(fnmatch(path, judge) for judge in JUDGES)
-        (changed if is_code and not is_judge else left).append(path)
-    if not changed:
-        raise CannotRun("no file that a mutant may change differs from the last commit")
-    before = {path: git_output(root, "show", f"HEAD:./{path}") for path in changed}
-    now = {path: (root / path).read_text(encoding="utf-8") for path in changed}
-    try:
-        edits = mutant_convert.edits_of(Index(root, before), now)
-    except BadMutant as error:
-        raise CannotRun(str(error)) from None
-    head = [f"Class: {options.bug_class}", f"Seen: {options.seen}", f"Nets: {options.nets}"]
-    if options.seed:
-        head.append(f"Seed: {options.seed}")
-    missing = [line for line in head if line.endswith(": ")]
-    place = place_for(options, name, changed)
-    lines = "".join(line.rstrip() + "\n" for line in head)
-    place.write_text(f"{lines}\n{mutant_convert.format_edits(edits)}", encoding="utf-8")
-    print(mutant_convert.format_edits(edits))
-    print(f"written to {os.path.relpath(place, root)}, out of {', '.join(changed)}")
-    if left:
-        print(f"left out: {', '.join(left)}: a mutant changes sources, and no net")
-    if missing:
-        print(f"now write in it: {', '.join(line.strip(': ') for line in missing)}")
-    print(f"take the change back: git restore {' '.join(changed)}\n"
-          f"try it: make mutants ONLY={name}")
-    return ALL_CAUGHT
 
 
 # Generated mutants ---------------------------------------------------------------------------
@@ -1238,8 +906,8 @@ def text_of_edits(mutant: Mutant) -> str:
 
 
 def text_of_mutant(mutant: Mutant) -> str:
-    nets = ", ".join(mutant.nets)
-    return f"Class: {mutant.bug_class}\nSeen: {mutant.seen}\nNets: {nets}\n\n{text_of_edits(mutant)}"
+    head = f"Class: {mutant.bug_class}\nSeen: {mutant.seen}\nNets: {', '.join(mutant.nets)}\n"
+    return f"{head}\n{text_of_edits(mutant)}"
 
 
 def nets_by_file(mutants: Sequence[Mutant], index: Index) -> dict[str, list[str]]:
@@ -1306,9 +974,9 @@ def hold_visit(options: argparse.Namespace) -> int:
     files = mutant_files(options.root)
     refuse_twins(files)
     if options.new:
-        return make_new(options)
+        return mutant_author.make_new(options)
     if options.convert:
-        return convert_all(options)
+        return mutant_author.convert_all(options)
     if options.generate:
         return visit_generated(options)
     part = parse_part(options.part, lambda: commit_hash(options.root))

@@ -410,7 +410,8 @@ class TestConverting(InTree):
         converted = self.convert(text.replace("	done(sum);\n	return", "	done(0);\n	return"))
         self.assertEqual(converted, "In: add\n-\tdone(sum);\n+\tdone(0);\n \treturn sum;\n")
         middle = text.replace(4 * "	done(sum);\n", 3 * "	done(sum);\n" + "	done(0);\n", 1)
-        self.assertEqual(self.convert(middle), "In: add\nMatch: 4 of 9\n-\tdone(sum);\n+\tdone(0);\n")
+        self.assertEqual(self.convert(middle),
+                         "In: add\nMatch: 4 of 9\n-\tdone(sum);\n+\tdone(0);\n")
 
     def test_long_statement(self) -> None:
         long = ("	call(the_first_argument_of_it(), the_second_argument_of_it(left),\n"

@@ -21,6 +21,7 @@ import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import mutant_catalog
 import mutants
 import test_mutant_text
 from mutant_text import BadMutant
@@ -43,8 +44,8 @@ DIFF = diff("src/sum.sh", "sum=$((2 + 3))", "sum=$((2 - 3))")
 
 
 class TestHead(InTemporaryFolder):
-    def parse(self, text: str) -> mutants.Mutant:
-        return mutants.parse_mutant(self.write("tests/mutants/name.patch", text))
+    def parse(self, text: str) -> mutant_catalog.Mutant:
+        return mutant_catalog.parse_mutant(self.write("tests/mutants/name.patch", text))
 
     def check_bad(self, text: str, message: str) -> None:
         with self.assertRaisesRegex(BadMutant, message):
@@ -105,7 +106,8 @@ class TestApplying(InTemporaryFolder):
 
     def apply(self, text: str, patch: str, check: bool = False) -> str:
         file = self.write("tree/src/sum.sh", text)
-        mutants.git_apply(self.write("a.patch", HEAD + "\n" + patch), self.folder / "tree", check)
+        patch_file = self.write("a.patch", HEAD + "\n" + patch)
+        mutant_catalog.git_apply(patch_file, self.folder / "tree", check)
         return file.read_text()
 
     def test_applies(self) -> None:
@@ -680,8 +682,8 @@ class TestMuseum(InTemporaryFolder):
     def test_generated(self) -> None:
         """One rule's mutants are caught, another's do not build, the others' survive."""
         self.write("mm/sum.c", SUM_C)
-        self.write("src/rare.sh", "echo 1..1\ngrep -q 'sum < left' mm/sum.c && echo ok 1 x && exit\n"
-                                  "echo not ok 1 x\nexit 1\n")
+        look = "grep -q 'sum < left' mm/sum.c && echo ok 1 x && exit"
+        self.write("src/rare.sh", f"echo 1..1\n{look}\necho not ok 1 x\nexit 1\n")
         self.write("Makefile", MAKEFILE + "build/host/test_rare: check\ncheck:\n"
                                           "\t@grep -q 'note(sum)' mm/sum.c\n.PHONY: check\n")
         self.mutant("known", ADD, nets="host/test_rare, qemu/smp=1")
