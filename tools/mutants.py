@@ -839,8 +839,8 @@ class Visit:
                 text = text_of_mutant(mutant)
                 (self.out / f"{mutant.name}.mutant").write_text(text, encoding="utf-8")
                 print(f"\n{mutant.name} survived {', '.join(mutant.nets)}:")
-                print(text_of_edits(mutant))
-        print("\n".join(rules_table(self.findings)))
+                print(text_of_edits(mutant), end="")
+        print("\n" + "\n".join(rules_table(self.findings)))
         seconds = time.monotonic() - self.started
         print(f"\ngenerated: {score(self.findings, self.chosen)}, {seconds:.0f} s; "
               f"{self.out}/results.csv, survivors beside it as .mutant", flush=True)

@@ -91,6 +91,11 @@ TEST(named)
 }
 """, "function of_pointer", "function with_tail", "function after_kinds", "function named")
 
+    def test_a_macros_use_is_no_part_of_a_function(self) -> None:
+        self.write("mm/a.c", "KIND(a)\nKIND(b)\nint f(void)\n{\n\treturn 0;\n}\n")
+        self.check_bad("In: f\n-KIND(b)\n", 'f (mm/a.c:3): no "KIND(b)"')
+        self.check_changed("In: file of f\n-KIND(b)\n", "mm/a.c", "KIND(b)\n", "")
+
     def test_other_names(self) -> None:
         self.check_scopes("kernel/a.h", """
 #define SMALL 1
@@ -428,6 +433,29 @@ class TestConverting(InTree):
     def test_outside_functions(self) -> None:
         self.assertEqual(self.convert(SUM_C.replace('"mm/sum.h"', "<sum.h>")),
                          'In: file of add\n-\t#include "mm/sum.h"\n+\t#include <sum.h>\n')
+
+    def test_what_would_differ_is_refused(self) -> None:
+        index, changed = Index(self.folder), SUM_C.replace("left + right", "left - right")
+        for edits, message in (
+            (ADD.replace("left - right", "left * right"), "would differ from the change"),
+            (ADD + "\nIn: sum_all\n-\treturn sum;\n", "would differ from the change"),
+        ):
+            with self.assertRaisesRegex(BadMutant, message):
+                mutant_convert.check_same(index, parse_edits(edits), {"mm/sum.c": changed})
+        self.write("mm/b.c", "int g(void)\n{\n\treturn 1;\n}\n")
+        more = parse_edits(ADD + "\nIn: g\n-1\n+2\n")
+        with self.assertRaisesRegex(BadMutant, "would change mm/b.c as well"):
+            mutant_convert.check_same(Index(self.folder), more, {"mm/sum.c": changed})
+
+    def test_lines_of_directives_and_assembly_count(self) -> None:
+        """There the words alone do not say enough."""
+        shape = mutant_convert.shape_of
+        self.assertNotEqual(shape("#if A\nint b;\n", True, False),
+                            shape("#if A int b;\n", True, False))
+        self.assertEqual(shape("int a;\n\nint b;\n", True, False),
+                         shape("int a; int b;\n", True, False))
+        self.assertNotEqual(shape("li a0, 1\nret\n", True, True),
+                            shape("li a0, 1 ret\n", True, True))
 
     def test_only_comments(self) -> None:
         with self.assertRaisesRegex(BadMutant, "only whitespace or comments"):
