@@ -152,7 +152,9 @@ def line_bounds(scope: Scope) -> list[int]:
 
 
 def bounds_of(scope: Scope) -> list[int]:
-    by_line = scope.kind in ("file", "label", "variable", "enum") or not is_code(scope.file.path)
+    path = scope.file.path
+    by_line = (scope.kind in ("file", "label", "variable", "enum") or path.endswith(".S")
+               or not is_code(path))
     return line_bounds(scope) if by_line else statement_bounds(scope)
 
 

@@ -434,6 +434,12 @@ class TestConverting(InTree):
         self.assertEqual(self.convert(SUM_C.replace('"mm/sum.h"', "<sum.h>")),
                          'In: file of add\n-\t#include "mm/sum.h"\n+\t#include <sum.h>\n')
 
+    def test_assembly_goes_by_lines(self) -> None:
+        text = "\t.macro arrive\n\tfence\tior, rw\n\tfence.i\n\t.endm\nfirst:\n\tret\n"
+        self.write("arch/riscv/a.S", text)
+        self.assertEqual(self.convert(text.replace("\tfence\tior, rw\n", ""), "arch/riscv/a.S"),
+                         "In: macro arrive\n-\tfence\tior, rw\n")
+
     def test_what_would_differ_is_refused(self) -> None:
         index, changed = Index(self.folder), SUM_C.replace("left + right", "left - right")
         for edits, message in (
