@@ -286,13 +286,14 @@ test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py tools/test_report.py \
 	tools/test_calibrate.py tools/test_trace.py --corpus $(replays) \
 	--explore "$(explore_240)" \
-	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint"
+	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint" \
+	"$(port_check) headers symbols calls hostile example"
 
 # The models are no kernel's: the museum has nothing to try on them.
 model = tools/model.py --out $(BUILD)/models
 
 test: $(test_needs)
-	$(quiet)tools/run_tests.py $(test_arguments) --model "$(model)"
+	$(quiet)tools/run_tests.py $(test_arguments) --model "$(model)" --lint "$(port_check) line warnings"
 
 # make mutants [ONLY=pattern] [PART=k/n] [MATRIX=1]; a list of them: tools/mutants.py --list
 # make mutants GENERATED='frame_alloc mm/global/zone.c' [PART=k/n]: made by rule, of these functions
@@ -304,6 +305,13 @@ mutants: $(test_needs)
 lint: all
 	$(quiet)tools/lint.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" \
 		--flags '$(filter-out -DCK_MD_RMO,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)'
+
+# What docs/porting.md promises to other kernels: names, symbols, its example, lines of 128 bytes, and
+# no warning by any compiler that is here.
+port_check = tools/check_porting.py --out $(BUILD)/porting
+
+port-check: deps-test
+	$(quiet)$(port_check)
 
 # The benchmarks build their own kernels: with and without checks of callers, with and without Zbb.
 bench_dir := $(BUILD)/bench
@@ -410,6 +418,7 @@ help:
 	@echo '  make mutants     the bug museum: which net catches which bug, out of tests/mutants/'
 	@echo '                     ONLY=pattern PART=k/n|auto/n MATRIX=1'
 	@echo '  make lint        include layers, memory model, fences in the machine code'
+	@echo '  make port-check  what docs/porting.md promises to another kernel'
 	@echo '  make explore     schedules drawn from seeds, one boot each; failures can be replayed'
 	@echo '                     SEEDS=1-64 WORKLOAD= SMP=4 MEM= PREEMPT=MIN:RANGE:MODE BOOTARGS='
 	@echo '  make replay      one of them again: SEED=7 and the same options; GDB=1 waits for gdb'
@@ -428,7 +437,7 @@ help:
 	@echo 'V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0'
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
-.PHONY: all run test mutants bench report explore replay soak model lint monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
+.PHONY: all run test mutants bench report explore replay soak model lint port-check monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
 -include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d)
