@@ -12,7 +12,6 @@
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 #include "setup.h"
-#include "shim.h"
 
 #define CPUS	     2
 #define FRAMES	     4096 /* 16 MiB of RAM */

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "mm/percpu/drain.h"
-#include "shim.h"
 
 struct demo_cpu *demo_cpus;
 unsigned demo_cpu_count;
@@ -39,11 +38,6 @@ void port_ipi_send(unsigned first, uint64_t set)
 
 		__atomic_store_n(&demo_cpus[cpu].asked, 1, __ATOMIC_RELEASE);
 	}
-}
-
-void port_kick(unsigned cpu) /* shim */
-{
-	port_ipi_send(cpu & ~63u, UINT64_C(1) << (cpu & 63));
 }
 
 /* Takes the flag first: a request that comes while this one is answered sets it again. */

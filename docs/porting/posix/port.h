@@ -85,7 +85,6 @@ static inline uint64_t port_clock(void)
 }
 
 void port_relax(void);
-void port_kick(unsigned cpu); /* shim */
 void port_ipi_send(unsigned first, uint64_t set);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
