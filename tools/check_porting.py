@@ -36,10 +36,6 @@ EXAMPLE = ROOT / "docs" / "porting" / "posix"
 PUBLIC_HEADERS = ("mm/frame.h", "mm/heap/kmalloc.h", "mm/percpu/drain.h")
 STANDARD_HEADERS = ("stdbool.h", "stddef.h", "stdint.h")
 
-# While the example needs stand-ins, the tree lacks calls that the document has, and has this one.
-STAND_INS = EXAMPLE / "shim.h"
-REPLACED = ("void port_kick(unsigned cpu)",)
-
 # What xv6-riscv and most kernels that are taught with define themselves: none may be mm/'s.
 OF_OTHER_KERNELS = frozenset("""
     memset memcpy memmove memcmp strlen strcmp strncmp strncpy strlcpy safestrcpy printf printk
@@ -149,7 +145,8 @@ def port_prototypes() -> list[str]:
 def documented_names() -> set[str]:
     """Whole names, and prefixes as `name_*`, that the document says an includer sees."""
     cells = first_cells(section("What an includer sees"))
-    return {code for cell in cells for code in CODE.findall(cell)}
+    names = {code for cell in cells for code in CODE.findall(cell)}
+    return {name for name in names if re.fullmatch(r"\w+\*?", name)}
 
 
 def documented_needs() -> set[str]:
@@ -166,8 +163,6 @@ def bare_port(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["#pragma once", *(f"#include <{name}>" for name in STANDARD_HEADERS)]
     lines += [f"{prototype};" for prototype in port_prototypes()]
-    if STAND_INS.exists():
-        lines += [f"{prototype};" for prototype in REPLACED]
     (folder / "port.h").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
@@ -248,6 +243,7 @@ def declared_names(declaration: list[str]) -> set[str]:
     names, outer, index = set(), [], 0
     while index < len(declaration):
         token = declaration[index]
+        outer.append(token)
         if token in ("struct", "union", "enum"):
             if index + 1 < len(declaration) and is_name(declaration[index + 1]):
                 names.add(declaration[index + 1])
@@ -261,11 +257,10 @@ def declared_names(declaration: list[str]) -> set[str]:
                     for member in declarations([*body, ";"]):
                         names.update(inner_tags(member))
                 index = end - 1
-        else:
-            outer.append(token)
         index += 1
-    if "(" in outer and outer[0] != "typedef":
-        outer = outer[: outer.index("(")]
+    if "(" in outer:  # a function, or a type of functions; or of pointers to such
+        first = outer.index("(")
+        outer = outer[first + 1 : first + 3] if outer[first + 1] == "*" else outer[:first]
     found = [token for token in outer if is_name(token)]
     if found:
         names.add(found[-1])
@@ -326,8 +321,7 @@ def check_headers(out: Path) -> Report:
     unknown = sorted(name for name in seen if not is_documented(name, documented))
     gone = sorted(entry for entry in documented if not any(is_documented(name, {entry}) for name in seen))
     problems = [f"an includer sees {name}, which the document does not have" for name in unknown]
-    if not STAND_INS.exists():
-        problems += [f"the document has {entry}, which no includer sees" for entry in gone]
+    problems += [f"the document has {entry}, which no includer sees" for entry in gone]
     return Report(problems, f"{len(seen)} names")
 
 
@@ -387,13 +381,13 @@ def check_symbols(out: Path) -> Report:
     for part, symbols in parts.items():
         clashes = symbols.defined & OF_OTHER_KERNELS - (HEAP_SHARES if part == "heap" else frozenset())
         problems += [f"{part} defines {name}, as other kernels do" for name in sorted(clashes)]
-    wanted = {match[0] for prototype in [*port_prototypes(), *(REPLACED if STAND_INS.exists() else ())]
+    wanted = {match[0] for prototype in port_prototypes()
               if (match := re.search(r"port_\w+(?=\()", prototype))}
     library = documented_needs()
     for part, symbols in parts.items():
         others = set() if part == "rest" else rest.defined
         for name in sorted(symbols.needed - others - wanted - library):
-            if not name.startswith("__"): # the compiler's own library
+            if not name.startswith("__"):  # the compiler's own library
                 problems.append(f"{part} needs {name}, which the document does not say")
     everything = set().union(*(symbols.needed for symbols in parts.values()))
     problems += [f"the document asks for {name}, which nothing needs"
@@ -410,8 +404,6 @@ def inline_uses(out: Path) -> set[str]:
     text = (ROOT / "mm" / "frame.h").read_text(encoding="utf-8")
     text += "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("mm/percpu/*.h"))
     needed = set(re.findall(r"\b(port_\w+)\(", text))
-    if STAND_INS.exists():
-        needed.add("port_ipi_send")
     return needed
 
 
@@ -440,10 +432,9 @@ def check_calls(out: Path) -> Report:
     rows = {code for cell in cells for code in CODE.findall(cell)}
     calls = declared_calls(bare_port(out / "bare"))
     problems = [f"{name} has no row in the table of calls" for name in sorted(calls - rows)]
-    if not STAND_INS.exists():
-        setup = re.compile(r"frame_cache_|zone_|kheap_")
-        problems += [f"the table of calls has {name}, which is not declared"
-                     for name in sorted(rows - calls) if not setup.match(name)]
+    elsewhere = re.compile(r"frame_cache_|zone_|[A-Z]")
+    problems += [f"the table of calls has {name}, which is not declared"
+                 for name in sorted(rows - calls) if not elsewhere.match(name)]
     return Report(problems, f"{len(calls)} calls")
 
 
@@ -507,7 +498,7 @@ def run_example(command: str) -> list[str]:
 def check_example(_out: Path) -> Report:
     problems = run_example(example_command())
     text = DOCUMENT.read_text(encoding="utf-8")
-    files = sorted(path.name for path in EXAMPLE.iterdir() if path != STAND_INS)
+    files = sorted(path.name for path in EXAMPLE.iterdir())
     problems += [f"docs/porting/posix/{name} is not in the document" for name in files
                  if f"`{name}`" not in text]
     return Report(problems, "the document's own command")
