@@ -524,7 +524,8 @@ def check_line(out: Path) -> Report:
         result = run_tool([target], timeout=RUN_SECONDS_MAX)
         failed = [line for line in result.stdout.splitlines() if line.startswith("not ok")]
         if result.returncode or failed or "\nok " not in result.stdout:
-            problems.append(f"{Path(target).name}: exit status {result.returncode} {''.join(failed[:1])}")
+            said = failed[0] if failed else first_error(result.stderr)
+            problems.append(f"{Path(target).name}: exit status {result.returncode}: {said}")
     return Report(problems, f"{LINE_BYTES} bytes: the example, {', '.join(LINE_TESTS)}")
 
 
