@@ -222,7 +222,7 @@ def lane(cpu: Cpu, y: float, moment: Moment, trace: Trace, x_of: Callable[[float
             f'y="{y + inset:.0f}" height="{LANE - 6 - 2 * inset:.0f}"><title>'
             f"{escape(title_of(event))}, {time_text(trace.us(length))}</title></rect>")
     for event in seen:
-        if event.kind.name in ("kick", "stolen"):
+        if event.kind.name == "kick":
             x = x_of(event.end)
             parts.append(f'<path class="f{plot.ROLES["ink"]}" d="M{x:.1f} {y + LANE - 9:.0f}l3 6h-6z">'
                          f"<title>{event.kind.name}</title></path>")

@@ -35,7 +35,7 @@ ALL_ONES = (1 << 64) - 1
 NAMES = {("lock-wait", "lock"), ("doing", "name")}
 
 # What takes no time, whatever its length says.
-MARKS = {"kick", "stolen", "pressure-up", "pressure-down"}
+MARKS = {"kick", "pressure-up", "pressure-down"}
 
 # The file's only process; the run's own track comes before those of the cpus.
 PROCESS = 1

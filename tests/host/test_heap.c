@@ -297,7 +297,7 @@ TEST(span_index_answers_for_any_number)
 	start(4 * MIB);
 	span_init(&index, 0x80200, 0x80600);
 	CHECK_EQ(index.levels, 2);
-	CHECK(span_nodes_fill(&nodes, span_missing(&index, 0x80200)));
+	CHECK(span_nodes_fill(&nodes, span_missing(&index, 0x80200), FRAME_ANY));
 	span_enter(&index, 0x80200, 1, (struct span){SPAN_FRAME, 1}, &nodes);
 	CHECK_EQ(span_find(&index, 0x80200).kind, SPAN_FRAME);
 	CHECK_EQ(span_find(&index, 0x801ff).kind, SPAN_NONE);
