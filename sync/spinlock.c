@@ -213,9 +213,10 @@ static void sites_add(struct spin_sites *sites, uint64_t waiter, uint64_t holder
 static void blame(struct spinlock *lock, const struct spin_node *node)
 {
 	const struct spin_waits wait = {1, node->waited_ticks};
+	const struct spin_wait *begun = &node->counted->wait;
 	uint64_t self = (uintptr_t)node->counted;
-	uint64_t holder = node->holder ? node->holder : self;
-	uint64_t site = holder == self ? 0 : node->holder_site;
+	uint64_t holder = begun->holder ? begun->holder : self;
+	uint64_t site = holder == self ? 0 : begun->holder_site;
 	struct spin_blame *own = blame_of(lock, (unsigned)(node->counted - lock->cpus));
 
 	waits_add(&own->holder[(struct spin_cpu *)(uintptr_t)holder - lock->cpus], &wait);
@@ -251,12 +252,12 @@ void spin_blame_start(struct spinlock *lock, void *memory)
 /* ---- acquire and release ------------------------------------------------------------------ */
 
 /* Before it takes its place, and before the clock: what is read here is why it must wait. */
-static void note_holder(struct spinlock *lock, struct spin_node *node)
+static void note_holder(struct spinlock *lock, struct spin_wait *wait)
 {
 	uint64_t holder = counter_read(&lock->word.note.holder);
 
-	node->holder = holder;
-	node->holder_site =
+	wait->holder = holder;
+	wait->holder_site =
 		holder ? counter_read(&((struct spin_cpu *)(uintptr_t)holder)->site) : 0;
 }
 
@@ -264,13 +265,13 @@ static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spi
 {
 	uint64_t started_ticks;
 
-	node->trace_begun = trace_begin();
 	node->contended = true;
 	if (!node->counted) {
 		acquire_kind(lock, node);
 		return;
 	}
-	note_holder(lock, node);
+	node->counted->wait.trace_begun = trace_begin();
+	note_holder(lock, &node->counted->wait);
 	started_ticks = port_clock();
 	acquire_kind(lock, node);
 	counter_set(&lock->word.note.holder, (uintptr_t)node->counted);
@@ -318,7 +319,8 @@ static __attribute__((noinline)) void count_wait(struct spinlock *lock,
 
 	counter_add(&stats->contended, 1);
 	times_add(&stats->wait, node->waited_ticks);
-	trace_end(TRACE_LOCK_WAIT, node->trace_begun, trace_name(lock->name), node->waited_ticks);
+	trace_end(TRACE_LOCK_WAIT, node->counted->wait.trace_begun, trace_name(lock->name),
+		  node->waited_ticks);
 	if (lock->blame)
 		blame(lock, node);
 }

@@ -124,11 +124,21 @@ struct spin_blame {
 	struct spin_waits holder[]; /* by the holder's cpu */
 };
 
+/*
+ * What a cpu that has to wait for a lock notes as its wait begins. It is in the cpu's part of the
+ * lock and not in the node: a node is on the stack of every caller, and most acquires do not wait.
+ */
+struct spin_wait {
+	uint64_t holder, holder_site; /* see word.note */
+	uint64_t trace_begun;	      /* when the wait began, for the trace; 0: it is off */
+};
+
 /* One cpu's part of one lock; written by that cpu alone (the queue words aside). */
 struct spin_cpu {
 	_Alignas(PORT_CACHE_LINE) uint64_t site; /* of this cpu's last acquire that was counted */
 	struct spin_stats stats;
 	struct ck_spinlock_clh *clh; /* the node this cpu will use next */
+	struct spin_wait wait;	     /* of its last acquire that had to wait and was counted */
 	_Alignas(PORT_CACHE_LINE) struct ck_spinlock_clh clh_node;
 };
 
@@ -162,15 +172,14 @@ struct spinlock {
 };
 
 struct spin_node {
-	struct ck_spinlock_mcs mcs;
-	struct ck_spinlock_anderson_thread *anderson;
+	union { /* by the lock's kind */
+		struct ck_spinlock_mcs mcs;
+		struct ck_spinlock_anderson_thread *anderson;
+	};
 	struct spin_cpu *counted; /* where this acquire is counted, or NULL */
 	uint64_t acquired_ticks;  /* the clock at the acquire; 0: it was not read */
+	uint64_t waited_ticks;	  /* set when it had to wait and is counted */
 	bool contended;		  /* this acquire had to wait */
-	/* Set when it did, and is counted. */
-	uint64_t waited_ticks;
-	uint64_t trace_begun; /* when the wait began, for the trace; 0: it is off */
-	uint64_t holder, holder_site; /* read as the wait began, see word.note */
 };
 
 /* Bytes of per-cpu memory that a lock for `cpu_count` cpus needs, aligned to PORT_CACHE_LINE. */
