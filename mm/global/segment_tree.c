@@ -57,6 +57,7 @@
  */
 #include "mm/global/segment_tree.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "mm/check.h"
@@ -234,27 +235,57 @@ static void append(struct run *left, uint64_t left_size, struct run right, uint6
 	left->suffix = right.suffix == size ? left->suffix + (uint32_t)size : right.suffix;
 }
 
-/* The longest run in a word that is neither empty nor whole: doubled, then the rest by halves. */
-static unsigned longest_of_word(uint64_t word)
+/*
+ * The longest run in a word that is neither empty nor whole: doubled, then the rest by halves.
+ * Written out, so that everything stays in registers: `row_n` says where n are free in a row.
+ */
+static inline __attribute__((always_inline)) unsigned longest_of_word(uint64_t word)
 {
-	uint64_t starts[6] = {word}, runs, next; /* starts[k]: where 2^k are free in a row */
-	unsigned k = 0, length;
+	uint64_t row_2 = word & word >> 1, row_4, row_8, row_16, row_32, runs, next;
+	unsigned length;
 
-	while (k < 5 && (next = starts[k] & starts[k] >> (1u << k)))
-		starts[++k] = next;
-	runs = starts[k];
-	length = 1u << k;
-	while (k--) {
-		next = runs & starts[k] >> length;
-		if (next) {
-			runs = next;
-			length += 1u << k;
-		}
-	}
+#define LENGTHEN(row, frames)                                                                      \
+	do {                                                                                       \
+		next = runs & (row) >> length;                                                     \
+		if (next) {                                                                        \
+			runs = next;                                                               \
+			length += (frames);                                                        \
+		}                                                                                  \
+	} while (0)
+
+	if (!row_2)
+		return 1;
+	row_4 = row_2 & row_2 >> 2;
+	runs = row_2, length = 2;
+	if (!row_4)
+		goto by_1;
+	row_8 = row_4 & row_4 >> 4;
+	runs = row_4, length = 4;
+	if (!row_8)
+		goto by_2;
+	row_16 = row_8 & row_8 >> 8;
+	runs = row_8, length = 8;
+	if (!row_16)
+		goto by_4;
+	row_32 = row_16 & row_16 >> 16;
+	runs = row_16, length = 16;
+	if (!row_32)
+		goto by_8;
+	runs = row_32, length = 32;
+	LENGTHEN(row_16, 16);
+by_8:
+	LENGTHEN(row_8, 8);
+by_4:
+	LENGTHEN(row_4, 4);
+by_2:
+	LENGTHEN(row_2, 2);
+by_1:
+	LENGTHEN(word, 1);
+#undef LENGTHEN
 	return length;
 }
 
-static struct run runs_of_word(uint64_t word)
+static inline __attribute__((always_inline)) struct run runs_of_word(uint64_t word)
 {
 	struct run run = {64, 64, 64};
 
@@ -300,8 +331,7 @@ struct search {
 	uint64_t count, align;
 	uint64_t run_start, here;
 	uint64_t found;
-	unsigned steps; /* 0: no bound */
-	unsigned steps_done;
+	unsigned steps_left;
 };
 
 /* The open run grew to `end`; does what is asked fit into it, at the right alignment? */
@@ -322,7 +352,7 @@ static void skip(struct search *search, uint64_t end, uint64_t suffix)
 	search->run_start = end - suffix;
 }
 
-static bool search_word(struct search *search, uint64_t word)
+static inline bool search_word(struct search *search, uint64_t word)
 {
 	uint64_t start = search->here;
 	unsigned bit = 0;
@@ -353,62 +383,74 @@ static bool search_chunk(struct search *search, uint64_t chunk)
 	return false;
 }
 
-static enum run_result search_node(struct search *search, unsigned level, uint64_t node);
-
-static enum run_result search_children(struct search *search, unsigned level, uint64_t node)
+/* A dirty chunk is made exact before it is looked at; false: there are no steps left for that. */
+static bool repair_chunk(struct search *search, uint64_t chunk)
 {
-	for (unsigned i = 0; i < FANOUT; i++) {
-		enum run_result result =
-			search_node(search, level - 1, (node << FANOUT_SHIFT) + i);
-
-		if (result != RUN_NONE)
-			return result;
-	}
-	return RUN_NONE;
+	if (!search->steps_left)
+		return false;
+	search->steps_left--;
+	set_run(search->tree, 0, chunk, runs_of_chunk(search->tree, chunk));
+	set_clean(search->tree, 0, chunk);
+	return true;
 }
 
-/* A dirty node is searched, and made exact when the search went through all of it in vain. */
-static enum run_result search_dirty(struct search *search, unsigned level, uint64_t node)
+/* What an exact node says. True: nothing, it has to be searched inside. */
+static bool is_to_enter(struct search *search, unsigned level, uint64_t node, bool *found)
 {
-	enum run_result result;
+	uint64_t size = frames_in(level), start = node * size;
+	struct run run = run_of(search->tree, level, node);
 
-	if (level == 0) {
-		if (search->steps && search->steps_done == search->steps)
-			return RUN_AGAIN;
-		search->steps_done++;
-		set_run(search->tree, 0, node, runs_of_chunk(search->tree, node));
-		set_clean(search->tree, 0, node);
-		return search_node(search, 0, node);
-	}
-	result = search_children(search, level, node);
-	if (result == RUN_NONE) {
-		set_run(search->tree, level, node, runs_of_children(search->tree, level, node));
-		set_clean(search->tree, level, node);
-	}
-	return result;
-}
-
-static enum run_result search_node(struct search *search, unsigned level, uint64_t node)
-{
-	uint64_t size = frames_in(level);
-	uint64_t start = node * size;
-	struct run run;
-
-	if (is_dirty(search->tree, level, node))
-		return search_dirty(search, level, node);
-	run = run_of(search->tree, level, node);
-	if (run.prefix && grow(search, start + run.prefix))
-		return RUN_FOUND;
-	if (run.prefix == size)
-		return RUN_NONE;
+	*found = run.prefix && grow(search, start + run.prefix);
+	if (*found || run.prefix == size)
+		return false;
 	if (run.longest < search->count) {
 		skip(search, start + size, run.suffix);
-		return RUN_NONE;
+		return false;
 	}
 	search->here = start; /* again, in detail: the prefix will join the open run again */
-	if (level)
-		return search_children(search, level, node);
-	return search_chunk(search, node) ? RUN_FOUND : RUN_NONE;
+	return true;
+}
+
+/*
+ * From the root's left end to its right, without recursion: the number of a node says which its
+ * parent is. A dirty node is searched inside, and made exact when the search has been through all of
+ * it in vain.
+ */
+static inline enum run_result search_tree(struct search *search)
+{
+	struct segment_tree *tree = search->tree;
+	unsigned root = tree->levels - 1, level = root;
+	uint64_t node = 0;
+
+	for (;;) {
+		bool dirty = is_dirty(tree, level, node), found = false;
+
+		if (dirty && level == 0) {
+			if (!repair_chunk(search, node))
+				return RUN_AGAIN;
+			dirty = false;
+		}
+		if (dirty || is_to_enter(search, level, node, &found)) {
+			if (level) {
+				level--;
+				node <<= FANOUT_SHIFT;
+				continue;
+			}
+			found = search_chunk(search, node);
+		}
+		if (found)
+			return RUN_FOUND;
+		for (; level != root && node % FANOUT == FANOUT - 1; level++) {
+			node >>= FANOUT_SHIFT;
+			if (is_dirty(tree, level + 1, node)) {
+				set_run(tree, level + 1, node, runs_of_children(tree, level + 1, node));
+				set_clean(tree, level + 1, node);
+			}
+		}
+		if (level == root)
+			return RUN_NONE;
+		node++;
+	}
 }
 
 /* ---- taking and giving ranges ------------------------------------------------------------ */
@@ -1152,38 +1194,46 @@ static __attribute__((noinline)) void release_short(struct segment_tree *tree, u
 	release_words(tree, words, words + used);
 }
 
+/* A function of its own, entered by a jump: what it has on the stack is not on top of the caller's. */
+static __attribute__((noinline)) enum run_result claim_searched(struct segment_tree *tree,
+								uint64_t count, uint64_t align,
+								unsigned steps, uint64_t *first)
+{
+	/* No bound: there are fewer chunks than an unsigned can count. */
+	struct search search = {.tree = tree, .count = count, .align = align,
+				.steps_left = steps ? steps : UINT_MAX};
+	enum run_result result = search_tree(&search);
+
+	if (result == RUN_FOUND) {
+		take_range(tree, search.found, search.found + count);
+		*first = tree->base + search.found;
+	}
+	return result;
+}
+
 static __attribute__((noinline)) enum run_result claim_run(struct segment_tree *tree,
 							   uint64_t count, uint64_t align,
 							   unsigned steps, uint64_t *first)
 {
-	struct search search = {.tree = tree, .count = count, .align = align, .steps = steps};
-	enum run_result result;
-
 	/* Exact for an aligned chunk, both ways; a good answer for what is nearly one. */
 	if (count > CHUNK_FRAMES / 2 && count <= CHUNK_FRAMES && align <= CHUNK_FRAMES) {
 		uint64_t chunk = bit_index_first(&tree->chunks, 0);
 
-		if (chunk != BIT_INDEX_NONE && count == CHUNK_FRAMES) {
-			take_chunk(tree, chunk);
-			*first = tree->base + (chunk << CHUNK_SHIFT);
-			return RUN_FOUND;
-		}
 		if (chunk != BIT_INDEX_NONE) {
-			search.found = chunk << CHUNK_SHIFT;
-			goto found;
+			*first = tree->base + (chunk << CHUNK_SHIFT);
+			if (count == CHUNK_FRAMES)
+				take_chunk(tree, chunk);
+			else
+				take_range(tree, chunk << CHUNK_SHIFT,
+					   (chunk << CHUNK_SHIFT) + count);
+			return RUN_FOUND;
 		}
 		if (count == CHUNK_FRAMES && align == CHUNK_FRAMES)
 			return RUN_NONE;
 	}
 	if (count > tree->index_end)
 		return RUN_NONE;
-	result = search_node(&search, tree->levels - 1, 0);
-	if (result != RUN_FOUND)
-		return result;
-found:
-	take_range(tree, search.found, search.found + count);
-	*first = tree->base + search.found;
-	return RUN_FOUND;
+	return claim_searched(tree, count, align, steps, first);
 }
 
 static enum run_result tree_claim_run(void *instance, uint64_t count, uint64_t align,
