@@ -55,10 +55,11 @@ $(BUILD)/hartframe.elf: $(kernel_objects) linker.ld
 	$(quiet)$(CROSS)gcc $(patsubst -march=%,-march=$(march_link),$(KERNEL_CFLAGS)) \
 		$(KERNEL_LDFLAGS) -o $@ $(kernel_objects)
 
+# The .su files beside the objects are for `make lint`, which holds them against the machine code.
 $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags Makefile | $(BUILD)/ck/ck_pr.h
 	$(say) CC $<
 	@mkdir -p $(@D)
-	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS) $(KERNEL_INCLUDES) -MMD -MP -c -o $@ $<
+	$(quiet)$(CROSS)gcc $(KERNEL_CFLAGS) $(KERNEL_INCLUDES) -fstack-usage -MMD -MP -c -o $@ $<
 
 # The called hot path and the way of a batch do without what backtraces need.
 $(addprefix $(BUILD)/kernel/,mm/frame_called.o mm/percpu/cache.o mm/percpu/refill.o mm/percpu/flush.o mm/global/segment_tree.o \
@@ -284,7 +285,7 @@ test_needs := all host host-checks0 tsan deps-test $(trees)
 test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 	--host $(host_tests) tools/test_tools.py tools/test_bench.py tools/test_mutants.py \
 	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py tools/test_report.py \
-	tools/test_calibrate.py tools/test_trace.py --corpus $(replays) \
+	tools/test_calibrate.py tools/test_trace.py tools/test_stack.py --corpus $(replays) \
 	--explore "$(explore_240)" \
 	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint" \
 	"$(port_check) headers symbols calls hostile example"
@@ -304,7 +305,22 @@ mutants: $(test_needs)
 
 lint: all
 	$(quiet)tools/lint.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" \
-		--flags '$(filter-out -DCK_MD_RMO,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)'
+		--flags '$(filter-out -DCK_MD_RMO,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)'; lint=$$?; \
+		$(stack) && exit $$lint
+
+# What calls of mm/ use of the stack: the bounds, which are part of lint. And the same of mm/ and sync/
+# for a kernel that is small, and for a host, as the compiler says: for comparison, without bounds.
+stack = tools/stack.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" --su $(BUILD)/kernel \
+	--json $(BUILD)/logs/stack.jsonl
+
+red_zone = $(if $(filter x86_64,$(shell uname -m)),-mno-red-zone)
+
+stack: all
+	$(quiet)$(stack) -v; status=$$?; \
+	tools/stack.py --build kernel-Os --compile \
+		'$(CROSS)gcc $(patsubst -O2,-Os,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)' && \
+	tools/stack.py --build host --compile \
+		'$(HOSTCC) -std=gnu11 -O2 $(red_zone) -DCK_MD_RMO $(HOST_INCLUDES)' && exit $$status
 
 # What docs/porting.md promises to other kernels: names, symbols, its example, lines of 128 bytes, and
 # no warning by any compiler that is here.
@@ -417,8 +433,9 @@ help:
 	@echo '  make report      sweep workloads, policies, locks, caches and cpus: build/report/index.html'
 	@echo '  make mutants     the bug museum: which net catches which bug, out of tests/mutants/'
 	@echo '                     ONLY=pattern PART=k/n|auto/n MATRIX=1'
-	@echo '  make lint        include layers, memory model, fences in the machine code'
 	@echo '  make port-check  what docs/porting.md promises to another kernel'
+	@echo '  make lint        include layers, memory model, fences in the machine code, bounds of the stack'
+	@echo '  make stack       what each public call uses of the stack, with the deepest chain of calls'
 	@echo '  make explore     schedules drawn from seeds, one boot each; failures can be replayed'
 	@echo '                     SEEDS=1-64 WORKLOAD= SMP=4 MEM= PREEMPT=MIN:RANGE:MODE BOOTARGS='
 	@echo '  make replay      one of them again: SEED=7 and the same options; GDB=1 waits for gdb'
@@ -437,7 +454,7 @@ help:
 	@echo 'V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0'
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
-.PHONY: all run test mutants bench report explore replay soak model lint port-check monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
+.PHONY: all run test mutants bench report explore replay soak model lint stack port-check monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
 -include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d)
