@@ -100,8 +100,8 @@ class TestDepths(Built):
                    frame("c", 16, "nop"))
 
     def test_the_deeper_of_two_calls_counts(self) -> None:
-        self.check(16 + 160, frame("start", 16, "call b", "call c", "call b"), frame("b", 32, "nop"),
-                   frame("c", 160, "nop"))
+        self.check(16 + 160, frame("start", 16, "call b", "call c", "call b"),
+                   frame("b", 32, "nop"), frame("c", 160, "nop"))
 
     def test_a_call_counts_at_its_own_depth(self) -> None:
         # b is called before most of the frame is there, and is no deeper than that: 208, not 272.
@@ -129,8 +129,9 @@ class TestDepths(Built):
     def test_a_jump_table(self) -> None:
         cases = "".join(f"case {i}: return f{i}(x) + {i * i + 1};\n" for i in range(8))
         functions = "".join(f"int f{i}(int x);\n" for i in range(8))
+        body = f"switch (x) {{ {cases} default: return 0; }}"
         sources = {
-            "mm/a.c": f"{functions}int start(int x) {{ switch (x) {{ {cases} default: return 0; }} }}\n",
+            "mm/a.c": f"{functions}int start(int x) {{ {body} }}\n",
             "mm/b.S": assembled(*(frame(f"f{i}", 32 + 16 * i, "nop") for i in range(8))),
         }
         measured = self.measure(sources)
@@ -177,7 +178,8 @@ class TestTailCalls(Built):
 
     def test_the_compilers_own(self) -> None:
         text = (
-            "__attribute__((noinline)) int f(int n) { volatile char a[400]; a[n] = 1; return a[1]; }\n"
+            "__attribute__((noinline)) int f(int n)\n"
+            "{ volatile char a[400]; a[n] = 1; return a[1]; }\n"
             "int start(int n) { return f(n + 1); }\n"
         )
         flags = FLAGS.replace("-fno-optimize-sibling-calls", "-foptimize-sibling-calls")
@@ -187,8 +189,12 @@ class TestTailCalls(Built):
 
 
 class TestPointers(Built):
-    DEEP = "__attribute__((noinline)) static int deep(int n) { volatile char a[900]; a[n] = 1; return a[0]; }\n"
-    FLAT = "__attribute__((noinline)) static int flat(int n) { volatile char a[100]; a[n] = 1; return a[0]; }\n"
+    FUNCTION = (
+        "__attribute__((noinline)) static int {name}(int n)\n"
+        "{{ volatile char a[{size}]; a[n] = 1; return a[0]; }}\n"
+    )
+    DEEP = FUNCTION.format(name="deep", size=900)
+    FLAT = FUNCTION.format(name="flat", size=100)
 
     def check_deep(self, text: str) -> None:
         measured = self.measure({"mm/a.c": self.DEEP + self.FLAT + text})

@@ -299,7 +299,8 @@ static inline __attribute__((always_inline)) struct run runs_of_word(uint64_t wo
 	return run;
 }
 
-static struct run runs_of_chunk(const struct segment_tree *tree, uint64_t chunk)
+static inline __attribute__((always_inline)) struct run
+runs_of_chunk(const struct segment_tree *tree, uint64_t chunk)
 {
 	const uint64_t *words = &tree->frames.level[0][chunk * CHUNK_WORDS];
 	struct run run = runs_of_word(words[0]);
@@ -323,13 +324,13 @@ static struct run runs_of_children(const struct segment_tree *tree, unsigned lev
 /* ---- searching for a run ----------------------------------------------------------------- */
 
 /*
- * The search goes over the frames from left to right. [run_start, here) is free, all of it: the
- * run that is open at the place where the search stands.
+ * The search goes over the frames from left to right. From run_start to the place where the search
+ * stands all of them are free: that run is open.
  */
 struct search {
 	struct segment_tree *tree;
 	uint64_t count, align;
-	uint64_t run_start, here;
+	uint64_t run_start;
 	uint64_t found;
 	unsigned steps_left;
 };
@@ -340,7 +341,6 @@ static bool grow(struct search *search, uint64_t end)
 	uint64_t pfn = search->tree->base + search->run_start;
 	uint64_t start = ((pfn + search->align - 1) & ~(search->align - 1)) - search->tree->base;
 
-	search->here = end;
 	search->found = start;
 	return start + search->count <= end;
 }
@@ -348,13 +348,12 @@ static bool grow(struct search *search, uint64_t end)
 /* What comes next, up to `end`, holds nothing for us but its last `suffix` frames. */
 static void skip(struct search *search, uint64_t end, uint64_t suffix)
 {
-	search->here = end;
 	search->run_start = end - suffix;
 }
 
-static inline bool search_word(struct search *search, uint64_t word)
+/* `start`: the index of the word's first frame. */
+static inline bool search_word(struct search *search, uint64_t start, uint64_t word)
 {
-	uint64_t start = search->here;
 	unsigned bit = 0;
 
 	while (bit < 64) {
@@ -378,20 +377,23 @@ static bool search_chunk(struct search *search, uint64_t chunk)
 	const uint64_t *words = &search->tree->frames.level[0][chunk * CHUNK_WORDS];
 
 	for (unsigned i = 0; i < CHUNK_WORDS; i++)
-		if (search_word(search, words[i]))
+		if (search_word(search, (chunk << CHUNK_SHIFT) + i * FRAMES_PER_WORD, words[i]))
 			return true;
 	return false;
 }
 
-/* A dirty chunk is made exact before it is looked at; false: there are no steps left for that. */
-static bool repair_chunk(struct search *search, uint64_t chunk)
+/* Makes a dirty node exact. Apart from the search, for what this needs of the stack. */
+static __attribute__((noinline)) void repair_chunk(struct segment_tree *tree, uint64_t chunk)
 {
-	if (!search->steps_left)
-		return false;
-	search->steps_left--;
-	set_run(search->tree, 0, chunk, runs_of_chunk(search->tree, chunk));
-	set_clean(search->tree, 0, chunk);
-	return true;
+	set_run(tree, 0, chunk, runs_of_chunk(tree, chunk));
+	set_clean(tree, 0, chunk);
+}
+
+static __attribute__((noinline)) void repair_parent(struct segment_tree *tree, unsigned level,
+						   uint64_t node)
+{
+	set_run(tree, level, node, runs_of_children(tree, level, node));
+	set_clean(tree, level, node);
 }
 
 /* What an exact node says. True: nothing, it has to be searched inside. */
@@ -407,14 +409,13 @@ static bool is_to_enter(struct search *search, unsigned level, uint64_t node, bo
 		skip(search, start + size, run.suffix);
 		return false;
 	}
-	search->here = start; /* again, in detail: the prefix will join the open run again */
-	return true;
+	return true; /* the prefix will join the open run again */
 }
 
 /*
  * From the root's left end to its right, without recursion: the number of a node says which its
- * parent is. A dirty node is searched inside, and made exact when the search has been through all of
- * it in vain.
+ * parent is. A dirty node is searched inside, and made exact when the search has been through all
+ * of it in vain.
  */
 static inline enum run_result search_tree(struct search *search)
 {
@@ -426,8 +427,10 @@ static inline enum run_result search_tree(struct search *search)
 		bool dirty = is_dirty(tree, level, node), found = false;
 
 		if (dirty && level == 0) {
-			if (!repair_chunk(search, node))
+			if (!search->steps_left)
 				return RUN_AGAIN;
+			search->steps_left--;
+			repair_chunk(tree, node);
 			dirty = false;
 		}
 		if (dirty || is_to_enter(search, level, node, &found)) {
@@ -442,10 +445,8 @@ static inline enum run_result search_tree(struct search *search)
 			return RUN_FOUND;
 		for (; level != root && node % FANOUT == FANOUT - 1; level++) {
 			node >>= FANOUT_SHIFT;
-			if (is_dirty(tree, level + 1, node)) {
-				set_run(tree, level + 1, node, runs_of_children(tree, level + 1, node));
-				set_clean(tree, level + 1, node);
-			}
+			if (is_dirty(tree, level + 1, node))
+				repair_parent(tree, level + 1, node);
 		}
 		if (level == root)
 			return RUN_NONE;
@@ -1194,7 +1195,7 @@ static __attribute__((noinline)) void release_short(struct segment_tree *tree, u
 	release_words(tree, words, words + used);
 }
 
-/* A function of its own, entered by a jump: what it has on the stack is not on top of the caller's. */
+/* Apart from its caller, which jumps here: so its frame is not on top of the caller's. */
 static __attribute__((noinline)) enum run_result claim_searched(struct segment_tree *tree,
 								uint64_t count, uint64_t align,
 								unsigned steps, uint64_t *first)
