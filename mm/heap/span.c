@@ -59,6 +59,27 @@ static bool covers(const struct span_index *index, uint64_t number)
 	return number >> SPAN_LEVEL_BITS * index->levels == 0;
 }
 
+static void nodes_put(struct span_nodes *nodes, pfn_t frame)
+{
+	uint64_t *link = frame_bytes(frame);
+
+	*link = nodes->first.value;
+	nodes->first = frame;
+	nodes->count++;
+}
+
+/* All of its words are 0, the link too. */
+static pfn_t nodes_take(struct span_nodes *nodes)
+{
+	pfn_t frame = nodes->first;
+	uint64_t *link = frame_bytes(frame);
+
+	nodes->first = pfn(*link);
+	*link = 0;
+	nodes->count--;
+	return frame;
+}
+
 void span_init(struct span_index *index, uint64_t first, uint64_t end)
 {
 	index->base = first & ~(uint64_t)(SPAN_SLOTS - 1);
@@ -104,7 +125,7 @@ void span_enter(struct span_index *index, uint64_t first, uint64_t count, struct
 	for (unsigned level = index->levels; level > 0; level--) {
 		if (*word == 0) {
 			assert(nodes->count > 0);
-			*word = nodes->frame[--nodes->count].value << USED_BITS;
+			*word = nodes_take(nodes).value << USED_BITS;
 			index->node_frames++;
 			if (above)
 				++*above;
@@ -136,7 +157,7 @@ void span_remove(struct span_index *index, uint64_t first, uint64_t count, struc
 		*path[i] -= gone;
 		if ((*path[i] & USED_MASK) != 0)
 			return;
-		nodes->frame[nodes->count++] = node_frame(*path[i]);
+		nodes_put(nodes, node_frame(*path[i]));
 		index->node_frames--;
 		*path[i] = 0;
 		gone = 1;
@@ -150,7 +171,7 @@ bool span_nodes_fill(struct span_nodes *nodes, unsigned wanted, unsigned flags)
 
 		if (pfn_is_none(frame))
 			return false;
-		nodes->frame[nodes->count++] = frame;
+		nodes_put(nodes, frame);
 	}
 	return true;
 }
@@ -158,7 +179,7 @@ bool span_nodes_fill(struct span_nodes *nodes, unsigned wanted, unsigned flags)
 void span_nodes_give(struct span_nodes *nodes)
 {
 	while (nodes->count > 0)
-		frame_free(nodes->frame[--nodes->count]);
+		frame_free(nodes_take(nodes));
 }
 
 static void count_slot(uint64_t slot, struct span_count *count)

@@ -41,10 +41,13 @@ struct span_index {
 	uint64_t node_frames;
 };
 
-/* Nodes on their way into the index, or out of it. */
+/*
+ * Nodes on their way into the index, or out of it: SPAN_LEVELS_MAX at most. Each names the next in its
+ * first word, so that this is small: it is on the stack of every caller.
+ */
 struct span_nodes {
 	unsigned count;
-	pfn_t frame[SPAN_LEVELS_MAX];
+	pfn_t first; /* of `count` */
 };
 
 struct span_count {
