@@ -1048,6 +1048,12 @@ def traps_of(machine: Machine, depths: Depths, is_tests: bool) -> Traps:
 # Output --------------------------------------------------------------------------------------
 
 
+def build_record(build: str, compiler: str) -> dict[str, object]:
+    """What the other records of a build depend on."""
+    version = run_tool([*shlex.split(compiler)[:1], "-dumpfullversion"]).stdout.strip()
+    return {"record": "stack_build", "build": build, "compiler": compiler, "version": version}
+
+
 def table(rows: list[Row], verbose: bool) -> list[str]:
     lines = [f"# {'function':30} {'bytes':>6} {'with port':>9} {'bound':>6}"]
     for row in sorted(rows, key=lambda row: (row.group != "public", row.group, -row.ported.bytes)):
@@ -1093,6 +1099,7 @@ def machine_checks(
     def fill() -> None:
         if not rows:
             rows.extend(measured.rows(pointers))
+            records.append(build_record("kernel", options.cc))
             records.extend(row.record("kernel") for row in rows)
 
     def of_group(group: str) -> Report:
@@ -1188,6 +1195,7 @@ def main() -> int:
             print("\n".join(ktap_lines(number, name, report)), flush=True)
     if options.compile:
         build = options.build or options.compile
+        records.append(build_record(build, options.compile))
         records += [row.record(build) for row in report_compiled(options, sources)]
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -284,8 +284,8 @@ class TestRecursion(Built):
 
     def test_a_bound_of_one_leaves_another_cycle(self) -> None:
         self.bound(g=3)
-        functions = [frame("f", 32, "beqz a1,1f", "call f", "1: call g"), *self.TWO[:1], *self.TWO[2:]]
-        self.check_problem("recursion without a stated bound", *functions)
+        f = frame("f", 32, "beqz a1,1f", "call f", "1: call g")
+        self.check_problem("recursion without a stated bound", self.TWO[0], f, *self.TWO[2:])
 
     def test_the_constants_are_there(self) -> None:
         measured = stack.Measured(self.build({"mm/a.S": assembled("start: ret")}), Sources().text)
@@ -293,7 +293,8 @@ class TestRecursion(Built):
             text = measured.sources[path]
             self.assertRegex(text, rf"\b{name}\(", path)
             if isinstance(constant, stack.Constant):
-                self.assertRegex(measured.sources[constant.file], rf"#define\s+{constant.name}\s+\d+\b")
+                text = measured.sources[constant.file]
+                self.assertRegex(text, rf"#define\s+{constant.name}\s+\d+\b")
 
 
 class TestWhatIsNotCounted(Built):
@@ -319,7 +320,8 @@ class TestWhatIsNotCounted(Built):
 
     def test_the_port_has_its_own_column(self) -> None:
         measured = self.measure({
-            "mm/a.S": assembled(frame("start", 16, "call port_kick", "call b"), frame("b", 32, "nop")),
+            "mm/a.S": assembled(frame("start", 16, "call port_kick", "call b"),
+                                frame("b", 32, "nop")),
             "kernel/b.S": assembled(frame("port_kick", 208, "nop")),
         })
         row = measured.row("start", "public", "mm/a.h", 200)
@@ -329,6 +331,52 @@ class TestWhatIsNotCounted(Built):
         part = measured.row("start", "lock", "mm/a.h", 200)
         assert part
         self.assertFalse(part.is_over)
+
+
+class TestTraps(Built):
+    SOURCES = {
+        "arch/riscv/trap_entry.S": assembled(
+            "start: ret", "trap_entry: addi sp,sp,-288; call trap_handle; addi sp,sp,288; sret"
+        ),
+        "arch/riscv/trap.c": (
+            "typedef void trap_hook(void);\ntrap_hook *trap_on_software, *trap_on_timer;\n"
+            "void trap_handle(int timer)\n{\n"
+            "\ttrap_hook *hook = timer ? trap_on_timer : trap_on_software;\n\n\thook();\n"
+            "\t__asm__ volatile(\"\");\n}\n"
+        ),
+        "kernel/cpu.c": (
+            "extern void (*trap_on_software)(void);\nvoid below(void);\n"
+            "static void on_kick(void)\n"
+            "{\n\tvolatile char a[160]; a[0] = 1; below(); a[0] = 2;\n}\n"
+            "void cpu_listen(void)\n{\n\ttrap_on_software = on_kick;\n}\n"
+        ),
+        "kernel/below.S": assembled(frame("below", 48, "nop")),
+        "tests/smp/timer.c": (
+            "extern void (*trap_on_timer)(void);\n"
+            "static void on_timer(void)\n{\n\tvolatile char a[4000]; a[0] = 1;\n}\n"
+            "void timer_test(void)\n{\n\ttrap_on_timer = on_timer;\n}\n"
+        ),
+    }
+
+    def traps(self, is_tests: bool) -> tuple[stack.Traps, stack.Depths]:
+        measured = self.measure(self.SOURCES)
+        assert isinstance(measured.graph, stack.Machine)
+        return stack.traps_of(measured.graph, measured.ported, is_tests), measured.ported
+
+    def test_the_kernels(self) -> None:
+        traps, depths = self.traps(is_tests=False)
+        (handler,) = traps.handlers
+        self.assertEqual(traps.frame, 288)
+        self.assertEqual([name for name, _ in handler.chain.steps], ["on_kick", "below"])
+        self.assertGreaterEqual(handler.chain.bytes, 160 + 48)
+        self.assertEqual(traps.total(handler), 288 + traps.handle + handler.chain.bytes)
+        self.assertEqual(traps.records()[0]["bytes_nested"], 2 * traps.total(handler))
+        self.assertEqual(list(depths.problems), [])
+
+    def test_the_tests(self) -> None:
+        traps, _ = self.traps(is_tests=True)
+        self.assertEqual([handler.hook for handler in traps.handlers], ["trap_on_timer"])
+        self.assertGreaterEqual(traps.handlers[0].chain.bytes, 4000)
 
 
 class TestStackPointer(Built):
@@ -390,9 +438,9 @@ class TestJudgement(Built):
 class TestPublicFunctions(unittest.TestCase):
     def test_of_the_headers(self) -> None:
         found = stack.public_functions(Sources().text)
-        for name in ("frame_alloc_run", "frame_free_run", "frame_drain_answer", "kmalloc", "krealloc",
-                     "kcalloc", "kfree", "frame_cache_refill", "frame_cache_overflow",
-                     "frame_cache_configure", "frame_cache_flush", "frame_validate"):
+        for name in ("frame_alloc_run", "frame_free_run", "frame_validate", "frame_drain_answer",
+                     "kmalloc", "krealloc", "kcalloc", "kfree", "frame_cache_refill",
+                     "frame_cache_overflow", "frame_cache_configure", "frame_cache_flush"):
             self.assertIn(name, found)
         for name in ("frame_alloc", "frame_free", "frame_own", "frame_cache_self", "bool", "look"):
             self.assertNotIn(name, found)
@@ -433,7 +481,9 @@ class TestCompiled(unittest.TestCase):
         self.assertEqual(chain.bytes, sum(size for _, size in chain.steps))
 
     def test_recursion(self) -> None:
-        measured = self.graph("int start(int n) { return n ? start(n - 1) * n + start(n / 2) : 1; }\n")
+        measured = self.graph(
+            "int start(int n) { return n ? start(n - 1) * n + start(n / 2) : 1; }\n"
+        )
         measured.ported.deepest("start")
         self.assertIn("recursion", "".join(measured.problems))
 
