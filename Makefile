@@ -317,9 +317,9 @@ red_zone = $(if $(filter x86_64,$(shell uname -m)),-mno-red-zone)
 
 stack: all
 	$(quiet)$(stack) -v; status=$$?; \
-	tools/stack.py --build kernel-Os --compile \
+	tools/stack.py --build kernel-Os --json $(BUILD)/logs/stack-kernel-Os.jsonl --compile \
 		'$(CROSS)gcc $(patsubst -O2,-Os,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)' && \
-	tools/stack.py --build host --compile \
+	tools/stack.py --build host --json $(BUILD)/logs/stack-host.jsonl --compile \
 		'$(HOSTCC) -std=gnu11 -O2 $(red_zone) -DCK_MD_RMO $(HOST_INCLUDES)' && exit $$status
 
 # What docs/porting.md promises to other kernels: names, symbols, its example, lines of 128 bytes, and

@@ -28,7 +28,7 @@ import sys
 import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -906,7 +906,7 @@ class Row:
     def is_over(self) -> bool:
         return self.bound is not None and self.judged.bytes > self.bound
 
-    def record(self, build: str) -> dict[str, object]:
+    def record(self, build: str, has_port: bool = True) -> dict[str, object]:
         return {
             "record": "stack",
             "build": build,
@@ -914,7 +914,7 @@ class Row:
             "group": self.group,
             "header": self.header,
             "bytes": self.alone.bytes,
-            "bytes_with_port": self.ported.bytes,
+            "bytes_with_port": self.ported.bytes if has_port else None,
             "bound": self.bound,
             "chain": [[name, size] for name, size in self.ported.steps],
         }
@@ -1054,13 +1054,14 @@ def build_record(build: str, compiler: str) -> dict[str, object]:
     return {"record": "stack_build", "build": build, "compiler": compiler, "version": version}
 
 
-def table(rows: list[Row], verbose: bool) -> list[str]:
+def table(rows: list[Row], verbose: bool, has_port: bool = True) -> list[str]:
     lines = [f"# {'function':30} {'bytes':>6} {'with port':>9} {'bound':>6}"]
     for row in sorted(rows, key=lambda row: (row.group != "public", row.group, -row.ported.bytes)):
         over = "  OVER" if row.is_over else ""
         bound = row.bound if row.bound is not None else "-"
         name = row.name if row.group == "public" else f"{row.name} ({row.group})"
-        lines.append(f"# {name:30} {row.alone.bytes:6} {row.ported.bytes:9} {bound:>6}{over}")
+        ported = row.ported.bytes if has_port else "-"
+        lines.append(f"# {name:30} {row.alone.bytes:6} {ported:>9} {bound:>6}{over}")
         if verbose:
             lines.append(f"#     {row.ported}")
     return lines
@@ -1155,10 +1156,9 @@ def report_compiled(options: argparse.Namespace, sources: dict[str, str]) -> lis
     if not options.paging:
         files = [path for path in files if not path.startswith("mm/paging/")]
     measured = Measured(Compiled(options.compile, files, pointers), sources)
-    rows = measured.rows(pointers)
+    rows = [replace(row, bound=None) for row in measured.rows(pointers)]
     print(f"# compiled with: {options.compile}")
-    print("\n".join(table([Row(r.name, r.group, r.header, r.alone, r.ported, None) for r in rows],
-                          options.verbose)))
+    print("\n".join(table(rows, options.verbose, has_port=False)))
     for problem in measured.problems:
         print(f"# {problem}")
     return rows
@@ -1196,7 +1196,7 @@ def main() -> int:
     if options.compile:
         build = options.build or options.compile
         records.append(build_record(build, options.compile))
-        records += [row.record(build) for row in report_compiled(options, sources)]
+        records += [row.record(build, has_port=False) for row in report_compiled(options, sources)]
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text("".join(f"{json.dumps(record)}\n" for record in records))
