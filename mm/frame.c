@@ -5,6 +5,7 @@
 
 #include "mm/check.h"
 #include "mm/global/zone.h"
+#include "mm/percpu/cache_private.h"
 #include "mm/percpu/drain.h"
 #include "mm/words.h"
 #include "sync/ck.h"
@@ -29,43 +30,6 @@ static void mark_run(struct zone *zone, uint64_t first, uint64_t count)
 #endif
 }
 
-static bool claim_run_anywhere(uint64_t count, uint64_t align, uint64_t *first)
-{
-	const struct frame_cache *cache = frame_cache_self();
-
-	for (unsigned i = 0; i < zones.count; i++) {
-		struct zone *zone = zone_to_try(cache->order, cache->home, i);
-		bool found, low;
-
-		found = zone_claim_run(zone, count, align, first, &low);
-		if (low)
-			frame_drain_low(zone);
-		if (found) {
-			mark_run(zone, *first, count);
-			return true;
-		}
-	}
-	return false;
-}
-
-struct run_look {
-	uint64_t count, align, first;
-};
-
-/* A run of one frame is looked for as exactly as a single one, with all zones at once if need be. */
-static bool look_for_run(void *argument, struct spin_node *all_zones)
-{
-	struct run_look *look = argument;
-	struct zone *zone;
-
-	if (!all_zones)
-		return claim_run_anywhere(look->count, look->align, &look->first);
-	zone = zones_claim_one_masked(all_zones, &look->first);
-	if (zone)
-		mark_run(zone, look->first, 1);
-	return zone != NULL;
-}
-
 /* Whether frames that are given back now can make a run that was not found before. */
 static bool draining_helps(uint64_t count, uint64_t align)
 {
@@ -84,14 +48,16 @@ static bool draining_helps(uint64_t count, uint64_t align)
  */
 static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
 {
-	struct run_look look = {count, align, 0};
+	uint64_t first;
+	struct zone *zone = cache_claim_run(frame_cache_self(), count, align, &first);
 
-	if (claim_run_anywhere(count, align, &look.first))
-		return pfn(look.first);
-	if (!(flags & FRAME_NOWAIT) && draining_helps(count, align) &&
-	    frame_drained(look_for_run, &look, count, align))
-		return pfn(look.first);
-	return PFN_NONE;
+	if (!zone && !(flags & FRAME_NOWAIT) && draining_helps(count, align))
+		zone = count == 1 && align == 1 ? frame_drained_one(&first)
+						: frame_drained_run(count, align, &first);
+	if (!zone)
+		return PFN_NONE;
+	mark_run(zone, first, count);
+	return pfn(first);
 }
 
 static pfn_t alloc_checked(uint64_t count, uint64_t align, unsigned flags, const void *caller)

@@ -301,7 +301,13 @@ static void *take_block_locked(unsigned order)
 
 /* ---- allocation -------------------------------------------------------------------------- */
 
-static void *take_block(unsigned order)
+/*
+ * What follows is not inlined into its callers: the deepest way down is where a frame is waited for, and
+ * what one step needs would lie on the stack during all others.
+ */
+#define STEP __attribute__((noinline)) static
+
+STEP void *take_block(unsigned order)
 {
 	struct hold hold;
 	void *block;
@@ -317,24 +323,33 @@ static void *take_block(unsigned order)
  * the arena goes back, as it does when the index lacks nodes that are not to be had. Others may
  * remove nodes while we fetch some, but once we have one a level, none can be missing.
  */
+STEP void *try_adding(unsigned order, struct arena **arena, struct span_nodes *nodes,
+		      unsigned *missing)
+{
+	struct hold hold;
+	void *block;
+
+	heap_enter(&hold);
+	block = take_block_locked(order);
+	*missing = span_missing(&heap.spans, (*arena)->first);
+	if (!block && *missing <= nodes->count) {
+		add_arena_locked(*arena, nodes);
+		*arena = NULL;
+		block = take_block_locked(order);
+	}
+	heap_leave(&hold);
+	return block;
+}
+
 static void *take_block_adding(unsigned order, struct arena *arena, unsigned flags)
 {
 	struct span_nodes nodes = {.count = 0};
 	unsigned missing;
-	struct hold hold;
 	void *block;
 
-	do {
-		heap_enter(&hold);
-		block = take_block_locked(order);
-		missing = span_missing(&heap.spans, arena->first);
-		if (!block && missing <= nodes.count) {
-			add_arena_locked(arena, &nodes);
-			arena = NULL;
-			block = take_block_locked(order);
-		}
-		heap_leave(&hold);
-	} while (!block && span_nodes_fill(&nodes, missing, flags));
+	do
+		block = try_adding(order, &arena, &nodes, &missing);
+	while (!block && span_nodes_fill(&nodes, missing, flags));
 	span_nodes_give(&nodes);
 	if (arena)
 		arena_give(arena);
@@ -345,7 +360,7 @@ static void *take_block_adding(unsigned order, struct arena *arena, unsigned fla
  * An arena for just one block would only add its metadata: larger ones, or none. An arena of several
  * frames is a wish, not a need: no other cpu is asked for it.
  */
-static void *alloc_block(unsigned order, unsigned flags)
+STEP void *alloc_block(unsigned order, unsigned flags)
 {
 	unsigned smallest = order < FRAME_ORDER ? FRAME_ORDER : order + 1;
 	void *block = take_block(order);
@@ -360,32 +375,40 @@ static void *alloc_block(unsigned order, unsigned flags)
 	return block;
 }
 
+STEP bool try_adding_run(pfn_t first, struct span span, struct span_nodes *nodes, unsigned *missing)
+{
+	struct hold hold;
+	bool added;
+
+	heap_enter(&hold);
+	*missing = span_missing(&heap.spans, first.value);
+	added = *missing <= nodes->count;
+	if (added) {
+		span_enter(&heap.spans, first.value, 1, span, nodes);
+		heap.stats.runs++;
+		heap.stats.run_frames += span.value;
+		heap.stats.live_blocks++;
+		heap.stats.allocated_bytes += span.value << FRAME_SHIFT;
+	}
+	heap_leave(&hold);
+	return added;
+}
+
 static bool add_run(pfn_t first, struct span span, unsigned flags)
 {
 	struct span_nodes nodes = {.count = 0};
 	unsigned missing;
-	struct hold hold;
 	bool added;
 
-	do {
-		heap_enter(&hold);
-		missing = span_missing(&heap.spans, first.value);
-		added = missing <= nodes.count;
-		if (added) {
-			span_enter(&heap.spans, first.value, 1, span, &nodes);
-			heap.stats.runs++;
-			heap.stats.run_frames += span.value;
-			heap.stats.live_blocks++;
-			heap.stats.allocated_bytes += span.value << FRAME_SHIFT;
-		}
-		heap_leave(&hold);
-	} while (!added && span_nodes_fill(&nodes, missing, flags));
+	do
+		added = try_adding_run(first, span, &nodes, &missing);
+	while (!added && span_nodes_fill(&nodes, missing, flags));
 	span_nodes_give(&nodes);
 	return added;
 }
 
 /* Frames for this block alone. */
-static void *alloc_run(size_t size, size_t align, unsigned flags)
+STEP void *alloc_run(size_t size, size_t align, unsigned flags)
 {
 	size_t natural = is_power_of_two(size) && size > align ? size : align;
 	uint64_t count = frames_for(size);
@@ -521,7 +544,7 @@ static void free_locked(const struct found *found, struct leaving *leaving)
 	heap.stats.run_frames -= leaving->run_frames;
 }
 
-static void release(void *pointer, const char *call, const void *caller)
+STEP void release(void *pointer, const char *call, const void *caller)
 {
 	struct leaving leaving = {.arena = NULL};
 	struct found found;
@@ -536,7 +559,7 @@ static void release(void *pointer, const char *call, const void *caller)
 	give_leaving(&leaving);
 }
 
-static size_t usable_size(const void *pointer, const char *call, const void *caller)
+STEP size_t usable_size(const void *pointer, const char *call, const void *caller)
 {
 	struct found found;
 	struct hold hold;

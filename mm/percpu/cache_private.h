@@ -34,6 +34,7 @@ struct frame_drain_note {
 struct frame_cache_work {
 	/* A batch between the stack and a zone. */
 	struct frame_word words[POLICY_WORDS_MAX];
+	struct claim_plan plan;
 	/*
 	 * Where a flush looks a word up: an open-addressed table, never more than half full, of
 	 * indices in `words` plus 1; 0: free.
@@ -111,6 +112,14 @@ unsigned cache_flush_coldest(struct frame_cache *cache, unsigned wanted);
 
 /* Gives back what waits for that zone; its remote stack is empty afterwards. */
 void cache_flush_remote(struct frame_cache *cache, unsigned zone);
+
+/*
+ * One frame, or a run, from the first zone in this cpu's order that has it, past the cache; NULL: none
+ * had. Each zone is looked at under its lock. Any context outside a zone's lock.
+ */
+struct zone *cache_claim_one(struct frame_cache *cache, uint64_t *frame);
+struct zone *cache_claim_run(struct frame_cache *cache, uint64_t count, uint64_t align,
+			     uint64_t *first);
 
 /* The zone of a frame that is given back; panics where there is none. */
 struct zone *cache_zone_of(uint64_t frame);

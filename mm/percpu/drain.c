@@ -130,7 +130,7 @@ static uint64_t give_tickets(unsigned first, uint64_t ticket, const struct zone 
 }
 
 /* Returns the ticket; *asked: how many cpus have it. */
-static uint64_t ask(const struct zone *zone, bool *asked)
+static __attribute__((noinline)) uint64_t ask(const struct zone *zone, bool *asked)
 {
 	uint64_t ticket = ck_pr_faa_64(&drain.requests, 1) + 1;
 
@@ -216,11 +216,30 @@ static bool is_waited_for(const struct frame_cache *cache, uint64_t ticket)
 	       cache_state(cache) != FRAME_CACHE_PARKED;
 }
 
-static void wait_for_answers(uint64_t ticket)
+/*
+ * A requester that waits has parked its own cache, so there is nothing to give back for an answer. Where
+ * a trap handler has opened the cache since, interrupts are let in, and the IPI's handler answers.
+ */
+static void answer_parked(struct frame_cache *cache)
+{
+	uint64_t asked = ck_pr_load_64(&cache->asked);
+	unsigned long flags;
+
+	if (asked == cache->answered)
+		return;
+	flags = port_irq_save();
+	if (cache_state(cache) == FRAME_CACHE_PARKED)
+		ck_pr_store_64(&cache->answered, asked); /* behind the fence of (b), when it parked */
+	port_irq_restore(flags);
+}
+
+static void wait_for_answers(struct frame_cache *own, uint64_t ticket)
 {
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
-		while (cpu != port_cpu() && is_waited_for(port_area_of(cpu), ticket))
-			frame_relax();
+		while (cpu != port_cpu() && is_waited_for(port_area_of(cpu), ticket)) {
+			answer_parked(own);
+			port_relax();
+		}
 	ck_pr_fence_acquire(); /* (b), (e) */
 }
 
@@ -272,39 +291,33 @@ static void note_failure(struct frame_cache *cache, const struct frame_drain_not
 	port_irq_restore(flags);
 }
 
-static bool look_at_all_zones(struct frame_cache *cache, frame_drain_look *look, void *argument)
+static struct zone *look_at_all_zones(struct frame_cache *cache, uint64_t *frame)
 {
 	unsigned long flags = port_irq_save(); /* the nodes are this cpu's */
-	bool found = look(argument, cache->work->nodes);
+	struct zone *zone = zones_claim_one_masked(cache->work->nodes, frame);
 
 	port_irq_restore(flags);
-	return found;
+	return zone;
 }
 
 /* *releases: how many there had been before the last look. */
-static bool look_until_sure(struct frame_cache *cache, frame_drain_look *look, void *argument,
-			    uint64_t *releases)
+static struct zone *look_until_sure(struct frame_cache *cache, uint64_t *frame, uint64_t *releases)
 {
 	for (unsigned looks = 0; looks < LOOKS_APART; looks++) {
+		struct zone *zone;
+
 		*releases = releases_of_all();
 		ck_pr_fence_memory(); /* (d) */
-		if (look(argument, NULL))
-			return true;
+		zone = cache_claim_one(cache, frame);
+		if (zone)
+			return zone;
 		ck_pr_fence_memory(); /* (d) */
 		if (zones.count == 1 || releases_of_all() == *releases)
-			return false;
-		frame_drain_answer();
+			return NULL;
 	}
 	*releases = releases_of_all();
 	ck_pr_fence_memory(); /* (d) */
-	return look_at_all_zones(cache, look, argument);
-}
-
-static bool look_once(frame_drain_look *look, void *argument, uint64_t *releases)
-{
-	*releases = releases_of_all();
-	ck_pr_fence_memory(); /* (d) */
-	return look(argument, NULL);
+	return look_at_all_zones(cache, frame);
 }
 
 static void change_pressure(bool up)
@@ -318,33 +331,64 @@ static void change_pressure(bool up)
 	trace_note(up ? TRACE_PRESSURE_UP : TRACE_PRESSURE_DOWN, ck_pr_load_32(&drain.pressure), 0);
 }
 
-bool frame_drained(frame_drain_look *look, void *argument, uint64_t count, uint64_t align)
+/* From here to end_request() this cpu does not go off line. note->openings is read before it asks. */
+static void empty_all_caches(struct frame_cache *cache, struct frame_drain_note *note)
 {
-	struct frame_drain_note note = {.count = count, .align = align};
-	struct frame_cache *cache = frame_cache_self();
-	uint64_t begun = trace_begin(), ticket;
-	bool exact = count == 1 && align == 1, asked, found;
+	uint64_t ticket;
+	bool asked;
 
-	if (nothing_freed_since(cache, count, align))
-		return false;
 	counter_add(&cache->stats.drains, 1);
 	cache->asking++;
-	if (exact)
+	if (note->count == 1 && note->align == 1)
 		change_pressure(true);
-	note.openings = ck_pr_load_64(&drain.openings);
+	note->openings = ck_pr_load_64(&drain.openings);
 	ticket = ask(NULL, &asked);
 	while (frame_cache_park_step(cache))
 		;
-	wait_for_answers(ticket);
-	found = exact ? look_until_sure(cache, look, argument, &note.releases)
-		      : look_once(look, argument, &note.releases);
-	if (exact)
+	wait_for_answers(cache, ticket);
+}
+
+static void end_request(struct frame_cache *cache, const struct frame_drain_note *note, bool found)
+{
+	if (note->count == 1 && note->align == 1)
 		change_pressure(false);
 	if (!found)
-		note_failure(cache, &note);
+		note_failure(cache, note);
 	cache->asking--;
-	trace_end(TRACE_DRAIN, begun, found, 0);
-	return found;
+}
+
+struct zone *frame_drained_one(uint64_t *frame)
+{
+	struct frame_drain_note note = {.count = 1, .align = 1};
+	struct frame_cache *cache = frame_cache_self();
+	uint64_t begun = trace_begin();
+	struct zone *zone;
+
+	if (nothing_freed_since(cache, 1, 1))
+		return NULL;
+	empty_all_caches(cache, &note);
+	zone = look_until_sure(cache, frame, &note.releases);
+	end_request(cache, &note, zone != NULL);
+	trace_end(TRACE_DRAIN, begun, zone != NULL, 0);
+	return zone;
+}
+
+struct zone *frame_drained_run(uint64_t count, uint64_t align, uint64_t *first)
+{
+	struct frame_drain_note note = {.count = count, .align = align};
+	struct frame_cache *cache = frame_cache_self();
+	uint64_t begun = trace_begin();
+	struct zone *zone;
+
+	if (nothing_freed_since(cache, count, align))
+		return NULL;
+	empty_all_caches(cache, &note);
+	note.releases = releases_of_all();
+	ck_pr_fence_memory(); /* (d) */
+	zone = cache_claim_run(cache, count, align, first);
+	end_request(cache, &note, zone != NULL);
+	trace_end(TRACE_DRAIN, begun, zone != NULL, 0);
+	return zone;
 }
 
 bool frame_drain_is_asking(void)

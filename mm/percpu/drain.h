@@ -8,25 +8,22 @@
 
 #include "mm/platform.h"
 
-struct spin_node;
 struct zone;
 
 /*
- * What a request looks for once all caches are empty: takes it from the zones and says whether it got
- * it. all_zones is NULL, or a node for each zone: then it takes a single frame with
- * zones_claim_one_masked(), interrupts are masked, and its answer is final.
+ * What a cpu does that found no zone to have what it needs: has all cpus that are on line empty their
+ * caches, waits until they have, and looks into the zones again, in its own order. They return the zone
+ * that *frame, or the run that begins at *first, was claimed from; or NULL.
+ *
+ * For a single frame the answer is exact: caches stay shut until it is known, and NULL means that at some
+ * instant during the call no zone and no cache had a frame. For a run the zones are looked at once.
+ *
+ * A request for what was not found before is not repeated, and NULL is returned at once, while nothing
+ * has been freed since. Waits for other cpus: any context in which the caller holds no lock; interrupts
+ * may be masked, requests of others are answered meanwhile.
  */
-typedef bool frame_drain_look(void *argument, struct spin_node *all_zones);
-
-/*
- * Has all cpus that are on line empty their caches, waits until they have, and calls look(argument).
- * count, align: what the caller needs. For a single frame (1, 1) the answer is exact: caches stay shut
- * until it is known, and false means that at some instant during the call no zone and no cache had a
- * frame. Else it looks once. A request for what was not found before is not repeated, and false is
- * returned at once, while nothing has been freed since. Waits for other cpus: any context in which the
- * caller holds no lock; interrupts may be masked, requests of others are answered meanwhile.
- */
-bool frame_drained(frame_drain_look *look, void *argument, uint64_t count, uint64_t align);
+struct zone *frame_drained_one(uint64_t *frame);
+struct zone *frame_drained_run(uint64_t count, uint64_t align, uint64_t *first);
 
 /*
  * Asks the other cpus to empty their caches, and waits for none: all of them, or those that seem to

@@ -189,7 +189,6 @@ release_masked(struct frame_cache *cache, uint64_t *frames, unsigned count)
 	uint64_t begun = trace_begin(), saved = frames[count];
 	struct frame_cache_work *work = cache->work;
 	struct zone *zone = cache->zone; /* of most of them, if not of all */
-	struct claim_plan plan;
 	struct zone_hold hold;
 
 	if (!zone || !zone_holds(zone, frames[0]))
@@ -201,8 +200,8 @@ release_masked(struct frame_cache *cache, uint64_t *frames, unsigned count)
 	} else {
 		frames[count] = saved;
 	}
-	zone_plan_release(zone, work->words, work->count, &plan);
-	zone_release_masked(zone, &plan, work->words, work->count, count, &hold);
+	zone_plan_release(zone, work->words, work->count, &work->plan);
+	zone_release_masked(zone, &work->plan, work->words, work->count, count, &hold);
 	counter_add(&cache->stats.flushes, 1);
 	counter_add(&cache->stats.flushed_frames, count);
 	cache_count_hold(cache, &hold);

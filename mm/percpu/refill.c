@@ -86,9 +86,9 @@ static __attribute__((noinline)) void shrink(struct frame_cache *cache)
 static inline __attribute__((always_inline)) uint64_t
 refill_masked(struct frame_cache *cache, struct zone *zone, unsigned *taken, struct zone_hold *hold)
 {
+	struct claim_plan *plan = &cache->work->plan;
 	struct frame_word *words = cache->work->words;
 	unsigned capacity, count, batch;
-	struct claim_plan plan;
 
 	if (!cache_is_open(cache) || (cache->zone != zone && port_in_trap()))
 		return SENTINEL;
@@ -96,8 +96,8 @@ refill_masked(struct frame_cache *cache, struct zone *zone, unsigned *taken, str
 		shrink(cache);
 	batch = cache->batch;
 	capacity = cache_capacity(cache);
-	zone_plan_claim(zone, batch, capacity - batch, words, &plan);
-	count = zone_claim_masked(zone, batch, capacity - batch, &plan, words, taken, hold);
+	zone_plan_claim(zone, batch, capacity - batch, words, plan);
+	count = zone_claim_masked(zone, batch, capacity - batch, plan, words, taken, hold);
 	if (!count)
 		return SENTINEL;
 	counter_set(&cache->frames_moving, *taken);
@@ -114,34 +114,64 @@ refill_masked(struct frame_cache *cache, struct zone *zone, unsigned *taken, str
 	return *cache->top;
 }
 
-/* One frame past the cache; false: at some instant the zone had none. */
-static bool take_one(struct frame_cache *cache, struct zone *zone, pfn_t *frame)
+/* One frame of the zone, past the cache; false: at some instant the zone had none. */
+static bool claim_one_of(struct frame_cache *cache, struct zone *zone, uint64_t *frame)
 {
 	unsigned long flags = port_irq_save();
 	struct zone_hold hold;
-	bool found = zone_claim_one_masked(zone, &frame->value, &hold);
+	bool found = zone_claim_one_masked(zone, frame, &hold);
 
-	if (found) {
+	if (found)
 		cache_count_hold(cache, &hold);
-		counter_add(&cache->stats.direct_allocs, 1);
-		cache_count_far(cache, zone, 1);
-	}
 	port_irq_restore(flags);
-	if (!found)
-		return false;
-	if (hold.low)
+	if (found && hold.low)
 		frame_drain_low(zone);
-	cache_mark_allocated(zone, frame->value);
-	return true;
+	return found;
+}
+
+struct zone *cache_claim_one(struct frame_cache *cache, uint64_t *frame)
+{
+	for (unsigned i = 0; i < zones.count; i++) {
+		struct zone *zone = zone_to_try(cache->order, cache->home, i);
+
+		if (claim_one_of(cache, zone, frame))
+			return zone;
+	}
+	return NULL;
+}
+
+struct zone *cache_claim_run(struct frame_cache *cache, uint64_t count, uint64_t align,
+			     uint64_t *first)
+{
+	for (unsigned i = 0; i < zones.count; i++) {
+		struct zone *zone = zone_to_try(cache->order, cache->home, i);
+		bool found, low;
+
+		found = zone_claim_run(zone, count, align, first, &low);
+		if (low)
+			frame_drain_low(zone);
+		if (found)
+			return zone;
+	}
+	return NULL;
+}
+
+/* The frame, claimed past the cache, is the caller's now. */
+static pfn_t hand_out(struct frame_cache *cache, struct zone *zone, uint64_t frame)
+{
+	counter_add(&cache->stats.direct_allocs, 1);
+	cache_count_far(cache, zone, 1);
+	cache_mark_allocated(zone, frame);
+	return pfn(frame);
 }
 
 static pfn_t alloc_direct(struct frame_cache *cache, struct zone *zone)
 {
-	pfn_t frame;
+	uint64_t frame;
 
-	if (zone_free_frames(zone) == 0 || !take_one(cache, zone, &frame))
+	if (zone_free_frames(zone) == 0 || !claim_one_of(cache, zone, &frame))
 		return PFN_NONE;
-	return frame;
+	return hand_out(cache, zone, frame);
 }
 
 /*
@@ -219,33 +249,13 @@ static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t zone_has_frames)
 	return PFN_NONE;
 }
 
-static bool look_for_one(void *argument, struct spin_node *all_zones)
-{
-	struct frame_cache *cache = frame_cache_self();
-	pfn_t *frame = argument;
-	struct zone *zone;
-
-	for (unsigned i = 0; !all_zones && i < zones.count; i++) {
-		zone = zone_to_try(cache->order, cache->home, i);
-		if (take_one(cache, zone, frame))
-			return true;
-	}
-	zone = all_zones ? zones_claim_one_masked(all_zones, &frame->value) : NULL;
-	if (!zone)
-		return false;
-	counter_add(&cache->stats.direct_allocs, 1);
-	cache_count_far(cache, zone, 1);
-	cache_mark_allocated(zone, frame->value);
-	return true;
-}
-
 /* The last resort, and the last word: see drain.c. */
-static pfn_t alloc_drained(void)
+static pfn_t alloc_drained(struct frame_cache *cache)
 {
-	pfn_t frame = PFN_NONE;
+	uint64_t frame;
+	struct zone *zone = frame_drained_one(&frame);
 
-	frame_drained(look_for_one, &frame, 1, 1);
-	return frame;
+	return zone ? hand_out(cache, zone, frame) : PFN_NONE;
 }
 
 static pfn_t alloc_remote(struct frame_cache *cache)
@@ -277,7 +287,7 @@ static __attribute__((noinline)) pfn_t refill_from_anywhere(struct frame_cache *
 	if (pfn_is_none(frame) && remote_frames)
 		frame = alloc_remote(cache);
 	if (pfn_is_none(frame) && !(flags & FRAME_NOWAIT))
-		frame = alloc_drained();
+		frame = alloc_drained(cache);
 	if (pfn_is_none(frame))
 		counter_add(&cache->stats.failures, 1);
 	return frame;

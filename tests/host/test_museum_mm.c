@@ -155,7 +155,8 @@ bool frame_drain_answer(void);
 void frame_drain_low(struct zone *zone);
 void frame_drain_count_opening(void);
 void frame_cache_online(void);
-bool frame_drained(frame_drain_look *look, void *argument, uint64_t count, uint64_t align);
+bool frame_drained(bool (*look)(void *argument, struct spin_node *all_zones), void *argument,
+		   uint64_t count, uint64_t align);
 bool frame_cache_park_step(struct frame_cache *cache);
 bool frame_cache_may_hold(const struct frame_cache *cache, const struct zone *zone);
 uint64_t frame_cache_level(const struct frame_cache *cache);

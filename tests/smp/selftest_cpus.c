@@ -131,19 +131,12 @@ static bool goes_round(const struct each_test *test)
 	return true;
 }
 
-static bool look_for_nothing(void *unused, struct spin_node *all_zones)
-{
-	(void)unused;
-	(void)all_zones;
-	return false;
-}
-
 /* For a run that no machine has, and a shorter one each time: so it is not taken for the same again. */
 static bool all_caches_are_emptied(void)
 {
 	static uint64_t frames = UINT64_MAX;
 
-	return !frame_drained(look_for_nothing, NULL, frames--, 1);
+	return pfn_is_none(frame_alloc_run(frames--, 1));
 }
 
 extern struct hart_arrival *hart_awaited;
