@@ -96,7 +96,7 @@ host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/
 	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
-host_plain_tests := $(filter-out $(patsubst %,$(BUILD)/host/test_%,traps trace cpu space),\
+host_plain_tests := $(filter-out $(patsubst %,$(BUILD)/host/test_%,traps trace cpu power space),\
 	$(host_tests))
 
 host: $(host_tests)
@@ -142,6 +142,19 @@ $(BUILD)/host/cpu/%.o: %.c Makefile | deps-test
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
 
 $(BUILD)/host/test_cpu: $(cpu_test) $(BUILD)/host/tests/host/unit.o
+	$(say) HOSTLD $@
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^
+
+# The end of a machine whose finisher, firmware and clock are the test's.
+power_test := $(patsubst %,$(BUILD)/host/power/%.o,arch/riscv/power tests/host/test_power)
+
+$(BUILD)/host/power/%.o: HOST_INCLUDES := -Itests/host/power -Itests/host/cpu $(HOST_INCLUDES)
+$(BUILD)/host/power/%.o: %.c Makefile | deps-test
+	$(say) HOSTCC $@
+	@mkdir -p $(@D)
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
+
+$(BUILD)/host/test_power: $(power_test) $(BUILD)/host/tests/host/unit.o
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^
 
@@ -457,7 +470,7 @@ help:
 .PHONY: all run test mutants bench report explore replay soak model lint stack port-check monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
--include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d)
+-include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d) $(power_test:.o=.d)
 -include $(space_own:.o=.d) $(space_host:.o=.d)
 -include $(tsan_objects:.o=.d) $(wildcard $(BUILD)/tsan/tests/host/*.d)
 -include $(fuzz_objects:.o=.d) $(wildcard $(BUILD)/fuzz/tests/host/*.d)

@@ -34,6 +34,17 @@ void verdict_set_finisher(uint64_t address)
 	finisher = address;
 }
 
+/* Far longer than a busy host needs to act on the finisher. */
+#define FINISHER_SECONDS 10
+#define TIMEBASE_UNKNOWN UINT64_C(100000000) /* the tree has not been read so far: more than most */
+
+static _Noreturn void power_off(bool pass)
+{
+	uint64_t timebase = settings.timebase ? settings.timebase : TIMEBASE_UNKNOWN;
+
+	hart_power_off(finisher, FINISHER_SECONDS * timebase, pass);
+}
+
 void verdict_fail(const char *format, ...)
 {
 	va_list arguments;
@@ -102,7 +113,7 @@ void verdict_end(void)
 		record_schedule();
 	record_end();
 	console_flush();
-	hart_power_off(finisher, pass);
+	power_off(pass);
 }
 
 /* Not inlined: nothing of it may live in a register across the setjmp below. */
@@ -280,7 +291,7 @@ static void begin(uint64_t pc, const char *message)
 	port_irq_save();
 	if (!ck_pr_cas_32_value(&panicking, 0, self->arch.number + 1, &first)) {
 		if (first == self->arch.number + 1)
-			hart_power_off(finisher, false);
+			power_off(false);
 		snprintf(self->panic_message, sizeof(self->panic_message), "%s", message);
 		park(pc);
 	}

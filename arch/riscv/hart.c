@@ -162,19 +162,3 @@ void hart_timer_disable(void)
 {
 	csr_clear(sie, SIE_TIMER);
 }
-
-/* SiFive's test finisher, as QEMU has it: 0x5555 passes, 0x3333 fails with a code above it. */
-void hart_power_off(uint64_t finisher, bool pass)
-{
-	struct sbi_result result;
-
-	if (finisher) {
-		volatile uint32_t *registers = port_phys_pointer(finisher);
-
-		*registers = pass ? 0x5555 : 1u << 16 | 0x3333;
-	}
-	result = sbi_shutdown(!pass);
-	(void)result;
-	for (;;)
-		__asm__ volatile("wfi");
-}

@@ -96,8 +96,11 @@ void hart_timer_disable(void);
 
 /*
  * Ends the machine. `finisher` is the address of a sifive,test0 device, which can carry a status
- * out, or 0: the firmware shuts down then, and cannot.
+ * out, or 0: then the firmware shuts the machine down, and no status is carried out. The firmware
+ * is asked, too, where the machine still runs `patience_ticks` of the time CSR after the finisher
+ * was told; it is never asked earlier, because the later request decides the status. In any
+ * context; interrupts are masked.
  */
-_Noreturn void hart_power_off(uint64_t finisher, bool pass);
+_Noreturn void hart_power_off(uint64_t finisher, uint64_t patience_ticks, bool pass);
 
 #endif

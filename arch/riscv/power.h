@@ -1,0 +1,19 @@
+/* power.h - the instructions that power.c needs; the host test of power.c has its own. */
+#pragma once
+
+/* What was printed, and all that memory holds, comes before the machine is told to end. */
+static inline void power_fence_before_store(void)
+{
+	__asm__ volatile("fence iorw, o" ::: "memory");
+}
+
+/* The store to the finisher comes before whatever the firmware's shutdown stores to a device. */
+static inline void power_fence_after_store(void)
+{
+	__asm__ volatile("fence o, iorw" ::: "memory");
+}
+
+static inline void power_stop(void)
+{
+	__asm__ volatile("wfi");
+}
