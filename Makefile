@@ -96,7 +96,7 @@ host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/
 	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
-host_plain_tests := $(filter-out $(patsubst %,$(BUILD)/host/test_%,traps trace cpu power space),\
+host_plain_tests := $(filter-out $(patsubst %,$(BUILD)/host/test_%,traps trace cpu power space contention),\
 	$(host_tests))
 
 host: $(host_tests)
@@ -157,6 +157,14 @@ $(BUILD)/host/power/%.o: %.c Makefile | deps-test
 $(BUILD)/host/test_power: $(power_test) $(BUILD)/host/tests/host/unit.o
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^
+
+# What the kernel prints of locks, and the verdict of its timed loops in the test.
+contention_test := $(patsubst %,$(BUILD)/host/%.o,kernel/record tests/smp/contention tests/smp/lock_report \
+	tests/smp/blame tests/smp/sweep_report tests/smp/result tests/host/test_contention)
+
+$(BUILD)/host/test_contention: $(contention_test) $(host_objects)
+	$(say) HOSTLD $@
+	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread
 
 # Address spaces on played MMUs, with all that they stand on: one thread, and a stack for each cpu,
 # which AddressSanitizer does not follow. The host's port and the frame of the tests see their own.
@@ -470,7 +478,7 @@ help:
 .PHONY: all run test mutants bench report explore replay soak model lint stack port-check monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
--include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d) $(power_test:.o=.d)
+-include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d) $(power_test:.o=.d) $(contention_test:.o=.d)
 -include $(space_own:.o=.d) $(space_host:.o=.d)
 -include $(tsan_objects:.o=.d) $(wildcard $(BUILD)/tsan/tests/host/*.d)
 -include $(fuzz_objects:.o=.d) $(wildcard $(BUILD)/fuzz/tests/host/*.d)

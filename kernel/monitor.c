@@ -20,6 +20,7 @@
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 #include "tests/smp/blame.h"
+#include "tests/smp/contention.h"
 
 /* Between two looks for a key; short for a hand, long for the host. */
 #define LOOKS_A_SECOND 50
@@ -137,8 +138,9 @@ static void print_lock(const struct spinlock *lock)
 	struct spin_stats stats = {0};
 
 	spin_stats_add(lock, &stats);
-	printf("%-8s %-8s %12" PRIu64 " %12" PRIu64 "\n", lock->name, spin_kind_name(lock->kind),
-	       stats.acquisitions, stats.contended);
+	printf("%-8s %-8s %12" PRIu64, lock->name, spin_kind_name(lock->kind), stats.acquisitions);
+	contention_print_share(15, stats.contended, stats.acquisitions, contention_is_measurable());
+	printf("\n");
 }
 
 /* Since the boot, or since the last run of a workload began. */
@@ -153,10 +155,12 @@ static void print_blame(const struct spinlock *lock)
 static void do_locks(uint64_t unused)
 {
 	(void)unused;
-	printf("%-8s %-8s %12s %12s\n", "lock", "kind", "acquisitions", "contended");
+	printf("%-8s %-8s %12s %15s\n", "lock", "kind", "acquisitions", "contended");
 	for (unsigned i = 0; i < zones.count; i++)
 		print_lock(&zones.zone[i].lock);
 	print_lock(kheap_lock());
+	if (!contention_is_measurable())
+		printf("which cpu waited for which is NOT MEASURABLE: %s\n", contention_why_not());
 	for (unsigned i = 0; i < zones.count; i++)
 		print_blame(&zones.zone[i].lock);
 	print_blame(kheap_lock());
@@ -290,7 +294,9 @@ static void do_load(uint64_t seconds)
 		}
 	}
 	load_is_over = 0;
+	contention_look();
 	cpus_run(load_cpu, (void *)(uintptr_t)seconds, settings.cpus);
+	contention_look();
 }
 
 /* ---- the prompt ---------------------------------------------------------------------------- */

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
+import launch
 import trace  # ours, beside this file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -574,9 +575,11 @@ SWEEP_SETTINGS = (
 )
 SWEEP_FIGURES = (
     "valid", "operations", "ns_per_op", "ns_per_op_min", "ns_per_op_max", "refills", "flushes",
-    "direct", "failures", "acquisitions", "contended", "wait_ns", "wait_ns_max", "wait_samples",
-    "hold_ns", "hold_ns_max", "hold_samples", "wait_histogram", "hold_histogram", "tick_hz",
+    "direct", "failures", "acquisitions", "tick_hz",
 )
+# Of a cell whose check passed besides: which acquisition waits is else the host's doing.
+SWEEP_WAITS = ("contended", "wait_ns", "wait_ns_max", "wait_samples", "wait_histogram")
+SWEEP_HOLDS = ("hold_ns", "hold_ns_max", "hold_samples", "hold_histogram")
 # What tells a cell from the others.
 CELL_KEYS = ("workload", "policy", "lock", "cache", "batch", "cpus")
 
@@ -586,14 +589,14 @@ def cell_problems(cell: dict[str, object]) -> list[str]:
     name = " ".join(str(cell.get(key)) for key in CELL_KEYS)
     missing = [key for key in SWEEP_SETTINGS if key not in cell]
     if cell.get("record") != "bench" or not cell.get("supported"):
-        present = [key for key in SWEEP_FIGURES if key in cell and cell.get("record") == "bench"]
+        figures = SWEEP_FIGURES + SWEEP_WAITS + SWEEP_HOLDS
+        present = [key for key in figures if key in cell and cell.get("record") == "bench"]
         why = [] if cell.get("record") != "bench" or cell.get("why") else ["why"]
         return [f"{name}: no {key}" for key in missing + why] + [
             f"{name}: {key}, although it is not supported" for key in present
         ]
     missing += [key for key in SWEEP_FIGURES if key not in cell]
-    if not cell.get("valid") and not cell.get("why"):
-        missing.append("why")
+    missing += [key for key in cell_waits(cell) if key not in cell]
     if missing:
         return [f"{name}: no {key}" for key in missing]
     least, median, most = (cell[f"ns_per_op{end}"] for end in ("_min", "", "_max"))
@@ -601,6 +604,43 @@ def cell_problems(cell: dict[str, object]) -> list[str]:
     singles = cell["workload"] in ("repeat", "bulk")
     if singles and not cell["cache"] and cell["acquisitions"] < cell["operations"]:
         problems.append(f"{name}: fewer locks than operations, without a cache")
+    return problems
+
+
+def cell_waits(cell: dict[str, object]) -> tuple[str, ...]:
+    """What a supported cell has to say of waits and holds, or why it says nothing."""
+    if not cell.get("valid"):
+        return ("why", *(SWEEP_HOLDS if cell.get("lockstat") == "all" else ()))
+    return SWEEP_WAITS[:1] if cell.get("lockstat") == "off" else SWEEP_WAITS + SWEEP_HOLDS
+
+
+# A record whose check of the host's cores failed has none of these.
+WAITS = re.compile("contended|wait_(?!ticks_mean$)|blame_|site_|timed_holds$")
+# Rows of the stress's table, and what is printed of one lock.
+TABLE_ROW = re.compile(r"  (\w+) .*[0-9]x +(NOT MEASURABLE|[0-9.]+ %) +(NOT MEASURABLE|[0-9.]+ %) ")
+OF_A_LOCK = re.compile(r"  (\w+), (waiting: how|which cpu waited|where it was waited)")
+
+
+def contention_problems(output: str) -> list[str]:
+    """Whether anything was told of waits that the host's scheduler has made."""
+    lines = output.splitlines()
+    found = (launch.parse_record(line.encode()) for line in lines)
+    records = [record for record in found if record and "valid" in record]
+    problems = [f"{record['record']} record, not valid: {name}"
+                for record in records if record["valid"] is not True and "unit" not in record
+                for name in record if WAITS.match(name)]
+    problems += [f"{record['record']} record, not valid: no why"
+                 for record in records
+                 if record["valid"] is not True and "unit" not in record and not record.get("why")]
+    bad_locks = any(r["record"] == "lock" and r["valid"] is not True for r in records)
+    bad_runs = {r.get("workload") for r in records
+                if r["record"] == "bench" and "ops_per_second" in r and r["valid"] is not True}
+    for line in lines:
+        row, of_a_lock = TABLE_ROW.match(line), OF_A_LOCK.match(line)
+        if of_a_lock and bad_locks:
+            problems.append(f"console, not measurable: {line.strip()}")
+        if row and (row[2] == row[3] == "NOT MEASURABLE") != (row[1] in bad_runs):
+            problems.append(f"console, against its record: {line.strip()}")
     return problems
 
 
@@ -663,6 +703,8 @@ def judge(result: Result, status: int) -> None:
     # A program that reported its failures exits so; that is no failure more.
     if status != 0 and (job.is_one_test or status < 0 or result.tests_failed == 0):
         problems.append(exit_text(status))
+    if job.is_one_test and job.counts_ktap:
+        problems += contention_problems(result.output)[:5]
     if job.sweep_records:
         lines = job.sweep_records.read_text(encoding="utf-8").splitlines()
         problems += sweep_problems(lines)[:5]

@@ -362,6 +362,29 @@ class TestRunner(InTemporaryFolder):
         self.check("1 passed, 1 failed", *arguments, qemu="echo 1..2; echo ok 1 a;" + PASS)
         self.check("0 passed, 1 failed", *arguments, text="without a verdict")
 
+    def test_waits_of_a_host_without_cores(self) -> None:
+        """A run fails that tells of waits although its own check of the host's cores failed."""
+        row = "  bulk      4940594   881334   5.6x  {}  {}     4.1  frames"
+        lock = '{{"record":"lock","name":"zone1","acquisitions":9,"valid":{}}}'
+        ran = '{{"record":"bench","workload":"bulk","ops_per_second":7,"valid":{}}}'
+        bad, why = "NOT MEASURABLE", 'false,"why":"no cores"'
+        arguments = ("--kernel", self.kernel(), "--only", "qemu/smp=4 mem=*")
+        for lines, passes in (
+            ((row.format(bad, bad), lock.format(why), ran.format(why)), True),
+            ((row.format("1.00 %", "0.02 %"), lock.format("true"), ran.format("true")), True),
+            ((row.format("1.00 %", "0.02 %"), ran.format(why)), False),
+            ((row.format(bad, "0.02 %"), ran.format(why)), False),
+            ((row.format(bad, bad), ran.format("true")), False),
+            ((lock.format("false"),), False),
+            ((lock.format(why + ',"contended":3'),), False),
+            ((lock.format(why + ',"blame_waits":[3]'),), False),
+            ((lock.format(why), "  zone1, waiting: how many lasted at least"), False),
+            ((lock.format(why), "  zone1, which cpu waited for which: rows wait"), False),
+        ):
+            said = "".join(f"echo '{line}';" for line in lines)
+            last = "1 passed, 0 failed" if passes else "0 passed, 1 failed"
+            self.check(last, *arguments, qemu=said + PASS)
+
     def test_refusals(self) -> None:
         arguments = ("--kernel", self.kernel(), "--only", "refused-unknown-key")
         words = "echo 'bootargs: \"polcy=x\": no such key; valid keys: run';"

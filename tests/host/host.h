@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "mm/global/policy.h"
@@ -41,3 +42,5 @@ void host_run(void (*work)(void *argument), void *argument);
 /* What smp_print() was given since it was last forgotten. */
 const char *smp_host_printed(void);
 void smp_host_forget_printed(void);
+/* What smp_waits_are_measurable() answers; false at first. */
+void smp_host_set_waits_measurable(bool are);

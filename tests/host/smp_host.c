@@ -42,6 +42,19 @@ uint64_t smp_nanoseconds(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static bool waits_are_measurable;
+
+bool smp_waits_are_measurable(unsigned cpus)
+{
+	(void)cpus;
+	return waits_are_measurable;
+}
+
+void smp_host_set_waits_measurable(bool are)
+{
+	waits_are_measurable = are;
+}
+
 static char printed[4096];
 
 void smp_print(const char *format, ...)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "kernel/record.h"
+#include "tests/smp/contention.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/result.h"
 
@@ -237,8 +238,11 @@ static void print_sites(const struct blame *blame, const struct heaviest *heavie
 
 void blame_print(const struct blame *blame)
 {
-	const struct heaviest *heaviest = heaviest_cpus(blame, PAIRS_SHOWN);
+	const struct heaviest *heaviest;
 
+	if (!contention_is_measurable())
+		return;
+	heaviest = heaviest_cpus(blame, PAIRS_SHOWN);
 	if (heaviest->count && blame->cpus <= CPUS_SHOWN)
 		print_matrix(blame);
 	else if (heaviest->count)
@@ -279,6 +283,8 @@ void blame_record(const struct blame *blame)
 					   "site_waits",	"site_wait_ns",
 					   "site_others_waits", "site_others_wait_ns"};
 
+	if (!contention_is_measurable())
+		return;
 	record_heaviest(heaviest_cpus(blame, PAIRS_RECORD), &cpus);
 	record_heaviest(heaviest_sites(blame, PAIRS_RECORD), &sites);
 }

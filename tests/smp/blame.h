@@ -32,9 +32,10 @@ void blame_add(struct blame *blame, const struct spinlock *lock);
 
 /*
  * A table: all cpus where they are up to 8, else the heaviest pairs; then the heaviest pairs of
- * sites, whose functions the launcher adds. Nothing where nobody waited.
+ * sites, whose functions the launcher adds. Nothing where no cpu waited, and nothing where that is
+ * not measurable (contention.h), which the caller has said then.
  */
 void blame_print(const struct blame *blame);
 
-/* Members of the open record; docs/measuring.md says what they are. */
+/* Members of the open record; docs/measuring.md says what they are. None where not measurable. */
 void blame_record(const struct blame *blame);

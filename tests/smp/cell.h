@@ -11,7 +11,10 @@
 #include "tests/smp/result.h"
 #include "tests/smp/workload.h"
 
-/* What is known of a cell's times. Each but the first makes them NOT MEASURABLE. */
+/*
+ * What is known of a cell's times, and of its waits, whose number depends on which cpu runs when.
+ * Each but the first makes them NOT MEASURABLE.
+ */
 enum cell_validity {
 	CELL_VALID,
 	CELL_NO_CORES, /* the host has not given each cpu a core */
@@ -39,6 +42,12 @@ struct cell {
 	uint64_t cores_percent; /* what it was judged by */
 	enum cell_validity validity;
 };
+
+/* Whether its contended acquisitions, and waits, may be told. After cell_judge(). */
+static inline bool cell_waits_are_measurable(const struct cell *cell)
+{
+	return cell->validity == CELL_VALID;
+}
 
 /*
  * Zones and caches as the cell wants them, one run, and the books closed over it. False when there

@@ -14,7 +14,9 @@
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 #include "tests/smp/blame.h"
+#include "tests/smp/contention.h"
 #include "tests/smp/harness.h"
+#include "tests/smp/lock_report.h"
 #include "tests/smp/nodes.h"
 
 /* Over all runs that were no baseline. */
@@ -27,13 +29,14 @@ struct cpu_totals {
 struct workload_results {
 	const struct workload *workload;
 	struct result cached, baseline;
+	bool waits_are_measurable;
 };
 
 static struct workload_results *results;
 static unsigned result_count;
 static struct cpu_totals *cpu_totals;
-static struct spin_stats *lock_totals; /* of the zones, then of the heap */
-static struct blame *lock_blame;       /* the same */
+static struct lock_totals *lock_totals; /* of the zones, then of the heap */
+static const char **names;		/* the same */
 
 /* ---- collecting -------------------------------------------------------------------------- */
 
@@ -61,8 +64,8 @@ void report_add(const struct workload_run *run)
 		struct spin_stats stats = {0};
 
 		spin_stats_add(lock, &stats);
-		spin_stats_sum(&lock_totals[i], &stats);
-		blame_add(&lock_blame[i], lock);
+		spin_stats_sum(&lock_totals[i].stats, &stats);
+		blame_add(&lock_totals[i].blame, lock);
 		if (!blame_adds_up(lock))
 			verdict_fail("lock %s: who waited for whom does not add up to the waits",
 				     lock->name);
@@ -80,11 +83,6 @@ static uint64_t per_second(const struct result *result)
 	return us ? result->ops * 1000000 / us : 0;
 }
 
-static uint64_t contended_permyriad(const struct spin_stats *stats)
-{
-	return ratio(stats->contended, stats->acquisitions, 10000);
-}
-
 void report_begin(void)
 {
 	size_t cpu_bytes = settings.cpus * sizeof(*cpu_totals);
@@ -92,13 +90,13 @@ void report_begin(void)
 
 	cpu_totals = harness_need(cpu_bytes, "the report's totals of cpus");
 	lock_totals = harness_need(lock_bytes, "the report's totals of locks");
-	lock_blame = harness_need((zones.count + 1) * sizeof(*lock_blame), "the report's blame");
+	names = harness_need((zones.count + 1) * sizeof(*names), "the names of locks");
 	for (unsigned i = 0; i <= zones.count; i++)
-		blame_begin(&lock_blame[i], settings.cpus);
+		blame_begin(&lock_totals[i].blame, settings.cpus);
 	results = harness_need(workload_count * sizeof(*results), "the workloads' results");
 	result_count = 0;
 	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same boot\n"
-	       "  %-12s %12s %12s %9s %13s %13s %14s\n",
+	       "  %-12s %12s %12s %9s %15s %15s %14s\n",
 	       settings.cpus, "workload", "ops/s", "baseline", "ratio", "contended", "baseline",
 	       "locks/1000 ops");
 }
@@ -110,8 +108,11 @@ void report_workload_begin(const struct workload *workload)
 	console_flush(); /* so that a terminal shows what is running */
 }
 
-static void record_result(const struct workload *workload, const struct result *result, bool cached)
+static void record_result(const struct workload_results *ran, bool cached)
 {
+	const struct workload *workload = ran->workload;
+	const struct result *result = cached ? &ran->cached : &ran->baseline;
+
 	record_begin("bench");
 	record_string("workload", workload->name);
 	record_number("cpus", settings.cpus);
@@ -127,128 +128,53 @@ static void record_result(const struct workload *workload, const struct result *
 	record_number("direct", result->direct);
 	record_number("failures", result->failures);
 	record_number("acquisitions", result->zone_locks.acquisitions);
-	record_number("contended", result->zone_locks.contended);
+	contention_record_validity(ran->waits_are_measurable);
+	if (ran->waits_are_measurable)
+		record_number("contended", result->zone_locks.contended);
 	record_end();
+}
+
+static void print_share(const struct spin_stats *stats)
+{
+	contention_print_share(15, stats->contended, stats->acquisitions,
+			       contention_is_measurable());
 }
 
 void report_workload_end(const struct workload *workload, const struct result *cached,
 			 const struct result *baseline)
 {
 	uint64_t faster = ratio(per_second(cached), per_second(baseline), 10);
-	uint64_t share = contended_permyriad(&cached->zone_locks);
-	uint64_t base_share = contended_permyriad(&baseline->zone_locks);
 	uint64_t locks = ratio(cached->zone_locks.acquisitions, cached->ops, 10000);
 
 	if (workload->prints)
 		printf("\n  %-12s ", workload->name);
-	printf("%12llu %12llu %7llu.%llux %8llu.%02llu %% %8llu.%02llu %% %11llu.%llu  %s\n",
-	       (unsigned long long)per_second(cached),
+	printf("%12llu %12llu %7llu.%llux", (unsigned long long)per_second(cached),
 	       (unsigned long long)per_second(baseline), (unsigned long long)(faster / 10),
-	       (unsigned long long)(faster % 10), (unsigned long long)(share / 100),
-	       (unsigned long long)(share % 100), (unsigned long long)(base_share / 100),
-	       (unsigned long long)(base_share % 100), (unsigned long long)(locks / 10),
+	       (unsigned long long)(faster % 10));
+	print_share(&cached->zone_locks);
+	print_share(&baseline->zone_locks);
+	printf(" %12llu.%llu  %s\n", (unsigned long long)(locks / 10),
 	       (unsigned long long)(locks % 10), workload->what);
-	results[result_count++] = (struct workload_results){workload, *cached, *baseline};
+	results[result_count++] = (struct workload_results){workload, *cached, *baseline,
+							    contention_is_measurable()};
 }
 
 static void record_results(void)
 {
 	for (unsigned i = 0; i < result_count; i++) {
-		record_result(results[i].workload, &results[i].cached, true);
-		record_result(results[i].workload, &results[i].baseline, false);
+		record_result(&results[i], true);
+		record_result(&results[i], false);
 	}
 }
 
 /* ---- the tables at the end --------------------------------------------------------------- */
 
-static uint64_t mean_ns(const struct spin_times *times)
+static const char *const *lock_names(void)
 {
-	return times->samples ? ticks_to_ns(times->ticks_total / times->samples) : 0;
-}
-
-static const char *lock_name(unsigned i)
-{
-	return i < zones.count ? zones.zone[i].lock.name : kheap_lock()->name;
-}
-
-static void print_locks(void)
-{
-	printf("\nlocks, over all runs with caches (%s; times of %s)\n"
-	       "  %-8s %12s %10s %9s   %-22s %s\n",
-	       spin_kind_name((enum spin_kind)settings.arguments.lock),
-	       settings.arguments.lockstat == SPIN_STATS_ALL ? "every acquisition"
-							     : "the contended acquisitions",
-	       "lock", "acquired", "contended", "share", "wait mean/worst us",
-	       "hold mean/worst us");
-	for (unsigned i = 0; i <= zones.count; i++) {
-		const struct spin_stats *stats = &lock_totals[i];
-		uint64_t share = contended_permyriad(stats);
-		uint64_t times[4] = {mean_ns(&stats->wait), ticks_to_ns(stats->wait.ticks_max),
-				     mean_ns(&stats->hold), ticks_to_ns(stats->hold.ticks_max)};
-
-		printf("  %-8s %12llu %10llu %4llu.%02llu %%", lock_name(i),
-		       (unsigned long long)stats->acquisitions,
-		       (unsigned long long)stats->contended, (unsigned long long)(share / 100),
-		       (unsigned long long)(share % 100));
-		for (unsigned j = 0; j < 4; j++)
-			printf("%s%llu.%llu", j % 2 ? " / " : "   ",
-			       (unsigned long long)(times[j] / 1000),
-			       (unsigned long long)(times[j] / 100 % 10));
-		printf("\n");
-	}
-}
-
-/* One bar a power of two, scaled to the tallest. */
-static void print_histogram(const char *name, const char *what, const struct spin_times *times)
-{
-	uint64_t tallest = 0;
-
-	for (unsigned i = 0; i < SPIN_HISTOGRAM_BUCKETS; i++)
-		if (times->histogram[i] > tallest)
-			tallest = times->histogram[i];
-	if (!tallest)
-		return;
-	printf("\n  %s, %s: how many lasted at least\n", name, what);
-	for (unsigned i = 0; i < SPIN_HISTOGRAM_BUCKETS; i++) {
-		unsigned bar = (unsigned)(times->histogram[i] * 40 / tallest);
-
-		if (!times->histogram[i])
-			continue;
-		printf("  %10llu ns %10llu ", (unsigned long long)ticks_to_ns(UINT64_C(1) << i),
-		       (unsigned long long)times->histogram[i]);
-		while (bar--)
-			printf("#");
-		printf("\n");
-	}
-}
-
-static void record_times(const char *mean, const char *worst, const char *histogram,
-			 const struct spin_times *times)
-{
-	record_number(mean, mean_ns(times));
-	record_number(worst, ticks_to_ns(times->ticks_max));
-	record_numbers(histogram, times->histogram, SPIN_HISTOGRAM_BUCKETS);
-}
-
-static void record_locks(void)
-{
-	for (unsigned i = 0; i <= zones.count; i++) {
-		const struct spin_stats *stats = &lock_totals[i];
-
-		record_begin("lock");
-		record_string("name", lock_name(i));
-		record_string("kind", spin_kind_name((enum spin_kind)settings.arguments.lock));
-		record_number("cpus", settings.cpus);
-		record_number("acquisitions", stats->acquisitions);
-		record_number("contended", stats->contended);
-		record_fraction("contended_share", ratio(stats->contended, stats->acquisitions,
-							 1000000), 6);
-		record_number("timed_holds", stats->hold.samples);
-		record_times("wait_mean_ns", "wait_worst_ns", "wait_log2_ticks", &stats->wait);
-		record_times("hold_mean_ns", "hold_worst_ns", "hold_log2_ticks", &stats->hold);
-		blame_record(&lock_blame[i]);
-		record_end();
-	}
+	for (unsigned i = 0; i < zones.count; i++)
+		names[i] = zones.zone[i].lock.name;
+	names[zones.count] = kheap_lock()->name;
+	return names;
 }
 
 /* Of allocations and frees, how many met neither an empty nor a full stack. */
@@ -383,18 +309,13 @@ static void record_heap(void)
 
 void report_end(void)
 {
-	print_locks();
-	for (unsigned i = 0; i <= zones.count; i++) {
-		print_histogram(lock_name(i), "waiting", &lock_totals[i].wait);
-		print_histogram(lock_name(i), "holding", &lock_totals[i].hold);
-		blame_print(&lock_blame[i]);
-	}
+	lock_report_print(lock_totals, lock_names(), zones.count + 1);
 	print_cpus();
 	report_zones();
 	nodes_report(cache_totals);
 	printf("\n");
 	record_results();
-	record_locks();
+	lock_report_record(lock_totals, lock_names(), zones.count + 1);
 	record_cpus();
 	record_zones();
 	nodes_record(cache_totals);

@@ -23,6 +23,12 @@ uint64_t smp_nanoseconds(void);
 void smp_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
+ * Whether the waits for locks of a run on cpus 0..cpus-1 are its own doing: false where the host has
+ * not given each of them a core. On cpu 0, at rest, after the run.
+ */
+bool smp_waits_are_measurable(unsigned cpus);
+
+/*
  * Harts that come and go (churn.h): begin on cpu 0 and end on it, at rest; step after each operation
  * of every cpu, and leave when it has no more, again and again until it is true. On a host, where
  * cpus are threads, all of it does nothing. smp_churn_end() is false when harts could have been

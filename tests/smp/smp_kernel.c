@@ -9,6 +9,7 @@
 #include "arch/riscv/hart.h"
 #include "kernel/cpu.h"
 #include "kernel/settings.h"
+#include "tests/smp/contention.h"
 #include "tests/smp/smp.h"
 
 static bool is_quiet;
@@ -24,6 +25,13 @@ uint64_t smp_nanoseconds(void)
 	uint64_t ticks = hart_time(), hertz = settings.timebase;
 
 	return ticks / hertz * second + ticks % hertz * second / hertz;
+}
+
+/* Where nothing has been looked at (a sweep, a schedule), nothing of it is printed either. */
+bool smp_waits_are_measurable(unsigned cpus)
+{
+	(void)cpus;
+	return contention_is_measurable() && contention_look();
 }
 
 void smp_set_quiet(bool quiet)

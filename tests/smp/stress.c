@@ -19,6 +19,7 @@
 #include "mm/global/zone.h"
 #include "tests/smp/books.h"
 #include "tests/smp/churn.h"
+#include "tests/smp/contention.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/report.h"
 #include "tests/smp/trace_books.h"
@@ -87,6 +88,7 @@ static bool run_workload(const struct workload *workload)
 		return true;
 	}
 	passed = run_once(workload, false, &cached) && run_once(workload, true, &baseline);
+	contention_look();
 	if (passed)
 		report_workload_end(workload, &cached, &baseline);
 	return passed;
@@ -94,6 +96,7 @@ static bool run_workload(const struct workload *workload)
 
 void stress_run(void)
 {
+	contention_look();
 	report_begin();
 	for (unsigned i = 0; i < workload_count; i++) {
 		bool passed;

@@ -6,6 +6,7 @@
 #include "kernel/console.h"
 #include "kernel/record.h"
 #include "kernel/settings.h"
+#include "mm/frame.h"
 #include "mm/global/zone.h"
 
 /* In the table, and in the records. */
@@ -76,12 +77,16 @@ static uint64_t longest_ns(const struct cell *cell)
 	return longest;
 }
 
-/* What tools/calibrate.py needs besides the rest of the record. */
+/* What tools/calibrate.py needs besides the rest of the record: a mean tells no number of waits. */
 static void record_judged_by(const struct cell *cell)
 {
+	const struct spin_times *wait = &cell->sum.zone_locks.wait;
+
 	record_number("cores_percent", cell->cores_percent);
 	record_number("hold_alone_ticks", cell->hold_alone_ticks);
 	record_number("sum_ns", cell->sum.ns);
+	if (wait->samples)
+		record_number("wait_ticks_mean", wait->ticks_total / wait->samples);
 }
 
 /* In the order of the rounds, the median in the middle: they are sorted. */
@@ -125,14 +130,27 @@ static void record_counts(const struct cell *cell)
 	record_number("direct", sum->direct);
 	record_number("failures", sum->failures);
 	record_number("acquisitions", sum->zone_locks.acquisitions);
-	record_number("contended", sum->zone_locks.contended);
 	record_number("tick_hz", settings.clock_hertz);
-	if (settings.arguments.lockstat == SPIN_STATS_OFF)
-		return;
-	record_spin_times("wait_ns", "wait_ns_max", "wait_samples", "wait_histogram",
-			  &sum->zone_locks.wait);
-	record_spin_times("hold_ns", "hold_ns_max", "hold_samples", "hold_histogram",
-			  &sum->zone_locks.hold);
+}
+
+/*
+ * Which acquisition waits is the host's doing where the times are, so there it is not recorded. Nor
+ * are holds, where those of the contended acquisitions alone are timed: they would tell how many.
+ */
+static void record_contention(const struct cell *cell)
+{
+	const struct spin_stats *locks = &cell->sum.zone_locks;
+	uint64_t lockstat = settings.arguments.lockstat;
+
+	if (cell_waits_are_measurable(cell))
+		record_number("contended", locks->contended);
+	if (cell_waits_are_measurable(cell) && lockstat != SPIN_STATS_OFF)
+		record_spin_times("wait_ns", "wait_ns_max", "wait_samples", "wait_histogram",
+				  &locks->wait);
+	if (lockstat == SPIN_STATS_ALL ||
+	    (lockstat == SPIN_STATS_CONTENDED && cell_waits_are_measurable(cell)))
+		record_spin_times("hold_ns", "hold_ns_max", "hold_samples", "hold_histogram",
+				  &locks->hold);
 }
 
 void sweep_record(const struct cell *cell)
@@ -146,6 +164,7 @@ void sweep_record(const struct cell *cell)
 	} else {
 		record_times(cell);
 		record_counts(cell);
+		record_contention(cell);
 	}
 	record_end();
 }
@@ -209,8 +228,12 @@ static void print_cell(const struct cell *cell)
 		return;
 	}
 	print_times(cell);
-	print_hundredths(4, ratio(locks->contended, locks->acquisitions, 10000));
-	printf(" %%");
+	if (cell_waits_are_measurable(cell)) {
+		print_hundredths(4, ratio(locks->contended, locks->acquisitions, 10000));
+		printf(" %%");
+	} else {
+		printf(" %9s", "-");
+	}
 	print_hundredths(6, ratio(locks->acquisitions, cell->sum.ops, 100000));
 	printf("%s%s\n", cell->validity == CELL_VALID ? "" : "  ", marks[cell->validity]);
 }
@@ -228,7 +251,7 @@ static void print_reasons(const struct cell *cells, unsigned count)
 		for (unsigned i = 0; i < count; i++)
 			cells_with += !cells[i].unsupported && cells[i].validity == reason;
 		if (cells_with)
-			printf("%s, %u of %u: %s; counts are good all the same\n", marks[reason],
+			printf("%s, times and contended shares, %u of %u: %s\n", marks[reason],
 			       cells_with, count, reasons[reason]);
 	}
 }

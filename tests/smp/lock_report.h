@@ -1,0 +1,20 @@
+/*
+ * lock_report.h - what several runs together did to each lock: a table, histograms and which cpu
+ * waited for which; and the `lock` records.
+ *
+ * Acquisitions are told always. All that tells of waits is NOT MEASURABLE where contention.h says
+ * so, and so are holds, which are times: then none of it is printed or recorded.
+ */
+#pragma once
+
+#include "sync/spinlock.h"
+#include "tests/smp/blame.h"
+
+struct lock_totals {
+	struct spin_stats stats;
+	struct blame blame;
+};
+
+/* names[i] is of totals[i]. On cpu 0, at rest. */
+void lock_report_print(const struct lock_totals *totals, const char *const *names, unsigned count);
+void lock_report_record(const struct lock_totals *totals, const char *const *names, unsigned count);
