@@ -240,10 +240,10 @@ def stolen(cell: Record, factor: float) -> float | None:
 
 
 def queue(cell: Record) -> float | None:
-    alone, samples = ticks_ns(cell, "hold_alone_ticks"), value(cell, "wait_samples")
-    if cell["lock"] not in FIFO or not alone or not samples:
+    alone, mean = value(cell, "hold_alone_ticks"), value(cell, "wait_ticks_mean")
+    if cell["lock"] not in FIFO or not alone or not mean:
         return None
-    return value(cell, "wait_ns") / samples / (value(cell, "cpus") * alone)
+    return mean / (value(cell, "cpus") * alone)
 
 
 def rounds(cell: Record) -> float | None:

@@ -42,7 +42,17 @@ class Pair:
 
 
 def is_blamed(record: Record) -> bool:
-    return record.get("record") == "lock" and any(numbers(record, "blame_waits"))
+    """A lock that was waited for, as far as that is known: not without a core for each cpu."""
+    return is_known(record) and any(numbers(record, "blame_waits"))
+
+
+def is_known(record: Record) -> bool:
+    return record.get("record") == "lock" and record.get("valid") is True
+
+
+def not_known(records: Iterable[Record]) -> list[Record]:
+    return [record for record in records
+            if record.get("record") == "lock" and record.get("valid") is not True]
 
 
 def rows_of(record: Record, kind: str) -> list[tuple[float, float, float, float]]:
@@ -147,24 +157,29 @@ LEGEND = [
 # Tables --------------------------------------------------------------------------------------
 
 
-def pair_rows(record: Record, pairs: Sequence[Pair], kind: str, good: bool) -> list[list[Value]]:
+def pair_rows(record: Record, pairs: Sequence[Pair], kind: str) -> list[list[Value]]:
     """The pairs, and what was too light for the record to name."""
     others = Pair("all others", "", integer(record, f"{kind}_others_waits"),
                   number(record, f"{kind}_others_wait_ns") or 0.0)
     return [[*words(lock_title(record), pair.waiter,
                     "not known" if pair.holder is None else pair.holder, f"{pair.waits:,}"),
-             *(Value(duration(ns), "measured" if good else NOT_MEASURABLE)
-               for ns in (pair.ns, pair.ns / pair.waits))]
+             *words(*(duration(ns) for ns in (pair.ns, pair.ns / pair.waits)))]
             for pair in (*pairs, others) if pair.waits]
 
 
-def tables(records: Sequence[Record], good: bool) -> list[Table]:
+def tables(records: Sequence[Record]) -> list[Table]:
     columns = ["lock", "who waited", "who held it", "waits", "waited", "mean"]
-    cpus = [row for r in records for row in pair_rows(r, pairs_of(r), "blame", good)]
-    sites = [row for r in records for row in pair_rows(r, sites_of(r), "site", good)]
+    cpus = [row for r in records for row in pair_rows(r, pairs_of(r), "blame")]
+    sites = [row for r in records for row in pair_rows(r, sites_of(r), "site")]
     return [Table("Waits by pairs of cpus", columns, cpus),
             Table("Waits by where the lock was asked for, and where it had been taken", columns,
                   sites)]
+
+
+def unknown_table(records: Sequence[Record]) -> Table:
+    rows = [[*words(lock_title(r), f"{integer(r, 'acquisitions'):,}"), Value("–", NOT_MEASURABLE)]
+            for r in records]
+    return Table("Acquisitions, and how many of them waited", ["lock", "acquisitions", "waits"], rows)
 
 
 # The figure ----------------------------------------------------------------------------------
@@ -199,24 +214,31 @@ def site_names_added(record: Record, symbols: launch.Symbols) -> Record:
     return {**record, **names}
 
 
-def blame_figure(records: Iterable[Record], host: Host) -> Figure:
+def blame_figure(everything: Iterable[Record], host: Host) -> Figure:
+    records = list(everything)
     found = [record for record in records if is_blamed(record)]
     figure = Figure(
         "blame", "Which cpu waited for which", "",
         "A wait is put on the cpu that held the lock as it began, all of it, also what was owed to "
         "others in line. On the diagonal are those whose holder had not said yet that it was. "
-        "Counts say who met whom on any host; how long the waits were is NOT MEASURABLE where cpus "
-        "outnumber the host’s cores, for there it is its scheduler’s doing. Shades are of each "
-        "lock by itself.", legend=LEGEND,
+        "Which cpu waits for which is NOT MEASURABLE where the host has not given each cpu a core, "
+        "for there it is its scheduler’s doing: nothing is drawn of it then. Shades are of each lock "
+        "by itself.", legend=LEGEND,
     )
+    unknown = not_known(records)
     if found:
         most = max(map(cpus_in, found))
-        good = most <= host.cores
         figure.shows = shows(found)
         figure.how += left_out(found)
-        figure.conditions = (f"{count(most, 'cpu')} on {host.cores} host cores, counted"
-                             + ("" if good else "; times NOT MEASURABLE"))
+        figure.conditions = f"{count(most, 'cpu')} on {host.cores} host cores, counted"
         figure.commands = commands(found, host)
         figure.panels = [matrix_panel(record) for record in found]
-        figure.tables = tables(found, good)
+        figure.tables = tables(found)
+    elif unknown:
+        figure.shows = "Which cpu waited for which could not be measured on this host."
+        figure.conditions = (f"{count(max(map(cpus_in, unknown)), 'cpu')} on {host.cores} host "
+                             "cores; waits NOT MEASURABLE")
+        figure.commands = commands(unknown, host)
+        figure.legend = []
+        figure.tables = [unknown_table(unknown)]
     return figure

@@ -112,12 +112,12 @@ def policy_order(cells: Iterable[Record]) -> list[object]:
     return sorted(values_of(cells, "policy"), key=lambda p: (p != "segment_tree", str(p)))
 
 
-def judged(text: str, cell: Record, exact: bool = False) -> Value:
-    """A figure with the state of its cell; an exact one is good whatever the times are."""
+def judged(text: str, cell: Record) -> Value:
+    """A figure with the state of its cell."""
     state = state_of(cell)
     if state == UNSUPPORTED:
         return Value("not supported", UNSUPPORTED)
-    if exact or state != NOT_MEASURABLE or text == "–":
+    if state != NOT_MEASURABLE or text == "–":
         return Value(text)
     return Value(text, NOT_MEASURABLE)
 
@@ -160,7 +160,7 @@ def conditions(cells: Sequence[Record], host: Host) -> str:
     if all(map(is_counted, cells)):
         said.append("instructions are exact")
     elif invalid:
-        said.append(f"times of {invalid} of {count(len(cells), 'cell')} NOT MEASURABLE")
+        said.append(f"times and waits of {invalid} of {count(len(cells), 'cell')} NOT MEASURABLE")
     else:
         said.append("all times measurable")
     return ", ".join(said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from report_figures import count, duration, short
+from report_figures import count, cpus_of, duration, short
 from report_locks import mean_share
 from report_memory import differing, map_words, ordered
 from report_records import (
@@ -56,7 +56,9 @@ def locks_saved(cells: Sequence[Record]) -> str:
 def contention(cells: Sequence[Record]) -> str:
     """Contended acquisitions with caches and without, over the cells that have both."""
     chosen = scaling_slice(cells)
-    cpus = max((integer(c, "cpus") for c in chosen), default=0)
+    # As many cpus as there are for which every share is known.
+    known = [n for n in cpus_of(chosen) if mean_share(at(chosen, cpus=n)) is not None]
+    cpus = max(known, default=0)
     cached, bare = (at(chosen, cpus=cpus, cache=size) for size in (main_cache(chosen), 0))
     shares = mean_share(cached), mean_share(bare)
     if cpus < 2 or None in shares or not main_cache(chosen):

@@ -23,6 +23,7 @@ from report_figures import (
 )
 from report_records import (
     MEASURED,
+    NOT_MEASURABLE,
     SETTINGS,
     Record,
     at,
@@ -48,7 +49,7 @@ ADAPTIVE_AT = 2.6
 def contention_slice(cells: Sequence[Record]) -> list[Record]:
     """Of each workload in which locks or batches were compared: its cells of lock and batch."""
     several = [c for c in cells if integer(c, "cpus") > 1 and not is_counted(c)
-               and integer(c, "cache") > 0 and contended_share(c) is not None]
+               and integer(c, "cache") > 0 and integer(c, "acquisitions")]
     slices = (one_slice(at(several, workload=workload), ("lock", "batch"))
               for workload in values_of(several, "workload"))
     return [c for chosen in slices if len(chosen) > 2 for c in chosen]
@@ -111,7 +112,9 @@ def contention_panel(
     return panel
 
 
-def contention_panels(cells: list[Record]) -> list[plot.Panel]:
+def contention_panels(everything: list[Record]) -> list[plot.Panel]:
+    """Of what could be measured: of the rest nothing is known that could be drawn."""
+    cells = [c for c in everything if contended_share(c) is not None]
     highest = max((contended_share(c) or 0.0 for c in cells), default=0.0)
     scales = batch_scale(cells), plot.linear_scale(min(max(highest, 0.1) * 1.05, 100))
     locks = values_of(cells, "lock")
@@ -136,29 +139,37 @@ def contention_value(found: list[Record]) -> Value:
     if not found:
         return Value("–")
     share, of = contended_share(found[0]), integer(found[0], "acquisitions")
-    return judged(f"{short(share)} % of {of:,}", found[0], exact=True)
+    if share is None:
+        return judged(f"– of {of:,}", found[0])
+    return judged(f"{short(share)} % of {of:,}", found[0])
 
 
 def contention_words(cells: list[Record]) -> str:
-    """Least and greatest share, and what a larger batch does to it."""
+    """Least and greatest share, and what a larger batch does to it, of what was measured."""
+    everything, cells = cells, [c for c in cells if contended_share(c) is not None]
     if not cells:
-        return ""
+        return "No contended share could be measured on this host."
     ranked = sorted(cells, key=lambda c: contended_share(c) or 0.0)
     said = [f"{short(contended_share(c))} % ({text_of(c, 'workload')}, {text_of(c, 'lock')}, "
             f"{batch_name(c.get('batch'))})" for c in (ranked[0], ranked[-1])]
     text = f"The contended share lies between {said[0]} and {said[1]}."
+    if len(cells) < len(everything):
+        text = f"Of {len(cells)} of {count(len(everything), 'cell')} that could be measured: {text}"
     fixed = batches_of(cells)
     if len(fixed) > 1:
         least, most = (mean_share(at(cells, batch=b)) for b in (min(fixed), max(fixed)))
-        text += (f" Over all locks and workloads it is {short(least)} % with batches of "
+        text += (f" Over all of these locks and workloads it is {short(least)} % with batches of "
                  f"{min(fixed):g} and {short(most)} % with batches of {max(fixed):g}.")
     return text
 
 
 def mean_share(cells: Sequence[Record]) -> float | None:
-    """Of all acquisitions of these cells together."""
-    acquisitions = sum(integer(c, "acquisitions") for c in cells)
-    contended = sum(integer(c, "contended") for c in cells)
+    """Of all acquisitions of these cells together; None where one of them has no share."""
+    known = [c for c in cells if integer(c, "acquisitions")]
+    if any(contended_share(c) is None for c in known):
+        return None
+    acquisitions = sum(integer(c, "acquisitions") for c in known)
+    contended = sum(integer(c, "contended") for c in known)
     return 100 * contended / acquisitions if acquisitions else None
 
 
@@ -166,11 +177,11 @@ def contention_figure(cells: Sequence[Record], host: Host) -> Figure:
     chosen = contention_slice(cells)
     figure = Figure(
         "contention", "How often a zone’s lock is contended, by lock and batch", "",
-        "An acquisition is contended when the lock was not free at the first look. Shares are "
-        "counted, not timed; those of few acquisitions say little. Where cpus outnumber the host’s "
-        "cores they include what its scheduler does: a cpu that is taken off its core while it "
-        "holds the lock makes the others find it held. ‘adapts’ is the batch that follows "
-        "contention by itself. Same scale in all panels.",
+        "An acquisition is contended when the lock was not free at the first look. Shares of few "
+        "acquisitions say little. Which acquisition waits depends on which cpu runs at that moment: "
+        "where the host has not given each cpu a core, its scheduler decides that, and the share is NOT "
+        "MEASURABLE: nothing is drawn of it, and the table says so. ‘adapts’ is the batch that "
+        "follows contention by itself. Same scale in all panels.",
     )
     if chosen:
         figure.shows = contention_words(chosen)
@@ -187,7 +198,7 @@ def contention_figure(cells: Sequence[Record], host: Host) -> Figure:
 def timed_slice(cells: Sequence[Record]) -> list[Record]:
     """One cell a lock, where the most locks had samples; of those the best measured."""
     several = [c for c in cells if integer(c, "cpus") > 1 and not is_counted(c)
-               and (any(numbers(c, "wait_histogram")) or any(numbers(c, "hold_histogram")))]
+               and any(any(histogram_of(c, kind)) for kind, _ in KINDS)]
     by_place: dict[tuple[object, ...], list[Record]] = {}
     others = [name for name in SETTINGS if name != "lock"]
     for cell in several:
@@ -198,7 +209,7 @@ def timed_slice(cells: Sequence[Record]) -> list[Record]:
 
 def how_telling(cells: list[Record]) -> tuple[int, int, int]:
     measured = sum(state_of(cell) == MEASURED for cell in cells)
-    return len(cells), measured, sum(integer(cell, "wait_samples") for cell in cells)
+    return len(cells), measured, int(sum(sum(histogram_of(cell, "wait")) for cell in cells))
 
 
 def bucket_ns(cell: Record, bucket: int) -> float:
@@ -207,9 +218,16 @@ def bucket_ns(cell: Record, bucket: int) -> float:
     return tick * 2.0**bucket
 
 
-def outline(cell: Record, name: str) -> list[tuple[float, float]]:
+def histogram_of(cell: Record, kind: str) -> list[float]:
+    """Samples by bucket; of waits none where their number is the host's doing."""
+    if kind == "wait" and state_of(cell) != MEASURED:
+        return []
+    return numbers(cell, f"{kind}_histogram")
+
+
+def outline(cell: Record, kind: str) -> list[tuple[float, float]]:
     """The histogram's upper edge, in percent of its samples."""
-    counts = numbers(cell, name)
+    counts = histogram_of(cell, kind)
     total = sum(counts)
     edge = []
     for bucket, samples in enumerate(counts):
@@ -223,8 +241,8 @@ TIMES = (("1 ns", 1.0), ("10 ns", 1e1), ("100 ns", 1e2), ("1 µs", 1e3), ("10 µ
 
 
 def times_scale(cells: list[Record]) -> plot.Scale:
-    buckets = [(c, b) for c in cells for name in ("wait_histogram", "hold_histogram")
-               for b, samples in enumerate(numbers(c, name)) if samples]
+    buckets = [(c, b) for c in cells for kind, _ in KINDS
+               for b, samples in enumerate(histogram_of(c, kind)) if samples]
     low = min((bucket_ns(c, b) for c, b in buckets), default=100.0)
     high = max((bucket_ns(c, b + 1) for c, b in buckets), default=200.0)
     ticks = tuple((text, ns) for text, ns in TIMES if low <= ns <= high)
@@ -243,8 +261,10 @@ def histogram_plots(cell: Record) -> tuple[list[str], list[str]]:
     script, plots = [], []
     good = state_of(cell) == MEASURED
     for kind, index in KINDS:
+        if not any(histogram_of(cell, kind)):
+            continue
         colour, name = plot.series(index), f"${kind}"
-        script += plot.block(kind, outline(cell, f"{kind}_histogram"))
+        script += plot.block(kind, outline(cell, kind))
         if good:
             plots.append(f"{name} using 1:($2>0.01?$2:0.01):(0.01) with filledcurves "
                          f"lc rgb {colour} fs transparent solid 0.16 noborder")
@@ -256,6 +276,8 @@ def histogram_plots(cell: Record) -> tuple[list[str], list[str]]:
 
 def histogram_words(cell: Record, kind: str) -> str:
     samples, worst = integer(cell, f"{kind}_samples"), number(cell, f"{kind}_ns_max")
+    if state_of(cell) != MEASURED and (kind == "wait" or not samples):
+        return f"{kind}s NOT MEASURABLE"
     return f"{count(samples, kind)}, worst {duration(worst)}" if samples else f"no {kind}s"
 
 
@@ -271,7 +293,7 @@ def histogram_panel(cell: Record, x: plot.Scale) -> plot.Panel:
                       f"tc rgb {plot.series(index)}")
     script += x.commands("x") + SHARES.commands("y")
     script += plot.unit_labels(panel, "share of the samples", "time, in powers of two")
-    panel.script = [*script, "plot " + ", ".join(plots)]
+    panel.script = [*script, "plot " + (", ".join(plots) or "NaN")]
     panel.describes = (f"Log-log histograms of waiting and holding: "
                        f"{'; '.join(histogram_words(cell, kind) for kind, _ in KINDS)}.")
     return panel
@@ -279,7 +301,7 @@ def histogram_panel(cell: Record, x: plot.Scale) -> plot.Panel:
 
 def quantile(cell: Record, kind: str, part: float) -> float | None:
     """The end of the bucket below which that part of the samples lies, in ns."""
-    counts = numbers(cell, f"{kind}_histogram")
+    counts = histogram_of(cell, kind)
     wanted, seen = part * sum(counts), 0.0
     for bucket, samples in enumerate(counts):
         seen += samples
@@ -292,6 +314,10 @@ def histogram_table(cells: list[Record]) -> Table:
     rows = []
     for cell in cells:
         for kind, _ in KINDS:
+            if kind == "wait" and state_of(cell) != MEASURED:
+                rows.append([*words(text_of(cell, "lock"), kind),
+                             *(Value("–", NOT_MEASURABLE) for _ in range(5))])
+                continue
             samples, total = number(cell, f"{kind}_samples"), number(cell, f"{kind}_ns")
             mean = total / samples if samples and total is not None else None
             figures = [mean, quantile(cell, kind, 0.5), quantile(cell, kind, 0.99),
@@ -305,8 +331,8 @@ def histogram_table(cells: list[Record]) -> Table:
 def histogram_shows(cells: list[Record]) -> str:
     good = [c for c in cells if state_of(c) == MEASURED]
     if not good:
-        return ("None of these times is measurable on this host; the outlines show what the clock "
-                "said, which includes the time slices of the host’s scheduler.")
+        return ("None of these times is measurable on this host; the outlines of holds show what "
+                "the clock said, which includes the time slices of the host’s scheduler.")
     held = max(good, key=lambda c: number(c, "hold_ns_max") or 0)
     said = [f"the longest hold was {duration(number(held, 'hold_ns_max'))} ({held.get('lock')})"]
     waited = [c for c in good if integer(c, "wait_samples")]
@@ -325,7 +351,8 @@ def histogram_figure(cells: Sequence[Record], host: Host) -> Figure:
         "bucket also holds what took less than one. With lockstat=all every acquisition reads the "
         "clock, with lockstat=contended only those that had to wait. Both scales are "
         "logarithmic, so that rare long waits can be seen. Dotted outlines without filling are NOT "
-        "MEASURABLE on this host.",
+        "MEASURABLE on this host; of waits, whose number is the host’s doing there, nothing is "
+        "drawn.",
     )
     if chosen:
         x = times_scale(chosen)

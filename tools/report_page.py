@@ -89,7 +89,7 @@ def legend_markup(figure: Figure) -> str:
 def figure_markup(place: int, figure: Figure, drawings: Sequence[str]) -> str:
     heading = f"<h2>{place}. {escape(figure.title)}</h2>"
     opening = f'<figure id="{figure.key}"><figcaption>{heading}'
-    if not figure.panels:
+    if not figure.panels and not figure.tables:
         return (f'{opening}</figcaption><p class="nothing">No records: the sweep has none for this '
                 "figure.</p></figure>")
     panels = "".join(f"<div><h3>{escape(panel.title)}</h3>{drawing}</div>"
@@ -182,8 +182,9 @@ def markup(page: Page) -> str:
         f"{banner(page.missing)}{facts_markup(page)}{findings}{navigation(page)}"
         f"{figures_markup(page.figures)}{trace_markup(page)}"
         + reasons_markup("not-measurable", "What could not be measured", page.not_measurable,
-                         "The times of these cells are not drawn as if they were good. Their "
-                         "counts are.")
+                         "The times of these cells are not drawn as if they were good. Nor is it "
+                         "known which of their acquisitions waited, and for which cpu; acquisitions, "
+                         "refills and frames are counted.")
         + reasons_markup("unsupported", "What is not supported", page.unsupported,
                          "These cells make no sense, and were not run.")
         + f'<section><figure><h2>How to run it again</h2>{command_markup(["make report"])}'

@@ -77,7 +77,7 @@ def is_counted(record: Record) -> bool:
 
 
 def state_of(cell: Record) -> str:
-    """Of the cell's times. Its counts are good in any case, if the cell is supported."""
+    """Of the cell's times and waits. What counts no wait is good in any case, if it is supported."""
     if cell.get("supported", True) is not True:
         return UNSUPPORTED
     return MEASURED if cell.get("valid") is True else NOT_MEASURABLE
@@ -132,7 +132,13 @@ def throughput(cell: Record, ns: str = "ns_per_op") -> float | None:
 
 
 def contended_share(cell: Record) -> float | None:
-    """Of the acquisitions of the zones' locks, in percent; None where there were none."""
+    """Of the acquisitions of the zones' locks, in percent; None where there were none.
+
+    Nor is there a share where times are NOT MEASURABLE: there the host's scheduler decides which
+    acquisition waits. A record of such a cell that has a number says nothing by it.
+    """
+    if state_of(cell) != MEASURED:
+        return None
     acquisitions, contended = number(cell, "acquisitions"), number(cell, "contended")
     if not acquisitions or contended is None:
         return None

@@ -290,7 +290,8 @@ WHOLE_RUNS = ("selftest", "stress", "bench", "monitor", "explore")
 
 HOW = ("A bar is what one cpu did outside of its cache, and how long; bars lie within what they are part "
        "of. A mark below is a kick, its line leads to the answer. Where cpus outnumber the host's "
-       "cores, a long bar is mostly the host's: it had another cpu to run.")
+       "cores, a long bar is mostly the host's: it had another cpu to run. Then which cpu waits for a "
+       "lock, and how often, is the host's doing too.")
 
 OPENING = ("Open ui.perfetto.dev (Open trace file) or chrome://tracing (Load) in a browser and give it that "
            "file; it is not sent anywhere. A track is a cpu.")

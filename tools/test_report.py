@@ -25,6 +25,7 @@ import launch
 import report
 import report_blame
 import report_findings
+import report_locks
 import report_memory
 import report_plot as plot
 import report_records
@@ -43,6 +44,9 @@ POLICIES = {"segment_tree": 1.0, "bitmap": 1.9, "interval_stack": 1.2, "recycler
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson")
 WORKLOADS = {"repeat": 0.3, "bulk": 1.0, "rand": 1.4, "run": 3.0}
 WHY = "4 cpus on 2 host cores"
+# What a kernel says of a cell only if its check of the host's cores passed.
+WAITS = ("contended", *(f"{kind}_{what}" for kind in ("wait", "hold")
+                        for what in ("ns", "ns_max", "samples", "histogram")))
 
 
 def settings(**fields: object) -> Record:
@@ -80,6 +84,8 @@ def cell(dice: random.Random, **fields: object) -> Record:
                  hold_histogram=histogram(waits, 1.5, 1.5))
     if not valid:
         found["why"] = WHY
+        for name in WAITS:
+            del found[name]
     return found
 
 
@@ -149,13 +155,19 @@ def blamed_lock(cpus: int = 4, **fields: object) -> Record:
     """What a stress says of a lock: each cpu waited for the next, the last for nobody knows whom."""
     holders = [*range(1, cpus), cpus - 1]
     waits = [100 * (cpu + 1) for cpu in range(cpus)]
-    return {"record": "lock", "name": "zone0", "kind": "mcs", "cpus": cpus,
+    return {"record": "lock", "name": "zone0", "kind": "mcs", "cpus": cpus, "valid": True,
             "acquisitions": 9000, "contended": sum(waits) + 7, "blame_waiter": list(range(cpus)),
             "blame_holder": holders, "blame_waits": waits,
             "blame_wait_ns": [n * 500 for n in waits], "blame_others_waits": 7,
             "blame_others_wait_ns": 70, "site_waiter": [0x80200010, 0x80200010],
             "site_holder": [0x80200104, 0], "site_waits": [sum(waits), 5],
             "site_wait_ns": [9000, 50], "site_others_waits": 2, "site_others_wait_ns": 20, **fields}
+
+
+def unblamed_lock() -> Record:
+    """The same where the host has not given each cpu a core."""
+    return {"record": "lock", "name": "zone0", "kind": "mcs", "cpus": 4, "acquisitions": 9000,
+            "valid": False, "why": WHY}
 
 
 def whole_sweep() -> list[Record]:
@@ -304,11 +316,18 @@ class TestBlame(unittest.TestCase):
                          [["zone_claim+0x10", "zone_release+0x4", "1,000"],
                           ["zone_claim+0x10", "not known", "5"], ["all others", "", "2"]])
 
-    def test_times_need_a_core_for_each_cpu(self) -> None:
-        for cores, state in ((4, "measured"), (3, "not measurable")):
-            rows = self.figure(blamed_lock(), cores).tables[0].rows
-            self.assertEqual({value.state for row in rows for value in row[4:]}, {state})
-            self.assertEqual({value.state for row in rows for value in row[:4]}, {"measured"})
+    def test_nothing_is_told_where_the_check_failed(self) -> None:
+        """Not even of a record that has the numbers: of an older kernel's, for one."""
+        for record in (blamed_lock(valid=False, why=WHY),
+                       {k: v for k, v in blamed_lock().items() if k != "valid"},
+                       unblamed_lock()):
+            figure = self.figure(record)
+            self.assertEqual((figure.panels, figure.legend), ([], []))
+            self.assertIn("could not be measured", figure.shows)
+            self.assertIn("NOT MEASURABLE", figure.conditions)
+            self.assertEqual([[value.text for value in row] for row in figure.tables[0].rows],
+                             [["zone0, mcs", "9,000", "–"]])
+            self.assertEqual(figure.tables[0].rows[0][2].state, "not measurable")
 
     def test_many_cpus_have_no_numbers(self) -> None:
         few, many = (self.figure(blamed_lock(cpus)).panels[0] for cpus in (8, 9))
@@ -318,6 +337,67 @@ class TestBlame(unittest.TestCase):
 
     def test_a_lock_that_nobody_waited_for_is_not_drawn(self) -> None:
         self.assertEqual(self.figure(blamed_lock(blame_waits=[])).panels, [])
+
+
+class TestContention(unittest.TestCase):
+    """Shares are told of cells whose check passed, whatever a record has."""
+
+    def cells(self, valid: bool) -> list[Record]:
+        return [settings(record="bench", supported=True, valid=valid, cpus=2, lock=lock, cache=cache,
+                         batch=batch, policy="segment_tree", acquisitions=1000, contended=237,
+                         ns_per_op=10.0, lockstat="all", tick_hz=10000000, wait_samples=237,
+                         wait_histogram=[200, 37], wait_ns=900, wait_ns_max=90, hold_samples=1000,
+                         hold_histogram=[1000], hold_ns=100, hold_ns_max=10)
+                for lock in ("fas", "mcs") for batch in (8, 64) for cache in (128, 0)]
+
+    def texts(self, valid: bool) -> str:
+        cells, host = self.cells(valid), report.Host(2, {})
+        cells += [{**cell, "cpus": 1, "contended": 0} for cell in cells]
+        figures = [report_locks.contention_figure(cells, host),
+                   report_locks.histogram_figure(cells, host)]
+        told = [report_findings.contention(cells)]
+        for figure in figures:
+            self.assertTrue(figure.tables and figure.conditions, figure.key)
+            told += [figure.shows, *(panel.describes for panel in figure.panels),
+                     *(line for panel in figure.panels for line in panel.script),
+                     *(value.text for table in figure.tables for row in table.rows
+                       for value in row)]
+        return "\n".join(told)
+
+    def test_a_measured_share_is_told(self) -> None:
+        text = self.texts(True)
+        self.assertIn("23.7 % of 1,000", text)
+        self.assertIn("23.7 % with batches of 8", text)
+        self.assertIn("were contended with caches", text)
+        self.assertIn("237 waits", text)
+
+    def test_no_share_where_the_check_failed(self) -> None:
+        text = self.texts(False)
+        self.assertNotIn("23.7", text)
+        self.assertNotIn("237", text)
+        self.assertNotIn("were contended", text)
+        self.assertIn("No contended share could be measured", text)
+        self.assertIn("– of 1,000", text)
+        self.assertIn("waits NOT MEASURABLE", text)
+
+    def test_a_part_is_not_the_whole(self) -> None:
+        cells = self.cells(True)
+        mixed = [{**cell, "valid": cell["lock"] == "fas"} for cell in cells]
+        self.assertIsNone(report_locks.mean_share(mixed))
+        self.assertIn("Of 2 of 4 cells that could be measured",
+                      report_locks.contention_words([c for c in mixed if c["cache"]]))
+        self.assertEqual(report_findings.contention(mixed), "")
+
+    def test_a_page_without_shares(self) -> None:
+        bad = [{**r, "valid": False, "why": WHY} if "valid" in r else r for r in whole_sweep()]
+        page = page_of(bad)
+        for key in ("contention", "blame"):
+            part = page.partition(f'<figure id="{key}">')[2].partition("</figure>")[0]
+            self.assertNotIn("<svg", part, key)
+            self.assertIn("could be measured" if key == "contention" else "could not be measured",
+                          part)
+            self.assertIn("○ –", part, key)
+        self.assertEqual(read_page(page).badly_nested, [])
 
 
 class TestWords(unittest.TestCase):
@@ -446,8 +526,8 @@ class TestPage(unittest.TestCase):
         self.assertIn("(not measurable)", self.whole)
 
     def test_all_measured_has_no_hollow_marks(self) -> None:
-        good = [{**r, "valid": True} if "valid" in r else r for r in self.records]
-        good = [{**r, "cpus": 1, "blame_waits": []} if r["record"] == "lock" else r for r in good]
+        good = [{**r, "valid": True, "contended": r.get("contended", 0)} if "valid" in r else r
+                for r in self.records]
         page = page_of(good)
         self.assertNotRegex(page, r'href="#gpPt(3|5|7|9|11|13)"')
         self.assertNotIn("○", page)
