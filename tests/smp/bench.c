@@ -18,6 +18,7 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/bench_paging.h"
+#include "tests/smp/bench_tree.h"
 #include "tests/smp/classic.h"
 #include "tests/smp/harness.h"
 #include "tests/smp/random.h"
@@ -318,6 +319,7 @@ static void bench_counts(void)
 	bench_bulk("bulk_pair_lockstat_all", SPIN_STATS_ALL);
 	bench_holds();
 	bench_paging_counts();
+	bench_tree_counts();
 }
 
 void bench_run(void)

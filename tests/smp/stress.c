@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 
+#include "arch/riscv/csr.h"
 #include "kernel/bootargs.h"
 #include "kernel/cpu.h"
 #include "kernel/kernel_space.h"
@@ -17,6 +18,7 @@
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "tests/smp/bench_paging.h"
 #include "tests/smp/books.h"
 #include "tests/smp/churn.h"
 #include "tests/smp/contention.h"
@@ -109,4 +111,8 @@ void stress_run(void)
 	cpus_run(set_caches, (void *)(uintptr_t)settings.arguments.cache_frames, settings.cpus);
 	report_end();
 	churn_report();
+	/* All that this hart has executed, the firmware's included, up to here. */
+	if (settings.counts_exactly)
+		bench_report("instructions_to_the_end", csr_read(instret) * 100, "instructions",
+			     settings.cpus, true);
 }
