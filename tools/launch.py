@@ -21,6 +21,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import select
 import shlex
 import shutil
@@ -461,6 +462,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="one more argument for QEMU, written --qemu-arg=ARG; may be repeated")
     add("--log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="the raw console")
     add("--records", type=Path, metavar="FILE", help="the records, one to a line")
+    add("--usage", type=Path, metavar="FILE",
+        help="what QEMU used of the host, as one JSON object: max_rss_kib")
     add("--quiet", action="store_true", help="do not pass the console on")
     add("--interactive", action="store_true", help="connect this terminal to the console")
     add("--typed", type=Path, metavar="FILE", help="what is typed on the console")
@@ -480,6 +483,15 @@ def open_for_writing(stack: contextlib.ExitStack, path: Path | None) -> BinaryIO
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return stack.enter_context(path.open("wb"))
+    except OSError as error:
+        raise CannotRun(f"{path}: {error.strerror}") from error
+
+
+def write_usage(path: Path) -> None:
+    """Of the largest child, which is QEMU: what else is run here only reads the kernel."""
+    used = {"max_rss_kib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss}
+    try:
+        path.write_text(json.dumps(used) + "\n", encoding="utf-8")
     except OSError as error:
         raise CannotRun(f"{path}: {error.strerror}") from error
 
@@ -504,6 +516,8 @@ def launch(options: argparse.Namespace) -> int:
         interrupts = Signals()
         with terminal_kept():
             run = execute(command, options, console, interrupts)
+    if options.usage:
+        write_usage(options.usage)
     judgement = judge(run, options.expect)
     report(judgement, run)
     return judgement.code

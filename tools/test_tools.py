@@ -215,6 +215,13 @@ class TestCommandLine(Launching):
         self.kernel.unlink()
         self.check(PASS, 2, "kernel.elf: no such file")
 
+    def test_what_qemu_used(self) -> None:
+        usage = self.folder / "usage"
+        self.assertEqual(self.launch(PASS, "--usage", str(usage)).returncode, 0)
+        self.assertGreater(json.loads(usage.read_text())["max_rss_kib"], 0)
+        nowhere = self.launch(PASS, "--usage", str(self.folder / "none" / "usage"))
+        self.assertEqual(nowhere.returncode, 2)
+
     def test_gdb(self) -> None:
         self.check('echo "$@" | grep -q -- "-s -S" && ' + PASS, 0, "target remote", "--gdb")
 
