@@ -38,6 +38,10 @@ struct big_zone {
 	uint64_t count;	  /* frames */
 	void *tree;
 	uint64_t *free; /* a bit a frame; NULL: not noted */
+	union {
+		uint64_t runs[RUNS_MAX];
+		struct frame_word words[SINGLES + POLICY_WORDS_MAX];
+	} *claimed;
 	uint64_t random;
 };
 
@@ -76,8 +80,8 @@ static void fill_half(struct big_zone *zone)
 /* An aligned run of 512 frames, where all are free. */
 static void count_runs(struct big_zone *zone)
 {
-	static uint64_t runs[RUNS_MAX];
 	uint64_t chunks = zone->count / CHUNK_FRAMES, start, total;
+	uint64_t *runs = zone->claimed->runs;
 	unsigned count = chunks < RUNS_MAX ? (unsigned)chunks : RUNS_MAX, found = 0;
 
 	start = instructions();
@@ -109,7 +113,7 @@ static void count_failures(struct big_zone *zone)
 
 static void count_singles(struct big_zone *zone)
 {
-	static struct frame_word words[SINGLES + POLICY_WORDS_MAX];
+	struct frame_word *words = zone->claimed->words;
 	unsigned taken, all = 0;
 	uint64_t start = instructions(), total;
 
@@ -179,24 +183,29 @@ static uint64_t frames_for(uint64_t bytes)
 	return (bytes + FRAME_SIZE - 1) / FRAME_SIZE;
 }
 
+/* Frames of the metadata, of the notes about free frames, and of what is claimed, in this order. */
 static void bench_zone(const char *size, uint64_t zone_bytes)
 {
 	struct big_zone zone = {.size = size, .count = zone_bytes / FRAME_SIZE};
 	uint64_t metadata = frames_for(policy->metadata_bytes(FIRST_PFN, zone.count));
 	uint64_t notes = zone.count <= NOTED_FRAMES_MAX ? frames_for(zone.count / 8) : 0;
+	uint64_t frames = metadata + notes + frames_for(sizeof(*zone.claimed));
 	pfn_t run = PFN_NONE;
+	char *memory;
 
-	if ((metadata + notes) * MEMORY_SHARE <= frame_free_count())
-		run = frame_alloc_run(metadata + notes, 0);
+	if (frames * MEMORY_SHARE <= frame_free_count())
+		run = frame_alloc_run(frames, 0);
 	if (pfn_is_none(run)) {
 		printf("  tree_*_%s: NOT MEASURABLE: there is no run of %llu free frames to spare\n",
-		       size, (unsigned long long)(metadata + notes));
+		       size, (unsigned long long)frames);
 		return;
 	}
+	memory = frame_bytes(run);
 	if (notes)
-		zone.free = (uint64_t *)((char *)frame_bytes(run) + metadata * FRAME_SIZE);
-	count_in(&zone, frame_bytes(run));
-	frame_free_run(run, metadata + notes);
+		zone.free = (uint64_t *)(memory + metadata * FRAME_SIZE);
+	zone.claimed = (void *)(memory + (metadata + notes) * FRAME_SIZE);
+	count_in(&zone, memory);
+	frame_free_run(run, frames);
 }
 
 void bench_tree_counts(void)
