@@ -39,7 +39,9 @@ void contention_print_share(int width, uint64_t part, uint64_t whole, bool measu
 {
 	uint64_t share = ratio(part, whole, 10000);
 
-	if (measurable)
+	if (measurable && !whole)
+		printf(" %*s", width, "-");
+	else if (measurable)
 		printf(" %*llu.%02llu %%", width - 5, (unsigned long long)(share / 100),
 		       (unsigned long long)(share % 100));
 	else

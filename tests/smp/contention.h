@@ -25,7 +25,10 @@ bool contention_is_measurable(void);
 /* Why it is not; of the console and the records. "" where it is. */
 const char *contention_why_not(void);
 
-/* "NOT MEASURABLE", or part / whole in percent with two decimals; so many characters, at least 15. */
+/*
+ * "NOT MEASURABLE", "-" of nothing, or part / whole in percent with two decimals; so many characters,
+ * at least 15.
+ */
 void contention_print_share(int width, uint64_t part, uint64_t whole, bool measurable);
 
 /* Members of the open record: "valid", and where it is false "why". */

@@ -228,7 +228,7 @@ static void print_cell(const struct cell *cell)
 		return;
 	}
 	print_times(cell);
-	if (cell_waits_are_measurable(cell)) {
+	if (cell_waits_are_measurable(cell) && locks->acquisitions) {
 		print_hundredths(4, ratio(locks->contended, locks->acquisitions, 10000));
 		printf(" %%");
 	} else {
