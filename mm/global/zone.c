@@ -131,13 +131,15 @@ unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
 	return count;
 }
 
+/* One frame, or one word of them, is not worth a plan. */
+static const struct claim_plan no_plan;
+
 bool zone_claim_one_masked(struct zone *zone, uint64_t *frame, struct zone_hold *hold)
 {
-	struct claim_plan plan = {.words = 0};
 	struct frame_word word;
 	unsigned taken = 0;
 
-	if (!zone_claim_masked(zone, 1, 1, &plan, &word, &taken, hold))
+	if (!zone_claim_masked(zone, 1, 1, &no_plan, &word, &taken, hold))
 		return false;
 	assert(word.bits);
 	*frame = word.first + bits_lowest(word.bits);
@@ -146,7 +148,6 @@ bool zone_claim_one_masked(struct zone *zone, uint64_t *frame, struct zone_hold 
 
 struct zone *zones_claim_one_masked(struct spin_node *nodes, uint64_t *frame)
 {
-	struct claim_plan plan = {.words = 0};
 	struct zone *found = NULL;
 	struct frame_word word;
 	unsigned taken = 0;
@@ -156,7 +157,7 @@ struct zone *zones_claim_one_masked(struct spin_node *nodes, uint64_t *frame)
 	for (unsigned i = 0; i < zones.count && !found; i++) {
 		struct zone *zone = &zones.zone[i];
 
-		if (!zone->policy->claim(zone->instance, 1, 1, &plan, &word, &taken))
+		if (!zone->policy->claim(zone->instance, 1, 1, &no_plan, &word, &taken))
 			continue;
 		counter_set(&zone->free_frames, zone->free_frames - 1);
 		*frame = word.first + bits_lowest(word.bits);
