@@ -240,7 +240,7 @@ static void make_cpus(unsigned count)
 	port_cpu_blocks = blocks;
 	port_cpu_block_bytes = sizeof(struct cpu);
 	port_cpus = count;
-	__asm__ volatile("mv tp, %0" ::"r"(blocks) : "memory");
+	arch_cpu_move((struct arch_cpu *)blocks);
 }
 
 /* Memory for every cpu's cache, in early memory; configured on its own cpu. */

@@ -52,7 +52,7 @@
 #include "sync/ck.h"
 
 /*
- * Concurrency Kit has no port for RISC-V and its stall is a bare compiler barrier there; its
+ * Concurrency Kit's stall is a bare compiler barrier on RISC-V, with its port and without; its
  * waiting loops are given the machine's own hint instead.
  */
 #define ck_pr_stall port_relax

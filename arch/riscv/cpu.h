@@ -49,12 +49,24 @@ _Static_assert(offsetof(struct arch_cpu, stack_low) == ARCH_CPU_STACK_LOW, "trap
 _Static_assert(offsetof(struct arch_cpu, emergency_top) == ARCH_CPU_EMERGENCY, "trap_entry.S");
 _Static_assert(sizeof(struct arch_cpu) == ARCH_CPU_BLOCK_BYTES, "whole cache lines");
 
+/*
+ * tp as a variable of C. At file scope, because there compilers promise that each use of it is a use
+ * of the register (GCC's manual, "Global Register Variables"; clang does the same for registers that
+ * it does not allocate, and tp is one). Inside a function they promise it for operands of asm only.
+ */
+register struct arch_cpu *arch_cpu_tp __asm__("tp");
+
 /* Where this cpu's block is; tp itself, so it costs nothing. */
 static inline struct arch_cpu *arch_cpu_self(void)
 {
-	register struct arch_cpu *self __asm__("tp");
+	return arch_cpu_tp;
+}
 
-	return self;
+/* The block of this cpu is another one from here on: at boot, once. */
+static inline void arch_cpu_move(struct arch_cpu *block)
+{
+	arch_cpu_tp = block;
+	__asm__ volatile("" ::: "memory");
 }
 
 #endif

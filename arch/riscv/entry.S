@@ -9,6 +9,17 @@
 #include "arch/riscv/cpu.h"
 #include "arch/riscv/hart.h"
 
+/*
+ * The firmware has sent the hart here because of words in memory and of an IPI, which is device
+ * input: what was written before hart_start's fence, the partner of this one, is read after it. And
+ * whatever stored the kernel's code, and this hart's caches while it was off, FENCE.I comes between
+ * that and the fetch of what follows.
+ */
+	.macro	arrive
+	fence	ior, rw
+	fence.i
+	.endm
+
 	.section .text.entry, "ax"
 	.globl	_start
 _start:
@@ -20,6 +31,7 @@ _start:
 	csrci	sstatus, 2
 	la	t0, trap_entry
 	csrw	stvec, t0
+	arrive
 	la	t0, boot_hart_came
 	li	t1, 1
 	amoswap.w.aqrl t1, t1, (t0)
@@ -66,6 +78,7 @@ secondary_entry:
 	csrci	sstatus, 2
 	la	t0, trap_entry
 	csrw	stvec, t0
+	arrive
 	li	t0, HART_ARRIVED
 	amoswap.w.aqrl t0, t0, (a1)	/* pairs with hart_start */
 	bnez	t0, 1f			/* given up on: stay away */

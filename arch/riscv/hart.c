@@ -6,6 +6,7 @@
 #include <port.h>
 
 #include "arch/riscv/csr.h"
+#include "arch/riscv/fence.h"
 #include "arch/riscv/sbi.h"
 
 unsigned port_cpus;
@@ -32,9 +33,10 @@ uint64_t hart_time(void)
 struct hart_arrival *hart_awaited;
 
 /*
- * The firmware's start of the hart orders what we wrote before it ahead of all the hart does;
- * the release fence says so in our own terms. The hart's swap in entry.S and our compare-and-swap
- * decide between them whether it came in time.
+ * The fence before the call pairs with the fence at secondary_entry: what we wrote comes before the
+ * firmware's words and its IPI, and the hart reads it after those. The hart's swap in entry.S and
+ * our compare-and-swap decide between them whether it came in time. Either a load or the
+ * compare-and-swap finds that it came: the acquire fence behind both pairs with the swap's release.
  */
 enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error)
@@ -46,7 +48,7 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 	arrival->block = block;
 	arrival->hart_id = hart_id;
 	hart_awaited = arrival;
-	ck_pr_fence_release();
+	arch_fence_memory_to_device();
 	result = sbi_hart_start(hart_id, (uint64_t)(uintptr_t)secondary_entry,
 				(uint64_t)(uintptr_t)arrival);
 	*error = result.error;
@@ -57,8 +59,9 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 			port_relax();
 			continue;
 		}
-		return ck_pr_cas_32(&arrival->state, 0, HART_GIVEN_UP) ? HART_START_LOST
-								       : HART_START_OK;
+		if (ck_pr_cas_32(&arrival->state, 0, HART_GIVEN_UP))
+			return HART_START_LOST;
+		break;
 	}
 	ck_pr_fence_acquire();
 	return HART_START_OK;
@@ -76,8 +79,8 @@ void hart_kick(uint64_t hart_id)
 {
 	struct sbi_result result;
 
-	/* What the kick announces comes before it: memory before the device. */
-	__asm__ volatile("fence rw, o" ::: "memory");
+	/* What the kick announces comes before it; pairs with the fence in hart_kick_clear. */
+	arch_fence_memory_to_device();
 	result = sbi_send_ipi(hart_id);
 	(void)result;
 }
@@ -126,7 +129,7 @@ void hart_kick_clear(void)
 {
 	csr_clear(sip, SIE_SOFTWARE);
 	/* And the look for it after the kick is gone; pairs with the fence in hart_kick. */
-	__asm__ volatile("fence io, rw" ::: "memory");
+	arch_fence_device_to_memory();
 }
 
 static bool has_sstc;
@@ -136,6 +139,10 @@ void hart_timer_has_sstc(bool has)
 	has_sstc = has;
 }
 
+/*
+ * No fence: the timer is this hart's own, and so is its handler, which sees what this hart wrote
+ * before it armed the timer, as any later instruction of the hart does.
+ */
 void hart_timer_arm(uint64_t when_ticks)
 {
 	struct sbi_result result;

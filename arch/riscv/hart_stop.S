@@ -35,8 +35,10 @@ hart_stop_here:
 	csrrw	t0, sie, zero
 	sd	t0, CONTEXT_SIE(sp)
 	sd	sp, ARCH_CPU_RESUME_SP(tp)
-	fence	rw, w			/* all it did comes before the word that says it is gone */
+	/* All it did, with CSRs too (satp is off), comes before the word that says it is gone. */
+	fence	iorw, ow
 	sw	a1, 0(a0)
+	fence	rw, ow			/* and the word before the firmware stops the hart */
 	li	a7, SBI_HSM
 	li	a6, SBI_HSM_HART_STOP
 	ecall

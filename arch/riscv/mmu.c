@@ -18,7 +18,7 @@ bool mmu_takes(uint64_t satp)
 	uint64_t before = mmu_used();
 	bool taken;
 
-	csr_write(satp, satp);
+	mmu_use(satp);
 	taken = mmu_used() == satp;
 	mmu_use(before);
 	return taken;
@@ -28,7 +28,7 @@ uint64_t mmu_asid_max(void)
 {
 	uint64_t before = mmu_used(), max;
 
-	csr_write(satp, before | SATP_ASID_MASK << SATP_ASID_SHIFT);
+	mmu_use(before | SATP_ASID_MASK << SATP_ASID_SHIFT);
 	max = mmu_used() >> SATP_ASID_SHIFT & SATP_ASID_MASK;
 	mmu_use(before);
 	return max;
@@ -42,16 +42,24 @@ static uint64_t all_if_long(uint64_t bytes)
 void mmu_flush(uint64_t start, uint64_t bytes)
 {
 	if (all_if_long(bytes) == UINT64_MAX) {
-		__asm__ volatile("sfence.vma" ::: "memory");
+		mmu_flush_all();
 		return;
 	}
 	for (uint64_t page = start; page != start + bytes; page += PAGE_BYTES)
 		__asm__ volatile("sfence.vma %0" ::"r"(page) : "memory");
 }
 
-/* The fence comes before the firmware's message to the harts, whose SFENCE.VMA is its partner. */
+/*
+ * The first fence comes before the firmware's message to the harts, whose SFENCE.VMA is its partner.
+ * The second comes after what the firmware has read of their answers: what those harts did before
+ * their SFENCE.VMA is before what the caller does next.
+ */
 bool mmu_flush_harts(uint64_t first_hart, uint64_t mask, uint64_t start, uint64_t bytes)
 {
-	__asm__ volatile("fence rw, rw" ::: "memory");
-	return sbi_remote_sfence(mask, first_hart, start, all_if_long(bytes)).error == 0;
+	struct sbi_result result;
+
+	arch_fence_memory_to_device();
+	result = sbi_remote_sfence(mask, first_hart, start, all_if_long(bytes));
+	arch_fence_device_to_memory();
+	return result.error == 0;
 }

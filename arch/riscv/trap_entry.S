@@ -5,6 +5,14 @@
  * that finds no room for its frame on the cpu's stack, the fault of a guard page above all, goes to
  * the emergency stack and does not come back. The frame holds all 31 registers in the order of their
  * numbers (x1 at 8), for the register dump of a panic.
+ *
+ * A store-conditional comes before the return. The trap may have come between the load-reserved and
+ * the store-conditional of what it interrupted, and the handler may have left a reservation itself
+ * (a compare-and-swap that finds another value does). Taking a trap need not drop a reservation, nor
+ * does SRET (QEMU drops it, hardware may keep it), so the interrupted store-conditional could succeed
+ * though the word was changed, and changed back, by the handler. After another store-conditional it
+ * fails: that always drops the hart's reservation (Unprivileged ISA 20191213, 8.2). It goes to the
+ * frame's slot of x0, which nothing reads, for it stores where the reservation happens to be there.
  */
 #include "arch/riscv/cpu.h"
 
@@ -46,6 +54,7 @@ trap_entry:
 	mv	a0, sp
 	call	trap_handle
 
+	sc.d	zero, zero, (sp)	/* x0's slot: see above */
 	lw	t0, ARCH_CPU_TRAP_DEPTH(tp)
 	addi	t0, t0, -1
 	sw	t0, ARCH_CPU_TRAP_DEPTH(tp)

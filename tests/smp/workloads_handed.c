@@ -4,7 +4,19 @@
 #include "mm/percpu/drain.h"
 #include "tests/smp/workload_frames.h"
 
+/*
+ * The kit's ring puts a store fence before each of its two stores, and a load fence behind the load
+ * of the producer's counter. With RISC-V's `w, w` that leaves two loads loose: the consumer's of a
+ * slot, which may then find what the producer has put there after the slot was given back, and the
+ * producer's of the frame that it hands on. So the ring is given a release and an acquire instead:
+ * the release before p_tail pairs with the acquire behind the consumer's load of it, and the release
+ * before c_head with the producer's branch on its load of that: a store does not overtake a branch.
+ */
+#define ck_pr_fence_store ck_pr_fence_release
+#define ck_pr_fence_load  ck_pr_fence_acquire
 #include <ck_ring.h>
+#undef ck_pr_fence_store
+#undef ck_pr_fence_load
 
 /*
  * ---- a channel ------------------------------------------------------------------------------

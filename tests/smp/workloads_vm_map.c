@@ -102,9 +102,13 @@ bool vm_map_locked_relaxed(const struct workload_run *run)
 {
 	struct own_space *own = run->shared;
 
-	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
-		if (ck_pr_load_32(&own[cpu].has_space) && spin_locked_relaxed(&own[cpu].space.lock))
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++) {
+		if (!ck_pr_load_32(&own[cpu].has_space))
+			continue;
+		ck_pr_fence_acquire(); /* pairs with live() */
+		if (spin_locked_relaxed(&own[cpu].space.lock))
 			return true;
+	}
 	return false;
 }
 
@@ -379,6 +383,7 @@ static void live(struct workload_run *run, struct own_space *own, uint64_t ops)
 
 	if (space_create(&own->space) != PAGE_OK)
 		return;
+	ck_pr_fence_release(); /* the lock as it was made; pairs with vm_map_locked_relaxed */
 	ck_pr_store_32(&own->has_space, 1);
 	space_enter(&own->space);
 	for (uint64_t i = 0; i < ops && !workload_is_over(run, own->cpu); i++)

@@ -1,0 +1,30 @@
+/*
+ * fence.h - order between memory and what is not memory: CSRs, devices, and the firmware.
+ *
+ * A FENCE orders only the kinds of accesses that it names. For a FENCE, a write of a CSR is device
+ * output and a read of a CSR is device input (Unprivileged ISA 20191213, 9.1, "CSR Access
+ * Ordering"). Fences of C and of Concurrency Kit are for memory: that a compiler names devices too
+ * (GCC 12 does, clang does not) is chance. So what orders memory against a CSR, a device or a call
+ * into the firmware is written out, here.
+ */
+#pragma once
+
+/*
+ * All that this hart has read and written in memory comes before what it next writes to a CSR or a
+ * device, or asks of the firmware. `o` for the CSR and the device; `w` because the firmware keeps
+ * words of its own in memory: if its word of an IPI overtook ours, the IPI could be taken, and be
+ * gone, before the target finds what it announces.
+ */
+static inline void arch_fence_memory_to_device(void)
+{
+	__asm__ volatile("fence rw, ow" ::: "memory");
+}
+
+/*
+ * What this hart has read from or written to CSRs and devices, and what the firmware has read in
+ * memory on this hart, comes before all that it reads and writes in memory next.
+ */
+static inline void arch_fence_device_to_memory(void)
+{
+	__asm__ volatile("fence ior, rw" ::: "memory");
+}
