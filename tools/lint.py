@@ -260,7 +260,7 @@ KINDS = (
     (Kind.BRANCH, r"b(eq|ne|lt|ge|le|gt)(u|z)?"),
     (Kind.JUMP, r"j|jr"),
     (Kind.CALL, r"jal|jalr"),
-    (Kind.RETURN, r"ret"),
+    (Kind.RETURN, r"[sm]?ret"),
     (Kind.ATOMIC, r"(amo\w+|lr|sc)\.[wd](\.\w+)?"),
     (Kind.FENCE, r"fence(\.tso)?|pause"),
     (Kind.PLAIN, r"li|lui|auipc|mv|nop|not|negw?|sext\.[bhw]|zext\.[bhw]|s(eq|ne|lt|gt)z|slti?u?"),
@@ -341,6 +341,11 @@ class Instruction:
     @property
     def releases(self) -> bool:
         return self.kind is Kind.ATOMIC and self.mnemonic.endswith((".rl", ".aqrl"))
+
+    def sets_csr(self, name: str) -> bool:
+        """Writes all of the CSR, or sets or clears bits of it."""
+        writes = re.fullmatch(r"csr(w|s|c|rw|rs|rc)i?", self.mnemonic)
+        return bool(writes) and name in self.operands
 
     def __str__(self) -> str:
         return " ".join((self.mnemonic, ",".join(self.operands))).strip()
@@ -423,6 +428,96 @@ class Function:
         frames = [i for i in writers if i.kind is Kind.PLAIN and i.read == ["sp"]]
         restores = [i for i in writers if i.kind is Kind.LOAD and i.base == "sp"]
         return {"sp", "s0"} if frames and len(frames) + len(restores) == len(writers) else {"sp"}
+
+    @cached_property
+    def words(self) -> dict[int, Address]:
+        """Of each load, store and atomic the address, as far as it can be told from others."""
+        return addresses_in(self)
+
+
+# Where something lies: bytes from a root. A root is what a register held at the function's entry, or
+# what an instruction made that is not looked into, or what several paths have left in a register.
+Address = tuple[Hashable, int]
+Held = dict[Hashable, Address]
+CALL_KEEPS = re.compile(r"sp|gp|tp|s\d+")
+
+
+def held_in(held: Held, register: str | None) -> Address:
+    return held.get(register, (register, 0))
+
+
+def address_of(instruction: Instruction, held: Held) -> Address:
+    """Of its memory operand."""
+    operand = next(o for o in instruction.operands if MEMORY.fullmatch(o))
+    text = operand.partition("(")[0]
+    offset = int(text, 0) if re.fullmatch(r"-?(0x)?[0-9a-f]+", text) else 0
+    root, base = held_in(held, instruction.base)
+    return root, base + offset
+
+
+def constant_step(instruction: Instruction) -> int | None:
+    """What it adds to its one register; None: it does something else."""
+    if instruction.mnemonic == "mv":
+        return 0
+    if instruction.mnemonic in ("add", "addi") and len(instruction.read) == 1:
+        number = instruction.operands[-1]
+        return int(number, 0) if re.fullmatch(r"-?(0x)?[0-9a-f]+", number) else None
+    return None
+
+
+def after_instruction(instruction: Instruction, held: Held) -> Held:
+    """What the registers, and the words of the stack, hold behind it."""
+    unknown: Address = (("made at", instruction.address), 0)
+    if instruction.kind is Kind.CALL:
+        kept = {a: v for a, v in held.items() if isinstance(a, tuple) or CALL_KEEPS.fullmatch(str(a))}
+        lost = [f"a{i}" for i in range(8)] + [f"t{i}" for i in range(7)] + ["ra"]
+        return kept | {name: (("made at", instruction.address, name), 0) for name in lost}
+    if instruction.kind is Kind.STORE and instruction.base:
+        slot = address_of(instruction, held)
+        if slot[0] != "sp":
+            return held
+        return held | {slot: held_in(held, next(iter(registers_in(instruction.operands[0])), None))}
+    if not instruction.written:
+        return held
+    value = unknown
+    step = constant_step(instruction) if instruction.kind is Kind.PLAIN else None
+    if step is not None and instruction.read:
+        root, offset = held_in(held, instruction.read[0])
+        value = (root, offset + step)
+    elif instruction.kind is Kind.LOAD and instruction.base:
+        value = held.get(address_of(instruction, held), unknown)
+    return held | {instruction.written: value}
+
+
+def joined(address: int, one: Held, other: Held) -> Held:
+    """Where two paths meet at `address`: what they disagree on is a root of its own."""
+    found: Held = {}
+    for name in one.keys() | other.keys():
+        values = [held.get(name, (name, 0)) for held in (one, other)]
+        same = values[0] == values[1]
+        found[name] = values[0] if same else (("joined at", address, name), 0)
+    return found
+
+
+def addresses_in(function: Function) -> dict[int, Address]:
+    before: dict[int, Held] = {function.entry: {}}
+    pending = [function.entry]
+    while pending:
+        address = pending.pop()
+        instruction = function.code[address]
+        held = after_instruction(instruction, before[address])
+        for successor in function.successors(instruction):
+            seen = before.get(successor)
+            found = held if seen is None else joined(successor, seen, held)
+            if found != seen:
+                before[successor] = found
+                pending.append(successor)
+    memory = (Kind.LOAD, Kind.STORE, Kind.ATOMIC)
+    return {
+        address: address_of(function.code[address], held)
+        for address, held in before.items()
+        if function.code[address].kind in memory and function.code[address].base
+    }
 
 
 class Kernel:
@@ -757,7 +852,7 @@ class Announcer:
     """A function that tells another hart of something: what does it, and the fence before that."""
 
     name: str
-    call: str = ""  # a call of this announces; none: every atomic and every store of a word
+    word: str = "sw"  # what stores it
     fence: tuple[str, str] = ("rw", "w")
     kick: str = ""  # a call of this wakes who is to look, so it comes after an announcement
 
@@ -766,11 +861,15 @@ ANNOUNCERS = (
     Announcer("barrier_wait"),
     Announcer("cpus_run", kick="hart_kick"),
     Announcer("cpu_serve"),
-    Announcer("hart_start", call="sbi_hart_start"),
-    Announcer("hart_stop_here"),
-    Announcer("hart_kick", call="sbi_send_ipi", fence=("rw", "o")),
+    Announcer("hart_stop_here", fence=("iorw", "w")),
+    Announcer("shootdown_answer", word="sd"),
 )
 LISTENERS = ("barrier_wait", "cpus_run", "cpu_serve", "hart_start", "secondary_entry")
+# By these the firmware is asked to reach other harts: through words of its own in memory, and devices.
+ASKS_FIRMWARE = ("sbi_hart_start", "sbi_remote_sfence", "sbi_send_ipi")
+BEFORE_FIRMWARE = ("rw", "ow")
+BEHIND_FIRMWARE = ("ir", "rw")
+ARRIVALS = ("_start", "secondary_entry")
 KICK_CLEAR, KICK_WAIT = "hart_kick_clear", "hart_sleep"
 
 
@@ -802,10 +901,8 @@ def check_announcer(announcer: Announcer, kernel: Kernel) -> list[str]:
     fence = " ".join(("fence", ",".join(announcer.fence)))
 
     def announces(instruction: Instruction) -> bool:
-        if announcer.call:
-            return calls(instruction, announcer.call, kernel)
-        word = instruction.kind is Kind.ATOMIC or instruction.mnemonic == "sw"
-        return word and writes(instruction, function)
+        atomic = instruction.kind is Kind.ATOMIC and announcer.word == "sw"
+        return (atomic or instruction.mnemonic == announcer.word) and writes(instruction, function)
 
     def step(instruction: Instruction, told: Told) -> Told:
         if instruction.orders(*announcer.fence):
@@ -814,7 +911,7 @@ def check_announcer(announcer: Announcer, kernel: Kernel) -> list[str]:
             announced.add(instruction.address)
             if told is not Told.FENCED and not instruction.releases:
                 problems.append(f"{function.place(instruction)} with no {fence} right before it")
-            return Told.WROTE if announcer.call else Told.TOLD
+            return Told.TOLD
         if calls(instruction, announcer.kick, kernel) and told is not Told.TOLD:
             problems.append(f"{function.place(instruction)} comes before what it announces")
         if instruction.kind is Kind.CALL:
@@ -834,7 +931,8 @@ def check_announcer(announcer: Announcer, kernel: Kernel) -> list[str]:
 def check_listener(name: str, kernel: Kernel) -> list[str]:
     """What a word said is acted upon only after a fence r,rw (or .aq): no return, no use before.
 
-    Uses are a call through a register, and for a hart that comes in the load of its cpu block.
+    Uses are a call through a register, and for a hart that comes in the load of its cpu block. A
+    compare-and-swap that finds another value has read it, too.
     """
     function = kernel.function(name)
     problems: list[str] = []
@@ -861,22 +959,17 @@ def check_listener(name: str, kernel: Kernel) -> list[str]:
     return problems
 
 
-def word_offset(instruction: Instruction) -> str:
-    """Where in its structure a loaded or stored word lies."""
-    return instruction.operands[1].partition("(")[0]
+def stored_words(function: Function) -> set[Address]:
+    return {function.words[at] for at, i in function.code.items() if i.mnemonic == "sw"}
 
 
 def check_barrier(name: str, kernel: Kernel) -> list[str]:
     """Read the round, arrive by one atomic that decides, and let go by the very last store."""
     function = kernel.function(name)
     problems: list[str] = []
-    stored = {word_offset(i) for i in function.code.values() if i.mnemonic == "sw"}
-    reads = {
-        address
-        for address in lock_reads(function)
-        if word_offset(function.code[address]) in stored
-    }
-    rounds = {word_offset(function.code[address]) for address in reads}
+    stored = stored_words(function)
+    reads = {at for at in lock_reads(function) if function.words[at] in stored}
+    rounds = {function.words[at] for at in reads}
 
     def step(instruction: Instruction, state: tuple[bool, bool]) -> tuple[bool, bool]:
         looked, let_go = state
@@ -887,7 +980,7 @@ def check_barrier(name: str, kernel: Kernel) -> list[str]:
                 problems.append(f"{function.place(instruction)} does not decide who is last")
         if let_go and writes(instruction, function):
             problems.append(f"{function.place(instruction)} comes after the others may go")
-        goes = instruction.mnemonic == "sw" and word_offset(instruction) in rounds
+        goes = instruction.mnemonic == "sw" and function.words[instruction.address] in rounds
         return looked or instruction.address in reads, let_go or goes
 
     function.walk([function.entry], (False, False), step)
@@ -907,13 +1000,9 @@ def check_sleep(name: str, kernel: Kernel) -> list[str]:
     function = kernel.function(name)
     problems: list[str] = []
     slept: set[int] = set()
-    own = {word_offset(i) for i in function.code.values() if i.mnemonic == "sw"}
+    own = stored_words(function)
     # A word that the function writes too tells nothing of others.
-    reads = {
-        address
-        for address in lock_reads(function)
-        if word_offset(function.code[address]) not in own
-    }
+    reads = {at for at in lock_reads(function) if function.words[at] not in own}
 
     def step(instruction: Instruction, look: Look) -> Look:
         if "sstatus" in instruction.operands:
@@ -938,13 +1027,13 @@ def check_served(name: str, kernel: Kernel) -> list[str]:
     """The word that says "done", which the function reads too, is stored after the work's call."""
     function = kernel.function(name)
     problems: list[str] = []
-    read = {word_offset(function.code[address]) for address in lock_reads(function)}
+    read = {function.words[at] for at in lock_reads(function)}
     done: set[int] = set()
 
     def step(instruction: Instruction, ran: bool) -> bool:
         if instruction.kind is Kind.CALL and instruction.target is None:
             return True
-        if instruction.mnemonic == "sw" and word_offset(instruction) in read:
+        if instruction.mnemonic == "sw" and function.words[instruction.address] in read:
             done.add(instruction.address)
             if not ran:
                 problems.append(f"{function.place(instruction)} comes before the work it tells of")
@@ -956,18 +1045,18 @@ def check_served(name: str, kernel: Kernel) -> list[str]:
 
 
 def check_kick_clear(kernel: Kernel) -> list[str]:
-    """The pending bit goes first, then a fence io,rw: the look for work cannot overtake it."""
+    """The pending bit goes first, then a fence ior,rw: the look for work cannot overtake it."""
     function = kernel.function(KICK_CLEAR)
     problems: list[str] = []
     cleared: set[int] = set()
 
     def step(instruction: Instruction, fenced: bool) -> bool:
-        if instruction.mnemonic.startswith("csr") and "sip" in instruction.operands:
+        if instruction.sets_csr("sip"):
             cleared.add(instruction.address)
             return False
         if instruction.kind is Kind.RETURN and not fenced:
-            problems.append(f"{function.place(instruction)} with no fence io,rw before it")
-        return fenced or instruction.orders("io", "rw")
+            problems.append(f"{function.place(instruction)} with no fence ior,rw before it")
+        return fenced or instruction.orders("ior", "rw")
 
     function.walk([function.entry], False, step)
     return problems if cleared else [*problems, f"{KICK_CLEAR} clears no kick"]
@@ -982,13 +1071,133 @@ def check_kick_taken(name: str, kernel: Kernel) -> list[str]:
     return []
 
 
+def functions_with(kernel: Kernel, wanted: Callable[[Instruction], bool]) -> list[Function]:
+    """Those that have such an instruction."""
+    addresses = [address for address, i in kernel.code.items() if wanted(i)]
+    starts = sorted({s.address: s for s in kernel.elf.symbols if is_code(s, kernel)}.items())
+    found = {}
+    for address in addresses:
+        owner = [symbol for start, symbol in starts if start <= address][-1]
+        found[owner.address] = owner
+    return [kernel.function_of(symbol) for symbol in found.values()]
+
+
+def is_code(symbol: Symbol, kernel: Kernel) -> bool:
+    """A function, or a label of assembly, whose functions say no kind."""
+    named = symbol.is_function or not re.match(r"[.$_]|$", symbol.name)
+    return named and symbol.address in kernel.code
+
+
+def check_asks(name: str, kernel: Kernel) -> list[str]:
+    """A fence rw,ow comes last before each call, from whatever function."""
+    asking = functions_with(kernel, lambda i: calls(i, name, kernel))
+    problems: list[str] = []
+    for function in asking:
+
+        def step(instruction: Instruction, fenced: bool, function: Function = function) -> bool:
+            if calls(instruction, name, kernel) and not fenced:
+                problems.append(f"{function.place(instruction)} with no fence rw,ow right before it")
+            if instruction.orders(*BEFORE_FIRMWARE):
+                return True
+            return fenced and instruction.kind is not Kind.CALL and not writes(instruction, function)
+
+        function.walk([function.entry], False, step)
+    return problems if asking else [f"{name} is called by no function"]
+
+
+def check_answered(name: str, call: str, kernel: Kernel) -> list[str]:
+    """A fence ir,rw comes between the firmware's answer and the return."""
+    function = kernel.function(name)
+    problems: list[str] = []
+
+    def step(instruction: Instruction, open_answer: bool) -> bool:
+        if instruction.kind is Kind.RETURN and open_answer:
+            problems.append(f"{function.place(instruction)} with no fence ir,rw behind {call}")
+        if calls(instruction, call, kernel):
+            return True
+        return open_answer and not instruction.orders(*BEHIND_FIRMWARE)
+
+    function.walk([function.entry], False, step)
+    return problems
+
+
+def check_arrival(name: str, kernel: Kernel) -> list[str]:
+    """A hart that comes in has a fence ior,rw and a fence.i before its first atomic."""
+    function = kernel.function(name)
+    problems: list[str] = []
+    swaps = 0
+
+    def step(instruction: Instruction, state: tuple[bool, bool]) -> tuple[bool, bool] | None:
+        nonlocal swaps
+        fenced, fetches = state
+        if instruction.kind is Kind.ATOMIC:
+            swaps += 1
+            if not fenced:
+                problems.append(f"{function.place(instruction)} with no fence ior,rw before it")
+            if not fetches:
+                problems.append(f"{function.place(instruction)} with no fence.i before it")
+            return None
+        return fenced or instruction.orders("ior", "rw"), fetches or instruction.mnemonic == "fence.i"
+
+    function.walk([function.entry], (False, False), step)
+    return problems if swaps else [*problems, f"{name} has no swap"]
+
+
+def check_stop(name: str, kernel: Kernel) -> list[str]:
+    """Between the word that says that the hart is gone and the firmware's call is a fence rw,ow."""
+    function = kernel.function(name)
+    problems: list[str] = []
+    stops = 0
+
+    def step(instruction: Instruction, fenced: bool) -> bool:
+        nonlocal stops
+        if instruction.mnemonic == "ecall":
+            stops += 1
+            if not fenced:
+                problems.append(f"{function.place(instruction)} with no fence rw,ow right before it")
+        if instruction.orders(*BEFORE_FIRMWARE):
+            return True
+        return fenced and not writes(instruction, function)
+
+    function.walk([function.entry], False, step)
+    return problems if stops else [*problems, f"{name} never stops"]
+
+
+def check_flushed(name: str, kernel: Kernel) -> list[str]:
+    """A flush for others comes behind a fence r,rw behind what asks for it, and before its answer."""
+    function = kernel.function(name)
+    problems: list[str] = []
+    flushed: set[int] = set()
+    reads = lock_reads(function)
+
+    def step(instruction: Instruction, taken: Taken) -> Taken:
+        flush = instruction.mnemonic.startswith("sfence") or calls(instruction, "mmu_flush", kernel)
+        if flush:
+            flushed.add(instruction.address)
+            if taken is not Taken.ACQUIRED:
+                problems.append(f"{function.place(instruction)} is reached {taken.name.lower()}")
+        if instruction.orders("r", "rw"):
+            return taken if taken is Taken.UNTOUCHED else Taken.ACQUIRED
+        if instruction.kind is Kind.ATOMIC:
+            return after_atomic(instruction, taken)
+        return Taken.UNORDERED if instruction.address in reads else taken
+
+    function.walk([function.entry], Taken.UNTOUCHED, step)
+    return problems if flushed else [*problems, f"{name} never flushes"]
+
+
 def check_handovers(kernel: Kernel) -> Report:
-    """docs/design.md, "Memory model": mailboxes, kicks, barriers, harts that come in."""
+    """docs/design.md, "Memory model": mailboxes, IPIs, barriers, harts that come in and stop."""
     names = dict.fromkeys([*(announcer.name for announcer in ANNOUNCERS), *LISTENERS, KICK_CLEAR])
-    report = Report(note=", ".join(names))
+    report = Report(note=", ".join([*names, *ASKS_FIRMWARE]))
     checks: list[Callable[[], list[str]]] = [
         *(partial(check_announcer, announcer, kernel) for announcer in ANNOUNCERS),
         *(partial(check_listener, name, kernel) for name in LISTENERS),
+        *(partial(check_asks, name, kernel) for name in ASKS_FIRMWARE),
+        *(partial(check_arrival, name, kernel) for name in ARRIVALS),
+        partial(check_answered, "mmu_flush_harts", "sbi_remote_sfence", kernel),
+        partial(check_flushed, "shootdown_answer", kernel),
+        partial(check_stop, "hart_stop_here", kernel),
         partial(check_barrier, "barrier_wait", kernel),
         partial(check_sleep, "cpu_serve", kernel),
         partial(check_served, "cpu_serve", kernel),
@@ -1001,6 +1210,92 @@ def check_handovers(kernel: Kernel) -> Report:
         except Nothing as nothing:
             report.problems.append(str(nothing))
     report.problems = list(dict.fromkeys(report.problems))
+    return report
+
+
+# Writes of satp, and the return from traps ---------------------------------------------------
+
+KEEPS_CACHES = "mmu_switch"  # the inline function that writes satp without SFENCE.VMA
+
+
+@dataclass(frozen=True)
+class Satp:
+    """How far a path has come around a write of satp."""
+
+    fenced: bool = False  # memory before it is ordered before a CSR
+    flushed: bool = False  # stores before it are ordered before walks
+    owes_flush: bool = False
+    owes_fence: bool = False
+
+
+def check_satp_in(function: Function, switches: set[int]) -> list[str]:
+    """Each write has its fences before and behind it; `switches` may do without SFENCE.VMA."""
+    problems: list[str] = []
+
+    def written(instruction: Instruction, satp: Satp) -> Satp:
+        is_use = instruction.address not in switches
+        if not satp.fenced:
+            problems.append(f"{function.place(instruction)} with no fence rw,o right before it")
+        if is_use and not satp.flushed:
+            problems.append(f"{function.place(instruction)} with no sfence.vma right before it")
+        return Satp(owes_flush=is_use, owes_fence=True)
+
+    def step(instruction: Instruction, satp: Satp) -> Satp:
+        if instruction.sets_csr("satp"):
+            return written(instruction, satp)
+        if instruction.mnemonic == "sfence.vma" and not instruction.operands:
+            return Satp(satp.fenced, True, False, satp.owes_fence)
+        if instruction.orders("rw", "o"):
+            return Satp(True, satp.flushed, satp.owes_flush, satp.owes_fence)
+        if instruction.orders("io", "rw"):
+            return Satp(satp.fenced, satp.flushed, satp.owes_flush, False)
+        memory = instruction.kind in (Kind.LOAD, Kind.STORE, Kind.ATOMIC)
+        leaves = instruction.kind in (Kind.CALL, Kind.RETURN)
+        if not leaves and not (memory and instruction.base not in function.stack_registers):
+            return satp
+        if satp.owes_flush:
+            problems.append(f"{function.place(instruction)} with no sfence.vma behind satp")
+        if satp.owes_fence:
+            problems.append(f"{function.place(instruction)} with no fence io,rw behind satp")
+        return Satp()
+
+    function.walk([function.entry], Satp(), step)
+    return problems
+
+
+def check_satp(kernel: Kernel) -> Report:
+    """docs/design.md, "Memory model": nothing but what is written here orders a write of satp."""
+    functions = functions_with(kernel, lambda i: i.sets_csr("satp"))
+    writes_of = [a for f in functions for a, i in f.code.items() if i.sets_csr("satp")]
+    chains = inline_chains(kernel, writes_of)
+    switches = {address for address in writes_of if chains.get(address, [""])[0] == KEEPS_CACHES}
+    report = Report(note=f"{len(writes_of)} writes of satp, {len(switches)} that keep the caches")
+    for function in functions:
+        report.problems += check_satp_in(function, switches)
+    if not switches or len(switches) == len(writes_of):
+        report.problems.append("no writes of satp of both kinds found")
+    report.problems = list(dict.fromkeys(report.problems))
+    return report
+
+
+def check_trap_return(kernel: Kernel) -> Report:
+    """A store-conditional drops the reservation on every path to `sret`, and none is made after it."""
+    functions = functions_with(kernel, lambda i: i.mnemonic == "sret")
+    report = Report(note=", ".join(function.name for function in functions))
+    for function in functions:
+
+        def step(instruction: Instruction, dropped: bool, function: Function = function) -> bool:
+            if instruction.mnemonic == "sret" and not dropped:
+                where = function.place(instruction)
+                report.problems.append(f"{where} with no store-conditional before it")
+            if instruction.mnemonic.startswith("sc."):
+                return True
+            reserves = instruction.mnemonic.startswith("lr.") or instruction.kind is Kind.CALL
+            return dropped and not reserves
+
+        function.walk([function.entry], False, step)
+    if not functions:
+        report.problems.append("no `sret` found")
     return report
 
 
@@ -1626,6 +1921,8 @@ def main() -> int:
         ("memory model", lambda: check_memory_model(options.cc, options.flags)),
         ("fences of the locks", lambda: check_fences(kernel)),
         ("fences of hand-overs", lambda: check_handovers(kernel)),
+        ("fences of satp", lambda: check_satp(kernel)),
+        ("trap return", lambda: check_trap_return(kernel)),
         ("hot path", lambda: check_hot_path(kernel)),
         ("restartable sequences", lambda: check_restartable(kernel)),
         ("hot path inlined", lambda: check_inlined(kernel)),

@@ -15,6 +15,7 @@
 #include <port.h>
 
 #include "arch/riscv/csr.h"
+#include "arch/riscv/fence.h"
 #include "arch/riscv/hart.h"
 #include "arch/riscv/sbi.h"
 #include "kernel/cpu.h"
@@ -153,7 +154,7 @@ static bool start_astray(unsigned number)
 	cpu->arrival->block = &cpu->arch;
 	cpu->arrival->hart_id = cpu->arch.hart_id;
 	hart_awaited = cpu->arrival;
-	ck_pr_fence_release();
+	arch_fence_memory_to_device(); /* pairs with the fence at _start */
 	result = sbi_hart_start(cpu->arch.hart_id, (uint64_t)(uintptr_t)_start, 1);
 	while (!result.error && cpu_is_stopped(number)) {
 		if (hart_time() - since > SILENCE_SECONDS * settings.timebase)
@@ -323,7 +324,7 @@ const char *cpus_test_stranger(void)
 	block.stack_top = (uintptr_t)stack + sizeof(stack);
 	arrival = (struct hart_arrival){.block = &block, .hart_id = cpu_self()->arch.hart_id};
 	hart_awaited = &arrival;
-	ck_pr_fence_release();
+	arch_fence_memory_to_device(); /* pairs with the fence at _start */
 	result = sbi_hart_start(stranger, (uint64_t)(uintptr_t)_start,
 				(uint64_t)(uintptr_t)&arrival);
 	EXPECT(result.error == 0);
