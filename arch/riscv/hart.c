@@ -43,6 +43,7 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 {
 	uint64_t started = hart_time();
 	struct sbi_result result;
+	bool lost = false;
 
 	arrival->state = 0;
 	arrival->block = block;
@@ -59,12 +60,11 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 			port_relax();
 			continue;
 		}
-		if (ck_pr_cas_32(&arrival->state, 0, HART_GIVEN_UP))
-			return HART_START_LOST;
+		lost = ck_pr_cas_32(&arrival->state, 0, HART_GIVEN_UP);
 		break;
 	}
 	ck_pr_fence_acquire();
-	return HART_START_OK;
+	return lost ? HART_START_LOST : HART_START_OK;
 }
 
 bool hart_is_stopped(uint64_t hart_id)
