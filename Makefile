@@ -22,6 +22,8 @@ else
   say = @printf '  %-7s %s\n'
 endif
 
+comma := ,
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -324,8 +326,34 @@ mutants: $(test_needs)
 		$(if $(GENERATED),--generate '$(GENERATED)') \
 		$(if $(filter 1,$(MATRIX)),--matrix) -- $(test_arguments)
 
+# The same kernel as clang makes it, for lint alone: another compiler's fences and addresses. It is not
+# run. Warnings are the other build's business. From clang 17 on, CSR instructions are extensions.
+LINTCC ?= clang
+has_lintcc = $(shell command -v $(LINTCC))
+clang_dir := $(BUILD)/clang
+clang_target = $(LINTCC) --target=riscv64-unknown-elf -march=$(march)
+clang_extensions = $(shell $(clang_target)_zicsr_zifencei -x c -fsyntax-only /dev/null 2>/dev/null && \
+	echo _zicsr_zifencei)
+picolibc_include = $(patsubst %/stdio.h,%,$(filter %/stdio.h,$(shell \
+	$(CROSS)gcc --specs=picolibc.specs -M -include stdio.h -x c /dev/null)))
+CLANG_CFLAGS = $(filter-out -Werror -march=% -misa-spec=% --specs=% -fno-tree%,$(KERNEL_CFLAGS)) -w \
+	$(KERNEL_INCLUDES) -isystem $(picolibc_include)
+clang_objects := $(kernel_sources:%.c=$(clang_dir)/%.o) $(kernel_assembly:%.S=$(BUILD)/kernel/%.o)
+
+$(clang_dir)/%.o: %.c $(BUILD)/kernel.flags Makefile | $(BUILD)/ck/ck_pr.h
+	$(say) CLANG $<
+	@mkdir -p $(@D)
+	$(quiet)$(clang_target)$(clang_extensions) $(CLANG_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(clang_dir)/hartframe.elf: $(clang_objects) linker.ld
+	$(say) LD $@
+	$(quiet)$(CROSS)gcc $(patsubst -march=%,-march=$(march_link),$(KERNEL_CFLAGS)) \
+		$(filter-out -Wl$(comma)-Map%,$(KERNEL_LDFLAGS)) -o $@ $(clang_objects)
+
 lint: all
+	$(quiet)$(if $(has_lintcc),$(MAKE) --no-print-directory $(clang_dir)/hartframe.elf)
 	$(quiet)tools/lint.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" \
+		$(if $(has_lintcc),--other-kernel $(clang_dir)/hartframe.elf) \
 		--flags '$(filter-out -DCK_MD_RMO,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)'; lint=$$?; \
 		$(stack) && exit $$lint
 
@@ -481,4 +509,5 @@ help:
 -include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d) $(power_test:.o=.d) $(contention_test:.o=.d)
 -include $(space_own:.o=.d) $(space_host:.o=.d)
 -include $(tsan_objects:.o=.d) $(wildcard $(BUILD)/tsan/tests/host/*.d)
+-include $(kernel_sources:%.c=$(clang_dir)/%.d)
 -include $(fuzz_objects:.o=.d) $(wildcard $(BUILD)/fuzz/tests/host/*.d)

@@ -1885,7 +1885,28 @@ def check_under_a_space(sources: Sources, kernel: Kernel) -> Report:
     return report
 
 
+# The kernel of another compiler ----------------------------------------------------------------
+
+
+def check_other(kernel: Kernel) -> Report:
+    """Fences, addresses and sequences as another compiler makes them of the same sources."""
+    checks: tuple[Callable[[Kernel], Report], ...] = (
+        check_fences,
+        check_handovers,
+        check_satp,
+        check_trap_return,
+        check_restartable,
+    )
+    report = Report(note=f"{kernel.path}: locks, hand-overs, satp, trap return, sequences")
+    for check in checks:
+        report.problems += run(partial(check, kernel)).problems
+    return report
+
+
 # All of them ---------------------------------------------------------------------------------
+
+
+NO_OTHER = Report(note="SKIP there is no clang here")
 
 
 def run(check: Callable[[], Report]) -> Report:
@@ -1909,13 +1930,16 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--kernel", type=Path, required=True, help="the ELF file")
     parser.add_argument("--cc", default="riscv64-unknown-elf-gcc", help="its compiler")
     parser.add_argument("--flags", default="", help="how it was compiled, less -DCK_MD_RMO")
+    parser.add_argument("--other-kernel", type=Path, help="the ELF file of another compiler")
     return parser.parse_args(arguments)
 
 
 def main() -> int:
     options = options_of()
     sources = Sources()
-    kernel = Kernel(options.kernel, re.sub(r"gcc$", "objdump", options.cc))
+    objdump = re.sub(r"gcc$", "objdump", options.cc)
+    kernel = Kernel(options.kernel, objdump)
+    other = Kernel(options.other_kernel, objdump) if options.other_kernel else None
     checks: tuple[tuple[str, Callable[[], Report]], ...] = (
         ("include layers", lambda: check_layers(sources)),
         ("memory model", lambda: check_memory_model(options.cc, options.flags)),
@@ -1929,6 +1953,7 @@ def main() -> int:
         ("segments", lambda: check_segments(kernel)),
         ("no second libc", lambda: check_libc(sources)),
         ("under a space's lock", lambda: check_under_a_space(sources, kernel)),
+        ("fences by clang", lambda: check_other(other) if other else NO_OTHER),
     )
     print(f"KTAP version 1\n1..{len(checks)}")
     failed = 0
