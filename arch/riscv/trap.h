@@ -14,6 +14,7 @@
 struct trap_frame {
 	uint64_t x[32]; /* x[0] is not used */
 	uint64_t pc;
+	uint64_t sstatus;
 };
 
 typedef void trap_hook(struct trap_frame *frame);

@@ -4,7 +4,9 @@
  * The kernel runs nothing but itself, so a trap always finds a good tp. sp may be at its end: a trap
  * that finds no room for its frame on the cpu's stack, the fault of a guard page above all, goes to
  * the emergency stack and does not come back. The frame holds all 31 registers in the order of their
- * numbers (x1 at 8), for the register dump of a panic.
+ * numbers (x1 at 8), for the register dump of a panic. sepc and sstatus are kept too: a handler may
+ * meet a fault that is foreseen (mmu_try.S), whose trap takes both and whose return leaves "to user
+ * mode" in the second.
  *
  * A store-conditional comes before the return. The trap may have come between the load-reserved and
  * the store-conditional of what it interrupted, and the handler may have left a reservation itself
@@ -18,6 +20,7 @@
 
 #define FRAME_BYTES 288
 #define FRAME_SEPC  256
+#define FRAME_SSTATUS 264
 
 	.macro	each op, regs:vararg
 	.irp	n, \regs
@@ -30,6 +33,8 @@
 	each	sd, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
 	csrr	t0, sepc
 	sd	t0, FRAME_SEPC(sp)
+	csrr	t0, sstatus
+	sd	t0, FRAME_SSTATUS(sp)
 	lw	t0, ARCH_CPU_TRAP_DEPTH(tp)
 	addi	t0, t0, 1
 	sw	t0, ARCH_CPU_TRAP_DEPTH(tp)
@@ -60,6 +65,8 @@ trap_entry:
 	sw	t0, ARCH_CPU_TRAP_DEPTH(tp)
 	ld	t0, FRAME_SEPC(sp)
 	csrw	sepc, t0
+	ld	t0, FRAME_SSTATUS(sp)
+	csrw	sstatus, t0
 	each	ld, 1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
 	addi	sp, sp, FRAME_BYTES
 	sret

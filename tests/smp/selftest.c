@@ -436,6 +436,7 @@ static const struct test tests[] = {
 	{"cpus: a hart that nobody asked for stays away", cpus_test_stranger, NEEDS_NOTHING},
 	{"cpus: exhaustion is exact while harts come and go", cpus_test_exhaustion, NEEDS_NOTHING},
 	{"paging: text, data, stacks and holes are what they should be", paging_test_kernel, NEEDS_NOTHING},
+	{"paging: a handler that meets a foreseen fault returns to where it was", paging_test_nested_fault, NEEDS_NOTHING},
 	{"paging: a page is mapped, protected, unmapped, and the hardware agrees", paging_test_space, NEEDS_NOTHING},
 	{"paging: mistakes are answered and change nothing", paging_test_mistakes, NEEDS_NOTHING},
 	{"paging: a map that finds too few frames changes nothing and keeps none", paging_test_no_frames, NEEDS_NOTHING},

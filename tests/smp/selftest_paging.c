@@ -10,7 +10,9 @@
 
 #include <port.h>
 
+#include "arch/riscv/hart.h"
 #include "arch/riscv/mmu.h"
+#include "arch/riscv/trap.h"
 #include "kernel/cpu.h"
 #include "kernel/kernel_space.h"
 #include "kernel/settings.h"
@@ -31,6 +33,8 @@
 #define WINDOW VM_WINDOW
 
 #define DATA (PAGE_READ | PAGE_WRITE)
+
+#define NESTED_SECONDS 10 /* long for a timer that is due at once */
 
 extern char __kernel_start[], __text_end[], __rodata_end[], __kernel_end[];
 
@@ -112,12 +116,51 @@ const char *paging_test_kernel(void)
 	return NULL;
 }
 
-/* ---- one space ------------------------------------------------------------------------------- */
-
 static bool load(uint64_t address, uint64_t *value)
 {
 	return mmu_try_load((const uint64_t *)address, value);
 }
+
+/* ---- a fault in a handler -------------------------------------------------------------------- */
+
+static uint32_t handled;
+static bool fault_was_foreseen;
+
+static void fault_in_handler(struct trap_frame *trap)
+{
+	uint64_t word;
+
+	(void)trap;
+	hart_timer_disarm();
+	fault_was_foreseen = !load(0, &word);
+	ck_pr_store_32(&handled, 1);
+}
+
+/*
+ * A trap inside a trap: the return from the inner one leaves "to user mode" behind in sstatus, and the
+ * outer one must come back to supervisor mode all the same, with interrupts let in.
+ */
+const char *paging_test_nested_fault(void)
+{
+	uint64_t since = hart_time();
+
+	if (!kernel_space_table())
+		return NULL; /* paging=off */
+	handled = 0;
+	trap_on_timer = fault_in_handler;
+	hart_timer_arm(since);
+	hart_timer_enable();
+	while (!ck_pr_load_32(&handled) && hart_time() - since < NESTED_SECONDS * settings.timebase)
+		port_relax();
+	hart_timer_disable();
+	trap_on_timer = NULL;
+	EXPECT(handled);
+	EXPECT(fault_was_foreseen);
+	EXPECT(csr_read(sstatus) & SSTATUS_SIE);
+	return NULL;
+}
+
+/* ---- one space ------------------------------------------------------------------------------- */
 
 static bool store(uint64_t address, uint64_t value)
 {

@@ -3,6 +3,7 @@
 #pragma once
 
 const char *paging_test_kernel(void);
+const char *paging_test_nested_fault(void);
 const char *paging_test_space(void);
 const char *paging_test_mistakes(void);
 const char *paging_test_no_frames(void);
