@@ -270,8 +270,11 @@ enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t 
 	if (!page_stock_has(stock, needed))
 		return PAGE_SHORT;
 	left = stock->frames - needed;
-	/* The frames' contents before their mapping. */
-	ck_pr_fence_store();
+	/*
+	 * What was written to the frames, and read from them, before their mapping: others may write there
+	 * through it. The partner is a walk, and what depends on its address.
+	 */
+	ck_pr_fence_release();
 	mapping_fill(table, root, table->levels - 1, mapping, stock);
 	assert(stock->frames == left);
 	return PAGE_OK;
