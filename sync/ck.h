@@ -24,10 +24,10 @@
 #include <stdint.h>
 
 /*
- * Concurrency Kit before 0.7.2 has no port for RISC-V. Each of its fences is then the compiler's full
- * one, whatever that names, and each of its atomics a full barrier. Its fences are put out of the way
- * here, and RISC-V's own take their names; with 0.7.2 they are the kit's. An atomic may be taken for
- * a barrier with neither: in 0.7.2 it orders nothing, so the fence beside it is always written.
+ * Concurrency Kit before 0.7.2 has no port for RISC-V. Each of its fences is then the compiler's
+ * full one, whatever that names, and each of its atomics a full barrier. Its fences are put out of
+ * the way here, and RISC-V's own take their names; with 0.7.2 they are the kit's. No code may take
+ * an atomic for a barrier: in 0.7.2 it orders nothing, so the fence beside it is always written.
  *
  * lock and unlock are an acquire and a release, less than the full fence of 0.7.2: what needs more
  * than those of a lock says so itself.

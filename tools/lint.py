@@ -435,8 +435,8 @@ class Function:
         return addresses_in(self)
 
 
-# Where something lies: bytes from a root. A root is what a register held at the function's entry, or
-# what an instruction made that is not looked into, or what several paths have left in a register.
+# Where something lies: bytes from a root. A root is what a register held at the function's entry,
+# or what an instruction made that is not looked into, or what several paths left in a register.
 Address = tuple[Hashable, int]
 Held = dict[Hashable, Address]
 CALL_KEEPS = re.compile(r"sp|gp|tp|s\d+")
@@ -469,7 +469,11 @@ def after_instruction(instruction: Instruction, held: Held) -> Held:
     """What the registers, and the words of the stack, hold behind it."""
     unknown: Address = (("made at", instruction.address), 0)
     if instruction.kind is Kind.CALL:
-        kept = {a: v for a, v in held.items() if isinstance(a, tuple) or CALL_KEEPS.fullmatch(str(a))}
+        kept = {
+            name: value
+            for name, value in held.items()
+            if isinstance(name, tuple) or CALL_KEEPS.fullmatch(str(name))
+        }
         lost = [f"a{i}" for i in range(8)] + [f"t{i}" for i in range(7)] + ["ra"]
         return kept | {name: (("made at", instruction.address, name), 0) for name in lost}
     if instruction.kind is Kind.STORE and instruction.base:
@@ -865,7 +869,7 @@ ANNOUNCERS = (
     Announcer("shootdown_answer", word="sd"),
 )
 LISTENERS = ("barrier_wait", "cpus_run", "cpu_serve", "hart_start", "secondary_entry")
-# By these the firmware is asked to reach other harts: through words of its own in memory, and devices.
+# By these the firmware is asked to reach other harts: through its own words in memory, and devices.
 ASKS_FIRMWARE = ("sbi_hart_start", "sbi_remote_sfence", "sbi_send_ipi")
 BEFORE_FIRMWARE = ("rw", "ow")
 BEHIND_FIRMWARE = ("ir", "rw")
@@ -1101,10 +1105,12 @@ def check_asks(name: str, kernel: Kernel) -> list[str]:
 
         def step(instruction: Instruction, fenced: bool, function: Function = function) -> bool:
             if calls(instruction, name, kernel) and not fenced:
-                problems.append(f"{function.place(instruction)} with no fence rw,ow right before it")
+                where = function.place(instruction)
+                problems.append(f"{where} with no fence rw,ow right before it")
             if instruction.orders(*BEFORE_FIRMWARE):
                 return True
-            return fenced and instruction.kind is not Kind.CALL and not writes(instruction, function)
+            spoils = instruction.kind is Kind.CALL or writes(instruction, function)
+            return fenced and not spoils
 
         function.walk([function.entry], False, step)
     return problems if asking else [f"{name} is called by no function"]
@@ -1142,7 +1148,8 @@ def check_arrival(name: str, kernel: Kernel) -> list[str]:
             if not fetches:
                 problems.append(f"{function.place(instruction)} with no fence.i before it")
             return None
-        return fenced or instruction.orders("ior", "rw"), fetches or instruction.mnemonic == "fence.i"
+        fenced = fenced or instruction.orders("ior", "rw")
+        return fenced, fetches or instruction.mnemonic == "fence.i"
 
     function.walk([function.entry], (False, False), step)
     return problems if swaps else [*problems, f"{name} has no swap"]
@@ -1159,7 +1166,8 @@ def check_stop(name: str, kernel: Kernel) -> list[str]:
         if instruction.mnemonic == "ecall":
             stops += 1
             if not fenced:
-                problems.append(f"{function.place(instruction)} with no fence rw,ow right before it")
+                where = function.place(instruction)
+                problems.append(f"{where} with no fence rw,ow right before it")
         if instruction.orders(*BEFORE_FIRMWARE):
             return True
         return fenced and not writes(instruction, function)
@@ -1169,7 +1177,7 @@ def check_stop(name: str, kernel: Kernel) -> list[str]:
 
 
 def check_flushed(name: str, kernel: Kernel) -> list[str]:
-    """A flush for others comes behind a fence r,rw behind what asks for it, and before its answer."""
+    """A fence r,rw comes between the words that ask for a flush and the flush."""
     function = kernel.function(name)
     problems: list[str] = []
     flushed: set[int] = set()
@@ -1305,7 +1313,7 @@ def check_satp(kernel: Kernel) -> Report:
 
 
 def check_trap_return(kernel: Kernel) -> Report:
-    """A store-conditional drops the reservation on every path to `sret`, and none is made after it."""
+    """A store-conditional drops the reservation on every path to `sret`, behind all calls."""
     functions = functions_with(kernel, lambda i: i.mnemonic == "sret")
     report = Report(note=", ".join(function.name for function in functions))
     for function in functions:
