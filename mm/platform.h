@@ -40,7 +40,8 @@
  *					or takes no time where that is 0. Any context.
  *	PORT_STACK_POP(...), PORT_STACK_PUSH(...)	Optional restartable pop and push, see
  *					mm/percpu/cache.h; without them plain C is used, which is
- *					right where no trap handler allocates.
+ *					right where no trap handler that interrupts a call of mm/
+ *					allocates, frees or answers requests.
  */
 #pragma once
 
