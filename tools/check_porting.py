@@ -456,7 +456,7 @@ def check_hostile(out: Path) -> Report:
     for order in ("", "-DOWN_FIRST"):
         program = out / "hostile" / f"hostile{order}"
         command = ["gcc", *CFLAGS, "-Werror", "-O2", "-fno-builtin", *order.split(), f"-I{ROOT}",
-                   f"-I{EXAMPLE}", str(ROOT / "tests" / "porting" / "hostile.c"),
+                   f"-I{EXAMPLE}", str(ROOT / "docs" / "porting" / "hostile" / "hostile.c"),
                    *map(str, objects), "-o", str(program)]
         built = run_tool(command)
         if built.returncode:

@@ -6,13 +6,13 @@
  * (tools/check_porting.py). Exit status 0: and it works.
  */
 #if defined(OWN_FIRST)
-#include "tests/porting/hostile_kernel.h"
+#include "docs/porting/hostile/kernel.h"
 #endif
 
 #include "mm/frame.h"
 #include "mm/percpu/drain.h"
 
-#include "tests/porting/hostile_kernel.h"
+#include "docs/porting/hostile/kernel.h"
 
 #include "docs/porting/posix/setup.h"
 
