@@ -12,6 +12,7 @@
  */
 #include "kernel/devicetree.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Offsets of the header's fields, each a word. */
@@ -78,6 +79,17 @@ static enum devicetree_result malformed(struct devicetree_error *error, struct d
 	*error = (struct devicetree_error){
 		.what = what, .property = property, .offset = node.offset};
 	return DEVICETREE_MALFORMED;
+}
+
+void devicetree_error_text(const struct devicetree_error *error, char *text, size_t bytes)
+{
+	char numbers[32] = "";
+
+	if (error->compares)
+		snprintf(numbers, sizeof(numbers), ": %lu, not %lu", (unsigned long)error->found,
+			 (unsigned long)error->expected);
+	snprintf(text, bytes, "%s%s%s%s (offset %#lx)", error->property ? error->property : "",
+		 error->property ? ": " : "", error->what, numbers, (unsigned long)error->offset);
 }
 
 static bool block_holds(struct devicetree_block block, uint32_t offset, uint32_t bytes)
@@ -708,7 +720,12 @@ enum devicetree_result devicetree_is_enabled(const struct devicetree *tree,
 					     struct devicetree_error *error)
 {
 	const char *status = "okay";
+	struct devicetree_property property;
 
+	if (devicetree_property(tree, node, "status", &property) && property.length == 0) {
+		*enabled = false;
+		return DEVICETREE_FOUND;
+	}
 	if (devicetree_string(tree, node, "status", &status, error) == DEVICETREE_MALFORMED)
 		return DEVICETREE_MALFORMED;
 	*enabled = strcmp(status, "okay") == 0 || strcmp(status, "ok") == 0;
@@ -787,31 +804,39 @@ enum devicetree_result devicetree_reg_count(const struct devicetree *tree,
 	return entries_find(tree, node, "reg", reg_cells(cells), &reg, count, error);
 }
 
-enum devicetree_result devicetree_reg(const struct devicetree *tree, struct devicetree_node node,
-				      struct devicetree_cells cells, uint32_t index,
-				      struct devicetree_range *range,
-				      struct devicetree_error *error)
+enum devicetree_result devicetree_entry(const struct devicetree *tree, struct devicetree_node node,
+					const char *name, struct devicetree_cells cells,
+					uint32_t index, struct devicetree_range *range,
+					struct devicetree_error *error)
 {
-	struct devicetree_property reg;
+	struct devicetree_property entries;
 	struct devicetree_range found;
 	enum devicetree_result result;
 	const uint8_t *entry;
 	uint32_t count;
 
-	result = entries_find(tree, node, "reg", reg_cells(cells), &reg, &count, error);
+	result = entries_find(tree, node, name, reg_cells(cells), &entries, &count, error);
 	if (result != DEVICETREE_FOUND)
 		return result;
 	if (index >= count)
 		return DEVICETREE_ABSENT;
-	entry = reg.value + index * reg_cells(cells) * WORD_BYTES;
+	entry = entries.value + index * reg_cells(cells) * WORD_BYTES;
 	if (!cells_read(&entry, cells.address, &found.start))
-		return malformed(error, node, "reg", "address has more than 64 bits");
+		return malformed(error, node, name, "address has more than 64 bits");
 	if (!cells_read(&entry, cells.size, &found.size))
-		return malformed(error, node, "reg", "size has more than 64 bits");
+		return malformed(error, node, name, "size has more than 64 bits");
 	if (range_wraps(found.start, found.size))
-		return malformed(error, node, "reg", "range wraps");
+		return malformed(error, node, name, "range wraps");
 	*range = found;
 	return DEVICETREE_FOUND;
+}
+
+enum devicetree_result devicetree_reg(const struct devicetree *tree, struct devicetree_node node,
+				      struct devicetree_cells cells, uint32_t index,
+				      struct devicetree_range *range,
+				      struct devicetree_error *error)
+{
+	return devicetree_entry(tree, node, "reg", cells, index, range, error);
 }
 
 /* Whether all of `range` lies in [window, window + size). */

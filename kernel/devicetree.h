@@ -33,13 +33,19 @@ enum devicetree_result {
 /*
  * What is wrong: a phrase such as "reg: is not a whole number of entries" split in two.
  * `property` is NULL when no one property is to blame. `offset` is that of the token or header
- * field when a tree is refused, and of the node when a property is.
+ * field when a tree is refused, and of the node when a property is. Where `compares` is set, a number
+ * is not what another one in the tree demands.
  */
 struct devicetree_error {
 	const char *what;
 	const char *property;
 	uint32_t offset;
+	bool compares;
+	uint32_t found, expected;
 };
+
+/* The whole phrase, cut to `bytes` with its terminator. */
+void devicetree_error_text(const struct devicetree_error *error, char *text, size_t bytes);
 
 /* Half-open range of blob offsets. */
 struct devicetree_block {
@@ -178,7 +184,11 @@ bool devicetree_next_string(const struct devicetree_property *list, const char *
 bool devicetree_strings_contain(const struct devicetree *tree, struct devicetree_node node,
 				const char *name, const char *wanted);
 
-/* Whether `status` is absent, "okay" or "ok". Never ABSENT. */
+/*
+ * Whether `status` is absent, "okay" or "ok". Any other value means no, also none at all: a device
+ * that may not be used costs less than one that is used and must not be. Never ABSENT; MALFORMED
+ * when the value has bytes and is no string.
+ */
 DEVICETREE_MUST_USE enum devicetree_result devicetree_is_enabled(const struct devicetree *tree,
 								 struct devicetree_node node,
 								 bool *enabled,
@@ -201,10 +211,16 @@ DEVICETREE_MUST_USE enum devicetree_result devicetree_reg_count(const struct dev
 								struct devicetree_error *error);
 
 /*
- * Entry `index` of `reg`, in the parent's address space. ABSENT past the last entry. MALFORMED
- * when the length is not a whole number of entries, when a number has more than 64 significant
- * bits, or when the range ends above 2^64 - 1.
+ * Entry `index` of the property `name`, an array of addresses and sizes like `reg`. ABSENT past the
+ * last entry. MALFORMED when the length is not a whole number of entries, when a number has more than
+ * 64 significant bits, or when the range ends above 2^64 - 1.
  */
+DEVICETREE_MUST_USE enum devicetree_result
+devicetree_entry(const struct devicetree *tree, struct devicetree_node node, const char *name,
+		 struct devicetree_cells cells, uint32_t index, struct devicetree_range *range,
+		 struct devicetree_error *error);
+
+/* The same of `reg`, in the parent's address space. */
 DEVICETREE_MUST_USE enum devicetree_result
 devicetree_reg(const struct devicetree *tree, struct devicetree_node node,
 	       struct devicetree_cells cells, uint32_t index, struct devicetree_range *range,

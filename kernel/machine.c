@@ -67,10 +67,10 @@ static enum devicetree_result numa_node_of(const struct devicetree *tree,
 
 /* Ranges. */
 
-/* The next entry of `reg` that is not empty. */
+/* The next entry of the property `name` that is not empty; `bus` has the cells. */
 static enum devicetree_result next_range(const struct devicetree *tree, struct devicetree_node bus,
-					 struct devicetree_node node, uint32_t *next_entry,
-					 struct devicetree_range *range,
+					 struct devicetree_node node, const char *name,
+					 uint32_t *next_entry, struct devicetree_range *range,
 					 struct devicetree_error *error)
 {
 	struct devicetree_cells cells;
@@ -79,7 +79,7 @@ static enum devicetree_result next_range(const struct devicetree *tree, struct d
 	if (devicetree_cells(tree, bus, &cells, error) != DEVICETREE_FOUND)
 		return DEVICETREE_MALFORMED;
 	do {
-		result = devicetree_reg(tree, node, cells, (*next_entry)++, range, error);
+		result = devicetree_entry(tree, node, name, cells, (*next_entry)++, range, error);
 	} while (result == DEVICETREE_FOUND && range->size == 0);
 	return result;
 }
@@ -104,27 +104,93 @@ static enum devicetree_result next_memory_node(const struct devicetree *tree,
 	return numa_node_of(tree, memory->node, &memory->numa_node, error);
 }
 
+/* Where a node of memory has its ranges. */
+static const char *ranges_of_memory(const struct devicetree *tree, struct devicetree_node node)
+{
+	static const char usable[] = "linux,usable-memory";
+	struct devicetree_property property;
+
+	return devicetree_property(tree, node, usable, &property) ? usable : "reg";
+}
+
+/* Moves on to the next entry of memory that is not empty, in this node or another. */
+static enum devicetree_result next_memory_entry(const struct devicetree *tree,
+						struct machine_memory *memory,
+						struct devicetree_error *error)
+{
+	enum devicetree_result result = DEVICETREE_ABSENT;
+
+	for (;;) {
+		if (!devicetree_is_none(memory->node))
+			result = next_range(tree, devicetree_root(tree), memory->node,
+					    ranges_of_memory(tree, memory->node),
+					    &memory->next_entry, &memory->entry, error);
+		if (result != DEVICETREE_ABSENT)
+			return result;
+		result = next_memory_node(tree, memory, error);
+		if (result != DEVICETREE_FOUND)
+			return result;
+	}
+}
+
+/* The part of `a` that lies in `b`; false: none. */
+static bool intersect(const struct devicetree_range *a, const struct devicetree_range *b,
+		      struct devicetree_range *part)
+{
+	uint64_t start = a->start > b->start ? a->start : b->start;
+	uint64_t a_end = a->start + a->size, b_end = b->start + b->size;
+	uint64_t end = a_end < b_end ? a_end : b_end;
+
+	*part = (struct devicetree_range){start, end - start};
+	return start < end;
+}
+
+/* The next part of the current entry that /chosen lets us use. */
+static enum devicetree_result next_usable_part(const struct devicetree *tree,
+					       struct machine_memory *memory,
+					       struct devicetree_range *part,
+					       struct devicetree_error *error)
+{
+	static const char name[] = "linux,usable-memory-range";
+	struct devicetree_node chosen = devicetree_find_path(tree, "/chosen");
+	struct devicetree_property property;
+	struct devicetree_range usable;
+	enum devicetree_result result;
+
+	if (!devicetree_property(tree, chosen, name, &property)) {
+		*part = memory->entry;
+		return memory->next_usable++ == 0 ? DEVICETREE_FOUND : DEVICETREE_ABSENT;
+	}
+	do {
+		result = next_range(tree, devicetree_root(tree), chosen, name,
+				    &memory->next_usable, &usable, error);
+	} while (result == DEVICETREE_FOUND && !intersect(&memory->entry, &usable, part));
+	return result;
+}
+
 enum devicetree_result machine_next_memory(const struct devicetree *tree,
 					   struct machine_memory *memory,
 					   struct devicetree_error *error)
 {
-	struct devicetree_node root = devicetree_root(tree);
-	enum devicetree_result result = DEVICETREE_ABSENT;
-	struct devicetree_range range;
+	enum devicetree_result result;
+	struct devicetree_range part;
 
-	if (!devicetree_is_none(memory->node))
-		result = next_range(tree, root, memory->node, &memory->next_entry, &range, error);
-	while (result == DEVICETREE_ABSENT) {
-		result = next_memory_node(tree, memory, error);
-		if (result != DEVICETREE_FOUND)
+	for (;;) {
+		if (memory->next_usable == 0) {
+			result = next_memory_entry(tree, memory, error);
+			if (result != DEVICETREE_FOUND)
+				return result;
+		}
+		result = next_usable_part(tree, memory, &part, error);
+		if (result == DEVICETREE_MALFORMED)
 			return result;
-		result = next_range(tree, root, memory->node, &memory->next_entry, &range, error);
+		if (result == DEVICETREE_FOUND)
+			break;
+		memory->next_usable = 0;
 	}
-	if (result == DEVICETREE_FOUND) {
-		memory->start = phys(range.start);
-		memory->size = range.size;
-	}
-	return result;
+	memory->start = phys(part.start);
+	memory->size = part.size;
+	return DEVICETREE_FOUND;
 }
 
 static enum devicetree_result next_in_reservation_block(const struct devicetree *tree,
@@ -139,6 +205,39 @@ static enum devicetree_result next_in_reservation_block(const struct devicetree 
 	return DEVICETREE_FOUND;
 }
 
+static enum devicetree_result check_cells(uint32_t found, uint32_t expected, const char *name,
+					  struct devicetree_node node,
+					  struct devicetree_error *error)
+{
+	if (found == expected)
+		return DEVICETREE_FOUND;
+	*error = (struct devicetree_error){.what = "of /reserved-memory is not the root's",
+					   .property = name,
+					   .offset = node.offset,
+					   .compares = true,
+					   .found = found,
+					   .expected = expected};
+	return DEVICETREE_MALFORMED;
+}
+
+/*
+ * The binding wants the root's cells here. Firmware that adds a range of its own to a node that is
+ * there already writes it in the root's; read in others, what it names would be handed out.
+ */
+static enum devicetree_result check_reserved_cells(const struct devicetree *tree,
+						   struct devicetree_node parent,
+						   struct devicetree_error *error)
+{
+	struct devicetree_cells own, root;
+
+	if (devicetree_cells(tree, parent, &own, error) != DEVICETREE_FOUND ||
+	    devicetree_cells(tree, devicetree_root(tree), &root, error) != DEVICETREE_FOUND ||
+	    check_cells(own.address, root.address, "#address-cells", parent, error) !=
+		    DEVICETREE_FOUND)
+		return DEVICETREE_MALFORMED;
+	return check_cells(own.size, root.size, "#size-cells", parent, error);
+}
+
 /* The binding wants /reserved-memory's `ranges` empty, so its addresses are the machine's. */
 static enum devicetree_result reserved_memory_find(const struct devicetree *tree,
 						   struct devicetree_node *parent,
@@ -149,7 +248,9 @@ static enum devicetree_result reserved_memory_find(const struct devicetree *tree
 	*parent = devicetree_find_path(tree, "/reserved-memory");
 	if (devicetree_property(tree, *parent, "ranges", &ranges) && ranges.length != 0)
 		return malformed(error, *parent, "ranges", "is not empty");
-	return DEVICETREE_FOUND;
+	if (devicetree_is_none(devicetree_first_child(tree, *parent)))
+		return DEVICETREE_FOUND;
+	return check_reserved_cells(tree, *parent, error);
 }
 
 static enum devicetree_result next_in_reserved_memory(const struct devicetree *tree,
@@ -166,8 +267,8 @@ static enum devicetree_result next_in_reserved_memory(const struct devicetree *t
 	if (devicetree_is_none(reserved->node))
 		reserved->node = devicetree_first_child(tree, parent);
 	while (!devicetree_is_none(reserved->node)) {
-		result = next_range(tree, parent, reserved->node, &reserved->next_entry, range,
-				    error);
+		result = next_range(tree, parent, reserved->node, "reg", &reserved->next_entry,
+				    range, error);
 		if (result != DEVICETREE_ABSENT) {
 			reserved->name = devicetree_name(tree, reserved->node);
 			reserved->no_map =

@@ -35,11 +35,15 @@ struct machine_memory {
 	/* Where the iterator stands. */
 	struct devicetree_node node;
 	uint32_t next_entry;
+	struct devicetree_range entry; /* the one before next_entry */
+	uint32_t next_usable;	       /* of the ranges that limit it; 0: on to the next entry */
 };
 
 /*
  * Every entry of `reg` of every enabled child of the root whose device_type is "memory", or that
- * is named memory and has no device_type.
+ * is named memory and has no device_type; of `linux,usable-memory` instead of `reg` where the node
+ * has that. Of it only what lies in a range of /chosen's `linux,usable-memory-range`, if there is
+ * such a property (both: how a kernel that runs beside another one's memory is told its own).
  */
 DEVICETREE_MUST_USE enum devicetree_result machine_next_memory(const struct devicetree *tree,
 							       struct machine_memory *memory,
@@ -68,6 +72,8 @@ struct machine_reserved {
 /*
  * The reservation block, then every entry of `reg` of every child of /reserved-memory (whatever
  * its status: to honour one too many costs frames, one too few corrupts), then the initrd.
+ * MALFORMED where /reserved-memory has children and other cells than the root: the binding wants the
+ * same, firmware adds its ranges in the root's, and read in others they would be lost.
  * Children with only a `size` ask for memory to be found for their device; we drive no such
  * device and ignore them. The tree's own blob is not among the answers: the caller knows where
  * it lies and adds [blob, blob + tree->size).

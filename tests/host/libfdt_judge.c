@@ -272,6 +272,7 @@ static const char *their_string(const struct pair *pair, int offset, const char 
 static enum devicetree_result their_memory_node(const struct pair *pair, int offset)
 {
 	bool bad_type, bad_status;
+	int status_bytes = 1;
 	const char *type = their_string(pair, offset, "device_type", &bad_type);
 	const char *status = their_string(pair, offset, "status", &bad_status);
 	const char *name = fdt_get_name(pair->theirs, offset, NULL);
@@ -280,6 +281,8 @@ static enum devicetree_result their_memory_node(const struct pair *pair, int off
 		return DEVICETREE_MALFORMED;
 	if (type ? strcmp(type, "memory")
 		 : strncmp(name, "memory", 6) || (name[6] && name[6] != '@'))
+		return DEVICETREE_ABSENT;
+	if (fdt_getprop(pair->theirs, offset, "status", &status_bytes) && status_bytes == 0)
 		return DEVICETREE_ABSENT;
 	if (bad_status)
 		return DEVICETREE_MALFORMED;
@@ -317,12 +320,28 @@ malformed:
 	return false;
 }
 
+/* Whether the tree limits what may be used: of that fuzz_memory.c has a model. */
+static bool memory_is_limited(const struct pair *pair)
+{
+	int offset = fdt_path_offset(pair->theirs, "/chosen");
+
+	if (offset >= 0 &&
+	    fdt_getprop(pair->theirs, offset, "linux,usable-memory-range", NULL))
+		return true;
+	fdt_for_each_subnode(offset, pair->theirs, 0)
+		if (fdt_getprop(pair->theirs, offset, "linux,usable-memory", NULL))
+			return true;
+	return false;
+}
+
 static void compare_memory(const struct pair *pair)
 {
 	struct machine_memory memory = {0};
 	struct devicetree_error error;
 	int offset;
 
+	if (memory_is_limited(pair))
+		return;
 	fdt_for_each_subnode(offset, pair->theirs, 0)
 	{
 		switch (their_memory_node(pair, offset)) {

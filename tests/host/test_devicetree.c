@@ -882,7 +882,7 @@ TEST(broken_memory_is_malformed)
 		{tree_of_memory_with("reg", "\xff\xff\xff\xff\xff\xff\xf0\0\0\0\0\0\0\0\x10\0", 16),
 		 "reg", "range wraps"},
 		{tree_of_memory_with("device_type", "memory", 6), "device_type", "is not a string"},
-		{tree_of_memory_with("status", NULL, 0), "status", "is not a string"},
+		{tree_of_memory_with("status", "okay", 4), "status", "is not a string"},
 		{tree_of_memory_with("numa-node-id", "\0\0\0\0\0\0\0\1", 8), "numa-node-id",
 		 "is not one cell"},
 	};
@@ -896,6 +896,141 @@ TEST(broken_memory_is_malformed)
 				cases[i].property, cases[i].what);
 		dtb_free(&blob);
 	}
+}
+
+/* Anything but the two words means no, and so does a status that says nothing. */
+TEST(memory_counts_when_its_status_is_okay)
+{
+	const struct {
+		const char *value;
+		size_t size;
+		bool counts;
+	} cases[] = {
+		{"okay", 5, true},	{"ok", 3, true},	  {"disabled", 9, false},
+		{"reserved", 9, false}, {"fail", 5, false},	  {"fail-sss", 9, false},
+		{"", 1, false},		{"", 0, false},		  {"okay ", 6, false},
+		{"okay\0disabled", 14, true},
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct dtb_bytes blob =
+			tree_of_memory_with("status", cases[i].value, cases[i].size);
+		struct devicetree tree = open_tree(blob);
+		struct machine_memory memory = {0};
+
+		CHECK_EQ(machine_next_memory(&tree, &memory, &error),
+			 cases[i].counts ? DEVICETREE_FOUND : DEVICETREE_ABSENT);
+		dtb_free(&blob);
+	}
+}
+
+TEST(memory_may_be_hotpluggable)
+{
+	struct dtb_bytes blob = tree_of_memory_with("hotpluggable", NULL, 0);
+	struct devicetree tree = open_tree(blob);
+
+	CHECK_MEMORY(&tree, &(struct machine_memory){0}, {0, 0x1000, 0});
+	dtb_free(&blob);
+}
+
+TEST(memory_has_addresses_of_three_cells)
+{
+	struct dtb dtb = {0};
+	struct dtb_bytes blob;
+	struct devicetree tree;
+
+	begin_root(&dtb, 3, 1);
+	dtb_begin(&dtb, "memory@1");
+	dtb_cells(&dtb, "reg", 0, 1, 0x80000000, 0x1000);
+	dtb_end(&dtb);
+	blob = finish_root(&dtb);
+	tree = open_tree(blob);
+	CHECK_MEMORY(&tree, &(struct machine_memory){0}, {0x180000000, 0x1000, 0});
+	dtb_free(&blob);
+}
+
+/* As kexec writes it: the second kernel is to keep out of the first one's memory. */
+TEST(usable_memory_stands_for_reg)
+{
+	struct dtb dtb = {0};
+	struct dtb_bytes blob;
+	struct devicetree tree;
+	struct machine_memory memory = {0};
+
+	begin_root(&dtb, 2, 2);
+	dtb_begin(&dtb, "memory@80000000");
+	dtb_string(&dtb, "device_type", "memory");
+	dtb_u32(&dtb, "numa-node-id", 5);
+	dtb_cells(&dtb, "reg", 0, 0x80000000, 0, 0x8000000);
+	dtb_cells(&dtb, "linux,usable-memory", 0, 0x81000000, 0, 0x1000, 0, 0, 0, 0, 0, 0x82000000, 0, 7);
+	dtb_end(&dtb);
+	add_memory(&dtb, 0x90000000, 0x1000);
+	blob = finish_root(&dtb);
+	tree = open_tree(blob);
+	for (int twice = 0; twice < 2; twice++)
+		CHECK_MEMORY(&tree, &memory, {0x81000000, 0x1000, 5}, {0x82000000, 7, 5},
+			     {0x90000000, 0x1000, 0});
+	dtb_free(&blob);
+}
+
+/* A tree with three entries of memory and `linux,usable-memory-range` of these words. */
+static struct dtb_bytes tree_of_usable(const uint32_t *words, size_t count)
+{
+	struct dtb dtb = {0};
+
+	begin_root(&dtb, 2, 2);
+	dtb_begin(&dtb, "chosen");
+	dtb_words(&dtb, "linux,usable-memory-range", words, count);
+	dtb_end(&dtb);
+	dtb_begin(&dtb, "memory@1000");
+	dtb_cells(&dtb, "reg", 0, 0x1000, 0, 0x3000, 0, 0x8000, 0, 0x1000);
+	dtb_end(&dtb);
+	add_memory(&dtb, 0x10000, 0x1000);
+	return finish_root(&dtb);
+}
+
+#define USABLE(...) \
+	tree_of_usable((const uint32_t[]){__VA_ARGS__}, COUNT(((const uint32_t[]){__VA_ARGS__})))
+
+TEST(memory_is_limited_to_the_usable_ranges)
+{
+	struct machine_memory memory = {0};
+	struct dtb_bytes blob = USABLE(0, 0x2800, 0, 0x6000);
+	struct devicetree tree = open_tree(blob);
+
+	for (int twice = 0; twice < 2; twice++)
+		CHECK_MEMORY(&tree, &memory, {0x2800, 0x1800, 0}, {0x8000, 0x800, 0});
+	dtb_free(&blob);
+
+	/* Two ranges, an empty one between; one entry lies in both. */
+	blob = USABLE(0, 0, 0, 0x2000, 0, 0x5000, 0, 0, 0, 0x3000, 1, 0);
+	tree = open_tree(blob);
+	for (int twice = 0; twice < 2; twice++)
+		CHECK_MEMORY(&tree, &memory, {0x1000, 0x1000, 0}, {0x3000, 0x1000, 0},
+			     {0x8000, 0x1000, 0}, {0x10000, 0x1000, 0});
+	dtb_free(&blob);
+
+	blob = USABLE(0, 0x20000, 0, 0x1000);
+	tree = open_tree(blob);
+	CHECK(machine_next_memory(&tree, &memory, &error) == DEVICETREE_ABSENT);
+	dtb_free(&blob);
+}
+
+TEST(broken_usable_ranges_are_malformed)
+{
+	struct machine_memory memory = {0};
+	struct dtb_bytes blob = USABLE(0, 0x2800, 0);
+	struct devicetree tree = open_tree(blob);
+
+	CHECK_MALFORMED(&tree, machine_next_memory(&tree, &memory, &error), "/chosen",
+			"linux,usable-memory-range", "is not a whole number of entries");
+	dtb_free(&blob);
+	memory = (struct machine_memory){0};
+	blob = USABLE(UINT32_MAX, UINT32_MAX, 0, 1);
+	tree = open_tree(blob);
+	CHECK_MALFORMED(&tree, machine_next_memory(&tree, &memory, &error), "/chosen",
+			"linux,usable-memory-range", "range wraps");
+	dtb_free(&blob);
 }
 
 TEST(no_memory_is_absent)
@@ -978,7 +1113,7 @@ TEST(reserved_is_the_block_and_the_nodes_and_the_initrd)
 	dtb_reserve(&dtb, 0x80000000, 0x40000);
 	dtb_reserve(&dtb, 0x90000000, 0);
 	dtb_reserve(&dtb, 0, 0x1000);
-	begin_root(&dtb, 1, 1);
+	begin_root(&dtb, 2, 2);
 	add_initrd_32(&dtb, 0x84000000, 0x84001234);
 	begin_bus(&dtb, "reserved-memory", 2);
 	dtb_property(&dtb, "ranges", NULL, 0);
@@ -1083,7 +1218,7 @@ TEST(broken_reserved_memory_is_malformed)
 	struct dtb_bytes blob;
 	struct devicetree tree;
 
-	dtb_begin(&dtb, "");
+	begin_root(&dtb, 1, 1);
 	begin_bus(&dtb, "reserved-memory", 1);
 	dtb_begin(&dtb, "a");
 	dtb_cells(&dtb, "reg", 1, 2, 3);
@@ -1102,6 +1237,69 @@ TEST(broken_reserved_memory_is_malformed)
 	blob = finish_root(&dtb);
 	tree = open_tree(blob);
 	CHECK_MALFORMED(&tree, first_reserved(&tree), "/reserved-memory", "ranges", "is not empty");
+	dtb_free(&blob);
+}
+
+/* /reserved-memory with these cells, one child of no meaning in them, in a root of 2 and 2. */
+static struct dtb_bytes tree_of_reserved_cells(uint32_t address_cells, uint32_t size_cells)
+{
+	struct dtb dtb = {0};
+
+	begin_root(&dtb, 2, 2);
+	dtb_begin(&dtb, "reserved-memory");
+	if (address_cells)
+		dtb_u32(&dtb, "#address-cells", address_cells);
+	if (size_cells)
+		dtb_u32(&dtb, "#size-cells", size_cells);
+	dtb_begin(&dtb, "firmware@80000000");
+	dtb_cells(&dtb, "reg", 0, 0x80000000, 0, 0x80000);
+	dtb_end(&dtb);
+	dtb_end(&dtb);
+	return finish_root(&dtb);
+}
+
+/* Read in 1 and 1 the firmware's range would be two others, and its memory would be handed out. */
+TEST(reserved_memory_in_other_cells_is_malformed)
+{
+	const struct {
+		uint32_t address, size; /* 0: not given, so the default */
+		const char *property;
+		uint32_t found;
+	} cases[] = {
+		{1, 1, "#address-cells", 1}, {2, 1, "#size-cells", 1}, {3, 2, "#address-cells", 3},
+		{2, 3, "#size-cells", 3},    {0, 0, "#size-cells", 1},
+	};
+	char text[128];
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct dtb_bytes blob = tree_of_reserved_cells(cases[i].address, cases[i].size);
+		struct devicetree tree = open_tree(blob);
+
+		CHECK_MALFORMED(&tree, first_reserved(&tree), "/reserved-memory", cases[i].property,
+				"of /reserved-memory is not the root's");
+		CHECK(error.compares);
+		CHECK_EQ(error.found, cases[i].found);
+		CHECK_EQ(error.expected, 2);
+		dtb_free(&blob);
+	}
+	error.offset = 0x9c;
+	devicetree_error_text(&error, text, sizeof(text));
+	CHECK_STRING(text, "#size-cells: of /reserved-memory is not the root's: 1, not 2 (offset 0x9c)");
+}
+
+/* Nothing in it can be misread. */
+TEST(empty_reserved_memory_may_have_any_cells)
+{
+	struct dtb dtb = {0};
+	struct dtb_bytes blob;
+	struct devicetree tree;
+
+	begin_root(&dtb, 2, 2);
+	dtb_begin(&dtb, "reserved-memory");
+	dtb_end(&dtb);
+	blob = finish_root(&dtb);
+	tree = open_tree(blob);
+	CHECK(first_reserved(&tree) == DEVICETREE_ABSENT);
 	dtb_free(&blob);
 }
 
