@@ -77,7 +77,7 @@ NAMES(crash_names, [BOOTARGS_CRASH_NONE] = "none", [BOOTARGS_CRASH_NULL_READ] = 
       [BOOTARGS_CRASH_NULL_JUMP] = "null-jump", [BOOTARGS_CRASH_TEXT_STORE] = "text-store",
       [BOOTARGS_CRASH_RODATA_STORE] = "rodata-store", [BOOTARGS_CRASH_DATA_JUMP] = "data-jump",
       [BOOTARGS_CRASH_FRAME_JUMP] = "frame-jump", [BOOTARGS_CRASH_ILLEGAL] = "illegal",
-      [BOOTARGS_CRASH_STACK] = "stack");
+      [BOOTARGS_CRASH_STACK] = "stack", [BOOTARGS_CRASH_NO_STACK] = "no-stack");
 
 static const struct bootargs_known nothing_known;
 

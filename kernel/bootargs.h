@@ -86,6 +86,7 @@ enum bootargs_crash {
 	BOOTARGS_CRASH_FRAME_JUMP,
 	BOOTARGS_CRASH_ILLEGAL,
 	BOOTARGS_CRASH_STACK,
+	BOOTARGS_CRASH_NO_STACK,
 };
 
 /* Where 0 has a meaning of its own: the kernel decides. */

@@ -332,6 +332,14 @@ void port_panic(const char *format, ...)
 	finish(message);
 }
 
+/* There is no block of this cpu to look at, and none of another that is worth a wait. */
+void panic_without_stack(const char *message)
+{
+	printf("\n\nPANIC: %s\n", message);
+	verdict_fail("%s", message);
+	verdict_end();
+}
+
 /* What is at the address that a trap is about; written into `text`. */
 static void describe(char *text, size_t bytes, const struct trap_cause *cause)
 {

@@ -36,6 +36,9 @@ void panic_park(uint64_t pc);
 /* For trap_on_exception: a panic that prints the trap's registers and the backtrace from where it was. */
 _Noreturn void panic_exception(const struct trap_frame *frame, const struct trap_cause *cause);
 
+/* For trap_on_fatal: a failing verdict with this message, from this hart alone. */
+_Noreturn void panic_without_stack(const char *message);
+
 /*
  * Calls mistake(a, b), which is expected to panic on this cpu; true when it did, and its text is
  * in cpu_self()->panic_message. It holds no lock where it panics.

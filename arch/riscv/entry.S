@@ -29,7 +29,7 @@ _start:
 	.option	pop
 	csrw	sie, zero
 	csrci	sstatus, 2
-	la	t0, trap_entry
+	la	t0, trap_fatal		/* until there is a stack */
 	csrw	stvec, t0
 	arrive
 	la	t0, boot_hart_came
@@ -50,6 +50,8 @@ _start:
 	sd	t0, ARCH_CPU_STACK_LOW(tp)
 	la	t0, boot_emergency_top
 	sd	t0, ARCH_CPU_EMERGENCY(tp)
+	la	t0, trap_entry
+	csrw	stvec, t0
 	mv	s0, zero		/* backtraces end here */
 	call	kernel_main
 1:	wfi
@@ -76,13 +78,15 @@ secondary_entry:
 	.option	pop
 	csrw	sie, zero
 	csrci	sstatus, 2
-	la	t0, trap_entry
+	la	t0, trap_fatal
 	csrw	stvec, t0
 	arrive
 	li	t0, HART_ARRIVED
 	amoswap.w.aqrl t0, t0, (a1)	/* pairs with hart_start */
 	bnez	t0, 1f			/* given up on: stay away */
 	ld	tp, HART_ARRIVAL_BLOCK(a1)
+	la	t0, trap_entry		/* the emergency stack is there, whatever sp is */
+	csrw	stvec, t0
 	ld	t0, ARCH_CPU_RESUME_SP(tp)
 	bnez	t0, hart_resume
 	ld	sp, ARCH_CPU_STACK_TOP(tp)

@@ -31,6 +31,13 @@ struct trap_cause {
 /* For exceptions, interrupts without a hook, and traps that found no stack; does not return. */
 extern void (*trap_on_exception)(const struct trap_frame *frame, const struct trap_cause *cause);
 
+/*
+ * For a trap that found no memory to save its registers in (trap_no_stack.S); on a stack of its own, and
+ * with translation off on this hart. Does not return. NULL: the message goes out through the firmware
+ * and the machine is ended.
+ */
+extern void (*trap_on_fatal)(const char *message);
+
 /* Set by one cpu while the interrupt is enabled on none. */
 extern trap_hook *trap_on_timer;
 extern trap_hook *trap_on_software;

@@ -71,13 +71,20 @@ trap_entry:
 	addi	sp, sp, FRAME_BYTES
 	sret
 
-/* A trap on the emergency stack comes here too, and starts it again: the panic then finds itself. */
+/*
+ * A trap on the emergency stack comes here too, and starts it again: the panic then finds itself. One
+ * that cannot save there either must not come here again, and for ever.
+ */
 off_the_stack:
+	la	t0, trap_fatal
+	csrw	stvec, t0
 	ld	t0, ARCH_CPU_EMERGENCY(tp)
 	sd	sp, -FRAME_BYTES + 8*2(t0)
 	addi	sp, t0, -FRAME_BYTES
 	csrr	t0, sscratch
 	save
+	la	t0, trap_entry
+	csrw	stvec, t0
 	mv	a0, sp
 	mv	s0, zero
 	call	trap_off_stack

@@ -99,7 +99,7 @@ static const char *const switches[] = {"off", "on"};
 static const char *const flushes[] = {"auto", "firmware", "kick"};
 static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
 				      "rodata-store", "data-jump", "frame-jump", "illegal",
-				      "stack"};
+				      "stack",	      "no-stack"};
 static const char *const modes[] = {"any", "locks", "stack", "stall"};
 
 static bool read_choice(const char *const *names, unsigned count, const char *text, uint64_t *field)
@@ -288,7 +288,7 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 	if (!strcmp(key, "flush"))
 		return read_choice(flushes, 3, value, &args->flush);
 	if (!strcmp(key, "crash"))
-		return read_choice(crashes, 9, value, &args->crash);
+		return read_choice(crashes, 10, value, &args->crash);
 	if (!strcmp(key, "preempt")) {
 		reading->preempt = word;
 		return read_preempt(value, args);

@@ -82,6 +82,13 @@ static void fill_stack(void)
 	recurse(0);
 }
 
+/* Both of the cpu's stacks are in the null page now, and the next instruction traps. */
+static void lose_stacks(void)
+{
+	cpu_self()->arch.emergency_top = 2048;
+	__asm__ volatile("li sp, 1024\n\tebreak");
+}
+
 static void (*const kinds[])(void) = {
 	[BOOTARGS_CRASH_NULL_READ] = read_null,
 	[BOOTARGS_CRASH_NULL_JUMP] = jump_to_null,
@@ -91,6 +98,7 @@ static void (*const kinds[])(void) = {
 	[BOOTARGS_CRASH_FRAME_JUMP] = jump_to_frame,
 	[BOOTARGS_CRASH_ILLEGAL] = do_nothing_legal,
 	[BOOTARGS_CRASH_STACK] = fill_stack,
+	[BOOTARGS_CRASH_NO_STACK] = lose_stacks,
 };
 
 /* Written by the last cpu, read by the others; orders nothing. */
