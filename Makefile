@@ -93,7 +93,8 @@ HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefi
 HOST_INCLUDES := -I. -Itests/host
 
 host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
-	kernel/bootargs.c $(filter-out tests/smp/workloads_vm%,$(wildcard tests/smp/workload*.c)) \
+	kernel/early.c kernel/memory.c kernel/kernel_map.c kernel/bootargs.c \
+	$(filter-out tests/smp/workloads_vm%,$(wildcard tests/smp/workload*.c)) \
 	tests/smp/lock_trial.c \
 	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
@@ -242,7 +243,8 @@ TARGETS ?=
 fuzz_support := tests/host/fuzz_support.c tests/host/fuzz_replay.c
 fuzz_names := $(patsubst tests/host/fuzz_%.c,%,$(filter-out $(fuzz_support),$(wildcard tests/host/fuzz_*.c)))
 fuzz_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
-	kernel/bootargs.c tests/host/port.c tests/host/policy_model.c tests/host/devicetree_walk.c \
+	kernel/early.c kernel/memory.c kernel/kernel_map.c kernel/bootargs.c tests/host/port.c \
+	tests/host/policy_model.c tests/host/devicetree_walk.c tests/host/dtb_builder.c \
 	tests/host/paging_model.c tests/host/fuzz_support.c
 FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(HOST_CFLAGS)) -fsanitize=address,undefined \
 	-fsanitize=fuzzer-no-link
@@ -299,7 +301,14 @@ $(BUILD)/trees/%.dtb: tests/smp/trees/%.dts $(wildcard tests/smp/trees/*.dts) | 
 	@mkdir -p $(@D)
 	$(quiet)dtc -q -I dts -O dtb -o $@ $<
 
-trees := $(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
+# Runs before the kernel (see there): boots with another tree than the firmware's, or none.
+$(BUILD)/trees/stub.elf: tests/smp/trees/stub.S Makefile | deps-run
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(quiet)$(CROSS)gcc -march=$(march_link) -misa-spec=2.2 -mabi=lp64 -nostdlib \
+		-Wl,-N,--no-warn-rwx-segments,-Ttext=0x83000000 -Wl,--build-id=none -o $@ $<
+
+trees := $(BUILD)/trees/stub.elf $(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
 
 explore_240 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-240
 

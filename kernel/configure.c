@@ -43,11 +43,12 @@ static uint64_t hart_of(unsigned cpu)
 static void set_nodes(void)
 {
 	struct devicetree_error error;
+	char text[128];
 
 	if (nodes_start(settings.tree, settings.cpus, hart_of, &error))
 		return;
-	verdict_fail("device tree: %s%s%s (offset %#x)", error.property ? error.property : "",
-		     error.property ? ": " : "", error.what, error.offset);
+	devicetree_error_text(&error, text, sizeof(text));
+	verdict_fail("device tree: %s", text);
 	verdict_end();
 }
 

@@ -7,15 +7,13 @@
 
 #include "arch/riscv/mmu.h"
 #include "kernel/cpu.h"
-#include "kernel/early.h"
+#include "kernel/kernel_map.h"
 #include "kernel/machine.h"
 #include "kernel/memory.h"
 #include "kernel/settings.h"
 #include "mm/check.h"
 
 extern char __kernel_start[], __text_end[], __rodata_end[], __kernel_end[];
-
-#define DATA (PAGE_READ | PAGE_WRITE | PAGE_GLOBAL)
 
 /* Of what a mode can reach, the half that is mapped to itself. */
 static uint64_t reach(unsigned levels)
@@ -72,13 +70,11 @@ void kernel_space_keep_finisher(uint64_t address)
 	finisher = address;
 }
 
-static enum page_status map(struct page_table *space, uint64_t start, uint64_t end, unsigned flags)
+static enum page_status map(void *space, uint64_t start, uint64_t end, unsigned flags)
 {
 	struct page_stock stock;
 	enum page_status status;
 
-	if (start >= end)
-		return PAGE_OK;
 	page_stock_init(&stock);
 	do {
 		status = page_table_map(space, virt(start), pfn_floor(phys(start)), end - start,
@@ -87,74 +83,54 @@ static enum page_status map(struct page_table *space, uint64_t start, uint64_t e
 	return status;
 }
 
-/* A part of RAM that the general mapping leaves out. */
-struct cut {
-	uint64_t start, end;
-};
+_Static_assert(ARCH_GUARD_BYTES == FRAME_SIZE, "a guard page is a page");
 
-/* Makes *first the part if it ends above `from` and begins below what is there. */
-static void offer(struct cut *first, uint64_t from, uint64_t start, uint64_t end)
+static uint64_t guard_of(unsigned cpu)
 {
-	if (end > from && start < first->start)
-		*first = (struct cut){start, end};
-}
-
-/* The lowest part of RAM from `from` on that is not mapped, or is mapped in another way. */
-static struct cut next_cut(uint64_t from)
-{
-	struct machine_reserved reserved = {0};
-	struct devicetree_error error;
-	struct cut first = {UINT64_MAX, UINT64_MAX};
-
-	offer(&first, from, (uintptr_t)__kernel_start, (uintptr_t)__rodata_end);
-	for (unsigned i = 0; i < port_cpu_count(); i++) {
-		uint64_t low = cpu_of(i)->arch.stack_low;
-
-		offer(&first, from, low - ARCH_GUARD_BYTES, low);
-	}
-	while (machine_next_reserved(settings.tree, &reserved, &error) == DEVICETREE_FOUND)
-		if (reserved.no_map)
-			offer(&first, from, pfn_to_phys(pfn_floor(reserved.start)).value,
-			      pfn_to_phys(pfn_ceil(phys(reserved.start.value + reserved.size)))
-				      .value);
-	return first;
-}
-
-/* Whole frames of RAM, from the cut before to the next. */
-static enum page_status map_ram(struct page_table *space, uint64_t start, uint64_t end)
-{
-	enum page_status status = PAGE_OK;
-
-	start = pfn_to_phys(pfn_ceil(phys(start))).value;
-	end = pfn_to_phys(pfn_floor(phys(end))).value;
-	while (status == PAGE_OK && start < end) {
-		struct cut cut = next_cut(start);
-
-		status = map(space, start, cut.start < end ? cut.start : end, DATA);
-		start = cut.end;
-	}
-	return status;
+	return cpu_of(cpu)->arch.stack_low - ARCH_GUARD_BYTES;
 }
 
 enum page_status kernel_space_map_into(struct page_table *space)
 {
-	enum page_status status;
-	uint64_t start, end;
+	struct kernel_map wanted = {
+		.tree = settings.tree,
+		.image_start = (uintptr_t)__kernel_start,
+		.text_end = (uintptr_t)__text_end,
+		.rodata_end = (uintptr_t)__rodata_end,
+		.finisher = finisher,
+		.guards = port_cpu_count(),
+		.guard = guard_of,
+	};
 
-	status = map(space, (uintptr_t)__kernel_start, (uintptr_t)__text_end,
-		     PAGE_READ | PAGE_EXECUTE | PAGE_GLOBAL);
-	if (status == PAGE_OK)
-		status = map(space, (uintptr_t)__text_end, (uintptr_t)__rodata_end,
-			     PAGE_READ | PAGE_GLOBAL);
-	if (status == PAGE_OK && finisher)
-		status = map(space, pfn_to_phys(pfn_floor(phys(finisher))).value,
-			     pfn_to_phys(pfn_floor(phys(finisher))).value + FRAME_SIZE, DATA);
-	for (unsigned i = 0; status == PAGE_OK && memory_ram_range(i, &start, &end); i++)
-		status = map_ram(space, start, end);
-	return status;
+	return kernel_map_walk(&wanted, map, space);
 }
 
 /* ---- on and off ------------------------------------------------------------------------------ */
+
+/*
+ * A page that is missing here would show as a trap that cannot save its registers, and again, for ever.
+ */
+static void check_range(uint64_t start, uint64_t end, const char *what)
+{
+	for (uint64_t at = start; at < end; at += FRAME_SIZE) {
+		struct page_leaf leaf;
+
+		check(page_table_translate(&table, virt(at), &leaf),
+		      "page tables of the kernel: %s at %#llx is not mapped", what,
+		      (unsigned long long)at);
+	}
+}
+
+static void check_own_ground(void)
+{
+	uint64_t data = (uintptr_t)__rodata_end, guard = guard_of(0);
+
+	check_range((uintptr_t)__kernel_start, data, "the image");
+	check_range(data, guard, "data"); /* cpu 0's stack is in the image, above its guard page */
+	check_range(guard + FRAME_SIZE, (uintptr_t)__kernel_end, "data");
+	for (unsigned i = 0; i < port_cpu_count(); i++)
+		check_range(cpu_of(i)->arch.stack_low, cpu_of(i)->arch.emergency_top, "a stack");
+}
 
 static void use_on_this_cpu(void *satp)
 {
@@ -183,6 +159,7 @@ void kernel_space_on(void)
 	if (status != PAGE_OK)
 		port_panic("page tables of the kernel: %s", page_status_text(status));
 	page_table_validate(&table);
+	check_own_ground();
 	cpus_run(use_on_this_cpu, (void *)(uintptr_t)page_table_satp(&table), settings.cpus);
 }
 

@@ -56,6 +56,8 @@ _Static_assert((int)BOOTARGS_LOCKSTAT_ALL == (int)SPIN_STATS_ALL, "one order of 
 _Static_assert(sizeof(struct frame_cache) <= ARCH_CPU_AREA_BYTES, "the area holds the cache");
 _Static_assert(sizeof(struct cpu) <= BOOT_CPU_BLOCK_BYTES, "entry.S: the boot hart's first block");
 
+extern char __kernel_start[], __kernel_end[];
+
 static struct devicetree tree;
 static struct hart_arrival *arrivals;
 static unsigned harts_usable;
@@ -100,8 +102,10 @@ static void check_cache(uint64_t cache)
 
 static _Noreturn void refuse_tree(const struct devicetree_error *error)
 {
-	verdict_fail("device tree: %s%s%s (offset %#x)", error->property ? error->property : "",
-		     error->property ? ": " : "", error->what, error->offset);
+	char text[128];
+
+	devicetree_error_text(error, text, sizeof(text));
+	verdict_fail("device tree: %s", text);
 	refuse();
 }
 
@@ -117,9 +121,19 @@ static void open_tree(const void *blob)
 {
 	struct devicetree_error error;
 	phys_t finisher;
+	char text[128];
 
-	if (!devicetree_open(&tree, blob, SIZE_MAX, &error))
-		refuse_tree(&error);
+	/* There are no bytes left of one that the image's were put over, or that the clearing of bss hit. */
+	if ((const char *)blob >= __kernel_start && (const char *)blob < __kernel_end) {
+		verdict_fail("the device tree at %p is in the kernel at [%p, %p)", blob,
+			     (void *)__kernel_start, (void *)__kernel_end);
+		refuse();
+	}
+	if (!devicetree_open(&tree, blob, SIZE_MAX, &error)) {
+		devicetree_error_text(&error, text, sizeof(text));
+		verdict_fail("device tree at %p: %s", blob, text);
+		refuse();
+	}
 	if (machine_finisher(&tree, &finisher, &error) == DEVICETREE_FOUND) {
 		verdict_set_finisher(finisher.value);
 		kernel_space_keep_finisher(finisher.value);
@@ -144,6 +158,30 @@ static void read_arguments(void)
 		verdict_fail("bootargs: %.*s: %s", (int)bad.word_length, bad.word, bad.reason);
 		refuse();
 	}
+}
+
+/* Early memory, where the kernel can stay in the place that it is in. */
+static void open_early_memory(void)
+{
+	bool pages = settings.arguments.paging == BOOTARGS_PAGING_ON;
+	struct devicetree_error error;
+	char wrong[160];
+
+	if (!early_init(&tree, (uintptr_t)__kernel_start, (uintptr_t)__kernel_end, &error))
+		refuse_tree(&error);
+	if (!early_kernel_can_stay(pages, wrong, sizeof(wrong))) {
+		verdict_fail("%s", wrong);
+		refuse();
+	}
+}
+
+/* A map that the orders of zones could not be made of is known now, before any hart is started. */
+static void check_distances(void)
+{
+	struct devicetree_error error;
+	uint32_t distance;
+
+	(void)found(machine_numa_distance(&tree, 0, 0, &distance, &error), &error);
 }
 
 /* The tree moves next to the kernel, so that where it lay cuts no zone in two. */
@@ -305,14 +343,27 @@ void kernel_secondary(void)
 	cpu_serve();
 }
 
+/* In the console at once, for the run may be ended before its verdict; and in the verdict. */
 static void report_start(uint64_t hart_id, enum hart_start_result result, long error)
 {
+	char text[96];
+
+	if (result == HART_START_OK)
+		return;
 	if (result == HART_START_REFUSED)
-		verdict_fail("hart %llu: the firmware refused to start it: error %ld",
-			     (unsigned long long)hart_id, error);
-	if (result == HART_START_LOST)
-		verdict_fail("hart %llu was started but did not arrive within %u s",
-			     (unsigned long long)hart_id, ARRIVAL_SECONDS);
+		snprintf(text, sizeof(text), "hart %llu: the firmware refused to start it: error %ld",
+			 (unsigned long long)hart_id, error);
+	else
+		snprintf(text, sizeof(text), "hart %llu was started but did not arrive within %u s",
+			 (unsigned long long)hart_id, ARRIVAL_SECONDS);
+	printf("%s\n", text);
+	verdict_fail("%s", text);
+}
+
+static void report_late_start(uint64_t hart_id)
+{
+	printf("hart %llu was started and has not arrived yet; it has %u s\n",
+	       (unsigned long long)hart_id, ARRIVAL_SECONDS);
 }
 
 /* In the tree's order, one after the other, so that cpu numbers are dense whoever fails. */
@@ -322,6 +373,7 @@ static void start_harts(void)
 	struct devicetree_error error;
 	unsigned next = 1, tried = 0;
 
+	hart_is_late = report_late_start;
 	while (next < port_cpu_count() && found(machine_next_hart(&tree, &hart, &error), &error)) {
 		struct cpu *cpu = cpu_of(next);
 		enum hart_start_result result;
@@ -340,6 +392,7 @@ static void start_harts(void)
 			port_relax();
 		next++;
 	}
+	hart_is_late = NULL; /* only cpu 0 may print now, and any cpu can start another again */
 	settings.cpus = next;
 }
 
@@ -460,9 +513,9 @@ static void boot(const void *blob)
 	open_tree(blob);
 	settings.tree = &tree;
 	read_arguments();
-	if (!early_init(&tree, &error))
-		refuse_tree(&error);
+	open_early_memory();
 	move_tree();
+	check_distances();
 	if (!found(machine_timebase(&tree, &settings.timebase, &error), &error)) {
 		verdict_fail("device tree: /cpus has no timebase-frequency");
 		refuse();
@@ -507,8 +560,9 @@ static void do_run(const char *name, void (*run)(void))
 void kernel_main(uint64_t hart_id, const void *blob)
 {
 	(void)hart_id;
-	console_init();
 	trap_on_exception = panic_exception;
+	trap_on_fatal = panic_without_stack;
+	console_init();
 	printf("\n");
 	boot(blob);
 	print_boot();

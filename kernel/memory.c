@@ -25,8 +25,6 @@ struct ranges {
 	unsigned count;
 };
 
-extern char __kernel_start[];
-
 static struct ranges ram, reserved;
 static struct zone *zone_table;
 static unsigned zone_room;
@@ -102,10 +100,14 @@ static void merge(struct ranges *ranges)
 	ranges->count = kept;
 }
 
-/* Each reservation, and the kernel, can cut one zone in two, and each ZONE_FRAMES_MAX of RAM begins another. */
+/*
+ * Each reservation can cut one zone in two, and so can the kernel, and a span of early memory that began
+ * above the tree before that moved; other spans lie at the bottom of what would be a zone. And each
+ * ZONE_FRAMES_MAX of RAM begins another.
+ */
 static unsigned zones_at_most(void)
 {
-	unsigned count = ram.count + reserved.count + 1;
+	unsigned count = ram.count + reserved.count + 2;
 
 	for (unsigned i = 0; i < ram.count; i++)
 		count += (unsigned)((ram.range[i].end - ram.range[i].start) /
@@ -119,12 +121,13 @@ bool memory_collect(const struct devicetree *tree, struct devicetree_error *erro
 	    each_reserved(tree, NULL, &reserved.count, error) == DEVICETREE_MALFORMED)
 		return false;
 	ram.range = early_alloc(ram.count * sizeof(struct range), 8);
-	reserved.range = early_alloc((reserved.count + 1) * sizeof(struct range), 8);
+	reserved.range = early_alloc(reserved.count * sizeof(struct range), 8);
 	if (each_memory(tree, ram.range, &ram.count, error) == DEVICETREE_MALFORMED ||
 	    each_reserved(tree, reserved.range, &reserved.count, error) == DEVICETREE_MALFORMED)
 		return false;
 	sort(&ram);
 	merge(&ram);
+	account = (struct memory_account){0};
 	for (unsigned i = 0; i < ram.count; i++)
 		account.ram_frames += (ram.range[i].end - ram.range[i].start) >> FRAME_SHIFT;
 	zone_room = zones_at_most();
@@ -151,12 +154,30 @@ uint64_t memory_ram_frames(void)
 	return account.ram_frames;
 }
 
-/* The kernel, from its image to the end of early memory, is reserved like the rest. */
-static void reserve_kernel(void)
+static unsigned count_spans(void)
 {
-	uint64_t start = port_phys_address(__kernel_start), end = early_end();
+	unsigned count = 0;
 
-	reserved.range[reserved.count++] = (struct range){start, end, 0};
+	for (const struct early_span *span = early_spans(); span; span = span->next)
+		count++;
+	return count;
+}
+
+/*
+ * The spans of early memory, the first of them with the kernel's image, are reserved like the rest.
+ * Only now it is known how many there are: one more at most, for the table itself.
+ */
+static void reserve_spans(void)
+{
+	unsigned room = reserved.count + count_spans() + 1;
+	struct range *range = early_alloc(room * sizeof(struct range), 8);
+
+	early_close();
+	memcpy(range, reserved.range, reserved.count * sizeof(struct range));
+	reserved.range = range;
+	for (const struct early_span *span = early_spans(); span; span = span->next)
+		reserved.range[reserved.count++] = (struct range){span->start, span->end, 0};
+	check(reserved.count <= room, "memory: more spans than the table has room for");
 	sort(&reserved);
 	merge(&reserved);
 }
@@ -222,7 +243,7 @@ static void make_zones(const struct policy *policy, enum spin_kind lock)
 
 void memory_start(const struct policy *policy, enum spin_kind lock)
 {
-	reserve_kernel();
+	reserve_spans();
 	zones.zone = zone_table;
 	make_zones(policy, lock);
 }

@@ -36,7 +36,10 @@ bool memory_remake(const struct policy *policy, enum spin_kind lock);
 /* After memory_collect(): frames of RAM, whoever has them. */
 uint64_t memory_ram_frames(void);
 
-/* After memory_collect(): the i-th range of RAM, in bytes, by rising address; false: fewer. */
+/*
+ * After memory_collect(): the i-th range of RAM, in bytes, by rising address; false: fewer. No two
+ * overlap; two may touch, where they are of two nodes.
+ */
 bool memory_ram_range(unsigned i, uint64_t *start, uint64_t *end);
 
 /* How many frames of RAM are in no zone: reserved by the tree, the kernel's own, or lost. */

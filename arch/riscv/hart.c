@@ -32,6 +32,8 @@ uint64_t hart_time(void)
  */
 struct hart_arrival *hart_awaited;
 
+void (*hart_is_late)(uint64_t hart_id);
+
 /*
  * The fence before the call pairs with the fence at secondary_entry: what we wrote comes before the
  * firmware's words and its IPI, and the hart reads it after those. The hart's swap in entry.S and
@@ -42,6 +44,7 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error)
 {
 	uint64_t started = hart_time();
+	bool told = !hart_is_late;
 	struct sbi_result result;
 	bool lost = false;
 
@@ -56,6 +59,10 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 	if (result.error)
 		return HART_START_REFUSED;
 	while (ck_pr_load_32(&arrival->state) == 0) {
+		if (!told && hart_time() - started >= bound_ticks / 10) {
+			told = true;
+			hart_is_late(hart_id);
+		}
 		if (hart_time() - started < bound_ticks) {
 			port_relax();
 			continue;

@@ -42,6 +42,9 @@ enum hart_start_result {
 enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error);
 
+/* Called once for a hart that has not come when a tenth of its bound is over; NULL: nothing is. */
+extern void (*hart_is_late)(uint64_t hart_id);
+
 /*
  * In a handler, with interrupts masked: the hart stops here, once it has stored `said` into *word,
  * and what it wrote before is seen by who sees that. Returns 0 when hart_start has brought it back

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/host/unit.h"
-
 enum {
 	BEGIN_NODE = 1,
 	END_NODE = 2,
@@ -175,45 +173,6 @@ void dtb_poke(struct dtb_bytes blob, size_t offset, uint32_t word)
 	uint8_t bytes[] = {word >> 24, word >> 16, word >> 8, word};
 
 	memcpy(blob.bytes + offset, bytes, sizeof(bytes));
-}
-
-static void damage_word(struct dtb_bytes blob, size_t offset)
-{
-	static const uint32_t limits[] = {0x7fffffff, 0x80000000, 0xfffffffc, 0xffffffff};
-	uint32_t word = dtb_peek(blob, offset);
-
-	switch (unit_random_below(6)) {
-	case 0:
-		word ^= UINT32_C(1) << unit_random_below(32);
-		break;
-	case 1:
-		word = (uint32_t)unit_random();
-		break;
-	case 2:
-		word = (uint32_t)unit_random_below(10);
-		break;
-	case 3:
-		word += (uint32_t)unit_random_below(33) - 16;
-		break;
-	case 4:
-		word = limits[unit_random_below(4)];
-		break;
-	case 5:
-		word = dtb_peek(blob, 4 * unit_random_below(blob.size / 4));
-		break;
-	}
-	dtb_poke(blob, offset, word);
-}
-
-/* The header is small and all that follows hangs on it: it gets a share of its own. */
-void dtb_damage(struct dtb_bytes blob)
-{
-	for (uint64_t times = 1 + unit_random_below(4); times > 0; times--) {
-		bool header = unit_random_below(8) == 0;
-		size_t words = header ? HEADER_WORDS : blob.size / sizeof(uint32_t);
-
-		damage_word(blob, unit_random_below(words) * sizeof(uint32_t));
-	}
 }
 
 struct dtb_bytes dtb_load(const char *path)

@@ -23,7 +23,7 @@
 
 static void *early_memory;
 
-void *early_alloc(size_t bytes, size_t align)
+static void *exact_alloc(size_t bytes, size_t align)
 {
 	(void)align;
 	CHECK(!early_memory);
@@ -31,12 +31,16 @@ void *early_alloc(size_t bytes, size_t align)
 	return early_memory;
 }
 
-unsigned memory_zones_at_most(void)
+static unsigned zones_made(void)
 {
 	return zones.count;
 }
 
+#define early_alloc	     exact_alloc
+#define memory_zones_at_most zones_made
 #include "kernel/nodes.c"
+#undef early_alloc
+#undef memory_zones_at_most
 
 /* ---- machines ----------------------------------------------------------------------------- */
 
