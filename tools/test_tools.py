@@ -129,6 +129,11 @@ class TestExpectations(Launching):
         self.check(FAIL, 1, "expected fail, found verdict fail, but", "--expect", "fail")
         self.check(FAIL + "; kill -9 $$", 1, "expected fail", "--expect", "fail")
 
+    def test_fail_that_no_status_can_tell(self) -> None:
+        self.check(FAIL, 0, "as expected: verdict fail, but", "--expect", "fail-untold")
+        self.check(FAIL + "; exit 1", 1, "expected fail-untold", "--expect", "fail-untold")
+        self.check(PASS, 1, "expected fail-untold, found pass", "--expect", "fail-untold")
+
     def test_panic_as_expected(self) -> None:
         self.check("echo PANIC: freed twice; exit 1", 0, "as expected", "--expect", "panic")
 
