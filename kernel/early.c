@@ -123,7 +123,8 @@ static bool next_ram(uint64_t from, struct range *ram)
 
 /* ---- stretches ------------------------------------------------------------------------------- */
 
-/* Takes away what lies above an obstacle's start, or, where it covers the bottom, what lies below its end. */
+/* Takes away what lies above an obstacle's start, or, where it covers the bottom, what lies below
+ * its end. */
 static void cut(struct range *stretch, struct range obstacle)
 {
 	if (!ranges_meet(*stretch, obstacle))
@@ -147,7 +148,8 @@ static void cut_by_all(struct range *stretch)
 		cut(stretch, (struct range){span->start, span->limit});
 }
 
-/* The lowest stretch at or above `from`; false: there is none. Each turn begins higher than the last. */
+/* The lowest stretch at or above `from`; false: there is none. Each turn begins higher than the
+ * last. */
 static bool next_stretch(uint64_t from, struct range *stretch)
 {
 	struct range ram;
@@ -195,9 +197,8 @@ static struct early_span *begin_span(struct range stretch)
 {
 	struct early_span *span = port_phys_pointer(stretch.start);
 
-	*span = (struct early_span){.start = stretch.start,
-				    .end = stretch.start + sizeof(*span),
-				    .limit = stretch.end};
+	*span = (struct early_span){
+		.start = stretch.start, .end = stretch.start + sizeof(*span), .limit = stretch.end};
 	last_span->next = span;
 	last_span = span;
 	return span;
@@ -247,9 +248,10 @@ void *early_alloc(size_t bytes, size_t align)
 	check(!is_closed, "early_alloc: %zu bytes after early_close()", bytes);
 	span = span_for(bytes, align, &largest);
 	if (!span || !has_room(span, bytes, align, &start))
-		port_panic("no memory: %zu bytes for the kernel's tables, and the longest stretch of "
-			   "RAM that is neither reserved nor in use has %llu",
-			   bytes, (unsigned long long)largest);
+		port_panic(
+			"no memory: %zu bytes for the kernel's tables, and the longest stretch of "
+			"RAM that is neither reserved nor in use has %llu",
+			bytes, (unsigned long long)largest);
 	span->end = start + bytes;
 	memory = port_phys_pointer(start);
 	return memset(memory, 0, bytes);
@@ -313,13 +315,15 @@ static bool find_over_kernel(bool pages, char *wrong, size_t bytes)
 bool early_kernel_can_stay(bool pages, char *wrong, size_t bytes)
 {
 	if (ram_goes_on_to(kernel.start) < kernel.end) {
-		snprintf(wrong, bytes, "no memory: the device tree has no RAM at [%#llx, %#llx), where "
-				       "the kernel is",
+		snprintf(wrong, bytes,
+			 "no memory: the device tree has no RAM at [%#llx, %#llx), where "
+			 "the kernel is",
 			 (unsigned long long)kernel.start, (unsigned long long)kernel.end);
 		return false;
 	}
 	if (ranges_meet(blob, kernel)) {
-		snprintf(wrong, bytes, "the device tree [%#llx, %#llx) covers the kernel at [%#llx, %#llx)",
+		snprintf(wrong, bytes,
+			 "the device tree [%#llx, %#llx) covers the kernel at [%#llx, %#llx)",
 			 (unsigned long long)blob.start, (unsigned long long)blob.end,
 			 (unsigned long long)kernel.start, (unsigned long long)kernel.end);
 		return false;

@@ -1,13 +1,13 @@
 /*
  * early.h - memory before there is an allocator: tables sized by the device tree.
  *
- * Early memory lies in spans: ranges that grow upwards, each in a stretch of RAM of its own. A stretch
- * is made of whole frames, and in none of them is a byte that the tree reserves, or the tree itself
- * where the firmware put it. RAM that touches or overlaps is one, whatever entries and nodes name it.
- * The first span begins with the kernel's image. When no span has room a new one begins in the
- * lowest stretch above the kernel that has, else in the lowest of all; so one span lies in each
- * stretch at most, at its bottom, and what is above its end is left to the zones. A span keeps its own
- * record in its first bytes: there may be any number of them.
+ * Early memory lies in spans: ranges that grow upwards, each in a stretch of RAM of its own. A
+ * stretch is made of whole frames, and in none of them is a byte that the tree reserves, or the
+ * tree itself where the firmware put it. RAM that touches or overlaps is one, whatever entries and
+ * nodes name it. The first span begins with the kernel's image. When no span has room a new one
+ * begins in the lowest stretch above the kernel that has, else in the lowest of all; so one span
+ * lies in each stretch at most, at its bottom, and what is above its end is left to the zones. A
+ * span keeps its own record in its first bytes: there may be any number of them.
  *
  * On cpu 0, before other harts run. Nothing is given back.
  */

@@ -1,11 +1,12 @@
 /*
- * kernel_map.h - what the kernel's own page tables map, and how: the decision without the tables, so
- * that it builds for the host too.
+ * kernel_map.h - what the kernel's own page tables map, and how: the decision without the tables,
+ * so that it builds for the host too.
  *
  * Mapped to itself are the image's text (read, execute), its read-only data (read), and all whole
- * frames of RAM (read, write) but those: the image's text and read-only data, guard pages, and every
- * frame with a byte in it that the tree says must not be mapped. The test finisher's page is mapped,
- * too. A tree that forbids to map the image itself has been refused before (early_kernel_can_stay).
+ * frames of RAM (read, write) but those: the image's text and read-only data, guard pages, and
+ * every frame with a byte in it that the tree says must not be mapped. The test finisher's page is
+ * mapped, too. A tree that forbids to map the image itself has been refused before
+ * (early_kernel_can_stay).
  */
 #pragma once
 
@@ -27,8 +28,8 @@ typedef enum page_status kernel_map_visit(void *context, uint64_t start, uint64_
 					  unsigned flags);
 
 /*
- * Calls visit() for each range, none of which overlap, until it says something else than PAGE_OK, and
- * returns that. After memory_collect().
+ * Calls visit() for each range, none of which overlap, until it says something else than PAGE_OK,
+ * and returns that. After memory_collect().
  */
 enum page_status kernel_map_walk(const struct kernel_map *map, kernel_map_visit *visit,
 				 void *context);

@@ -61,6 +61,7 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 	while (ck_pr_load_32(&arrival->state) == 0) {
 		if (!told && hart_time() - started >= bound_ticks / 10) {
 			told = true;
+			ck_pr_fence_acquire(); /* as below: it may have come at this moment */
 			hart_is_late(hart_id);
 		}
 		if (hart_time() - started < bound_ticks) {

@@ -1,4 +1,5 @@
-/* trap_fatal.c - the report of a trap that had no stack (trap_no_stack.S), on a stack of its own. */
+/* trap_fatal.c - the report of a trap that had no stack (trap_no_stack.S), on a stack of its own.
+ */
 #include <stdint.h>
 #include <stdio.h>
 

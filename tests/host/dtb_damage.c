@@ -1,4 +1,5 @@
-/* dtb_damage.c - dtb_damage() of dtb_builder.h: apart, for only it needs a test's random numbers. */
+/* dtb_damage.c - dtb_damage() of dtb_builder.h: apart, for only it needs a test's random numbers.
+ */
 #include "tests/host/dtb_builder.h"
 #include "tests/host/unit.h"
 

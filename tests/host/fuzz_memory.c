@@ -1,16 +1,18 @@
 /*
- * fuzz_memory.c - fuzz target: which memory the kernel takes, hands out and maps, by what the device
- * tree says, against a map of bytes.
+ * fuzz_memory.c - fuzz target: which memory the kernel takes, hands out and maps, by what the
+ *device tree says, against a map of bytes.
  *
- * The input is the content of a tree that is well-formed, but as awkward as the specification and the
- * bindings let it be: RAM in entries and nodes that touch, overlap, repeat, are nested, empty or
- * disabled; what is reserved in four ways, whole or in odd bytes, outside of RAM, up to the top of the
- * address space; the tree's blob anywhere; and RAM at its end. The model is a byte for each byte of a
- * window of memory, filled in from the same choices, and knows nothing of how the kernel does it:
+ * The input is the content of a tree that is well-formed, but as awkward as the specification and
+ *the bindings let it be: RAM in entries and nodes that touch, overlap, repeat, are nested, empty or
+ * disabled; what is reserved in four ways, whole or in odd bytes, outside of RAM, up to the top of
+ *the address space; the tree's blob anywhere; and RAM at its end. The model is a byte for each byte
+ *of a window of memory, filled in from the same choices, and knows nothing of how the kernel does
+ *it:
  *
- *	- refused is what has no meaning, and a kernel that cannot stay where it is, and nothing else;
- *	- early memory lies in whole frames of RAM in which nothing is reserved, is aligned, zeroed and
- *	  given once, and is had as long as a stretch of such frames has room;
+ *	- refused is what has no meaning, and a kernel that cannot stay where it is, and nothing
+ *else;
+ *	- early memory lies in whole frames of RAM in which nothing is reserved, is aligned, zeroed
+ *and given once, and is had as long as a stretch of such frames has room;
  *	- zones are all other such frames, each of one node, less those that are accounted as lost;
  *	- mapped is all RAM but no-map frames and guard pages, each page as it should be.
  */
@@ -30,15 +32,15 @@
 #include "port.h"
 #include "tests/host/dtb_builder.h"
 
-#define FRAMES	    128u
-#define WINDOW	    (FRAMES * FRAME_SIZE)
-#define PIECES_MAX  64
-#define ALLOCS_MAX  16
-#define RESERVED    1
-#define NO_MAP	    2
-#define INITRD	    4
-#define FINISHER    UINT64_C(0x100000)
-#define HEADER      sizeof(struct early_span)
+#define FRAMES	   128u
+#define WINDOW	   (FRAMES * FRAME_SIZE)
+#define PIECES_MAX 64
+#define ALLOCS_MAX 16
+#define RESERVED   1
+#define NO_MAP	   2
+#define INITRD	   4
+#define FINISHER   UINT64_C(0x100000)
+#define HEADER	   sizeof(struct early_span)
 
 struct piece {
 	uint64_t start, size;
@@ -200,9 +202,11 @@ static bool add_status(void)
 		size_t size;
 		bool enabled;
 	} status[] = {
-		{"okay", 5, true}, {"ok", 3, true},	      {"disabled", 9, false},
-		{"", 0, false},	   {"", 1, false},	      {"reserved", 9, false},
-		{"fail", 5, false}, {"fail-sss-ecc", 13, false}, {"okay2", 6, false},
+		{"okay", 5, true},	{"ok", 3, true},
+		{"disabled", 9, false}, {"", 0, false},
+		{"", 1, false},		{"reserved", 9, false},
+		{"fail", 5, false},	{"fail-sss-ecc", 13, false},
+		{"okay2", 6, false},
 	};
 	unsigned i = fuzz_below(&now.in, 16);
 
@@ -244,8 +248,8 @@ static void add_memory_node(unsigned i)
 	if (usable)
 		add_ranges("reg", &all, 1, now.address_cells, now.size_cells);
 	if (count || flip(2) || usable)
-		add_ranges(usable ? "linux,usable-memory" : "reg", pieces, count,
-			   now.address_cells, now.size_cells);
+		add_ranges(usable ? "linux,usable-memory" : "reg", pieces, count, now.address_cells,
+			   now.size_cells);
 	dtb_end(&now.dtb);
 	for (unsigned j = 0; is_memory && is_enabled && j < count; j++) {
 		now.malformed |= wraps(&pieces[j]);
@@ -371,7 +375,8 @@ static void add_chosen(void)
 		initrd = piece_within();
 		if (flip(8))
 			initrd.size = 0;
-		dtb_u64(&now.dtb, reversed ? "linux,initrd-end" : "linux,initrd-start", initrd.start);
+		dtb_u64(&now.dtb, reversed ? "linux,initrd-end" : "linux,initrd-start",
+			initrd.start);
 		dtb_u64(&now.dtb, reversed ? "linux,initrd-start" : "linux,initrd-end",
 			initrd.start + initrd.size);
 		if (reversed && initrd.size)
@@ -421,7 +426,8 @@ static unsigned usable_parts(const struct piece *piece, struct piece *parts)
 	return count;
 }
 
-/* Where two claim a byte, the piece that starts lower has it, and of two that do, the one before. */
+/* Where two claim a byte, the piece that starts lower has it, and of two that do, the one before.
+ */
 PLAIN static void mark_ram(void)
 {
 	struct piece parts[2 * PIECES_MAX];
@@ -451,7 +457,8 @@ PLAIN static void mark_ram(void)
 PLAIN static void sum_up(void)
 {
 	for (unsigned frame = 0; frame < FRAMES; frame++) {
-		const uint8_t *ram = ram_of + frame * FRAME_SIZE, *cut = cut_of + frame * FRAME_SIZE;
+		const uint8_t *ram = ram_of + frame * FRAME_SIZE,
+			      *cut = cut_of + frame * FRAME_SIZE;
 		bool is_ram = true, is_of_one_node = true;
 		uint8_t cuts = 0;
 
@@ -622,9 +629,10 @@ static bool move_tree(struct devicetree *tree)
 }
 
 /*
- * Each span lies at the bottom of a stretch, or is the kernel's with what follows: so none cuts a zone in
- * two. But before the tree moved its old place was the end of a stretch, and the place above it the
- * bottom of another: where nothing was taken before the copy, one span is there at most.
+ * Each span lies at the bottom of a stretch, or is the kernel's with what follows: so none cuts a
+ * zone in two. But before the tree moved its old place was the end of a stretch, and the place
+ * above it the bottom of another: where nothing was taken before the copy, one span is there at
+ * most.
  */
 static void check_spans(bool moved_first)
 {
@@ -660,8 +668,8 @@ static bool is_in_span(unsigned frame)
 
 static bool is_zone_frame(unsigned frame)
 {
-	return frame_of[frame].is_ram && frame_of[frame].is_of_one_node &&
-	       !frame_of[frame].cuts && !is_in_span(frame);
+	return frame_of[frame].is_ram && frame_of[frame].is_of_one_node && !frame_of[frame].cuts &&
+	       !is_in_span(frame);
 }
 
 static void check_zones(void)

@@ -1,7 +1,7 @@
 /*
- * test_memory.c - the time before there are zones, and which frames become zones: early memory in RAM
- * of any shape, kernels that cannot stay where they are, and zones against a map of all frames. The
- * rest of what a tree may say is for fuzz_memory.c.
+ * test_memory.c - the time before there are zones, and which frames become zones: early memory in
+ * RAM of any shape, kernels that cannot stay where they are, and zones against a map of all frames.
+ * The rest of what a tree may say is for fuzz_memory.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -291,7 +291,8 @@ TEST(ranges_that_wrap_are_refused)
 
 /* ---- obstacles ------ */
 
-/* A page that may not be mapped may have no byte of ours in it, wherever in it the reserved one is. */
+/* A page that may not be mapped may have no byte of ours in it, wherever in it the reserved one is.
+ */
 TEST(early_memory_shares_no_frame_with_a_reservation)
 {
 	add_ram(BASE, 8 * MIB, 0);
@@ -351,7 +352,8 @@ static void check_stays(int line, bool pages, const char *reason)
 
 	start_early(8 * MIB);
 	if (early_kernel_can_stay(pages, wrong, sizeof(wrong)) != !reason)
-		unit_fail(__FILE__, line, "the kernel %s: %s", reason ? "stays" : "cannot stay", wrong);
+		unit_fail(__FILE__, line, "the kernel %s: %s", reason ? "stays" : "cannot stay",
+			  wrong);
 	if (reason && strcmp(wrong, reason) != 0)
 		unit_fail(__FILE__, line, "says \"%s\", expected \"%s\"", wrong, reason);
 	end_early();
@@ -393,8 +395,9 @@ TEST(a_kernel_that_must_not_be_mapped_is_refused)
 	CHECK_STAYS(true, NULL); /* reserved for us, as it were */
 	add_ram(BASE, 8 * MIB, 0);
 	add_cut(KERNEL_END - 1, 1, true);
-	CHECK_STAYS(true, "no-map region [0x8023ffff, 0x80240000) covers the kernel at [0x80200000, "
-			  "0x80240000)");
+	CHECK_STAYS(true,
+		    "no-map region [0x8023ffff, 0x80240000) covers the kernel at [0x80200000, "
+		    "0x80240000)");
 	add_ram(BASE, 8 * MIB, 0);
 	add_cut(BASE, 2 * MIB, true); /* touches it on both sides */
 	add_cut(KERNEL_END, FRAME_SIZE, true);
@@ -476,7 +479,8 @@ static void check_mapped(const struct mapped *expected, unsigned count)
 
 #define RW (PAGE_READ | PAGE_WRITE)
 
-/* Also the frame in which two nodes meet, and not what a no-map range has a byte of, up to the top. */
+/* Also the frame in which two nodes meet, and not what a no-map range has a byte of, up to the top.
+ */
 TEST(mapped_is_all_ram_but_what_must_not_be)
 {
 	const struct mapped expected[] = {
@@ -509,13 +513,13 @@ TEST(mapped_is_all_ram_but_what_must_not_be)
 /* ---- which frames become zones ------------------------------------------------------------ */
 
 /* The model: a map of units, eight to a frame. */
-#define RAM_START    UINT64_C(0x80000000)
-#define RAM_FRAMES   4096u
-#define UNIT_BYTES   512u
-#define UNITS_FRAME  (FRAME_SIZE / UNIT_BYTES)
-#define RAM_UNITS    (RAM_FRAMES * UNITS_FRAME)
-#define RANGES_MAX   6
-#define CUT	     0xff /* reserved: no node's */
+#define RAM_START   UINT64_C(0x80000000)
+#define RAM_FRAMES  4096u
+#define UNIT_BYTES  512u
+#define UNITS_FRAME (FRAME_SIZE / UNIT_BYTES)
+#define RAM_UNITS   (RAM_FRAMES * UNITS_FRAME)
+#define RANGES_MAX  6
+#define CUT	    0xff /* reserved: no node's */
 
 static uint8_t unit_node[RAM_UNITS]; /* its node plus 1; 0: no RAM */
 
@@ -544,7 +548,8 @@ static void map_memory(const struct piece *pieces, unsigned count)
 	memset(unit_node, 0, sizeof(unit_node));
 	for (uint64_t start = 0; start < RAM_UNITS; start++)
 		for (unsigned i = 0; i < count; i++)
-			for (uint64_t at = start; pieces[i].start == start && at < pieces[i].end; at++)
+			for (uint64_t at = start; pieces[i].start == start && at < pieces[i].end;
+			     at++)
 				if (!unit_node[at])
 					unit_node[at] = (uint8_t)(pieces[i].node + 1);
 }
