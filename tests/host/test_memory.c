@@ -236,6 +236,22 @@ TEST(what_early_memory_steps_over_becomes_a_zone)
 	end_early();
 }
 
+/* What was taken before the tree moved may lie above the place that the tree had. */
+TEST(a_span_above_the_old_tree_cuts_a_zone_in_two)
+{
+	add_ram(BASE, 8 * MIB, 0);
+	start_early_at(8 * MIB / FRAME_SIZE, KERNEL_END + 64 * KIB);
+	CHECK_EQ(take(MIB, 64), KERNEL_END + 68 * KIB + 64);
+	early_tree_moved(&tree);
+	CHECK(memory_collect(&tree, &error));
+	memory_start(&segment_tree_policy, SPIN_FAS);
+	CHECK_EQ(zones.count, 3);
+	CHECK(zones.count <= memory_zones_at_most());
+	CHECK_EQ(zones.zone[1].first + zones.zone[1].total_frames,
+		 (KERNEL_END + 68 * KIB) >> FRAME_SHIFT);
+	end_early();
+}
+
 /* ---- ends of the address space ------ */
 
 static void refuse_early(size_t align)
