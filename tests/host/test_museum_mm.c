@@ -10,6 +10,7 @@
 #include "host.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/words.h"
 #include "tests/smp/zone_direct.h"
 #include "unit.h"
 
@@ -114,6 +115,38 @@ static void drained_irq_restore(unsigned long flags);
 static void drained_ipi_send(unsigned first, uint64_t set);
 static void drained_fence(void);
 static void drained_store_64(uint64_t *target, uint64_t value);
+static void drained_store_32(uint32_t *target, uint32_t value);
+static void drained_inc_64(uint64_t *target);
+
+/* Where the copy meets a zone, or moves its stack, interrupts are masked. */
+static bool contended; /* each hold has been waited for */
+
+static unsigned drained_claim(struct zone *zone, unsigned min, unsigned max,
+			      const struct claim_plan *plan, struct frame_word *words,
+			      unsigned *taken, struct zone_hold *hold)
+{
+	unsigned count;
+
+	CHECK(host_self->masked);
+	count = zone_claim_masked(zone, min, max, plan, words, taken, hold);
+	hold->contended = contended;
+	return count;
+}
+
+static void drained_release(struct zone *zone, const struct claim_plan *plan,
+			    const struct frame_word *words, unsigned count, unsigned frames,
+			    struct zone_hold *hold)
+{
+	CHECK(host_self->masked);
+	zone_release_masked(zone, plan, words, count, frames, hold);
+	hold->contended = contended;
+}
+
+static void drained_move_down(uint64_t *to, const uint64_t *from, size_t count)
+{
+	CHECK(host_self->masked);
+	words_move_down(to, from, count);
+}
 
 #define port_irq_save	 drained_irq_save
 #define port_irq_restore drained_irq_restore
@@ -171,8 +204,17 @@ unsigned cache_flush_coldest(struct frame_cache *cache, unsigned wanted);
 void cache_flush_remote(struct frame_cache *cache, unsigned zone);
 struct zone *cache_zone_of(uint64_t frame);
 #pragma push_macro("ck_pr_store_64")
+#pragma push_macro("ck_pr_store_32")
+#pragma push_macro("ck_pr_inc_64")
 #undef ck_pr_store_64
+#undef ck_pr_store_32
+#undef ck_pr_inc_64
 #define ck_pr_store_64	   drained_store_64
+#define ck_pr_store_32	   drained_store_32
+#define ck_pr_inc_64	   drained_inc_64
+#define zone_claim_masked  drained_claim
+#define zone_release_masked drained_release
+#define words_move_down	   drained_move_down
 #define ck_pr_fence_memory drained_fence
 #include "mm/percpu/cache_private.h"
 #include "mm/percpu/cache.c"
@@ -180,6 +222,11 @@ struct zone *cache_zone_of(uint64_t frame);
 #include "mm/percpu/flush.c"
 #include "mm/percpu/drain.c"
 #pragma pop_macro("ck_pr_store_64")
+#pragma pop_macro("ck_pr_store_32")
+#pragma pop_macro("ck_pr_inc_64")
+#undef zone_claim_masked
+#undef zone_release_masked
+#undef words_move_down
 #undef ck_pr_fence_memory
 #undef port_irq_save
 #undef port_irq_restore
@@ -527,7 +574,9 @@ TEST(a_run_searched_in_several_holds_is_counted_once)
  */
 static bool short_of_frames, in_handler, asks_early;
 static unsigned sections, due; /* at the due-th section the other asks; 0: never */
-static void (*in_fence)(void);
+static void (*in_fence)(void), (*in_ipi)(void);
+static void (*before_section)(void); /* a trap handler, right before the next section */
+static bool ipis_are_lost;
 
 static void check_parked(const struct frame_cache *cache)
 {
@@ -559,6 +608,9 @@ static unsigned long drained_irq_save(void)
 
 	if (flags || in_handler)
 		return flags;
+	in_handler = before_section != NULL;
+	interrupt(&before_section);
+	in_handler = false;
 	if (++sections == due)
 		another_cpu_asks();
 	if (short_of_frames)
@@ -578,7 +630,7 @@ static void drained_ipi_send(unsigned first, uint64_t set)
 {
 	struct host_cpu *sender = host_self;
 
-	for (unsigned i = 0; i < 64; i++) {
+	for (unsigned i = 0; i < 64 && !ipis_are_lost; i++) {
 		if (!(set >> i & 1))
 			continue;
 		host_self = &host_cpus[first + i];
@@ -586,6 +638,7 @@ static void drained_ipi_send(unsigned first, uint64_t set)
 			;
 	}
 	host_self = sender;
+	interrupt(&in_ipi);
 }
 
 static void drained_fence(void)
@@ -601,6 +654,30 @@ static void drained_store_64(uint64_t *target, uint64_t value)
 	if (target == &cache->answered)
 		check_parked(cache);
 	*target = value;
+}
+
+/* And by the time it says that it is parked, it has nothing, and room for nothing. */
+static void drained_store_32(uint32_t *target, uint32_t value)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	if (target == &cache->state && value == FRAME_CACHE_PARKED) {
+		CHECK(cache->limit == cache->bottom && cache->top == cache->bottom);
+		CHECK_EQ(cache->remote_frames, 0);
+	}
+	*target = value;
+}
+
+/* An opening is said, and counted, before there is room. */
+static void drained_inc_64(uint64_t *target)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	if (target == &drain.openings) {
+		CHECK_EQ(cache->state, FRAME_CACHE_OPEN);
+		CHECK(cache->limit == cache->bottom);
+	}
+	++*target;
 }
 
 static pfn_t drained_alloc(void)
@@ -632,12 +709,15 @@ full:
 
 static struct policy counted;
 static unsigned claims;
+static bool all_are_locked; /* while a claim is made */
 
 static unsigned count_claim(void *instance, unsigned min, unsigned max,
 			    const struct claim_plan *plan, struct frame_word *words,
 			    unsigned *taken)
 {
 	claims++;
+	for (unsigned i = 0; i < zones.count && all_are_locked; i++)
+		CHECK(spin_locked_relaxed(&zones.zone[i].lock));
 	return segment_tree_policy.claim(instance, min, max, plan, words, taken);
 }
 
@@ -652,7 +732,8 @@ static void start_drained(unsigned cpus)
 	host_machine_start(&machine, ranges, 2);
 	short_of_frames = in_handler = asks_early = false;
 	sections = due = 0;
-	in_fence = NULL;
+	in_fence = in_ipi = before_section = NULL;
+	ipis_are_lost = contended = all_are_locked = false;
 	drain.pressure = 0;
 	for (unsigned cpu = 0; cpu < cpus; cpu++)
 		((struct frame_cache *)port_area_of(cpu))->answered =
@@ -768,6 +849,15 @@ TEST(an_early_request_in_any_section_takes_what_there_is_once)
 }
 
 /* The request comes in the middle of the opening: after OPEN was stored, before pressure is read. */
+static void another_cpu_asks_who_opens(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	CHECK_EQ(cache->state, FRAME_CACHE_OPEN);
+	CHECK(cache->limit == cache->bottom);
+	another_cpu_asks();
+}
+
 TEST(a_cache_opens_only_without_pressure)
 {
 	start_drained(1);
@@ -775,7 +865,7 @@ TEST(a_cache_opens_only_without_pressure)
 	another_cpu_asks();
 	short_of_frames = false;
 	drain.pressure = 0;
-	in_fence = another_cpu_asks;
+	in_fence = another_cpu_asks_who_opens;
 	drained_take(1);
 	CHECK(in_fence == NULL);
 	check_parked(frame_cache_self());
@@ -895,6 +985,7 @@ TEST(a_frame_of_any_zone_is_found_under_all_locks)
 							  UINT64_C(1) << (held[i].value & 63)};
 
 				zone_give(&zones.zone[from], &word, 1, 1);
+				all_are_locked = true;
 				zone = zones_claim_one_masked(frame_cache_self()->work->nodes, &frame);
 				CHECK(zone == &zones.zone[from] && frame == held[i].value);
 				break;
@@ -902,6 +993,7 @@ TEST(a_frame_of_any_zone_is_found_under_all_locks)
 		}
 		CHECK(frame != 0);
 		CHECK(!zones_claim_one_masked(frame_cache_self()->work->nodes, &frame));
+		all_are_locked = false;
 		CHECK(!spin_locked_relaxed(&zones.zone[0].lock));
 		end_drained();
 	}
@@ -978,5 +1070,236 @@ TEST(a_cpu_that_goes_leaves_nothing_and_comes_back_parked)
 	CHECK(cache->online);
 	check_parked(cache);
 	CHECK_EQ(cache->answered, cache->asked);
+	end_drained();
+}
+
+/* ---- several cpus that ask --------------------------------------------------------------- */
+
+static struct frame_cache *become(unsigned cpu)
+{
+	host_self = &host_cpus[cpu];
+	return frame_cache_self();
+}
+
+static void all_answer(void)
+{
+	for (unsigned cpu = port_cpu_count(); cpu-- > 0;) {
+		become(cpu);
+		while (seen_drain_answer())
+			;
+	}
+}
+
+static void cpu_1_asks(void)
+{
+	become(1);
+	seen_drain_ask();
+	become(0);
+}
+
+/* The first ticket reaches a cpu after the second one; it must answer the second. */
+TEST(a_later_ticket_is_not_taken_back)
+{
+	const struct frame_cache *cache;
+
+	start_drained(3);
+	cache = port_area_of(2);
+	ipis_are_lost = true;
+	in_fence = cpu_1_asks;
+	seen_drain_ask();
+	CHECK(in_fence == NULL);
+	CHECK_EQ(cache->asked, drain.requests);
+	all_answer();
+	CHECK_EQ(cache->answered, drain.requests);
+	end_drained();
+}
+
+TEST(tickets_go_on_beyond_32_bits)
+{
+	start_drained(2);
+	drain.requests = UINT32_MAX - 1;
+	for (unsigned i = 0; i < 4; i++) {
+		become(1);
+		drained_take(1);
+		become(0);
+		CHECK(seen_drained(look_at_parked_caches, NULL, 1, 1));
+	}
+	CHECK(drain.requests > UINT32_MAX);
+	end_drained();
+}
+
+/* It has begun to answer, has frames yet, and must be asked for them. */
+TEST(a_cache_that_is_closing_is_asked_and_waited_for)
+{
+	struct frame_cache *cache;
+
+	start_drained(2);
+	cache = become(1);
+	drained_take(1);
+	CHECK(seen_cache_park_step(cache));
+	CHECK_EQ(cache->state, FRAME_CACHE_CLOSING);
+	CHECK(frame_cache_level(cache) > 0);
+	become(0);
+	CHECK(seen_drained(look_at_parked_caches, NULL, 1, 1));
+	end_drained();
+}
+
+static unsigned waits;
+
+static void wait_in_vain(void)
+{
+	CHECK(++waits < 1000);
+}
+
+/* A cpu that was parked when the others were asked frees a frame before they have all answered. */
+static void cpu_1_opens(void)
+{
+	become(1);
+	drained_free(held[--held_count]);
+	CHECK_EQ(frame_cache_level(frame_cache_self()), 1);
+	become(0);
+}
+
+static bool look_for_a_run(void *argument, struct spin_node *all_zones)
+{
+	(void)argument;
+	CHECK(!all_zones);
+	CHECK(!seen_drain_pressure());
+	looks++;
+	return false;
+}
+
+/* It was not asked, so nothing may wait for it; and what it has is not missed the next time. */
+TEST(a_cache_that_opens_during_a_request_for_a_run)
+{
+	start_drained(3);
+	drained_take(10);
+	while (seen_cache_park_step(become(1)))
+		;
+	become(0);
+	host_on_relax = wait_in_vain;
+	looks = waits = 0;
+	in_ipi = cpu_1_opens;
+	CHECK(!seen_drained(look_for_a_run, NULL, 2, 1));
+	CHECK(in_ipi == NULL);
+	CHECK(!seen_drained(look_for_a_run, NULL, 2, 1));
+	CHECK_EQ(looks, 2);
+	CHECK(!seen_drained(look_for_a_run, NULL, 2, 1));
+	CHECK_EQ(looks, 2); /* nothing since */
+	host_on_relax = NULL;
+	end_drained();
+}
+
+/* What is freed during the only look, behind its back, is looked for the next time. */
+TEST(a_release_during_the_look_for_a_run_is_not_missed_by_its_note)
+{
+	start_drained(1);
+	drained_take(10);
+	looks = 0;
+	moves = UINT32_MAX;
+	CHECK(!seen_drained(look_past_a_release, NULL, 4, 1));
+	CHECK(!seen_drained(look_past_a_release, NULL, 4, 1));
+	CHECK_EQ(looks, 2);
+	end_drained();
+}
+
+/* ---- handlers, and holds that were waited for --------------------------------------------- */
+
+/* Home is empty and so is the stack. A handler gets a frame of another zone, past the cache (C2). */
+TEST(a_handler_does_not_change_the_zone_of_the_cache)
+{
+	const struct zone *home = NULL;
+	struct frame_cache *cache;
+
+	start_drained(1);
+	cache = frame_cache_self();
+	home = &zones.zone[cache->home];
+	while (zone_free_frames(home) || frame_cache_level(cache))
+		drained_take(1);
+	CHECK(cache->zone == home);
+	host_self->in_trap = true;
+	drained_take(1);
+	host_self->in_trap = false;
+	CHECK(!zone_holds(home, held[held_count - 1].value));
+	CHECK(cache->zone == home);
+	end_drained();
+}
+
+static void fill_the_stack(void)
+{
+	for (unsigned i = 0; i < 900; i++)
+		drained_free(held[--held_count]);
+}
+
+TEST(what_a_handler_leaves_before_a_refill_is_used)
+{
+	struct frame_cache *cache;
+	uint64_t refills;
+
+	start_drained(1);
+	cache = frame_cache_self();
+	drained_take(5000);
+	CHECK_EQ(frame_cache_level(cache), 0);
+	refills = cache->stats.refills;
+	before_section = fill_the_stack;
+	drained_take(1);
+	CHECK(before_section == NULL);
+	CHECK_EQ(frame_cache_level(cache), 899);
+	CHECK_EQ(cache->stats.refills, refills);
+	CHECK(cache->top <= cache->limit);
+	end_drained();
+}
+
+/* A batch of 128: one refill was waited for. Then the stack is filled. */
+static struct frame_cache *start_adaptive(void)
+{
+	struct frame_cache *cache;
+
+	start_drained(1);
+	cache = frame_cache_self();
+	seen_cache_configure(1000, 0);
+	contended = true;
+	drained_take(1);
+	contended = false;
+	CHECK_EQ(cache->batch, 2 * FRAME_CACHE_BATCH);
+	drained_take(1000);
+	return cache;
+}
+
+/* The batch grows in the hold of a flush, which moves the stack; the flush then moves its bottom. */
+TEST(a_flush_that_was_waited_for_loses_no_frame)
+{
+	struct frame_cache *cache = start_adaptive();
+	uint64_t flushes;
+
+	while (cache->stats.flushes < 2)
+		drained_free(held[--held_count]);
+	CHECK(cache->bottom > cache->base);
+	flushes = cache->stats.flushes;
+	contended = true;
+	while (cache->stats.flushes == flushes)
+		drained_free(held[--held_count]);
+	contended = false;
+	CHECK_EQ(cache->batch, 4 * FRAME_CACHE_BATCH);
+	frame_cache_validate(cache);
+	end_drained();
+}
+
+/* Whoever waited for the lock meanwhile: from the first step on there is room for nothing. */
+TEST(a_cache_that_is_closing_does_not_grow)
+{
+	struct frame_cache *cache = start_adaptive();
+
+	while (cache->top != cache->limit)
+		drained_free(held[--held_count]);
+	CHECK(frame_cache_level(cache) > FRAME_CACHE_STEP);
+	contended = true;
+	CHECK(seen_cache_park_step(cache));
+	CHECK(cache->limit == cache->top);
+	CHECK_EQ(cache->batch, 2 * FRAME_CACHE_BATCH);
+	while (seen_cache_park_step(cache))
+		;
+	contended = false;
+	check_parked(cache);
 	end_drained();
 }

@@ -211,6 +211,7 @@ TEST(what_is_asked_to_be_zero_is)
 TEST(an_answer_is_given_in_bounded_steps)
 {
 	struct frame_cache *cache;
+	uint64_t *limit = NULL;
 	unsigned steps = 0;
 
 	start(8000, 2, 6000);
@@ -229,6 +230,10 @@ TEST(an_answer_is_given_in_bounded_steps)
 		CHECK(more == (cache->answered != cache->asked));
 		if (more) {
 			/* A trap handler between two steps: what it frees is not kept. */
+			CHECK_EQ(cache->state, FRAME_CACHE_CLOSING);
+			CHECK(!limit || cache->limit == limit);
+			limit = cache->limit;
+			CHECK(steps || cache->top == limit);
 			frame_free(held[--held_count]);
 			held[held_count++] = frame_alloc(FRAME_NOWAIT);
 		}
@@ -236,6 +241,26 @@ TEST(an_answer_is_given_in_bounded_steps)
 	CHECK_EQ(frame_cache_level(cache), 0);
 	CHECK_EQ(cache->state, FRAME_CACHE_PARKED);
 	CHECK(!frame_drain_answer());
+	end();
+}
+
+/* A cpu that waits with interrupts masked gets no IPI, and answers all the same. */
+TEST(a_cpu_that_waits_answers)
+{
+	struct frame_cache *cache;
+	unsigned long flags;
+
+	start(1000, 2, 192);
+	cache = cache_of(0);
+	held[held_count++] = frame_alloc(FRAME_ANY);
+	CHECK(frame_cache_level(cache) > 0);
+	cache->asked++;
+	flags = port_irq_save();
+	frame_relax();
+	frame_relax();
+	port_irq_restore(flags);
+	CHECK_EQ(cache->answered, cache->asked);
+	CHECK_EQ(frame_cache_level(cache), 0);
 	end();
 }
 
@@ -314,6 +339,48 @@ TEST(a_low_mark_asks_cpus_that_have_frames)
 	CHECK(frame_cache_level(cache_of(0)) > 0);
 	CHECK(!frame_drain_answer());
 	CHECK(frame_cache_level(cache_of(0)) > 0);
+	frame_drain_set_low(0);
+	end();
+}
+
+static void take_until(const struct zone *zone, uint64_t free_frames)
+{
+	become(1);
+	held[held_count++] = frame_alloc(FRAME_ANY); /* so that there is a cpu to ask */
+	CHECK(frame_cache_level(cache_of(1)) > 0);
+	become(0);
+	while (zone_free_frames(zone) > free_frames) {
+		held[held_count] = frame_alloc(FRAME_ANY);
+		CHECK(!pfn_is_none(held[held_count++]));
+	}
+}
+
+static void give_until(const struct zone *zone, uint64_t free_frames)
+{
+	while (zone_free_frames(zone) < free_frames) {
+		frame_free(held[--held_count]);
+		frame_cache_flush();
+	}
+}
+
+/* Memory that goes up and down around the mark is told once; again after it had recovered. */
+TEST(a_low_mark_is_told_once_for_a_fall)
+{
+	struct zone *zone;
+
+	start(4096, 2, 192);
+	zone = &zones.zone[0];
+	frame_drain_set_low(1000);
+	take_until(zone, 900);
+	CHECK_EQ(zone->early_drains, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		give_until(zone, 1300);
+		take_until(zone, 900);
+	}
+	CHECK_EQ(zone->early_drains, 1);
+	give_until(zone, 1600);
+	take_until(zone, 900);
+	CHECK_EQ(zone->early_drains, 2);
 	frame_drain_set_low(0);
 	end();
 }
