@@ -117,6 +117,7 @@ static void drained_fence(void);
 static void drained_store_64(uint64_t *target, uint64_t value);
 static void drained_store_32(uint32_t *target, uint32_t value);
 static void drained_inc_64(uint64_t *target);
+static uint64_t drained_load_64(const uint64_t *target);
 
 /* Where the copy meets a zone, or moves its stack, interrupts are masked. */
 static bool contended; /* each hold has been waited for */
@@ -206,9 +207,12 @@ struct zone *cache_zone_of(uint64_t frame);
 #pragma push_macro("ck_pr_store_64")
 #pragma push_macro("ck_pr_store_32")
 #pragma push_macro("ck_pr_inc_64")
+#pragma push_macro("ck_pr_load_64")
 #undef ck_pr_store_64
 #undef ck_pr_store_32
 #undef ck_pr_inc_64
+#undef ck_pr_load_64
+#define ck_pr_load_64	   drained_load_64
 #define ck_pr_store_64	   drained_store_64
 #define ck_pr_store_32	   drained_store_32
 #define ck_pr_inc_64	   drained_inc_64
@@ -224,6 +228,7 @@ struct zone *cache_zone_of(uint64_t frame);
 #pragma pop_macro("ck_pr_store_64")
 #pragma pop_macro("ck_pr_store_32")
 #pragma pop_macro("ck_pr_inc_64")
+#pragma pop_macro("ck_pr_load_64")
 #undef zone_claim_masked
 #undef zone_release_masked
 #undef words_move_down
@@ -574,7 +579,7 @@ TEST(a_run_searched_in_several_holds_is_counted_once)
  */
 static bool short_of_frames, in_handler, asks_early;
 static unsigned sections, due; /* at the due-th section the other asks; 0: never */
-static void (*in_fence)(void), (*in_ipi)(void);
+static void (*in_fence)(void), (*in_ipi)(void), (*behind_load)(void);
 static void (*before_section)(void); /* a trap handler, right before the next section */
 static bool ipis_are_lost;
 
@@ -668,6 +673,16 @@ static void drained_store_32(uint32_t *target, uint32_t value)
 	*target = value;
 }
 
+/* Another cpu gets in between what is read of a cache's tickets and what is made of it. */
+static uint64_t drained_load_64(const uint64_t *target)
+{
+	uint64_t value = *(const volatile uint64_t *)target;
+
+	if (target == &((const struct frame_cache *)port_area_of(port_cpu_count() - 1))->asked)
+		interrupt(&behind_load);
+	return value;
+}
+
 /* An opening is said, and counted, before there is room. */
 static void drained_inc_64(uint64_t *target)
 {
@@ -732,7 +747,7 @@ static void start_drained(unsigned cpus)
 	host_machine_start(&machine, ranges, 2);
 	short_of_frames = in_handler = asks_early = false;
 	sections = due = 0;
-	in_fence = in_ipi = before_section = NULL;
+	in_fence = in_ipi = behind_load = before_section = NULL;
 	ipis_are_lost = contended = all_are_locked = false;
 	drain.pressure = 0;
 	for (unsigned cpu = 0; cpu < cpus; cpu++)
@@ -876,7 +891,6 @@ TEST(a_cache_opens_only_without_pressure)
 	end_drained();
 }
 
-/* One frame is freed between the read of `openings` and the end of a request that finds nothing. */
 static void free_one(void)
 {
 	drained_free(held[--held_count]);
@@ -895,6 +909,14 @@ static bool look_at_parked_caches(void *argument, struct spin_node *all_zones)
 	return true;
 }
 
+/* Before any cpu is asked. */
+static void expect_pressure(void)
+{
+	CHECK(seen_drain_pressure());
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
+		CHECK_EQ(((struct frame_cache *)port_area_of(cpu))->asked, 0);
+}
+
 TEST(the_last_look_is_at_parked_caches)
 {
 	start_drained(3);
@@ -906,7 +928,9 @@ TEST(the_last_look_is_at_parked_caches)
 	}
 	host_self = &host_cpus[0];
 	looks = 0;
+	in_fence = expect_pressure;
 	CHECK(seen_drained(look_at_parked_caches, NULL, 1, 1));
+	CHECK(in_fence == NULL);
 	CHECK_EQ(looks, 1);
 	CHECK(!seen_drain_pressure());
 	end_drained();
@@ -1021,6 +1045,15 @@ TEST(a_request_is_not_repeated_while_nothing_was_freed)
 	end_drained();
 }
 
+static bool look_for_a_run(void *argument, struct spin_node *all_zones)
+{
+	(void)argument;
+	CHECK(!all_zones);
+	CHECK(!seen_drain_pressure());
+	looks++;
+	return false;
+}
+
 /* It counts for what is harder to find than what was noted, and for nothing easier. */
 TEST(a_note_is_for_what_is_as_hard_to_find)
 {
@@ -1029,13 +1062,16 @@ TEST(a_note_is_for_what_is_as_hard_to_find)
 
 	start_drained(1);
 	cache = frame_cache_self();
-	moves = 0;
-	CHECK(pfn_is_none(frame_alloc_run(20000, 4)));
-	looks = 0;
 	drains = cache->stats.drains;
+	looks = 0;
+	CHECK(!seen_drained(look_for_a_run, NULL, 20000, 4));
+	CHECK(!seen_drained(look_for_a_run, NULL, 20000, 4));
+	CHECK(!seen_drained(look_for_a_run, NULL, 20001, 8)); /* harder */
+	CHECK_EQ(looks, 1);
+	moves = looks = 0;
 	CHECK(seen_drained(look_past_a_release, NULL, 20000, 2)); /* less aligned */
 	CHECK(seen_drained(look_past_a_release, NULL, 19999, 4)); /* shorter */
-	CHECK_EQ(cache->stats.drains, drains + 2);
+	CHECK_EQ(cache->stats.drains, drains + 3);
 	CHECK_EQ(looks, 2);
 	end_drained();
 }
@@ -1097,21 +1133,27 @@ static void cpu_1_asks(void)
 	become(0);
 }
 
-/* The first ticket reaches a cpu after the second one; it must answer the second. */
-TEST(a_later_ticket_is_not_taken_back)
+/* The first ticket reaches a cpu after the second one, or while it does; it must answer the second. */
+static void overtake(void (**where)(void))
 {
 	const struct frame_cache *cache;
 
 	start_drained(3);
 	cache = port_area_of(2);
 	ipis_are_lost = true;
-	in_fence = cpu_1_asks;
+	*where = cpu_1_asks;
 	seen_drain_ask();
-	CHECK(in_fence == NULL);
+	CHECK(*where == NULL);
 	CHECK_EQ(cache->asked, drain.requests);
 	all_answer();
 	CHECK_EQ(cache->answered, drain.requests);
 	end_drained();
+}
+
+TEST(a_later_ticket_is_not_taken_back)
+{
+	overtake(&in_fence);
+	overtake(&behind_load);
 }
 
 TEST(tickets_go_on_beyond_32_bits)
@@ -1158,15 +1200,6 @@ static void cpu_1_opens(void)
 	drained_free(held[--held_count]);
 	CHECK_EQ(frame_cache_level(frame_cache_self()), 1);
 	become(0);
-}
-
-static bool look_for_a_run(void *argument, struct spin_node *all_zones)
-{
-	(void)argument;
-	CHECK(!all_zones);
-	CHECK(!seen_drain_pressure());
-	looks++;
-	return false;
 }
 
 /* It was not asked, so nothing may wait for it; and what it has is not missed the next time. */

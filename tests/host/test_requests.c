@@ -336,6 +336,7 @@ TEST(a_low_mark_asks_cpus_that_have_frames)
 	CHECK_EQ(cache_of(1)->asked, 0);
 	CHECK_EQ(cache_of(3)->asked, 0);
 	/* The requester has asked nothing of itself: no later IPI empties its cache. */
+	CHECK_EQ(cache_of(0)->asked, 0);
 	CHECK(frame_cache_level(cache_of(0)) > 0);
 	CHECK(!frame_drain_answer());
 	CHECK(frame_cache_level(cache_of(0)) > 0);
