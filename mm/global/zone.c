@@ -176,7 +176,7 @@ void zone_plan_release(const struct zone *zone, const struct frame_word *words, 
 		zone->policy->plan_release(zone->instance, words, count, plan);
 }
 
-/* Counted as a release with what it released, under one hold: frame_drained() looks for both. */
+/* Counted as a release with what it released, under one hold: a request looks for both (drain.c). */
 void zone_release_masked(struct zone *zone, const struct claim_plan *plan,
 			 const struct frame_word *words, unsigned count, unsigned frames,
 			 struct zone_hold *hold)

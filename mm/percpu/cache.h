@@ -128,7 +128,7 @@ struct frame_cache {
 	/* The owner's alone. */
 	struct frame_cache_work *work;
 	const struct zone_order *order; /* zones as they are tried; NULL: by number, home first */
-	uint32_t asking; /* calls of frame_drained() under way; a handler may be in one of its own */
+	uint32_t asking; /* requests under way; a handler may be in one of its own */
 	uint32_t slots;	 /* the most that capacity can be */
 	unsigned node;	 /* the cpu's NUMA node */
 };

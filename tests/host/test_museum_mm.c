@@ -183,14 +183,20 @@ static void drained_move_down(uint64_t *to, const uint64_t *from, size_t count)
 #define frame_drain_settle seen_drain_settle
 #define frame_drain_set_low seen_drain_set_low
 #define frame_drain_count_opening seen_drain_count_opening
-#define frame_drained seen_drained
+#define frame_drained_one seen_drained_one
+#define frame_drained_run seen_drained_run
+#define cache_claim_one seen_cache_claim_one
+#define cache_claim_run seen_cache_claim_run
 bool frame_drain_pressure(void);
 bool frame_drain_answer(void);
 void frame_drain_low(struct zone *zone);
 void frame_drain_count_opening(void);
 void frame_cache_online(void);
-bool frame_drained(bool (*look)(void *argument, struct spin_node *all_zones), void *argument,
-		   uint64_t count, uint64_t align);
+struct zone *frame_drained_one(uint64_t *frame);
+struct zone *frame_drained_run(uint64_t count, uint64_t align, uint64_t *first);
+struct zone *cache_claim_one(struct frame_cache *cache, uint64_t *frame);
+struct zone *cache_claim_run(struct frame_cache *cache, uint64_t count, uint64_t align,
+			     uint64_t *first);
 bool frame_cache_park_step(struct frame_cache *cache);
 bool frame_cache_may_hold(const struct frame_cache *cache, const struct zone *zone);
 uint64_t frame_cache_level(const struct frame_cache *cache);
@@ -224,7 +230,55 @@ struct zone *cache_zone_of(uint64_t frame);
 #include "mm/percpu/cache.c"
 #include "mm/percpu/refill.c"
 #include "mm/percpu/flush.c"
+/* What a request looks for is what a test says, where one does. */
+static bool (*looking)(void *argument, struct spin_node *all_zones);
+static void *looking_argument;
+
+static struct zone *drained_claim_one(struct frame_cache *cache, uint64_t *frame)
+{
+	if (!looking)
+		return cache_claim_one(cache, frame);
+	return looking(looking_argument, NULL) ? zones.zone : NULL;
+}
+
+static struct zone *drained_claim_run(struct frame_cache *cache, uint64_t count, uint64_t align,
+				      uint64_t *first)
+{
+	if (!looking)
+		return cache_claim_run(cache, count, align, first);
+	return looking(looking_argument, NULL) ? zones.zone : NULL;
+}
+
+static struct zone *drained_claim_of_all(struct spin_node *nodes, uint64_t *frame)
+{
+	if (!looking)
+		return zones_claim_one_masked(nodes, frame);
+	return looking(looking_argument, nodes) ? zones.zone : NULL;
+}
+
+#undef cache_claim_one
+#undef cache_claim_run
+#define cache_claim_one	       drained_claim_one
+#define cache_claim_run	       drained_claim_run
+#define zones_claim_one_masked drained_claim_of_all
 #include "mm/percpu/drain.c"
+#undef cache_claim_one
+#undef cache_claim_run
+#undef zones_claim_one_masked
+
+static bool seen_drained(bool (*look)(void *argument, struct spin_node *all_zones), void *argument,
+			 uint64_t count, uint64_t align)
+{
+	struct zone *zone;
+	uint64_t first;
+
+	looking = look;
+	looking_argument = argument;
+	zone = count == 1 && align == 1 ? seen_drained_one(&first)
+					: seen_drained_run(count, align, &first);
+	looking = NULL;
+	return zone != NULL;
+}
 #pragma pop_macro("ck_pr_store_64")
 #pragma pop_macro("ck_pr_store_32")
 #pragma pop_macro("ck_pr_inc_64")
@@ -267,7 +321,8 @@ struct zone *cache_zone_of(uint64_t frame);
 #undef frame_drain_settle
 #undef frame_drain_set_low
 #undef frame_drain_count_opening
-#undef frame_drained
+#undef frame_drained_one
+#undef frame_drained_run
 
 static const struct claim_plan no_plan;
 
