@@ -1,13 +1,17 @@
 /*
  * cpu.c - see cpu.h.
  *
- * A kick is an interrupt like any other: its handler clears it, stops the cpu where that is asked,
- * flushes translations for who asks that, and answers who is short of frames.
+ * An IPI ("kick") is an interrupt like any other: its handler clears it, stops the cpu where that is
+ * asked, flushes translations for the cpus that ask for it, and gives frames back to a cpu that is
+ * short of them. That last part may be long, so it goes in bounded steps, and the handler lets
+ * pending interrupts in between two of them; the interrupted code does not go on before the last. An
+ * IPI that comes in there is handled one deeper. That handler does one step and leaves the rest to
+ * the one that it has interrupted, so handlers are never more than two deep.
  * A cpu that waits for work masks interrupts before it looks for some: then a kick that comes
  * after the look is still pending when it goes to sleep (hart_sleep), ends that, and is taken once
  * they are let in again.
  *
- * Hand-over of work: cpu 0 writes work and argument, then (release) work_number, then kicks.
+ * Hand-over of work: cpu 0 writes work and argument, then (release) work_number, then sends the IPI.
  * The cpu reads work_number (acquire), and sleeps only if it is the old one. Back: the cpu writes
  * done_number (release), cpu 0 reads it (acquire). A kick that meets the cpu stopped, or on its way
  * there, is lost, and need not be sent again: in the loop that waits for work the cpu looks once
@@ -27,7 +31,17 @@
  * interrupts let in: it answers drains meanwhile, those of the cpu it waits for among them. It
  * cannot be stopped itself, as stoppers take turns.
  *
- * Fences. (a) ASKED before the kick: `fence rw, o` in hart_kick, pairs with `fence io, rw` in
+ * Who waits with interrupts masked. A cpu that waits for another one while it lets no interrupt in
+ * keeps every IPI waiting, and two such cpus may wait for each other. So the waits of this file,
+ * shootdown.c and space.c are for callers that let interrupts in, and the functions that wait check
+ * it: cpus_run, cpu_stop, cpu_start (whose wait in hart_start lies in the stopper's turn), shootdown.
+ * What is left of masked waits ends for these reasons: a lock that is taken with interrupts masked is
+ * held by a cpu that waits for nothing; frame_drained() may be called masked or in a handler, and
+ * answers drains while it waits, and waits for nothing but answers of drains, which every other
+ * wait lets in; the explorer's handler that sleeps takes IPIs itself (cpu_take_kick); a panic waits
+ * for a bounded time; a sleeping cpu wakes up for each IPI.
+ *
+ * Fences. (a) ASKED before the kick: `fence rw, o` in hart_ipi_send, pairs with `fence io, rw` in
  * hart_kick_clear before the look at course. (b) The given-back frames and the context before
  * GONE: `fence rw, w` in hart_stop_here, pairs with the acquire fence at the end of cpu_stop.
  * (c) What the starter wrote before the start: the release fence in hart_start, pairs with the
@@ -41,6 +55,7 @@
 
 #include "arch/riscv/mmu.h"
 #include "arch/riscv/trap.h"
+#include "kernel/hart_mask.h"
 #include "kernel/panic.h"
 #include "kernel/settings.h"
 #include "kernel/shootdown.h"
@@ -98,7 +113,8 @@ static void leave(struct cpu *self)
 	ck_pr_store_32(&self->course, COURSE_RUNS);
 }
 
-void cpu_take_kick(void)
+/* All but the frames. Not inlined: `make lint` looks for it, and at what it does first. */
+static __attribute__((noinline)) void take_ipi(void)
 {
 	struct cpu *self = cpu_self();
 
@@ -109,14 +125,23 @@ void cpu_take_kick(void)
 	    ck_pr_cas_32(&self->course, COURSE_ASKED, COURSE_LEAVES))
 		leave(self);
 	shootdown_answer();
+}
+
+void cpu_take_kick(void)
+{
+	take_ipi();
 	while (frame_drain_answer())
 		;
 }
 
 static void on_kick(struct trap_frame *trap)
 {
-	panic_park(trap->pc);
-	cpu_take_kick();
+	bool is_nested = cpu_self()->arch.trap_depth > 1;
+
+	take_ipi();
+	panic_park(trap->pc); /* after the clear: a panic that is announced later sends an IPI that stays */
+	while (frame_drain_answer() && !is_nested)
+		trap_window();
 }
 
 bool cpu_is_stopped(unsigned number)
@@ -124,10 +149,17 @@ bool cpu_is_stopped(unsigned number)
 	return ck_pr_load_32(&cpu_of(number)->course) == COURSE_GONE;
 }
 
+/* Before a wait for other cpus, which may be waiting for this one. */
+static __attribute__((noinline)) void check_may_wait(const char *doing)
+{
+	check(!port_in_trap(), "cpu %u %s in a trap handler", port_cpu(), doing);
+	check(!hart_irqs_are_masked(), "cpu %u %s with its interrupts masked", port_cpu(), doing);
+}
+
 /* No queue: who waits here may be stopped. */
 static void turn_begin(void)
 {
-	check(!port_in_trap(), "cpu %u stops or starts another in a trap handler", port_cpu());
+	check_may_wait("stops or starts another");
 	while (!ck_pr_cas_32(&turn, 0, 1)) {
 		frame_drain_answer();
 		port_relax();
@@ -146,14 +178,19 @@ static bool patience_is_over(uint64_t since)
 	return hart_time() - since > PATIENCE_SECONDS * settings.timebase;
 }
 
-/* A cpu that could not stop at the first kick gets another every millisecond. */
-static uint64_t kick_again(const struct cpu *cpu, uint64_t kicked)
+static void ask_to_stop(unsigned number)
+{
+	port_ipi_send(number & ~63u, UINT64_C(1) << number % 64); /* (a) */
+}
+
+/* A cpu that could not stop at the first IPI gets another every millisecond. */
+static uint64_t ask_again(unsigned number, uint64_t kicked)
 {
 	uint64_t now = hart_time();
 
 	if (now - kicked < settings.timebase / 1000)
 		return kicked;
-	hart_kick(cpu->arch.hart_id); /* (a) */
+	ask_to_stop(number);
 	return now;
 }
 
@@ -173,7 +210,7 @@ static enum cpu_result wait_until_gone(struct cpu *cpu)
 			return CPU_LOST;
 		}
 		if (course == COURSE_ASKED)
-			kicked = kick_again(cpu, kicked);
+			kicked = ask_again(cpu->arch.number, kicked);
 		frame_drain_answer();
 		port_relax();
 	}
@@ -193,7 +230,7 @@ enum cpu_result cpu_stop(unsigned number)
 	turn_begin();
 	if (ck_pr_load_32(&cpu->course) == COURSE_RUNS) {
 		ck_pr_store_32(&cpu->course, COURSE_ASKED);
-		hart_kick(cpu->arch.hart_id); /* (a) */
+		ask_to_stop(number);
 		result = wait_until_gone(cpu);
 	}
 	ck_pr_fence_acquire(); /* (b), (d) */
@@ -271,15 +308,36 @@ void cpu_listen(void)
 	hart_kicks_enable();
 }
 
-void port_ipi_send(unsigned first, uint64_t set)
+/*
+ * Firmware that refuses a mask because of one stopped hart has interrupted none of the others: then
+ * each hart has a call to itself, and one that is refused alone needs no IPI. It looks at all that an
+ * IPI may announce when it is back.
+ */
+static void send(uint64_t base, uint64_t mask)
 {
-	for (unsigned i = 0; i < 64; i++)
-		if (set >> i & 1)
-			hart_kick(cpu_of(first + i)->arch.hart_id);
+	bool sent = hart_ipi_send(base, mask);
+
+	for (; !sent && mask; mask &= mask - 1)
+		if (!hart_ipi_send(base + bits_lowest(mask), 1))
+			continue;
 }
 
+void port_ipi_send(unsigned first, uint64_t set)
+{
+	while (set) {
+		uint64_t base, named, harts = hart_mask_of(first, set, &base, &named);
+
+		send(base, harts);
+		set &= ~named;
+	}
+}
+
+/* The mailboxes of up to 64 cpus, then one IPI for all of them. */
 void cpus_run(cpu_work *work, void *argument, unsigned count)
 {
+	uint64_t given = 0;
+
+	check_may_wait("runs work on others");
 	for (unsigned i = 1; i < count; i++) {
 		struct cpu *cpu = cpu_of(i);
 
@@ -287,7 +345,11 @@ void cpus_run(cpu_work *work, void *argument, unsigned count)
 		cpu->argument = argument;
 		ck_pr_fence_release();
 		ck_pr_store_32(&cpu->work_number, cpu->work_number + 1);
-		hart_kick(cpu->arch.hart_id);
+		given |= UINT64_C(1) << i % 64;
+		if (i % 64 == 63 || i + 1 == count) {
+			port_ipi_send(i & ~63u, given);
+			given = 0;
+		}
 	}
 	work(argument);
 	for (unsigned i = 1; i < count; i++) {

@@ -43,6 +43,7 @@ struct cpu {
 	long stop_error;	/* written by this cpu: the firmware's, when it refused to stop it */
 	struct hart_arrival *arrival;
 	struct space *space; /* that this cpu is in; NULL: in the kernel's (space.c) */
+	uint64_t maps_seen;  /* of that space: this cpu has flushed since they were so many (space.c) */
 
 	/* Flushes of its translation caches (shootdown.c). */
 	_Alignas(64) uint64_t flush_wanted; /* by others; atomic */
@@ -105,14 +106,15 @@ static inline void cpu_may_stop(void)
 extern void (*cpu_on_return)(void);
 
 /*
- * All that a kick's handler does: for handlers that wait with interrupts masked, and so would hold
- * up whoever kicks. May stop this cpu for a while.
+ * All that an IPI's handler does, at once: for other handlers that wait with interrupts masked, and
+ * so would hold up the senders of IPIs. May stop this cpu for a while.
  */
 void cpu_take_kick(void);
 
 /*
  * Runs work(argument) on cpus 0..count-1, this one included, and returns when all are done: what
- * they wrote is seen. On cpu 0, with no lock held.
+ * they wrote is seen. On cpu 0, not in a handler, no lock held, interrupts let in. One IPI, a call
+ * into the firmware, for every 64 harts in a row.
  */
 void cpus_run(cpu_work *work, void *argument, unsigned count);
 

@@ -34,7 +34,7 @@
  * the firmware the same with the entries: it is asked, or its walks, which begin later, find them.
  * (d) Going off line: what was done through old entries before `flush_online` = 0, the release fence
  * there pairs with the acquire fence of (b), or in the firmware's way with that of ask_firmware().
- * (e) What is asked for comes before the kick: hart_kick's own fence, and hart_kick_clear's. (f) A
+ * (e) What is asked for comes before the IPI: hart_ipi_send's own fence, and hart_kick_clear's. (f) A
  * departure is counted between `flush_online` = 0 and the stop: the full fence in shootdown_offline
  * pairs with the one in ask_firmware. Who has read the count with it names the cpu no more; who has
  * named it, and is refused because it has stopped, reads another count afterwards (the acquire fence
@@ -52,6 +52,7 @@
 
 #include "arch/riscv/mmu.h"
 #include "kernel/cpu.h"
+#include "kernel/hart_mask.h"
 #include "mm/check.h"
 #include "mm/global/bits.h"
 #include "sync/ck.h"
@@ -129,7 +130,7 @@ static bool has_answered(const struct cpu *cpu, uint64_t number)
 
 static uint64_t ask(unsigned first, uint64_t set, uint64_t wanted)
 {
-	uint64_t number;
+	uint64_t number, silent = 0;
 
 	ck_pr_fence_release(); /* (a) */
 	for (uint64_t left = set; left; left &= left - 1)
@@ -138,11 +139,12 @@ static uint64_t ask(unsigned first, uint64_t set, uint64_t wanted)
 	number = ck_pr_faa_64(&requests, 1) + 1;
 	ck_pr_fence_memory(); /* (c) */
 	for (uint64_t left = set; left; left &= left - 1) {
-		unsigned cpu = first + bits_lowest(left);
+		const struct cpu *cpu = cpu_of(first + bits_lowest(left));
 
-		if (is_online(cpu_of(cpu)) && !has_answered(cpu_of(cpu), number))
-			port_ipi_send(cpu & ~63u, UINT64_C(1) << cpu % 64); /* (e) */
+		if (is_online(cpu) && !has_answered(cpu, number))
+			silent |= left & -left;
 	}
+	port_ipi_send(first, silent); /* (e) */
 	return number;
 }
 
@@ -200,24 +202,6 @@ static uint64_t online_of(unsigned first, uint64_t set)
 	return online;
 }
 
-/* The harts of as many of the cpus as one call can name: 64 of them from *base on. */
-static uint64_t name_harts(unsigned first, uint64_t set, uint64_t *base, uint64_t *named)
-{
-	uint64_t harts = 0;
-
-	*base = cpu_of(first + bits_lowest(set))->arch.hart_id & ~UINT64_C(63);
-	*named = 0;
-	for (; set; set &= set - 1) {
-		uint64_t offset = cpu_of(first + bits_lowest(set))->arch.hart_id - *base;
-
-		if (offset < 64) {
-			harts |= UINT64_C(1) << offset;
-			*named |= set & -set;
-		}
-	}
-	return harts;
-}
-
 /* A call that is refused may have named a hart that has just been stopped: then one without it. */
 static void ask_firmware(unsigned first, uint64_t set, uint64_t start, uint64_t bytes)
 {
@@ -228,7 +212,7 @@ static void ask_firmware(unsigned first, uint64_t set, uint64_t start, uint64_t 
 		set = online_of(first, set);
 		if (!set)
 			break;
-		harts = name_harts(first, set, &base, &named);
+		harts = hart_mask_of(first, set, &base, &named);
 		if (mmu_flush_harts(base, harts, start, bytes)) {
 			set &= ~named;
 		} else {
@@ -249,7 +233,11 @@ unsigned shootdown(unsigned first, uint64_t set, uint64_t start, uint64_t bytes)
 	uint64_t others = own_too ? set & ~(UINT64_C(1) << own) : set;
 	uint64_t number = 0;
 
-	check(!port_in_trap(), "cpu %u asks others for a flush in a trap handler", port_cpu());
+	check(!port_in_trap(), "shootdown: cpu %u asks for a flush in a trap handler", port_cpu());
+	check(!hart_irqs_are_masked(),
+	      "shootdown: cpu %u asks for a flush with its interrupts masked: it could not answer "
+	      "another cpu that asks it for one, and each would wait for the other",
+	      port_cpu());
 	if (others && chosen == SHOOTDOWN_KICK)
 		number = ask(first, others, wanted_of(start, bytes));
 	if (own_too)

@@ -14,6 +14,20 @@
  * An ASID is free again when all those have been flushed once more. The kernel's own entries are
  * the same in every space and never change, so they need no flush.
  *
+ * Mappings where nothing was. Hardware may have cached "not valid", of a page or of a table above it,
+ * whether it was in the space or is noted with an ASID, so the cpu that maps flushes its own if it is
+ * noted, in the space or not. Other cpus are not interrupted for it, as they would be for an unmap:
+ * mapping is what faults and growing programs do all the time. Instead each mapping counts in `maps`,
+ * and each cpu notes the count up to which it has flushed, `maps_seen`. A cpu that takes a page fault
+ * with an older note flushes and tries again; with the same one the fault is none of a mapping's:
+ *
+ *	mapper:	entries; release (c); maps + 1; hands over (release)
+ *	cpu:	is handed it (acquire); access faults; reads maps; acquire (c); SFENCE.VMA; access
+ *
+ * The count is read before the flush, so no mapping is noted that was not flushed for. A cpu that
+ * enters with what it had cached notes that it has seen none, for it may have flushed last before any
+ * of them. Changes that take nothing away but the "not writable" of a page flush all cpus anyway.
+ *
  * `flushing` counts the changes whose flush others must not overtake; it goes up under the lock, with
  * the change. They are: an unmap, or a page would be mapped anew and cpus still see the old one in
  * its place; a clone, which takes the right to write from pages of `from`, or a copy would be made
@@ -39,6 +53,7 @@
 #include <port.h>
 
 #include "arch/riscv/mmu.h"
+#include "arch/riscv/trap.h"
 #include "kernel/cpu.h"
 #include "kernel/kernel_space.h"
 #include "kernel/settings.h"
@@ -113,6 +128,7 @@ bool spaces_open(void)
 
 	if (kernel_space_satp() == MMU_OFF || !asids_open())
 		return false;
+	trap_on_page_fault = space_fault_is_stale;
 	if (frame_refs_init(&refs, first, last->first + last->total_frames - first))
 		return true;
 	kfree(asids);
@@ -166,6 +182,51 @@ static void flush_holders(struct space *space, uint64_t start, uint64_t bytes)
 	}
 	ck_pr_fence_acquire(); /* (b): what a cpu did that is no holder any more; pairs with let_go */
 	trace_end(TRACE_SPACE_FLUSH, begun, cpus, bytes);
+}
+
+/* No mapping has this number; they do not wrap. */
+#define MAPS_NONE_SEEN UINT64_MAX
+
+/* The number of mappings that a flush which comes after this call flushes for. */
+static uint64_t maps_until_now(const struct space *space)
+{
+	uint64_t maps = ck_pr_load_64(&space->maps);
+
+	ck_pr_fence_acquire(); /* (c) */
+	return maps;
+}
+
+/* Pages are mapped where nothing was; the lock is released. */
+static void tell_mapped(struct space *space)
+{
+	struct cpu *self = cpu_self();
+	uint64_t own = UINT64_C(1) << port_cpu() % 64, maps;
+
+	ck_pr_fence_release(); /* (c) */
+	ck_pr_inc_64(&space->maps);
+	/* The cpu alone writes its own bit, so this needs no fence. */
+	if (!(ck_pr_load_64(&space->holders[port_cpu() / 64]) & own))
+		return;
+	maps = maps_until_now(space);
+	mmu_flush(0, UINT64_MAX); /* "not valid" may be of a table, so of everything */
+	if (self->space == space)
+		self->maps_seen = maps;
+}
+
+bool space_fault_is_stale(void)
+{
+	struct cpu *self = cpu_self();
+	uint64_t maps;
+
+	if (!self->space)
+		return false;
+	maps = maps_until_now(self->space);
+	if (maps == self->maps_seen)
+		return false;
+	mmu_flush(0, UINT64_MAX);
+	self->maps_seen = maps;
+	ck_pr_inc_64(&self->space->stale_faults);
+	return true;
 }
 
 /* A frame that is free again is nobody's to read: its first words say so to who reads it still. */
@@ -262,13 +323,16 @@ void space_destroy(struct space *space)
  */
 void space_enter(struct space *space)
 {
-	bool is_new;
+	struct cpu *self = cpu_self();
+	bool is_new, keeps;
 
-	check(!cpu_self()->space, "cpu %u enters a space and is in another", port_cpu());
+	check(!self->space, "cpu %u enters a space and is in another", port_cpu());
 	ck_pr_inc_32(&space->inside);
 	is_new = hold(space);
-	cpu_self()->space = space;
-	if (space->table.asid && !is_new)
+	keeps = space->table.asid && !is_new;
+	self->maps_seen = keeps ? MAPS_NONE_SEEN : maps_until_now(space);
+	self->space = space;
+	if (keeps)
 		mmu_switch(page_table_satp(&space->table));
 	else
 		mmu_use(page_table_satp(&space->table));
@@ -349,8 +413,8 @@ enum page_status space_map(struct space *space, virt_t address, pfn_t frame, uin
 		status = page_table_map(&space->table, address, frame, length, flags, &stock);
 		unlock_space(space, &node);
 	} while (page_stock_refill(&stock, &status));
-	if (status == PAGE_OK && cpu_self()->space == space)
-		mmu_flush(0, UINT64_MAX); /* it may have "not valid" in mind, of a table too */
+	if (status == PAGE_OK)
+		tell_mapped(space);
 	return status;
 }
 
@@ -445,6 +509,7 @@ enum page_status space_clone(struct space *to, struct space *from, virt_t addres
 	if (status == PAGE_OK) {
 		finish(from, &gather);
 		end_flush(from);
+		tell_mapped(to);
 	}
 	return status;
 }
@@ -565,7 +630,10 @@ enum page_status space_write_fault(struct space *space, virt_t address)
 	while (fault == FAULT_COPY && status == PAGE_OK);
 	if (fault == FAULT_REFUSED)
 		return PAGE_NOT_MAPPED;
-	if (status == PAGE_OK)
-		mmu_flush(page.value, FRAME_SIZE); /* what refused may be an old entry of ours */
+	/* What refused may be an old entry of ours, or "not valid" that is older than a mapping. */
+	if (status == PAGE_OK && fault == FAULT_NOTHING)
+		mmu_flush(0, UINT64_MAX);
+	else if (status == PAGE_OK)
+		mmu_flush(page.value, FRAME_SIZE);
 	return status;
 }

@@ -12,6 +12,15 @@
  * and nothing is mapped in its place before that. What one cpu has stored to a page, every cpu that
  * hears of it finds there, whatever is cloned and copied meanwhile.
  *
+ * What a call has mapped or permitted is there when it returns: for the calling cpu, also if that
+ * enters the space only later, and for every other cpu that learns of it from the caller (a lock, or
+ * a release and an acquire) and then accesses it in the space. Neither sees a fault. No other cpu is
+ * interrupted for a mapping where nothing was: a cpu whose hardware has cached that there was nothing
+ * takes one page fault, in whose trap space_fault_is_stale() flushes, and the access is repeated. It
+ * costs such a cpu that trap and one SFENCE.VMA for all mappings since its last one; a fault for
+ * which there is no page costs as much more, when there have been mappings since. An access in a trap
+ * handler is repeated in the same way.
+ *
  * No frame is allocated, zeroed or freed under a space's lock, and no cpu is waited for.
  *
  * All functions: on any cpu that is not in a trap handler, with interrupts let in and no lock held.
@@ -31,7 +40,9 @@ struct space {
 	uint64_t *holders; /* a bit for each cpu that may have cached any of it; atomic */
 	uint32_t inside;   /* cpus that are in it; atomic */
 	uint32_t flushing; /* changes that nobody may overtake, and that are not flushed yet; atomic */
+	uint64_t maps; /* changes that mapped pages where nothing was; atomic */
 	uint64_t remote_flushes; /* for people; atomic */
+	uint64_t stale_faults;	 /* for people: page faults that were tried again; atomic */
 	void *memory;		 /* the lock's, and holders */
 };
 
@@ -66,6 +77,15 @@ PAGE_MUST_USE enum page_status space_protect(struct space *space, virt_t address
  */
 PAGE_MUST_USE enum page_status space_clone(struct space *to, struct space *from, virt_t address,
 					   uint64_t length);
+
+/*
+ * In the trap of a page fault, before anything else is made of it. True: this cpu has flushed, and
+ * the access is to be repeated, for pages have been mapped in the space that the cpu is in since it
+ * flushed last, and the fault may be of before. False: the fault is to be taken as it is. It is said
+ * at most once for a count of mappings, so a fault that is none of that kind is not repeated for
+ * ever. Interrupts masked; takes no lock, and a lock may be held.
+ */
+bool space_fault_is_stale(void);
 
 /*
  * After a store that faulted: makes the page writable if it is copy on write. PAGE_OK: try again

@@ -82,15 +82,19 @@ bool hart_is_stopped(uint64_t hart_id)
 	return result.error == 0 && result.value == SBI_HART_STOPPED;
 }
 
-/* Only an absent hart makes this fail, and then there is nobody to wake. */
-void hart_kick(uint64_t hart_id)
+bool hart_ipi_send(uint64_t base, uint64_t mask)
 {
 	struct sbi_result result;
 
-	/* What the kick announces comes before it; pairs with the fence in hart_kick_clear. */
+	/* What the IPI announces comes before it; pairs with the fence in hart_kick_clear. */
 	arch_fence_memory_to_device();
-	result = sbi_send_ipi(hart_id);
-	(void)result;
+	result = sbi_send_ipi(mask, base);
+	return result.error == 0;
+}
+
+bool hart_irqs_are_masked(void)
+{
+	return !(csr_read(sstatus) & SSTATUS_SIE);
 }
 
 void hart_kicks_enable(void)
@@ -136,7 +140,7 @@ bool hart_can_sleep(void)
 void hart_kick_clear(void)
 {
 	csr_clear(sip, SIE_SOFTWARE);
-	/* And the look for it after the kick is gone; pairs with the fence in hart_kick. */
+	/* And the look for it after the kick is gone; pairs with the fence in hart_ipi_send. */
 	arch_fence_device_to_memory();
 }
 

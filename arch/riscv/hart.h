@@ -56,8 +56,16 @@ long hart_stop_here(uint32_t *word, uint32_t said);
 /* The firmware says that the hart is stopped: started, it would come in. */
 bool hart_is_stopped(uint64_t hart_id);
 
-/* A software interrupt: wakes a hart that waits in hart_wait(). */
-void hart_kick(uint64_t hart_id);
+/*
+ * An IPI to the harts base + i, for each bit i of mask: a software interrupt, which also wakes a
+ * hart that waits in hart_wait(). What the caller wrote before is seen by a hart that has taken it
+ * (hart_kick_clear). One call into the firmware. False: it has refused, because a hart of the mask
+ * is stopped, on its way there, or absent; the others may not have got the IPI either. Any context.
+ */
+__attribute__((warn_unused_result)) bool hart_ipi_send(uint64_t base, uint64_t mask);
+
+/* Whether the calling hart lets no interrupt in: masked by its code, or in a trap handler. */
+bool hart_irqs_are_masked(void);
 
 /* Lets kicks in as interrupts, on this hart, and interrupts as such. */
 void hart_kicks_enable(void);

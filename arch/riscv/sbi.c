@@ -68,10 +68,9 @@ struct sbi_result sbi_hart_suspend(uint64_t resume, uint64_t opaque)
 	return call(SBI_HSM, 3, 0, resume, opaque); /* type 0: default, retentive */
 }
 
-/* The mask is relative to a base, so any hart id can be named. */
-struct sbi_result sbi_send_ipi(uint64_t hart_id)
+struct sbi_result sbi_send_ipi(uint64_t mask, uint64_t first_hart)
 {
-	return call(SBI_IPI, 0, 1, hart_id, 0);
+	return call(SBI_IPI, 0, mask, first_hart, 0);
 }
 
 struct sbi_result sbi_set_timer(uint64_t when_ticks)

@@ -55,8 +55,11 @@ SBI_MUST_USE struct sbi_result sbi_hart_status(uint64_t hart_id);
  */
 SBI_MUST_USE struct sbi_result sbi_hart_suspend(uint64_t resume, uint64_t opaque);
 
-/* A software interrupt for one hart. */
-SBI_MUST_USE struct sbi_result sbi_send_ipi(uint64_t hart_id);
+/*
+ * A software interrupt for the harts first_hart + i, for each bit i of mask. Some firmware refuses
+ * all of a mask in which one hart is stopped, and interrupts none of the others (OpenSBI 1.7 to 1.9).
+ */
+SBI_MUST_USE struct sbi_result sbi_send_ipi(uint64_t mask, uint64_t first_hart);
 
 /*
  * SFENCE.VMA for [start, start + bytes), of all address spaces, on the harts first_hart + i for each

@@ -7,6 +7,7 @@
 
 trap_hook *trap_on_timer;
 trap_hook *trap_on_software;
+bool (*trap_on_page_fault)(void);
 void (*trap_on_exception)(const struct trap_frame *frame, const struct trap_cause *cause);
 
 /* A few dozen sites, and traps are rare: no search tree is worth its lines here. */
@@ -32,6 +33,7 @@ struct faulting {
 
 extern const struct faulting __faulting_start[], __faulting_end[];
 
+#define SCAUSE_FETCH_PAGE_FAULT 12
 #define SCAUSE_LOAD_PAGE_FAULT	13
 #define SCAUSE_STORE_PAGE_FAULT 15
 
@@ -47,6 +49,14 @@ static bool is_foreseen(struct trap_frame *frame, uint64_t cause)
 		}
 	}
 	return false;
+}
+
+static bool is_to_be_repeated(uint64_t cause)
+{
+	bool is_page_fault = cause == SCAUSE_FETCH_PAGE_FAULT || cause == SCAUSE_LOAD_PAGE_FAULT ||
+			     cause == SCAUSE_STORE_PAGE_FAULT;
+
+	return is_page_fault && trap_on_page_fault && trap_on_page_fault();
 }
 
 static const char *exception_name(uint64_t cause)
@@ -91,6 +101,13 @@ static trap_hook *hook_for(uint64_t cause)
 	return cause == SCAUSE_SOFTWARE ? trap_on_software : NULL;
 }
 
+/* This trap's frame keeps sepc and sstatus (trap_entry.S), so what a nested one leaves there is lost. */
+void trap_window(void)
+{
+	csr_set(sstatus, SSTATUS_SIE);
+	csr_clear(sstatus, SSTATUS_SIE);
+}
+
 /*
  * The restart comes before the hook, which may then allocate on the very stack that was interrupted,
  * and whatever the sequence had read is read again.
@@ -100,7 +117,7 @@ void trap_handle(struct trap_frame *frame)
 	uint64_t cause = csr_read(scause);
 	trap_hook *hook = hook_for(cause);
 
-	if (is_foreseen(frame, cause))
+	if (is_to_be_repeated(cause) || is_foreseen(frame, cause))
 		return;
 	if (!hook)
 		unexpected(frame, false);

@@ -38,6 +38,18 @@ extern void (*trap_on_exception)(const struct trap_frame *frame, const struct tr
  */
 extern void (*trap_on_fatal)(const char *message);
 
+/*
+ * Asked first about each page fault, with interrupts masked. True: the instruction is executed again.
+ * NULL: none is. Set while no other cpu takes a page fault.
+ */
+extern bool (*trap_on_page_fault)(void);
+
+/*
+ * In a hook: interrupts that are pending and enabled come in here, as traps one deeper, and are
+ * masked again when this returns. The hook must expect whatever their hooks do.
+ */
+void trap_window(void);
+
 /* Set by one cpu while the interrupt is enabled on none. */
 extern trap_hook *trap_on_timer;
 extern trap_hook *trap_on_software;

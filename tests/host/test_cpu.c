@@ -1,6 +1,8 @@
 /*
  * test_cpu.c - stops and starts of cpus (kernel/cpu.c) where the firmware refuses, or nobody
- * answers: what no machine at hand does.
+ * answers: what no machine at hand does. And IPIs: how many calls into the firmware they take on
+ * machines of up to 130 harts with any hart ids, whom they reach where the firmware refuses a mask,
+ * and what their handler does in which order.
  *
  * One thread plays all cpus. Here are the firmware, which does as `play` says, the cache, which
  * only notes when it went on and off line, and a clock that a look at it moves on.
@@ -20,7 +22,8 @@
 #include "mm/percpu/drain.h"
 #include "unit.h"
 
-#define CPUS	   3
+#define CPUS	   3 /* of the tests of stops */
+#define CPUS_MAX   130
 #define VICTIM	   1
 #define HART_OF(n) (40 + (n)) /* no hart has the number of a cpu */
 #define REFUSAL	   (-4L)
@@ -31,7 +34,9 @@ struct arch_cpu *arch_self;
 uint64_t played_satp;
 trap_hook *trap_on_software;
 
-static struct cpu cpus[CPUS];
+static struct cpu cpus[CPUS_MAX];
+static bool irqs_masked;
+bool (*trap_on_page_fault)(void);
 
 static struct {
 	/* How the victim and its firmware behave. */
@@ -51,6 +56,20 @@ static struct {
 	bool flushed; /* it takes part in flushes */
 } play;
 
+/* Many cpus that take IPIs; none: the tests of stops. */
+static struct {
+	unsigned cpus;
+	bool refuses;  /* the firmware, a mask that names a stopped hart */
+	bool stopped[CPUS_MAX];
+	unsigned calls, got[CPUS_MAX];
+} crowd;
+
+/* The steps of a drain that are left, and what the handler of an IPI did. */
+static struct {
+	unsigned left, done, windows;
+	void (*in_window)(void);
+} steps;
+
 static jmp_buf away; /* the victim stands still for good, and whoever kicked it goes on */
 static uint64_t now;
 
@@ -64,6 +83,9 @@ static void begin(void)
 {
 	memset(cpus, 0, sizeof(cpus));
 	memset(&play, 0, sizeof(play));
+	memset(&crowd, 0, sizeof(crowd));
+	memset(&steps, 0, sizeof(steps));
+	irqs_masked = false;
 	for (unsigned i = 0; i < CPUS; i++) {
 		cpus[i].arch.number = i;
 		cpus[i].arch.hart_id = HART_OF(i);
@@ -87,7 +109,7 @@ void panic_park(uint64_t pc)
 
 unsigned port_cpu_count(void)
 {
-	return CPUS;
+	return settings.cpus;
 }
 
 void *port_area_of(unsigned cpu)
@@ -97,7 +119,12 @@ void *port_area_of(unsigned cpu)
 
 bool port_in_trap(void)
 {
-	return false;
+	return arch_self->trap_depth > 0;
+}
+
+bool hart_irqs_are_masked(void)
+{
+	return irqs_masked;
 }
 
 unsigned long port_irq_save(void)
@@ -127,9 +154,20 @@ void port_panic(const char *format, ...)
 	unit_panicked(message);
 }
 
-void frame_drain_answer(void)
+bool frame_drain_answer(void)
 {
 	play.answers += arch_self == &cpus[0].arch;
+	steps.done++;
+	return steps.left > 0 && --steps.left > 0;
+}
+
+/* Only the outermost handler may let others in. */
+void trap_window(void)
+{
+	CHECK_EQ(arch_self->trap_depth, 1);
+	steps.windows++;
+	if (steps.in_window)
+		steps.in_window();
 }
 
 bool frame_drain_is_asking(void)
@@ -181,20 +219,73 @@ uint64_t hart_time(void)
 	return now++;
 }
 
-void hart_kick(uint64_t hart_id)
+static unsigned cpu_with(uint64_t hart_id)
 {
-	CHECK_EQ(hart_id, HART_OF(VICTIM));
+	for (unsigned cpu = 0; cpu < crowd.cpus; cpu++)
+		if (cpus[cpu].arch.hart_id == hart_id)
+			return cpu;
+	unit_fail(__FILE__, __LINE__, "an IPI to hart %llu, which is not there",
+		  (unsigned long long)hart_id);
+}
+
+static bool names_a_stopped_one(uint64_t base, uint64_t mask)
+{
+	for (uint64_t i = 0; i < 64; i++)
+		if (mask >> i & 1 && crowd.stopped[cpu_with(base + i)])
+			return true;
+	return false;
+}
+
+/* As cpu_serve() does when it wakes up. */
+static void serve(unsigned number)
+{
+	struct arch_cpu *before = arch_self;
+	struct cpu *cpu = &cpus[number];
+
+	crowd.got[number]++;
+	if (cpu->work_number == cpu->done_number)
+		return;
+	arch_self = &cpu->arch;
+	cpu->work(cpu->argument);
+	cpu->done_number = cpu->work_number;
+	arch_self = before;
+}
+
+static bool interrupt_crowd(uint64_t base, uint64_t mask)
+{
+	bool with_stopped = names_a_stopped_one(base, mask);
+
+	CHECK(mask != 0);
+	crowd.calls++;
+	if (with_stopped && crowd.refuses)
+		return false;
+	for (uint64_t i = 0; i < 64; i++)
+		if (mask >> i & 1 && !crowd.stopped[cpu_with(base + i)])
+			serve(cpu_with(base + i));
+	return true;
+}
+
+bool hart_ipi_send(uint64_t base, uint64_t mask)
+{
+	if (crowd.cpus)
+		return interrupt_crowd(base, mask);
+	CHECK_EQ(base, HART_OF(VICTIM));
+	CHECK_EQ(mask, 1);
 	play.kicks++;
 	if (play.deaf || play.stopped ||
 	    play.offline > play.online) /* it is in its handler, or away */
-		return;
+		return true;
 	play.kicks_taken++;
 	arch_self = &cpus[VICTIM].arch;
-	if (!setjmp(away))
+	if (!setjmp(away)) {
+		cpus[VICTIM].arch.trap_depth = 1;
 		cpu_take_kick();
+	}
+	cpus[VICTIM].arch.trap_depth = 0;
 	if (cpus[VICTIM].staying)
 		cpu_may_stop(); /* it goes on, and has no need to stay */
 	arch_self = &cpus[0].arch;
+	return true;
 }
 
 void hart_kick_clear(void)
@@ -294,7 +385,7 @@ TEST(a_cpu_that_does_not_answer_is_asked_no_longer)
 	CHECK(play.kicks > 1);
 	CHECK(play.answers > 0);
 	play.deaf = false;
-	hart_kick(HART_OF(VICTIM));
+	CHECK(hart_ipi_send(HART_OF(VICTIM), 1));
 	CHECK_EQ(play.kicks_taken, 1);
 	CHECK_EQ(play.offline, 0);
 	expect_stop_and_start();
@@ -379,4 +470,234 @@ TEST(every_result_has_a_text)
 		for (unsigned j = CPU_DONE; j < i; j++)
 			CHECK(strcmp(cpu_result_text((enum cpu_result)i),
 				     cpu_result_text((enum cpu_result)j)));
+}
+
+/* ---- callers that could not answer ------------------------------------------------------------ */
+
+static void do_nothing(void *unused)
+{
+	(void)unused;
+}
+
+TEST(a_wait_for_others_is_refused_where_interrupts_are_masked)
+{
+	begin();
+	irqs_masked = true;
+	EXPECT_PANIC(cpu_stop(VICTIM), "cpu 0 stops or starts another with its interrupts masked");
+	EXPECT_PANIC(cpu_start(VICTIM), "cpu 0 stops or starts another with its interrupts masked");
+	EXPECT_PANIC(cpus_run(do_nothing, NULL, 2), "cpu 0 runs work on others with its interrupts");
+	cpus[0].arch.trap_depth = 1;
+	EXPECT_PANIC(cpu_stop(VICTIM), "cpu 0 stops or starts another in a trap handler");
+	EXPECT_PANIC(cpus_run(do_nothing, NULL, 2), "cpu 0 runs work on others in a trap handler");
+	CHECK_EQ(play.kicks, 0);
+}
+
+/* ---- IPIs to many ----------------------------------------------------------------------------- */
+
+/* Hart ids in a row from `first` on, but the boot hart's is the id of the cpu `boot`. */
+static void begin_crowd(unsigned count, uint64_t first, uint64_t step, unsigned boot)
+{
+	begin();
+	crowd.cpus = settings.cpus = count;
+	for (unsigned cpu = 0; cpu < count; cpu++) {
+		unsigned place = cpu == 0 ? boot : cpu <= boot ? cpu - 1 : cpu;
+
+		cpus[cpu].arch.number = cpu;
+		cpus[cpu].arch.hart_id = first + step * place;
+	}
+}
+
+static void expect_got(unsigned cpu, unsigned count)
+{
+	if (crowd.got[cpu] != count)
+		unit_fail(__FILE__, __LINE__, "cpu %u (hart %llu) got %u IPIs, expected %u", cpu,
+			  (unsigned long long)cpus[cpu].arch.hart_id, crowd.got[cpu], count);
+}
+
+TEST(one_call_for_64_harts_in_a_row)
+{
+	for (uint64_t first = 0; first < 200; first++) {
+		begin_crowd(64, first, 1, (unsigned)first % 64);
+		port_ipi_send(0, UINT64_MAX);
+		CHECK_EQ(crowd.calls, 1);
+		for (unsigned cpu = 0; cpu < 64; cpu++)
+			expect_got(cpu, 1);
+	}
+	port_ipi_send(0, 0);
+	CHECK_EQ(crowd.calls, 1);
+}
+
+TEST(one_call_for_each_window_of_sparse_harts)
+{
+	begin_crowd(64, 7, 64, 0);
+	port_ipi_send(0, UINT64_MAX);
+	CHECK_EQ(crowd.calls, 64);
+	begin_crowd(64, 7, 32, 0); /* two in a window */
+	port_ipi_send(0, UINT64_MAX);
+	CHECK_EQ(crowd.calls, 32);
+	begin_crowd(64, UINT64_MAX - 63, 1, 0); /* the last there are */
+	port_ipi_send(0, UINT64_MAX);
+	CHECK_EQ(crowd.calls, 1);
+}
+
+static void count_work(void *argument)
+{
+	++*(unsigned *)argument;
+	CHECK(port_cpu() < crowd.cpus);
+}
+
+/*
+ * Wherever the boot hart is among them. It is cpu 0: where its id is one of the second 64, those of
+ * cpus 64 to 127 are 64 in a row of 65, and take a call more.
+ */
+TEST(three_calls_for_130_harts_in_a_row)
+{
+	for (unsigned boot = 0; boot < 130; boot++) {
+		unsigned worked = 0, calls = 3 + (boot >= 64 && boot < 127);
+
+		begin_crowd(130, 0, 1, boot);
+		cpus_run(count_work, &worked, 130);
+		CHECK_EQ(crowd.calls, calls);
+		CHECK_EQ(worked, 130);
+		for (unsigned cpu = 1; cpu < 130; cpu++)
+			expect_got(cpu, 1);
+		cpus_run(count_work, &worked, 66);
+		CHECK_EQ(crowd.calls, calls + 2);
+		CHECK_EQ(worked, 196);
+		cpus_run(count_work, &worked, 1);
+		CHECK_EQ(crowd.calls, calls + 2);
+	}
+}
+
+static unsigned windows_of(unsigned first, uint64_t set)
+{
+	unsigned windows = 0;
+
+	while (set) {
+		uint64_t lowest = UINT64_MAX, left = 0;
+
+		for (unsigned i = 0; i < 64; i++)
+			if (set >> i & 1 && cpus[first + i].arch.hart_id < lowest)
+				lowest = cpus[first + i].arch.hart_id;
+		for (unsigned i = 0; i < 64; i++)
+			if (set >> i & 1 && cpus[first + i].arch.hart_id - lowest >= 64)
+				left |= UINT64_C(1) << i;
+		set = left;
+		windows++;
+	}
+	return windows;
+}
+
+/* Exactly those of the set, in as few calls as their hart ids allow. */
+TEST(any_set_of_any_harts)
+{
+	for (unsigned round = 0; round < 300; round++) {
+		unsigned first = (unsigned)(unit_random() % 3) * 64;
+		uint64_t set = unit_random() & unit_random();
+		uint64_t id = unit_random() % 100, most = 1 + unit_random() % 90;
+
+		begin_crowd(CPUS_MAX, 0, 1, 0);
+		for (unsigned cpu = 0; cpu < CPUS_MAX; cpu++)
+			cpus[(cpu * 37 + round) % CPUS_MAX].arch.hart_id = id += 1 + unit_random() % most;
+		if (first == 128)
+			set &= 3;
+		port_ipi_send(first, set);
+		for (unsigned cpu = 0; cpu < CPUS_MAX; cpu++)
+			expect_got(cpu, cpu - first < 64 && set >> (cpu - first) & 1);
+		CHECK_EQ(crowd.calls, windows_of(first, set));
+	}
+}
+
+/* A stopped hart in a mask takes the IPI from no other, with firmware of either kind. */
+TEST(a_stopped_hart_keeps_no_ipi_from_others)
+{
+	for (unsigned round = 0; round < 128; round++) {
+		begin_crowd(64, 100, 1, 0);
+		crowd.refuses = round % 2;
+		crowd.stopped[round / 2] = crowd.stopped[63 - round / 4] = true;
+		port_ipi_send(0, UINT64_MAX);
+		for (unsigned cpu = 0; cpu < 64; cpu++)
+			expect_got(cpu, !crowd.stopped[cpu]);
+		CHECK_EQ(crowd.calls, crowd.refuses ? 65 : 1);
+	}
+}
+
+/* ---- the handler ------------------------------------------------------------------------------ */
+
+static void take_ipi_at(unsigned depth)
+{
+	struct trap_frame trap = {.pc = 0};
+	unsigned before = arch_self->trap_depth;
+
+	arch_self->trap_depth = depth;
+	trap_on_software(&trap);
+	arch_self->trap_depth = before;
+}
+
+static void begin_handler(unsigned left)
+{
+	begin();
+	arch_self = &cpus[VICTIM].arch;
+	played_satp = MMU_OFF; /* as it is when a cpu comes on line */
+	cpu_listen();
+	played_satp = SATP;
+	steps.left = left;
+}
+
+/* Others may come in between two steps, and only there. */
+TEST(a_long_drain_lets_interrupts_in_between_its_steps)
+{
+	for (unsigned left = 0; left < 6; left++) {
+		begin_handler(left);
+		take_ipi_at(1);
+		CHECK_EQ(steps.left, 0);
+		CHECK_EQ(steps.done, left ? left : 1);
+		CHECK_EQ(steps.windows, left ? left - 1 : 0);
+	}
+}
+
+static void take_another(void)
+{
+	unsigned done = steps.done;
+
+	take_ipi_at(2);
+	CHECK_EQ(steps.done, done + 1);
+}
+
+/* One that comes in there does one step, and the one that was interrupted does the rest. */
+TEST(a_nested_handler_does_one_step)
+{
+	begin_handler(10);
+	steps.in_window = take_another;
+	take_ipi_at(1);
+	CHECK_EQ(steps.left, 0);
+	CHECK(steps.windows >= 4);
+}
+
+/* What is asked of it once more while it lets others in is done before it returns. */
+static void ask_for_more(void)
+{
+	if (steps.windows == 1)
+		steps.left = 7;
+	take_another();
+}
+
+TEST(a_request_in_the_middle_of_a_drain_is_answered)
+{
+	begin_handler(2);
+	steps.in_window = ask_for_more;
+	take_ipi_at(1);
+	CHECK_EQ(steps.left, 0);
+}
+
+/* For handlers that are no place to let others in. */
+TEST(an_ipi_that_another_handler_takes_is_done_at_once)
+{
+	for (unsigned depth = 1; depth < 3; depth++) {
+		begin_handler(5);
+		arch_self->trap_depth = depth;
+		cpu_take_kick();
+		CHECK_EQ(steps.left, 0);
+		CHECK_EQ(steps.windows, 0);
+	}
 }

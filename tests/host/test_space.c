@@ -12,7 +12,9 @@
 
 #include <port.h>
 
+#include "arch/riscv/trap.h"
 #include "host.h"
+#include "kernel/cpu.h"
 #include "kernel/settings.h"
 #include "kernel/shootdown.h"
 #include "kernel/space.h"
@@ -29,22 +31,27 @@
 
 #define MEMORY_FRAMES 2048
 #define POINTS_MAX    20000000
+#define FEW_CPUS      4 /* where it is orders that matter, and not how many there are */
 
 static void *lock_memory;
 
-/* What a schedule is on: all of it follows from its number. */
-static void start(uint64_t schedule)
+/*
+ * What a schedule is on: all of it follows from its number, and from the number of cpus where that
+ * is given. Large machines have hart ids in a row, or one in a window of a mask.
+ */
+static void start_cpus(uint64_t schedule, unsigned cpus)
 {
-	static const struct host_range range = {0x80200, MEMORY_FRAMES, 0};
+	const struct host_range range = {0x80200, cpus > FEW_CPUS ? 8 * MEMORY_FRAMES : MEMORY_FRAMES, 0};
 	struct host_machine host = {
 		.lock = (enum spin_kind)(schedule % SPIN_KINDS),
-		.cpus = 2 + schedule % 3,
+		.cpus = cpus,
 		.capacity = schedule % 5 < 2 ? 64 : 8,
 		.batch = schedule % 5 < 2 ? 32 : 4,
 	};
 	struct played_machine machine = {
 		.seed = schedule,
 		.cpus = host.cpus,
+		.hart_step = cpus <= FEW_CPUS ? 45 : schedule % 2 ? 1 : 64,
 		.asid_max = (uint64_t[]){0, 2, 7}[schedule / 2 % 3],
 		.stops = schedule / 3 % 2,
 		.points_max = POINTS_MAX,
@@ -55,6 +62,11 @@ static void start(uint64_t schedule)
 	kheap_init(host.lock, lock_memory);
 	shootdown_choose(schedule / 6 % 2 ? SHOOTDOWN_KICK : SHOOTDOWN_FIRMWARE);
 	played_start(&machine);
+}
+
+static void start(uint64_t schedule)
+{
+	start_cpus(schedule, 2 + schedule % 3);
 }
 
 static void end(uint64_t free_before)
@@ -74,13 +86,14 @@ static void end(uint64_t free_before)
 
 /* Of one test, over all its schedules. */
 struct sum {
-	uint64_t stops, stale, allocs;
+	uint64_t stops, stale, allocs, repeats;
 };
 
 static void end_counted(uint64_t free_before, struct sum *sum)
 {
 	sum->stops += played_stops();
 	sum->stale += played_stale();
+	sum->repeats += played_repeats();
 	end(free_before);
 }
 
@@ -104,13 +117,14 @@ static void run_schedules(void (*run)(uint64_t schedule, struct sum *sum), unsig
 
 /* ---- the kernel's workloads ------------------------------------------------------------------ */
 
+/* cpus: 0: as many as the schedule says. */
 static void run_workload(const struct workload *workload, uint64_t ops, uint64_t schedule,
-			 struct sum *sum)
+			 unsigned cpus, struct sum *sum)
 {
 	struct workload_run run = {.workload = workload, .ops = ops, .seed = schedule};
 	uint64_t free_before;
 
-	start(schedule);
+	start_cpus(schedule, cpus ? cpus : 2 + schedule % 3);
 	free_before = frame_free_count();
 	run.cpus = settings.cpus;
 	run.cpu = aligned_alloc(64, run.cpus * sizeof(*run.cpu));
@@ -127,30 +141,56 @@ static struct sum run_workloads(const struct workload *workload, uint64_t ops, u
 	struct sum sum = {0};
 
 	for (unsigned i = 0; i < schedules; i++)
-		run_workload(workload, ops, first + i, &sum);
+		run_workload(workload, ops, first + i, 0, &sum);
 	return sum;
 }
 
+static const struct workload shared = {.name = "vm_shared",
+				       .setup = vm_shared_setup,
+				       .work = vm_shared_work,
+				       .teardown = vm_shared_teardown};
+static const struct workload cow = {.name = "vm_cow",
+				    .setup = vm_cow_setup,
+				    .work = vm_cow_work,
+				    .teardown = vm_cow_teardown};
+
 TEST(space_pages_that_come_and_go)
 {
-	static const struct workload workload = {.name = "vm_shared",
-						 .setup = vm_shared_setup,
-						 .work = vm_shared_work,
-						 .teardown = vm_shared_teardown};
-	struct sum sum = run_workloads(&workload, 1600, 150);
+	struct sum sum = run_workloads(&shared, 1600, 150);
 
 	check_sum(&sum);
+	CHECK(sum.repeats > 0);
 }
 
 TEST(space_copies_on_write)
 {
-	static const struct workload workload = {.name = "vm_cow",
-						 .setup = vm_cow_setup,
-						 .work = vm_cow_work,
-						 .teardown = vm_cow_teardown};
-	struct sum sum = run_workloads(&workload, 3000, 150);
+	struct sum sum = run_workloads(&cow, 3000, 150);
 
 	check_sum(&sum);
+}
+
+/* Two words of cpus, and three, of which the last has two: in both ways to flush, with stops. */
+static void run_many(const struct workload *workload, uint64_t ops, unsigned cpus,
+		     unsigned schedules)
+{
+	uint64_t first = unit_seed() * 1000000;
+	struct sum sum = {0};
+
+	for (unsigned i = 0; i < schedules; i++)
+		run_workload(workload, ops, first + i, cpus, &sum);
+	check_sum(&sum);
+}
+
+TEST(space_with_66_cpus)
+{
+	run_many(&shared, 320, 66, 12);
+	run_many(&cow, 512, 66, 12);
+}
+
+TEST(space_with_130_cpus)
+{
+	run_many(&shared, 320, 130, 12);
+	run_many(&cow, 512, 130, 12);
 }
 
 /* ---- few pages, and everybody writes to them ------------------------------------------------- */
@@ -166,8 +206,8 @@ TEST(space_copies_on_write)
 #define STORES_MAX  6
 
 static struct storm {
-	struct space parent, child[PLAYED_CPUS_MAX];
-	uint64_t count[PLAYED_CPUS_MAX][STORM_PAGES]; /* what each has stored last */
+	struct space parent, child[FEW_CPUS];
+	uint64_t count[FEW_CPUS][STORM_PAGES]; /* what each has stored last */
 	struct sum *sum;
 } storm;
 
@@ -229,7 +269,7 @@ static void use_a_clone(uint64_t *random)
 {
 	unsigned own = port_cpu();
 	struct space *child = &storm.child[own];
-	uint64_t seen[STORM_PAGES][PLAYED_CPUS_MAX];
+	uint64_t seen[STORM_PAGES][FEW_CPUS];
 
 	CHECK_EQ(space_create(child), PAGE_OK);
 	CHECK_EQ(space_clone(child, &storm.parent, virt(VM_WINDOW), STORM_PAGES * FRAME_SIZE),
@@ -397,23 +437,14 @@ static void destroy_space(struct place *place)
 	place->life = LIFE_NONE;
 }
 
-/* A fault may be an old one, but not behind a flush. */
 static void look_at_page(const struct place *place, unsigned page)
 {
 	const struct page *state = &place->page[page];
-	uint64_t word = 0, version, flushed = 1;
-	bool went;
+	uint64_t word = 0, version = state->version;
+	bool went = vm_load(page_at(page).value, &word);
 
-	for (;;) {
-		version = state->version;
-		went = vm_load(page_at(page).value, &word);
-		if (version % 2 || version != state->version)
-			return;
-		if (went || !state->is_mapped || version == flushed)
-			break;
-		mmu_flush(0, UINT64_MAX);
-		flushed = version;
-	}
+	if (version % 2 || version != state->version)
+		return;
 	if (went != state->is_mapped)
 		port_panic("page %u of space %llu is %s", page, (unsigned long long)place->serial,
 			   went ? "gone, and can be read" : "there, and faults");
@@ -558,6 +589,231 @@ static void run_over(uint64_t schedule, struct sum *sum)
 TEST(space_nothing_is_mapped_before_all_have_flushed)
 {
 	run_schedules(run_over, 600);
+}
+
+/* ---- what is mapped is there ----------------------------------------------------------------- */
+
+/*
+ * Before a page is mapped, cpus have looked in vain where it will be, in the space, and have gone out
+ * of it again or not: with an ASID they keep that there is nothing. Each window has a table to itself,
+ * so that what they keep is of a table.
+ */
+#define WINDOWS	    24
+#define WINDOW_STEP (UINT64_C(1) << 21)
+
+static struct {
+	struct space space, other;
+	bool trap_asks;	  /* the trap of a page fault asks whether it is to be repeated */
+	unsigned mapped;  /* windows; what a cpu reads here, it has been told */
+	bool by_clone;
+} handed;
+
+static uint64_t window_at(unsigned window)
+{
+	return VM_WINDOW + window * WINDOW_STEP + window % 7 * FRAME_SIZE;
+}
+
+static void map_window(struct space *space, unsigned window)
+{
+	pfn_t frame = frame_alloc(FRAME_ZERO);
+
+	CHECK(!pfn_is_none(frame));
+	*(uint64_t *)frame_bytes(frame) = window + 1;
+	CHECK_EQ(space_map(space, virt(window_at(window)), frame, FRAME_SIZE,
+			   PAGE_READ | PAGE_WRITE | PAGE_OWNED),
+		 PAGE_OK);
+}
+
+static void make_window(unsigned window)
+{
+	if (handed.by_clone)
+		CHECK_EQ(space_clone(&handed.space, &handed.other, virt(window_at(window)), FRAME_SIZE),
+			 PAGE_OK);
+	else
+		map_window(&handed.space, window);
+	handed.mapped = window + 1;
+}
+
+static void expect_window(unsigned window)
+{
+	uint64_t word = 0;
+
+	if (!vm_load(window_at(window), &word) || word != window + 1)
+		port_panic("window %u is mapped, and cpu %u finds %llu there, or a fault", window,
+			   port_cpu(), (unsigned long long)word);
+}
+
+/* In the space, and out of it again; or the cpu stays in it. What it finds is for no one to say. */
+static void look_in_vain(unsigned window, bool stays)
+{
+	uint64_t word;
+
+	if (!cpu_self()->space)
+		space_enter(&handed.space);
+	(void)vm_load(window_at(window), &word);
+	if (!stays)
+		space_leave();
+}
+
+static void map_and_look(uint64_t schedule)
+{
+	for (unsigned window = 0; window < WINDOWS; window++) {
+		look_in_vain(window, (schedule + window) % 3 == 0);
+		make_window(window);
+		if (!cpu_self()->space)
+			space_enter(&handed.space);
+		expect_window(window);
+		expect_window(window / 2);
+		if (window % 2)
+			space_leave();
+	}
+	if (cpu_self()->space)
+		space_leave();
+}
+
+static void learn_and_look(uint64_t schedule)
+{
+	for (unsigned window = 0; window < WINDOWS; window++) {
+		bool stays = (schedule + window + port_cpu()) % 2;
+
+		if (handed.mapped <= window)
+			look_in_vain(window, stays);
+		while (handed.mapped <= window)
+			port_relax();
+		if (!cpu_self()->space)
+			space_enter(&handed.space);
+		expect_window(window);
+	}
+	space_leave();
+}
+
+static void hand_over(void *argument)
+{
+	uint64_t schedule = *(uint64_t *)argument;
+
+	if (port_cpu() == 0)
+		map_and_look(schedule);
+	else if (handed.trap_asks)
+		learn_and_look(schedule);
+}
+
+static uint64_t start_hand_over(uint64_t schedule, bool trap_asks)
+{
+	uint64_t free_before;
+
+	start(schedule);
+	free_before = frame_free_count();
+	memset(&handed, 0, sizeof(handed));
+	handed.by_clone = schedule / 5 % 2;
+	handed.trap_asks = trap_asks;
+	CHECK(spaces_open());
+	if (!trap_asks)
+		trap_on_page_fault = NULL;
+	CHECK_EQ(space_create(&handed.space), PAGE_OK);
+	CHECK_EQ(space_create(&handed.other), PAGE_OK);
+	for (unsigned window = 0; handed.by_clone && window < WINDOWS; window++)
+		map_window(&handed.other, window);
+	return free_before;
+}
+
+static void run_hand_over(uint64_t schedule, bool trap_asks, struct sum *sum)
+{
+	uint64_t free_before = start_hand_over(schedule, trap_asks);
+
+	played_run(hand_over, &schedule);
+	CHECK_EQ(handed.space.stale_faults, played_repeats());
+	space_destroy(&handed.space);
+	space_destroy(&handed.other);
+	spaces_close();
+	sum->allocs += WINDOWS;
+	end_counted(free_before, sum);
+}
+
+static void run_handed(uint64_t schedule, struct sum *sum)
+{
+	run_hand_over(schedule, true, sum);
+}
+
+static void run_own(uint64_t schedule, struct sum *sum)
+{
+	run_hand_over(schedule, false, sum);
+}
+
+/* A cpu that learns of a page from the cpu that mapped it finds it, whatever it has cached. */
+TEST(space_a_page_that_is_handed_over_is_there)
+{
+	uint64_t first = unit_seed() * 1000000;
+	struct sum sum = {0};
+
+	for (unsigned i = 0; i < 300; i++)
+		run_handed(first + i, &sum);
+	CHECK(sum.repeats > 0);
+}
+
+/* The cpu that maps needs no fault for that: its trap is not asked here. */
+TEST(space_a_page_is_there_for_the_cpu_that_maps_it)
+{
+	uint64_t first = unit_seed() * 1000000;
+	struct sum sum = {0};
+
+	for (unsigned i = 0; i < 300; i++)
+		run_own(first + i, &sum);
+	CHECK_EQ(sum.repeats, 0);
+}
+
+/* A fault where nothing is mapped is repeated once for the mappings before it, and then never. */
+static void fault_for_real(void *unused)
+{
+	uint64_t word, repeats;
+
+	(void)unused;
+	if (port_cpu())
+		return;
+	space_enter(&handed.space);
+	for (unsigned window = 0; window < 4; window++) {
+		map_window(&handed.space, window);
+		repeats = played_repeats();
+		for (unsigned i = 0; i < 3; i++)
+			CHECK(!vm_load(window_at(WINDOWS - 1), &word));
+		CHECK(played_repeats() <= repeats + 1);
+	}
+	space_leave();
+}
+
+TEST(space_a_fault_for_good_is_not_repeated_for_ever)
+{
+	for (uint64_t schedule = 0; schedule < 24; schedule++) {
+		uint64_t free_before = start_hand_over(schedule - schedule / 5 % 2 * 5, true);
+
+		played_run(fault_for_real, NULL);
+		space_destroy(&handed.space);
+		space_destroy(&handed.other);
+		spaces_close();
+		end(free_before);
+	}
+}
+
+/* ---- callers that could not answer ------------------------------------------------------------ */
+
+static void ask_masked(void)
+{
+	host_self->masked = true;
+	EXPECT_PANIC(shootdown(0, 3, VM_WINDOW, FRAME_SIZE),
+		     "shootdown: cpu 0 asks for a flush with its interrupts masked");
+	host_self->in_trap = true;
+	EXPECT_PANIC(shootdown(0, 3, VM_WINDOW, FRAME_SIZE),
+		     "shootdown: cpu 0 asks for a flush in a trap handler");
+	host_self->masked = host_self->in_trap = false;
+	CHECK_EQ(shootdown(0, 1, VM_WINDOW, FRAME_SIZE), 0);
+}
+
+TEST(space_a_flush_is_refused_where_interrupts_are_masked)
+{
+	for (uint64_t schedule = 0; schedule < 12; schedule++) {
+		start(schedule);
+		ask_masked();
+		end(frame_free_count());
+	}
 }
 
 /* ---- cpus that are stopped ------------------------------------------------------------------- */

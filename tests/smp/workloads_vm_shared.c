@@ -281,21 +281,14 @@ static bool is_allowed(const struct access *access, uint64_t state)
 }
 
 /*
- * A cpu may have "not valid", or "not for writing", in mind from before: then the fault is none,
- * and behind a flush of its own the same access goes, if the page's state is still the same. A flush
- * of everything: what it has in mind may be a table that has been taken out.
+ * The state, read with acquire, has told this cpu of the mapping: so the access goes, whatever the
+ * cpu had cached, and this code sees no fault (kernel/space.h).
  */
 static void look(struct access access)
 {
-	uint64_t before, after, flushed = CHANGING;
+	uint64_t before, after;
 	bool went = try(&access, &before, &after);
 
-	while (!went && before == after && before != flushed && !(before & CHANGING) &&
-	       is_allowed(&access, before)) {
-		flushed = before;
-		mmu_flush(0, UINT64_MAX);
-		went = try(&access, &before, &after);
-	}
 	if (went && !access.is_store)
 		check_word(&access, before, after);
 	if (before != after || before & CHANGING)

@@ -13,6 +13,7 @@
 #include <ucontext.h>
 
 #include "arch/riscv/mmu.h"
+#include "arch/riscv/trap.h"
 #include "kernel/cpu.h"
 #include "kernel/kernel_space.h"
 #include "kernel/settings.h"
@@ -38,9 +39,13 @@
 #define ENTRY_SHIFT  10
 #define PAGES_OF(bytes) ((bytes) >> FRAME_SHIFT)
 
-/* One that was kept, while its generation is the hart's; a page's entry, 0: there is none. */
+/*
+ * One that was kept, while its generation is the hart's; a page's entry, 0: there is none.
+ * `of_table`: for there is no table that it could be in.
+ */
 struct kept {
 	uint64_t generation, asid, page, entry;
+	bool of_table;
 };
 
 struct hart {
@@ -56,6 +61,7 @@ struct hart {
 	/* The MMU. */
 	uint64_t satp, generation;
 	bool accesses; /* in the middle of an instruction that does */
+	bool walk_ended_early; /* the last walk, at an entry of no page */
 	struct kept page[KEPT], table[KEPT_TABLES];
 };
 
@@ -65,7 +71,8 @@ static struct hart harts[PLAYED_CPUS_MAX];
 static struct played_machine machine;
 static ucontext_t at_rest;
 static bool runs;
-static uint64_t random_state, points, stops, stale;
+static uint64_t random_state, points, stops, stale, repeats;
+bool (*trap_on_page_fault)(void);
 /* Of points, of turns that end, of points, of points. */
 static uint64_t turn_one_in, away_one_in, walk_one_in, kick_one_in;
 static uint64_t last_page[LAST_PAGES];
@@ -313,7 +320,7 @@ static void take_kick(unsigned cpu, bool at_once)
 }
 
 /* One that has no work sleeps, and wakes up for this alone. */
-void played_kick(unsigned cpu)
+static void interrupt(unsigned cpu)
 {
 	step(true);
 	harts[cpu].kicked = true;
@@ -324,6 +331,17 @@ void played_kick(unsigned cpu)
 		take_kick(cpu, true);
 		runs = ran;
 	}
+}
+
+void played_ipi_send(unsigned first, uint64_t set)
+{
+	for (; set; set &= set - 1)
+		interrupt(first + (unsigned)__builtin_ctzll(set));
+}
+
+bool hart_irqs_are_masked(void)
+{
+	return host_self->masked;
 }
 
 /* ---- walks ----------------------------------------------------------------------------------- */
@@ -349,7 +367,8 @@ static void keep(struct hart *hart, struct kept *kept, uint64_t slots, uint64_t 
 {
 	uint64_t asid = hart->satp >> 44 & 0xffff;
 
-	*slot(kept, slots, asid, page) = (struct kept){hart->generation, asid, page, entry};
+	*slot(kept, slots, asid, page) =
+		(struct kept){hart->generation, asid, page, entry, hart->walk_ended_early};
 }
 
 static uint64_t *frame_of(uint64_t number, const char *what)
@@ -369,11 +388,13 @@ static uint64_t walk(struct hart *hart, uint64_t page, bool with_steps)
 					page >> 9);
 	uint64_t table = known ? known->entry >> ENTRY_SHIFT : hart->satp & ROOT_MASK;
 
+	hart->walk_ended_early = false;
 	for (unsigned level = known ? 0 : 2;; level--) {
 		uint64_t entry = frame_of(table, "walks")[page >> (9 * level) & 511];
 
 		if (with_steps)
 			step(false);
+		hart->walk_ended_early = level > 0 && !(entry & ENTRY_VALID);
 		if (!(entry & ENTRY_VALID))
 			return 0;
 		if (level == 0 && !(entry & ENTRY_LEAF))
@@ -426,20 +447,40 @@ static uint64_t translate(struct hart *hart, uint64_t page)
 	return entry;
 }
 
-/* The word, or NULL: it faults. From here to end_access() it is one instruction. */
+/* As trap_handle() does: whether the access is to be repeated. */
+static bool take_page_fault(struct hart *hart)
+{
+	bool repeated, in_trap = host_self->in_trap, masked = host_self->masked;
+
+	hart->accesses = false;
+	if (!trap_on_page_fault)
+		return false;
+	host_self->in_trap = host_self->masked = true;
+	repeated = trap_on_page_fault();
+	host_self->in_trap = in_trap;
+	host_self->masked = masked;
+	repeats += repeated;
+	return repeated;
+}
+
+/* The word, or NULL: it faults. From here on it is one instruction, until its caller has ended it. */
 static uint64_t *begin_access(const void *address, uint64_t wanted)
 {
 	struct hart *hart = self();
 	uint64_t page = page_of(address), entry;
 
 	CHECK(is_in_a_space(hart));
-	step(true);
-	last_page[last_pages < LAST_PAGES ? last_pages++ : below(LAST_PAGES)] = page;
-	hart->accesses = true;
-	entry = translate(hart, page);
-	step(false);
-	if ((entry & wanted) != wanted)
-		return NULL;
+	for (;;) {
+		step(true);
+		last_page[last_pages < LAST_PAGES ? last_pages++ : below(LAST_PAGES)] = page;
+		hart->accesses = true;
+		entry = translate(hart, page);
+		step(false);
+		if ((entry & wanted) == wanted)
+			break;
+		if (!take_page_fault(hart))
+			return NULL;
+	}
 	return frame_of(entry >> ENTRY_SHIFT & ROOT_MASK, "accesses") +
 	       (uintptr_t)address % FRAME_SIZE / 8;
 }
@@ -477,7 +518,7 @@ static void flush(struct hart *hart, uint64_t start, uint64_t bytes)
 			uint64_t page = page_of((void *)(uintptr_t)start) + i;
 			struct kept *kept = find(hart, hart->page, KEPT, asid, page);
 
-			if (kept)
+			if (kept && !kept->of_table)
 				kept->generation = 0;
 		}
 }
@@ -594,14 +635,16 @@ void played_start(const struct played_machine *wanted)
 	away_one_in = UINT64_C(2) << 2 * below(3);
 	walk_one_in = UINT64_C(2) << 2 * below(3);
 	kick_one_in = UINT64_C(1) << 4 * below(3);
-	points = stops = stale = last_pages = 0;
+	points = stops = stale = repeats = last_pages = 0;
+	trap_on_page_fault = NULL;
 	runs = false;
 	settings.cpus = machine.cpus;
 	memset(cpus, 0, sizeof(cpus));
 	for (unsigned cpu = 0; cpu < machine.cpus; cpu++) {
 		struct hart *hart = &harts[cpu];
 
-		cpus[cpu].arch = (struct arch_cpu){cpu, 3 + 45 * cpu}; /* 64 of a mask, and more */
+		cpus[cpu].arch = (struct arch_cpu){.number = cpu,
+						   .hart_id = 3 + machine.hart_step * cpu};
 		if (!hart->stack)
 			hart->stack = aligned_alloc(64, STACK_BYTES);
 		hart->satp = KERNEL_SATP;
@@ -627,4 +670,9 @@ uint64_t played_stops(void)
 uint64_t played_stale(void)
 {
 	return stale;
+}
+
+uint64_t played_repeats(void)
+{
+	return repeats;
 }

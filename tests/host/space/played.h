@@ -11,7 +11,8 @@
  *	- It keeps every translation that it has ever made, of every ASID, until it is told to flush
  *	  it; also that there is none; and the table that a walk came through.
  *	- It walks before anybody asks for it, any page of the space that satp names, at any time.
- *	- SFENCE.VMA of an address spares tables, of which it keeps what it has.
+ *	- SFENCE.VMA of an address spares tables, of which it keeps what it has; also "not valid", where
+ *	  that was the entry of a table and not of a page.
  *	- A walk or an access to a frame that nobody has allocated ends the test.
  *
  * What it does not: stores that another cpu sees late. One cpu's turn follows the other's.
@@ -21,11 +22,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PLAYED_CPUS_MAX 4
+#define PLAYED_CPUS_MAX 130 /* three words of cpus, and the last has two */
 
 struct played_machine {
 	uint64_t seed; /* decides all that follows */
 	unsigned cpus;
+	uint64_t hart_step; /* between the ids of two neighbours; the first is 3 */
 	uint64_t asid_max;
 	bool stops; /* cpus that are kicked stop and come back, sometimes */
 	uint64_t points_max; /* more than these, and somebody waits for ever */
@@ -42,6 +44,9 @@ void played_run(void (*work)(void *argument), void *argument);
  * the tables no longer had: tests that saw neither saw nothing. */
 uint64_t played_stops(void);
 uint64_t played_stale(void);
+
+/* How often an access faulted, and was tried again at once because the kernel said so. */
+uint64_t played_repeats(void);
 
 /* The calling cpu stops for a while, as one that is asked to. */
 void played_stop_now(void);

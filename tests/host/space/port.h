@@ -13,7 +13,7 @@
 void played_point(void);
 /* Nothing to be done before others have done something. */
 void played_relax(void);
-void played_kick(unsigned cpu);
+void played_ipi_send(unsigned first, uint64_t set);
 _Noreturn void played_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 unsigned long played_irq_save(void);
 void played_irq_restore(unsigned long flags);
@@ -23,7 +23,7 @@ void *played_copy(void *to, const void *from, size_t bytes);
 
 /* The plain ones above stay behind, unused. */
 #define port_relax	 played_relax
-#define port_kick	 played_kick
+#define port_ipi_send	 played_ipi_send
 #define port_panic	 played_panic
 #define port_irq_save	 played_irq_save
 #define port_irq_restore played_irq_restore

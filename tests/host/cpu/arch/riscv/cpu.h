@@ -8,6 +8,7 @@
 struct arch_cpu {
 	unsigned number;
 	uint64_t hart_id;
+	unsigned trap_depth; /* 0: not in a trap handler */
 };
 
 extern struct arch_cpu *arch_self;
