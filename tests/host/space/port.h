@@ -15,6 +15,7 @@ void played_point(void);
 void played_relax(void);
 void played_ipi_send(unsigned first, uint64_t set);
 _Noreturn void played_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t played_clock(void); /* of points, so that what depends on it repeats */
 unsigned long played_irq_save(void);
 void played_irq_restore(unsigned long flags);
 
@@ -23,6 +24,7 @@ void *played_copy(void *to, const void *from, size_t bytes);
 
 /* The plain ones above stay behind, unused. */
 #define port_relax	 played_relax
+#define port_clock	 played_clock
 #define port_ipi_send	 played_ipi_send
 #define port_panic	 played_panic
 #define port_irq_save	 played_irq_save
