@@ -46,7 +46,7 @@
 
 
 /* A hart has this long to come after the firmware took the order; real ones need microseconds. */
-#define ARRIVAL_SECONDS 10
+#define ARRIVAL_SECONDS 120
 
 _Static_assert((int)BOOTARGS_LOCK_ANDERSON == (int)SPIN_ANDERSON, "one order of locks");
 _Static_assert((int)BOOTARGS_LOCK_NONE == (int)SPIN_NONE, "one order of locks");

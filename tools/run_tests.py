@@ -40,6 +40,7 @@ CORPORA = ROOT / "tests" / "host" / "corpus"
 # Bounds that only a hang reaches, on a slow machine too.
 HOST_TIMEOUT_SECONDS = 1800
 QEMU_TIMEOUT_SECONDS = 300
+MANY_HARTS_TIMEOUT_SECONDS = 3600
 LAUNCHER_GRACE_SECONDS = 60
 KILL_GRACE_SECONDS = 10
 
@@ -252,6 +253,17 @@ CASES = (
            must_contain=('"record":"churn"',)) for harts in ("2", "4", "8")),
     Case("churn-one-cpu", "run=stress workload=churn ops=5k", smp="1", mem="64M",
          must_contain=('"stops":0',)),
+    # More harts than a mask of the firmware names, and than a word of cpus has. There are as few
+    # operations as show that all of them take part: far more harts than cores take turns, and every
+    # barrier and flush waits for all. Firmware takes 128 at most and disables the rest (OpenSBI), so
+    # here are two words of cpus; three are in host/test_space and host/test_cpu.
+    *(Case(f"harts={harts}-{workload}", f"run=stress workload={workload} ops={ops}", smp=harts,
+           timeout=MANY_HARTS_TIMEOUT_SECONDS, must_contain=wanted)
+      for harts, cpus in (("66", "66"), ("130", "128"))
+      for workload, ops, wanted in (
+          ("vm_shared", 1, (f"stress: {cpus} cpus", '"workload":"vm_shared"')),
+          ("churn", 16, (f"stress: {cpus} cpus", '"record":"churn"')),
+      )),
     # Absent, stopped and running cpus, memory taken to the last frame, lines mistyped and rubbed out.
     Case("monitor", "run=monitor paging=off trace=on", judge="trace", typed="tests/smp/monitor.txt", timeout=60,
          must_contain=("cpu 2: done", "cpu 2: it is so already", "cpu 77: there is no such cpu",

@@ -33,8 +33,6 @@
 #define CSR_STIMECMP 0x14d /* Sstc extension; older assemblers do not know its name */
 
 #define SSTATUS_SIE  (1ul << 1)
-#define SSTATUS_SPIE (1ul << 5)
-#define SSTATUS_SPP  (1ul << 8)
 
 #define SIE_SOFTWARE (1ul << 1)
 #define SIE_TIMER    (1ul << 5)

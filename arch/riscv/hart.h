@@ -37,7 +37,8 @@ enum hart_start_result {
  * Starts the hart as the cpu of `block`, whose stack_top is set, and waits until it has come or
  * `bound_ticks` of the time CSR are over. A hart that comes later than that parks itself.
  * `arrival` belongs to the hart for ever, and is used again when it is started again. *error is the
- * firmware's, where it refused. Interrupts stay as they are.
+ * firmware's, where it refused. Interrupts stay as they are: a caller that other harts may wait for
+ * lets them in (cpu_start does; at boot no hart waits for the one that starts the others).
  */
 enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error);

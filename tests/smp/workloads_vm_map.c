@@ -30,6 +30,7 @@
 #define PAGES		 (SINGLES + RUN_PAGES)
 #define SINGLES_AT	 (VM_WINDOW + 512 * FRAME_SIZE - SINGLES / 2 * FRAME_SIZE)
 #define RUN_AT		 (VM_WINDOW + 1024 * FRAME_SIZE)
+#define NOWHERE		 (RUN_AT + RUN_PAGES * FRAME_SIZE)
 #define LIFE		 256 /* operations from a space's creation to its end */
 #define MAP_MOST	 16
 #define RANGE_MOST	 80 /* more than the runs of frames that a gather has room for */
@@ -351,6 +352,24 @@ static void give_run(struct own_space *own, struct workload_cpu *cpu)
 	cpu->frees += own->run_pages;
 }
 
+/*
+ * A cpu that has entered with what it had cached takes its first fault for one that may be old, once,
+ * and the page is as absent as before. Without an ASID it has flushed, and all mappings are its own.
+ */
+static void fault_after_entering(struct own_space *own)
+{
+	uint64_t expected = own->space.stale_faults + (own->space.table.asid != 0), word;
+
+	space_leave();
+	space_enter(&own->space);
+	for (unsigned i = 0; i < 2; i++)
+		check(!vm_load(NOWHERE, &word), "vm_map: cpu %u: a load at %#llx, where nothing is",
+		      own->cpu, (unsigned long long)NOWHERE);
+	check(own->space.stale_faults == expected,
+	      "vm_map: cpu %u: %llu faults of this space were tried again, expected %llu", own->cpu,
+	      (unsigned long long)own->space.stale_faults, (unsigned long long)expected);
+}
+
 static void do_one(struct own_space *own, struct workload_cpu *cpu)
 {
 	switch (random_below(&cpu->random, 8)) {
@@ -368,8 +387,7 @@ static void do_one(struct own_space *own, struct workload_cpu *cpu)
 		ask_for_what_cannot_be(own, cpu);
 		break;
 	case 5:
-		space_leave();
-		space_enter(&own->space);
+		fault_after_entering(own);
 		break;
 	default:
 		look_at_some(own, cpu);
