@@ -41,8 +41,10 @@
  *
  * Tickets are 64 bits wide: at a request a nanosecond they last 500 years.
  *
- * Fences. (a) `pressure` before `asked`: the full fence in ask() pairs with the acquire fence in
- * frame_drain_answer(); a cpu that sees its ticket sees the pressure. (b) A cpu's releases to zones
+ * Fences. (a) `pressure` before the ticket, and so before `asked`: the first full fence in ask() pairs
+ * with the acquire fence in frame_drain_answer(); a cpu that sees that ticket, or one that was drawn
+ * later, sees the pressure. Without it another request could draw a later ticket, be answered, and the
+ * cache be opened, before the pressure is seen; the requester would take that answer for its own. (b) A cpu's releases to zones
  * before PARKED and `answered`: the release fence in frame_cache_park_step() pairs with the acquire
  * fence at the end of wait_for_answers(). (c) `pressure` before the look at `online` and `state`: the
  * full fence in ask() pairs with the full fence in cache_open(), between OPEN and the look at pressure:
@@ -129,13 +131,20 @@ static uint64_t give_tickets(unsigned first, uint64_t ticket, const struct zone 
 	return set;
 }
 
-/* Returns the ticket; *asked: how many cpus have it. */
+/*
+ * Returns the ticket; *asked: at least one cpu has it. The cpu counts as asking meanwhile, so that it does
+ * not go off line between the raise of `asked` and the IPI: others would wait for that answer.
+ */
 static __attribute__((noinline)) uint64_t ask(const struct zone *zone, bool *asked)
 {
-	uint64_t ticket = ck_pr_faa_64(&drain.requests, 1) + 1;
+	struct frame_cache *own = frame_cache_self();
+	uint64_t ticket;
 
+	own->asking++;
+	ck_pr_fence_memory(); /* (a) */
+	ticket = ck_pr_faa_64(&drain.requests, 1) + 1;
 	*asked = false;
-	ck_pr_fence_memory(); /* (a), (c), (f) */
+	ck_pr_fence_memory(); /* (c), (f) */
 	for (unsigned first = 0; first < port_cpu_count(); first += CPUS_PER_SET) {
 		uint64_t set = give_tickets(first, ticket, zone);
 
@@ -144,6 +153,7 @@ static __attribute__((noinline)) uint64_t ask(const struct zone *zone, bool *ask
 			*asked = true;
 		}
 	}
+	own->asking--;
 	return ticket;
 }
 
@@ -190,14 +200,16 @@ void frame_drain_set_low(uint64_t frames)
 bool frame_drain_answer(void)
 {
 	struct frame_cache *cache = frame_cache_self();
-	uint64_t asked = ck_pr_load_64(&cache->asked), begun, level;
+	uint64_t asked, begun, level;
 	unsigned long flags;
 	bool more;
 
-	if (asked == cache->answered)
+	if (ck_pr_load_64(&cache->asked) == cache->answered)
 		return false;
-	ck_pr_fence_acquire(); /* (a) */
+	/* Read again: a handler may have answered a later request since, and answers do not go back. */
 	flags = port_irq_save();
+	asked = ck_pr_load_64(&cache->asked);
+	ck_pr_fence_acquire(); /* (a) */
 	begun = trace_begin();
 	level = frame_cache_level(cache);
 	more = frame_cache_park_step(cache);
@@ -222,14 +234,14 @@ static bool is_waited_for(const struct frame_cache *cache, uint64_t ticket)
  */
 static void answer_parked(struct frame_cache *cache)
 {
-	uint64_t asked = ck_pr_load_64(&cache->asked);
 	unsigned long flags;
 
-	if (asked == cache->answered)
+	if (ck_pr_load_64(&cache->asked) == cache->answered)
 		return;
 	flags = port_irq_save();
 	if (cache_state(cache) == FRAME_CACHE_PARKED)
-		ck_pr_store_64(&cache->answered, asked); /* behind the fence of (b), when it parked */
+		/* Behind the fence of (b), when it parked. */
+		ck_pr_store_64(&cache->answered, ck_pr_load_64(&cache->asked));
 	port_irq_restore(flags);
 }
 
@@ -323,7 +335,7 @@ static struct zone *look_until_sure(struct frame_cache *cache, uint64_t *frame, 
 static void change_pressure(bool up)
 {
 	if (up) {
-		ck_pr_inc_32(&drain.pressure); /* ordered by the fence in ask() */
+		ck_pr_inc_32(&drain.pressure); /* ordered by the first fence in ask() */
 	} else {
 		ck_pr_fence_release(); /* the looks come before */
 		ck_pr_dec_32(&drain.pressure);

@@ -711,8 +711,10 @@ static void drained_store_64(uint64_t *target, uint64_t value)
 {
 	struct frame_cache *cache = frame_cache_self();
 
-	if (target == &cache->answered)
+	if (target == &cache->answered) {
 		check_parked(cache);
+		CHECK(value >= cache->answered);
+	}
 	*target = value;
 }
 
@@ -999,6 +1001,27 @@ TEST(the_last_look_takes_the_lock_of_each_zone)
 	claims = 0;
 	CHECK(pfn_is_none(drained_alloc()));
 	CHECK_EQ(claims, zones.count);
+	end_drained();
+}
+
+/* A handler answers a later request between the look at `asked` and the masked section. */
+TEST(an_answer_does_not_go_back)
+{
+	struct frame_cache *cache;
+
+	start_drained(1);
+	cache = frame_cache_self();
+	drained_take(10);
+	cache->asked = ++drain.requests;
+	asks_early = true;
+	sections = 0;
+	due = 1;
+	while (seen_drain_answer())
+		;
+	CHECK(sections >= 1);
+	due = 0;
+	CHECK_EQ(cache->answered, cache->asked);
+	CHECK_EQ(cache->answered, drain.requests);
 	end_drained();
 }
 
