@@ -29,19 +29,35 @@ MEMORY_MIB_MAX = 3500
 DEPTH_MAX = 100_000
 # Partial order reduction does not know of processes that hold each other up (`provided`). To build
 # most of these programs takes longer than to run them: so they are not optimised.
-PAN_CFLAGS = ("-O0", "-DSAFETY", "-DNOREDUCE", "-DCOLLAPSE", f"-DMEMLIM={MEMORY_MIB_MAX}")
+PAN_CFLAGS = ("-O0", "-DNOREDUCE", "-DCOLLAPSE", f"-DMEMLIM={MEMORY_MIB_MAX}")
 # Bounds that only a hang reaches, on a slow machine too.
 BUILD_SECONDS_MAX = 300
 SEARCH_SECONDS_MAX = 1800
 
 SPURIOUS = "spurious failure"
+STALE = "stale note"
 DEADLOCK = "deadlock"
+WAITS_FOR_STOPPED = "waits for stopped cpu"
+ENDLESS_ANSWER = "answer has no bound"
+CYCLE = "no end"
 BOOKS = "frame lost or made"
-REACHED = "a call fails"
+REACHED = "reached"
 OTHER = "other error"
 
 # What pan says of the assertions, by a part of their text.
-ASSERTIONS = {"seen": SPURIOUS, "nfree==": BOOKS, "assertion violated got": REACHED}
+ASSERTIONS = {
+    "seen": SPURIOUS, "stale": STALE, "running": WAITS_FOR_STOPPED, "left[": ENDLESS_ANSWER,
+    "nfree==": BOOKS, "excluded": REACHED,
+}
+
+# Options of pan. Where nothing goes on for ever but what others do meanwhile, each process that can
+# take a step takes it at last.
+CYCLES = "-l"
+FAIR_CYCLES = "-l -f"
+
+# What an instance has to reach, or the claims about it would say nothing there.
+FAILS = "NEVER_FAILS"
+AT_ONCE = "NEVER_AT_ONCE"
 
 
 class CannotRun(Exception):
@@ -54,6 +70,8 @@ class Instance:
 
     name: str
     defines: str
+    reaches: tuple[str, ...]
+    cycles: str = ""  # and searched for executions without an end, with these options of pan
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,7 @@ class Job:
     name: str
     defines: str
     error: str
+    cycles: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,29 +103,80 @@ class Outcome:
 
 
 INSTANCES = (
-    Instance("two-cpus", "CPUS=2 OPS0=3 OPS1=3 FREE0=1 CACHED=1 HELD=1"),
-    Instance("three-cpus", "CPUS=3 OPS0=1 OPS1=2 CACHED=2 HELD=1 CLOSED=1"),
-    Instance("handler-over-cpu", "CPUS=2 OPS0=2 OPS1=1 TRAPS0=1 FREE0=1 CACHED=1"),
-    Instance("two-handlers", "CPUS=2 OPS0=0 OPS1=1 TRAPS0=1 TRAPS1=1 CACHED=1 HELD=1"),
-    Instance("stop", "CPUS=2 OPS0=3 OPS1=2 STOPPER=1 CACHED=2"),
-    Instance("stop-of-three", "CPUS=3 OPS0=1 OPS1=1 STOPPER=2 CACHED=1"),
+    Instance("two-cpus", "CPUS=2 ALLOC0=2 ALLOC1=2 FREE1=1 ZONE0=1 STACK1=1 HELD1=1",
+             (FAILS, AT_ONCE)),
+    Instance("two-zones", "CPUS=2 ZONES=2 ALLOC0=1 ALLOC1=2 FREE1=2 REMOTE1=1 STACK1=1 HELD1=1",
+             (FAILS,)),
+    Instance("runs", "CPUS=2 RUN0=2 FREE1=2 ALLOC1=1 STACK1=1 HELD1=1 PARKS=2", (AT_ONCE,)),
+    Instance("early", "CPUS=2 RUN0=1 FREE1=1 ASK1=1 HELD1=1 PARKS=3", ()),
+    Instance("early-low", "CPUS=2 ALLOC0=1 RUN0=1 FREE1=2 EARLY=1 ZONE0=1 STACK1=1 HELD1=2",
+             (FAILS,)),
+    Instance("early-stop", "CPUS=3 RUN0=1 FREE1=1 ASK2=1 HELD1=1 PARKS=7 STOPPER=2", ()),
+    Instance("handlers", "CPUS=2 ALLOC0=2 ALLOC1=1 TRAP_ALLOC1=1 TRAP_FREE1=1 STACK1=2 HELD1=1",
+             (FAILS,), CYCLES),
+    Instance("two-handlers",
+             "CPUS=2 ALLOC1=1 FREE1=1 TRAP_ALLOC0=1 TRAP_ALLOC1=1 STACK1=1 HELD1=1", (FAILS,)),
+    Instance("handler-of-runs", "CPUS=2 RUN0=2 RUN1=1 FREE1=1 TRAP_FREE1=1 HELD1=2 PARKS=1", ()),
+    Instance("stop", "CPUS=2 ALLOC0=2 ALLOC1=1 FREE1=1 STACK1=1 HELD1=1 STOPPER=1", (FAILS,)),
+    Instance("stop-runs", "CPUS=2 RUN0=1 FREE1=1 STACK1=1 HELD1=1 STOPPER=1", ()),
+    Instance("three-cpus", "CPUS=3 ALLOC0=1 FREE1=1 ALLOC2=1 STACK2=1 HELD1=1 PARKS=3", (FAILS,)),
+    Instance("two-of-three", "CPUS=3 ALLOC0=1 ALLOC1=1 STACK2=1 PARKS=3", (FAILS,)),
+    Instance("tickets",
+             "CPUS=3 ALLOC0=1 ALLOC2=1 FREE1=1 ASK2=1 STACK1=1 HELD1=1 PARKS=5", (FAILS,)),
+    Instance("store-buffers",
+             "CPUS=3 BUFFERS ALLOC0=1 FREE1=1 ALLOC2=1 STACK2=1 HELD1=1 PARKS=3", (FAILS,)),
+    Instance("last-look", "CPUS=2 ZONES=2 ALLOC0=2 CHURN=2 ZONE1=1 PARKS=3", (FAILS, AT_ONCE),
+             FAIR_CYCLES),
+    Instance("user-lock", "CPUS=2 LOCKED0=1 LOCKED1=1 ALLOC1=1 STACK1=1 SPINNERS_ANSWER", (FAILS,)),
+    Instance("user-lock-nowait", "CPUS=2 LOCKED0=1 LOCKED1=1 ALLOC1=1 STACK1=1 LOCKED_NOWAIT", ()),
+    Instance("alone", "CPUS=2 ALLOC0=2", (FAILS, AT_ONCE)),
 )
 
 TWINS = (
-    Twin("FLAG_LOWERED_EARLY", "two-cpus", SPURIOUS),
-    Twin("FORGET_IN_FLIGHT", "two-cpus", SPURIOUS),
-    Twin("STOLEN_UNMARKED", "two-cpus", BOOKS),
-    Twin("KICK_LOST", "two-cpus", DEADLOCK),
-    Twin("KICK_CLEARED_LATE", "two-cpus", DEADLOCK),
-    Twin("ONE_LOOK", "two-cpus", SPURIOUS),
-    Twin("OPEN_UNDER_PRESSURE", "two-cpus", SPURIOUS),
-    Twin("OPEN_UNMASKED", "three-cpus", SPURIOUS),
-    Twin("BATCH_WHEN_CLOSED", "three-cpus", SPURIOUS),
-    Twin("NO_ANSWER_WHILE_WAITING", "two-handlers", DEADLOCK),
-    Twin("NO_POLL", "two-handlers"),
-    Twin("STOP_WITHOUT_FLUSH", "stop", SPURIOUS),
-    Twin("NO_ANSWER_ON_START", "stop", DEADLOCK),
-    Twin("ONLINE_LATE", "stop", DEADLOCK),
+    # The answer.
+    Twin("PARKED_EARLY", "two-cpus", SPURIOUS),
+    Twin("NEVER_PARKED", "two-cpus", SPURIOUS),
+    Twin("PARKS_WITHOUT_LOOKING", "handlers", SPURIOUS),
+    Twin("NEVER_CLOSING", "handlers", ENDLESS_ANSWER),
+    Twin("REMOTE_FORGOTTEN", "two-zones", SPURIOUS),
+    Twin("TICKET_READ_UNMASKED", "handler-of-runs", DEADLOCK),
+    Twin("IPI_CLEARED_LATE", "early-low", DEADLOCK),
+    # The opening.
+    Twin("OPEN_LOOKS_FIRST_ONLY", "three-cpus", SPURIOUS),
+    Twin("OPEN_UNMASKED", "handlers", SPURIOUS),
+    Twin("NO_FENCE_IN_OPEN", "store-buffers", SPURIOUS),
+    Twin("OPENING_COUNTED_LATE", "two-cpus", SPURIOUS),
+    Twin("OPENING_COUNTED_LATE", "runs", STALE),
+    # The request.
+    Twin("PRESSURE_LATE", "two-cpus", SPURIOUS),
+    Twin("PRESSURE_AFTER_TICKET", "tickets", SPURIOUS),
+    Twin("PRESSURE_LOWERED_EARLY", "two-cpus", SPURIOUS),
+    Twin("NO_FENCE_IN_REQUEST", "store-buffers", SPURIOUS),
+    Twin("ASKED_IS_STORED", "two-of-three", SPURIOUS),
+    Twin("MODULUS=2", "two-cpus", SPURIOUS),
+    Twin("OWN_NOT_PARKED", "two-zones", SPURIOUS),
+    Twin("WAITS_UNASKED", "runs", DEADLOCK),
+    Twin("OWN_PARKED_LAST WAITS_WITHOUT_ANSWER", "two-handlers", DEADLOCK),
+    Twin("WAITS_WITHOUT_ANSWER", "two-handlers"),
+    Twin("EARLY_ASKS_ITSELF", "early", DEADLOCK),
+    Twin("EARLY_UNMASKED", "early-stop", WAITS_FOR_STOPPED),
+    # The last look.
+    Twin("ONE_SUM", "last-look", SPURIOUS),
+    Twin("LOCKS_APART", "last-look", SPURIOUS),
+    Twin("ENDLESS_LOOKS", "last-look", CYCLE),
+    # The note.
+    Twin("OPENINGS_READ_AFTER_STATES", "runs", STALE),
+    Twin("OPENINGS_READ_LAST", "two-cpus", SPURIOUS),
+    Twin("OPENINGS_READ_LAST", "runs", STALE),
+    Twin("NOTE_WITHOUT_RELEASES", "last-look", SPURIOUS),
+    Twin("RELEASES_READ_LAST", "last-look"),
+    Twin("NEVER_AT_ONCE POP_OPENS_ALWAYS", "alone"),
+    # Cpus that come and go.
+    Twin("STOP_WITHOUT_DRAIN", "stop", SPURIOUS),
+    Twin("START_WITHOUT_PARKING", "stop", SPURIOUS),
+    Twin("NO_NUMBER_ON_START", "stop-runs", DEADLOCK),
+    # Under a lock of the user's.
+    Twin("SPINNERS_DO_NOT_ANSWER", "user-lock", DEADLOCK),
 )
 
 
@@ -126,14 +196,14 @@ def run(command: list[str], folder: Path, seconds: float) -> str:
     return done.stdout
 
 
-def build(folder: Path, defines: list[str]) -> None:
+def build(folder: Path, defines: list[str], cycles: str) -> None:
     """Makes the program that searches, `pan`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy(MODEL, folder)
     for command, product in (
         (["spin", *defines, "-a", MODEL.name], "pan.c"),
-        (["gcc", *PAN_CFLAGS, "-o", "pan", "pan.c"], "pan"),
+        (["gcc", *PAN_CFLAGS, "-DNP" if cycles else "-DSAFETY", "-o", "pan", "pan.c"], "pan"),
     ):
         said = run(command, folder, BUILD_SECONDS_MAX)
         if not (folder / product).exists():
@@ -147,6 +217,8 @@ def read_error(said: str) -> str:
         text = first[1]
         if text.startswith("invalid end state"):
             return DEADLOCK
+        if "non-progress cycle" in text:
+            return CYCLE
         kinds = (kind for part, kind in ASSERTIONS.items() if part in text.replace("(", ""))
         return next(kinds, f"{OTHER}: {text}")
     for trouble in ("max search depth too small", "Search not completed", "MEMLIM",
@@ -158,10 +230,11 @@ def read_error(said: str) -> str:
     return ""
 
 
-def search(folder: Path, defines: str) -> Outcome:
-    build(folder, [f"-D{define}" for define in defines.split()])
+def search(folder: Path, job: Job) -> Outcome:
+    build(folder, [f"-D{define}" for define in job.defines.split()], job.cycles)
     started = time.monotonic()
-    said = run(["./pan", f"-m{DEPTH_MAX}", "-w22"], folder, SEARCH_SECONDS_MAX)
+    command = ["./pan", f"-m{DEPTH_MAX}", "-w22", *job.cycles.split()]
+    said = run(command, folder, SEARCH_SECONDS_MAX)
     seconds = time.monotonic() - started
     (folder / "pan.log").write_text(said)
     stored = re.search(r"^\s*([\d.e+]+) states, stored", said, re.M)
@@ -178,7 +251,7 @@ def report(job: Job, folder: Path, outcome: Outcome) -> bool:
     right = outcome.error == job.error
     found = outcome.error or "holds"
     verdict = "ok" if right else f"NOT OK, expected: {job.error or 'holds'}"
-    print(f"  {job.name:<40} {found:<18} {outcome.states:>9} {outcome.seconds:>7.1f}  {verdict}",
+    print(f"  {job.name:<54} {found:<21} {outcome.states:>9} {outcome.seconds:>7.1f}  {verdict}",
           flush=True)
     if not right and (folder / f"{MODEL.name}.trail").exists():
         print(f"    {show_trail(folder, job.defines)}", flush=True)
@@ -188,21 +261,25 @@ def report(job: Job, folder: Path, outcome: Outcome) -> bool:
 def all_jobs() -> list[Job]:
     sizes = {instance.name: instance.defines for instance in INSTANCES}
     jobs = []
-    for name, defines in sizes.items():
-        jobs.append(Job(name, defines, ""))
-        jobs.append(Job(f"{name}-NEVER_FAILS", f"{defines} NEVER_FAILS", REACHED))
+    for instance in INSTANCES:
+        jobs.append(Job(instance.name, instance.defines, ""))
+        if instance.cycles:
+            jobs.append(Job(f"{instance.name}-ends", instance.defines, "", instance.cycles))
+        jobs += [Job(f"{instance.name}-{reached}", f"{instance.defines} {reached}", REACHED)
+                 for reached in instance.reaches]
     for twin in TWINS:
+        name = f"{twin.instance}-{twin.flag.replace(' ', '-')}"
         defines = f"{sizes[twin.instance]} {twin.flag}"
-        jobs.append(Job(f"{twin.instance}-{twin.flag}", defines, twin.error))
+        jobs.append(Job(name, defines, twin.error, FAIR_CYCLES if twin.error == CYCLE else ""))
     return jobs
 
 
-def check_all(out: Path, at_once: int) -> int:
+def check_all(out: Path, at_once: int, only: str) -> int:
     """How many searches did not come out as they should."""
-    print(f"  {'search':<40} {'finds':<18} {'states':>9} {'seconds':>7}", flush=True)
-    jobs = all_jobs()
+    print(f"  {'search':<54} {'finds':<21} {'states':>9} {'seconds':>7}", flush=True)
+    jobs = [job for job in all_jobs() if only in job.name]
     with ThreadPoolExecutor(at_once) as pool:
-        outcomes = pool.map(lambda job: search(out / job.name, job.defines), jobs)
+        outcomes = pool.map(lambda job: search(out / job.name, job), jobs)
         rights = [report(job, out / job.name, outcome) for job, outcome in zip(jobs, outcomes)]
     return rights.count(False)
 
@@ -211,6 +288,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "models",
                         help="where the searching programs and trails go")
+    parser.add_argument("--only", default="", metavar="PART",
+                        help="those searches whose name has this in it")
     parser.add_argument("--jobs", type=int, default=2, help="searches at once")
     options = parser.parse_args(arguments)
     for tool in ("spin", "gcc"):
@@ -220,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
     started = time.monotonic()
     try:
-        wrong = check_all(options.out.resolve(), options.jobs)
+        wrong = check_all(options.out.resolve(), options.jobs, options.only)
     except CannotRun as reason:
         print(f"model: {reason}", file=sys.stderr)
         return 2
