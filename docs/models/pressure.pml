@@ -237,7 +237,7 @@ byte zone_free[ZONES];
 byte stack[CPUS], limit[CPUS], remote[CPUS]; /* limit, as its distance from the bottom */
 byte held[CPUS * ZONES];
 
-/* A cpu's own: interrupts, and its note of a request that found nothing; 1: for one frame, 2: two. */
+/* A cpu's own: interrupts, and its note of a request that found nothing: 1 frame, or 2. */
 bool masked[CPUS], in_trap[CPUS];
 byte note[CPUS];
 bool user_lock;
@@ -433,21 +433,24 @@ inline set_parked(c)
 	left[c] = 0
 }
 
-/* At a miss. */
+/* At a miss: if the cache is parked, which is asked in the masked section. */
 inline open(c, l)
 {
-	if
-	:: STATE(c) == PARKED ->
+#ifdef OPEN_ASKED_UNMASKED
+	parked = STATE(c) == PARKED;
+#endif
 #ifdef OPEN_LOOKS_FIRST_ONLY
+	may_open = pressure == 0;
+#endif
+	d_step {
+#ifndef OPEN_ASKED_UNMASKED
+		parked = STATE(c) == PARKED;
+#endif
+#ifdef OPEN_LOOKS_FIRST_ONLY
+		parked = parked && may_open;
+#endif
 		if
-		:: pressure == 0 ->
-			MASK(c, l);
-			state[c] = OPEN;
-			d_step { count_opening(); limit[c] = CAPACITY; UNMASK(c) }
-		:: else
-		fi
-#else
-		d_step {
+		:: parked ->
 #ifndef OPEN_UNMASKED
 			MASK(c, l);
 #endif
@@ -456,12 +459,21 @@ inline open(c, l)
 #else
 			state[c] = OPEN
 #endif
-		}
+		:: else
+		fi
+	}
+	if
+	:: parked ->
+		parked = 0;
 #if defined(BUFFERS) && !defined(NO_FENCE_IN_OPEN)
 		d_step { commit(c) }
 #endif
 		if
+#ifdef OPEN_LOOKS_FIRST_ONLY
+		:: true ->
+#else
 		:: PRESSURE(c) == 0 ->
+#endif
 			d_step {
 #ifdef OPENING_COUNTED_LATE
 				owes = 1;
@@ -471,9 +483,10 @@ inline open(c, l)
 				limit[c] = CAPACITY;
 				UNMASK(c)
 			}
+#ifndef OPEN_LOOKS_FIRST_ONLY
 		:: else -> d_step { set_parked(c); UNMASK(c) }
-		fi
 #endif
+		fi
 	:: else
 	fi
 }
@@ -1024,7 +1037,7 @@ proctype cpu(byte c; byte allocs; byte runs; byte frees; byte lockeds; byte asks
 	provided (!in_trap[c])
 {
 	byte number, ticket, send;
-	bit got, two, nowait, more, changed, hand, low, was_masked, owes, emptied;
+	bit got, two, nowait, more, changed, hand, low, was_masked, owes, emptied, parked, may_open;
 
 endidle:
 	do
@@ -1056,7 +1069,7 @@ endidle:
 proctype trap(byte c; byte allocs; byte frees)
 {
 	byte number, ticket, send, stops;
-	bit got, two, nowait, more, changed, hand, low, was_masked, owes, emptied, ipi;
+	bit got, two, nowait, more, changed, hand, low, was_masked, owes, emptied, parked, may_open, ipi;
 
 	if
 	:: c == STOPPER -> stops = STOPS
