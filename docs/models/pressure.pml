@@ -808,6 +808,8 @@ inline request(c, l)
 	look(c, l);
 #ifndef PRESSURE_LOWERED_EARLY
 	lower_pressure(c);
+#else
+	true;
 #endif
 #ifdef RELEASES_READ_LAST
 	moved[0] = moved[0] & ~CALL(c, l);
