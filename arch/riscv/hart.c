@@ -44,9 +44,8 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error)
 {
 	uint64_t started = hart_time();
-	bool told = !hart_is_late;
+	bool told = false, lost = false;
 	struct sbi_result result;
-	bool lost = false;
 
 	arrival->state = 0;
 	arrival->block = block;
@@ -59,7 +58,7 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 	if (result.error)
 		return HART_START_REFUSED;
 	while (ck_pr_load_32(&arrival->state) == 0) {
-		if (!told && hart_time() - started >= bound_ticks / 10) {
+		if (!told && hart_is_late && hart_time() - started >= bound_ticks / 10) {
 			told = true;
 			ck_pr_fence_acquire(); /* as below: it may have come at this moment */
 			hart_is_late(hart_id);

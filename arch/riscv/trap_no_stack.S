@@ -17,8 +17,11 @@
 	.globl	trap_fatal
 	.balign 4
 trap_fatal:
+	fence	rw, ow			/* as in mmu_use, though no tables are walked from here on */
+	sfence.vma
 	csrw	satp, zero
 	sfence.vma
+	fence	ior, rw
 	la	t0, trap_dead
 	csrw	stvec, t0
 	mv	a0, sp
