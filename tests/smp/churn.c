@@ -18,6 +18,7 @@
 
 #define TERM_STEPS  64 /* of the controller's, at most, without those it has stopped */
 #define PAUSE_STEPS 2048 /* of each cpu, at most, before it would be the controller again */
+#define CONTROLLERS 16	 /* that are so once in any case, at most: their terms come one after the other */
 
 struct churn_counts {
 	uint64_t stops, starts;
@@ -122,12 +123,21 @@ void smp_churn_step(struct smp_churner *churner, uint64_t *random)
 	stop_some(random);
 }
 
-/* Every cpu is the controller once, so that every hart can be among those that are stopped. */
+/* All cpus of a small machine; of a large one some, from the first to the last. */
+static bool is_controller_once(unsigned cpu)
+{
+	return cpu % ((churn.cpus + CONTROLLERS - 1) / CONTROLLERS) == 0;
+}
+
+/*
+ * Controllers differ, so that every hart can be among those that are stopped. Each term is several
+ * stops and starts, for which a host with few cores has to give all harts their turns.
+ */
 bool smp_churn_leave(struct smp_churner *churner, uint64_t *random)
 {
 	if (ck_pr_load_32(&churn.controller) == port_cpu() + 1)
 		end_term();
-	if (churner->has_stopped || churn.cpus < 2)
+	if (churner->has_stopped || churn.cpus < 2 || !is_controller_once(port_cpu()))
 		return true;
 	if (churner->is_over) {
 		ck_pr_store_32(&churn.is_cut, 1);
