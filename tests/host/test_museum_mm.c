@@ -1336,6 +1336,31 @@ TEST(a_handler_does_not_change_the_zone_of_the_cache)
 	end_drained();
 }
 
+/* The last free frames are on their way home to a zone, which is not the cache's. */
+TEST(frames_on_their_way_home_are_taken_back)
+{
+	struct frame_cache *cache;
+	unsigned others = 0;
+
+	start_drained(1);
+	cache = frame_cache_self();
+	drained_take((unsigned)frame_free_count());
+	for (unsigned i = held_count; i-- > 0 && others < 5;) {
+		pfn_t frame = held[i];
+
+		if (zone_holds(cache->zone, frame.value))
+			continue;
+		held[i] = held[--held_count];
+		seen_cache_free_elsewhere(frame.value);
+		others++;
+	}
+	CHECK_EQ(cache->remote_frames, 5);
+	drained_take(5);
+	CHECK_EQ(cache->remote_frames, 0);
+	CHECK_EQ(cache->stats.drains, 0);
+	end_drained();
+}
+
 static void fill_the_stack(void)
 {
 	for (unsigned i = 0; i < 900; i++)

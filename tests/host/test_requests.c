@@ -177,6 +177,11 @@ TEST(an_allocation_that_may_not_wait_asks_no_cpu)
 	CHECK_EQ(requests(), 0);
 	CHECK_EQ(host_ipi_calls, 0);
 	CHECK_EQ(frame_cache_level(cache_of(1)), 100);
+	frame_free(held[--held_count]); /* one frame is there, and an arena takes two */
+	kfree(kmalloc_flags(64, 1, FRAME_NOWAIT));
+	CHECK_EQ(requests(), 0);
+	held[held_count++] = frame_alloc(FRAME_NOWAIT);
+	CHECK(!pfn_is_none(held[held_count - 1]));
 	held[held_count] = frame_alloc(FRAME_ANY); /* which may */
 	CHECK(!pfn_is_none(held[held_count++]));
 	CHECK_EQ(requests(), 1);
