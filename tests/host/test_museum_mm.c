@@ -114,6 +114,7 @@ static unsigned long drained_irq_save(void);
 static void drained_irq_restore(unsigned long flags);
 static void drained_ipi_send(unsigned first, uint64_t set);
 static void drained_fence(void);
+static void drained_release_fence(void);
 static void drained_store_64(uint64_t *target, uint64_t value);
 static void drained_store_32(uint32_t *target, uint32_t value);
 static void drained_inc_64(uint64_t *target);
@@ -141,6 +142,16 @@ static void drained_release(struct zone *zone, const struct claim_plan *plan,
 	CHECK(host_self->masked);
 	zone_release_masked(zone, plan, words, count, frames, hold);
 	hold->contended = contended;
+}
+
+static bool drained_claim_single(struct zone *zone, uint64_t *frame, struct zone_hold *hold)
+{
+	bool found;
+
+	CHECK(host_self->masked);
+	found = zone_claim_one_masked(zone, frame, hold);
+	hold->contended = contended;
+	return found;
 }
 
 static void drained_move_down(uint64_t *to, const uint64_t *from, size_t count)
@@ -223,9 +234,13 @@ struct zone *cache_zone_of(uint64_t frame);
 #define ck_pr_store_32	   drained_store_32
 #define ck_pr_inc_64	   drained_inc_64
 #define zone_claim_masked  drained_claim
+#define zone_claim_one_masked drained_claim_single
 #define zone_release_masked drained_release
 #define words_move_down	   drained_move_down
 #define ck_pr_fence_memory drained_fence
+#pragma push_macro("ck_pr_fence_release")
+#undef ck_pr_fence_release
+#define ck_pr_fence_release drained_release_fence
 #include "mm/percpu/cache_private.h"
 #include "mm/percpu/cache.c"
 #include "mm/percpu/refill.c"
@@ -284,9 +299,11 @@ static bool seen_drained(bool (*look)(void *argument, struct spin_node *all_zone
 #pragma pop_macro("ck_pr_inc_64")
 #pragma pop_macro("ck_pr_load_64")
 #undef zone_claim_masked
+#undef zone_claim_one_masked
 #undef zone_release_masked
 #undef words_move_down
 #undef ck_pr_fence_memory
+#pragma pop_macro("ck_pr_fence_release")
 #undef port_irq_save
 #undef port_irq_restore
 #undef port_ipi_send
@@ -637,6 +654,16 @@ static unsigned sections, due; /* at the due-th section the other asks; 0: never
 static void (*in_fence)(void), (*in_ipi)(void), (*behind_load)(void);
 static void (*before_section)(void); /* a trap handler, right before the next section */
 static bool ipis_are_lost;
+static char order[64]; /* f: a full fence, l: a look at zones one by one, L: at all of them */
+static unsigned order_length;
+static bool opening_is_unfenced; /* counted, and no release fence since */
+
+static void note_order(char what)
+{
+	if (order_length < sizeof(order) - 1)
+		order[order_length++] = what;
+	order[order_length] = 0;
+}
 
 static void check_parked(const struct frame_cache *cache)
 {
@@ -680,6 +707,7 @@ static unsigned long drained_irq_save(void)
 
 static void drained_irq_restore(unsigned long flags)
 {
+	CHECK(!opening_is_unfenced);
 	if (!flags && !in_handler && short_of_frames)
 		check_parked(frame_cache_self());
 	port_irq_restore(flags);
@@ -703,7 +731,15 @@ static void drained_ipi_send(unsigned first, uint64_t set)
 
 static void drained_fence(void)
 {
+	note_order('f');
 	interrupt(&in_fence);
+}
+
+static void drained_release_fence(void)
+{
+	if (opening_is_unfenced)
+		CHECK(frame_cache_self()->limit == frame_cache_self()->bottom);
+	opening_is_unfenced = false;
 }
 
 /* By the time a cpu says that it has answered, it has; and is parked. */
@@ -748,6 +784,7 @@ static void drained_inc_64(uint64_t *target)
 	if (target == &drain.openings) {
 		CHECK_EQ(cache->state, FRAME_CACHE_OPEN);
 		CHECK(cache->limit == cache->bottom);
+		opening_is_unfenced = true;
 	}
 	++*target;
 }
@@ -805,7 +842,7 @@ static void start_drained(unsigned cpus)
 	short_of_frames = in_handler = asks_early = false;
 	sections = due = 0;
 	in_fence = in_ipi = behind_load = before_section = NULL;
-	ipis_are_lost = contended = all_are_locked = false;
+	ipis_are_lost = contended = all_are_locked = opening_is_unfenced = false;
 	drain.pressure = 0;
 	for (unsigned cpu = 0; cpu < cpus; cpu++)
 		((struct frame_cache *)port_area_of(cpu))->answered =
@@ -1035,6 +1072,7 @@ static bool look_past_a_release(void *argument, struct spin_node *all_zones)
 	struct zone *zone = zone_of(held[0].value);
 
 	(void)argument;
+	note_order(all_zones ? 'L' : 'l');
 	if (all_zones) {
 		looks_at_all++;
 		return false;
@@ -1057,6 +1095,33 @@ TEST(a_release_during_the_look_is_looked_for)
 	CHECK_EQ(looks, 2);
 	CHECK_EQ(looks_at_all, 0);
 	end_drained();
+}
+
+/* (d) in drain.c: a full fence between a sum of releases and the look behind it. No run here shows it. */
+static void check_fences(unsigned looks_wanted, uint64_t count)
+{
+	unsigned found = 0;
+
+	start_drained(1);
+	drained_take(100);
+	looks = looks_at_all = order_length = 0;
+	moves = looks_wanted == 2 ? 1 : UINT32_MAX;
+	(void)seen_drained(look_past_a_release, NULL, count, 1);
+	for (unsigned i = 1; i < order_length; i++) {
+		if (order[i] == 'f')
+			continue;
+		CHECK_EQ(order[i - 1], 'f');
+		found++;
+	}
+	CHECK_EQ(found, looks_wanted);
+	end_drained();
+}
+
+TEST(a_full_fence_stands_before_each_look)
+{
+	check_fences(2, 1);
+	check_fences(LOOKS_APART + 1, 1);
+	check_fences(1, 4);
 }
 
 /* Other cpus may go on like that for ever; the requester may not. */
