@@ -119,6 +119,7 @@ static void drained_store_64(uint64_t *target, uint64_t value);
 static void drained_store_32(uint32_t *target, uint32_t value);
 static void drained_inc_64(uint64_t *target);
 static uint64_t drained_load_64(const uint64_t *target);
+static uint64_t drained_faa_64(uint64_t *target, uint64_t delta);
 
 /* Where the copy meets a zone, or moves its stack, interrupts are masked. */
 static bool contended; /* each hold has been waited for */
@@ -225,11 +226,14 @@ struct zone *cache_zone_of(uint64_t frame);
 #pragma push_macro("ck_pr_store_32")
 #pragma push_macro("ck_pr_inc_64")
 #pragma push_macro("ck_pr_load_64")
+#pragma push_macro("ck_pr_faa_64")
 #undef ck_pr_store_64
 #undef ck_pr_store_32
 #undef ck_pr_inc_64
 #undef ck_pr_load_64
+#undef ck_pr_faa_64
 #define ck_pr_load_64	   drained_load_64
+#define ck_pr_faa_64	   drained_faa_64
 #define ck_pr_store_64	   drained_store_64
 #define ck_pr_store_32	   drained_store_32
 #define ck_pr_inc_64	   drained_inc_64
@@ -298,6 +302,7 @@ static bool seen_drained(bool (*look)(void *argument, struct spin_node *all_zone
 #pragma pop_macro("ck_pr_store_32")
 #pragma pop_macro("ck_pr_inc_64")
 #pragma pop_macro("ck_pr_load_64")
+#pragma pop_macro("ck_pr_faa_64")
 #undef zone_claim_masked
 #undef zone_claim_one_masked
 #undef zone_release_masked
@@ -654,7 +659,8 @@ static unsigned sections, due; /* at the due-th section the other asks; 0: never
 static void (*in_fence)(void), (*in_ipi)(void), (*behind_load)(void);
 static void (*before_section)(void); /* a trap handler, right before the next section */
 static bool ipis_are_lost;
-static char order[64]; /* f: a full fence, l: a look at zones one by one, L: at all of them */
+/* f: a full fence, t: a ticket is drawn, l: a look at zones one by one, L: at all of them. */
+static char order[64];
 static unsigned order_length;
 static bool opening_is_unfenced; /* counted, and no release fence since */
 
@@ -774,6 +780,15 @@ static uint64_t drained_load_64(const uint64_t *target)
 	if (target == &((const struct frame_cache *)port_area_of(port_cpu_count() - 1))->asked)
 		interrupt(&behind_load);
 	return value;
+}
+
+static uint64_t drained_faa_64(uint64_t *target, uint64_t delta)
+{
+	uint64_t before = *target;
+
+	note_order('t');
+	*target += delta;
+	return before;
 }
 
 /* An opening is said, and counted, before there is room. */
@@ -1097,7 +1112,7 @@ TEST(a_release_during_the_look_is_looked_for)
 	end_drained();
 }
 
-/* (d) in drain.c: a full fence between a sum of releases and the look behind it. No run here shows it. */
+/* (a), (c), (d) and (f) in drain.c: full fences around a ticket; and between a sum of releases and the look behind it. No run here shows it. */
 static void check_fences(unsigned looks_wanted, uint64_t count)
 {
 	unsigned found = 0;
@@ -1107,7 +1122,8 @@ static void check_fences(unsigned looks_wanted, uint64_t count)
 	looks = looks_at_all = order_length = 0;
 	moves = looks_wanted == 2 ? 1 : UINT32_MAX;
 	(void)seen_drained(look_past_a_release, NULL, count, 1);
-	for (unsigned i = 1; i < order_length; i++) {
+	CHECK(!strncmp(order, "ftf", 3)); /* pressure, the ticket, and what is looked at: (a), (c), (f) */
+	for (unsigned i = 3; i < order_length; i++) {
 		if (order[i] == 'f')
 			continue;
 		CHECK_EQ(order[i - 1], 'f');
@@ -1117,7 +1133,7 @@ static void check_fences(unsigned looks_wanted, uint64_t count)
 	end_drained();
 }
 
-TEST(a_full_fence_stands_before_each_look)
+TEST(full_fences_stand_around_a_ticket_and_before_each_look)
 {
 	check_fences(2, 1);
 	check_fences(LOOKS_APART + 1, 1);
@@ -1297,6 +1313,60 @@ TEST(a_later_ticket_is_not_taken_back)
 {
 	overtake(&in_fence);
 	overtake(&behind_load);
+}
+
+/* A handler of the same cpu answers a later request than the one that this cpu has just read. */
+static void a_later_ticket_is_answered(void)
+{
+	struct frame_cache *cache = frame_cache_self();
+
+	cache->asked = ++drain.requests;
+	while (seen_drain_answer())
+		;
+	CHECK_EQ(cache->answered, cache->asked);
+}
+
+static void cpu_0_answers(void)
+{
+	become(0);
+	while (seen_drain_answer())
+		;
+	become(1);
+}
+
+TEST(an_answer_of_a_cpu_that_waits_does_not_go_back)
+{
+	struct frame_cache *cache;
+
+	start_drained(2);
+	drained_take(1);
+	cache = become(1);
+	drained_take(1);
+	cache->asked = ++drain.requests;
+	ipis_are_lost = true;
+	behind_load = a_later_ticket_is_answered;
+	host_on_relax = cpu_0_answers;
+	CHECK(seen_drained(look_at_parked_caches, NULL, 1, 1));
+	host_on_relax = NULL;
+	CHECK(behind_load == NULL);
+	CHECK_EQ(cache->answered, cache->asked);
+	end_drained();
+}
+
+/* Others may wait for an answer to a ticket that it has given, and not yet announced. */
+static void expect_asking(void)
+{
+	CHECK(seen_drain_is_asking());
+}
+
+TEST(a_cpu_that_asks_early_may_not_go_off_line)
+{
+	start_drained(2);
+	in_fence = in_ipi = expect_asking;
+	seen_drain_ask();
+	CHECK(in_fence == NULL && in_ipi == NULL);
+	CHECK(!seen_drain_is_asking());
+	end_drained();
 }
 
 TEST(tickets_go_on_beyond_32_bits)
