@@ -120,6 +120,7 @@ static void drained_store_32(uint32_t *target, uint32_t value);
 static void drained_inc_64(uint64_t *target);
 static uint64_t drained_load_64(const uint64_t *target);
 static uint64_t drained_faa_64(uint64_t *target, uint64_t delta);
+static uint64_t drained_releases(const struct zone *zone);
 
 /* Where the copy meets a zone, or moves its stack, interrupts are masked. */
 static bool contended; /* each hold has been waited for */
@@ -237,6 +238,7 @@ struct zone *cache_zone_of(uint64_t frame);
 #define ck_pr_store_64	   drained_store_64
 #define ck_pr_store_32	   drained_store_32
 #define ck_pr_inc_64	   drained_inc_64
+#define zone_releases	   drained_releases
 #define zone_claim_masked  drained_claim
 #define zone_claim_one_masked drained_claim_single
 #define zone_release_masked drained_release
@@ -303,6 +305,7 @@ static bool seen_drained(bool (*look)(void *argument, struct spin_node *all_zone
 #pragma pop_macro("ck_pr_inc_64")
 #pragma pop_macro("ck_pr_load_64")
 #pragma pop_macro("ck_pr_faa_64")
+#undef zone_releases
 #undef zone_claim_masked
 #undef zone_claim_one_masked
 #undef zone_release_masked
@@ -659,8 +662,8 @@ static unsigned sections, due; /* at the due-th section the other asks; 0: never
 static void (*in_fence)(void), (*in_ipi)(void), (*behind_load)(void);
 static void (*before_section)(void); /* a trap handler, right before the next section */
 static bool ipis_are_lost;
-/* f: a full fence, t: a ticket is drawn, l: a look at zones one by one, L: at all of them. */
-static char order[64];
+/* f: a full fence, t: a ticket, r: a sum of releases, l: a look at zones one by one, L: at all. */
+static char order[128];
 static unsigned order_length;
 static bool opening_is_unfenced; /* counted, and no release fence since */
 
@@ -780,6 +783,13 @@ static uint64_t drained_load_64(const uint64_t *target)
 	if (target == &((const struct frame_cache *)port_area_of(port_cpu_count() - 1))->asked)
 		interrupt(&behind_load);
 	return value;
+}
+
+static uint64_t drained_releases(const struct zone *zone)
+{
+	if (!order_length || order[order_length - 1] != 'r')
+		note_order('r');
+	return zone_releases(zone);
 }
 
 static uint64_t drained_faa_64(uint64_t *target, uint64_t delta)
@@ -1124,9 +1134,9 @@ static void check_fences(unsigned looks_wanted, uint64_t count)
 	(void)seen_drained(look_past_a_release, NULL, count, 1);
 	CHECK(!strncmp(order, "ftf", 3)); /* pressure, the ticket, and what is looked at: (a), (c), (f) */
 	for (unsigned i = 3; i < order_length; i++) {
-		if (order[i] == 'f')
+		if (order[i] == 'f' || order[i] == 'r')
 			continue;
-		CHECK_EQ(order[i - 1], 'f');
+		CHECK(order[i - 2] == 'r' && order[i - 1] == 'f');
 		found++;
 	}
 	CHECK_EQ(found, looks_wanted);
