@@ -299,7 +299,8 @@ static void on_kick(void)
 	    !frame_drain_is_asking())
 		stop_and_come_back();
 	shootdown_answer();
-	frame_drain_answer();
+	while (frame_drain_answer())
+		;
 }
 
 /* An interrupt may be long on its way. */
