@@ -9,9 +9,10 @@
  *	frame_free(frame);
  *
  * All of it may be called on any cpu whose area the port has made, in any context outside a
- * zone's lock; what may wait for other cpus is said at each function. A frame may be freed on another cpu than the one that allocated it; whoever hands
- * it over orders that with a release, and an acquire on the other side (a lock, a ring): for its
- * own data in the frame, and for the allocator's note of who has it.
+ * zone's lock; what may wait for other cpus is said at each function. A frame may be freed on another
+ * cpu than the one that allocated it. The cpu that hands it over orders that with a release, and the
+ * other one with an acquire (a lock, a ring): for its own data in the frame, and for the allocator's
+ * note that the frame is allocated.
  *
  * Exhaustion is an answer, PFN_NONE. A caller's mistake (a frame freed twice, one that was never
  * given out, an address that is no frame's) is a panic at the call that made it.

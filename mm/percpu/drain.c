@@ -41,21 +41,25 @@
  *
  * Tickets are 64 bits wide: at a request a nanosecond they last 500 years.
  *
- * Fences. (a) `pressure` before the ticket, and so before `asked`: the first full fence in ask() pairs
- * with the acquire fence in frame_drain_answer(); a cpu that sees that ticket, or one that was drawn
- * later, sees the pressure. Without it another request could draw a later ticket, be answered, and the
- * cache be opened, before the pressure is seen; the requester would take that answer for its own. (b) A cpu's releases to zones
- * before PARKED and `answered`: the release fence in frame_cache_park_step() pairs with the acquire
- * fence at the end of wait_for_answers(). (c) `pressure` before the look at `online` and `state`: the
- * full fence in ask() pairs with the full fence in cache_open(), between OPEN and the look at pressure:
- * either the requester finds the cache open, and asks; or the owner finds pressure, and parks again. The
- * same for a cpu that comes on line, which is parked until it opens. (d) The sums of releases around a
- * look: full fences; each counter is written before the unlock that makes a release visible.
- * (e) Going off line: the release fence before `online` = 0 pairs with the acquire fence of (b).
- * (f) `openings` before the look at `state`: the full fence in ask() pairs with the one in cache_open(),
- * between OPEN and the count: a requester that has read the count with an opening in it finds that
- * cache OPEN, or parked by a later answer. And the count before the room: the release fence in
- * frame_drain_count_opening() pairs with the full fence in nothing_freed_since().
+ * Fences.
+ *
+ *   (a) `pressure` before the ticket, and so before `asked`: the first full fence in ask() pairs with the
+ *	 acquire fence in frame_drain_answer(). A cpu that sees that ticket, or one that was drawn later,
+ *	 sees the pressure. Without it another request could draw a later ticket, be answered, and the
+ *	 cache be opened, before the pressure is seen; the requester would take that answer for its own.
+ *   (b) A cpu's releases to zones before PARKED and `answered`: the release fence in
+ *	 frame_cache_park_step() pairs with the acquire fence at the end of wait_for_answers().
+ *   (c) `pressure` before the look at `online` and `state`: the second full fence in ask() pairs with the
+ *	 one in cache_open(), between OPEN and the look at pressure. Either the requester finds the cache
+ *	 open, and asks; or the owner finds pressure, and parks again. The same for a cpu that comes on
+ *	 line, which is parked until it opens.
+ *   (d) The sums of releases around a look: full fences. Each counter is written before the unlock that
+ *	 makes a release visible.
+ *   (e) Going off line: the release fence before `online` = 0 pairs with the acquire fence of (b).
+ *   (f) `openings` before the look at `state`: the second full fence in ask() pairs with the one in
+ *	 cache_open(), between OPEN and the count. A requester that has read the count with an opening in it
+ *	 finds that cache OPEN, or parked by a later answer. And the count before the room: the release fence
+ *	 in frame_drain_count_opening() pairs with the full fence in nothing_freed_since().
  *
  * The model is docs/models/pressure.pml.
  */
