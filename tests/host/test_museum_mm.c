@@ -1547,6 +1547,22 @@ static struct frame_cache *start_adaptive(void)
 	return cache;
 }
 
+/* Long without a wait: half of it, on an empty stack, and never less than the least. */
+TEST(a_calm_batch_is_halved_down_to_its_least)
+{
+	struct frame_cache *cache = start_adaptive();
+
+	for (unsigned i = 0; i < 3; i++) {
+		while (frame_cache_level(cache))
+			drained_take(1);
+		cache->calm = CALM_HOLDS;
+		drained_take(1);
+		CHECK_EQ(cache->batch, FRAME_CACHE_BATCH);
+		CHECK_EQ(cache->limit - cache->bottom, 2 * FRAME_CACHE_BATCH + FRAME_CACHE_SURPLUS);
+	}
+	end_drained();
+}
+
 /* The batch grows in the hold of a flush, which moves the stack; the flush then moves its bottom. */
 TEST(a_flush_that_was_waited_for_loses_no_frame)
 {
