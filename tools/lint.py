@@ -1156,6 +1156,20 @@ def check_arrival(name: str, kernel: Kernel) -> list[str]:
     return problems if swaps else [*problems, f"{name} has no swap"]
 
 
+def check_decided(name: str, kernel: Kernel) -> list[str]:
+    """A starter and a hart that comes late agree by an atomic which of them was first."""
+    function = kernel.function(name)
+    swaps = 0
+
+    def step(instruction: Instruction, state: bool) -> bool:
+        nonlocal swaps
+        swaps += instruction.kind is Kind.ATOMIC
+        return state
+
+    function.walk([function.entry], False, step)
+    return [] if swaps else [f"{name} has no swap"]
+
+
 def check_stop(name: str, kernel: Kernel) -> list[str]:
     """Between the word that says that the hart is gone and the firmware's call is a fence rw,ow."""
     function = kernel.function(name)
@@ -1211,6 +1225,7 @@ def check_handovers(kernel: Kernel) -> Report:
         *(partial(check_arrival, name, kernel) for name in ARRIVALS),
         partial(check_answered, "mmu_flush_harts", "sbi_remote_sfence", kernel),
         partial(check_flushed, "shootdown_answer", kernel),
+        partial(check_decided, "hart_start", kernel),
         partial(check_stop, "hart_stop_here", kernel),
         partial(check_barrier, "barrier_wait", kernel),
         partial(check_sleep, "cpu_serve", kernel),
