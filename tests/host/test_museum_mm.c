@@ -1122,7 +1122,10 @@ TEST(a_release_during_the_look_is_looked_for)
 	end_drained();
 }
 
-/* (a), (c), (d) and (f) in drain.c: full fences around a ticket; and between a sum of releases and the look behind it. No run here shows it. */
+/*
+ * (a), (c), (d) and (f) in drain.c: a full fence before a ticket; and between a sum of releases and the
+ * look behind it. No run on a host with total store order shows that one is missing.
+ */
 static void check_fences(unsigned looks_wanted, uint64_t count)
 {
 	unsigned found = 0;
@@ -1132,8 +1135,8 @@ static void check_fences(unsigned looks_wanted, uint64_t count)
 	looks = looks_at_all = order_length = 0;
 	moves = looks_wanted == 2 ? 1 : UINT32_MAX;
 	(void)seen_drained(look_past_a_release, NULL, count, 1);
-	CHECK(!strncmp(order, "ftf", 3)); /* pressure, the ticket, and what is looked at: (a), (c), (f) */
-	for (unsigned i = 3; i < order_length; i++) {
+	CHECK(!strncmp(order, "ft", 2)); /* pressure and openings, then the ticket and what is looked at */
+	for (unsigned i = 2; i < order_length; i++) {
 		if (order[i] == 'f' || order[i] == 'r')
 			continue;
 		CHECK(order[i - 2] == 'r' && order[i - 1] == 'f');
@@ -1143,7 +1146,7 @@ static void check_fences(unsigned looks_wanted, uint64_t count)
 	end_drained();
 }
 
-TEST(full_fences_stand_around_a_ticket_and_before_each_look)
+TEST(a_full_fence_stands_before_a_ticket_and_before_each_look)
 {
 	check_fences(2, 1);
 	check_fences(LOOKS_APART + 1, 1);
