@@ -1115,8 +1115,14 @@ TEST(a_frame_that_moves_from_zone_to_zone_is_found)
 /* ---- at random ---------------------------------------------------------------------------- */
 
 #define DEPTH_MAX 3 /* one in the middle of another */
+/*
+ * Let in in one step. What is let in may take all memory, frame by frame, and has thousands of points then;
+ * so without a bound a step could grow for as long as it is let. Behind it, what is under way must end.
+ */
+#define FIRES_MAX 3000
 
 static unsigned depth, one_in;
+static uint64_t fires_last; /* of this step */
 
 /* Mostly the first ones, which are short. */
 static void any_action(void)
@@ -1164,7 +1170,7 @@ static void fire_any(void)
 	if (traps_may_trap(cpu) &&
 	    (trap ? cpu == here || traps_all_may_trap() : traps_may_switch())) {
 		fires++;
-		if (++depth < DEPTH_MAX)
+		if (++depth < DEPTH_MAX && fires < fires_last)
 			traps_rearm(next_point());
 		if (trap)
 			traps_trap(cpu, any_action);
@@ -1172,7 +1178,8 @@ static void fire_any(void)
 			traps_elsewhere(cpu, any_operation);
 		depth--;
 	}
-	traps_rearm(next_point());
+	if (fires < fires_last)
+		traps_rearm(next_point());
 }
 
 static void random_steps(unsigned machine, unsigned cpus, unsigned steps)
@@ -1181,6 +1188,7 @@ static void random_steps(unsigned machine, unsigned cpus, unsigned steps)
 		snprintf(story, sizeof(story), "machine %u, %u cpus, one in %u points, step %u",
 			 machine, cpus, one_in, step);
 		become((unsigned)unit_random_below(cpus));
+		fires_last = fires + FIRES_MAX;
 		if (unit_random_below(8) == 0)
 			hold_home(unit_random() & 1);
 		traps_arm(TRAPS_HERE | TRAPS_ELSEWHERE, unit_random_below(2 * one_in), fire_any);
