@@ -156,11 +156,14 @@ struct zone *cache_claim_run(struct frame_cache *cache, uint64_t count, uint64_t
 	return NULL;
 }
 
-/* The frame, claimed past the cache, is the caller's now. */
+/* The frame, claimed past the cache, is the caller's now. Counted masked: trap handlers count here too. */
 static pfn_t hand_out(struct frame_cache *cache, struct zone *zone, uint64_t frame)
 {
+	unsigned long flags = port_irq_save();
+
 	counter_add(&cache->stats.direct_allocs, 1);
 	cache_count_far(cache, zone, 1);
+	port_irq_restore(flags);
 	cache_mark_allocated(zone, frame);
 	return pfn(frame);
 }
