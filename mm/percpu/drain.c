@@ -350,10 +350,13 @@ static void change_pressure(bool up)
 /* From here to end_request() this cpu does not go off line. note->openings is read before it asks. */
 static void empty_all_caches(struct frame_cache *cache, struct frame_drain_note *note)
 {
+	unsigned long flags;
 	uint64_t ticket;
 	bool asked;
 
-	counter_add(&cache->stats.drains, 1);
+	flags = port_irq_save();
+	counter_add(&cache->stats.drains, 1); /* trap handlers count here too */
+	port_irq_restore(flags);
 	cache->asking++;
 	if (note->count == 1 && note->align == 1)
 		change_pressure(true);
