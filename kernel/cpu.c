@@ -36,7 +36,7 @@
  * shootdown.c and space.c are for callers that let interrupts in, and the functions that wait check
  * it: cpus_run, cpu_stop, cpu_start (whose wait in hart_start lies in the stopper's turn), shootdown.
  * What is left of masked waits ends for these reasons: a lock that is taken with interrupts masked is
- * held by a cpu that waits for nothing; frame_drained() may be called masked or in a handler, and
+ * held by a cpu that waits for nothing; frame_drained_one() may be called masked or in a handler, and
  * answers drains while it waits, and waits for nothing but answers of drains, which every other
  * wait lets in; the explorer's handler that sleeps takes IPIs itself (cpu_take_kick); a panic waits
  * for a bounded time; a sleeping cpu wakes up for each IPI.

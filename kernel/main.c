@@ -293,6 +293,7 @@ static void make_cpus(unsigned count)
 static char *cache_memory;
 static uint32_t cache_slots;
 static size_t cache_bytes;
+static unsigned cache_zone_room;
 
 /*
  * Where the user does not say: as many frames as an adaptive cache can use, but all caches
@@ -319,7 +320,8 @@ static void make_caches(void)
 		check_cache(caches->value[i]);
 	most = most_of(caches);
 	cache_slots = most ? (uint32_t)most : 1;
-	cache_bytes = frame_cache_bytes(cache_slots, memory_zones_at_most());
+	cache_zone_room = memory_zones_at_most(); /* a sweep may make more of them than there are now */
+	cache_bytes = frame_cache_bytes(cache_slots, cache_zone_room);
 	cache_memory = early_alloc(port_cpu_count() * cache_bytes, 64);
 	nodes_reserve();
 }
@@ -341,8 +343,8 @@ static size_t bytes_for_sweep(void)
 static void start_caches(void)
 {
 	for (unsigned i = 0; i < port_cpu_count(); i++)
-		frame_cache_init(port_area_of(i), cache_memory + i * cache_bytes, cache_slots,
-				 zone_largest());
+		frame_cache_init_for(port_area_of(i), cache_memory + i * cache_bytes, cache_slots,
+				     zone_largest(), cache_zone_room);
 }
 
 /* Entered by every hart but the first, on its own stack. */

@@ -31,8 +31,9 @@
 enum frame_flags {
 	FRAME_ANY = 0,
 	FRAME_ZERO = 1,	 /* all bytes 0; zeroed outside every lock of the allocator */
-	FRAME_NOWAIT = 2 /* asks no other cpu and waits for none; legal under any lock of the caller's, and
-			  * may say that there is nothing though other cpus have frames in their caches */
+	FRAME_NOWAIT = 2 /* waits for no other cpu; legal under any lock of the caller's, and may say that
+			  * there is nothing though caches have frames: of other cpus, and where a run is
+			  * asked for, this cpu's own */
 };
 
 /* Where the frame's bytes are. */
@@ -115,7 +116,8 @@ void frame_free_called(pfn_t frame);
  * align: a power of two, or 0 for any; count >= 1; else a panic. PFN_NONE when no such run is
  * free. O(log frames) plus the repair of what single-frame traffic dirtied; takes a zone's lock. Flags
  * as for frame_alloc(): without FRAME_NOWAIT other cpus are asked for what they have cached, once, when
- * no zone has such a run. They are not asked again while nothing has been freed since the last time.
+ * no zone has such a run. They are not asked again while no zone has been given a frame, and no cache has
+ * been opened, since the last time.
  */
 pfn_t frame_alloc_run_flags(uint64_t count, uint64_t align, unsigned flags);
 

@@ -237,7 +237,7 @@ CASES = (
           "of /reserved-memory is not the root's: 1, not 2 (offset 0x", expect="fail"),
     other_tree("no-tree", 0, "device tree at 0: no tree at address 0"),
     other_tree("tree-without-magic", 0x85000000, "device tree at 0x85000000: wrong magic number"),
-    other_tree("tree-nowhere", 0x88000000, "trap: load access fault (scause 0x5), stval 0x88000000"),
+    other_tree("tree-nowhere", 0x88000000, "trap: load access fault (scause 0x5), stval 0x8800000"),
     other_tree("tree-in-the-kernel", 0x80200040, "the device tree at 0x80200040 is in the kernel at "
                "[0x80200000, "),
     other_tree("tree-misaligned", 0x84000003, copy=True, expect="pass"),

@@ -48,6 +48,12 @@ size_t frame_cache_bytes(uint32_t slots, unsigned zone_count)
 void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
 		      unsigned home)
 {
+	frame_cache_init_for(cache, memory, slots, home, zones.count);
+}
+
+void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home,
+			  unsigned zone_room)
+{
 	char *remote = (char *)memory + stack_bytes(slots);
 
 	memset(cache, 0, sizeof(*cache));
@@ -56,7 +62,7 @@ void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
 	cache->top = cache->limit = cache->base;
 	cache_set_bottom(cache, cache->base);
 	cache->remote = (struct frame_remote *)remote;
-	cache->work = (struct frame_cache_work *)(remote + remote_bytes(zones.count));
+	cache->work = (struct frame_cache_work *)(remote + remote_bytes(zone_room));
 	cache->slots = slots;
 	cache->home = home;
 	cache->batch = cache->batch_min = cache->batch_max = FRAME_CACHE_BATCH;
@@ -124,6 +130,7 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 	struct frame_cache *cache = frame_cache_self();
 	unsigned long flags;
 
+	check(!port_in_trap(), "frame_cache_configure: cpu %u is in a trap handler", port_cpu());
 	if (capacity > cache->slots)
 		capacity = cache->slots;
 	if (capacity)
@@ -138,7 +145,7 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 		; /* what a trap handler has freed since */
 	if (zones.count)
 		cache_set_zone(cache, &zones.zone[cache->home]); /* zones may be others now */
-	cache->capacity = capacity;
+	ck_pr_store_32(&cache->capacity, capacity); /* others read it */
 	cache->batch_min = cache->batch_max = batch;
 	if (batch == 0) {
 		cache->batch_min = FRAME_CACHE_BATCH < capacity / 2 ? FRAME_CACHE_BATCH
@@ -162,7 +169,8 @@ __attribute__((noinline)) bool cache_open(struct frame_cache *cache)
 {
 	unsigned long flags = port_irq_save();
 
-	if (cache_state(cache) == FRAME_CACHE_PARKED) {
+	/* One that is off line is asked for nothing, so it takes nothing. */
+	if (cache_state(cache) == FRAME_CACHE_PARKED && cache->online) {
 		ck_pr_store_32(&cache->state, FRAME_CACHE_OPEN);
 		ck_pr_fence_memory(); /* (c) in drain.c */
 		if (frame_drain_pressure()) {

@@ -20,7 +20,8 @@
  *   C4  limit - bottom >= 2 * batch, refills bring `batch` frames or more and leave at most
  *	 limit - batch, flushes take `batch`. One hold carries at most POLICY_WORDS_MAX words, so
  *	 at least that many frames where there are more: each hold is paid for by at least
- *	 min(batch, POLICY_WORDS_MAX) operations that pay for no other, whatever the trace
+ *	 min(batch, POLICY_WORDS_MAX) operations that pay for no other, whatever the trace, unless a
+ *	 fixed batch is above POLICY_WORDS_MAX and no multiple of it
  *	 (Bonwick and Adams, USENIX 2001, with one stack for their two magazines), and each hold
  *	 for remote frames by FRAME_CACHE_BATCH frees of those. Where no zone has a whole batch
  *	 left a refill may bring less.
@@ -189,6 +190,13 @@ size_t frame_cache_bytes(uint32_t slots, unsigned zone_count);
  */
 void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
 		      unsigned home);
+
+/*
+ * The same, in frame_cache_bytes(slots, zone_room) bytes: for a kernel that makes its zones again later,
+ * and then has zone_room of them at most.
+ */
+void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home,
+			  unsigned zone_room);
 
 /*
  * The cpu is of that NUMA node, and tries zones in that order (zones.count of them, which stay where

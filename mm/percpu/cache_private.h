@@ -22,6 +22,7 @@
 #define CALM_HOLDS 256
 
 _Static_assert(POLICY_WORDS_MAX < 256, "a place is a byte");
+_Static_assert(POLICY_WORDS_MAX >= FRAMES_PER_WORD, "what a plan may hold, and a remote stack");
 _Static_assert((POLICY_WORDS_MAX & (POLICY_WORDS_MAX - 1)) == 0, "the table is twice as large");
 
 /* A request for frames that found none, and how much had been freed by then (drain.c). */

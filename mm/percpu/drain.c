@@ -73,7 +73,7 @@
 
 /*
  * Looks at the zones one by one, before all their locks are taken at once. A look is repeated only if
- * another cpu freed a frame during it, and a third one took that.
+ * a frame was given to a zone during it.
  */
 #define LOOKS_APART 16
 
@@ -422,10 +422,12 @@ void frame_cache_online(void)
 	struct frame_cache *cache = frame_cache_self();
 	unsigned long flags = port_irq_save();
 
-	cache->limit = cache->top; /* it is empty */
+	check(cache->top == cache->bottom && !cache->remote_frames,
+	      "frame_cache_online: cpu %u has frames in its cache already", port_cpu());
+	cache->limit = cache->top;
 	ck_pr_store_32(&cache->state, FRAME_CACHE_PARKED);
 	ck_pr_store_64(&cache->answered, ck_pr_load_64(&cache->asked));
-	ck_pr_fence_release(); /* with (e): who waits for this cpu finds it parked */
+	ck_pr_fence_release(); /* with (e): a cpu that sees it on line sees it parked */
 	ck_pr_store_32(&cache->online, 1);
 	port_irq_restore(flags);
 }
@@ -434,6 +436,7 @@ void frame_cache_offline(void)
 {
 	struct frame_cache *cache = frame_cache_self();
 
+	check(!cache->asking, "frame_cache_offline: cpu %u is in a request of its own", port_cpu());
 	while (frame_cache_park_step(cache))
 		;
 	ck_pr_fence_release(); /* (e) */

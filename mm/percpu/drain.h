@@ -18,9 +18,10 @@ struct zone;
  * For a single frame the answer is exact: caches stay shut until it is known, and NULL means that at some
  * instant during the call no zone and no cache had a frame. For a run the zones are looked at once.
  *
- * A request for what was not found before is not repeated, and NULL is returned at once, while nothing
- * has been freed since. Waits for other cpus: any context in which the caller holds no lock; interrupts
- * may be masked, requests of others are answered meanwhile.
+ * A request for what this cpu did not find before is not repeated, and NULL is returned at once, while no
+ * zone has been given a frame and no parked cache has been opened since. Waits for other cpus: any context
+ * in which no other cpu waits for the caller without answering (docs/porting.md); interrupts may be
+ * masked, requests of others are answered meanwhile.
  */
 struct zone *frame_drained_one(uint64_t *frame);
 struct zone *frame_drained_run(uint64_t count, uint64_t align, uint64_t *first);
@@ -64,7 +65,7 @@ void frame_drain_settle(void);
 /* At least one cpu needs a single frame at this moment, and has found none. */
 bool frame_drain_pressure(void);
 
-/* This cpu does, in an operation that the calling handler has interrupted: it may not go off line now. */
+/* The calling handler has interrupted a request of this cpu, which may not go off line now. */
 bool frame_drain_is_asking(void);
 
 /* For cache.c: a parked cache opens now; before it is given room. */

@@ -290,8 +290,12 @@ void cache_flush_remote(struct frame_cache *cache, unsigned number)
 	unsigned count = (unsigned)remote->count;
 
 	counter_set(&cache->frames_moving, count);
-	for (unsigned left = count; left;)
-		left -= release_masked(cache, remote->frame, left); /* all at once, but for few words */
+	if (count) {
+		unsigned gone = release_masked(cache, remote->frame, count);
+
+		assert(gone == count); /* of one zone, and of FRAME_CACHE_BATCH words at most */
+		(void)gone;
+	}
 	counter_set(&remote->count, 0);
 	ck_pr_store_32(&cache->remote_frames, cache->remote_frames - count);
 	counter_set(&cache->frames_moving, 0);

@@ -192,9 +192,7 @@ alloc_batch_as(struct frame_cache *cache, struct zone *zone, bool traced)
 	if (__builtin_expect(cache->top != cache->bottom, 0)) {
 		/* A trap handler has filled the stack. */
 		frame = cache->top[-1];
-		zone = cache->zone;
-		if (!CHECKS)
-			zone = zone_of(frame);
+		zone = cache->zone; /* for the books, which are kept with CHECKS only: then it is of that one */
 		cache_set_top(cache, cache->top - 1);
 	} else {
 		frame = refill_masked(cache, zone, &taken, &hold);

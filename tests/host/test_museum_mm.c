@@ -167,6 +167,7 @@ static void drained_move_down(uint64_t *to, const uint64_t *from, size_t count)
 #define port_ipi_send	 drained_ipi_send
 #define frame_cache_bytes seen_cache_bytes
 #define frame_cache_init seen_cache_init
+#define frame_cache_init_for seen_cache_init_for
 #define frame_cache_set_order seen_cache_set_order
 #define frame_cache_configure seen_cache_configure
 #define frame_cache_level seen_cache_level
@@ -213,6 +214,8 @@ struct zone *cache_claim_run(struct frame_cache *cache, uint64_t count, uint64_t
 bool frame_cache_park_step(struct frame_cache *cache);
 bool frame_cache_may_hold(const struct frame_cache *cache, const struct zone *zone);
 uint64_t frame_cache_level(const struct frame_cache *cache);
+void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home,
+			  unsigned zone_room);
 void frame_cache_flush(void);
 void frame_cache_bad_free(uint64_t frame);
 uint32_t cache_capacity_for(const struct frame_cache *cache, uint32_t batch);
@@ -317,6 +320,7 @@ static bool seen_drained(bool (*look)(void *argument, struct spin_node *all_zone
 #undef port_ipi_send
 #undef frame_cache_bytes
 #undef frame_cache_init
+#undef frame_cache_init_for
 #undef frame_cache_set_order
 #undef frame_cache_configure
 #undef frame_cache_level

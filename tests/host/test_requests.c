@@ -241,10 +241,12 @@ TEST(an_answer_is_given_in_bounded_steps)
 			CHECK(steps || cache->top == limit);
 			frame_free(held[--held_count]);
 			held[held_count++] = frame_alloc(FRAME_NOWAIT);
+			held[held_count++] = frame_alloc(FRAME_NOWAIT);
 		}
 	}
 	CHECK_EQ(frame_cache_level(cache), 0);
 	CHECK_EQ(cache->state, FRAME_CACHE_PARKED);
+	CHECK(cache->limit == cache->bottom); /* no room is left of what was taken between the steps */
 	CHECK(!frame_drain_answer());
 	end();
 }
@@ -290,12 +292,12 @@ TEST(a_parked_cache_is_left_alone)
 	end();
 }
 
-/* One IPI call for 64 cpus; and a frame in the last one's cache is found. */
-static void ask_many(unsigned cpus)
+/* One IPI call for 64 cpus; and a frame in that one's cache is found. */
+static void ask_many(unsigned cpus, unsigned holder)
 {
 	start(4096, cpus, 192);
 	take_all();
-	become(cpus - 1);
+	become(holder);
 	frame_free(held[--held_count]);
 	become(0);
 	held[held_count] = frame_alloc(FRAME_ANY);
@@ -309,10 +311,72 @@ static void ask_many(unsigned cpus)
 
 TEST(a_request_takes_one_ipi_call_for_64_cpus)
 {
-	ask_many(2);
-	ask_many(64);
-	ask_many(66);
-	ask_many(130);
+	ask_many(2, 1);
+	ask_many(64, 63);
+	ask_many(66, 65);
+	ask_many(130, 129);
+}
+
+/* Cpus whose place in their set is the requester's in its own. */
+TEST(a_request_leaves_out_no_cpu_but_the_requester)
+{
+	ask_many(66, 64);
+	ask_many(130, 64);
+	ask_many(130, 128);
+}
+
+/* What a cpu frees on its way off line is not hidden in its cache. */
+TEST(a_cache_that_is_off_line_takes_nothing)
+{
+	unsigned long flags;
+
+	start(1000, 2, 192);
+	take_all();
+	become(1);
+	flags = port_irq_save();
+	frame_cache_offline();
+	frame_free(held[--held_count]);
+	CHECK_EQ(frame_cache_level(cache_of(1)), 0);
+	become(0);
+	held[held_count] = frame_alloc(FRAME_ANY);
+	CHECK(!pfn_is_none(held[held_count++]));
+	become(1);
+	frame_cache_online();
+	port_irq_restore(flags);
+	become(0);
+	end();
+}
+
+/* Parking an online cache's frames, or the cpu of a request under way, is a mistake that is told. */
+TEST(coming_and_going_at_the_wrong_time_is_refused)
+{
+	start(1000, 1, 192);
+	held[held_count++] = frame_alloc(FRAME_ANY);
+	EXPECT_PANIC(frame_cache_online(), "has frames in its cache already");
+	cache_of(0)->asking = 1;
+	EXPECT_PANIC(frame_cache_offline(), "in a request of its own");
+	cache_of(0)->asking = 0;
+	host_self->in_trap = true;
+	EXPECT_PANIC(frame_cache_configure(192, 0), "in a trap handler");
+	host_self->in_trap = false;
+	end();
+}
+
+/* Room for zones that are made later: what one zone's frames wait in is not what a batch is written to. */
+TEST(a_cache_has_room_for_more_zones_than_there_are)
+{
+	size_t bytes = frame_cache_bytes(192, 5);
+	struct frame_cache cache;
+	char *memory;
+
+	start(1000, 1, 192);
+	memory = aligned_alloc(PORT_CACHE_LINE, bytes);
+	memset(memory, 0, bytes);
+	frame_cache_init_for(&cache, memory, 192, 0, 5);
+	CHECK((char *)&cache.remote[5] <= (char *)cache.work);
+	CHECK((char *)cache.work < memory + bytes);
+	free(memory);
+	end();
 }
 
 /* ---- early requests ----------------------------------------------------------------------- */
