@@ -45,7 +45,8 @@ KERNEL_INCLUDES := -I. -Iarch/riscv -isystem $(BUILD)/ck
 KERNEL_LDFLAGS := -nostartfiles -Tlinker.ld -Wl,--gc-sections -Wl,--fatal-warnings \
 	-Wl,-Map=$(BUILD)/hartframe.map
 
-kernel_sources := $(wildcard arch/riscv/*.c kernel/*.c mm/*.c mm/*/*.c sync/*.c tests/smp/*.c)
+kernel_sources := $(wildcard arch/riscv/*.c kernel/*.c kernel/*/*.c mm/*.c mm/*/*.c sync/*.c \
+	tests/smp/*.c tests/smp/*/*.c)
 kernel_assembly := $(wildcard arch/riscv/*.S)
 kernel_objects := $(kernel_sources:%.c=$(BUILD)/kernel/%.o) \
 	$(kernel_assembly:%.S=$(BUILD)/kernel/%.o)
@@ -92,10 +93,10 @@ HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefi
 	-fno-sanitize-recover=all -fno-omit-frame-pointer -DCK_MD_RMO
 HOST_INCLUDES := -I. -Itests/host
 
-host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
-	kernel/early.c kernel/memory.c kernel/kernel_map.c kernel/bootargs.c \
-	$(filter-out tests/smp/workloads_vm%,$(wildcard tests/smp/workload*.c)) \
-	tests/smp/lock_trial.c \
+host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/boot/devicetree.c kernel/boot/machine.c \
+	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c kernel/boot/bootargs.c \
+	$(filter-out %/churn.c tests/smp/workloads/workloads_vm%,$(wildcard tests/smp/workloads/*.c)) \
+	tests/smp/selftest/lock_trial.c \
 	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
 host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
@@ -116,7 +117,7 @@ $(BUILD)/host/%.o: %.c Makefile | deps-test
 # mm/ and sync/ (and the trace's ring) once more, calling out before each access to memory: to the functions in
 # tests/host/traps/, not to ThreadSanitizer, which has no part in it.
 traps_dir := $(BUILD)/host/traps
-traps_mm := $(patsubst %.c,$(traps_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/trace_ring.c)
+traps_mm := $(patsubst %.c,$(traps_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/diag/trace_ring.c)
 traps_own := $(patsubst %,$(traps_dir)/tests/host/%.o,test_traps test_trace traps/traps)
 traps_tests := $(BUILD)/host/test_traps $(BUILD)/host/test_trace
 
@@ -135,8 +136,8 @@ $(traps_tests): $(BUILD)/host/%: $(traps_dir)/tests/host/%.o $(traps_mm) \
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread
 
-# Harts that come and go, with everything around kernel/cpu.c in the test.
-cpu_test := $(patsubst %,$(BUILD)/host/cpu/%.o,kernel/cpu tests/host/test_cpu)
+# Harts that come and go, with everything around kernel/smp/cpu.c in the test.
+cpu_test := $(patsubst %,$(BUILD)/host/cpu/%.o,kernel/smp/cpu tests/host/test_cpu)
 
 $(BUILD)/host/cpu/%.o: HOST_INCLUDES := -Itests/host/cpu $(HOST_INCLUDES)
 $(BUILD)/host/cpu/%.o: %.c Makefile | deps-test
@@ -162,8 +163,8 @@ $(BUILD)/host/test_power: $(power_test) $(BUILD)/host/tests/host/unit.o
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^
 
 # What the kernel prints of locks, and the verdict of its timed loops in the test.
-contention_test := $(patsubst %,$(BUILD)/host/%.o,kernel/record tests/smp/contention tests/smp/lock_report \
-	tests/smp/blame tests/smp/sweep_report tests/smp/result tests/host/test_contention)
+contention_test := $(patsubst %,$(BUILD)/host/%.o,kernel/diag/record kernel/diag/contention tests/smp/lock_report \
+	kernel/diag/wait_report tests/smp/sweep_report tests/smp/result tests/host/test_contention)
 
 $(BUILD)/host/test_contention: $(contention_test) $(host_objects)
 	$(say) HOSTLD $@
@@ -173,14 +174,14 @@ $(BUILD)/host/test_contention: $(contention_test) $(host_objects)
 # which AddressSanitizer does not follow. The host's port and the frame of the tests see their own.
 space_dir := $(BUILD)/host/space
 space_own := $(patsubst %.c,$(space_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c tests/host/space/*.c) \
-	$(wildcard tests/smp/workloads_vm_*.c) tests/smp/workload.c kernel/space.c kernel/shootdown.c \
+	$(wildcard tests/smp/workloads/workloads_vm_*.c) tests/smp/workloads/workload.c kernel/vm/space.c kernel/smp/shootdown.c \
 	tests/host/test_space.c)
 space_host := $(patsubst %,$(space_dir)/tests/host/%.o,port unit smp_memory)
 
 $(space_dir)/%.o: HOST_CFLAGS := $(patsubst -fsanitize=%,-fsanitize=undefined,$(HOST_CFLAGS))
 $(space_own): HOST_INCLUDES := -Itests/host/space $(HOST_INCLUDES)
-$(space_dir)/kernel/space.o: HOST_CFLAGS += -Dmemcpy=played_copy \
-	-Dspin_lock=played_lock -Dspin_unlock=played_unlock
+$(space_dir)/kernel/vm/space.o: HOST_CFLAGS += -Dmemcpy=sim_copy \
+	-Dspin_lock=sim_lock -Dspin_unlock=sim_unlock
 $(space_dir)/%.o: %.c Makefile | deps-test
 	$(say) HOSTCC $@
 	@mkdir -p $(@D)
@@ -215,7 +216,7 @@ TSAN_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread \
 TSAN_INCLUDES := -Itests/host/tsan $(HOST_INCLUDES)
 
 tsan_tests := $(patsubst %,$(BUILD)/tsan/test_%,stress limit mixtures drain requests zone heap sync frame \
-	museum_heap paging)
+	known_bugs_heap paging)
 tsan_objects := $(patsubst %.c,$(BUILD)/tsan/%.o,$(host_library) $(wildcard tests/host/tsan/*.c))
 
 tsan: $(tsan_tests)
@@ -242,8 +243,8 @@ TARGETS ?=
 
 fuzz_support := tests/host/fuzz_support.c tests/host/fuzz_replay.c
 fuzz_names := $(patsubst tests/host/fuzz_%.c,%,$(filter-out $(fuzz_support),$(wildcard tests/host/fuzz_*.c)))
-fuzz_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/devicetree.c kernel/machine.c \
-	kernel/early.c kernel/memory.c kernel/kernel_map.c kernel/bootargs.c tests/host/port.c \
+fuzz_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/boot/devicetree.c kernel/boot/machine.c \
+	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c kernel/boot/bootargs.c tests/host/port.c \
 	tests/host/policy_model.c tests/host/devicetree_walk.c tests/host/dtb_builder.c \
 	tests/host/paging_model.c tests/host/fuzz_support.c
 FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(HOST_CFLAGS)) -fsanitize=address,undefined \

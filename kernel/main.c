@@ -15,22 +15,22 @@
 #include "arch/riscv/hart.h"
 #include "arch/riscv/mmu.h"
 #include "arch/riscv/sbi.h"
-#include "kernel/bootargs.h"
-#include "kernel/configure.h"
-#include "kernel/console.h"
-#include "kernel/cpu.h"
-#include "kernel/devicetree.h"
-#include "kernel/early.h"
-#include "kernel/kernel_space.h"
-#include "kernel/machine.h"
-#include "kernel/memory.h"
-#include "kernel/monitor.h"
-#include "kernel/nodes.h"
-#include "kernel/panic.h"
-#include "kernel/record.h"
+#include "kernel/boot/bootargs.h"
+#include "kernel/boot/configure.h"
+#include "kernel/diag/console.h"
+#include "kernel/smp/cpu.h"
+#include "kernel/boot/devicetree.h"
+#include "kernel/boot/early.h"
+#include "kernel/vm/kernel_space.h"
+#include "kernel/boot/machine.h"
+#include "kernel/boot/memory.h"
+#include "kernel/diag/monitor.h"
+#include "kernel/boot/nodes.h"
+#include "kernel/diag/panic.h"
+#include "kernel/diag/record.h"
 #include "kernel/settings.h"
-#include "kernel/shootdown.h"
-#include "kernel/trace.h"
+#include "kernel/smp/shootdown.h"
+#include "kernel/diag/trace.h"
 #include "mm/frame.h"
 #include "mm/global/policies.h"
 #include "mm/global/zone.h"
@@ -38,11 +38,11 @@
 #include "tests/smp/bench.h"
 #include "tests/smp/crash.h"
 #include "tests/smp/explore.h"
-#include "tests/smp/harness.h"
-#include "tests/smp/selftest.h"
+#include "kernel/program_memory.h"
+#include "tests/smp/selftest/selftest.h"
 #include "tests/smp/stress.h"
 #include "tests/smp/sweep.h"
-#include "tests/smp/workload.h"
+#include "tests/smp/workloads/workload.h"
 
 
 /*
@@ -463,7 +463,7 @@ static void print_boot(void)
 	if (kernel_space_frames())
 		printf("paging: Sv%u, %llu frames of tables; flushes of other cpus by %s\n",
 		       virt_bits(kernel_space_levels()), (unsigned long long)kernel_space_frames(),
-		       shootdown_way() == SHOOTDOWN_KICK ? "kicks" : "the firmware");
+		       shootdown_way() == SHOOTDOWN_IPI ? "IPIs" : "the firmware");
 	else
 		printf("paging: off\n");
 	if (nodes_are_many(settings.cpus))
@@ -511,8 +511,8 @@ static void choose_flush(void)
 		refuse();
 	}
 	if (asked == BOOTARGS_FLUSH_AUTO)
-		asked = can && !explores ? BOOTARGS_FLUSH_FIRMWARE : BOOTARGS_FLUSH_KICK;
-	shootdown_choose(asked == BOOTARGS_FLUSH_KICK ? SHOOTDOWN_KICK : SHOOTDOWN_FIRMWARE);
+		asked = can && !explores ? BOOTARGS_FLUSH_FIRMWARE : BOOTARGS_FLUSH_IPI;
+	shootdown_choose(asked == BOOTARGS_FLUSH_IPI ? SHOOTDOWN_IPI : SHOOTDOWN_FIRMWARE);
 }
 
 static void boot(const void *blob)
@@ -532,7 +532,7 @@ static void boot(const void *blob)
 	}
 	make_cpus(count_harts());
 	settings.arguments.lock = choose_lock();
-	spin_blame_configure(settings.arguments.lockstat != BOOTARGS_LOCKSTAT_OFF);
+	wait_matrix_configure(settings.arguments.lockstat != BOOTARGS_LOCKSTAT_OFF);
 	choose_flush();
 	configure_reserve();
 	if (!memory_collect(&tree, &error))
@@ -544,13 +544,13 @@ static void boot(const void *blob)
 	}
 	make_caches();
 	trace_reserve();
-	harness_reserve(port_cpu_count(), bytes_for_sweep());
+	program_memory_reserve(port_cpu_count(), bytes_for_sweep());
 	configure_first(policies[settings.arguments.policy],
 			(enum spin_kind)settings.arguments.lock);
 	start_caches();
 	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
 	measure_counter();
-	cpu_listen();
+	ipi_enable();
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_EXPLORE))
 		explore_prepare();
 	start_harts();
@@ -562,8 +562,8 @@ static void boot(const void *blob)
 
 static void do_run(const char *name, void (*run)(void))
 {
-	panic_set_doing(name, NULL);
-	trace_doing(name);
+	panic_set_activity(name, NULL);
+	trace_set_activity(name);
 	run();
 }
 
@@ -577,7 +577,7 @@ void kernel_main(uint64_t hart_id, const void *blob)
 	boot(blob);
 	print_boot();
 	record_boot();
-	panic_set_doing("crash", NULL);
+	panic_set_activity("crash", NULL);
 	if (settings.arguments.crash != BOOTARGS_CRASH_NONE)
 		crash_run(settings.arguments.crash);
 	if (bootargs_set_has(settings.arguments.run, BOOTARGS_RUN_SELFTEST))

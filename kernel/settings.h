@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernel/bootargs.h"
-#include "kernel/devicetree.h"
+#include "kernel/boot/bootargs.h"
+#include "kernel/boot/devicetree.h"
 
 /* How this kernel was built; CHECKS is in mm/percpu/cache.h. */
 #if defined(__riscv_zbb)

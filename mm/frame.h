@@ -45,7 +45,7 @@ static inline void *frame_bytes(pfn_t frame)
 void frame_zero(pfn_t frame);
 
 /* One allocated frame more in the books; see enum frame_state in zone.h for why it adds. */
-static inline void frame_count_out(const struct frame_cache *cache, uint64_t frame)
+static inline void frame_mark_allocated(const struct frame_cache *cache, uint64_t frame)
 {
 #if CHECKS
 	uint8_t *state = (uint8_t *)(cache->state_bias + frame);
@@ -70,7 +70,7 @@ __attribute__((always_inline)) static inline pfn_t frame_alloc(unsigned flags)
 	pfn_t frame;
 
 	frame_cache_pop(cache, number, empty);
-	frame_count_out(cache, number);
+	frame_mark_allocated(cache, number);
 	frame = pfn(number);
 	if (flags & FRAME_ZERO)
 		frame_zero(frame);

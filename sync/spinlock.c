@@ -13,7 +13,7 @@
 #include "sync/trace.h"
 
 static enum spin_stats_mode stats_mode = SPIN_STATS_CONTENDED;
-static bool blame_wanted;
+static bool matrix_wanted;
 
 _Static_assert(offsetof(struct ck_spinlock_anderson, pad) <= 32 &&
 		       offsetof(struct ck_spinlock_anderson, next) >= 40 &&
@@ -167,9 +167,9 @@ static void times_add(struct spin_times *times, uint64_t ticks)
 
 /* ---- who waited for whom ----------------------------------------------------------------- */
 
-static struct spin_blame *blame_of(const struct spinlock *lock, unsigned cpu)
+static struct wait_matrix *matrix_row_of(const struct spinlock *lock, unsigned cpu)
 {
-	return (struct spin_blame *)(lock->blame + cpu * lock->blame_stride);
+	return (struct wait_matrix *)(lock->matrix + cpu * lock->matrix_stride);
 }
 
 static void waits_add(struct spin_waits *waits, const struct spin_waits *more)
@@ -210,49 +210,49 @@ static void sites_add(struct spin_sites *sites, uint64_t waiter, uint64_t holder
 }
 
 /* By the waiter, after its release. */
-static void blame(struct spinlock *lock, const struct spin_node *node)
+static void matrix_add_wait(struct spinlock *lock, const struct spin_node *node)
 {
 	const struct spin_waits wait = {1, node->waited_ticks};
 	const struct spin_wait *begun = &node->counted->wait;
 	uint64_t self = (uintptr_t)node->counted;
 	uint64_t holder = begun->holder ? begun->holder : self;
 	uint64_t site = holder == self ? 0 : begun->holder_site;
-	struct spin_blame *own = blame_of(lock, (unsigned)(node->counted - lock->cpus));
+	struct wait_matrix *own = matrix_row_of(lock, (unsigned)(node->counted - lock->cpus));
 
 	waits_add(&own->holder[(struct spin_cpu *)(uintptr_t)holder - lock->cpus], &wait);
 	sites_add(&own->sites, counter_read(&node->counted->site), site, &wait);
 }
 
-void spin_blame_configure(bool wanted)
+void wait_matrix_configure(bool wanted)
 {
-	blame_wanted = wanted;
+	matrix_wanted = wanted;
 }
 
-static size_t blame_stride(unsigned cpu_count)
+static size_t matrix_stride(unsigned cpu_count)
 {
-	size_t bytes = sizeof(struct spin_blame) + cpu_count * sizeof(struct spin_waits);
+	size_t bytes = sizeof(struct wait_matrix) + cpu_count * sizeof(struct spin_waits);
 
 	return round_up_to_line(bytes);
 }
 
-size_t spin_blame_bytes(unsigned cpu_count)
+size_t wait_matrix_bytes(unsigned cpu_count)
 {
-	return blame_wanted ? cpu_count * blame_stride(cpu_count) : 0;
+	return matrix_wanted ? cpu_count * matrix_stride(cpu_count) : 0;
 }
 
-void spin_blame_start(struct spinlock *lock, void *memory)
+void wait_matrix_start(struct spinlock *lock, void *memory)
 {
-	if (!blame_wanted)
+	if (!matrix_wanted)
 		return;
-	lock->blame_stride = blame_stride(lock->cpu_count);
-	memset(memory, 0, lock->cpu_count * lock->blame_stride);
-	lock->blame = memory;
+	lock->matrix_stride = matrix_stride(lock->cpu_count);
+	memset(memory, 0, lock->cpu_count * lock->matrix_stride);
+	lock->matrix = memory;
 }
 
 /* ---- acquire and release ------------------------------------------------------------------ */
 
 /* Before it takes its place, and before the clock: what is read here is why it must wait. */
-static void note_holder(struct spinlock *lock, struct spin_wait *wait)
+static void matrix_note_holder(struct spinlock *lock, struct spin_wait *wait)
 {
 	uint64_t holder = counter_read(&lock->word.note.holder);
 
@@ -271,7 +271,7 @@ static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spi
 		return;
 	}
 	node->counted->wait.trace_begun = trace_begin();
-	note_holder(lock, &node->counted->wait);
+	matrix_note_holder(lock, &node->counted->wait);
 	started_ticks = port_clock();
 	acquire_kind(lock, node);
 	counter_set(&lock->word.note.holder, (uintptr_t)node->counted);
@@ -321,8 +321,8 @@ static __attribute__((noinline)) void count_wait(struct spinlock *lock,
 	times_add(&stats->wait, node->waited_ticks);
 	trace_end(TRACE_LOCK_WAIT, node->counted->wait.trace_begun, trace_name(lock->name),
 		  node->waited_ticks);
-	if (lock->blame)
-		blame(lock, node);
+	if (lock->matrix)
+		matrix_add_wait(lock, node);
 }
 
 /* Of an acquire that has read the clock, as it waited or as all do, there is more to count. */
@@ -370,12 +370,12 @@ void spin_stats_add(const struct spinlock *lock, struct spin_stats *sum)
 	}
 }
 
-struct spin_waits spin_blame_read(const struct spinlock *lock, unsigned waiter, unsigned holder)
+struct spin_waits wait_matrix_read(const struct spinlock *lock, unsigned waiter, unsigned holder)
 {
 	struct spin_waits waits = {0};
 
-	if (lock->blame)
-		waits_add(&waits, &blame_of(lock, waiter)->holder[holder]);
+	if (lock->matrix)
+		waits_add(&waits, &matrix_row_of(lock, waiter)->holder[holder]);
 	return waits;
 }
 
@@ -390,14 +390,14 @@ void spin_sites_merge(struct spin_sites *sum, const struct spin_sites *sites)
 
 void spin_sites_add(const struct spinlock *lock, struct spin_sites *sum)
 {
-	for (unsigned cpu = 0; lock->blame && cpu < lock->cpu_count; cpu++)
-		spin_sites_merge(sum, &blame_of(lock, cpu)->sites);
+	for (unsigned cpu = 0; lock->matrix && cpu < lock->cpu_count; cpu++)
+		spin_sites_merge(sum, &matrix_row_of(lock, cpu)->sites);
 }
 
 void spin_stats_reset(struct spinlock *lock)
 {
 	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++)
 		memset(&lock->cpus[cpu].stats, 0, sizeof(lock->cpus[cpu].stats));
-	if (lock->blame)
-		memset(lock->blame, 0, lock->cpu_count * lock->blame_stride);
+	if (lock->matrix)
+		memset(lock->matrix, 0, lock->cpu_count * lock->matrix_stride);
 }

@@ -119,7 +119,7 @@ struct spin_sites {
 };
 
 /* One waiter's; written by that cpu alone. */
-struct spin_blame {
+struct wait_matrix {
 	_Alignas(PORT_CACHE_LINE) struct spin_sites sites;
 	struct spin_waits holder[]; /* by the holder's cpu */
 };
@@ -149,8 +149,8 @@ struct spinlock {
 	unsigned cpu_count;
 	struct spin_cpu *cpus;
 	struct ck_spinlock_anderson_thread *anderson_slots;
-	char *blame; /* of each cpu a struct spin_blame, blame_stride apart; or NULL */
-	size_t blame_stride;
+	char *matrix; /* of each cpu a struct wait_matrix, matrix_stride apart; or NULL */
+	size_t matrix_stride;
 	/* The contended words, alone on their line. */
 	_Alignas(PORT_CACHE_LINE) union {
 		struct ck_spinlock_fas fas;
@@ -198,13 +198,13 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
  * only for locks that are given memory for it. Zones and the heap are, once this was set to true;
  * from then on, at boot, before the first lock is made.
  */
-void spin_blame_configure(bool wanted);
+void wait_matrix_configure(bool wanted);
 
 /* Bytes, aligned to PORT_CACHE_LINE, that a lock for `cpu_count` cpus needs for it; 0 where it is not wanted. */
-size_t spin_blame_bytes(unsigned cpu_count);
+size_t wait_matrix_bytes(unsigned cpu_count);
 
 /* Gives them to the lock, whose they stay. After spin_init, before the lock is used. */
-void spin_blame_start(struct spinlock *lock, void *memory);
+void wait_matrix_start(struct spinlock *lock, void *memory);
 
 /*
  * Acquire and release. Any context in which this cpu does not hold the lock already. The caller
@@ -226,7 +226,7 @@ void spin_stats_add(const struct spinlock *lock, struct spin_stats *sum);
  * What `waiter` waited while `holder` held the lock; all 0 for a lock without memory for it. At any
  * time; both figures are whole but may be stale. On the diagonal: the holder was not known.
  */
-struct spin_waits spin_blame_read(const struct spinlock *lock, unsigned waiter, unsigned holder);
+struct spin_waits wait_matrix_read(const struct spinlock *lock, unsigned waiter, unsigned holder);
 
 /* Adds to *sum: pairs that it has no room for go to its `others`. The lock's at rest only. */
 void spin_sites_merge(struct spin_sites *sum, const struct spin_sites *sites);

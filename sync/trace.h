@@ -25,7 +25,7 @@
 	X(PRESSURE_UP, "pressure-up", "cpus", "-") /* so many are short now */                   \
 	X(PRESSURE_DOWN, "pressure-down", "cpus", "-")                                           \
 	X(DRAIN, "drain", "found", "-")			  /* all were asked, and answered */     \
-	X(KICK, "kick", "cpu", "number")	  /* that cpu is asked; the request's ticket */   \
+	X(IPI, "ipi",   "cpu", "number")	  /* that cpu is asked; the request's ticket */   \
 	X(ANSWER, "answer", "number", "frames") /* one step: so many frames given back */       \
 	X(LOCK_WAIT, "lock-wait", "lock", "waited_ticks") /* the lock's name; of port_clock() */ \
 	X(CPU_STOP, "cpu-stop", "cpu", "result")	  /* this cpu stopped that one */        \

@@ -409,7 +409,7 @@ def inline_uses(out: Path) -> set[str]:
 
 CALL_HEADERS = ("mm/frame.h", "mm/heap/kmalloc.h", "mm/heap/kheap.h", "mm/percpu/drain.h")
 # Of use between the files of mm/ alone, or without a side to it.
-NOT_CALLS = frozenset({"frame_bytes", "frame_count_out", "frame_owned_end", "frame_drained",
+NOT_CALLS = frozenset({"frame_bytes", "frame_mark_allocated", "frame_owned_end", "frame_drained",
                        "frame_drain_low", "frame_drain_count_opening"})
 
 

@@ -858,13 +858,13 @@ class Announcer:
     name: str
     word: str = "sw"  # what stores it
     fence: tuple[str, str] = ("rw", "w")
-    kick: str = ""  # a call of this wakes who is to look, so it comes after an announcement
-    in_a_row: bool = False  # several, of which the kick must follow the last at once
+    ipi: str = ""  # a call of this wakes who is to look, so it comes after an announcement
+    in_a_row: bool = False  # several, of which the ipi must follow the last at once
 
 
 ANNOUNCERS = (
     Announcer("barrier_wait"),
-    Announcer("cpus_run", kick="port_ipi_send", in_a_row=True),
+    Announcer("cpus_run", ipi="port_ipi_send", in_a_row=True),
     Announcer("cpu_serve"),
     Announcer("hart_stop_here", fence=("iorw", "w")),
     Announcer("shootdown_answer", word="sd"),
@@ -875,7 +875,7 @@ ASKS_FIRMWARE = ("sbi_hart_start", "sbi_remote_sfence", "sbi_send_ipi")
 BEFORE_FIRMWARE = ("rw", "ow")
 BEHIND_FIRMWARE = ("ir", "rw")
 ARRIVALS = ("_start", "secondary_entry")
-KICK_CLEAR, KICK_WAIT = "hart_kick_clear", "hart_sleep"
+IPI_CLEAR, IPI_WAIT = "hart_ipi_clear", "hart_sleep"
 
 
 class Told(Enum):
@@ -920,7 +920,7 @@ def check_announcer(announcer: Announcer, kernel: Kernel) -> list[str]:
             if told is not Told.FENCED:
                 problems.append(f"{function.place(instruction)} with no {fence} right before it")
             return Told.TOLD
-        if calls(instruction, announcer.kick, kernel) and told is not Told.TOLD:
+        if calls(instruction, announcer.ipi, kernel) and told is not Told.TOLD:
             problems.append(f"{function.place(instruction)} comes before what it announces")
         if instruction.kind is Kind.CALL:
             return Told.WROTE
@@ -982,16 +982,16 @@ def check_barrier(name: str, kernel: Kernel) -> list[str]:
     rounds = {function.words[at] for at in reads}
 
     def step(instruction: Instruction, state: tuple[bool, bool]) -> tuple[bool, bool]:
-        looked, let_go = state
+        looked, cpu_mask_clear = state
         if instruction.kind is Kind.ATOMIC:
             if not looked:
                 problems.append(f"{function.place(instruction)} arrives before the round is read")
             if not decides(function, instruction):
                 problems.append(f"{function.place(instruction)} does not decide who is last")
-        if let_go and writes(instruction, function):
+        if cpu_mask_clear and writes(instruction, function):
             problems.append(f"{function.place(instruction)} comes after the others may go")
         goes = instruction.mnemonic == "sw" and function.words[instruction.address] in rounds
-        return looked or instruction.address in reads, let_go or goes
+        return looked or instruction.address in reads, cpu_mask_clear or goes
 
     function.walk([function.entry], (False, False), step)
     return problems if rounds else [*problems, f"{name} has no round to wait for"]
@@ -1001,12 +1001,12 @@ class Look(Enum):
     """How far a path has come towards sleep."""
 
     AWAKE = auto()
-    MASKED = auto()  # interrupts: a kick stays pending, and ends the sleep
+    MASKED = auto()  # interrupts: an IPI stays pending, and ends the sleep
     LOOKED = auto()  # for work, after that
 
 
 def check_sleep(name: str, kernel: Kernel) -> list[str]:
-    """A hart masks its kick, then looks for work, then sleeps: any other order loses a kick."""
+    """A hart masks its ipi, then looks for work, then sleeps: any other order loses an IPI."""
     function = kernel.function(name)
     problems: list[str] = []
     slept: set[int] = set()
@@ -1018,11 +1018,11 @@ def check_sleep(name: str, kernel: Kernel) -> list[str]:
         if "sstatus" in instruction.operands:
             clears = instruction.mnemonic in ("csrrci", "csrci", "csrrc", "csrc")
             return Look.MASKED if clears else Look.AWAKE
-        if calls(instruction, KICK_CLEAR, kernel):
+        if calls(instruction, IPI_CLEAR, kernel):
             return Look.AWAKE
         if instruction.address in reads and look is Look.MASKED:
             return Look.LOOKED
-        if calls(instruction, KICK_WAIT, kernel):
+        if calls(instruction, IPI_WAIT, kernel):
             slept.add(instruction.address)
             if look is not Look.LOOKED:
                 problems.append(f"{function.place(instruction)} sleeps on an old look for work")
@@ -1054,9 +1054,9 @@ def check_served(name: str, kernel: Kernel) -> list[str]:
     return problems if done else [f"{name} never says that work is done"]
 
 
-def check_kick_clear(kernel: Kernel) -> list[str]:
+def check_ipi_clear(kernel: Kernel) -> list[str]:
     """The pending bit goes first, then a fence ior,rw: the look for work cannot overtake it."""
-    function = kernel.function(KICK_CLEAR)
+    function = kernel.function(IPI_CLEAR)
     problems: list[str] = []
     cleared: set[int] = set()
 
@@ -1069,15 +1069,15 @@ def check_kick_clear(kernel: Kernel) -> list[str]:
         return fenced or instruction.orders("ior", "rw")
 
     function.walk([function.entry], False, step)
-    return problems if cleared else [*problems, f"{KICK_CLEAR} clears no kick"]
+    return problems if cleared else [*problems, f"{IPI_CLEAR} clears no ipi"]
 
 
-def check_kick_taken(name: str, kernel: Kernel) -> list[str]:
-    """The kick is cleared before anything is answered: one that comes later is still pending."""
+def check_ipi_taken(name: str, kernel: Kernel) -> list[str]:
+    """The ipi is cleared before anything is answered: one that comes later is still pending."""
     function = kernel.function(name)
     first = next((i for i in function.code.values() if i.kind is Kind.CALL), None)
-    if first is None or not calls(first, KICK_CLEAR, kernel):
-        return [f"{name} does something before it clears the kick: `{first}`"]
+    if first is None or not calls(first, IPI_CLEAR, kernel):
+        return [f"{name} does something before it clears the ipi: `{first}`"]
     return []
 
 
@@ -1216,7 +1216,7 @@ def check_flushed(name: str, kernel: Kernel) -> list[str]:
 
 def check_handovers(kernel: Kernel) -> Report:
     """docs/design.md, "Memory model": mailboxes, IPIs, barriers, harts that come in and stop."""
-    names = dict.fromkeys([*(announcer.name for announcer in ANNOUNCERS), *LISTENERS, KICK_CLEAR])
+    names = dict.fromkeys([*(announcer.name for announcer in ANNOUNCERS), *LISTENERS, IPI_CLEAR])
     report = Report(note=", ".join([*names, *ASKS_FIRMWARE]))
     checks: list[Callable[[], list[str]]] = [
         *(partial(check_announcer, announcer, kernel) for announcer in ANNOUNCERS),
@@ -1230,8 +1230,8 @@ def check_handovers(kernel: Kernel) -> Report:
         partial(check_barrier, "barrier_wait", kernel),
         partial(check_sleep, "cpu_serve", kernel),
         partial(check_served, "cpu_serve", kernel),
-        partial(check_kick_clear, kernel),
-        partial(check_kick_taken, "take_ipi", kernel),
+        partial(check_ipi_clear, kernel),
+        partial(check_ipi_taken, "ipi_handle_except_frames", kernel),
     ]
     for check in checks:
         try:
@@ -1823,7 +1823,7 @@ def check_libc(sources: Sources) -> Report:
 
 # 10: what runs under the lock of a space ------------------------------------------------------
 
-SPACES = "kernel/space.c"
+SPACES = "kernel/vm/space.c"
 LOCK, UNLOCK = "spin_lock", "spin_unlock"
 LOCKS_MAX = 2  # of two spaces, for a clone
 # What has frames, or makes others of them; what fills a page; what waits for another hart.

@@ -111,7 +111,7 @@ def make_new(options: argparse.Namespace) -> int:
         edits = mutant_convert.edits_of(Index(root, before), now)
     except BadMutant as error:
         raise CannotRun(str(error)) from None
-    head = [f"Class: {options.bug_class}", f"Seen: {options.seen}", f"Nets: {options.nets}"]
+    head = [f"Class: {options.bug_class}", f"Seen: {options.seen}", f"Tests: {options.nets}"]
     if options.seed:
         head.append(f"Seed: {options.seed}")
     missing = [line for line in head if line.endswith(": ")]

@@ -46,7 +46,7 @@ class Mutant:
 
 
 HEAD_LINE = re.compile(r"(\w+):[ \t]*(.*)$")
-HEAD_KEYS = ("Class", "Seen", "Nets", "Seed")
+HEAD_KEYS = ("Class", "Seen", "Tests", "Seed")
 FILE_PAIR = re.compile(r"^--- (\S+)[^\n]*\n\+\+\+ (\S+)", re.M)
 FOLDER = Path("tests/mutants")
 SUFFIXES = (".mutant", ".patch")
@@ -75,7 +75,7 @@ def parse_head(lines: Iterable[str]) -> dict[str, str]:
 def parse_nets(text: str) -> tuple[str, ...]:
     nets = tuple(net.strip() for net in text.split(","))
     if "" in nets or len(set(nets)) != len(nets):
-        raise BadMutant(f"head: Nets: empty or named twice: {text}")
+        raise BadMutant(f"head: Tests: empty or named twice: {text}")
     return nets
 
 
@@ -118,7 +118,7 @@ def parse_mutant(path: Path) -> Mutant:
         path=path,
         bug_class=head["Class"],
         seen=head["Seen"],
-        nets=parse_nets(head["Nets"]),
+        nets=parse_nets(head["Tests"]),
         seed=parse_seed(head.get("Seed")),
         touched=touched_by(body) if is_diff else (),
         edits=() if is_diff else parse_edits(body),

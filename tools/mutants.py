@@ -290,7 +290,7 @@ def load_runner(root: Path) -> ModuleType:
     return module
 
 
-# Nets ----------------------------------------------------------------------------------------
+# Tests ----------------------------------------------------------------------------------------
 
 # From cheap to dear; within one kind by the seconds that the clean tree took.
 KINDS = ("lint", "host", "host-checks0", "corpus", "tsan", "qemu", "explore")
@@ -622,7 +622,7 @@ class Museum:
     def try_nets(self, mutant: Mutant, tree: Tree, finding: Finding) -> None:
         unknown = [net for net in mutant.nets if not tree.has(net)]
         if unknown:
-            raise BadMutant(f"head: Nets: there is no {', '.join(unknown)}")
+            raise BadMutant(f"head: Tests: there is no {', '.join(unknown)}")
         apply_mutant(mutant, self.index, tree.root)
         for net, seed in self.attempts(mutant):
             done = net in finding.nets_failed
@@ -880,7 +880,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--class", dest="bug_class", default="", metavar="TEXT", help="for --new: head line Class")
     add("--seen", default="", metavar="TEXT", help="for --new: head line Seen")
     add("--nets", default="", metavar="NETS",
-        help="for --new: head line Nets; for --generate: the nets to run")
+        help="for --new: head line Tests; for --generate: the nets to run")
     add("--seed", default="", metavar="SEED", help="for --new: head line Seed")
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
         help="workers (default: the host's processors)")

@@ -77,10 +77,10 @@ def names_of(record: Record, name: str) -> list[str]:
 
 
 def sites_of(record: Record) -> list[Pair]:
-    waiters, holders = (names_of(record, name) for name in SITES)
+    waiters, cpu_mask = (names_of(record, name) for name in SITES)
     return [Pair(waiter, holder if address else None, int(waits), ns)
             for waiter, holder, (_, address, waits, ns)
-            in zip(waiters, holders, rows_of(record, "site"))]
+            in zip(waiters, cpu_mask, rows_of(record, "site"))]
 
 
 def cpus_in(record: Record) -> int:

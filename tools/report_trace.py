@@ -134,9 +134,9 @@ def shortage(trace: Trace) -> Moment | None:
     """The shortest drain of those whose answers from most cpus are kept."""
     answered: dict[int, set[int]] = {}
     drains = [event for _, event in of_kinds(trace, "drain")]
-    for _, kick, asked, answer in answers(trace):
+    for _, ipi, asked, answer in answers(trace):
         for drain in drains:
-            if drain.start <= kick.end and answer.end <= drain.end:
+            if drain.start <= ipi.end and answer.end <= drain.end:
                 answered.setdefault(id(drain), set()).add(asked.number)
     most = max((len(cpus) for cpus in answered.values()), default=0)
     fitting = [drain for drain in drains if most and len(answered.get(id(drain), ())) == most]
@@ -144,7 +144,7 @@ def shortage(trace: Trace) -> Moment | None:
         return None
     drain = min(fitting, key=lambda event: event.length)
     around = max(drain.length * 0.15, trace.ticks_hz / 1e6)
-    return Moment("A shortage", "A cpu that finds no frame kicks the others; each gives back what "
+    return Moment("A shortage", "A cpu that finds no frame IPIs the others; each gives back what "
                   "its cache has, and the one that asked looks once more.",
                   drain.start - around, drain.end + around)
 
@@ -222,22 +222,22 @@ def lane(cpu: Cpu, y: float, moment: Moment, trace: Trace, x_of: Callable[[float
             f'y="{y + inset:.0f}" height="{LANE - 6 - 2 * inset:.0f}"><title>'
             f"{escape(title_of(event))}, {time_text(trace.us(length))}</title></rect>")
     for event in seen:
-        if event.kind.name == "kick":
+        if event.kind.name == "ipi":
             x = x_of(event.end)
             parts.append(f'<path class="f{plot.ROLES["ink"]}" d="M{x:.1f} {y + LANE - 9:.0f}l3 6h-6z">'
                          f"<title>{event.kind.name}</title></path>")
     return "".join(parts)
 
 
-def kick_lines(trace: Trace, moment: Moment, lanes: dict[int, float],
+def ipi_lines(trace: Trace, moment: Moment, lanes: dict[int, float],
                x_of: Callable[[float], float]) -> str:
-    """From each kick to the begin of its answer."""
+    """From each ipi to the begin of its answer."""
     parts = []
-    for cpu, kick, asked, answer in answers(trace):
-        if moment.start <= kick.end <= moment.end and answer.start <= moment.end:
+    for cpu, ipi, asked, answer in answers(trace):
+        if moment.start <= ipi.end <= moment.end and answer.start <= moment.end:
             parts.append(
-                f'<line class="s{plot.ROLES["ink"]}" stroke-width="0.7" x1="{x_of(kick.end):.1f}" '
-                f'y1="{lanes[cpu.number] + LANE - 6:.0f}" x2="{x_of(max(answer.start, kick.end)):.1f}" '
+                f'<line class="s{plot.ROLES["ink"]}" stroke-width="0.7" x1="{x_of(ipi.end):.1f}" '
+                f'y1="{lanes[cpu.number] + LANE - 6:.0f}" x2="{x_of(max(answer.start, ipi.end)):.1f}" '
                 f'y2="{lanes[asked.number] + (LANE - 6) / 2:.0f}"/>')
     return "".join(parts)
 
@@ -256,7 +256,7 @@ def drawing(place: int, trace: Trace, moment: Moment) -> str:
         f'<title id="{names[0]}">{escape(moment.title)}</title>'
         f'<desc id="{names[1]}">{escape(moment.what)}</desc>{axis(moment, trace, height, x_of)}'
         + "".join(lane(cpu, lanes[cpu.number], moment, trace, x_of) for cpu in trace.cpus)
-        + kick_lines(trace, moment, lanes, x_of) + "</svg>")
+        + ipi_lines(trace, moment, lanes, x_of) + "</svg>")
 
 
 # The section ---------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def shows(trace: Trace) -> str:
 WHOLE_RUNS = ("selftest", "stress", "bench", "monitor", "explore")
 
 HOW = ("A bar is what one cpu did outside of its cache, and how long; bars lie within what they are part "
-       "of. A mark below is a kick, its line leads to the answer. Where cpus outnumber the host's "
+       "of. A mark below is an IPI, its line leads to the answer. Where cpus outnumber the host's "
        "cores, a long bar is mostly the host's: it had another cpu to run. Then which cpu waits for a "
        "lock, and how often, is the host's doing too.")
 

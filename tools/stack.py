@@ -37,7 +37,7 @@ from lint import run, run_tool
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What is bounded, in bytes of stack. docs/nets.md says why these.
+# What is bounded, in bytes of stack. docs/testing.md says why these.
 PUBLIC_MAX = 1024
 POLICY_MAX = 300
 LOCK_MAX = 150

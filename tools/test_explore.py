@@ -65,12 +65,12 @@ class TestNames(unittest.TestCase):
     """What is listed here is what the kernel has."""
 
     def test_workloads(self) -> None:
-        found = re.findall(r"^\tentry\((\w+),", kernel_source("tests/smp/workloads.c"), re.MULTILINE)
+        found = re.findall(r"^\tentry\((\w+),", kernel_source("tests/smp/workloads/workloads.c"), re.MULTILINE)
         self.assertEqual(explore.WORKLOADS, tuple(found))
         self.assertEqual(set(explore.OPS), set(found))
 
     def test_locks_and_modes(self) -> None:
-        source = kernel_source("kernel/bootargs.c")
+        source = kernel_source("kernel/boot/bootargs.c")
         # `none` is no lock, and for one cpu.
         self.assertEqual((*explore.LOCKS, "none"), names_in(source, "lock_names"))
         self.assertEqual(explore.MODES, names_in(source, "preempt_names"))

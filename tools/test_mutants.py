@@ -64,7 +64,7 @@ class TestHead(InTemporaryFolder):
         self.assertIsNone(self.parse(HEAD + "\n" + DIFF).seed)
 
     def test_other_lines_may_not(self) -> None:
-        for key in ("Class", "Seen", "Nets"):
+        for key in ("Class", "Seen", "Tests"):
             head = "".join(x + "\n" for x in HEAD.splitlines() if not x.startswith((key, " ")))
             self.check_bad(head + "\n" + DIFF, f"no {key}")
 
@@ -674,7 +674,7 @@ class TestMuseum(InTemporaryFolder):
         self.commit_sum()
         self.write("mm/sum.c", SUM_C.replace("left + right", "left - right"))
         self.run_museum(0, "--new", "minus")
-        self.assertIn("now write in it: Class, Seen, Nets", self.output)
+        self.assertIn("now write in it: Class, Seen, Tests", self.output)
         self.git("restore", "mm/sum.c")
         self.run_museum(1, "--check")
         self.assertIn("minus: head: no Class", self.output)
@@ -699,7 +699,7 @@ class TestMuseum(InTemporaryFolder):
         self.assertIn("generated: 1 of 3 caught, 1 more do not build", self.output)
         survivor = (results / "add-another-sign-1.mutant").read_text()
         self.assertEqual(survivor, "Class: another sign\nSeen: made by rule, of mm/sum.c\n"
-                                   "Nets: host/test_rare\n\n" + ADD)
+                                   "Tests: host/test_rare\n\n" + ADD)
         self.assertIn("add-another-sign-1 survived host/test_rare:\n" + ADD, self.output)
 
     def test_generated_needs_nets(self) -> None:

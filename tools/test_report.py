@@ -153,11 +153,11 @@ def counted() -> list[Record]:
 
 def blamed_lock(cpus: int = 4, **fields: object) -> Record:
     """What a stress says of a lock: each cpu waited for the next, the last for nobody knows whom."""
-    holders = [*range(1, cpus), cpus - 1]
+    cpu_mask = [*range(1, cpus), cpus - 1]
     waits = [100 * (cpu + 1) for cpu in range(cpus)]
     return {"record": "lock", "name": "zone0", "kind": "mcs", "cpus": cpus, "valid": True,
             "acquisitions": 9000, "contended": sum(waits) + 7, "blame_waiter": list(range(cpus)),
-            "blame_holder": holders, "blame_waits": waits,
+            "blame_holder": cpu_mask, "blame_waits": waits,
             "blame_wait_ns": [n * 500 for n in waits], "blame_others_waits": 7,
             "blame_others_wait_ns": 70, "site_waiter": [0x80200010, 0x80200010],
             "site_holder": [0x80200104, 0], "site_waits": [sum(waits), 5],

@@ -71,7 +71,7 @@ class TestCells(unittest.TestCase):
         self.assertEqual(sorted(soak.POLICIES), sorted(found))
 
     def test_what_needs_runs_and_who_has_none(self) -> None:
-        table = kernel_source("tests/smp/workloads.c")
+        table = kernel_source("tests/smp/workloads/workloads.c")
         needing = [entry.split(",")[0] for entry in table.split("entry(")[2:]
                    if "needs_runs" in entry and entry.split(",")[0] in soak.WORKLOADS]
         self.assertEqual(sorted(soak.NEED_RUNS), sorted(needing))

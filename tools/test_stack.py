@@ -320,9 +320,9 @@ class TestWhatIsNotCounted(Built):
 
     def test_the_port_has_its_own_column(self) -> None:
         measured = self.measure({
-            "mm/a.S": assembled(frame("start", 16, "call port_kick", "call b"),
+            "mm/a.S": assembled(frame("start", 16, "call port_ipi", "call b"),
                                 frame("b", 32, "nop")),
-            "kernel/b.S": assembled(frame("port_kick", 208, "nop")),
+            "kernel/b.S": assembled(frame("port_ipi", 208, "nop")),
         })
         row = measured.row("start", "public", "mm/a.h", 200)
         assert row
@@ -344,11 +344,11 @@ class TestTraps(Built):
             "\ttrap_hook *hook = timer ? trap_on_timer : trap_on_software;\n\n\thook();\n"
             "\t__asm__ volatile(\"\");\n}\n"
         ),
-        "kernel/cpu.c": (
+        "kernel/smp/cpu.c": (
             "extern void (*trap_on_software)(void);\nvoid below(void);\n"
-            "static void on_kick(void)\n"
+            "static void on_ipi(void)\n"
             "{\n\tvolatile char a[160]; a[0] = 1; below(); a[0] = 2;\n}\n"
-            "void cpu_listen(void)\n{\n\ttrap_on_software = on_kick;\n}\n"
+            "void ipi_enable(void)\n{\n\ttrap_on_software = on_ipi;\n}\n"
         ),
         "kernel/below.S": assembled(frame("below", 48, "nop")),
         "tests/smp/timer.c": (
@@ -367,7 +367,7 @@ class TestTraps(Built):
         traps, depths = self.traps(is_tests=False)
         (handler,) = traps.handlers
         self.assertEqual(traps.frame, 288)
-        self.assertEqual([name for name, _ in handler.chain.steps], ["on_kick", "below"])
+        self.assertEqual([name for name, _ in handler.chain.steps], ["on_ipi", "below"])
         self.assertGreaterEqual(handler.chain.bytes, 160 + 48)
         self.assertEqual(traps.total(handler), 288 + traps.handle + handler.chain.bytes)
         self.assertEqual(traps.records()[0]["bytes_nested"], 2 * traps.total(handler))
@@ -490,7 +490,7 @@ class TestCompiled(unittest.TestCase):
 
 class TestDocument(unittest.TestCase):
     def test_the_bounds(self) -> None:
-        text = (stack.ROOT / "docs" / "nets.md").read_text()
+        text = (stack.ROOT / "docs" / "testing.md").read_text()
         section = text.partition("\n## Stack\n")[2].partition("\n## ")[0]
         for bound in (stack.PUBLIC_MAX, stack.POLICY_MAX, stack.LOCK_MAX):
             self.assertRegex(section, rf"\b{bound:,} bytes\b")

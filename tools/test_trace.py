@@ -24,7 +24,7 @@ from test_tools import InTemporaryFolder, main
 TOOLS = Path(__file__).resolve().parent
 TICKS_HZ, CLOCK_HZ = 10_000_000, 2_000_000_000
 KINDS = ("refill frames zone", "flush frames zone", "run-alloc frames first", "drain found -",
-         "kick cpu number", "answer number frames", "lock-wait lock waited_ticks", "pressure-up cpus -",
+         "ipi cpu number", "answer number frames", "lock-wait lock waited_ticks", "pressure-up cpus -",
          "doing name name", "sleep - -")
 NUMBERS = {text.split(" ")[0]: place for place, text in enumerate(KINDS, 1)}
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -80,7 +80,7 @@ CPU_0: list[Made] = [
     ("lock-wait", 1100, 30, packed("zone1"), 4000),  # 2 us of the 3
     ("refill", 1120, 100, 64, 1),
     ("pressure-up", 1200, 0, 1, 0),
-    ("kick", 1210, 0, 1, 7),
+    ("ipi", 1210, 0, 1, 7),
     ("drain", 1400, 210, 1, 0),
     ("doing", 1500, 0, packed("-"), 0),
 ]
@@ -210,13 +210,13 @@ class TestViewerFile(unittest.TestCase):
         self.assertEqual((wait["ts"], wait["dur"]), (7.0, 2.0))
         self.assertEqual(wait["args"], {"lock": "zone1", "waited_ticks": 4000})
 
-    def test_a_kick_leads_to_its_answer(self) -> None:
-        kick, answer = self.named("kick", "s"), self.named("kick", "f")
-        self.assertEqual((kick["tid"], answer["tid"]), (1, 2))
-        self.assertEqual((kick["ts"], answer["ts"]), (21.0, 25.0))
-        self.assertEqual(self.named("kick", "i")["s"], "t")
+    def test_a_ipi_leads_to_its_answer(self) -> None:
+        ipi, answer = self.named("ipi", "s"), self.named("ipi", "f")
+        self.assertEqual((ipi["tid"], answer["tid"]), (1, 2))
+        self.assertEqual((ipi["ts"], answer["ts"]), (21.0, 25.0))
+        self.assertEqual(self.named("ipi", "i")["s"], "t")
 
-    def test_a_kick_that_nobody_answered_leads_nowhere(self) -> None:
+    def test_a_ipi_that_nobody_answered_leads_nowhere(self) -> None:
         lines = [head(), *cpu_lines(0, CPU_0), *cpu_lines(1, CPU_1[:2])]
         self.assertNotIn("s", {e["ph"] for e in trace.viewer_file(read(lines))["traceEvents"]})
         older = [("answer", 1190, 5, 7, 0), ("answer", 1300, 5, 6, 0)]
@@ -250,7 +250,7 @@ class TestSummary(unittest.TestCase):
         text = trace.summary_text(read(example()))
         self.assertRegex(text, r"refill +1 +1 +10\.0 us +10\.0 us +0")
         self.assertRegex(text, r"lock-wait +1 +1 +2\.0 us")
-        self.assertRegex(text, r"kick +1 +1\n")
+        self.assertRegex(text, r"ipi +1 +1\n")
         self.assertIn("11 events of 2 cpus over 50.0 us; 0 older ones were overwritten", text)
         lost = trace.summary_text(read([head(), *cpu_lines(0, CPU_0, lost=3)]))
         self.assertRegex(lost, r"refill +1 +0\n")
@@ -291,7 +291,7 @@ def busy_trace(cpus: int = 4) -> list[str]:
             a = packed("zone0") if kind == "lock-wait" else 64
             events.append((kind, at, dice.randrange(1, 15), a, 0 if kind != "lock-wait" else 900))
         if cpu == 0:
-            events += [("kick", at + 100 + i, 0, i, 5) for i in range(1, cpus)]
+            events += [("ipi", at + 100 + i, 0, i, 5) for i in range(1, cpus)]
             events.append(("drain", at + 3000, 2950, 1, 0))
         else:
             events.append(("answer", 101_000 + cpu * 300, 40, 5, 64))

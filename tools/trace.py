@@ -6,7 +6,7 @@
 
 The file is in the Chrome trace event format: https://ui.perfetto.dev and chrome://tracing open it
 without sending it anywhere. A track is a cpu; what takes time is a slice on it, what takes none a
-mark, and an arrow goes from a kick to its answer. One track more says what the run was at.
+mark, and an arrow goes from an IPI to its answer. One track more says what the run was at.
 
 The records and their numbers are described in docs/measuring.md.
 
@@ -35,7 +35,7 @@ ALL_ONES = (1 << 64) - 1
 NAMES = {("lock-wait", "lock"), ("doing", "name")}
 
 # What takes no time, whatever its length says.
-MARKS = {"kick", "pressure-up", "pressure-down"}
+MARKS = {"ipi", "pressure-up", "pressure-down"}
 
 # The file's only process; the run's own track comes before those of the cpus.
 PROCESS = 1
@@ -275,27 +275,27 @@ def parts_of_run(trace: Trace) -> Iterator[tuple[str, int, int]]:
 
 
 def answers(trace: Trace) -> Iterator[tuple[Cpu, Event, Cpu, Event]]:
-    """Each kick with what answered it, as far as both are kept."""
+    """Each ipi with what answered it, as far as both are kept."""
     given = {cpu.number: (cpu, [event for event in cpu.events if event.kind.name == "answer"])
              for cpu in trace.cpus}
     for cpu in trace.cpus:
-        for kick in (event for event in cpu.events if event.kind.name == "kick"):
-            if kick.a not in given:
+        for ipi in (event for event in cpu.events if event.kind.name == "ipi"):
+            if ipi.a not in given:
                 continue
-            asked, said = given[kick.a]
+            asked, said = given[ipi.a]
             # Both the ends and the numbers of a cpu's answers only rise.
-            place = max(bisect.bisect_left(said, kick.end, key=lambda event: event.end),
-                        bisect.bisect_left(said, kick.b, key=lambda event: event.a))
+            place = max(bisect.bisect_left(said, ipi.end, key=lambda event: event.end),
+                        bisect.bisect_left(said, ipi.b, key=lambda event: event.a))
             if place < len(said):
-                yield cpu, kick, asked, said[place]
+                yield cpu, ipi, asked, said[place]
 
 
 def arrows(trace: Trace, begin: int) -> Iterator[dict[str, object]]:
-    for number, (cpu, kick, asked, answer) in enumerate(answers(trace), 1):
-        common = {"name": "kick", "cat": "kick", "id": number, "pid": PROCESS}
-        yield {**common, "ph": "s", "tid": cpu.number + 1, "ts": trace.us(kick.end - begin)}
+    for number, (cpu, ipi, asked, answer) in enumerate(answers(trace), 1):
+        common = {"name": "ipi", "cat": "ipi", "id": number, "pid": PROCESS}
+        yield {**common, "ph": "s", "tid": cpu.number + 1, "ts": trace.us(ipi.end - begin)}
         yield {**common, "ph": "f", "bp": "e", "tid": asked.number + 1,
-               "ts": trace.us(max(answer.start, kick.end) - begin)}
+               "ts": trace.us(max(answer.start, ipi.end) - begin)}
 
 
 def pressure(trace: Trace, begin: int) -> Iterator[dict[str, object]]:

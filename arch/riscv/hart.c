@@ -85,7 +85,7 @@ bool hart_ipi_send(uint64_t base, uint64_t mask)
 {
 	struct sbi_result result;
 
-	/* What the IPI announces comes before it; pairs with the fence in hart_kick_clear. */
+	/* What the IPI announces comes before it; pairs with the fence in hart_ipi_clear. */
 	arch_fence_memory_to_device();
 	result = sbi_send_ipi(mask, base);
 	return result.error == 0;
@@ -96,7 +96,7 @@ bool hart_irqs_are_masked(void)
 	return !(csr_read(sstatus) & SSTATUS_SIE);
 }
 
-void hart_kicks_enable(void)
+void hart_ipi_enable(void)
 {
 	csr_set(sie, SIE_SOFTWARE);
 	csr_set(sstatus, SSTATUS_SIE);
@@ -136,10 +136,10 @@ bool hart_can_sleep(void)
 	return !ck_pr_load_32(&cannot_suspend);
 }
 
-void hart_kick_clear(void)
+void hart_ipi_clear(void)
 {
 	csr_clear(sip, SIE_SOFTWARE);
-	/* And the look for it after the kick is gone; pairs with the fence in hart_ipi_send. */
+	/* And the look for it after the IPI is gone; pairs with the fence in hart_ipi_send. */
 	arch_fence_device_to_memory();
 }
 

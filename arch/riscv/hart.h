@@ -60,7 +60,7 @@ bool hart_is_stopped(uint64_t hart_id);
 /*
  * An IPI to the harts base + i, for each bit i of mask: a software interrupt, which also wakes a
  * hart that waits in hart_wait(). What the caller wrote before is seen by a hart that has taken it
- * (hart_kick_clear). One call into the firmware. False: it has refused, because a hart of the mask
+ * (hart_ipi_clear). One call into the firmware. False: it has refused, because a hart of the mask
  * is stopped, on its way there, or absent; the others may not have got the IPI either. Any context.
  */
 __attribute__((warn_unused_result)) bool hart_ipi_send(uint64_t base, uint64_t mask);
@@ -68,12 +68,12 @@ __attribute__((warn_unused_result)) bool hart_ipi_send(uint64_t base, uint64_t m
 /* Whether the calling hart lets no interrupt in: masked by its code, or in a trap handler. */
 bool hart_irqs_are_masked(void);
 
-/* Lets kicks in as interrupts, on this hart, and interrupts as such. */
-void hart_kicks_enable(void);
+/* Lets IPIs in as interrupts, on this hart, and interrupts as such. */
+void hart_ipi_enable(void);
 
 /*
  * Sleeps until an interrupt that is let in is pending, masked or not; may return without one. With
- * interrupts masked before the look for work, no kick after it is lost.
+ * interrupts masked before the look for work, no IPI after it is lost.
  */
 void hart_wait(void);
 
@@ -88,7 +88,7 @@ bool hart_is_asleep(uint64_t hart_id);
 bool hart_can_sleep(void);
 
 /* The kick that is pending is over; what it announced is seen by what is read after this. */
-void hart_kick_clear(void);
+void hart_ipi_clear(void);
 
 /* The time CSR, in ticks of the device tree's timebase-frequency. */
 uint64_t hart_time(void);

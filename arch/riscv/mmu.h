@@ -3,7 +3,7 @@
  *
  * SFENCE.VMA orders the stores to page tables that this hart sees before its own later walks. For
  * other harts the firmware can be asked to have them execute one (SBI RFENCE), and answers when they
- * have; or they are sent an IPI and execute it themselves (kernel/shootdown.h).
+ * have; or they are sent an IPI and execute it themselves (kernel/smp/shootdown.h).
  *
  * A write of satp orders nothing (Privileged ISA 20211203, 4.1.11): neither the stores to tables
  * before the walks, which begin with the fetch of the very next instruction, nor the walks before

@@ -38,7 +38,7 @@ extern const struct faulting __faulting_start[], __faulting_end[];
 #define SCAUSE_STORE_PAGE_FAULT 15
 
 /* True, and the frame goes on elsewhere, for a page fault that was foreseen. */
-static bool is_foreseen(struct trap_frame *frame, uint64_t cause)
+static bool is_expected(struct trap_frame *frame, uint64_t cause)
 {
 	if (cause != SCAUSE_LOAD_PAGE_FAULT && cause != SCAUSE_STORE_PAGE_FAULT)
 		return false;
@@ -117,7 +117,7 @@ void trap_handle(struct trap_frame *frame)
 	uint64_t cause = csr_read(scause);
 	trap_hook *hook = hook_for(cause);
 
-	if (is_to_be_repeated(cause) || is_foreseen(frame, cause))
+	if (is_to_be_repeated(cause) || is_expected(frame, cause))
 		return;
 	if (!hook)
 		unexpected(frame, false);

@@ -99,7 +99,7 @@ static void *bitmap_init(void *memory, uint64_t first, uint64_t count)
 /* ---- single frames, by the word ---------------------------------------------------------- */
 
 static unsigned bitmap_claim(void *instance, unsigned min, unsigned max,
-			     const struct claim_plan *plan, struct frame_word *words,
+			     const struct policy_plan *plan, struct frame_word *words,
 			     unsigned *taken)
 {
 	struct bitmap *map = instance;
@@ -149,7 +149,7 @@ static void give_word(struct bitmap *map, uint64_t word, uint64_t bits)
 	map->taken[word] &= ~bits;
 }
 
-static void bitmap_release(void *instance, const struct claim_plan *plan,
+static void bitmap_release(void *instance, const struct policy_plan *plan,
 			   const struct frame_word *words, unsigned count)
 {
 	struct bitmap *map = instance;

@@ -175,7 +175,7 @@ static inline void push(struct free_list *list, uint64_t pfn)
 /* ---- the contract ------------------------------------------------------------------------ */
 
 static unsigned list_claim(void *instance, unsigned min, unsigned max,
-			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken)
+			   const struct policy_plan *plan, struct frame_word *words, unsigned *taken)
 {
 	struct free_list *list = instance;
 	unsigned count = 0, frames = 0;
@@ -212,7 +212,7 @@ static void check_room(const struct free_list *list, uint64_t first, uint64_t co
 	      (unsigned long long)list->frames, (unsigned long long)(list->frames - list->free));
 }
 
-static void list_release(void *instance, const struct claim_plan *plan,
+static void list_release(void *instance, const struct policy_plan *plan,
 			 const struct frame_word *words, unsigned count)
 {
 	struct free_list *list = instance;

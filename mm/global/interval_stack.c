@@ -130,7 +130,7 @@ static struct frame_word pop(struct interval_stack *stack, unsigned most, unsign
 /* ---- single frames, by the word ---------------------------------------------------------- */
 
 static unsigned stack_claim(void *instance, unsigned min, unsigned max,
-			    const struct claim_plan *plan, struct frame_word *words,
+			    const struct policy_plan *plan, struct frame_word *words,
 			    unsigned *taken)
 {
 	struct interval_stack *stack = instance;
@@ -168,7 +168,7 @@ static void release_word(struct interval_stack *stack, struct frame_word word)
 	}
 }
 
-static void stack_release(void *instance, const struct claim_plan *plan,
+static void stack_release(void *instance, const struct policy_plan *plan,
 			  const struct frame_word *words, unsigned count)
 {
 	struct interval_stack *stack = instance;

@@ -27,7 +27,7 @@ struct frame_word {
  * What a policy worked out before the lock was taken, to have less to do under it. `words` and
  * `frames` say how much of the caller's array of words it filled.
  */
-struct claim_plan {
+struct policy_plan {
 	unsigned words;
 	unsigned frames;
 	/* The policy's own. */
@@ -77,14 +77,14 @@ struct policy {
 	 * atomically and nothing it finds is more than a guess; claim() believes none of it.
 	 */
 	void (*plan_claim)(const void *instance, unsigned min, struct frame_word *words,
-			   struct claim_plan *plan);
+			   struct policy_plan *plan);
 
 	/*
 	 * May be NULL. WITHOUT the lock: what release() of these words can be told beforehand. Not
 	 * asked for one word or two, which are given back as fast without.
 	 */
 	void (*plan_release)(const void *instance, const struct frame_word *words, unsigned count,
-			     struct claim_plan *plan);
+			     struct policy_plan *plan);
 
 	/*
 	 * Takes at least `min` free frames, never more than `max` (1 <= min <= max), into `words`,
@@ -94,7 +94,7 @@ struct policy {
 	 * the same words, if anything (its words are 0 otherwise); then max >= min + 63.
 	 */
 	unsigned (*claim)(void *instance, unsigned min, unsigned max,
-			  const struct claim_plan *plan, struct frame_word *words,
+			  const struct policy_plan *plan, struct frame_word *words,
 			  unsigned *taken);
 
 	/*
@@ -102,7 +102,7 @@ struct policy {
 	 * Panics when one is free already; a policy that would have to keep a map for that, only
 	 * with CHECKS.
 	 */
-	void (*release)(void *instance, const struct claim_plan *plan,
+	void (*release)(void *instance, const struct policy_plan *plan,
 			const struct frame_word *words, unsigned count);
 
 	/*

@@ -193,7 +193,7 @@ static void claim_untouched(struct recycler *recycler, unsigned min, unsigned ma
 }
 
 static unsigned recycler_claim(void *instance, unsigned min, unsigned max,
-			       const struct claim_plan *plan, struct frame_word *words,
+			       const struct policy_plan *plan, struct frame_word *words,
 			       unsigned *taken)
 {
 	struct recycler *recycler = instance;
@@ -263,7 +263,7 @@ static void check_room(const struct recycler *recycler, uint64_t first, uint64_t
 	      (unsigned long long)(recycler->frames - free_frames(recycler)));
 }
 
-static void recycler_release(void *instance, const struct claim_plan *plan,
+static void recycler_release(void *instance, const struct policy_plan *plan,
 			     const struct frame_word *words, unsigned count)
 {
 	struct recycler *recycler = instance;

@@ -607,7 +607,7 @@ static inline void empty_words(struct segment_tree *tree, uint64_t group, uint64
 
 /* Looks through one group, the lowest that may have anything, as claim_group() will. */
 static void tree_plan(const void *instance, unsigned min, struct frame_word *words,
-		      struct claim_plan *plan)
+		      struct policy_plan *plan)
 {
 	const struct segment_tree *tree = instance;
 	uint64_t group = counter_read(&tree->group_lowest), summary;
@@ -666,7 +666,7 @@ static __attribute__((noinline)) unsigned close_plan(struct segment_tree *tree, 
  * those alone, and counts what they hold.
  */
 static __attribute__((noinline)) unsigned claim_carefully(struct segment_tree *tree,
-							  const struct claim_plan *plan,
+							  const struct policy_plan *plan,
 							  const struct frame_word *words,
 							  unsigned done, unsigned *taken)
 {
@@ -872,7 +872,7 @@ static __attribute__((noinline)) unsigned claim_one_elsewhere(struct segment_tre
 /* What is not a plan that held, and came to enough: `done` of its words are taken already. */
 static __attribute__((noinline)) unsigned claim_otherwise(struct segment_tree *tree, unsigned min,
 							  unsigned max,
-							  const struct claim_plan *plan,
+							  const struct policy_plan *plan,
 							  struct frame_word *words, unsigned *taken,
 							  unsigned done)
 {
@@ -890,7 +890,7 @@ static __attribute__((noinline)) unsigned claim_otherwise(struct segment_tree *t
  */
 static __attribute__((noinline)) unsigned claim_planned(struct segment_tree *tree, unsigned min,
 							unsigned max,
-							const struct claim_plan *plan,
+							const struct policy_plan *plan,
 							struct frame_word *words, unsigned *taken)
 {
 	uint64_t base = tree->base, *leaves = tree->frames.level[0], group, summary;
@@ -913,7 +913,7 @@ static __attribute__((noinline)) unsigned claim_planned(struct segment_tree *tre
 }
 
 static unsigned tree_claim(void *instance, unsigned min, unsigned max,
-			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken)
+			   const struct policy_plan *plan, struct frame_word *words, unsigned *taken)
 {
 	if (plan->ordinary)
 		return claim_planned(instance, min, max, plan, words, taken);
@@ -934,7 +934,7 @@ static _Noreturn __attribute__((noinline)) void bad_release(uint64_t first, uint
 
 /* Looks at the words alone: what is theirs to change above the bitmap, if that is one group. */
 static void tree_plan_release(const void *instance, const struct frame_word *words, unsigned count,
-			      struct claim_plan *plan)
+			      struct policy_plan *plan)
 {
 	const struct segment_tree *tree = instance;
 	uint64_t group = (words->first - tree->base) >> GROUP_SHIFT, others = 0;
@@ -1035,7 +1035,7 @@ static __attribute__((noinline)) void release_badly(struct segment_tree *tree,
 
 /* A plan's words have been given, but it is not the ordinary case. */
 static __attribute__((noinline)) void close_release(struct segment_tree *tree,
-						    const struct claim_plan *plan)
+						    const struct policy_plan *plan)
 {
 	uint64_t group = plan->place, summary = tree->frames.level[1][group];
 
@@ -1048,7 +1048,7 @@ static __attribute__((noinline)) void close_release(struct segment_tree *tree,
 
 /* As claim_planned: the ordinary case is one group. */
 static __attribute__((noinline)) void release_planned(struct segment_tree *tree,
-						      const struct claim_plan *plan,
+						      const struct policy_plan *plan,
 						      const struct frame_word *words,
 						      unsigned count)
 {
@@ -1078,7 +1078,7 @@ static __attribute__((noinline)) void release_planned(struct segment_tree *tree,
 	counter_set(&tree->frames.level[1][group], summary | plan->mask);
 }
 
-static void tree_release(void *instance, const struct claim_plan *plan,
+static void tree_release(void *instance, const struct policy_plan *plan,
 			 const struct frame_word *words, unsigned count)
 {
 	if (plan->ordinary)

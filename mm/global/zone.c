@@ -38,7 +38,7 @@ static uint64_t frames_for(size_t bytes)
 static size_t metadata_bytes(uint64_t first, uint64_t count, const struct policy *policy)
 {
 	return round_up_to_line(policy->metadata_bytes(first, count)) + round_up_to_line(count) +
-	       spin_bytes(port_cpu_count()) + spin_blame_bytes(port_cpu_count());
+	       spin_bytes(port_cpu_count()) + wait_matrix_bytes(port_cpu_count());
 }
 
 uint64_t zone_metadata_frames(uint64_t first, uint64_t count, const struct policy *policy)
@@ -75,7 +75,7 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	memset(zone->state, FRAME_STATE_RESERVED, reserved);
 	spin_init(&zone->lock, zone->name, lock_kind, port_cpu_count(),
 		  zone->state + zone->state_bytes);
-	spin_blame_start(&zone->lock, zone->state + zone->state_bytes + zone->lock_bytes);
+	wait_matrix_start(&zone->lock, zone->state + zone->state_bytes + zone->lock_bytes);
 	policy->release_run(zone->instance, first + reserved, count - reserved);
 	zone->free_frames = count - reserved;
 	return true;
@@ -86,8 +86,8 @@ void zone_set_low(struct zone *zone, uint64_t frames)
 	uint64_t most = (zone->total_frames - zone->reserved_frames) / 2;
 
 	zone->low = frames < most ? frames : most;
-	zone->calm = zone->low + zone->low / 2;
-	zone->told = 0;
+	zone->low_rearm = zone->low + zone->low / 2;
+	zone->low_notified = 0;
 }
 
 /*
@@ -96,13 +96,13 @@ void zone_set_low(struct zone *zone, uint64_t frames)
  */
 static __attribute__((noinline)) bool crosses_low(struct zone *zone, uint64_t before, uint64_t left)
 {
-	if (before >= zone->calm)
-		ck_pr_store_32(&zone->told, 0);
-	return before >= zone->low && left < zone->low && ck_pr_fas_32(&zone->told, 1) == 0;
+	if (before >= zone->low_rearm)
+		ck_pr_store_32(&zone->low_notified, 0);
+	return before >= zone->low && left < zone->low && ck_pr_fas_32(&zone->low_notified, 1) == 0;
 }
 
 void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
-		     struct claim_plan *plan)
+		     struct policy_plan *plan)
 {
 	plan->words = 0;
 	plan->ordinary = false;
@@ -111,7 +111,7 @@ void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct
 }
 
 unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
-			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken,
+			   const struct policy_plan *plan, struct frame_word *words, unsigned *taken,
 			   struct zone_hold *hold)
 {
 	struct spin_node node;
@@ -126,13 +126,13 @@ unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
 	spin_unlock(&zone->lock, &node);
 	hold->contended = node.contended;
 	hold->low = false;
-	if (__builtin_expect(left < zone->calm, 0))
+	if (__builtin_expect(left < zone->low_rearm, 0))
 		hold->low = crosses_low(zone, before, left);
 	return count;
 }
 
 /* One frame, or one word of them, is not worth a plan. */
-static const struct claim_plan no_plan;
+static const struct policy_plan no_plan;
 
 bool zone_claim_one_masked(struct zone *zone, uint64_t *frame, struct zone_hold *hold)
 {
@@ -169,7 +169,7 @@ struct zone *zones_claim_one_masked(struct spin_node *nodes, uint64_t *frame)
 }
 
 void zone_plan_release(const struct zone *zone, const struct frame_word *words, unsigned count,
-		       struct claim_plan *plan)
+		       struct policy_plan *plan)
 {
 	plan->ordinary = false;
 	if (count > 2 && zone->policy->plan_release)
@@ -177,7 +177,7 @@ void zone_plan_release(const struct zone *zone, const struct frame_word *words, 
 }
 
 /* Counted as a release with what it released, under one hold: a request looks for both (drain.c). */
-void zone_release_masked(struct zone *zone, const struct claim_plan *plan,
+void zone_release_masked(struct zone *zone, const struct policy_plan *plan,
 			 const struct frame_word *words, unsigned count, unsigned frames,
 			 struct zone_hold *hold)
 {
@@ -217,7 +217,7 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 			counter_set(&zone->free_frames, before - count);
 		spin_unlock(&zone->lock, &node);
 		port_irq_restore(flags);
-		if (result == RUN_FOUND && before - count < zone->calm)
+		if (result == RUN_FOUND && before - count < zone->low_rearm)
 			*low = crosses_low(zone, before, before - count);
 	}
 	return result == RUN_FOUND;

@@ -48,13 +48,13 @@ struct zone {
 	unsigned node;	 /* NUMA node */
 	char name[16];
 	/* A claim that leaves fewer than `low` is told of; anew once there were `calm` again. */
-	uint64_t low, calm;
+	uint64_t low, low_rearm;
 	/* Guarded by the lock; read without it as a counter. */
 	_Alignas(PORT_CACHE_LINE) uint64_t free_frames;
 	uint64_t releases; /* holds that gave frames back */
 	struct spinlock lock;
 	/* Of the low mark; written without the lock, and only when it is crossed. */
-	_Alignas(PORT_CACHE_LINE) uint32_t told; /* and not calm since */
+	_Alignas(PORT_CACHE_LINE) uint32_t low_notified; /* and not calm since */
 	uint64_t early_drains;
 };
 
@@ -97,9 +97,9 @@ struct zone_hold {
  * *taken.
  */
 void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
-		     struct claim_plan *plan);
+		     struct policy_plan *plan);
 unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
-			   const struct claim_plan *plan, struct frame_word *words, unsigned *taken,
+			   const struct policy_plan *plan, struct frame_word *words, unsigned *taken,
 			   struct zone_hold *hold);
 
 /* Claims one frame, or says that there was none while the lock was held. Interrupts masked. */
@@ -113,8 +113,8 @@ struct zone *zones_claim_one_masked(struct spin_node *nodes, uint64_t *frame);
 
 /* Gives back `frames` frames in `count` words; in two steps like a claim. */
 void zone_plan_release(const struct zone *zone, const struct frame_word *words, unsigned count,
-		       struct claim_plan *plan);
-void zone_release_masked(struct zone *zone, const struct claim_plan *plan,
+		       struct policy_plan *plan);
+void zone_release_masked(struct zone *zone, const struct policy_plan *plan,
 			 const struct frame_word *words, unsigned count, unsigned frames,
 			 struct zone_hold *hold);
 

@@ -55,9 +55,9 @@ static inline pte_t *entry_table(pte_t entry)
 
 /*
  * Pages are counted through a space from 0 to 512^levels - 1, the upper half of the addresses
- * behind the lower one. A stretch [first, end) never crosses from one half into the other.
+ * behind the lower one. A range [first, end) never crosses from one half into the other.
  */
-struct stretch {
+struct page_range {
 	uint64_t first, end;
 };
 
@@ -92,15 +92,15 @@ static inline vpn_t page_vpn(uint64_t page, unsigned levels)
 
 struct page_table;
 struct page_gather;
-struct page_stock;
+struct page_reserve;
 
-/* The stretch of `length` bytes at `address`, where that is one. */
-enum page_status stretch_from(const struct page_table *table, virt_t address, uint64_t length,
-			      struct stretch *stretch);
+/* The range of `length` bytes at `address`, where that is one. */
+enum page_status page_range_from(const struct page_table *table, virt_t address, uint64_t length,
+			      struct page_range *range);
 
 /* Frames from first_frame on, for the pages from `first` on. */
 struct mapping {
-	struct stretch pages;
+	struct page_range pages;
 	uint64_t first_frame;
 	unsigned flags;
 };
@@ -111,16 +111,16 @@ struct mapping {
  */
 bool mapping_plan(const pte_t *table, unsigned level, struct mapping mapping, uint64_t *needed);
 void mapping_fill(struct page_table *space, pte_t *table, unsigned level, struct mapping mapping,
-		  struct page_stock *stock);
+		  struct page_reserve *reserve);
 
-/* Calls for each leaf, cut to the stretch, in order; false as soon as a call says so. */
-typedef bool (*leaf_visitor)(void *context, pte_t *entry, unsigned level, struct stretch piece);
-bool leaves_visit(pte_t *table, unsigned level, struct stretch stretch, leaf_visitor visit,
+/* Calls for each leaf, cut to the range, in order; false as soon as a call says so. */
+typedef bool (*leaf_visitor)(void *context, pte_t *entry, unsigned level, struct page_range piece);
+bool leaves_visit(pte_t *table, unsigned level, struct page_range range, leaf_visitor visit,
 		  void *context);
 
 /* ---- what page_change.c has for the others ----------------------------------------------- */
 
-/* Tables for having no leaf cross an end of the stretch; and having it so. */
-uint64_t split_needed(const struct page_table *space, struct stretch stretch);
-void split_ends(struct page_table *space, struct stretch stretch, struct page_stock *stock,
+/* Tables for having no leaf cross an end of the range; and having it so. */
+uint64_t split_needed(const struct page_table *space, struct page_range range);
+void split_ends(struct page_table *space, struct page_range range, struct page_reserve *reserve,
 		struct page_gather *gather);

@@ -7,7 +7,7 @@
  *
  *	page_gather_init(&gather);
  *	lock the space
- *	status = page_table_unmap(&table, address, length, &gather, &stock);  (stock.h has the loop)
+ *	status = page_table_unmap(&table, address, length, &gather, &reserve);  (page_reserve.h has the loop)
  *	unlock
  *	flush on every hart that has used the space (SBI remote sfence.vma, own sfence.vma)
  *	page_gather_release(&gather, drop, context);

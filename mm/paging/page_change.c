@@ -2,7 +2,7 @@
  * page_change.c - taking away from a space, and changing what is there: unmap, protect, copy on
  * write.
  *
- * Each change first looks at its whole range, then whether the stock has the frames it will need,
+ * Each change first looks at its whole range, then whether the reserve has the frames it will need,
  * and only then writes. It needs frames where an end of the range lies inside a large page, which
  * is split there.
  *
@@ -20,7 +20,7 @@ static pte_t *root_of(const struct page_table *space)
 	return page_entries(space->root);
 }
 
-static void note(struct page_gather *gather, const struct page_table *space, struct stretch changed)
+static void note(struct page_gather *gather, const struct page_table *space, struct page_range changed)
 {
 	vpn_t last = page_vpn(changed.end - 1, space->levels);
 
@@ -55,9 +55,9 @@ static bool is_across(uint64_t page, unsigned top, unsigned level)
 	return level <= top && (page & (page_frames(level) - 1)) != 0;
 }
 
-uint64_t split_needed(const struct page_table *space, struct stretch stretch)
+uint64_t split_needed(const struct page_table *space, struct page_range range)
 {
-	uint64_t first = stretch.first, end = stretch.end, needed = 0;
+	uint64_t first = range.first, end = range.end, needed = 0;
 	unsigned first_level, end_level;
 
 	if (!leaf_across(space, first, &first_level))
@@ -78,9 +78,9 @@ uint64_t split_needed(const struct page_table *space, struct stretch stretch)
 
 /* A table that is to stand for the leaf, split so far down that a page begins at `page`. */
 static pte_t split_table(struct page_table *space, pte_t leaf, unsigned level, uint64_t page,
-			 struct page_stock *stock)
+			 struct page_reserve *reserve)
 {
-	pfn_t frame = page_stock_take(stock);
+	pfn_t frame = page_reserve_take(reserve);
 	pte_t *table = page_entries(frame);
 	uint64_t frames = page_frames(level - 1);
 	unsigned cut = entry_index(page, level - 1);
@@ -90,12 +90,12 @@ static pte_t split_table(struct page_table *space, pte_t leaf, unsigned level, u
 			    pte_leaf(pfn_add(pte_frame(leaf), i * frames), pte_flags(leaf)));
 	if (level > 1 && (page & (frames - 1)) != 0)
 		entry_publish(&table[cut],
-			      split_table(space, entry_load(&table[cut]), level - 1, page, stock));
+			      split_table(space, entry_load(&table[cut]), level - 1, page, reserve));
 	space->tables++;
 	return pte_table(frame);
 }
 
-static void split_at(struct page_table *space, uint64_t page, struct page_stock *stock,
+static void split_at(struct page_table *space, uint64_t page, struct page_reserve *reserve,
 		     struct page_gather *gather)
 {
 	unsigned level;
@@ -105,64 +105,64 @@ static void split_at(struct page_table *space, uint64_t page, struct page_stock 
 	if (!entry)
 		return;
 	first = page & ~(page_frames(level) - 1);
-	entry_publish(entry, split_table(space, entry_load(entry), level, page, stock));
-	note(gather, space, (struct stretch){first, first + page_frames(level)});
+	entry_publish(entry, split_table(space, entry_load(entry), level, page, reserve));
+	note(gather, space, (struct page_range){first, first + page_frames(level)});
 	gather->tables_too = true;
 }
 
-void split_ends(struct page_table *space, struct stretch stretch, struct page_stock *stock,
+void split_ends(struct page_table *space, struct page_range range, struct page_reserve *reserve,
 		struct page_gather *gather)
 {
-	split_at(space, stretch.first, stock, gather);
-	split_at(space, stretch.end, stock, gather);
+	split_at(space, range.first, reserve, gather);
+	split_at(space, range.end, reserve, gather);
 }
 
 /* ---- what changes begin with ------------------------------------------------------------- */
 
-static bool has_no_hole(const pte_t *table, unsigned level, struct stretch stretch)
+static bool has_no_hole(const pte_t *table, unsigned level, struct page_range range)
 {
 	uint64_t next;
 
-	for (uint64_t page = stretch.first; page < stretch.end; page = next) {
+	for (uint64_t page = range.first; page < range.end; page = next) {
 		pte_t entry = entry_load(&table[entry_index(page, level)]);
 
-		next = piece_end(page, stretch.end, level);
+		next = piece_end(page, range.end, level);
 		if (!pte_is_valid(entry))
 			return false;
 		if (!pte_is_leaf(entry) &&
-		    !has_no_hole(entry_table(entry), level - 1, (struct stretch){page, next}))
+		    !has_no_hole(entry_table(entry), level - 1, (struct page_range){page, next}))
 			return false;
 	}
 	return true;
 }
 
-static enum page_status split(struct page_table *space, struct stretch stretch, uint64_t needed,
-			      struct page_gather *gather, struct page_stock *stock)
+static enum page_status split(struct page_table *space, struct page_range range, uint64_t needed,
+			      struct page_gather *gather, struct page_reserve *reserve)
 {
 	uint64_t left;
 
-	if (!page_stock_has(stock, needed))
+	if (!page_reserve_has(reserve, needed))
 		return PAGE_SHORT;
-	left = stock->frames - needed;
-	split_ends(space, stretch, stock, gather);
-	assert(stock->frames == left);
+	left = reserve->frames - needed;
+	split_ends(space, range, reserve, gather);
+	assert(reserve->frames == left);
 	return PAGE_OK;
 }
 
 /* The range is one, mapped from end to end, and no page crosses its ends any more. */
 static enum page_status begin_change(struct page_table *space, virt_t address, uint64_t length,
-				     struct page_gather *gather, struct page_stock *stock,
-				     struct stretch *stretch)
+				     struct page_gather *gather, struct page_reserve *reserve,
+				     struct page_range *range)
 {
-	enum page_status status = stretch_from(space, address, length, stretch);
+	enum page_status status = page_range_from(space, address, length, range);
 	uint64_t needed;
 
 	if (status != PAGE_OK)
 		return status;
-	if (!has_no_hole(root_of(space), space->levels - 1, *stretch))
+	if (!has_no_hole(root_of(space), space->levels - 1, *range))
 		return PAGE_NOT_MAPPED;
-	needed = split_needed(space, *stretch);
-	return needed > 0 ? split(space, *stretch, needed, gather, stock) : PAGE_OK;
+	needed = split_needed(space, *range);
+	return needed > 0 ? split(space, *range, needed, gather, reserve) : PAGE_OK;
 }
 
 /* ---- unmapping --------------------------------------------------------------------------- */
@@ -196,7 +196,7 @@ static void detach_table(struct page_table *space, pte_t *entry, struct page_gat
 	space->tables--;
 }
 
-static bool clear_leaf(pte_t *entry, unsigned level, struct stretch piece,
+static bool clear_leaf(pte_t *entry, unsigned level, struct page_range piece,
 		       struct page_gather *gather)
 {
 	check(piece_is_whole(piece.first, piece.end, level),
@@ -209,18 +209,18 @@ static bool clear_leaf(pte_t *entry, unsigned level, struct stretch piece,
 
 /* Returns the page that it has come to: the end, or where the gather was full. */
 static uint64_t clear(struct page_table *space, pte_t *table, unsigned level,
-		      struct stretch stretch, struct page_gather *gather)
+		      struct page_range range, struct page_gather *gather)
 {
 	uint64_t next;
 
-	for (uint64_t page = stretch.first; page < stretch.end; page = next) {
+	for (uint64_t page = range.first; page < range.end; page = next) {
 		pte_t *entry = &table[entry_index(page, level)];
 		pte_t value = entry_load(entry);
-		struct stretch piece;
+		struct page_range piece;
 		uint64_t reached;
 
-		next = piece_end(page, stretch.end, level);
-		piece = (struct stretch){page, next};
+		next = piece_end(page, range.end, level);
+		piece = (struct page_range){page, next};
 		if (!pte_is_valid(value))
 			continue;
 		if (pte_is_leaf(value)) {
@@ -235,34 +235,34 @@ static uint64_t clear(struct page_table *space, pte_t *table, unsigned level,
 				    entry_index(next - 1, level - 1)))
 			detach_table(space, entry, gather);
 	}
-	return stretch.end;
+	return range.end;
 }
 
 enum page_status page_table_unmap_rest(struct page_table *table, struct page_gather *gather)
 {
-	struct stretch rest = {gather->rest_first, gather->rest_end};
+	struct page_range rest = {gather->rest_first, gather->rest_end};
 
 	if (rest.first == rest.end)
 		return PAGE_OK;
 	gather->rest_first = clear(table, root_of(table), table->levels - 1, rest, gather);
 	if (gather->rest_first != rest.first)
-		note(gather, table, (struct stretch){rest.first, gather->rest_first});
+		note(gather, table, (struct page_range){rest.first, gather->rest_first});
 	return gather->rest_first == rest.end ? PAGE_OK : PAGE_AGAIN;
 }
 
 enum page_status page_table_unmap(struct page_table *table, virt_t address, uint64_t length,
-				  struct page_gather *gather, struct page_stock *stock)
+				  struct page_gather *gather, struct page_reserve *reserve)
 {
-	struct stretch stretch;
+	struct page_range range;
 	enum page_status status;
 
 	check(gather->rest_first == gather->rest_end,
 	      "page_table_unmap: the gather has a rest, which page_table_unmap_rest() ends");
-	status = begin_change(table, address, length, gather, stock, &stretch);
+	status = begin_change(table, address, length, gather, reserve, &range);
 	if (status != PAGE_OK)
 		return status;
-	gather->rest_first = stretch.first;
-	gather->rest_end = stretch.end;
+	gather->rest_first = range.first;
+	gather->rest_end = range.end;
 	return page_table_unmap_rest(table, gather);
 }
 
@@ -272,7 +272,7 @@ struct reflag {
 	unsigned keep, set;
 };
 
-static bool reflag_leaf(void *context, pte_t *entry, unsigned level, struct stretch piece)
+static bool reflag_leaf(void *context, pte_t *entry, unsigned level, struct page_range piece)
 {
 	const struct reflag *reflag = context;
 	pte_t leaf = entry_load(entry);
@@ -285,44 +285,44 @@ static bool reflag_leaf(void *context, pte_t *entry, unsigned level, struct stre
 
 static enum page_status reflag(struct page_table *table, virt_t address, uint64_t length,
 			       struct reflag reflag, struct page_gather *gather,
-			       struct page_stock *stock)
+			       struct page_reserve *reserve)
 {
-	struct stretch stretch;
-	enum page_status status = begin_change(table, address, length, gather, stock, &stretch);
+	struct page_range range;
+	enum page_status status = begin_change(table, address, length, gather, reserve, &range);
 
 	if (status != PAGE_OK)
 		return status;
-	leaves_visit(root_of(table), table->levels - 1, stretch, reflag_leaf, &reflag);
-	note(gather, table, stretch);
+	leaves_visit(root_of(table), table->levels - 1, range, reflag_leaf, &reflag);
+	note(gather, table, range);
 	return PAGE_OK;
 }
 
 enum page_status page_table_protect(struct page_table *table, virt_t address, uint64_t length,
 				    unsigned flags, struct page_gather *gather,
-				    struct page_stock *stock)
+				    struct page_reserve *reserve)
 {
-	struct stretch stretch;
-	enum page_status status = stretch_from(table, address, length, &stretch);
+	struct page_range range;
+	enum page_status status = page_range_from(table, address, length, &range);
 
 	if (status != PAGE_OK)
 		return status;
 	if ((flags & ~(unsigned)PAGE_ACCESS_FLAGS) || !page_flags_are_good(flags))
 		return PAGE_BAD_FLAGS;
 	return reflag(table, address, length, (struct reflag){PAGE_OWNED | PAGE_SHARED, flags},
-		      gather, stock);
+		      gather, reserve);
 }
 
 enum page_status page_table_unshare(struct page_table *table, virt_t address, uint64_t length,
-				    struct page_gather *gather, struct page_stock *stock)
+				    struct page_gather *gather, struct page_reserve *reserve)
 {
 	return reflag(table, address, length, (struct reflag){~(unsigned)PAGE_SHARED, 0}, gather,
-		      stock);
+		      reserve);
 }
 
 /* ---- copy on write ----------------------------------------------------------------------- */
 
 /* The page's own entry, after the split that made it one. */
-static bool find_entry(void *context, pte_t *entry, unsigned level, struct stretch piece)
+static bool find_entry(void *context, pte_t *entry, unsigned level, struct page_range piece)
 {
 	assert(level == 0 && piece_is_whole(piece.first, piece.end, level));
 	*(pte_t **)context = entry;
@@ -330,11 +330,11 @@ static bool find_entry(void *context, pte_t *entry, unsigned level, struct stret
 }
 
 enum page_status page_table_replace(struct page_table *table, virt_t address, pfn_t frame,
-				    struct page_gather *gather, struct page_stock *stock)
+				    struct page_gather *gather, struct page_reserve *reserve)
 {
 	struct page_leaf old;
-	struct stretch stretch;
-	enum page_status status = stretch_from(table, address, FRAME_SIZE, &stretch);
+	struct page_range range;
+	enum page_status status = page_range_from(table, address, FRAME_SIZE, &range);
 	pte_t *entry;
 	unsigned flags;
 
@@ -346,14 +346,14 @@ enum page_status page_table_replace(struct page_table *table, virt_t address, pf
 		return PAGE_NOT_MAPPED;
 	if ((old.flags & PAGE_OWNED) && gather->runs == PAGE_GATHER_RUNS)
 		return PAGE_AGAIN;
-	status = begin_change(table, address, FRAME_SIZE, gather, stock, &stretch);
+	status = begin_change(table, address, FRAME_SIZE, gather, reserve, &range);
 	if (status != PAGE_OK)
 		return status;
-	leaves_visit(root_of(table), table->levels - 1, stretch, find_entry, &entry);
+	leaves_visit(root_of(table), table->levels - 1, range, find_entry, &entry);
 	page_gather_leaf(gather, entry_load(entry), 0);
 	flags = old.flags | PAGE_OWNED | PAGE_SHARED;
 	/* The copy before the entry that shows it. */
 	entry_publish(entry, pte_leaf(frame, flags));
-	note(gather, table, stretch);
+	note(gather, table, range);
 	return PAGE_OK;
 }

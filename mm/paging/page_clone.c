@@ -2,8 +2,8 @@
  * page_clone.c - a second space with the same pages, to be copied when they are written to.
  *
  * First everything that may fail, in an order in which it can be undone without a trace: looking
- * whether the copy's range is free, whether the stock has the frames for all tables, and taking
- * references, for which the stock may have to give frames too. Then the writing: where the range
+ * whether the copy's range is free, whether the reserve has the frames for all tables, and taking
+ * references, for which the reserve may have to give frames too. Then the writing: where the range
  * cuts large pages of the original these are split, and both trees are gone down in step.
  */
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "mm/paging/entries.h"
 #include "mm/paging/page_table.h"
 
-static bool stop_at_any(void *context, pte_t *entry, unsigned level, struct stretch piece)
+static bool stop_at_any(void *context, pte_t *entry, unsigned level, struct page_range piece)
 {
 	(void)context;
 	(void)entry;
@@ -22,7 +22,7 @@ static bool stop_at_any(void *context, pte_t *entry, unsigned level, struct stre
 }
 
 /* The pages of one leaf, or the part of them in the range, as a mapping for the copy. */
-static struct mapping mapping_of(pte_t leaf, unsigned level, struct stretch piece)
+static struct mapping mapping_of(pte_t leaf, unsigned level, struct page_range piece)
 {
 	uint64_t offset = piece.first & (page_frames(level) - 1);
 
@@ -33,22 +33,22 @@ static struct mapping mapping_of(pte_t leaf, unsigned level, struct stretch piec
  * Tables that the copy lacks below `to` (NULL: `to` itself is one of them). Nothing of the range
  * is mapped there. Says whether the original has anything in the range.
  */
-static bool copy_plan(const pte_t *to, const pte_t *from, unsigned level, struct stretch stretch,
+static bool copy_plan(const pte_t *to, const pte_t *from, unsigned level, struct page_range range,
 		      uint64_t *needed)
 {
 	bool any = false;
 	uint64_t next;
 
-	for (uint64_t page = stretch.first; page < stretch.end; page = next) {
+	for (uint64_t page = range.first; page < range.end; page = next) {
 		unsigned index = entry_index(page, level);
 		pte_t entry = entry_load(&from[index]);
 		pte_t there = to ? entry_load(&to[index]) : PTE_NONE;
 		const pte_t *below = pte_is_valid(there) ? entry_table(there) : NULL;
 		uint64_t here = below ? 0 : 1;
-		struct stretch piece;
+		struct page_range piece;
 
-		next = piece_end(page, stretch.end, level);
-		piece = (struct stretch){page, next};
+		next = piece_end(page, range.end, level);
+		piece = (struct page_range){page, next};
 		if (!pte_is_valid(entry))
 			continue;
 		if (!pte_is_leaf(entry)) {
@@ -67,7 +67,7 @@ static bool copy_plan(const pte_t *to, const pte_t *from, unsigned level, struct
 
 struct copy {
 	struct page_table *to;
-	struct page_stock *stock;
+	struct page_reserve *reserve;
 };
 
 /* One leaf of the original, which has been split where the range cut it. */
@@ -84,19 +84,19 @@ static void copy_leaf(pte_t *to, pte_t *from)
 }
 
 static void copy_fill(const struct copy *copy, pte_t *to, const pte_t *from_table, unsigned level,
-		      struct stretch stretch)
+		      struct page_range range)
 {
 	uint64_t next;
 
-	for (uint64_t page = stretch.first; page < stretch.end; page = next) {
+	for (uint64_t page = range.first; page < range.end; page = next) {
 		unsigned index = entry_index(page, level);
 		pte_t *from = (pte_t *)&from_table[index];
 		pte_t entry = entry_load(from);
 		pte_t there = entry_load(&to[index]);
-		struct stretch piece;
+		struct page_range piece;
 
-		next = piece_end(page, stretch.end, level);
-		piece = (struct stretch){page, next};
+		next = piece_end(page, range.end, level);
+		piece = (struct page_range){page, next};
 		if (!pte_is_valid(entry))
 			continue;
 		if (pte_is_leaf(entry)) {
@@ -104,7 +104,7 @@ static void copy_fill(const struct copy *copy, pte_t *to, const pte_t *from_tabl
 		} else if (pte_is_valid(there)) {
 			copy_fill(copy, entry_table(there), entry_table(entry), level - 1, piece);
 		} else if (!leaves_visit(entry_table(entry), level - 1, piece, stop_at_any, NULL)) {
-			pfn_t table = page_stock_take(copy->stock);
+			pfn_t table = page_reserve_take(copy->reserve);
 
 			copy_fill(copy, page_entries(table), entry_table(entry), level - 1, piece);
 			entry_publish(&to[index], pte_table(table));
@@ -117,24 +117,24 @@ static void copy_fill(const struct copy *copy, pte_t *to, const pte_t *from_tabl
 
 struct sharer {
 	const struct page_sharing *sharing;
-	struct page_stock *stock;
+	struct page_reserve *reserve;
 	uint64_t refused_at; /* page */
 };
 
-static bool share_leaf(void *context, pte_t *entry, unsigned level, struct stretch piece)
+static bool share_leaf(void *context, pte_t *entry, unsigned level, struct page_range piece)
 {
 	struct sharer *sharer = context;
 	struct mapping mapping = mapping_of(entry_load(entry), level, piece);
 
 	if (!(mapping.flags & PAGE_OWNED) ||
 	    sharer->sharing->share(sharer->sharing->context, pfn(mapping.first_frame),
-				   piece.end - piece.first, sharer->stock))
+				   piece.end - piece.first, sharer->reserve))
 		return true;
 	sharer->refused_at = piece.first;
 	return false;
 }
 
-static bool unshare_leaf(void *context, pte_t *entry, unsigned level, struct stretch piece)
+static bool unshare_leaf(void *context, pte_t *entry, unsigned level, struct page_range piece)
 {
 	const struct sharer *sharer = context;
 	struct mapping mapping = mapping_of(entry_load(entry), level, piece);
@@ -146,16 +146,16 @@ static bool unshare_leaf(void *context, pte_t *entry, unsigned level, struct str
 }
 
 /* A reference for the copy to each frame of the range, or none. */
-static bool share_all(const struct page_table *from, struct stretch stretch,
-		      const struct page_sharing *sharing, struct page_stock *stock)
+static bool share_all(const struct page_table *from, struct page_range range,
+		      const struct page_sharing *sharing, struct page_reserve *reserve)
 {
-	struct sharer sharer = {sharing, stock, 0};
+	struct sharer sharer = {sharing, reserve, 0};
 	pte_t *root = page_entries(from->root);
 
-	if (leaves_visit(root, from->levels - 1, stretch, share_leaf, &sharer))
+	if (leaves_visit(root, from->levels - 1, range, share_leaf, &sharer))
 		return true;
-	stretch.end = sharer.refused_at;
-	leaves_visit(root, from->levels - 1, stretch, unshare_leaf, &sharer);
+	range.end = sharer.refused_at;
+	leaves_visit(root, from->levels - 1, range, unshare_leaf, &sharer);
 	return false;
 }
 
@@ -163,48 +163,48 @@ static bool share_all(const struct page_table *from, struct stretch stretch,
 
 /* All that may fail. *needed: tables. */
 static enum page_status begin_copy(struct page_table *to, struct page_table *from,
-				   struct stretch stretch, const struct page_sharing *sharing,
-				   struct page_stock *stock, uint64_t *needed)
+				   struct page_range range, const struct page_sharing *sharing,
+				   struct page_reserve *reserve, uint64_t *needed)
 {
 	bool shared;
 
-	if (!leaves_visit(page_entries(to->root), to->levels - 1, stretch, stop_at_any, NULL))
+	if (!leaves_visit(page_entries(to->root), to->levels - 1, range, stop_at_any, NULL))
 		return PAGE_MAPPED;
-	*needed = split_needed(from, stretch);
-	copy_plan(page_entries(to->root), page_entries(from->root), from->levels - 1, stretch,
+	*needed = split_needed(from, range);
+	copy_plan(page_entries(to->root), page_entries(from->root), from->levels - 1, range,
 		  needed);
-	if (!page_stock_has(stock, *needed))
+	if (!page_reserve_has(reserve, *needed))
 		return PAGE_SHORT;
-	stock->kept = *needed;
-	shared = share_all(from, stretch, sharing, stock);
-	stock->kept = 0;
+	reserve->kept = *needed;
+	shared = share_all(from, range, sharing, reserve);
+	reserve->kept = 0;
 	if (shared)
 		return PAGE_OK;
-	return page_stock_is_short(stock) ? PAGE_SHORT : PAGE_REFUSED;
+	return page_reserve_is_short(reserve) ? PAGE_SHORT : PAGE_REFUSED;
 }
 
 enum page_status page_table_clone(struct page_table *to, struct page_table *from, virt_t address,
 				  uint64_t length, const struct page_sharing *sharing,
-				  struct page_gather *gather, struct page_stock *stock)
+				  struct page_gather *gather, struct page_reserve *reserve)
 {
-	struct copy copy = {to, stock};
-	struct stretch stretch;
-	enum page_status status = stretch_from(from, address, length, &stretch);
+	struct copy copy = {to, reserve};
+	struct page_range range;
+	enum page_status status = page_range_from(from, address, length, &range);
 	uint64_t needed, left;
 	vpn_t last;
 
 	check(to->levels == from->levels && to != from,
 	      "page_table_clone: from %u levels to %u, or to itself", from->levels, to->levels);
 	if (status == PAGE_OK)
-		status = begin_copy(to, from, stretch, sharing, stock, &needed);
+		status = begin_copy(to, from, range, sharing, reserve, &needed);
 	if (status != PAGE_OK)
 		return status;
-	left = stock->frames - needed;
-	split_ends(from, stretch, stock, gather);
+	left = reserve->frames - needed;
+	split_ends(from, range, reserve, gather);
 	copy_fill(&copy, page_entries(to->root), page_entries(from->root), from->levels - 1,
-		  stretch);
-	assert(stock->frames == left);
-	last = page_vpn(stretch.end - 1, from->levels);
-	page_gather_note(gather, page_vpn(stretch.first, from->levels), vpn(last.value + 1));
+		  range);
+	assert(reserve->frames == left);
+	last = page_vpn(range.end - 1, from->levels);
+	page_gather_note(gather, page_vpn(range.first, from->levels), vpn(last.value + 1));
 	return PAGE_OK;
 }

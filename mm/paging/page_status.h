@@ -17,7 +17,7 @@ enum page_status {
 	PAGE_BAD_FLAGS,	    /* W without R, none of R, W, X, unknown ones; see enum page_flags */
 	PAGE_MAPPED,	    /* something in the range is mapped already */
 	PAGE_NOT_MAPPED,    /* something in the range is not */
-	PAGE_SHORT,	    /* the stock has too few frames: page_stock_refill(), and again */
+	PAGE_SHORT,	    /* the reserve has too few frames: page_reserve_refill(), and again */
 	PAGE_NO_FRAMES,	    /* for tables */
 	PAGE_REFUSED	    /* by the caller's `share` */
 };

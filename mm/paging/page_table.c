@@ -6,7 +6,7 @@
  *
  * Mapping goes over the range twice. mapping_plan() sees that nothing is in the way and counts the
  * tables that are missing; where there is none, their number follows from the ends of the range.
- * If the stock has as many, mapping_fill(), which cannot fail, writes.
+ * If the reserve has as many, mapping_fill(), which cannot fail, writes.
  */
 #include "mm/paging/page_table.h"
 
@@ -31,7 +31,7 @@ const char *page_status_text(enum page_status status)
 		[PAGE_BAD_FLAGS] = "flags that no page can have",
 		[PAGE_MAPPED] = "mapped already",
 		[PAGE_NOT_MAPPED] = "not mapped",
-		[PAGE_SHORT] = "too few frames in the stock",
+		[PAGE_SHORT] = "too few frames in the reserve",
 		[PAGE_NO_FRAMES] = "no frames for tables",
 		[PAGE_REFUSED] = "frames cannot be shared",
 	};
@@ -111,8 +111,8 @@ static uint64_t page_number(const struct page_table *table, virt_t address)
 	return vpn_floor(address).value & ((UINT64_C(1) << PAGE_INDEX_BITS * table->levels) - 1);
 }
 
-enum page_status stretch_from(const struct page_table *table, virt_t address, uint64_t length,
-			      struct stretch *stretch)
+enum page_status page_range_from(const struct page_table *table, virt_t address, uint64_t length,
+			      struct page_range *range)
 {
 	virt_t last = virt(address.value + (length - 1));
 
@@ -125,8 +125,8 @@ enum page_status stretch_from(const struct page_table *table, virt_t address, ui
 	if (!virt_is_canonical(address, table->levels) || !virt_is_canonical(last, table->levels) ||
 	    (address.value ^ last.value) >> 63)
 		return PAGE_NOT_CANONICAL;
-	stretch->first = page_number(table, address);
-	stretch->end = page_number(table, last) + 1;
+	range->first = page_number(table, address);
+	range->end = page_number(table, last) + 1;
 	return PAGE_OK;
 }
 
@@ -136,7 +136,7 @@ enum page_status stretch_from(const struct page_table *table, virt_t address, ui
 static struct mapping mapping_part(struct mapping mapping, uint64_t first, uint64_t end)
 {
 	mapping.first_frame += first - mapping.pages.first;
-	mapping.pages = (struct stretch){first, end};
+	mapping.pages = (struct page_range){first, end};
 	return mapping;
 }
 
@@ -206,11 +206,11 @@ bool mapping_plan(const pte_t *table, unsigned level, struct mapping mapping, ui
 
 /* A new table is filled before anybody can see it. */
 static void fill_new_table(struct page_table *space, pte_t *entry, unsigned level,
-			   struct mapping mapping, struct page_stock *stock)
+			   struct mapping mapping, struct page_reserve *reserve)
 {
-	pfn_t frame = page_stock_take(stock);
+	pfn_t frame = page_reserve_take(reserve);
 
-	mapping_fill(space, page_entries(frame), level, mapping, stock);
+	mapping_fill(space, page_entries(frame), level, mapping, reserve);
 	entry_publish(entry, pte_table(frame));
 	space->tables++;
 }
@@ -226,7 +226,7 @@ static void fill_pages(pte_t *table, struct mapping mapping)
 }
 
 void mapping_fill(struct page_table *space, pte_t *table, unsigned level, struct mapping mapping,
-		  struct page_stock *stock)
+		  struct page_reserve *reserve)
 {
 	uint64_t next;
 
@@ -242,20 +242,20 @@ void mapping_fill(struct page_table *space, pte_t *table, unsigned level, struct
 		next = piece_end(page, mapping.pages.end, level);
 		part = mapping_part(mapping, page, next);
 		if (pte_is_valid(old))
-			mapping_fill(space, entry_table(old), level - 1, part, stock);
+			mapping_fill(space, entry_table(old), level - 1, part, reserve);
 		else if (mapping_is_leaf(part, level))
 			entry_store(entry, pte_leaf(pfn(part.first_frame), mapping.flags));
 		else
-			fill_new_table(space, entry, level - 1, part, stock);
+			fill_new_table(space, entry, level - 1, part, reserve);
 	}
 }
 
 enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t frame,
-				uint64_t length, unsigned flags, struct page_stock *stock)
+				uint64_t length, unsigned flags, struct page_reserve *reserve)
 {
 	struct mapping mapping = {.first_frame = frame.value, .flags = flags};
 	pte_t *root = page_entries(table->root);
-	enum page_status status = stretch_from(table, address, length, &mapping.pages);
+	enum page_status status = page_range_from(table, address, length, &mapping.pages);
 	uint64_t needed = 0, left;
 
 	if (status != PAGE_OK)
@@ -267,16 +267,16 @@ enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t 
 		return PAGE_BAD_FRAME;
 	if (!mapping_plan(root, table->levels - 1, mapping, &needed))
 		return PAGE_MAPPED;
-	if (!page_stock_has(stock, needed))
+	if (!page_reserve_has(reserve, needed))
 		return PAGE_SHORT;
-	left = stock->frames - needed;
+	left = reserve->frames - needed;
 	/*
 	 * What was written to the frames, and read from them, before their mapping: others may write there
 	 * through it. The partner is a walk, and what depends on its address.
 	 */
 	ck_pr_fence_release();
-	mapping_fill(table, root, table->levels - 1, mapping, stock);
-	assert(stock->frames == left);
+	mapping_fill(table, root, table->levels - 1, mapping, reserve);
+	assert(reserve->frames == left);
 	return PAGE_OK;
 }
 
@@ -312,19 +312,19 @@ bool page_table_translate(const struct page_table *table, virt_t address, struct
 		   (unsigned long long)address.value);
 }
 
-bool leaves_visit(pte_t *table, unsigned level, struct stretch stretch, leaf_visitor visit,
+bool leaves_visit(pte_t *table, unsigned level, struct page_range range, leaf_visitor visit,
 		  void *context)
 {
 	uint64_t next;
 
-	for (uint64_t page = stretch.first; page < stretch.end; page = next) {
+	for (uint64_t page = range.first; page < range.end; page = next) {
 		pte_t *entry = &table[entry_index(page, level)];
 		pte_t value = entry_load(entry);
-		struct stretch piece;
+		struct page_range piece;
 		bool goes_on = true;
 
-		next = piece_end(page, stretch.end, level);
-		piece = (struct stretch){page, next};
+		next = piece_end(page, range.end, level);
+		piece = (struct page_range){page, next};
 		if (!pte_is_valid(value))
 			continue;
 		if (pte_is_leaf(value))
@@ -344,7 +344,7 @@ struct walk {
 	unsigned levels;
 };
 
-static bool walk_leaf(void *context, pte_t *entry, unsigned level, struct stretch piece)
+static bool walk_leaf(void *context, pte_t *entry, unsigned level, struct page_range piece)
 {
 	const struct walk *walk = context;
 	struct page_leaf leaf = leaf_of(entry_load(entry), level, piece.first, walk->levels);
@@ -356,11 +356,11 @@ enum page_status page_table_walk(const struct page_table *table, virt_t address,
 				 page_visitor visit, void *context)
 {
 	struct walk walk = {visit, context, table->levels};
-	struct stretch stretch;
-	enum page_status status = stretch_from(table, address, length, &stretch);
+	struct page_range range;
+	enum page_status status = page_range_from(table, address, length, &range);
 
 	if (status == PAGE_OK)
-		leaves_visit(page_entries(table->root), table->levels - 1, stretch, walk_leaf,
+		leaves_visit(page_entries(table->root), table->levels - 1, range, walk_leaf,
 			     &walk);
 	return status;
 }

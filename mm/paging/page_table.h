@@ -5,13 +5,13 @@
  *
  *	if (page_table_create(&table, SV39_LEVELS, asid) != PAGE_OK)
  *		return false;
- *	page_stock_init(&stock);
+ *	page_reserve_init(&reserve);
  *	do {
  *		lock the space
  *		status = page_table_map(&table, virt(0x40000000), frame, 64 * MIB,
- *					PAGE_READ | PAGE_WRITE | PAGE_USER | PAGE_OWNED, &stock);
+ *					PAGE_READ | PAGE_WRITE | PAGE_USER | PAGE_OWNED, &reserve);
  *		unlock
- *	} while (page_stock_refill(&stock, &status));
+ *	} while (page_reserve_refill(&reserve, &status));
  *	csr_write(satp, page_table_satp(&table));
  *
  * Pages are as large as alignment and length allow. Pieces of large pages can be unmapped and
@@ -21,10 +21,10 @@
  * table, except for page_table_translate() and page_table_satp(). It may be a spinlock: nothing
  * waits, and no frame is allocated, zeroed or freed under it, except by page_table_create() and
  * page_table_destroy(), when nobody else has the table. Frames for new tables come out of a struct
- * page_stock (stock.h): every call that is given one may say PAGE_SHORT, and is then made again.
+ * page_reserve (page_reserve.h): every call that is given one may say PAGE_SHORT, and is then made again.
  *
  * All or nothing: a call that says anything but PAGE_OK or PAGE_AGAIN has changed nothing, in
- * any table, and has taken nothing out of the stock but frames for counts, which stay (refcount.h).
+ * any table, and has taken nothing out of the reserve but frames for counts, which stay (refcount.h).
  *
  * Flushing is the caller's, for only it knows which harts use the space. A change that takes
  * something away gives it to a struct page_gather (gather.h), to be flushed for and then freed.
@@ -48,7 +48,7 @@
 #include "mm/paging/gather.h"
 #include "mm/paging/page_status.h"
 #include "mm/paging/pte.h"
-#include "mm/paging/stock.h"
+#include "mm/paging/page_reserve.h"
 
 struct page_table {
 	pfn_t root;
@@ -89,13 +89,13 @@ uint64_t page_table_satp(const struct page_table *table);
  */
 PAGE_MUST_USE enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t frame,
 					      uint64_t length, unsigned flags,
-					      struct page_stock *stock);
+					      struct page_reserve *reserve);
 
 /*
  * Unmaps a range that is mapped from end to end. PAGE_AGAIN: the gather had no room for more
  * runs of frames, and the beginning of the range is unmapped; flush, release it, and go on:
  *
- *	status = page_table_unmap(&table, address, length, &gather, &stock), as above
+ *	status = page_table_unmap(&table, address, length, &gather, &reserve), as above
  *	while (status == PAGE_AGAIN) {
  *		unlock, flush, page_gather_release(), lock
  *		status = page_table_unmap_rest(&table, &gather);
@@ -106,7 +106,7 @@ PAGE_MUST_USE enum page_status page_table_map(struct page_table *table, virt_t a
  */
 PAGE_MUST_USE enum page_status page_table_unmap(struct page_table *table, virt_t address,
 						uint64_t length, struct page_gather *gather,
-						struct page_stock *stock);
+						struct page_reserve *reserve);
 PAGE_MUST_USE enum page_status page_table_unmap_rest(struct page_table *table,
 						     struct page_gather *gather);
 
@@ -117,16 +117,16 @@ PAGE_MUST_USE enum page_status page_table_unmap_rest(struct page_table *table,
 PAGE_MUST_USE enum page_status page_table_protect(struct page_table *table, virt_t address,
 						  uint64_t length, unsigned flags,
 						  struct page_gather *gather,
-						  struct page_stock *stock);
+						  struct page_reserve *reserve);
 
 /* ---- copy on write ----------------------------------------------------------------------- */
 
 /*
  * How clone counts, under the lock. share: one more reference to each of the frames, or false and
- * none; it may be short of frames in the stock, and then is asked again. drop: undoes it.
+ * none; it may be short of frames in the reserve, and then is asked again. drop: undoes it.
  */
 struct page_sharing {
-	bool (*share)(void *context, pfn_t first, uint64_t frames, struct page_stock *stock);
+	bool (*share)(void *context, pfn_t first, uint64_t frames, struct page_reserve *reserve);
 	page_drop drop;
 	void *context;
 };
@@ -142,7 +142,7 @@ PAGE_MUST_USE enum page_status page_table_clone(struct page_table *to, struct pa
 						virt_t address, uint64_t length,
 						const struct page_sharing *sharing,
 						struct page_gather *gather,
-						struct page_stock *stock);
+						struct page_reserve *reserve);
 
 /*
  * The two ends of a copy on write, for the page at `address` (4 KiB; a larger one is split).
@@ -153,7 +153,7 @@ PAGE_MUST_USE enum page_status page_table_clone(struct page_table *to, struct pa
  */
 PAGE_MUST_USE enum page_status page_table_replace(struct page_table *table, virt_t address,
 						  pfn_t frame, struct page_gather *gather,
-						  struct page_stock *stock);
+						  struct page_reserve *reserve);
 
 /*
  * unshare: nobody else has these frames any more, so what PAGE_WRITE asked for is allowed, in a
@@ -161,7 +161,7 @@ PAGE_MUST_USE enum page_status page_table_replace(struct page_table *table, virt
  */
 PAGE_MUST_USE enum page_status page_table_unshare(struct page_table *table, virt_t address,
 						  uint64_t length, struct page_gather *gather,
-						  struct page_stock *stock);
+						  struct page_reserve *reserve);
 
 /* ---- looking ----------------------------------------------------------------------------- */
 
@@ -169,7 +169,7 @@ PAGE_MUST_USE enum page_status page_table_unshare(struct page_table *table, virt
  * The page that `address` lies in; false when there is none. O(levels). Without the lock too, as
  * the hardware does it: the answer was right at some moment of the call. Without the lock the
  * caller keeps gathered tables from being freed meanwhile: the flush that comes before must wait
- * for this cpu (one that it answers itself, by a kick, does while interrupts are masked; the
+ * for this cpu (one that it answers itself, by an IPI, does while interrupts are masked; the
  * firmware's remote fence does not).
  */
 bool page_table_translate(const struct page_table *table, virt_t address, struct page_leaf *leaf);

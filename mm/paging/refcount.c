@@ -68,23 +68,23 @@ static uint32_t *count_of(const struct frame_refs *refs, uint64_t frame)
 }
 
 /*
- * Has the count of the frame exist; false: the stock is short. The zeros are written before the
+ * Has the count of the frame exist; false: the reserve is short. The zeros are written before the
  * pointer to them (a store fence; its partner is the address dependency in count_of); of two cpus
  * at once, one wins.
  */
-static bool make_count(struct frame_refs *refs, uint64_t frame, struct page_stock *stock)
+static bool make_count(struct frame_refs *refs, uint64_t frame, struct page_reserve *reserve)
 {
 	uint32_t **slot = &refs->chunk[number_of(refs, frame) / CHUNK_COUNTS];
 	pfn_t counts;
 
 	if (ck_pr_load_ptr(slot))
 		return true;
-	counts = page_stock_take_spare(stock);
+	counts = page_reserve_take_spare(reserve);
 	if (pfn_is_none(counts))
 		return false;
 	ck_pr_fence_store_atomic();
 	if (!ck_pr_cas_ptr(slot, NULL, frame_bytes(counts)))
-		page_stock_put_back(stock, counts);
+		page_reserve_put_back(reserve, counts);
 	return true;
 }
 
@@ -100,10 +100,10 @@ static bool increment(uint32_t *count)
 }
 
 bool frame_refs_share(struct frame_refs *refs, pfn_t first, uint64_t frames,
-		      struct page_stock *stock)
+		      struct page_reserve *reserve)
 {
 	for (uint64_t i = 0; i < frames; i++) {
-		if (make_count(refs, first.value + i, stock) &&
+		if (make_count(refs, first.value + i, reserve) &&
 		    increment(count_of(refs, first.value + i)))
 			continue;
 		while (i-- > 0)

@@ -3,7 +3,7 @@
  *
  * Kept is what a frame has *beyond one*: a frame with one owner counts zero, and frames that were
  * never shared cost nothing at all. The counts of 1024 neighbouring frames (4 MiB) are one frame,
- * which comes out of a stock when the first of them is shared, and is kept until the end; a
+ * which comes out of a reserve when the first of them is shared, and is kept until the end; a
  * directory has 8 bytes for each of those. So a machine that shares nothing pays 2 bytes for each
  * MiB, and one that shares everything 1/1024 of its memory. Who unmaps a page that is not
  * PAGE_SHARED need not ask.
@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "mm/address.h"
-#include "mm/paging/stock.h"
+#include "mm/paging/page_reserve.h"
 
 #define FRAME_REFS_MAX UINT32_MAX
 
@@ -39,12 +39,12 @@ void frame_refs_end(struct frame_refs *refs);
 
 /*
  * One more reference to each of `frames` frames, by somebody who has one. False, and none
- * changed, when the stock is short of frames for their counts (page_stock_is_short) or one of them
+ * changed, when the reserve is short of frames for their counts (page_reserve_is_short) or one of them
  * is at its most. Frames outside of the range are a panic. O(frames); allocates and frees nothing,
  * so it may be called under a spinlock.
  */
 bool frame_refs_share(struct frame_refs *refs, pfn_t first, uint64_t frames,
-		      struct page_stock *stock);
+		      struct page_reserve *reserve);
 
 /* One reference less. True: that was the last, and the frame is the caller's to free. */
 bool frame_refs_drop(struct frame_refs *refs, pfn_t frame);

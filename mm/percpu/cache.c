@@ -109,7 +109,7 @@ uint32_t cache_capacity_for(const struct frame_cache *cache, uint32_t batch)
 __attribute__((noinline)) void cache_grow(struct frame_cache *cache)
 {
 	counter_add(&cache->stats.contended, 1);
-	cache->calm = 0;
+	cache->uncontended_streak = 0;
 	if (!cache_is_open(cache) || cache->batch == cache->batch_max)
 		return;
 	cache->batch *= 2;
@@ -153,7 +153,7 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 		cache->batch_max = largest_batch(cache->batch_min, capacity);
 	}
 	cache->batch = cache->batch_min;
-	cache->calm = 0;
+	cache->uncontended_streak = 0;
 	cache->work->note.count = 0;
 	if (!cache->online)
 		frame_cache_online();

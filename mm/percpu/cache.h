@@ -55,7 +55,7 @@ struct zone;
 struct zone_order;
 
 /*
- * The batch of a calm cpu, and the largest. 512 frames are eight words where memory is not
+ * The batch of a uncontended_streak cpu, and the largest. 512 frames are eight words where memory is not
  * fragmented: the hold is then about twice that of one word, and eight times rarer. Beyond that
  * the gain is small, and the memory that a cpu may keep to itself (2 * 512 + 64 frames, 4.25 MiB)
  * is not.
@@ -117,7 +117,7 @@ struct frame_cache {
 	uint32_t capacity;     /* at most so many frames; limit may be lower */
 	uint32_t batch_min;    /* adaptive between these; equal: fixed */
 	uint32_t batch_max;
-	uint32_t calm;	       /* lock holds in a row that were not waited for */
+	uint32_t uncontended_streak;	       /* lock holds in a row that were not waited for */
 	struct frame_cache_stats stats;
 
 	/* Between this cpu and those that ask it for its frames (drain.c). */

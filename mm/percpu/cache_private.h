@@ -17,9 +17,9 @@
 /*
  * An adaptive batch doubles when its cpu had to wait for the lock, and is halved after so many
  * holds in a row without waiting (Bonwick's magazines grow on contention too; they never shrink).
- * So a batch that stays where it is meets contention about once in CALM_HOLDS holds: 0.4 %.
+ * So a batch that stays where it is meets contention about once in UNCONTENDED_HOLDS holds: 0.4 %.
  */
-#define CALM_HOLDS 256
+#define UNCONTENDED_HOLDS 256
 
 _Static_assert(POLICY_WORDS_MAX < 256, "a place is a byte");
 _Static_assert(POLICY_WORDS_MAX >= FRAMES_PER_WORD, "what a plan may hold, and a remote stack");
@@ -35,7 +35,7 @@ struct frame_drain_note {
 struct frame_cache_work {
 	/* A batch between the stack and a zone. */
 	struct frame_word words[POLICY_WORDS_MAX];
-	struct claim_plan plan;
+	struct policy_plan plan;
 	/*
 	 * Where a flush looks a word up: an open-addressed table, never more than half full, of
 	 * indices in `words` plus 1; 0: free.
@@ -96,7 +96,7 @@ static inline void cache_count_hold(struct frame_cache *cache, const struct zone
 	if (__builtin_expect(hold->contended, 0))
 		cache_grow(cache);
 	else
-		cache->calm++;
+		cache->uncontended_streak++;
 }
 
 /*

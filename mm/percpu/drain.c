@@ -129,7 +129,7 @@ static uint64_t give_tickets(unsigned first, uint64_t ticket, const struct zone 
 		if (first + i == port_cpu() || !is_worth_asking(cache, zone))
 			continue;
 		raise_asked(cache, ticket);
-		trace_note(TRACE_KICK, first + i, ticket);
+		trace_note(TRACE_IPI, first + i, ticket);
 		set |= UINT64_C(1) << i;
 	}
 	return set;
@@ -307,7 +307,7 @@ static void note_failure(struct frame_cache *cache, const struct frame_drain_not
 	port_irq_restore(flags);
 }
 
-static struct zone *look_at_all_zones(struct frame_cache *cache, uint64_t *frame)
+static struct zone *search_all_zones(struct frame_cache *cache, uint64_t *frame)
 {
 	unsigned long flags = port_irq_save(); /* the nodes are this cpu's */
 	struct zone *zone = zones_claim_one_masked(cache->work->nodes, frame);
@@ -317,7 +317,7 @@ static struct zone *look_at_all_zones(struct frame_cache *cache, uint64_t *frame
 }
 
 /* *releases: how many there had been before the last look. */
-static struct zone *look_until_sure(struct frame_cache *cache, uint64_t *frame, uint64_t *releases)
+static struct zone *search_until_stable(struct frame_cache *cache, uint64_t *frame, uint64_t *releases)
 {
 	for (unsigned looks = 0; looks < LOOKS_APART; looks++) {
 		struct zone *zone;
@@ -333,7 +333,7 @@ static struct zone *look_until_sure(struct frame_cache *cache, uint64_t *frame, 
 	}
 	*releases = releases_of_all();
 	ck_pr_fence_memory(); /* (d) */
-	return look_at_all_zones(cache, frame);
+	return search_all_zones(cache, frame);
 }
 
 static void change_pressure(bool up)
@@ -386,7 +386,7 @@ struct zone *frame_drained_one(uint64_t *frame)
 	if (nothing_freed_since(cache, 1, 1))
 		return NULL;
 	empty_all_caches(cache, &note);
-	zone = look_until_sure(cache, frame, &note.releases);
+	zone = search_until_stable(cache, frame, &note.releases);
 	end_request(cache, &note, zone != NULL);
 	trace_end(TRACE_DRAIN, begun, zone != NULL, 0);
 	return zone;

@@ -252,7 +252,7 @@ static void flush_some(struct frame_cache *cache, unsigned wanted)
 static void free_direct(struct frame_cache *cache, uint64_t frame)
 {
 	struct frame_word word = {frame & ~UINT64_C(63), UINT64_C(1) << (frame & 63)};
-	struct claim_plan plan = {.ordinary = false};
+	struct policy_plan plan = {.ordinary = false};
 	struct zone *zone = cache_zone_of(frame);
 	unsigned long flags = port_irq_save();
 	struct zone_hold hold;

@@ -67,13 +67,13 @@ static void expand(uint64_t *slot, const struct frame_word *words, unsigned coun
 
 static inline bool may_shrink(const struct frame_cache *cache)
 {
-	return cache->calm >= CALM_HOLDS && cache->batch != cache->batch_min;
+	return cache->uncontended_streak >= UNCONTENDED_HOLDS && cache->batch != cache->batch_min;
 }
 
 /* A smaller batch leaves less in the stack, and so only an empty one may shrink. */
 static __attribute__((noinline)) void shrink(struct frame_cache *cache)
 {
-	cache->calm = 0;
+	cache->uncontended_streak = 0;
 	cache->batch /= 2;
 	cache->limit = cache->bottom + cache_capacity_for(cache, cache->batch);
 }
@@ -86,7 +86,7 @@ static __attribute__((noinline)) void shrink(struct frame_cache *cache)
 static inline __attribute__((always_inline)) uint64_t
 refill_masked(struct frame_cache *cache, struct zone *zone, unsigned *taken, struct zone_hold *hold)
 {
-	struct claim_plan *plan = &cache->work->plan;
+	struct policy_plan *plan = &cache->work->plan;
 	struct frame_word *words = cache->work->words;
 	unsigned capacity, count, batch;
 

@@ -67,7 +67,7 @@ static struct bench bench;
 
 static unsigned claim(struct batch *batch, unsigned min, unsigned max)
 {
-	struct claim_plan plan = {.words = 0};
+	struct policy_plan plan = {.words = 0};
 	unsigned taken;
 
 	plan.ordinary = false;
@@ -79,7 +79,7 @@ static unsigned claim(struct batch *batch, unsigned min, unsigned max)
 
 static void release(const struct batch *batch)
 {
-	struct claim_plan plan;
+	struct policy_plan plan;
 
 	plan.ordinary = false;
 	if (bench.policy->plan_release && batch->count > 1)

@@ -51,12 +51,12 @@
 #define SECTIONS_MAX	31
 
 static const struct policy *const policy = &segment_tree_policy;
-static const struct claim_plan no_plan;
+static const struct policy_plan no_plan;
 
 /* As a zone does: what can be worked out first is not the lock's to wait for, but it costs too. */
 static inline void release(void *tree, const struct frame_word *words, unsigned count)
 {
-	struct claim_plan plan;
+	struct policy_plan plan;
 
 	plan.ordinary = false;
 	if (count > 1)
@@ -252,7 +252,7 @@ static double section_batch(struct zone *zone)
 	uint64_t start = now_ns(), end;
 
 	for (unsigned i = 0; i < BATCHES; i++) {
-		struct claim_plan plan = {.words = 0};
+		struct policy_plan plan = {.words = 0};
 
 		policy->plan_claim(zone->tree, BATCH_MIN, words[i], &plan);
 		counts[i] = policy->claim(zone->tree, BATCH_MIN, BATCH_MAX, &plan, words[i], &taken);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "kernel/machine.h"
+#include "kernel/boot/machine.h"
 
 static void mix(uint64_t *sum, uint64_t value)
 {

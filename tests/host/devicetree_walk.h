@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "kernel/devicetree.h"
+#include "kernel/boot/devicetree.h"
 
 /* Something of all answers, so that none can be optimized away; equal for equal trees. */
 uint64_t devicetree_walk(const struct devicetree *tree);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/bootargs.h"
+#include "kernel/boot/bootargs.h"
 
 /* ---- the reference ----------------------------------------------------------------------- */
 

@@ -22,10 +22,10 @@
 #include <string.h>
 
 #include "host.h"
-#include "kernel/early.h"
-#include "kernel/kernel_map.h"
-#include "kernel/machine.h"
-#include "kernel/memory.h"
+#include "kernel/boot/early.h"
+#include "kernel/vm/kernel_map.h"
+#include "kernel/boot/machine.h"
+#include "kernel/boot/memory.h"
 #include "mm/global/segment_tree.h"
 #include "mm/global/zone.h"
 #include "mm/paging/pte.h"

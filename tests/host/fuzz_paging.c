@@ -130,7 +130,7 @@ static enum page_status status_due(const struct call *call)
 	}
 }
 
-static bool share(void *context, pfn_t first, uint64_t frames, struct page_stock *stock)
+static bool share(void *context, pfn_t first, uint64_t frames, struct page_reserve *stock)
 {
 	(void)context;
 	(void)stock;

@@ -18,14 +18,14 @@ static __thread bool paging_locked;
 static void (*paging_meanwhile)(void);
 static __thread uint64_t paging_rounds; /* locks of the last call */
 
-static bool paging_again(struct page_stock *stock, enum page_status *status)
+static bool paging_again(struct page_reserve *stock, enum page_status *status)
 {
 	void (*other)(void) = paging_meanwhile;
 	uint64_t rounds = paging_rounds + 1;
 	bool again;
 
 	paging_locked = false;
-	again = page_stock_refill(stock, status);
+	again = page_reserve_refill(stock, status);
 	if (again && other) {
 		paging_meanwhile = NULL;
 		other();
@@ -36,10 +36,10 @@ static bool paging_again(struct page_stock *stock, enum page_status *status)
 
 /* The call, which may say PAGE_SHORT and uses `stock`, until it says something else. */
 #define PAGING_STOCKED(call)                     \
-	struct page_stock stock;                 \
+	struct page_reserve stock;                 \
 	enum page_status status;                 \
                                                  \
-	page_stock_init(&stock);                 \
+	page_reserve_init(&stock);                 \
 	paging_rounds = 0;                       \
 	do {                                     \
 		paging_locked = true;            \
@@ -98,11 +98,11 @@ static inline enum page_status locked_clone(struct page_table *to, struct page_t
 }
 
 static inline enum page_status share_once(struct frame_refs *refs, pfn_t first, uint64_t frames,
-					  struct page_stock *stock)
+					  struct page_reserve *stock)
 {
 	if (frame_refs_share(refs, first, frames, stock))
 		return PAGE_OK;
-	return page_stock_is_short(stock) ? PAGE_SHORT : PAGE_REFUSED;
+	return page_reserve_is_short(stock) ? PAGE_SHORT : PAGE_REFUSED;
 }
 
 static inline enum page_status locked_share_status(struct frame_refs *refs, pfn_t first,

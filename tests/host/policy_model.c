@@ -147,7 +147,7 @@ void policy_model_expose(const struct policy_model *model, bool exposed)
 
 /* ---- words ------------------------------------------------------------------------------- */
 
-static void start_plan(struct claim_plan *plan)
+static void start_plan(struct policy_plan *plan)
 {
 	memset(plan, 0, sizeof(*plan));
 }

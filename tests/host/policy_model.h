@@ -51,14 +51,14 @@ struct policy_model {
 /* A claim that was planned, perhaps long before it is made. */
 struct model_claim {
 	unsigned min;
-	struct claim_plan plan;
+	struct policy_plan plan;
 	struct frame_word words[POLICY_WORDS_MAX];
 };
 
 /* A release that was planned, perhaps long before it is made. */
 struct model_release {
 	unsigned count;
-	struct claim_plan plan;
+	struct policy_plan plan;
 	struct frame_word words[POLICY_WORDS_MAX];
 };
 

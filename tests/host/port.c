@@ -48,13 +48,13 @@ void port_panic(const char *format, ...)
 	unit_panicked(message);
 }
 
-void host_take_kick(struct host_cpu *cpu)
+void host_take_ipi(struct host_cpu *cpu)
 {
 	struct host_cpu *interrupted = host_self;
 	bool masked = cpu->masked;
 
 	host_self = cpu;
-	__atomic_exchange_n(&cpu->kicked, 0, __ATOMIC_ACQUIRE); /* then see what it was for */
+	__atomic_exchange_n(&cpu->ipi_pending, 0, __ATOMIC_ACQUIRE); /* then see what it was for */
 	cpu->in_trap = cpu->masked = true;
 	while (frame_drain_answer())
 		;
@@ -72,12 +72,12 @@ void port_ipi_send(unsigned first, uint64_t set)
 	if (host_self->masked)
 		__atomic_fetch_add(&host_ipi_calls_masked, 1, __ATOMIC_RELAXED);
 	for (; set; set &= set - 1) {
-		struct host_cpu *kicked = &host_cpus[first + (unsigned)__builtin_ctzll(set)];
+		struct host_cpu *ipi_pending = &host_cpus[first + (unsigned)__builtin_ctzll(set)];
 
-		if (kicked->running)
-			__atomic_store_n(&kicked->kicked, 1, __ATOMIC_RELEASE);
+		if (ipi_pending->running)
+			__atomic_store_n(&ipi_pending->ipi_pending, 1, __ATOMIC_RELEASE);
 		else
-			host_take_kick(kicked);
+			host_take_ipi(ipi_pending);
 	}
 }
 
@@ -85,8 +85,8 @@ void port_relax(void)
 {
 	if (host_on_relax)
 		host_on_relax();
-	if (host_self && host_kick_is_due(host_self))
-		host_take_kick(host_self);
+	if (host_self && host_ipi_is_due(host_self))
+		host_take_ipi(host_self);
 	sched_yield();
 }
 

@@ -2,7 +2,7 @@
  * port.h - mm/ and sync/ on a host: threads are cpus, and a mapping is physical memory.
  *
  * Physical addresses are made up: memory "at" host_memory_base is where the mapping is. Threads
- * have no interrupts but kicks, which are taken where a cpu lets interrupts in again, waits, or has
+ * have no interrupts but IPIs, which are taken where a cpu lets interrupts in again, waits, or has
  * done its work: never in the middle of a pop or push, so plain C is right for those.
  */
 #pragma once
@@ -27,8 +27,8 @@ struct host_cpu {
 	unsigned number;
 	bool masked; /* the cpu's own, like in_trap */
 	bool in_trap;
-	bool running; /* in host_run(); else whoever kicks it does what it would do */
-	uint32_t kicked;
+	bool running; /* in host_run(); else whoever IPIs it does what it would do */
+	uint32_t ipi_pending;
 };
 
 extern _Thread_local struct host_cpu *host_self;
@@ -61,12 +61,12 @@ static inline unsigned port_cpu_count(void)
 	return host_cpu_count;
 }
 
-/* Takes the kick that is pending, as a trap handler. */
-void host_take_kick(struct host_cpu *cpu);
+/* Takes the IPI that is pending, as a trap handler. */
+void host_take_ipi(struct host_cpu *cpu);
 
-static inline bool host_kick_is_due(const struct host_cpu *cpu)
+static inline bool host_ipi_is_due(const struct host_cpu *cpu)
 {
-	return !cpu->masked && !cpu->in_trap && __atomic_load_n(&cpu->kicked, __ATOMIC_RELAXED);
+	return !cpu->masked && !cpu->in_trap && __atomic_load_n(&cpu->ipi_pending, __ATOMIC_RELAXED);
 }
 
 static inline unsigned long port_irq_save(void)
@@ -80,8 +80,8 @@ static inline unsigned long port_irq_save(void)
 static inline void port_irq_restore(unsigned long flags)
 {
 	host_self->masked = flags;
-	if (__builtin_expect(host_kick_is_due(host_self), 0))
-		host_take_kick(host_self);
+	if (__builtin_expect(host_ipi_is_due(host_self), 0))
+		host_take_ipi(host_self);
 }
 
 static inline bool port_in_trap(void)

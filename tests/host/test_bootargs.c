@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/bootargs.h"
+#include "kernel/boot/bootargs.h"
 
 static const char *const workload_list[] = {"churn", "burst", "ring"};
 static const char *const policy_list[] = {"tree", "map", "list"};

@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/console.h"
+#include "kernel/diag/console.h"
 #include "kernel/settings.h"
 #include "mm/global/policies.h"
-#include "tests/smp/contention.h"
-#include "tests/smp/harness.h"
+#include "kernel/diag/contention.h"
+#include "kernel/program_memory.h"
 #include "tests/smp/lock_report.h"
 #include "tests/smp/sweep_report.h"
-#include "tests/smp/timing.h"
+#include "kernel/diag/timing.h"
 #include "unit.h"
 
 #define CPUS	     2
@@ -41,7 +41,7 @@ void console_flush(void)
 {
 }
 
-void *harness_alloc(size_t bytes)
+void *program_memory_alloc(size_t bytes)
 {
 	return calloc(1, bytes);
 }
@@ -141,17 +141,17 @@ static void print_lock(void)
 
 	settings.cpus = CPUS;
 	fill(&totals.stats, true);
-	if (!totals.blame.name) {
-		blame_begin(&totals.blame, CPUS);
-		totals.blame.name = names[0];
-		totals.blame.sum[1] = (struct spin_waits){CONTENDED, WAIT_TICKS};
-		totals.blame.sites.pair[0].waiter = SITE;
-		totals.blame.sites.pair[0].holder = SITE;
-		totals.blame.sites.pair[0].waits = totals.blame.sum[1];
+	if (!totals.waits.name) {
+		wait_report_begin(&totals.waits, CPUS);
+		totals.waits.name = names[0];
+		totals.waits.sum[1] = (struct spin_waits){CONTENDED, WAIT_TICKS};
+		totals.waits.sites.pair[0].waiter = SITE;
+		totals.waits.sites.pair[0].holder = SITE;
+		totals.waits.sites.pair[0].waits = totals.waits.sum[1];
 	}
 	listen();
 	lock_report_print(&totals, names, 1);
-	blame_print(&totals.blame); /* as the monitor does */
+	wait_report_print(&totals.waits); /* as the monitor does */
 	contention_print_share(15, CONTENDED, ACQUISITIONS, contention_is_measurable());
 	lock_report_record(&totals, names, 1);
 	stop_listening();

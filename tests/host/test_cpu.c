@@ -1,5 +1,5 @@
 /*
- * test_cpu.c - stops and starts of cpus (kernel/cpu.c) where the firmware refuses, or nobody
+ * test_cpu.c - stops and starts of cpus (kernel/smp/cpu.c) where the firmware refuses, or nobody
  * answers: what no machine at hand does. And IPIs: how many calls into the firmware they take on
  * machines of up to 130 harts with any hart ids, whom they reach where the firmware refuses a mask,
  * and what their handler does in which order.
@@ -16,9 +16,9 @@
 
 #include "arch/riscv/mmu.h"
 #include "arch/riscv/trap.h"
-#include "kernel/cpu.h"
+#include "kernel/smp/cpu.h"
 #include "kernel/settings.h"
-#include "kernel/shootdown.h"
+#include "kernel/smp/shootdown.h"
 #include "mm/percpu/drain.h"
 #include "unit.h"
 
@@ -31,7 +31,7 @@
 
 struct settings settings;
 struct arch_cpu *arch_self;
-uint64_t played_satp;
+uint64_t sim_satp;
 trap_hook *trap_on_software;
 
 static struct cpu cpus[CPUS_MAX];
@@ -40,18 +40,18 @@ bool (*trap_on_page_fault)(void);
 
 static struct {
 	/* How the victim and its firmware behave. */
-	bool deaf;     /* kicks do not come in */
-	unsigned asks; /* kicks that find it short of frames itself */
+	bool deaf;     /* IPIs do not come in */
+	unsigned asks; /* IPIs that find it short of frames itself */
 	bool sticks;   /* it never comes to the end of its drain */
 	bool refuses_to_stop;
 	bool stays_awake; /* gone, but the firmware never says so */
 	enum hart_start_result start;
 	bool comes_back; /* after a start that was accepted */
 	/* What happened. */
-	unsigned kicks, kicks_taken, answers, returns;
+	unsigned IPIs, kicks_taken, answers, returns;
 	unsigned offline, online; /* how often */
 	uint64_t relaxed;
-	uint32_t *course, course_left;
+	uint32_t *state, state_left;
 	bool stopped; /* as the firmware says */
 	bool flushed; /* it takes part in flushes */
 } play;
@@ -70,7 +70,7 @@ static struct {
 	void (*in_window)(void);
 } steps;
 
-static jmp_buf away; /* the victim stands still for good, and whoever kicked it goes on */
+static jmp_buf away; /* the victim stands still for good, and whoever ipi_pending it goes on */
 static uint64_t now;
 
 static void note_return(void)
@@ -92,7 +92,7 @@ static void begin(void)
 	}
 	play.comes_back = true;
 	play.flushed = true;
-	played_satp = SATP;
+	sim_satp = SATP;
 	arch_self = &cpus[0].arch;
 	settings.cpus = CPUS;
 	settings.timebase = 10000;
@@ -180,7 +180,7 @@ void frame_cache_offline(void)
 	CHECK_EQ(port_cpu(), VICTIM);
 	CHECK_EQ(play.online, play.offline);
 	play.offline++;
-	play.course_left = cpus[VICTIM].course;
+	play.state_left = cpus[VICTIM].state;
 	if (play.sticks)
 		longjmp(away, 1);
 }
@@ -188,7 +188,7 @@ void frame_cache_offline(void)
 /* Flushed by nobody: so it must walk and cache nothing, and walks again only when it is asked again. */
 void shootdown_offline(void)
 {
-	CHECK_EQ(played_satp, MMU_OFF);
+	CHECK_EQ(sim_satp, MMU_OFF);
 	CHECK(play.flushed);
 	play.flushed = false;
 }
@@ -196,7 +196,7 @@ void shootdown_offline(void)
 void shootdown_online(void)
 {
 	CHECK_EQ(port_cpu(), VICTIM);
-	CHECK_EQ(played_satp, MMU_OFF);
+	CHECK_EQ(sim_satp, MMU_OFF);
 	play.flushed = true;
 }
 
@@ -208,7 +208,7 @@ void shootdown_answer(void)
 void frame_cache_online(void)
 {
 	CHECK_EQ(port_cpu(), VICTIM);
-	CHECK_EQ(played_satp, SATP);
+	CHECK_EQ(sim_satp, SATP);
 	play.online++;
 }
 
@@ -271,7 +271,7 @@ bool hart_ipi_send(uint64_t base, uint64_t mask)
 		return interrupt_crowd(base, mask);
 	CHECK_EQ(base, HART_OF(VICTIM));
 	CHECK_EQ(mask, 1);
-	play.kicks++;
+	play.IPIs++;
 	if (play.deaf || play.stopped ||
 	    play.offline > play.online) /* it is in its handler, or away */
 		return true;
@@ -279,20 +279,20 @@ bool hart_ipi_send(uint64_t base, uint64_t mask)
 	arch_self = &cpus[VICTIM].arch;
 	if (!setjmp(away)) {
 		cpus[VICTIM].arch.trap_depth = 1;
-		cpu_take_kick();
+		ipi_handle();
 	}
 	cpus[VICTIM].arch.trap_depth = 0;
-	if (cpus[VICTIM].staying)
-		cpu_may_stop(); /* it goes on, and has no need to stay */
+	if (cpus[VICTIM].online_pins)
+		cpu_unpin(); /* it goes on, and has no need to stay */
 	arch_self = &cpus[0].arch;
 	return true;
 }
 
-void hart_kick_clear(void)
+void hart_ipi_clear(void)
 {
 }
 
-void hart_kicks_enable(void)
+void hart_ipi_enable(void)
 {
 }
 
@@ -305,11 +305,11 @@ long hart_stop_here(uint32_t *word, uint32_t said)
 {
 	CHECK_EQ(play.offline, play.online + 1);
 	*word = said;
-	play.course = word;
+	play.state = word;
 	if (play.refuses_to_stop)
 		return REFUSAL;
 	play.stopped = !play.stays_awake;
-	played_satp = 0;
+	sim_satp = 0;
 	longjmp(away, 1);
 }
 
@@ -330,9 +330,9 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 	play.stopped = false;
 	if (play.comes_back) {
 		play.flushed = true;
-		played_satp = SATP;
+		sim_satp = SATP;
 		play.online++;
-		*play.course = 0; /* runs, as at first */
+		*play.state = 0; /* runs, as at first */
 	}
 	return HART_START_OK;
 }
@@ -382,7 +382,7 @@ TEST(a_cpu_that_does_not_answer_is_asked_no_longer)
 	begin();
 	play.deaf = true;
 	CHECK_EQ(cpu_stop(VICTIM), CPU_LOST);
-	CHECK(play.kicks > 1);
+	CHECK(play.IPIs > 1);
 	CHECK(play.answers > 0);
 	play.deaf = false;
 	CHECK(hart_ipi_send(HART_OF(VICTIM), 1));
@@ -391,7 +391,7 @@ TEST(a_cpu_that_does_not_answer_is_asked_no_longer)
 	expect_stop_and_start();
 }
 
-/* It follows what it was asked for as soon as it can, and is kicked until then. */
+/* It follows what it was asked for as soon as it can, and is ipi_pending until then. */
 TEST(a_cpu_that_is_short_of_frames_stops_after_that)
 {
 	begin();
@@ -405,12 +405,12 @@ TEST(a_cpu_that_stays_stops_after_that)
 {
 	begin();
 	arch_self = &cpus[VICTIM].arch;
-	cpu_stay();
-	cpu_stay();
+	cpu_pin_online();
+	cpu_pin_online();
 	arch_self = &cpus[0].arch;
 	CHECK_EQ(cpu_stop(VICTIM), CPU_DONE);
 	CHECK_EQ(play.kicks_taken, 3);
-	CHECK_EQ(cpus[VICTIM].staying, 0);
+	CHECK_EQ(cpus[VICTIM].online_pins, 0);
 }
 
 /*
@@ -421,7 +421,7 @@ TEST(a_cpu_that_sticks_on_its_way_is_lost)
 	begin();
 	play.sticks = true;
 	CHECK_EQ(cpu_stop(VICTIM), CPU_LOST);
-	CHECK_EQ(cpus[VICTIM].course, play.course_left);
+	CHECK_EQ(cpus[VICTIM].state, play.state_left);
 	CHECK_EQ(play.kicks_taken, 1);
 	CHECK_EQ(cpu_stop(VICTIM), CPU_ALREADY);
 	CHECK_EQ(cpu_start(VICTIM), CPU_ALREADY);
@@ -489,7 +489,7 @@ TEST(a_wait_for_others_is_refused_where_interrupts_are_masked)
 	cpus[0].arch.trap_depth = 1;
 	EXPECT_PANIC(cpu_stop(VICTIM), "cpu 0 stops or starts another in a trap handler");
 	EXPECT_PANIC(cpus_run(do_nothing, NULL, 2), "cpu 0 runs work on others in a trap handler");
-	CHECK_EQ(play.kicks, 0);
+	CHECK_EQ(play.IPIs, 0);
 }
 
 /* ---- IPIs to many ----------------------------------------------------------------------------- */
@@ -638,9 +638,9 @@ static void begin_handler(unsigned left)
 {
 	begin();
 	arch_self = &cpus[VICTIM].arch;
-	played_satp = MMU_OFF; /* as it is when a cpu comes on line */
-	cpu_listen();
-	played_satp = SATP;
+	sim_satp = MMU_OFF; /* as it is when a cpu comes on line */
+	ipi_enable();
+	sim_satp = SATP;
 	steps.left = left;
 }
 
@@ -696,7 +696,7 @@ TEST(an_ipi_that_another_handler_takes_is_done_at_once)
 	for (unsigned depth = 1; depth < 3; depth++) {
 		begin_handler(5);
 		arch_self->trap_depth = depth;
-		cpu_take_kick();
+		ipi_handle();
 		CHECK_EQ(steps.left, 0);
 		CHECK_EQ(steps.windows, 0);
 	}

@@ -5,8 +5,8 @@
  * QEMU 7.2 wrote (tests/host/data). Run from the top of the repository, under AddressSanitizer:
  * the tests with damaged trees prove by it that nothing outside the blob is read.
  */
-#include "kernel/devicetree.h"
-#include "kernel/machine.h"
+#include "kernel/boot/devicetree.h"
+#include "kernel/boot/machine.h"
 
 #include <stdlib.h>
 #include <string.h>

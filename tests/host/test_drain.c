@@ -240,7 +240,7 @@ static void go_and_come(void)
 
 	frame_cache_offline();
 	for (unsigned i = port_cpu(); i < 3; i++)
-		port_relax(); /* masked: takes no kick, and nobody may wait for it */
+		port_relax(); /* masked: takes no IPI, and nobody may wait for it */
 	frame_cache_online();
 	port_irq_restore(flags);
 }

@@ -10,9 +10,9 @@
 
 #include "dtb_builder.h"
 #include "host.h"
-#include "kernel/early.h"
-#include "kernel/kernel_map.h"
-#include "kernel/memory.h"
+#include "kernel/boot/early.h"
+#include "kernel/vm/kernel_map.h"
+#include "kernel/boot/memory.h"
 #include "mm/global/segment_tree.h"
 #include "mm/global/zone.h"
 #include "mm/paging/pte.h"

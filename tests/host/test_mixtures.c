@@ -14,7 +14,7 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
-#include "tests/smp/workload.h"
+#include "tests/smp/workloads/workload.h"
 #include "unit.h"
 
 #define CPUS 4

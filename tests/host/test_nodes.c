@@ -7,10 +7,10 @@
 
 #include "dtb_builder.h"
 #include "host.h"
-#include "kernel/early.h"
-#include "kernel/machine.h"
-#include "kernel/memory.h"
-#include "kernel/nodes.h"
+#include "kernel/boot/early.h"
+#include "kernel/boot/machine.h"
+#include "kernel/boot/memory.h"
+#include "kernel/boot/nodes.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "unit.h"
@@ -38,7 +38,7 @@ static unsigned zones_made(void)
 
 #define early_alloc	     exact_alloc
 #define memory_zones_at_most zones_made
-#include "kernel/nodes.c"
+#include "kernel/boot/nodes.c"
 #undef early_alloc
 #undef memory_zones_at_most
 

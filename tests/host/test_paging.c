@@ -146,12 +146,12 @@ static bool seen_cas_ptr(void *target, void *old, void *new)
 #define page_gather_note      seen_page_gather_note
 #define page_gather_leaf      seen_page_gather_leaf
 #define page_gather_table     seen_page_gather_table
-#define page_stock_settle     seen_page_stock_settle
-#define page_stock_has	      seen_page_stock_has
-#define page_stock_take	      seen_page_stock_take
-#define page_stock_take_spare seen_page_stock_take_spare
-#define page_stock_put_back   seen_page_stock_put_back
-#define stretch_from	      seen_stretch_from
+#define page_reserve_settle     seen_page_stock_settle
+#define page_reserve_has	      seen_page_stock_has
+#define page_reserve_take	      seen_page_stock_take
+#define page_reserve_take_spare seen_page_stock_take_spare
+#define page_reserve_put_back   seen_page_stock_put_back
+#define page_range_from	      seen_stretch_from
 #define mapping_plan	      seen_mapping_plan
 #define mapping_fill	      seen_mapping_fill
 #define leaves_visit	      seen_leaves_visit
@@ -169,7 +169,7 @@ static bool seen_cas_ptr(void *target, void *old, void *new)
 #include "mm/paging/page_clone.c"
 #include "mm/paging/page_table.c"
 #include "mm/paging/refcount.c"
-#include "mm/paging/stock.c"
+#include "mm/paging/page_reserve.c"
 
 #undef frame_alloc
 #undef frame_free
@@ -704,7 +704,7 @@ static unsigned tally[OPERATIONS][PAGE_REFUSED + 1];
 static uint64_t shared_calls, refuse_at;
 static struct model_runs *references;
 
-static bool count_share(void *context, pfn_t first, uint64_t frames, struct page_stock *stock)
+static bool count_share(void *context, pfn_t first, uint64_t frames, struct page_reserve *stock)
 {
 	(void)context;
 	(void)stock;
@@ -1328,7 +1328,7 @@ TEST(paging_references)
 	finish_refs();
 }
 
-static bool share_frames(void *context, pfn_t first, uint64_t frames, struct page_stock *stock)
+static bool share_frames(void *context, pfn_t first, uint64_t frames, struct page_reserve *stock)
 {
 	return frame_refs_share(context, first, frames, stock);
 }

@@ -15,7 +15,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-static const struct claim_plan no_plan;
+static const struct policy_plan no_plan;
 
 /* ---- zones of odd places and sizes ------------------------------------------------------- */
 

@@ -23,7 +23,7 @@
 
 #define FIRST UINT64_C(0x80123) /* aligned to nothing */
 
-static const struct claim_plan no_plan;
+static const struct policy_plan no_plan;
 
 /* All frames of the zone are free. */
 static void start_free(struct policy_model *model, const struct policy *policy, uint64_t first,

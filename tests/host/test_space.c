@@ -1,6 +1,6 @@
 /*
- * test_space.c - kernel/space.c and kernel/shootdown.c on played MMUs, under many schedules
- * (tests/host/space/played.h).
+ * test_space.c - kernel/vm/space.c and kernel/smp/shootdown.c on played MMUs, under many schedules
+ * (tests/host/space/simulated.h).
  *
  * The kernel's own workloads of address spaces run here, from the same source, and check as they
  * do there; and one that only this machine shows anything with: spaces that come and go, and their
@@ -14,19 +14,19 @@
 
 #include "arch/riscv/trap.h"
 #include "host.h"
-#include "kernel/cpu.h"
+#include "kernel/smp/cpu.h"
 #include "kernel/settings.h"
-#include "kernel/shootdown.h"
-#include "kernel/space.h"
+#include "kernel/smp/shootdown.h"
+#include "kernel/vm/space.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
-#include "tests/host/space/played.h"
+#include "tests/host/space/simulated.h"
 #include "tests/smp/random.h"
-#include "tests/smp/vm.h"
-#include "tests/smp/workload.h"
-#include "tests/smp/workloads.h"
+#include "tests/smp/workloads/vm.h"
+#include "tests/smp/workloads/workload.h"
+#include "tests/smp/workloads/workloads.h"
 #include "unit.h"
 
 #define MEMORY_FRAMES 2048
@@ -48,7 +48,7 @@ static void start_cpus(uint64_t schedule, unsigned cpus)
 		.capacity = schedule % 5 < 2 ? 64 : 8,
 		.batch = schedule % 5 < 2 ? 32 : 4,
 	};
-	struct played_machine machine = {
+	struct sim_machine machine = {
 		.seed = schedule,
 		.cpus = host.cpus,
 		.hart_step = cpus <= FEW_CPUS ? 45 : schedule % 2 ? 1 : 64,
@@ -60,8 +60,8 @@ static void start_cpus(uint64_t schedule, unsigned cpus)
 	host_machine_start(&host, &range, 1);
 	lock_memory = aligned_alloc(64, spin_bytes(host.cpus));
 	kheap_init(host.lock, lock_memory);
-	shootdown_choose(schedule / 6 % 2 ? SHOOTDOWN_KICK : SHOOTDOWN_FIRMWARE);
-	played_start(&machine);
+	shootdown_choose(schedule / 6 % 2 ? SHOOTDOWN_IPI : SHOOTDOWN_FIRMWARE);
+	sim_start(&machine);
 }
 
 static void start(uint64_t schedule)
@@ -79,7 +79,7 @@ static void end(uint64_t free_before)
 	CHECK_EQ(stats.live_blocks, 0);
 	frame_validate();
 	CHECK_EQ(frame_free_count(), free_before);
-	played_end();
+	sim_end();
 	host_machine_end();
 	free(lock_memory);
 }
@@ -91,9 +91,9 @@ struct sum {
 
 static void end_counted(uint64_t free_before, struct sum *sum)
 {
-	sum->stops += played_stops();
-	sum->stale += played_stale();
-	sum->repeats += played_repeats();
+	sum->stops += sim_stops();
+	sum->stale += sim_stale();
+	sum->repeats += sim_repeats();
 	end(free_before);
 }
 
@@ -322,7 +322,7 @@ static void run_storm(uint64_t schedule, struct sum *sum)
 		CHECK_EQ(space_map(&storm.parent, virt(word_at(page, 0)), frame_alloc(FRAME_ZERO),
 				   FRAME_SIZE, PAGE_READ | PAGE_WRITE | PAGE_OWNED),
 			 PAGE_OK);
-	played_run(work_in_storm, &schedule);
+	sim_run(work_in_storm, &schedule);
 	space_destroy(&storm.parent);
 	spaces_close();
 	end_counted(free_before, sum);
@@ -509,7 +509,7 @@ static void run_come_and_go(uint64_t schedule, struct sum *sum)
 	memset(places, 0, sizeof(places));
 	come_and_go_sum = sum;
 	CHECK(spaces_open());
-	played_run(come_and_go, &schedule);
+	sim_run(come_and_go, &schedule);
 	for (unsigned i = 0; i < SPACES; i++)
 		if (places[i].life == LIFE_LIVES)
 			destroy_space(&places[i]);
@@ -584,7 +584,7 @@ static void run_over(uint64_t schedule, struct sum *sum)
 	memset(&over, 0, sizeof(over));
 	CHECK(spaces_open());
 	CHECK_EQ(space_create(&over.space), PAGE_OK);
-	played_run(map_unmap_or_look, NULL);
+	sim_run(map_unmap_or_look, NULL);
 	space_destroy(&over.space);
 	spaces_close();
 	sum->allocs += over.times;
@@ -725,8 +725,8 @@ static void run_hand_over(uint64_t schedule, bool trap_asks, struct sum *sum)
 {
 	uint64_t free_before = start_hand_over(schedule, trap_asks);
 
-	played_run(hand_over, &schedule);
-	CHECK_EQ(handed.space.stale_faults, played_repeats());
+	sim_run(hand_over, &schedule);
+	CHECK_EQ(handed.space.stale_faults, sim_repeats());
 	space_destroy(&handed.space);
 	space_destroy(&handed.other);
 	spaces_close();
@@ -777,10 +777,10 @@ static void fault_for_real(void *unused)
 	space_enter(&handed.space);
 	for (unsigned window = 0; window < 4; window++) {
 		map_window(&handed.space, window);
-		repeats = played_repeats();
+		repeats = sim_repeats();
 		for (unsigned i = 0; i < 3; i++)
 			CHECK(!vm_load(window_at(WINDOWS - 1), &word));
-		CHECK(played_repeats() <= repeats + 1);
+		CHECK(sim_repeats() <= repeats + 1);
 	}
 	space_leave();
 }
@@ -790,7 +790,7 @@ TEST(space_a_fault_for_good_is_not_repeated_for_ever)
 	for (uint64_t schedule = 0; schedule < 24; schedule++) {
 		uint64_t free_before = start_hand_over(schedule - schedule / 5 % 2 * 5, true);
 
-		played_run(fault_for_real, NULL);
+		sim_run(fault_for_real, NULL);
 		space_destroy(&handed.space);
 		space_destroy(&handed.other);
 		spaces_close();
@@ -833,7 +833,7 @@ static void stop_or_ask(void *way)
 		mmu_use(MMU_OFF);
 		shootdown_offline();
 		gone++;
-		return; /* and lets no kick in */
+		return; /* and lets no IPI in */
 	}
 	while (gone < settings.cpus - 1)
 		port_relax();
@@ -847,7 +847,7 @@ TEST(space_nobody_waits_for_a_stopped_cpu)
 	for (uint64_t schedule = 0; schedule < 24; schedule++) {
 		start(schedule);
 		gone = 0;
-		played_run(stop_or_ask, NULL);
+		sim_run(stop_or_ask, NULL);
 		for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
 			host_cpus[cpu].masked = false;
 		end(frame_free_count());
@@ -860,7 +860,7 @@ static void stop_often_or_ask(void *unused)
 	(void)unused;
 	for (unsigned i = 0; i < 20; i++) {
 		if (port_cpu())
-			played_stop_now();
+			sim_stop_now();
 		else
 			shootdown(0, (UINT64_C(1) << settings.cpus) - 1, VM_WINDOW, FRAME_SIZE);
 	}
@@ -873,7 +873,7 @@ TEST(space_a_stop_on_the_way_is_no_refusal)
 	for (unsigned i = 0; i < 600; i++) {
 		start(first + i);
 		shootdown_choose(SHOOTDOWN_FIRMWARE);
-		played_run(stop_often_or_ask, NULL);
+		sim_run(stop_often_or_ask, NULL);
 		end(frame_free_count());
 	}
 }

@@ -1,7 +1,7 @@
 /*
  * test_stress.c - the kernel's workloads, from the same source, with threads for cpus.
  *
- * Every frame carries its owner's stamp and every block its pattern (tests/smp/workloads.h), so
+ * Every frame carries its owner's stamp and every block its pattern (tests/smp/workloads/workloads.h), so
  * what one cpu breaks for another panics there; here the books are closed after each run.
  */
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
-#include "tests/smp/workload.h"
+#include "tests/smp/workloads/workload.h"
 #include "unit.h"
 
 #define CPUS_MAX   4

@@ -5,7 +5,7 @@
  * are not running: rounds are few, and port_relax() yields. That a cpu had to wait is never left
  * to chance: where it matters it is arranged, or tried until it happened.
  *
- * What every algorithm must do is in tests/smp/lock_trial.h, for the kernel too; here are more cpus,
+ * What every algorithm must do is in tests/smp/selftest/lock_trial.h, for the kernel too; here are more cpus,
  * fewer holds, and what is looked at from one thread.
  */
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 #include "sync/ck.h"
 #include "sync/spin_kinds.h"
 #include "sync/spinlock.h"
-#include "tests/smp/lock_trial.h"
+#include "tests/smp/selftest/lock_trial.h"
 #include "unit.h"
 #include "watch.h"
 
@@ -35,11 +35,11 @@ static void start(enum spin_kind kind, unsigned cpus)
 	host_memory_start(1 << 20, cpus);
 	lock_memory = aligned_alloc(PORT_CACHE_LINE, spin_bytes(cpus));
 	spin_init(&lock, "tested", kind, cpus, lock_memory);
-	spin_blame_configure(true);
-	blame_memory = aligned_alloc(PORT_CACHE_LINE, spin_blame_bytes(cpus));
-	memset(blame_memory, 0xff, spin_blame_bytes(cpus));
-	spin_blame_start(&lock, blame_memory);
-	spin_blame_configure(false);
+	wait_matrix_configure(true);
+	blame_memory = aligned_alloc(PORT_CACHE_LINE, wait_matrix_bytes(cpus));
+	memset(blame_memory, 0xff, wait_matrix_bytes(cpus));
+	wait_matrix_start(&lock, blame_memory);
+	wait_matrix_configure(false);
 }
 
 static void end(void)
@@ -80,7 +80,7 @@ static void enter_once(unsigned round)
 	__atomic_fetch_add(&moves, 1, __ATOMIC_RELAXED);
 	met[port_cpu()] += inside != 0;
 	/* At any time; whatever it says. */
-	spin_blame_read(&lock, (port_cpu() + 1) % port_cpu_count(), port_cpu());
+	wait_matrix_read(&lock, (port_cpu() + 1) % port_cpu_count(), port_cpu());
 	inside = port_cpu() + 1;
 	if (round % 8 == 0)
 		port_relax();
@@ -309,8 +309,8 @@ static void check_blame(unsigned cpus)
 		uint64_t count = 0, ticks = 0;
 
 		for (unsigned holder = 0; holder < cpus; holder++) {
-			count += spin_blame_read(&lock, waiter, holder).count;
-			ticks += spin_blame_read(&lock, waiter, holder).ticks;
+			count += wait_matrix_read(&lock, waiter, holder).count;
+			ticks += wait_matrix_read(&lock, waiter, holder).ticks;
 		}
 		CHECK_EQ(count, wait->samples);
 		CHECK_EQ(ticks, wait->ticks_total);
@@ -412,7 +412,7 @@ CONCURRENT_TEST(who_waits_is_counted)
 		CHECK_EQ(lock.cpus[1].stats.contended, 1);
 		CHECK_EQ(lock.cpus[1].stats.wait.samples, 1);
 		CHECK(lock.cpus[1].stats.wait.ticks_max > 0);
-		CHECK_EQ(spin_blame_read(&lock, 1, 0).count, 1);
+		CHECK_EQ(wait_matrix_read(&lock, 1, 0).count, 1);
 		check_blame(2);
 		end();
 	}
@@ -499,8 +499,8 @@ static void check_only(unsigned waiter, unsigned holder, uint64_t ticks)
 		for (unsigned j = 0; j < lock.cpu_count; j++) {
 			bool is_it = i == waiter && j == holder;
 
-			CHECK_EQ(spin_blame_read(&lock, i, j).count, is_it);
-			CHECK_EQ(spin_blame_read(&lock, i, j).ticks, is_it ? ticks : 0);
+			CHECK_EQ(wait_matrix_read(&lock, i, j).count, is_it);
+			CHECK_EQ(wait_matrix_read(&lock, i, j).ticks, is_it ? ticks : 0);
 		}
 	check_blame(lock.cpu_count);
 }
@@ -665,9 +665,9 @@ TEST(who_had_to_wait_is_a_holder_like_others)
 		host_on_relax = play_meanwhile;
 		wait_here(&third);
 		spin_unlock(&lock, &third);
-		CHECK_EQ(spin_blame_read(&lock, 2, 1).count, 1);
-		CHECK_EQ(spin_blame_read(&lock, 0, 2).count, 1);
-		CHECK_EQ(spin_blame_read(&lock, 0, 1).count, 0);
+		CHECK_EQ(wait_matrix_read(&lock, 2, 1).count, 1);
+		CHECK_EQ(wait_matrix_read(&lock, 0, 2).count, 1);
+		CHECK_EQ(wait_matrix_read(&lock, 0, 1).count, 0);
 		check_blame(3);
 		end();
 	}
@@ -681,23 +681,23 @@ TEST(a_zone_has_room_for_who_waited_for_whom)
 			const struct zone *zone;
 			const char *metadata_end;
 
-			spin_blame_configure(true);
+			wait_matrix_configure(true);
 			host_memory_start(bytes, cpus);
 			zone = &zones.zone[0];
 			metadata_end = (char *)port_phys_pointer(zone->first << FRAME_SHIFT) +
 				   zone->reserved_frames * FRAME_SIZE;
-			CHECK(zone->lock.blame);
-			CHECK(zone->lock.blame + spin_blame_bytes(cpus) <= metadata_end);
-			CHECK((const char *)zone->lock.cpus + spin_bytes(cpus) <= zone->lock.blame);
+			CHECK(zone->lock.matrix);
+			CHECK(zone->lock.matrix + wait_matrix_bytes(cpus) <= metadata_end);
+			CHECK((const char *)zone->lock.cpus + spin_bytes(cpus) <= zone->lock.matrix);
 			host_memory_end();
-			spin_blame_configure(false);
+			wait_matrix_configure(false);
 		}
 }
 
 /* With statistics off nothing is noted, and a lock without memory for it counts its waits alone. */
 TEST(nobody_is_blamed_where_it_was_not_asked_for)
 {
-	CHECK_EQ(spin_blame_bytes(4), 0);
+	CHECK_EQ(wait_matrix_bytes(4), 0);
 	play.waiter = 2, play.holder = 1;
 	play.meanwhile = lets_go;
 	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
@@ -709,12 +709,12 @@ TEST(nobody_is_blamed_where_it_was_not_asked_for)
 		CHECK_EQ(lock.word.note.holder, 0);
 		CHECK_EQ(lock.cpus[1].site + lock.cpus[2].site, 0);
 		CHECK_EQ(stats_now().acquisitions, 0);
-		spin_blame_start(&lock, NULL);
-		lock.blame = NULL;
+		wait_matrix_start(&lock, NULL);
+		lock.matrix = NULL;
 		spin_stats_configure(SPIN_STATS_CONTENDED);
 		play_wait();
 		CHECK_EQ(stats_now().wait.samples, 1);
-		CHECK_EQ(spin_blame_read(&lock, 2, 1).count, 0);
+		CHECK_EQ(wait_matrix_read(&lock, 2, 1).count, 0);
 		spin_sites_add(&lock, &sites);
 		CHECK_EQ(sites.pair[0].waits.count + sites.others.count, 0);
 		spin_stats_reset(&lock);

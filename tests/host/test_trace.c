@@ -1,5 +1,5 @@
 /*
- * test_trace.c - the ring of a cpu's last events (kernel/trace_ring.c), with handlers and readers
+ * test_trace.c - the ring of a cpu's last events (kernel/diag/trace_ring.c), with handlers and readers
  * at every point of it, and whether what mm/ says of itself agrees with what it counts.
  *
  * Built as test_traps is: see tests/host/traps/traps.h for what a point is.
@@ -10,7 +10,7 @@
 #include <port.h>
 
 #include "host.h"
-#include "kernel/trace_ring.h"
+#include "kernel/diag/trace_ring.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/percpu/drain.h"
@@ -178,7 +178,7 @@ static uint64_t points_of_add(void)
 	begin_ring();
 	traps_reset();
 	traps_arm(TRAPS_HERE | TRAPS_ELSEWHERE, UINT64_MAX, fire_handler);
-	trace_ring_add(&ring, TRACE_KICK, 0, OUTER, ~OUTER);
+	trace_ring_add(&ring, TRACE_IPI, 0, OUTER, ~OUTER);
 	traps_disarm();
 	CHECK(traps_points() > 8);
 	return traps_points();
@@ -202,7 +202,7 @@ TEST(a_handler_at_every_point_loses_nothing)
 			add_numbered(0);
 			traps_reset();
 			traps_arm(TRAPS_HERE, point, fire_handler);
-			trace_ring_add(&ring, TRACE_KICK, 0, OUTER, ~OUTER);
+			trace_ring_add(&ring, TRACE_IPI, 0, OUTER, ~OUTER);
 			fired = traps_points() > point ? numbers[i] : 0;
 			traps_disarm();
 			check_ring(2 + fired);
@@ -304,7 +304,7 @@ TEST(numbers_come_back_from_their_text)
 
 TEST(a_record_is_five_numbers)
 {
-	struct trace_record record = {.stamp = (uint64_t)8 << 8 | TRACE_KICK,
+	struct trace_record record = {.stamp = (uint64_t)8 << 8 | TRACE_IPI,
 				      .ticks = 1000,
 				      .length = 70,
 				      .a = UINT64_MAX,
@@ -314,7 +314,7 @@ TEST(a_record_is_five_numbers)
 	char *end = trace_put_record(text, &record, &before);
 	const char *next = text;
 
-	CHECK_EQ(take_number(&next), TRACE_KICK);
+	CHECK_EQ(take_number(&next), TRACE_IPI);
 	CHECK_EQ(take_number(&next), 100);
 	CHECK_EQ(take_number(&next), 70);
 	CHECK_EQ(take_number(&next), UINT64_MAX);
@@ -460,7 +460,7 @@ static void work_with_traps(const struct host_machine *machine)
 		check_said(cpu);
 	CHECK(said[0].events[TRACE_REFILL] > 20 && said[0].events[TRACE_FLUSH] > 20);
 	CHECK(said[0].events[TRACE_ANSWER] > 10);
-	CHECK(said[1].events[TRACE_KICK] > 10);
+	CHECK(said[1].events[TRACE_IPI] > 10);
 	host_machine_end();
 }
 
@@ -616,7 +616,7 @@ TEST(runs_and_shortages_are_said)
 	CHECK_EQ(said[0].frames[TRACE_DRAIN], 0); /* nothing was found */
 	CHECK_EQ(said[0].events[TRACE_PRESSURE_UP], 1);
 	CHECK_EQ(said[0].events[TRACE_PRESSURE_DOWN], 1);
-	CHECK(said[0].events[TRACE_KICK] >= 1 && said[1].events[TRACE_ANSWER] >= 1);
+	CHECK(said[0].events[TRACE_IPI] >= 1 && said[1].events[TRACE_ANSWER] >= 1);
 	CHECK(!said[0].under_lock && !said[1].under_lock);
 	while (!pfn_is_none(newest)) {
 		frame = newest;

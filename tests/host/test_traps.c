@@ -506,7 +506,7 @@ static void ready_shrink(void)
 	take(&model.mine); /* waits, and grows the batch */
 	traps_hold_end();
 	frame_cache_flush();
-	cache->calm = 1000;
+	cache->uncontended_streak = 1000;
 }
 
 static void fill(void)
@@ -671,7 +671,7 @@ static void answer(void)
 	HOLD(frame_cache_level(frame_cache_self()) == 0);
 }
 
-/* As the handler of a kick would. */
+/* As the handler of an IPI would. */
 static void do_answer(void)
 {
 	traps_trap(0, answer);
@@ -899,7 +899,7 @@ static void act(void)
 		HOLD(frame_cache_self()->zone == zone); /* C2 */
 }
 
-/* The other cpu is not at rest where it answers a kick of ours. */
+/* The other cpu is not at rest where it answers an IPI of ours. */
 static void fire_once(void)
 {
 	if (where_now == TRAPS_HERE)
@@ -1166,7 +1166,7 @@ static void fire_any(void)
 	unsigned here = port_cpu(), cpu = (unsigned)unit_random_below(host_cpu_count);
 	bool trap = cpu == here || traps_is_busy(cpu);
 
-	/* Even one at rest may be answering a kick. */
+	/* Even one at rest may be answering an IPI. */
 	if (traps_may_trap(cpu) &&
 	    (trap ? cpu == here || traps_all_may_trap() : traps_may_switch())) {
 		fires++;

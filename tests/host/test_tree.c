@@ -11,7 +11,7 @@
 #include "tests/host/policy_model.h"
 
 static const struct policy *const policy = &segment_tree_policy;
-static const struct claim_plan no_plan;
+static const struct policy_plan no_plan;
 
 /* With a plan, with one that has gone stale, and without. */
 static void claim(struct policy_model *model, unsigned min, unsigned max)
@@ -223,7 +223,7 @@ TEST(a_frame_free_already_is_refused)
 {
 	struct policy_model model;
 	struct frame_word word = {0x80040, 1 << 5};
-	struct claim_plan plan;
+	struct policy_plan plan;
 
 	policy_model_start(&model, policy, 0x80000, 1024);
 	policy_model_release_run(&model, 0x80000, 1000);

@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 #include "arch/riscv/csr.h"
-#include "kernel/panic.h"
-#include "kernel/record.h"
+#include "kernel/diag/panic.h"
+#include "kernel/diag/record.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
@@ -20,9 +20,9 @@
 #include "tests/smp/bench_paging.h"
 #include "tests/smp/bench_tree.h"
 #include "tests/smp/classic.h"
-#include "tests/smp/harness.h"
+#include "kernel/program_memory.h"
 #include "tests/smp/random.h"
-#include "tests/smp/timing.h"
+#include "kernel/diag/timing.h"
 
 #define PAIRS	    10000
 #define BULK_FRAMES 4096
@@ -287,13 +287,13 @@ static void bench_classic(unsigned cpus, bool valid)
 static void bench_times(unsigned cpus)
 {
 	bool valid = cores_for_all(cpus);
-	size_t mark = harness_mark();
+	size_t mark = program_memory_mark();
 
-	held = harness_need(cpus * BULK_FRAMES * sizeof(*held), "the cpus' frames");
+	held = program_memory_need(cpus * BULK_FRAMES * sizeof(*held), "the cpus' frames");
 	report("repeat_ns", time_pairs(repeat, TIMED_PAIRS, cpus), "ns", cpus, valid);
 	report("bulk_ns", time_pairs(bulk_pairs, TIMED_PAIRS / 2, cpus), "ns", cpus, valid);
 	bench_classic(cpus, valid);
-	harness_release(mark);
+	program_memory_release(mark);
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */

@@ -9,12 +9,12 @@
 #include <stddef.h>
 
 #include "arch/riscv/csr.h"
-#include "kernel/kernel_space.h"
-#include "kernel/panic.h"
+#include "kernel/vm/kernel_space.h"
+#include "kernel/diag/panic.h"
 #include "mm/frame.h"
 #include "mm/paging/page_table.h"
-#include "tests/smp/timing.h"
-#include "tests/smp/vm.h"
+#include "kernel/diag/timing.h"
+#include "tests/smp/workloads/vm.h"
 
 #define GIB	   (UINT64_C(1) << 30)
 #define SMALL_PAGE FRAME_SIZE
@@ -35,26 +35,26 @@ static void expect_ok(const char *what, enum page_status status)
 
 static void map(struct page_table *table, virt_t at, pfn_t frame, uint64_t bytes)
 {
-	struct page_stock stock;
+	struct page_reserve stock;
 	enum page_status status;
 
-	page_stock_init(&stock);
+	page_reserve_init(&stock);
 	do {
 		status = page_table_map(table, at, frame, bytes, DATA, &stock);
-	} while (page_stock_refill(&stock, &status));
+	} while (page_reserve_refill(&stock, &status));
 	expect_ok("map", status);
 }
 
 static void unmap_at(struct page_table *table, virt_t at, uint64_t bytes,
 		     struct page_gather *gather)
 {
-	struct page_stock stock;
+	struct page_reserve stock;
 	enum page_status status;
 
-	page_stock_init(&stock);
+	page_reserve_init(&stock);
 	do {
 		status = page_table_unmap(table, at, bytes, gather, &stock);
-	} while (page_stock_refill(&stock, &status));
+	} while (page_reserve_refill(&stock, &status));
 	expect_ok("unmap", status);
 }
 

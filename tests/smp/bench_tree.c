@@ -31,7 +31,7 @@
 #define NOTED_FRAMES_MAX (UINT64_C(1) << 22)
 
 static const struct policy *const policy = &segment_tree_policy;
-static const struct claim_plan no_plan;
+static const struct policy_plan no_plan;
 
 struct big_zone {
 	const char *size; /* in the names of the figures */

@@ -4,12 +4,12 @@
 #include <stdlib.h>
 
 #include "arch/riscv/csr.h"
-#include "kernel/panic.h"
+#include "kernel/diag/panic.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/cell_thresholds.h"
-#include "tests/smp/harness.h"
+#include "kernel/program_memory.h"
 
 /* ---- one run -------------------------------------------------------------------------------- */
 
@@ -88,7 +88,7 @@ static uint64_t shortest(const struct workload_run *work)
 }
 
 /* One settling for all: on an oversubscribed host each waits for all cpus to be scheduled. */
-static bool books_are_closed(const struct cell *cell, uint64_t free_before)
+static bool nothing_leaked(const struct cell *cell, uint64_t free_before)
 {
 	kheap_trim();
 	frame_validate();
@@ -104,7 +104,7 @@ static bool books_are_closed(const struct cell *cell, uint64_t free_before)
 bool cell_run(const struct cell *cell, struct cell_run *run)
 {
 	struct configuration configuration = cell->configuration;
-	size_t mark = harness_mark();
+	size_t mark = program_memory_mark();
 	struct workload_run work = {.workload = cell->workload,
 				    .cpus = run->cpus,
 				    .ops = run->ops,
@@ -120,14 +120,14 @@ bool cell_run(const struct cell *cell, struct cell_run *run)
 
 	configuration.cpus = run->cpus;
 	configure(&configuration);
-	work.cpu = harness_need(run->cpus * sizeof(*work.cpu), "the cpus' results");
+	work.cpu = program_memory_need(run->cpus * sizeof(*work.cpu), "the cpus' results");
 	free_before = frame_free_count();
 	run->instructions = 0;
 	ran = execute(&work, run);
 	run->result = worked;
 	run->ns_least = shortest(&work);
-	ran = books_are_closed(cell, free_before) && ran;
-	harness_release(mark);
+	ran = nothing_leaked(cell, free_before) && ran;
+	program_memory_release(mark);
 	return ran;
 }
 

@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernel/configure.h"
+#include "kernel/boot/configure.h"
 #include "tests/smp/result.h"
-#include "tests/smp/workload.h"
+#include "tests/smp/workloads/workload.h"
 
 /*
  * What is known of a cell's times, and of its waits, whose number depends on which cpu runs when.

@@ -1,9 +1,9 @@
 /* crash.c - see crash.h. */
 #include "tests/smp/crash.h"
 
-#include "kernel/bootargs.h"
-#include "kernel/cpu.h"
-#include "kernel/panic.h"
+#include "kernel/boot/bootargs.h"
+#include "kernel/smp/cpu.h"
+#include "kernel/diag/panic.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "sync/ck.h"

@@ -18,29 +18,29 @@
 #include "arch/riscv/csr.h"
 #include "arch/riscv/hart.h"
 #include "arch/riscv/trap.h"
-#include "kernel/cpu.h"
-#include "kernel/kernel_space.h"
-#include "kernel/panic.h"
-#include "kernel/record.h"
+#include "kernel/smp/cpu.h"
+#include "kernel/vm/kernel_space.h"
+#include "kernel/diag/panic.h"
+#include "kernel/diag/record.h"
 #include "kernel/settings.h"
-#include "kernel/trace.h"
+#include "kernel/diag/trace.h"
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
-#include "tests/smp/books.h"
-#include "tests/smp/churn.h"
-#include "tests/smp/intruder.h"
+#include "tests/smp/leak_check.h"
+#include "tests/smp/workloads/churn.h"
+#include "tests/smp/handler_ops.h"
 #include "tests/smp/random.h"
-#include "tests/smp/workload.h"
+#include "tests/smp/workloads/workload.h"
 
 #define OPS_DEFAULT	  2000
-#define INTRUDER_OWNER	  0x8000 /* plus the cpu's number */
-#define INTRUDE_ONE_IN	  64
+#define HANDLER_OWNER	  0x8000 /* plus the cpu's number */
+#define HANDLER_ACTS_ONE_IN	  64
 #define STALL_ONE_IN	  32
 #define STALL_TICKS_LOG	  14	 /* the longest sleep is 2^14 ticks */
-#define INTRUDER_BURST	  24	 /* several refills of the small caches that are of interest */
+#define HANDLER_BURST	  24	 /* several refills of the small caches that are of interest */
 #define LOCKS_TICKS	  1000	 /* of a step in mode locks: a few holds of a batch, for all harts together */
 #define STACK_TICKS	  48	 /* of a step in mode stack: as long as a pop or push */
 #define STEPS_MAX	  4	 /* in a row: one that waits for a lock must not do it in steps */
@@ -68,7 +68,7 @@ struct explorer {
 	uint64_t at[PLACES];
 	unsigned steps; /* so many short ones in a row */
 	uint32_t works; /* its workload has begun: switches count and intrude */
-	struct intruder intruder;
+	struct handler_ops handler_ops;
 };
 
 static struct explorer *explorers;
@@ -216,15 +216,15 @@ static void stall(struct explorer *explorer)
 	hart_timer_arm(until);
 	while (hart_time() < until) {
 		hart_wait();
-		cpu_take_kick(); /* here, where its handler cannot be */
+		ipi_handle(); /* here, where its handler cannot be */
 	}
 }
 
 static void intrude(struct explorer *explorer)
 {
 	explorer->acts++;
-	intruder_act(&explorer->intruder, (enum intruder_act)random_below(&explorer->random,
-									  INTRUDER_ACTS));
+	handler_ops_act(&explorer->handler_ops, (enum handler_ops_act)random_below(&explorer->random,
+									  HANDLER_OPS));
 }
 
 static void on_switch(struct trap_frame *trap)
@@ -243,7 +243,7 @@ static void on_switch(struct trap_frame *trap)
 		explorer->switches++;
 		explorer->at[place]++;
 		explorer->in_locks += some_lock_is_held();
-		if (random_below(&explorer->random, INTRUDE_ONE_IN) == 0 && handlers_act)
+		if (random_below(&explorer->random, HANDLER_ACTS_ONE_IN) == 0 && handlers_act)
 			intrude(explorer);
 		if (settings.arguments.preempt_mode == BOOTARGS_PREEMPT_STALL &&
 		    random_below(&explorer->random, STALL_ONE_IN) == 0)
@@ -267,7 +267,7 @@ static void seed_explorer(struct explorer *explorer, unsigned cpu)
 	explorer->random = (settings.arguments.seed * 64 + cpu + 1) * UINT64_C(0xd1342543de82ef95) | 1;
 	for (unsigned i = 0; i < 8; i++)
 		random_next(&explorer->random);
-	intruder_init(&explorer->intruder, INTRUDER_OWNER | cpu, INTRUDER_BURST);
+	handler_ops_init(&explorer->handler_ops, HANDLER_OWNER | cpu, HANDLER_BURST);
 }
 
 static uint64_t digest_of_all(void)
@@ -305,7 +305,7 @@ static void leave(void)
 	unsigned long flags = port_irq_save();
 
 	self()->works = 0;
-	intruder_end(&self()->intruder);
+	handler_ops_end(&self()->handler_ops);
 	if (port_cpu() != 0) {
 		hart_timer_disable();
 		hart_timer_disarm();
@@ -378,7 +378,7 @@ static bool explore_workload(const struct workload *workload)
 	}
 	run.cpu = kmalloc_aligned(settings.cpus * sizeof(*run.cpu), 64);
 	check(run.cpu, "explore: no memory for %u cpus' results", settings.cpus);
-	free_before = books_open();
+	free_before = leak_check_begin();
 	forget_counts();
 	handlers_act = !workload->exact;
 	events_max = events + SWITCHES_AT_LEAST + run.ops * run.cpus * SWITCHES_PER_OP;
@@ -388,7 +388,7 @@ static bool explore_workload(const struct workload *workload)
 		record_workload(&run);
 	else
 		verdict_fail("%s: not enough memory to set it up", workload->name);
-	ran = books_close(workload->name, free_before) && ran;
+	ran = leak_check_end(workload->name, free_before) && ran;
 	kfree(run.cpu);
 	return ran;
 }

@@ -17,7 +17,7 @@
  *		before, in and after the critical sections
  *	stack	a few instructions in a restartable sequence and next to one
  *	stall	now and then a cpu sleeps where it was interrupted, up to thousands of switches long
- * In every mode the handler itself sometimes allocates and frees (intruder.h).
+ * In every mode the handler itself sometimes allocates and frees (handler_ops.h).
  */
 #pragma once
 

@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
-#include "kernel/record.h"
+#include "kernel/diag/record.h"
 #include "kernel/settings.h"
-#include "tests/smp/contention.h"
+#include "kernel/diag/contention.h"
 #include "tests/smp/result.h"
 
 static uint64_t mean_ns(const struct spin_times *times)
@@ -93,7 +93,7 @@ void lock_report_print(const struct lock_totals *totals, const char *const *name
 	for (unsigned i = 0; contention_is_measurable() && i < count; i++) {
 		print_histogram(names[i], "waiting", &totals[i].stats.wait);
 		print_histogram(names[i], "holding", &totals[i].stats.hold);
-		blame_print(&totals[i].blame);
+		wait_report_print(&totals[i].waits);
 	}
 }
 
@@ -117,7 +117,7 @@ static void record_contention(const struct lock_totals *totals)
 	record_number("timed_holds", stats->hold.samples);
 	record_times("wait_mean_ns", "wait_worst_ns", "wait_log2_ticks", &stats->wait);
 	record_times("hold_mean_ns", "hold_worst_ns", "hold_log2_ticks", &stats->hold);
-	blame_record(&totals->blame);
+	wait_report_record(&totals->waits);
 }
 
 void lock_report_record(const struct lock_totals *totals, const char *const *names, unsigned count)

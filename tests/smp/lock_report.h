@@ -8,11 +8,11 @@
 #pragma once
 
 #include "sync/spinlock.h"
-#include "tests/smp/blame.h"
+#include "kernel/diag/wait_report.h"
 
 struct lock_totals {
 	struct spin_stats stats;
-	struct blame blame;
+	struct wait_report waits;
 };
 
 /* names[i] is of totals[i]. On cpu 0, at rest. */

@@ -4,20 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "kernel/console.h"
-#include "kernel/panic.h"
-#include "kernel/record.h"
+#include "kernel/diag/console.h"
+#include "kernel/diag/panic.h"
+#include "kernel/diag/record.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
-#include "tests/smp/blame.h"
-#include "tests/smp/contention.h"
-#include "tests/smp/harness.h"
+#include "kernel/diag/wait_report.h"
+#include "kernel/diag/contention.h"
+#include "kernel/program_memory.h"
 #include "tests/smp/lock_report.h"
-#include "tests/smp/nodes.h"
+#include "tests/smp/selftest/nodes.h"
 
 /* Over all runs that were no baseline. */
 struct cpu_totals {
@@ -65,8 +65,8 @@ void report_add(const struct workload_run *run)
 
 		spin_stats_add(lock, &stats);
 		spin_stats_sum(&lock_totals[i].stats, &stats);
-		blame_add(&lock_totals[i].blame, lock);
-		if (!blame_adds_up(lock))
+		wait_report_add(&lock_totals[i].waits, lock);
+		if (!wait_report_adds_up(lock))
 			verdict_fail("lock %s: who waited for whom does not add up to the waits",
 				     lock->name);
 	}
@@ -88,12 +88,12 @@ void report_begin(void)
 	size_t cpu_bytes = settings.cpus * sizeof(*cpu_totals);
 	size_t lock_bytes = (zones.count + 1) * sizeof(*lock_totals);
 
-	cpu_totals = harness_need(cpu_bytes, "the report's totals of cpus");
-	lock_totals = harness_need(lock_bytes, "the report's totals of locks");
-	names = harness_need((zones.count + 1) * sizeof(*names), "the names of locks");
+	cpu_totals = program_memory_need(cpu_bytes, "the report's totals of cpus");
+	lock_totals = program_memory_need(lock_bytes, "the report's totals of locks");
+	names = program_memory_need((zones.count + 1) * sizeof(*names), "the names of locks");
 	for (unsigned i = 0; i <= zones.count; i++)
-		blame_begin(&lock_totals[i].blame, settings.cpus);
-	results = harness_need(workload_count * sizeof(*results), "the workloads' results");
+		wait_report_begin(&lock_totals[i].waits, settings.cpus);
+	results = program_memory_need(workload_count * sizeof(*results), "the workloads' results");
 	result_count = 0;
 	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same boot\n"
 	       "  %-12s %12s %12s %9s %15s %15s %14s\n",

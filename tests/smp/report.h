@@ -4,7 +4,7 @@
 #pragma once
 
 #include "tests/smp/result.h"
-#include "tests/smp/workload.h"
+#include "tests/smp/workloads/workload.h"
 
 /* A run with caches goes into the totals of the final tables. At rest. */
 void report_add(const struct workload_run *run);

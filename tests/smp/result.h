@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "sync/spinlock.h"
-#include "tests/smp/workload.h"
+#include "tests/smp/workloads/workload.h"
 
 struct result {
 	uint64_t ops; /* allocations and frees, of all cpus */

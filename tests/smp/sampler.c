@@ -1,12 +1,12 @@
 /* sampler.c - see sampler.h. */
 #include "tests/smp/sampler.h"
 
-#include "kernel/memory.h"
-#include "kernel/record.h"
+#include "kernel/boot/memory.h"
+#include "kernel/diag/record.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "sync/ck.h"
-#include "tests/smp/harness.h"
+#include "kernel/program_memory.h"
 #include "tests/smp/sweep_report.h"
 
 /* A line of a map is to be readable: at most so many chunks, of 512 frames or more. */
@@ -155,14 +155,14 @@ bool sampler_run(const struct cell *cell, unsigned samples)
 			       .stride = cell->stride,
 			       .cpus = cell->configuration.cpus,
 			       .sampler = take_sample};
-	size_t mark = harness_mark();
+	size_t mark = program_memory_mark();
 	bool ran;
 
 	sampler.wanted = samples;
 	sampler.taken = 0;
-	sampler.sample = harness_need(samples * sizeof(struct sample), "samples");
+	sampler.sample = program_memory_need(samples * sizeof(struct sample), "samples");
 	for (unsigned i = 0; i < samples; i++)
-		sampler.sample[i].map = harness_need(
+		sampler.sample[i].map = program_memory_need(
 			memory_zones_at_most() * CHUNKS_MAX * sizeof(uint32_t), "a map");
 	ran = cell_run(cell, &run);
 	for (unsigned i = 0; ran && i < sampler.taken; i++) {
@@ -170,6 +170,6 @@ bool sampler_run(const struct cell *cell, unsigned samples)
 		for (unsigned zone = 0; CHECKS && zone < zones.count; zone++)
 			record_map(cell, i, zone);
 	}
-	harness_release(mark);
+	program_memory_release(mark);
 	return ran;
 }

@@ -1,4 +1,4 @@
-/* smp_kernel.c - tests/smp/smp.h for the kernel; its memory is in harness.c, its churn in churn.c.
+/* smp_kernel.c - tests/smp/smp.h for the kernel; its memory is in program_memory.c, its churn in churn.c.
  */
 #include "tests/smp/smp_kernel.h"
 
@@ -7,9 +7,9 @@
 #include <stdio.h>
 
 #include "arch/riscv/hart.h"
-#include "kernel/cpu.h"
+#include "kernel/smp/cpu.h"
 #include "kernel/settings.h"
-#include "tests/smp/contention.h"
+#include "kernel/diag/contention.h"
 #include "tests/smp/smp.h"
 
 static bool is_quiet;

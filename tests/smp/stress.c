@@ -11,21 +11,21 @@
 #include <stdio.h>
 
 #include "arch/riscv/csr.h"
-#include "kernel/bootargs.h"
-#include "kernel/cpu.h"
-#include "kernel/kernel_space.h"
-#include "kernel/panic.h"
+#include "kernel/boot/bootargs.h"
+#include "kernel/smp/cpu.h"
+#include "kernel/vm/kernel_space.h"
+#include "kernel/diag/panic.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "tests/smp/bench_paging.h"
-#include "tests/smp/books.h"
-#include "tests/smp/churn.h"
-#include "tests/smp/contention.h"
-#include "tests/smp/harness.h"
+#include "tests/smp/leak_check.h"
+#include "tests/smp/workloads/churn.h"
+#include "kernel/diag/contention.h"
+#include "kernel/program_memory.h"
 #include "tests/smp/report.h"
-#include "tests/smp/trace_books.h"
-#include "tests/smp/workload.h"
+#include "tests/smp/trace_check.h"
+#include "tests/smp/workloads/workload.h"
 
 /* The baseline is tens of times slower; its rate is as good from a sixteenth of the work. */
 #define BASELINE_SHARE 16
@@ -48,7 +48,7 @@ static uint64_t ops_for(const struct workload *workload, bool baseline)
 
 static bool run_once(const struct workload *workload, bool baseline, struct result *result)
 {
-	size_t mark = harness_mark();
+	size_t mark = program_memory_mark();
 	struct workload_run run = {.workload = workload,
 				   .cpus = settings.cpus,
 				   .ops = ops_for(workload, baseline),
@@ -56,22 +56,22 @@ static bool run_once(const struct workload *workload, bool baseline, struct resu
 	uint64_t free_before;
 	bool ran;
 
-	run.cpu = harness_need(settings.cpus * sizeof(*run.cpu), "the cpus' results");
+	run.cpu = program_memory_need(settings.cpus * sizeof(*run.cpu), "the cpus' results");
 	cpus_run(set_caches,
 		 baseline ? NULL : (void *)(uintptr_t)settings.arguments.cache_frames,
 		 settings.cpus);
-	free_before = books_open();
+	free_before = leak_check_begin();
 	statistics_reset();
-	trace_books_open(workload->name, baseline);
+	trace_check_begin(workload->name, baseline);
 	ran = workload_execute(&run);
 	result_collect(result, &run);
-	trace_books_close(workload->name, result);
+	trace_check_end(workload->name, result);
 	if (ran && !baseline)
 		report_add(&run);
 	if (!ran)
 		verdict_fail("%s: not enough memory to set it up", workload->name);
-	ran = books_close(workload->name, free_before) && ran;
-	harness_release(mark);
+	ran = leak_check_end(workload->name, free_before) && ran;
+	program_memory_release(mark);
 	return ran;
 }
 

@@ -11,20 +11,20 @@
 
 #include <stdio.h>
 
-#include "kernel/console.h"
-#include "kernel/kernel_space.h"
-#include "kernel/panic.h"
+#include "kernel/diag/console.h"
+#include "kernel/vm/kernel_space.h"
+#include "kernel/diag/panic.h"
 #include "kernel/settings.h"
 #include "mm/global/policies.h"
 #include "mm/global/zone.h"
 #include "tests/smp/cell.h"
 #include "tests/smp/cell_thresholds.h"
-#include "tests/smp/harness.h"
+#include "kernel/program_memory.h"
 #include "tests/smp/sampler.h"
 #include "tests/smp/smp.h"
 #include "tests/smp/smp_kernel.h"
 #include "tests/smp/sweep_report.h"
-#include "tests/smp/timing.h"
+#include "kernel/diag/timing.h"
 
 /* Without cell=, all runs together take about so long, and none longer than a cell's most. */
 #define SWEEP_MS     30000
@@ -124,7 +124,7 @@ static void add_cell(const struct workload *workload, struct configuration confi
 	cell->unsupported = why_not(cell);
 	cell->ops = settings.arguments.ops;
 	cell->limit_ns = settings.arguments.cell_ms * 1000000;
-	cell->rounds = harness_need(sweep.rounds * sizeof(*cell->rounds), "a cell's rounds");
+	cell->rounds = program_memory_need(sweep.rounds * sizeof(*cell->rounds), "a cell's rounds");
 }
 
 /* Without a cache a batch means nothing, and one cell stands for all. */
@@ -163,8 +163,8 @@ static void make_cells(void)
 
 	sweep.count = 0;
 	sweep.rounds = rounds_at_most();
-	sweep.cores_percent = harness_need(BOOTARGS_LIST_MAX * sizeof(uint64_t), "a sweep");
-	sweep.cells = harness_need(cells_at_most() * sizeof(*sweep.cells), "a sweep's cells");
+	sweep.cores_percent = program_memory_need(BOOTARGS_LIST_MAX * sizeof(uint64_t), "a sweep");
+	sweep.cells = program_memory_need(cells_at_most() * sizeof(*sweep.cells), "a sweep's cells");
 	for (unsigned i = 0; i < workload_count; i++)
 		for (uint64_t j = 0; j < arguments->cpu_counts.count; j++)
 			if (bootargs_set_has(arguments->workload, i))

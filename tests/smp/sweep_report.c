@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-#include "kernel/console.h"
-#include "kernel/record.h"
+#include "kernel/diag/console.h"
+#include "kernel/diag/record.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"

@@ -10,7 +10,7 @@
 static inline unsigned zone_take(struct zone *zone, unsigned min, unsigned max,
 				 struct frame_word *words, unsigned *taken)
 {
-	struct claim_plan plan;
+	struct policy_plan plan;
 	struct zone_hold hold;
 	unsigned long flags;
 	unsigned count;
@@ -39,7 +39,7 @@ static inline bool zone_take_one(struct zone *zone, uint64_t *frame)
 static inline void zone_give(struct zone *zone, const struct frame_word *words, unsigned count,
 			     unsigned frames)
 {
-	struct claim_plan plan;
+	struct policy_plan plan;
 	struct zone_hold hold;
 	unsigned long flags;
 

@@ -1,5 +1,5 @@
 /*
- * port.h - what kernel/cpu.c sees of mm/'s port in test_cpu, which has all of it.
+ * port.h - what kernel/smp/cpu.c sees of mm/'s port in test_cpu, which has all of it.
  */
 #pragma once
 

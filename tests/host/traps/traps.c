@@ -32,7 +32,7 @@ struct traps_cpu {
 	bool masked;
 	bool in_trap;
 	bool busy;
-	bool kicked;	/* and could not take it yet */
+	bool ipi_pending;	/* and could not take it yet */
 	uint64_t traps; /* that landed on it */
 };
 
@@ -384,9 +384,9 @@ static void answer_all(void)
 /* An IPI that had to wait; then the cpus that wait for the answer. */
 static void deliver(unsigned cpu)
 {
-	if (__builtin_expect(!cpus[cpu].kicked || !traps_may_trap(cpu), 1))
+	if (__builtin_expect(!cpus[cpu].ipi_pending || !traps_may_trap(cpu), 1))
 		return;
-	cpus[cpu].kicked = false;
+	cpus[cpu].ipi_pending = false;
 	traps_trap(cpu, answer_all);
 	resume_all();
 }
@@ -404,7 +404,7 @@ static void send_ipi(unsigned cpu)
 	if (traps_may_trap(cpu))
 		traps_trap(cpu, answer_all);
 	else
-		cpus[cpu].kicked = true;
+		cpus[cpu].ipi_pending = true;
 }
 
 void traps_ipi_send(unsigned first, uint64_t set)

@@ -9,7 +9,7 @@
  *	- on the same cpu, as a trap handler, when interrupts are not masked;
  *	- on another cpu, as whatever it likes, when no zone's lock is held.
  *
- * A cpu that is kicked answers at the point where it is stopped, as a trap handler, or if it is
+ * A cpu that is ipi_pending answers at the point where it is stopped, as a trap handler, or if it is
  * masked there, where it unmasks: until then whoever waits for it is stopped in turn, and it goes
  * on. There is one thread, with a stack for each cpu, so all of it repeats. Nothing is missed
  * between two points: registers and locals are the interrupted code's own, so wherever between them it is stopped, the others and it

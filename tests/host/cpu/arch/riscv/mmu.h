@@ -5,14 +5,14 @@
 
 #define MMU_OFF 0
 
-extern uint64_t played_satp;
+extern uint64_t sim_satp;
 
 static inline void mmu_use(uint64_t satp)
 {
-	played_satp = satp;
+	sim_satp = satp;
 }
 
 static inline uint64_t mmu_used(void)
 {
-	return played_satp;
+	return sim_satp;
 }

@@ -1,4 +1,4 @@
-/* mmu.h - arch/riscv/mmu.h for test_space: the hardware and the firmware are played (played.c). */
+/* mmu.h - arch/riscv/mmu.h for test_space: the hardware and the firmware are played (simulated.c). */
 #pragma once
 
 #include <stdbool.h>

@@ -1,0 +1,186 @@
+/*
+ * bootargs.h - the boot arguments: one line of key=value words, read into one structure.
+ *
+ * Nothing is guessed and nothing is skipped: an unknown key, an unknown value, a number that
+ * does not fit, a key given twice are all refused, with an error that names the word and lists
+ * what would have been valid. A run that did something other than what it was asked for is worse
+ * than one that did not start.
+ *
+ * Pure functions of their arguments: no allocation, no lock, no machine; any context with a few
+ * hundred bytes of stack. What only the machine can judge (whether it has that many cpus, whether
+ * its memory holds such caches) is left to the caller.
+ *
+ * Where several values are to be compared in one boot (run=bench), some keys take lists of them.
+ *
+ * A new key is a field in struct bootargs and a line in the table in bootargs.c.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What can be run; each is a bit of bootargs.run. They run in this order. */
+enum bootargs_run {
+	BOOTARGS_RUN_SELFTEST,
+	BOOTARGS_RUN_STRESS,
+	BOOTARGS_RUN_BENCH,
+	BOOTARGS_RUN_MONITOR,
+	BOOTARGS_RUN_EXPLORE, /* goes alone: it owns the timers from the start of the harts on */
+};
+
+/* In the order of enum spin_kind; whoever joins the two asserts so. */
+enum bootargs_lock {
+	BOOTARGS_LOCK_FAS,
+	BOOTARGS_LOCK_CAS,
+	BOOTARGS_LOCK_DEC,
+	BOOTARGS_LOCK_TICKET,
+	BOOTARGS_LOCK_MCS,
+	BOOTARGS_LOCK_CLH,
+	BOOTARGS_LOCK_ANDERSON,
+	BOOTARGS_LOCK_NONE, /* for one cpu; not among `all` */
+};
+
+/* In the order of enum spin_stats_mode; whoever joins the two asserts so. */
+enum bootargs_lockstat {
+	BOOTARGS_LOCKSTAT_OFF,
+	BOOTARGS_LOCKSTAT_CONTENDED,
+	BOOTARGS_LOCKSTAT_ALL,
+};
+
+/* Where the explorer's switches are made more frequent than elsewhere; see tests/smp/explore.h. */
+enum bootargs_preempt {
+	BOOTARGS_PREEMPT_ANY,
+	BOOTARGS_PREEMPT_LOCKS,
+	BOOTARGS_PREEMPT_STACK,
+	BOOTARGS_PREEMPT_STALL,
+};
+
+/* Whether the kernel runs on its page tables. */
+enum bootargs_paging {
+	BOOTARGS_PAGING_OFF,
+	BOOTARGS_PAGING_ON,
+};
+
+/* Whether cpus note what they do (kernel/diag/trace.h). */
+enum bootargs_trace {
+	BOOTARGS_TRACE_OFF,
+	BOOTARGS_TRACE_ON,
+};
+
+/* How other cpus are had to flush their translation caches (shootdown.h). */
+enum bootargs_flush {
+	BOOTARGS_FLUSH_AUTO,
+	BOOTARGS_FLUSH_FIRMWARE,
+	BOOTARGS_FLUSH_IPI,
+};
+
+/* What a run does wrong on purpose before anything else. */
+enum bootargs_crash {
+	BOOTARGS_CRASH_NONE,
+	BOOTARGS_CRASH_NULL_READ,
+	BOOTARGS_CRASH_NULL_JUMP,
+	BOOTARGS_CRASH_TEXT_STORE,
+	BOOTARGS_CRASH_RODATA_STORE,
+	BOOTARGS_CRASH_DATA_JUMP,
+	BOOTARGS_CRASH_FRAME_JUMP,
+	BOOTARGS_CRASH_ILLEGAL,
+	BOOTARGS_CRASH_STACK,
+	BOOTARGS_CRASH_NO_STACK,
+};
+
+/* Where 0 has a meaning of its own: the kernel decides. */
+#define BOOTARGS_NOT_GIVEN UINT64_MAX
+
+/* The numbers of one key, in the order given and none twice; at least one. */
+#define BOOTARGS_LIST_MAX 16
+
+struct bootargs_list {
+	uint64_t count;
+	uint64_t value[BOOTARGS_LIST_MAX];
+};
+
+/* Every field is made of 64-bit words, so that the table of keys can say where each one is. */
+struct bootargs {
+	uint64_t run;	   /* set of enum bootargs_run */
+	uint64_t policies; /* set of indices into the caller's names */
+	uint64_t locks;	   /* set of enum bootargs_lock */
+	struct bootargs_list caches, batches, cpu_counts;
+	/* The first of each of those five; all there is of it but for a sweep. */
+	uint64_t policy;
+	uint64_t lock;	       /* enum bootargs_lock */
+	uint64_t cache_frames; /* of each cpu; 0: no caches; BOOTARGS_NOT_GIVEN */
+	uint64_t batch_frames; /* 0: not given, it adapts; else at most half a cache */
+	uint64_t cpus;	       /* 0: not given, all of them */
+	uint64_t low_frames;   /* low mark of each zone; 0: none; BOOTARGS_NOT_GIVEN */
+	uint64_t workload;     /* set of indices into the caller's names */
+	uint64_t ops;	       /* on each cpu; 0: not given */
+	uint64_t seed;
+	uint64_t lockstat; /* enum bootargs_lockstat */
+	uint64_t paging;   /* enum bootargs_paging */
+	uint64_t trace;	   /* enum bootargs_trace */
+	uint64_t flush;	   /* enum bootargs_flush */
+	uint64_t crash;	   /* enum bootargs_crash */
+	uint64_t sweeps;   /* 1: run=bench, with workload= or a list: it measures all combinations */
+	uint64_t rounds;   /* of a sweep; 0: not given */
+	uint64_t cell_ms;  /* that one run of one combination may take; 0: not given */
+	uint64_t samples;  /* of each combination's state of memory; 0: none */
+	/* preempt=MIN:RANGE:MODE, one key for three fields: they stay together and in order. */
+	uint64_t preempt_min_ticks;
+	uint64_t preempt_range_ticks;
+	uint64_t preempt_mode; /* enum bootargs_preempt */
+};
+
+/* Names that a value may take; a name's index is what is stored. */
+struct bootargs_names {
+	const char *const *name;
+	unsigned count;
+};
+
+#define BOOTARGS_NAMES_MAX 64
+
+/* What only the caller knows the names of: at most BOOTARGS_NAMES_MAX each. */
+struct bootargs_known {
+	struct bootargs_names workloads;
+	struct bootargs_names policies; /* the first is the default */
+};
+
+struct bootargs_key;
+
+/* What was wrong with the first bad word; for bootargs_print_error(). Points into the text. */
+struct bootargs_error {
+	const char *word;
+	size_t word_length;
+	const char *reason;
+	const char *value; /* the one bad item of a list or choice, or NULL */
+	size_t value_length;
+	const struct bootargs_key *key; /* NULL: the key itself is what is wrong */
+	const struct bootargs_known *known;
+};
+
+/* printf's own type. */
+typedef int bootargs_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * True and *out set; or false, *out untouched and *error set. `text` may be NULL or empty: all
+ * defaults. `known` are the caller's names (more than BOOTARGS_NAMES_MAX of a kind is an error), or
+ * NULL for none. O(words * keys).
+ */
+__attribute__((warn_unused_result)) bool bootargs_parse(const char *text,
+							const struct bootargs_known *known,
+							struct bootargs *out,
+							struct bootargs_error *error);
+
+/*
+ * One line: the word, why it was refused, what is valid. Bytes that do not print are shown as
+ * '?', long words are cut. The text given to bootargs_parse() must still be there.
+ */
+void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *print);
+
+/* All keys, one to a line, with their values and what they mean. */
+void bootargs_print_valid(const struct bootargs_known *known, bootargs_printf *print);
+
+static inline bool bootargs_set_has(uint64_t set, unsigned item)
+{
+	return set >> item & 1;
+}

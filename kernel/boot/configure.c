@@ -1,0 +1,136 @@
+/* configure.c - see configure.h. */
+#include "kernel/boot/configure.h"
+
+#include "kernel/smp/cpu.h"
+#include "kernel/boot/early.h"
+#include "kernel/vm/kernel_space.h"
+#include "kernel/boot/memory.h"
+#include "kernel/boot/nodes.h"
+#include "kernel/diag/panic.h"
+#include "kernel/settings.h"
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/heap/kheap.h"
+#include "mm/heap/kmalloc.h"
+#include "mm/percpu/drain.h"
+
+static void *heap_lock, *heap_matrix;
+static unsigned working; /* cpus 0..working-1 may allocate; the others are off line */
+
+void configure_reserve(void)
+{
+	heap_lock = early_alloc(spin_bytes(port_cpu_count()), 64);
+	heap_matrix = early_alloc(wait_matrix_bytes(port_cpu_count()), 64);
+}
+
+static void make_heap(enum spin_kind lock)
+{
+	kheap_init(lock, heap_lock);
+	wait_matrix_start(kheap_lock(), heap_matrix);
+}
+
+void configure_first(const struct policy *policy, enum spin_kind lock)
+{
+	memory_start(policy, lock);
+	make_heap(lock);
+}
+
+static uint64_t hart_of(unsigned cpu)
+{
+	return cpu_of(cpu)->arch.hart_id;
+}
+
+static void set_nodes(void)
+{
+	struct devicetree_error error;
+	char text[128];
+
+	if (nodes_start(settings.tree, settings.cpus, hart_of, &error))
+		return;
+	devicetree_error_text(&error, text, sizeof(text));
+	verdict_fail("device tree: %s", text);
+	verdict_end();
+}
+
+static void cache_on(void *unused)
+{
+	const struct bootargs *arguments = &settings.arguments;
+	uint32_t frames = (uint32_t)arguments->cache_frames;
+
+	(void)unused;
+	frame_cache_configure(frames, frames ? (uint32_t)arguments->batch_frames : 0);
+}
+
+/* Nobody is kicked or waited for who has no part in what is measured. */
+static void cache_off(void *stay)
+{
+	frame_cache_configure(0, 0);
+	if (port_cpu() >= (unsigned)(uintptr_t)stay) {
+		unsigned long flags = port_irq_save();
+
+		frame_cache_offline();
+		port_irq_restore(flags);
+	}
+}
+
+void configure_cpus(void)
+{
+	set_nodes();
+	working = settings.cpus;
+	cpus_run(cache_on, NULL, working);
+	frame_drain_set_low(settings.arguments.low_frames);
+}
+
+/* Of all that work, with nothing in them; seen at rest. */
+static bool caches_are_off(void)
+{
+	for (unsigned cpu = 0; cpu < working; cpu++) {
+		const struct frame_cache *cache = port_area_of(cpu);
+
+		if (cache->capacity || frame_cache_level(cache))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * What is in caches and in the heap goes back to the zones, and nobody has anything else. Who is
+ * asked for frames still, by a low mark, has none to give and touches no zone.
+ */
+static void give_all_back(unsigned stay)
+{
+	struct kheap_stats stats;
+
+	kheap_trim();
+	if (working > stay || !caches_are_off())
+		cpus_run(cache_off, (void *)(uintptr_t)stay, working);
+	kheap_stats(&stats);
+	check(stats.frames_held == 0,
+	      "configure: the heap still holds %llu frames, %llu blocks of it are not freed",
+	      (unsigned long long)stats.frames_held, (unsigned long long)stats.live_blocks);
+	check(frame_cached_count() == 0, "configure: %llu frames are in caches that are off",
+	      (unsigned long long)frame_cached_count());
+}
+
+void configure(const struct configuration *wanted)
+{
+	struct bootargs *arguments = &settings.arguments;
+	bool other_zones;
+
+	check(wanted->lock != SPIN_NONE || wanted->cpus == 1, "configure: no lock for %u cpus",
+	      wanted->cpus);
+	kernel_space_off(); /* its tables are in the old zones */
+	give_all_back(wanted->cpus);
+	other_zones = memory_remake(wanted->policy, wanted->lock);
+	make_heap(wanted->lock);
+	if (other_zones)
+		set_nodes();
+	arguments->lock = wanted->lock;
+	arguments->cache_frames = wanted->cache_frames;
+	arguments->batch_frames = wanted->batch_frames;
+	working = wanted->cpus;
+	cpus_run(cache_on, NULL, working);
+	frame_drain_set_low(arguments->low_frames);
+	if (arguments->paging == BOOTARGS_PAGING_ON)
+		kernel_space_on();
+}

@@ -1,0 +1,49 @@
+/* console.c - see console.h. */
+#include "kernel/diag/console.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "arch/riscv/sbi.h"
+
+static bool has_debug_console;
+static char line[256];
+static unsigned line_bytes;
+
+void console_init(void)
+{
+	has_debug_console = sbi_has(SBI_DBCN);
+}
+
+void console_flush(void)
+{
+	unsigned sent = 0;
+
+	while (has_debug_console && sent < line_bytes) {
+		struct sbi_result result =
+			sbi_console_write(line_bytes - sent, (uint64_t)(uintptr_t)&line[sent]);
+
+		if (result.error)
+			has_debug_console = false;
+		else
+			sent += (unsigned)result.value;
+	}
+	for (; sent < line_bytes; sent++)
+		sbi_legacy_putchar(line[sent]);
+	line_bytes = 0;
+}
+
+static int put(char byte, FILE *file)
+{
+	(void)file;
+	line[line_bytes++] = byte;
+	if (byte == '\n' || line_bytes >= sizeof(line))
+		console_flush();
+	return (unsigned char)byte;
+}
+
+static FILE console = FDEV_SETUP_STREAM(put, NULL, NULL, _FDEV_SETUP_WRITE);
+FILE *const stdin = &console;
+FILE *const stdout = &console;
+FILE *const stderr = &console;

@@ -1,0 +1,125 @@
+/*
+ * cpu.h - cpus: the dense numbering of the harts that run, and work for all of them at once.
+ *
+ * cpu 0 is the hart that booted. The others sleep in cpu_serve() until cpus_run() has work for
+ * them. Each field is written by who its comment names.
+ *
+ * Any cpu can stop any other and start it again, cpu 0 like the rest. A cpu that is stopped is
+ * between two of its instructions, as if a handler took long: it holds no lock, is in no queue for
+ * one, and has no frame in its cache. Locks that are taken with interrupts masked see to that
+ * themselves; for others there is cpu_pin_online().
+ */
+#pragma once
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/riscv/cpu.h"
+#include "arch/riscv/hart.h"
+#include "sync/ck.h"
+
+typedef void cpu_work(void *argument);
+
+struct cpu {
+	struct arch_cpu arch; /* first: tp points here */
+
+	/* The cpu's own. */
+	jmp_buf *panic_return;	/* an expected panic comes back here; NULL: none is expected */
+	char panic_message[320];
+	uint32_t online_pins; /* calls of cpu_pin_online() that cpu_unpin() has not ended; read by handlers */
+
+	/* Written by cpu 0, read by this cpu. */
+	_Alignas(64) cpu_work *work;
+	void *argument;
+	uint32_t work_number;
+
+	/* Written by this cpu, read by cpu 0. */
+	_Alignas(64) uint32_t done_number;
+	uint32_t online; /* has come, once and for all */
+
+	/* What the cpu and whoever stops or starts it tell each other (cpu.c). */
+	_Alignas(64) uint32_t state;
+	long stop_error;	/* written by this cpu: the firmware's, when it refused to stop it */
+	struct hart_arrival *arrival;
+	struct space *space; /* that this cpu is in; NULL: in the kernel's (space.c) */
+	uint64_t maps_seen;  /* of that space: this cpu has flushed since they were so many (space.c) */
+
+	/* Flushes of its translation caches (shootdown.c). */
+	_Alignas(64) uint64_t flush_wanted; /* by others; atomic */
+	uint64_t flush_answered;	    /* written by this cpu: up to this request */
+	uint32_t flush_online;		    /* written by this cpu: it takes part */
+
+	/* Of a machine that has panicked (panic.c). */
+	uint64_t parked_pc;
+	uint32_t parked;
+};
+
+enum cpu_result {
+	CPU_DONE,
+	CPU_ALREADY,	/* stopped already, or runs already */
+	CPU_ABSENT,	/* there is no cpu of that number */
+	CPU_ITSELF,	/* it would be the caller */
+	CPU_REFUSED,	/* by the firmware */
+	CPU_LOST	/* nothing came of it within a time that is long for any machine */
+};
+
+static inline struct cpu *cpu_self(void)
+{
+	return (struct cpu *)arch_cpu_self();
+}
+
+struct cpu *cpu_of(unsigned number);
+
+/* Cpus that run; at most the number of areas. */
+unsigned cpu_online_count(void);
+
+/*
+ * Stops a cpu, and returns when its hart is stopped: its frames are in the zones by then. Or starts
+ * one that was stopped: it goes on where it was, and takes part again when this returns. From any
+ * cpu, not in a handler, no lock held, interrupts let in. One at a time: a cpu that is at it is
+ * stopped by nobody. While a cpu is stopped cpus_run() must not count on it.
+ */
+enum cpu_result cpu_stop(unsigned number);
+enum cpu_result cpu_start(unsigned number);
+const char *cpu_result_text(enum cpu_result result);
+bool cpu_is_stopped(unsigned number);
+
+/*
+ * From one to the other the calling cpu is not stopped: who would stop it goes on asking. Around
+ * what others may have to wait for while interrupts are let in, such as a lock. They nest. Handlers
+ * of this cpu see what it wrote before, and no other cpu looks: the compiler's order is enough.
+ */
+static inline void cpu_pin_online(void)
+{
+	ck_pr_store_32(&cpu_self()->online_pins, cpu_self()->online_pins + 1);
+	ck_pr_barrier();
+}
+
+static inline void cpu_unpin(void)
+{
+	ck_pr_barrier();
+	ck_pr_store_32(&cpu_self()->online_pins, cpu_self()->online_pins - 1);
+}
+
+/* On each cpu that has come back, before it goes on, with interrupts masked; NULL: nothing. */
+extern void (*cpu_on_return)(void);
+
+/*
+ * All that an IPI's handler does, at once: for other handlers that wait with interrupts masked, and
+ * so would hold up the senders of IPIs. May stop this cpu for a while.
+ */
+void ipi_handle(void);
+
+/*
+ * Runs work(argument) on cpus 0..count-1, this one included, and returns when all are done: what
+ * they wrote is seen. On cpu 0, not in a handler, no lock held, interrupts let in. One IPI, a call
+ * into the firmware, for every 64 harts in a row.
+ */
+void cpus_run(cpu_work *work, void *argument, unsigned count);
+
+/* This cpu's IPIs come in as interrupts from here on. Once, on each cpu. */
+void ipi_enable(void);
+
+/* Secondary cpus live here. */
+_Noreturn void cpu_serve(void);

@@ -1,0 +1,78 @@
+/* page_reserve.c - see page_reserve.h. */
+#include "mm/paging/page_reserve.h"
+
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/paging/pte.h"
+
+static void push(struct page_reserve *reserve, pfn_t frame)
+{
+	*page_object(uint64_t, frame) = reserve->first.value;
+	reserve->first = frame;
+	reserve->frames++;
+}
+
+pfn_t page_reserve_take(struct page_reserve *reserve)
+{
+	pfn_t frame = reserve->first;
+	uint64_t *link = page_object(uint64_t, frame);
+
+	assert(reserve->frames > 0);
+	reserve->first = pfn(*link);
+	reserve->frames--;
+	*link = 0;
+	return frame;
+}
+
+bool page_reserve_has(struct page_reserve *reserve, uint64_t frames)
+{
+	if (reserve->frames >= frames)
+		return true;
+	reserve->wanted = reserve->least = frames;
+	return false;
+}
+
+pfn_t page_reserve_take_spare(struct page_reserve *reserve)
+{
+	if (reserve->frames > reserve->kept) {
+		reserve->counts++;
+		return page_reserve_take(reserve);
+	}
+	reserve->least = reserve->kept + 1;
+	reserve->wanted = reserve->least + reserve->counts;
+	return PFN_NONE;
+}
+
+void page_reserve_put_back(struct page_reserve *reserve, pfn_t frame)
+{
+	reserve->counts--;
+	push(reserve, frame);
+}
+
+/* False: there are not even as many as will do. */
+static bool fill(struct page_reserve *reserve)
+{
+	while (reserve->frames < reserve->wanted) {
+		pfn_t frame = frame_alloc(FRAME_ZERO);
+
+		if (pfn_is_none(frame))
+			break;
+		push(reserve, frame);
+	}
+	reserve->wanted = 0;
+	return reserve->frames >= reserve->least;
+}
+
+bool page_reserve_settle(struct page_reserve *reserve, enum page_status *status)
+{
+	if (*status == PAGE_SHORT) {
+		/* So each time round there is one frame more: there is a last time. */
+		assert(page_reserve_is_short(reserve) && reserve->frames < reserve->least);
+		if (fill(reserve))
+			return true;
+		*status = PAGE_NO_FRAMES;
+	}
+	while (reserve->frames > 0)
+		frame_free(page_reserve_take(reserve));
+	return false;
+}

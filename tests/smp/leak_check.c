@@ -1,0 +1,27 @@
+/* leak_check.c - see leak_check.h. */
+#include "tests/smp/leak_check.h"
+
+#include "kernel/diag/panic.h"
+#include "mm/frame.h"
+#include "mm/heap/kmalloc.h"
+#include "mm/percpu/drain.h"
+
+uint64_t leak_check_begin(void)
+{
+	kheap_trim();
+	frame_drain_settle();
+	return frame_free_count();
+}
+
+bool leak_check_end(const char *workload, uint64_t free_before)
+{
+	uint64_t free_after = leak_check_begin();
+
+	frame_validate();
+	kheap_validate();
+	if (free_after == free_before)
+		return true;
+	verdict_fail("%s: %llu frames were free before, %llu after", workload,
+		     (unsigned long long)free_before, (unsigned long long)free_after);
+	return false;
+}

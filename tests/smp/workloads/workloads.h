@@ -1,0 +1,85 @@
+/*
+ * workloads.h - the workloads: who allocates what, in which order, and who frees it. The table of
+ * them is in workloads.c, what each is for in docs/lab.md.
+ *
+ * Every frame carries its owner's stamp from its allocation to its free (stamp.h), and every
+ * block of the heap is filled with a pattern of its own that is looked at before it goes.
+ *
+ *	workloads_single.c	frames that stay with the cpu that took them
+ *	workloads_burst.c	all cpus in step: nothing, then everybody at once
+ *	workloads_handed.c	frames that another cpu gives back
+ *	workloads_run.c		contiguous frames
+ *	workloads_all.c		all of memory
+ *	workloads_heap.c	blocks of the heap
+ *	workloads_kalloctest.c	what the xv6 lock lab's test prints
+ *	workloads_vm_*.c	address spaces; where there is an MMU: in the kernel alone
+ */
+#pragma once
+
+#include "tests/smp/workloads/workload.h"
+
+/* setup and teardown as in struct workload; a workload without one has none here either. */
+void repeat_work(struct workload_run *run, unsigned number);
+
+bool bulk_setup(struct workload_run *run);
+void bulk_work(struct workload_run *run, unsigned number);
+
+bool rand_setup(struct workload_run *run);
+void rand_work(struct workload_run *run, unsigned number);
+
+bool xfree_setup(struct workload_run *run);
+void xfree_work(struct workload_run *run, unsigned number);
+void xfree_teardown(struct workload_run *run);
+
+bool run_setup(struct workload_run *run);
+void run_work(struct workload_run *run, unsigned number);
+void run_teardown(struct workload_run *run);
+
+bool kmalloc_setup(struct workload_run *run);
+void kmalloc_work(struct workload_run *run, unsigned number);
+void kmalloc_teardown(struct workload_run *run);
+
+bool exhaust_setup(struct workload_run *run);
+void exhaust_work(struct workload_run *run, unsigned number);
+void exhaust_teardown(struct workload_run *run);
+
+bool asym_setup(struct workload_run *run);
+void asym_work(struct workload_run *run, unsigned number);
+void asym_teardown(struct workload_run *run);
+
+bool churn_setup(struct workload_run *run);
+void churn_work(struct workload_run *run, unsigned number);
+void churn_teardown(struct workload_run *run);
+
+bool larson_setup(struct workload_run *run);
+void larson_work(struct workload_run *run, unsigned number);
+void larson_teardown(struct workload_run *run);
+
+bool burst_setup(struct workload_run *run);
+void burst_work(struct workload_run *run, unsigned number);
+
+bool cache_thrash_setup(struct workload_run *run);
+void cache_thrash_work(struct workload_run *run, unsigned number);
+
+bool frag_setup(struct workload_run *run);
+void frag_work(struct workload_run *run, unsigned number);
+void frag_teardown(struct workload_run *run);
+
+bool kalloctest_setup(struct workload_run *run);
+void kalloctest_work(struct workload_run *run, unsigned number);
+void kalloctest_teardown(struct workload_run *run);
+
+bool vm_map_setup(struct workload_run *run);
+void vm_map_work(struct workload_run *run, unsigned number);
+void vm_map_teardown(struct workload_run *run);
+bool vm_map_locked_relaxed(const struct workload_run *run);
+
+bool vm_shared_setup(struct workload_run *run);
+void vm_shared_work(struct workload_run *run, unsigned number);
+void vm_shared_teardown(struct workload_run *run);
+bool vm_shared_locked_relaxed(const struct workload_run *run);
+
+bool vm_cow_setup(struct workload_run *run);
+void vm_cow_work(struct workload_run *run, unsigned number);
+void vm_cow_teardown(struct workload_run *run);
+bool vm_cow_locked_relaxed(const struct workload_run *run);

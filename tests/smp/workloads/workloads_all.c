@@ -1,0 +1,352 @@
+/*
+ * workloads_all.c - all of memory, taken by all cpus until nobody gets any more.
+ *
+ * Frames taken are chained through their own second word; the stamp has the first and last.
+ */
+#include "tests/smp/workloads/workloads.h"
+
+#include "mm/check.h"
+#include "mm/global/zone.h"
+#include "mm/percpu/drain.h"
+#include "tests/smp/workloads/workload_frames.h"
+
+struct all {
+	uint64_t rounds;
+	uint64_t free_frames; /* before each round */
+	/* frag's: a run that there is as long as nothing is taken; of 0 frames: none that is known.
+	 */
+	uint64_t witness_frames;
+	bool over; /* cpu 0 says that time is over */
+	struct {
+		uint64_t taken; /* in this round, by this cpu */
+		pfn_t held;	/* what it had no time to give back, chained */
+	} cpu[];
+};
+
+/* As many rounds as it takes for the operations asked for; at least one. */
+static bool all_setup(struct workload_run *run)
+{
+	struct all *all;
+
+	if (!workload_share(run, sizeof(*all) + run->cpus * sizeof(all->cpu[0])))
+		return false;
+	all = run->shared;
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
+		all->cpu[cpu].held = PFN_NONE;
+	frame_drain_settle();
+	all->free_frames = frame_free_count();
+	all->rounds = 1 + run->ops * run->cpus / (all->free_frames + 1);
+	return true;
+}
+
+/* Where every cpu was told that no frame is left, all frames are out. */
+static void check_taken(const struct workload_run *run, uint64_t rounds_left)
+{
+	const struct all *all = run->shared;
+	uint64_t sum = 0;
+
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
+		sum += all->cpu[cpu].taken;
+	check(sum == all->free_frames,
+	      "%s: %u cpus got %llu frames until each was told that there are no more, expected "
+	      "all %llu that were free; %llu rounds to go",
+	      run->workload->name, run->cpus, (unsigned long long)sum,
+	      (unsigned long long)all->free_frames, (unsigned long long)rounds_left);
+}
+
+/* Of a chain: the frame taken before this one. */
+static pfn_t *link_of(pfn_t frame)
+{
+	return (pfn_t *)frame_bytes(frame) + 1;
+}
+
+/* Adds to the chain until there is no more, or no time; returns its newest frame. */
+static pfn_t take_all(struct workload_run *run, unsigned number, pfn_t newest)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+	struct all *all = run->shared;
+	uint64_t allocs_before = cpu->allocs;
+	pfn_t frame;
+
+	do {
+		uint64_t pause = cpu->allocs + run->stride;
+
+		frame = PFN_NONE;
+		if (workload_is_over(run, number))
+			break;
+		while (cpu->allocs != pause && !pfn_is_none(frame = take(cpu, number))) {
+			*link_of(frame) = newest;
+			newest = frame;
+		}
+	} while (!pfn_is_none(frame));
+	all->cpu[number].taken = cpu->allocs - allocs_before;
+	return newest;
+}
+
+/*
+ * Gives all frames of the chain but those that end a group of 2^order; returns those, chained. When
+ * time is over all that is left ends a group.
+ */
+static pfn_t thin_out(struct workload_run *run, unsigned number, pfn_t newest, unsigned order)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+	uint64_t last = (UINT64_C(1) << order) - 1, pause = cpu->frees;
+	pfn_t kept = PFN_NONE;
+
+	while (!pfn_is_none(newest)) {
+		pfn_t frame = newest;
+
+		newest = *link_of(frame);
+		if (cpu->frees == pause) {
+			pause += run->stride;
+			if (workload_is_over(run, number))
+				last = 0;
+		}
+		if ((frame.value & last) == last) {
+			*link_of(frame) = kept;
+			kept = frame;
+		} else {
+			give(cpu, number, frame);
+		}
+	}
+	return kept;
+}
+
+/* Returns what there was no time for. */
+static pfn_t give_chain(struct workload_run *run, unsigned number, pfn_t newest)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+
+	while (!pfn_is_none(newest) && !workload_is_over(run, number)) {
+		uint64_t pause = cpu->frees + run->stride;
+
+		while (cpu->frees != pause && !pfn_is_none(newest)) {
+			pfn_t frame = newest;
+
+			newest = *link_of(frame);
+			give(cpu, number, frame);
+		}
+	}
+	return newest;
+}
+
+static void all_teardown(struct workload_run *run)
+{
+	const struct all *all = run->shared;
+
+	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
+		for (pfn_t next = all->cpu[cpu].held; !pfn_is_none(next);) {
+			pfn_t frame = next;
+
+			next = *link_of(frame);
+			stamp_check(frame, cpu);
+			frame_free(frame);
+		}
+}
+
+/* ---- exhaust: all of memory, by everybody, until nobody gets any more ----------------------- */
+
+bool exhaust_setup(struct workload_run *run)
+{
+	return all_setup(run);
+}
+
+/*
+ * Between the two barriers: whoever had no time to take them all has said so before the first. Who has
+ * none to give them back may say so just now, and if not seen here it is seen in the next round, in
+ * which it takes none.
+ */
+static void exhaust_look(struct workload_run *run, uint64_t rounds_left)
+{
+	struct all *all = run->shared;
+
+	all->over = workload_was_cut(run);
+	if (!all->over)
+		check_taken(run, rounds_left);
+}
+
+void exhaust_work(struct workload_run *run, unsigned number)
+{
+	struct all *all = run->shared;
+	uint64_t rounds = all->rounds;
+	pfn_t held = PFN_NONE;
+
+	while (!all->over && rounds--) {
+		held = take_all(run, number, held);
+		barrier_wait(&run->barrier);
+		if (number == 0)
+			exhaust_look(run, rounds);
+		held = give_chain(run, number, held);
+		barrier_wait(&run->barrier);
+	}
+	all->cpu[number].held = held;
+}
+
+void exhaust_teardown(struct workload_run *run)
+{
+	all_teardown(run);
+}
+
+/* ---- frag: runs among what is left of a full memory ----------------------------------------- */
+
+#define FRAG_ORDERS	    6 /* the last holes are of 63 frames */
+#define FRAG_WITNESS_FRAMES 512
+#define FRAG_STEPS	    (FRAG_ORDERS + 2) /* of a round: full, each order, empty */
+
+/*
+ * All of memory is taken, then given back but for every second frame, every fourth of those that
+ * are left, every eighth... After step k the frames whose pfn ends in k ones are held and all
+ * others are free, so that every hole is of 2^k - 1 frames and begins at a multiple of 2^k: no run
+ * of 2^k frames exists anywhere, whatever the policy; and runs of 2^k - 1 exist, which a policy
+ * with exact_runs has to find, though their frames may lie in any cpu's cache. That they exist
+ * somewhere, whatever the borders of zones, a witness shows: an aligned run that was free before.
+ * At the end the same run has to be there again.
+ */
+bool frag_setup(struct workload_run *run)
+{
+	uint64_t frames = FRAG_WITNESS_FRAMES;
+	struct all *all;
+	pfn_t witness = PFN_NONE;
+
+	if (!all_setup(run))
+		return false;
+	all = run->shared;
+	while (frames > 1 && pfn_is_none(witness = frame_alloc_run(frames, frames)))
+		frames /= 2;
+	if (pfn_is_none(witness))
+		return true;
+	frame_free_run(witness, frames);
+	if (zones.zone[0].policy->exact_runs)
+		all->witness_frames = frames;
+	return true;
+}
+
+/* Cpu 0 alone, while the others wait: looks, and says whether there is time for what is left. */
+static bool frag_look(struct workload_run *run, unsigned number, uint64_t step, const char *phase)
+{
+	struct all *all = run->shared;
+	uint64_t steps = all->rounds * FRAG_STEPS;
+
+	barrier_wait(&run->barrier);
+	if (number == 0) {
+		workload_sample(run, run->ops / steps * step + run->ops % steps * step / steps,
+				phase, true);
+		all->over = workload_was_cut(run) ||
+			    (step + 1 < steps && workload_is_over(run, 0));
+	}
+	barrier_wait(&run->barrier);
+	return !all->over;
+}
+
+static pfn_t frag_take_run(struct workload_run *run, unsigned number, uint64_t count,
+			   uint64_t align)
+{
+	pfn_t first = frame_alloc_run(count, align);
+
+	if (pfn_is_none(first))
+		return first;
+	check(first.value % align == 0, "frag: run %#llx is not aligned to %llu frames",
+	      (unsigned long long)first.value, (unsigned long long)align);
+	for (uint64_t i = 0; i < count; i++)
+		stamp_write(pfn_add(first, i), number);
+	run->cpu[number].allocs += count;
+	return first;
+}
+
+static void frag_give_run(struct workload_run *run, unsigned number, pfn_t first, uint64_t count)
+{
+	if (pfn_is_none(first))
+		return;
+	for (uint64_t i = 0; i < count; i++)
+		stamp_check(pfn_add(first, i), number);
+	frame_free_run(first, count);
+	run->cpu[number].frees += count;
+}
+
+/* All at once: what cannot be, and what can; then all hold what they got at the same time. */
+static void frag_ask(struct workload_run *run, unsigned number, unsigned order)
+{
+	uint64_t group = UINT64_C(1) << order;
+	pfn_t first = frag_take_run(run, number, group, 1);
+
+	check(pfn_is_none(first),
+	      "frag: cpu %u got a run of %llu frames at %#llx, although every %lluth frame is held",
+	      number, (unsigned long long)group, (unsigned long long)first.value,
+	      (unsigned long long)group);
+	first = frag_take_run(run, number, group - 1, 1);
+	check(pfn_is_none(first) || first.value % group == 0,
+	      "frag: cpu %u got a run of %llu frames at %#llx, which is not where a hole begins",
+	      number, (unsigned long long)(group - 1), (unsigned long long)first.value);
+	barrier_wait(&run->barrier);
+	frag_give_run(run, number, first, group - 1);
+	barrier_wait(&run->barrier);
+}
+
+/* Cpu 0 alone: what there is must be found. */
+static void frag_insist(struct workload_run *run, uint64_t count, uint64_t align, const char *when)
+{
+	pfn_t first = frag_take_run(run, 0, count, align);
+
+	check(!pfn_is_none(first),
+	      "frag: %s policy %s finds no run of %llu frames aligned to %llu, and there is one",
+	      when, zones.zone[0].policy->name, (unsigned long long)count,
+	      (unsigned long long)align);
+	frag_give_run(run, 0, first, count);
+}
+
+/* Where each cpu had the time to give back what it should. */
+static void frag_insist_on_holes(struct workload_run *run, unsigned order)
+{
+	const struct all *all = run->shared;
+	uint64_t group = UINT64_C(1) << order;
+
+	if (all->witness_frames < group || workload_was_cut(run))
+		return;
+	frag_insist(run, group - 1, 1, "among held frames");
+	frag_insist(run, group / 2, group / 2, "among held frames");
+}
+
+/* From all of memory to the last holes; false when time was over before. */
+static bool frag_thin_out(struct workload_run *run, unsigned number, uint64_t step, pfn_t *held)
+{
+	for (unsigned order = 1; order <= FRAG_ORDERS; order++) {
+		*held = thin_out(run, number, *held, order);
+		barrier_wait(&run->barrier);
+		frag_ask(run, number, order);
+		if (number == 0)
+			frag_insist_on_holes(run, order);
+		if (!frag_look(run, number, step++, "holes"))
+			return false;
+	}
+	return true;
+}
+
+void frag_work(struct workload_run *run, unsigned number)
+{
+	struct all *all = run->shared;
+	pfn_t held = PFN_NONE;
+	bool goes_on = true;
+
+	for (uint64_t round = 0; goes_on && round < all->rounds; round++) {
+		uint64_t step = round * FRAG_STEPS;
+
+		held = take_all(run, number, held);
+		if (!frag_look(run, number, step++, "full"))
+			break;
+		if (number == 0)
+			check_taken(run, all->rounds - round - 1);
+		if (!frag_thin_out(run, number, step, &held))
+			break;
+		held = give_chain(run, number, held);
+		barrier_wait(&run->barrier);
+		if (number == 0 && all->witness_frames && !workload_was_cut(run))
+			frag_insist(run, all->witness_frames, all->witness_frames, "at the end");
+		goes_on = frag_look(run, number, step + FRAG_ORDERS, "empty");
+	}
+	all->cpu[number].held = held;
+}
+
+void frag_teardown(struct workload_run *run)
+{
+	all_teardown(run);
+}

@@ -1,0 +1,228 @@
+/* workloads_heap.c - blocks of the heap, each filled with a pattern that is looked at before it
+ * goes. */
+#include "tests/smp/workloads/workloads.h"
+
+#include <string.h>
+
+#include "mm/check.h"
+#include "mm/heap/kmalloc.h"
+#include "sync/ck.h"
+#include "tests/smp/random.h"
+#include "tests/smp/workloads/workload_frames.h"
+
+/* ---- kmalloc: blocks of mixed sizes, their contents checked -------------------------------- */
+
+#define KMALLOC_SLOTS 256
+
+struct held_block {
+	unsigned char *block;
+	uint32_t size;
+	unsigned char fill;
+};
+
+bool kmalloc_setup(struct workload_run *run)
+{
+	return workload_share(run, run->cpus * KMALLOC_SLOTS * sizeof(struct held_block));
+}
+
+/* Sizes as programs have them: half of all at most 64 bytes, one in some hundred many pages. */
+static uint32_t kmalloc_size(struct workload_cpu *cpu)
+{
+	unsigned magnitude = 3 + (unsigned)random_below(&cpu->random, 4);
+
+	while (magnitude < 14 && random_below(&cpu->random, 3) == 0)
+		magnitude++;
+	return 1 + (uint32_t)random_below(&cpu->random, UINT64_C(1) << magnitude);
+}
+
+static void check_fill(const struct held_block *held, uint32_t size)
+{
+	for (uint32_t i = 0; i < size; i++)
+		check(held->block[i] == held->fill,
+		      "heap: byte %u of block %p is %#x, expected %#x: it has another owner, or "
+		      "somebody wrote to it",
+		      i, (void *)held->block, held->block[i], held->fill);
+}
+
+static void take_block(struct workload_cpu *cpu, struct held_block *held, uint32_t size)
+{
+	held->size = size;
+	held->fill = (unsigned char)random_next(&cpu->random);
+	held->block = kmalloc(held->size);
+	if (!held->block)
+		return;
+	memset(held->block, held->fill, held->size);
+	cpu->allocs++;
+}
+
+static void resize_block(struct workload_cpu *cpu, struct held_block *held)
+{
+	uint32_t size = kmalloc_size(cpu);
+	unsigned char *block = krealloc(held->block, size);
+
+	if (!block)
+		return;
+	held->block = block;
+	check_fill(held, size < held->size ? size : held->size);
+	held->size = size;
+	memset(block, held->fill, size);
+}
+
+static void give_block(struct workload_cpu *cpu, struct held_block *held)
+{
+	check_fill(held, held->size);
+	kfree(held->block);
+	held->block = NULL;
+	cpu->frees++;
+}
+
+void kmalloc_work(struct workload_run *run, unsigned number)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+	struct held_block *slot = (struct held_block *)run->shared + number * KMALLOC_SLOTS;
+
+	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number);) {
+		uint64_t end = stride_end(run, i, run->ops);
+
+		for (; i < end; i++) {
+			struct held_block *held = &slot[random_below(&cpu->random, KMALLOC_SLOTS)];
+
+			if (!held->block)
+				take_block(cpu, held, kmalloc_size(cpu));
+			else if (random_below(&cpu->random, 8) == 0)
+				resize_block(cpu, held);
+			else
+				give_block(cpu, held);
+		}
+	}
+	for (unsigned i = 0; i < KMALLOC_SLOTS && !workload_is_over(run, number); i++)
+		if (slot[i].block)
+			give_block(cpu, &slot[i]);
+}
+
+/* Those that no cpu had time for. */
+static void give_rest(struct held_block *held, uint64_t count)
+{
+	struct workload_cpu nobody = {0};
+
+	for (uint64_t i = 0; i < count; i++)
+		if (held[i].block)
+			give_block(&nobody, &held[i]);
+}
+
+void kmalloc_teardown(struct workload_run *run)
+{
+	give_rest(run->shared, (uint64_t)run->cpus * KMALLOC_SLOTS);
+	kheap_trim();
+}
+
+/* ---- larson: a server's blocks, inherited from cpu to cpu ----------------------------------- */
+
+#define LARSON_BLOCKS	512
+#define LARSON_ROUNDS	16
+#define LARSON_SIZE_MIN 8
+#define LARSON_SIZE_MAX 1000
+
+/*
+ * Larson and Krishnan, Memory allocation for long-running server applications, ISMM 1998: a thread
+ * of a server has objects of random sizes, frees one and allocates another as requests come, and
+ * leaves what it has to the thread after it, who frees what it never allocated.
+ *
+ * A lot is what is inherited: blocks, and the round in which it may be worked on. In round r cpu c
+ * works on lot (c + r) mod cpus, which cpu c + 1 had in round r - 1, and waits for that cpu alone.
+ * Nobody waits in a circle: a cpu in the lowest round of all waits for none. One cpu inherits from
+ * itself, and frees nothing of others. A cpu whose time is over inherits no more, and who would have
+ * to wait for it finds that its own is over, too.
+ */
+struct lot {
+	_Alignas(64) uint64_t round;
+	struct held_block block[LARSON_BLOCKS];
+};
+
+bool larson_setup(struct workload_run *run)
+{
+	return workload_share(run, run->cpus * sizeof(struct lot));
+}
+
+/* With the acquire here pairs the release of the cpu that had it, in larson_leave(). NULL: too late. */
+static struct lot *larson_inherit(struct workload_run *run, unsigned number, uint64_t round)
+{
+	struct lot *lot = (struct lot *)run->shared + (number + round) % run->cpus;
+
+	while (ck_pr_load_64(&lot->round) != round) {
+		if (workload_is_over(run, number))
+			return NULL;
+		port_relax();
+	}
+	ck_pr_fence_acquire();
+	return lot;
+}
+
+static void larson_leave(struct lot *lot, uint64_t round)
+{
+	ck_pr_fence_release();
+	ck_pr_store_64(&lot->round, round + 1);
+}
+
+static void larson_replace(struct workload_cpu *cpu, struct held_block *held)
+{
+	uint64_t sizes = LARSON_SIZE_MAX - LARSON_SIZE_MIN + 1;
+
+	if (held->block)
+		give_block(cpu, held);
+	take_block(cpu, held, LARSON_SIZE_MIN + (uint32_t)random_below(&cpu->random, sizes));
+}
+
+/* One round of requests, cut short when time is over. */
+static void larson_serve(struct workload_run *run, unsigned number, struct lot *lot,
+			 uint64_t blocks, uint64_t done, uint64_t requests)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+
+	for (uint64_t i = 0; i < blocks && !workload_is_over(run, number); i++)
+		if (!lot->block[i].block)
+			larson_replace(cpu, &lot->block[i]);
+	for (uint64_t i = 0; i < requests && !workload_is_over(run, number); i++) {
+		larson_replace(cpu, &lot->block[random_below(&cpu->random, blocks)]);
+		if (number == 0)
+			workload_sample(run, done + i + 1, "mixed", false);
+	}
+}
+
+static void larson_close(struct workload_run *run, unsigned number, struct lot *lot)
+{
+	for (unsigned i = 0; i < LARSON_BLOCKS && !workload_is_over(run, number); i++)
+		if (lot->block[i].block)
+			give_block(&run->cpu[number], &lot->block[i]);
+}
+
+/* All cpus come to the same number of rounds; who is left a lot after the last one frees it all. */
+void larson_work(struct workload_run *run, unsigned number)
+{
+	uint64_t blocks = run->ops < LARSON_BLOCKS ? run->ops : LARSON_BLOCKS;
+	uint64_t each = (run->ops + LARSON_ROUNDS - 1) / LARSON_ROUNDS;
+	uint64_t round = 0;
+	struct lot *lot;
+
+	for (uint64_t done = 0; done < run->ops; done += each, round++) {
+		uint64_t left = run->ops - done;
+
+		lot = larson_inherit(run, number, round);
+		if (!lot)
+			return;
+		larson_serve(run, number, lot, blocks, done, left < each ? left : each);
+		larson_leave(lot, round);
+	}
+	lot = larson_inherit(run, number, round);
+	if (lot)
+		larson_close(run, number, lot);
+}
+
+void larson_teardown(struct workload_run *run)
+{
+	struct lot *lot = run->shared;
+
+	for (unsigned i = 0; i < run->cpus; i++)
+		give_rest(lot[i].block, LARSON_BLOCKS);
+	kheap_trim();
+}

@@ -1,0 +1,364 @@
+/* workloads_vm_shared.c - one address space that all cpus are in. */
+#include "tests/smp/workloads/workloads.h"
+
+#include "kernel/vm/space.h"
+#include "mm/check.h"
+#include "mm/frame.h"
+#include "mm/heap/kmalloc.h"
+#include "sync/ck.h"
+#include "tests/smp/random.h"
+#include "tests/smp/workloads/vm.h"
+#include "tests/smp/workloads/workload.h"
+
+/* ---- vm_shared: pages that come and go under those who read them ---------------------------- */
+
+/*
+ * Every page has one cpu that maps, protects and unmaps it; all cpus load from it and store to it,
+ * whatever it is just then. A page's state is one atomic word, which its cpu changes before and
+ * after each of its calls. Who finds the same state before and after an access, and no change under
+ * way, knows what the access must have done:
+ *
+ *	changer: state, changing; full fence (a); space_...(); release (b); new state
+ *	others:	 state; acquire (b); access; full fence (a); state again
+ *
+ * Where the state has changed meanwhile, the access may have gone either way, but a word that was
+ * loaded is still one of that page, of a mapping that was not over before and has begun since. A
+ * frame that was freed too early holds another page's words, or those of a mapping that is over.
+ *
+ * Of each cpu's pages half lie among those of others, in tables that all of them change, and half
+ * by themselves, in a table that goes when the last of them does.
+ */
+#define AMONG_OTHERS  4
+#define APART	      4
+#define PAGES_EACH    (AMONG_OTHERS + APART)
+#define APART_AT      (VM_WINDOW + (UINT64_C(1) << 30))
+#define STAY	      64 /* operations between two times that a cpu leaves the space */
+#define CHANGE_ONE_IN 16 /* operations: a change empties translation caches, which looks fill */
+#define LOOKS	      4
+#define COUNTS	      16 /* as so many operations: a change asks other harts for a flush */
+
+/* Of a page's state: bits, the count of its mappings, and a count of all changes. */
+#define MAPPED	     UINT64_C(1)
+#define WRITABLE     UINT64_C(2)
+#define CHANGING     UINT64_C(4)
+#define COUNT_SHIFT  3
+#define CHANGE_SHIFT (COUNT_SHIFT + VM_COUNT_BITS)
+
+struct shared_space {
+	struct space space;
+	uint64_t state[]; /* of each page; atomic */
+};
+
+static uint64_t state_count(uint64_t state)
+{
+	return state >> COUNT_SHIFT & VM_COUNT_MASK;
+}
+
+static uint64_t address_of(unsigned page)
+{
+	unsigned cpu = page / PAGES_EACH, number = page % PAGES_EACH;
+
+	if (number < AMONG_OTHERS)
+		return VM_WINDOW + (cpu * AMONG_OTHERS + number) * FRAME_SIZE;
+	return APART_AT + (cpu * UINT64_C(512) + number) * FRAME_SIZE;
+}
+
+/* The last is the one that cpus store to. */
+static const uint64_t places[] = {0, 1032, FRAME_SIZE - 8, 2048};
+
+#define PLACES	    4
+#define SCRIBBLED   2048
+#define OWNER(page) ((page) + 1)
+
+bool vm_shared_setup(struct workload_run *run)
+{
+	uint64_t states = run->cpus * PAGES_EACH * sizeof(uint64_t);
+	struct shared_space *shared;
+
+	if (!workload_share(run, sizeof(*shared) + states))
+		return false;
+	shared = run->shared;
+	if (spaces_open()) {
+		if (space_create(&shared->space) == PAGE_OK)
+			return true;
+		spaces_close();
+	}
+	workload_unshare(run);
+	return false;
+}
+
+void vm_shared_teardown(struct workload_run *run)
+{
+	struct shared_space *shared = run->shared;
+
+	page_table_validate(&shared->space.table);
+	space_destroy(&shared->space);
+	spaces_close();
+	kheap_trim();
+}
+
+bool vm_shared_locked_relaxed(const struct workload_run *run)
+{
+	return spin_locked_relaxed(&((struct shared_space *)run->shared)->space.lock);
+}
+
+/* ---- changing ------------------------------------------------------------------------------- */
+
+static void begin_change(struct shared_space *shared, unsigned page, bool is_new)
+{
+	uint64_t state = ck_pr_load_64(&shared->state[page]);
+	uint64_t count = state_count(state) + is_new;
+
+	ck_pr_store_64(&shared->state[page], ((state >> CHANGE_SHIFT) + 1) << CHANGE_SHIFT |
+						     (count & VM_COUNT_MASK) << COUNT_SHIFT |
+						     CHANGING);
+	ck_pr_fence_memory(); /* (a) */
+}
+
+static void end_change(struct shared_space *shared, unsigned page, uint64_t bits)
+{
+	uint64_t state = ck_pr_load_64(&shared->state[page]);
+
+	ck_pr_fence_release(); /* (b) */
+	ck_pr_store_64(&shared->state[page], (state & ~CHANGING) | bits);
+}
+
+static uint64_t any_access(uint64_t *random)
+{
+	return random_below(random, 2) ? MAPPED | WRITABLE : MAPPED;
+}
+
+static unsigned flags_of(uint64_t bits)
+{
+	return bits & WRITABLE ? PAGE_READ | PAGE_WRITE : PAGE_READ;
+}
+
+/* Who maps a page has it from then on, whatever he had in mind. */
+static void check_mapped(unsigned page, uint64_t expected)
+{
+	uint64_t word = 0;
+	bool went = vm_load(address_of(page), &word);
+
+	check(went && word == expected,
+	      "vm_shared: cpu %u has mapped page %u, and a load there %s: %#llx, expected %#llx",
+	      port_cpu(), page, went ? "finds something else" : "faults", (unsigned long long)word,
+	      (unsigned long long)expected);
+}
+
+static void map_page(struct shared_space *shared, struct workload_cpu *cpu, unsigned page)
+{
+	uint64_t bits = any_access(&cpu->random);
+	pfn_t frame = frame_alloc(FRAME_ANY);
+	enum page_status status;
+	uint64_t *words;
+
+	if (pfn_is_none(frame))
+		return;
+	begin_change(shared, page, true);
+	words = frame_bytes(frame);
+	for (unsigned i = 0; i < PLACES; i++)
+		words[places[i] / 8] =
+			vm_word(OWNER(page), state_count(shared->state[page]), places[i]);
+	status = space_map(&shared->space, virt(address_of(page)), frame, FRAME_SIZE,
+			   flags_of(bits) | PAGE_OWNED);
+	check(status == PAGE_OK || status == PAGE_NO_FRAMES, "vm_shared: page %u is mapped: %s",
+	      page, page_status_text(status));
+	if (status == PAGE_OK) {
+		check_mapped(page, vm_word(OWNER(page), state_count(shared->state[page]), 0));
+		cpu->allocs++;
+	} else {
+		frame_free(frame);
+	}
+	end_change(shared, page, status == PAGE_OK ? bits : 0);
+}
+
+/* The end of the pages from `first` on, of one half of a cpu's, that are mapped. */
+static unsigned mapped_end(const struct shared_space *shared, unsigned first)
+{
+	unsigned end = first, limit = first / AMONG_OTHERS * AMONG_OTHERS + AMONG_OTHERS;
+
+	while (end < limit && ck_pr_load_64(&shared->state[end]) & MAPPED)
+		end++;
+	return end;
+}
+
+_Static_assert(AMONG_OTHERS == APART, "mapped_end() takes both halves alike");
+
+/* Not in steps: pages that are taken out together are flushed together. */
+static void unmap_pages(struct shared_space *shared, struct workload_cpu *cpu, unsigned first,
+			unsigned end)
+{
+	enum page_status status;
+
+	for (unsigned page = first; page < end; page++)
+		begin_change(shared, page, false);
+	status = space_unmap(&shared->space, virt(address_of(first)), (end - first) * FRAME_SIZE);
+	check(status == PAGE_OK, "vm_shared: pages [%u, %u) are unmapped: %s", first, end,
+	      page_status_text(status));
+	for (unsigned page = first; page < end; page++)
+		end_change(shared, page, 0);
+	cpu->frees += end - first;
+}
+
+static void protect_pages(struct shared_space *shared, struct workload_cpu *cpu, unsigned first,
+			  unsigned end)
+{
+	uint64_t bits = any_access(&cpu->random);
+	enum page_status status;
+
+	for (unsigned page = first; page < end; page++)
+		begin_change(shared, page, false);
+	status = space_protect(&shared->space, virt(address_of(first)), (end - first) * FRAME_SIZE,
+			       flags_of(bits));
+	check(status == PAGE_OK, "vm_shared: pages [%u, %u) are protected: %s", first, end,
+	      page_status_text(status));
+	for (unsigned page = first; page < end; page++)
+		end_change(shared, page, bits);
+}
+
+static void change(struct shared_space *shared, struct workload_cpu *cpu, unsigned number)
+{
+	unsigned page = number * PAGES_EACH + (unsigned)random_below(&cpu->random, PAGES_EACH);
+	unsigned end = mapped_end(shared, page);
+
+	if (end == page)
+		map_page(shared, cpu, page);
+	else if (random_below(&cpu->random, 2))
+		unmap_pages(shared, cpu, page, end);
+	else
+		protect_pages(shared, cpu, page, end);
+}
+
+/* ---- looking -------------------------------------------------------------------------------- */
+
+struct access {
+	struct shared_space *shared;
+	unsigned page;
+	uint64_t place;
+	bool is_store;
+	uint64_t word;
+};
+
+/* The states around it; the same twice, and no change under way, or *before is CHANGING. */
+static bool try(struct access *access, uint64_t *before, uint64_t *after)
+{
+	const uint64_t *state = &access->shared->state[access->page];
+	uint64_t address = address_of(access->page) + access->place;
+	bool went;
+
+	*before = ck_pr_load_64(state);
+	ck_pr_fence_acquire(); /* (b) */
+	went = access->is_store ? vm_store(address, access->word) : vm_load(address, &access->word);
+	ck_pr_fence_memory(); /* (a) */
+	*after = ck_pr_load_64(state);
+	return went;
+}
+
+/* A word of a mapping that was not over before, and had begun after. */
+static void check_word(const struct access *access, uint64_t before, uint64_t after)
+{
+	uint64_t count = vm_word_count(access->word), least = state_count(before);
+
+	check(vm_word_is_of(access->word, OWNER(access->page), access->place),
+	      "vm_shared: cpu %u finds %#llx in page %u at %llu, which is none of its words: it is "
+	      "another page's, or nobody's",
+	      port_cpu(), (unsigned long long)access->word, access->page,
+	      (unsigned long long)access->place);
+	if (access->place == SCRIBBLED)
+		return; /* cpus that store there do not know the count */
+	if (!(before & (MAPPED | CHANGING)))
+		least++;
+	check(vm_count_ahead(count, least) >= 0 && vm_count_ahead(state_count(after), count) >= 0,
+	      "vm_shared: cpu %u finds a word of mapping %llu of page %u, which is one of %llu to "
+	      "%llu: what it holds is old",
+	      port_cpu(), (unsigned long long)count, access->page, (unsigned long long)least,
+	      (unsigned long long)state_count(after));
+}
+
+static bool is_allowed(const struct access *access, uint64_t state)
+{
+	return state & (access->is_store ? WRITABLE : MAPPED);
+}
+
+/*
+ * The state, read with acquire, has told this cpu of the mapping: so the access goes, whatever the
+ * cpu had cached, and this code sees no fault (kernel/vm/space.h).
+ */
+static void look(struct access access)
+{
+	uint64_t before, after;
+	bool went = try(&access, &before, &after);
+
+	if (went && !access.is_store)
+		check_word(&access, before, after);
+	if (before != after || before & CHANGING)
+		return;
+	check(went == is_allowed(&access, before), "vm_shared: cpu %u: a %s in page %u %s",
+	      port_cpu(), access.is_store ? "store" : "load", access.page,
+	      went ? "goes where it is not allowed" : "faults where it is allowed");
+}
+
+static void look_anywhere(struct workload_run *run, struct workload_cpu *cpu)
+{
+	struct access access = {
+		.shared = run->shared,
+		.page = (unsigned)random_below(&cpu->random, run->cpus * PAGES_EACH),
+		.place = places[random_below(&cpu->random, PLACES)],
+		.is_store = random_below(&cpu->random, 4) == 0,
+	};
+
+	if (access.is_store) {
+		access.place = SCRIBBLED;
+		access.word = vm_word(OWNER(access.page), random_next(&cpu->random), SCRIBBLED);
+	}
+	look(access);
+}
+
+/* The first word is the one that a freed frame loses at once. */
+static void look_at_some(struct workload_run *run, struct workload_cpu *cpu)
+{
+	struct access access = {.shared = run->shared};
+
+	for (unsigned i = 0; i < LOOKS; i++) {
+		access.page = (unsigned)random_below(&cpu->random, run->cpus * PAGES_EACH);
+		look(access);
+		look_anywhere(run, cpu);
+	}
+}
+
+/* ---- a cpu's work --------------------------------------------------------------------------- */
+
+static void unmap_all(struct shared_space *shared, struct workload_cpu *cpu, unsigned number)
+{
+	unsigned page = number * PAGES_EACH, limit = page + PAGES_EACH;
+
+	while (page < limit) {
+		unsigned end = mapped_end(shared, page);
+
+		if (end > page)
+			unmap_pages(shared, cpu, page, end);
+		page = end + (end == page);
+	}
+}
+
+void vm_shared_work(struct workload_run *run, unsigned number)
+{
+	struct shared_space *shared = run->shared;
+	struct workload_cpu *cpu = &run->cpu[number];
+
+	space_enter(&shared->space);
+	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number); i += COUNTS) {
+		if (random_below(&cpu->random, CHANGE_ONE_IN) == 0)
+			change(shared, cpu, number);
+		else
+			look_at_some(run, cpu);
+		if (random_below(&cpu->random, STAY) == 0) {
+			space_leave();
+			space_enter(&shared->space);
+		}
+		if (number == 0)
+			workload_sample(run, i < run->ops ? i + 1 : run->ops, "mixed", false);
+	}
+	unmap_all(shared, cpu, number);
+	space_leave();
+}
