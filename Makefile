@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # hartframe - `make help` lists the targets.
 
 SMP      ?= 4

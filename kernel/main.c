@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * main.c - the order of boot, on the hart that the firmware chose.
  *
@@ -43,7 +44,6 @@
 #include "tests/smp/stress.h"
 #include "tests/smp/sweep.h"
 #include "tests/smp/workloads/workload.h"
-
 
 /*
  * A hart has this long to come after the firmware took the order; real ones need microseconds. With many
@@ -101,9 +101,10 @@ static void check_cache(uint64_t cache)
 		refuse();
 	}
 	if (cache && batch > batch_max) {
-		verdict_fail("bootargs: batch=%llu: too large; valid: 1 to %llu with caches of %llu",
-			     (unsigned long long)batch, (unsigned long long)batch_max,
-			     (unsigned long long)cache);
+		verdict_fail(
+			"bootargs: batch=%llu: too large; valid: 1 to %llu with caches of %llu",
+			(unsigned long long)batch, (unsigned long long)batch_max,
+			(unsigned long long)cache);
 		refuse();
 	}
 }
@@ -320,7 +321,8 @@ static void make_caches(void)
 		check_cache(caches->value[i]);
 	most = most_of(caches);
 	cache_slots = most ? (uint32_t)most : 1;
-	cache_zone_room = memory_zones_at_most(); /* a sweep may make more of them than there are now */
+	cache_zone_room =
+		memory_zones_at_most(); /* a sweep may make more of them than there are now */
 	cache_bytes = frame_cache_bytes(cache_slots, cache_zone_room);
 	cache_memory = early_alloc(port_cpu_count() * cache_bytes, 64);
 	nodes_reserve();
@@ -332,9 +334,10 @@ static size_t bytes_for_sweep(void)
 	size_t bytes = sweep_bytes();
 
 	if (bytes > memory_ram_frames() * FRAME_SIZE / 8) {
-		verdict_fail("bootargs: the sweep needs %zu bytes for its figures, more than an eighth "
-			     "of memory: fewer values, rounds= or samples=",
-			     bytes);
+		verdict_fail(
+			"bootargs: the sweep needs %zu bytes for its figures, more than an eighth "
+			"of memory: fewer values, rounds= or samples=",
+			bytes);
 		refuse();
 	}
 	return bytes;
@@ -361,7 +364,8 @@ static void report_start(uint64_t hart_id, enum hart_start_result result, long e
 	if (result == HART_START_OK)
 		return;
 	if (result == HART_START_REFUSED)
-		snprintf(text, sizeof(text), "hart %llu: the firmware refused to start it: error %ld",
+		snprintf(text, sizeof(text),
+			 "hart %llu: the firmware refused to start it: error %ld",
 			 (unsigned long long)hart_id, error);
 	else
 		snprintf(text, sizeof(text), "hart %llu was started but did not arrive within %u s",
@@ -451,7 +455,8 @@ static void print_boot(void)
 	for (unsigned i = 0; i < zones.count; i++) {
 		const struct zone *zone = &zones.zone[i];
 
-		printf("  %s: node %u, frames [%#llx, %#llx), %s, lock %s; a frame costs %llu.%03llu "
+		printf("  %s: node %u, frames [%#llx, %#llx), %s, lock %s; a frame costs "
+		       "%llu.%03llu "
 		       "byte of tree and 1 of state; low mark %llu\n",
 		       zone->name, zone->node, (unsigned long long)zone->first,
 		       (unsigned long long)(zone->first + zone->total_frames), zone->policy->name,
@@ -506,8 +511,9 @@ static void choose_flush(void)
 	bool can = mmu_can_flush_harts();
 
 	if (asked == BOOTARGS_FLUSH_FIRMWARE && !can) {
-		verdict_fail("bootargs: flush=firmware: the firmware has no RFENCE extension; valid: "
-			     "auto, kick");
+		verdict_fail(
+			"bootargs: flush=firmware: the firmware has no RFENCE extension; valid: "
+			"auto, kick");
 		refuse();
 	}
 	if (asked == BOOTARGS_FLUSH_AUTO)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* program_memory.c - see program_memory.h; and tests/smp/smp.h's memory for the kernel. */
 #include "kernel/program_memory.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * program_memory.h - memory for what watches the allocator: results, totals, the notes of a workload.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* settings.h - what this boot was asked for and found; written by main.c, read by all. */
 #pragma once
 
@@ -23,7 +24,7 @@ struct settings {
 	unsigned cpus;	      /* that run */
 	/* What instret goes up by with each instruction; 0: it does not count instructions. */
 	uint64_t count_step;
-	bool counts_exactly;  /* by 1: icount without a shift, or a real machine */
+	bool counts_exactly; /* by 1: icount without a shift, or a real machine */
 };
 
 extern struct settings settings;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * address.h - physical and virtual addresses and page numbers, as types the compiler keeps apart.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* frame.c - see frame.h: runs, the functions behind the inline ones, and the ledger. */
 #include "mm/frame.h"
 
@@ -249,7 +250,8 @@ void frame_validate(void)
 	}
 	check(ledger.in_flight == 0, "ledger: %llu frames are in flight at rest",
 	      (unsigned long long)ledger.in_flight);
-	check(ledger.cached <= ledger.cached_max, "ledger: %llu frames are cached, at most %llu may be",
+	check(ledger.cached <= ledger.cached_max,
+	      "ledger: %llu frames are cached, at most %llu may be",
 	      (unsigned long long)ledger.cached, (unsigned long long)ledger.cached_max);
 	if (CHECKS)
 		check(ledger.free + ledger.cached + out + ledger.reserved == ledger.total,

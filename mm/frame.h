@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * frame.h - the frame allocator: what the rest of a kernel calls.
  *
@@ -30,8 +31,9 @@
  */
 enum frame_flags {
 	FRAME_ANY = 0,
-	FRAME_ZERO = 1,	 /* all bytes 0; zeroed outside every lock of the allocator */
-	FRAME_NOWAIT = 2 /* waits for no other cpu; legal under any lock of the caller's, and may say that
+	FRAME_ZERO = 1, /* all bytes 0; zeroed outside every lock of the allocator */
+	FRAME_NOWAIT =
+		2 /* waits for no other cpu; legal under any lock of the caller's, and may say that
 			  * there is nothing though caches have frames: of other cpus, and where a run is
 			  * asked for, this cpu's own */
 };
@@ -149,11 +151,11 @@ uint64_t frame_cached_count(void);
  * are of different moments: each is off by no more than what moved during the call.
  */
 struct frame_ledger {
-	uint64_t total;	     /* = reserved + free + cached + in_flight + allocated */
-	uint64_t reserved;   /* zones' metadata */
-	uint64_t free;	     /* in zones */
-	uint64_t cached;     /* in caches, on the stack or on their way home */
-	uint64_t in_flight;  /* between a cache and a zone: a batch a cpu at most */
+	uint64_t total;	    /* = reserved + free + cached + in_flight + allocated */
+	uint64_t reserved;  /* zones' metadata */
+	uint64_t free;	    /* in zones */
+	uint64_t cached;    /* in caches, on the stack or on their way home */
+	uint64_t in_flight; /* between a cache and a zone: a batch a cpu at most */
 	uint64_t allocated;
 	uint64_t cached_max; /* what cpus on line may have cached at most */
 };

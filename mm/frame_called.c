@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * frame_called.c - frame_alloc and frame_free as functions; see frame.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * platform.h - everything mm/ and sync/ ask of the machine they run on: the port contract.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* barrier.c - see barrier.h. */
 #include "sync/barrier.h"
 

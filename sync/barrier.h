@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * barrier.h - a sense-reversing barrier for any number of cpus (Mellor-Crummey and Scott, TOCS
  * 1991, section 3.1), used to start all cpus of a workload together and to end it.

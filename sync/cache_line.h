@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cache_line.h - PORT_CACHE_LINE: the bytes of a cache line, for what must not share one.
  *

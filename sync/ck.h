@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ck.h - Concurrency Kit behind one header, and the two idioms built from it everywhere.
  *
@@ -37,21 +38,21 @@
 #endif
 
 #if defined(CK_HAS_NO_RISCV)
-#define ck_pr_fence_atomic ck_pr_fence_full_atomic
-#define ck_pr_fence_atomic_load ck_pr_fence_full_atomic_load
+#define ck_pr_fence_atomic	 ck_pr_fence_full_atomic
+#define ck_pr_fence_atomic_load	 ck_pr_fence_full_atomic_load
 #define ck_pr_fence_atomic_store ck_pr_fence_full_atomic_store
 #define ck_pr_fence_store_atomic ck_pr_fence_full_store_atomic
-#define ck_pr_fence_load_atomic ck_pr_fence_full_load_atomic
-#define ck_pr_fence_load_store ck_pr_fence_full_load_store
-#define ck_pr_fence_store_load ck_pr_fence_full_store_load
-#define ck_pr_fence_load ck_pr_fence_full_load
-#define ck_pr_fence_store ck_pr_fence_full_store
-#define ck_pr_fence_memory ck_pr_fence_full_memory
-#define ck_pr_fence_acquire ck_pr_fence_full_acquire
-#define ck_pr_fence_release ck_pr_fence_full_release
-#define ck_pr_fence_acqrel ck_pr_fence_full_acqrel
-#define ck_pr_fence_lock ck_pr_fence_full_lock
-#define ck_pr_fence_unlock ck_pr_fence_full_unlock
+#define ck_pr_fence_load_atomic	 ck_pr_fence_full_load_atomic
+#define ck_pr_fence_load_store	 ck_pr_fence_full_load_store
+#define ck_pr_fence_store_load	 ck_pr_fence_full_store_load
+#define ck_pr_fence_load	 ck_pr_fence_full_load
+#define ck_pr_fence_store	 ck_pr_fence_full_store
+#define ck_pr_fence_memory	 ck_pr_fence_full_memory
+#define ck_pr_fence_acquire	 ck_pr_fence_full_acquire
+#define ck_pr_fence_release	 ck_pr_fence_full_release
+#define ck_pr_fence_acqrel	 ck_pr_fence_full_acqrel
+#define ck_pr_fence_lock	 ck_pr_fence_full_lock
+#define ck_pr_fence_unlock	 ck_pr_fence_full_unlock
 #endif
 
 #include <ck_pr.h>

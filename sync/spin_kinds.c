@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* spin_kinds.c - see spin_kinds.h. The fences are those inside Concurrency Kit's functions. */
 #include "sync/spin_kinds.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * spin_kinds.h - one lock, unlock and locked function for each of Concurrency Kit's algorithms.
  *
@@ -17,7 +18,7 @@
 
 #define SPIN_FOR_EACH_KIND(apply)                                                                  \
 	apply(fas, SPIN_FAS) apply(cas, SPIN_CAS) apply(dec, SPIN_DEC) apply(ticket, SPIN_TICKET)  \
-	apply(mcs, SPIN_MCS) apply(clh, SPIN_CLH) apply(anderson, SPIN_ANDERSON)
+		apply(mcs, SPIN_MCS) apply(clh, SPIN_CLH) apply(anderson, SPIN_ANDERSON)
 
 #define SPIN_DECLARE(kind_name, kind)                                                              \
 	bool spin_try_##kind_name(struct spinlock *lock, struct spin_node *node);                  \

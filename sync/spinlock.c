@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * spinlock.c - the choice of algorithm and the statistics; the algorithms are in spin_kinds.c.
  *
@@ -24,8 +25,8 @@ _Static_assert(offsetof(struct ck_spinlock_anderson, pad) <= 32 &&
 const char *spin_kind_name(enum spin_kind kind)
 {
 #define KIND_NAME(kind_name, kind) [kind] = #kind_name,
-	static const char *const names[] = {
-		SPIN_FOR_EACH_KIND(KIND_NAME) KIND_NAME(none, SPIN_NONE)};
+	static const char *const names[] = {SPIN_FOR_EACH_KIND(KIND_NAME)
+						    KIND_NAME(none, SPIN_NONE)};
 #undef KIND_NAME
 
 	return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "unknown";
@@ -257,8 +258,8 @@ static void matrix_note_holder(struct spinlock *lock, struct spin_wait *wait)
 	uint64_t holder = counter_read(&lock->word.note.holder);
 
 	wait->holder = holder;
-	wait->holder_site =
-		holder ? counter_read(&((struct spin_cpu *)(uintptr_t)holder)->site) : 0;
+	wait->holder_site = holder ? counter_read(&((struct spin_cpu *)(uintptr_t)holder)->site)
+				   : 0;
 }
 
 static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spin_node *node)
@@ -280,8 +281,8 @@ static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spi
 }
 
 /* Apart for each mode, so that none of them has to ask for it in its hold. */
-static inline __attribute__((always_inline)) void
-lock_counted(struct spinlock *lock, struct spin_node *node, bool timed)
+static inline __attribute__((always_inline)) void lock_counted(struct spinlock *lock,
+							       struct spin_node *node, bool timed)
 {
 	if (__builtin_expect(!try_kind(lock, node), 0)) {
 		wait_for(lock, node);
@@ -312,8 +313,7 @@ void spin_lock(struct spinlock *lock, struct spin_node *node)
 		lock_counted(lock, node, true);
 }
 
-static __attribute__((noinline)) void count_wait(struct spinlock *lock,
-						 const struct spin_node *node)
+static __attribute__((noinline)) void count_wait(struct spinlock *lock, const struct spin_node *node)
 {
 	struct spin_stats *stats = &node->counted->stats;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * spinlock.h - every spinlock of the kernel: Concurrency Kit's algorithms under one shape, with
  * a name and, for each cpu, what the lock has cost it.
@@ -72,11 +73,7 @@ enum spin_kind {
 	SPIN_NONE = SPIN_KINDS
 };
 
-enum spin_stats_mode {
-	SPIN_STATS_OFF,
-	SPIN_STATS_CONTENDED,
-	SPIN_STATS_ALL
-};
+enum spin_stats_mode { SPIN_STATS_OFF, SPIN_STATS_CONTENDED, SPIN_STATS_ALL };
 
 /* Bucket b counts times t with floor(log2 t) = b; bucket 0 also those of no tick. */
 #define SPIN_HISTOGRAM_BUCKETS 40

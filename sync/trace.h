@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * trace.h - where mm/, sync/ and the kernel say what they do, for a port that keeps a trace.
  *
@@ -17,22 +18,22 @@
 #include <port.h>
 
 /* X(number, name, first argument, second argument); an argument "-" has no meaning and is 0. */
-#define TRACE_FOR_EACH_EVENT(X)                                                                  \
-	X(REFILL, "refill", "frames", "zone")	     /* one batch into a cache */                \
-	X(FLUSH, "flush", "frames", "zone")	     /* one batch out of one */                  \
-	X(RUN_ALLOC, "run-alloc", "frames", "first") /* first: pfn, or all ones: refused */      \
-	X(RUN_FREE, "run-free", "frames", "first")                                               \
-	X(PRESSURE_UP, "pressure-up", "cpus", "-") /* so many are short now */                   \
-	X(PRESSURE_DOWN, "pressure-down", "cpus", "-")                                           \
-	X(DRAIN, "drain", "found", "-")			  /* all were asked, and answered */     \
-	X(IPI, "ipi",   "cpu", "number")	  /* that cpu is asked; the request's ticket */   \
-	X(ANSWER, "answer", "number", "frames") /* one step: so many frames given back */       \
-	X(LOCK_WAIT, "lock-wait", "lock", "waited_ticks") /* the lock's name; of port_clock() */ \
-	X(CPU_STOP, "cpu-stop", "cpu", "result")	  /* this cpu stopped that one */        \
-	X(CPU_START, "cpu-start", "cpu", "result")                                               \
-	X(AWAY, "away", "-", "-")		       /* this one was stopped so long */        \
-	X(SLEEP, "sleep", "-", "-")		       /* it had no work */                      \
-	X(SPACE_FLUSH, "space-flush", "cpus", "bytes") /* of a space; all ones: all of it */     \
+#define TRACE_FOR_EACH_EVENT(X)                                                                    \
+	X(REFILL, "refill", "frames", "zone")	     /* one batch into a cache */                  \
+	X(FLUSH, "flush", "frames", "zone")	     /* one batch out of one */                    \
+	X(RUN_ALLOC, "run-alloc", "frames", "first") /* first: pfn, or all ones: refused */        \
+	X(RUN_FREE, "run-free", "frames", "first")                                                 \
+	X(PRESSURE_UP, "pressure-up", "cpus", "-") /* so many are short now */                     \
+	X(PRESSURE_DOWN, "pressure-down", "cpus", "-")                                             \
+	X(DRAIN, "drain", "found", "-")		/* all were asked, and answered */                 \
+	X(IPI, "ipi", "cpu", "number")		/* that cpu is asked; the request's ticket */      \
+	X(ANSWER, "answer", "number", "frames") /* one step: so many frames given back */          \
+	X(LOCK_WAIT, "lock-wait", "lock", "waited_ticks") /* the lock's name; of port_clock() */   \
+	X(CPU_STOP, "cpu-stop", "cpu", "result")	  /* this cpu stopped that one */          \
+	X(CPU_START, "cpu-start", "cpu", "result")                                                 \
+	X(AWAY, "away", "-", "-")		       /* this one was stopped so long */          \
+	X(SLEEP, "sleep", "-", "-")		       /* it had no work */                        \
+	X(SPACE_FLUSH, "space-flush", "cpus", "bytes") /* of a space; all ones: all of it */       \
 	X(DOING, "doing", "name", "name") /* the part of the run that begins; 16 bytes */
 
 enum trace_event {
@@ -40,7 +41,7 @@ enum trace_event {
 #define TRACE_NUMBER(number, name, first, second) TRACE_##number,
 	TRACE_FOR_EACH_EVENT(TRACE_NUMBER)
 #undef TRACE_NUMBER
-	TRACE_EVENTS
+		TRACE_EVENTS
 };
 
 #if defined(PORT_TRACE_IS_ON)

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs every benchmark and holds each figure against its bound.
 
 Instructions are counted under -icount, where they are exact: each kernel is booted twice, and the

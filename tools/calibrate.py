@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Finds out how often a sweep's check of its own times is wrong, and would be otherwise.
 
 Cells are run on a host whose doing is known: under -icount, where the host cannot be seen at all;

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Checks that mm/ and sync/ can be taken into another kernel, as docs/porting.md says.
 
 	headers   every name that an includer of the public headers sees is in the document

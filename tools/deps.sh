@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
 # deps.sh run|report|test|fuzz|format|all [--check]: installs, by name and with apt-get, what is missing.
 #
 #   run     what it takes to build the kernel and boot it

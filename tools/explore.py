@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs the kernel under many schedules, each drawn from a seed, and replays one of them.
 
 Under -icount QEMU runs the harts in turn and switches only when a timer of the guest expires, and

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs the fuzz targets, or folds what they found into the corpora of the tree.
 
 Each target BUILD/fuzz_NAME, built with libFuzzer, starts from tests/host/corpus/NAME and from what

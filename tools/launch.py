@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Boots the kernel under QEMU, passes its console on, and judges the run.
 
 A run passes when the last record on its console is a verdict that says "pass" and QEMU's exit

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Checks of the sources and the linked kernel that no compiler and no test run makes.
 
 Layers of includes, Concurrency Kit's memory model, the fences in every lock's machine code and in

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Checks docs/models/pressure.pml with spin, and that its broken twins fail.
 
 The protocol as it is must hold in every instance, in a search that left nothing out; and some

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Writes mutants: out of a change of the working tree, and out of patches."""
 
 from __future__ import annotations

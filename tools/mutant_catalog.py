@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The mutants of tests/mutants: reads them, applies them, and says which no longer match.
 
 A mutant is a head (its class, where it was seen, the nets that are to catch it) and then edits

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Makes mutants as text (mutant_text.py) out of a difference between two trees.
 
 What changed is widened to the statement that it is in, or where that is long, to the part of it

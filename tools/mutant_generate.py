@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Small changes of given functions, made by rule: each is a mutant as text (mutant_text.py).
 
 The rules: another comparison, a number one higher, `&&` for `||`, `+` for `-`, operands of `-`,

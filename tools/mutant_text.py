@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Mutants as text: where a bug is put is a function and the words that stand in it.
 
 Whitespace, comments and line breaks do not count, nor does the file that the function is in, so a

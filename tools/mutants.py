@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """The bug museum: puts one bug at a time into a copy of the tree, and sees which net catches it.
 
 A bug is a file in tests/mutants/, read by mutant_catalog.py. A net is a job of run_tests.py, the

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs the standard sweep and makes a page of it.
 
 Leaves in --out: index.html (one file, which needs nothing else), results.csv (every record, every

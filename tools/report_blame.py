@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The figure of who waited for whom at a lock, and where in the code, out of `lock` records."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What a figure of the report consists of, and what several of them share."""
 
 from __future__ import annotations

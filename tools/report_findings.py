@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The headline findings, in words computed from the records."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Figures of the zones' locks: how often they are contended, how long waited for and held."""
 
 from __future__ import annotations

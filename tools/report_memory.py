@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Figures of where the frames are: how whole the free memory is, and who has the rest."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The page: one self-contained HTML file."""
 
 from __future__ import annotations

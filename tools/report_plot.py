@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Draws panels with gnuplot and makes its SVG part of a page.
 
 A panel is plotted in colours that stand for roles (RED of rgb: the role's number), and these become

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The records of a sweep: what a cell is, what it says, and which cells belong to one figure.
 
 A record carries all of its settings. What makes no sense for it is absent, never null or 0.

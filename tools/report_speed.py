@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Figures of what an operation costs: throughput as cpus are added, and instructions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The style sheet of the report: one file, no network, light and dark."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The standard sweep: what is booted for the report, and how far it has come."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The report's last figure: one short boot with a trace, drawn for a few moments of it.
 
 Leaves trace.json, for a viewer, beside the page, and trace.jsonl, the records that it was made of.

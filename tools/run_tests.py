@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs every test there is, side by side, and counts.
 
 Three kinds of job: host test programs, which print KTAP, fuzz targets over their corpora among

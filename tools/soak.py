@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Boots the kernel's stress again and again, over every lock, policy, workload and number of cpus.
 
 Three kinds of work share the time. A cell is one lock, policy and number of cpus: all workloads in

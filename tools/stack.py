@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Bounds the stack that a call of mm/ uses, from the machine code of the linked kernel.
 
 Each function's code is followed instruction by instruction with the stack pointer's distance from

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of bench.py: the judging of canned records, and whole runs against a stand-in for QEMU.
 
 Prints KTAP; with a name as its argument, runs only the tests whose name has it.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of calibrate.py: what it counts as a mistake of the check, and that it judges as the kernel.
 
 Prints KTAP; with a name as its argument, runs only the tests whose name has it.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of explore.py: its choice of schedules, and whole sweeps and replays against a stand-in.
 
 QEMU's stand-in is a shell script that reads the boot arguments as the kernel would, and ends with

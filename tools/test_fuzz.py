@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of fuzz.py, and of run_tests.py's corpora, against shell scripts that stand in for targets.
 
 Prints KTAP; with a name as its argument, runs only the tests whose name has it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of mutant_text.py and mutant_convert.py; test_mutants.py runs them with its own."""
 
 from __future__ import annotations

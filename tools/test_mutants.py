@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of mutants.py: its parts, and all of it in a small tree of shell scripts; and that the
 museum's own mutants are sound and apply.
 

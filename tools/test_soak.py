@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of soak.py: what it counts and remembers, and whole soaks of seconds against a stand-in.
 
 QEMU's stand-in answers a stress with the records of every workload, and a schedule as in

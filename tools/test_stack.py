@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of stack.py: small programs, assembled and compiled here, whose depths are known.
 
 Prints KTAP; with a name as its argument, runs only the tests whose name has it.

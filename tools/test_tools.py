@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of launch.py, run_tests.py and deps.sh against stand-ins, in temporary folders only.
 
 QEMU's stand-in is a shell script that says what the test wants said and exits as it wants. Prints

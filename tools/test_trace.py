@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Tests of trace.py and of the report's drawing of a trace, on made-up ones.
 
 Prints KTAP; with a name as its argument, runs only the tests whose name has it.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Reads the trace out of a run's records, and makes a file of it that trace viewers open.
 
     make run BOOTARGS="run=stress workload=bulk trace=on"

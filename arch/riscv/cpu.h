@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cpu.h - what the architecture keeps of each cpu, and where.
  *
@@ -7,21 +8,21 @@
  */
 #pragma once
 
-#define ARCH_CPU_AREA_BYTES   256
-#define ARCH_CPU_NUMBER	      256 /* offsets from tp that assembler code uses */
-#define ARCH_CPU_TRAP_DEPTH   260
-#define ARCH_CPU_STACK_TOP    264
-#define ARCH_CPU_HART_ID      272
-#define ARCH_CPU_RESUME_SP    280
-#define ARCH_CPU_STACK_LOW    288
-#define ARCH_CPU_EMERGENCY    296
-#define ARCH_CPU_BLOCK_BYTES  320
+#define ARCH_CPU_AREA_BYTES  256
+#define ARCH_CPU_NUMBER	     256 /* offsets from tp that assembler code uses */
+#define ARCH_CPU_TRAP_DEPTH  260
+#define ARCH_CPU_STACK_TOP   264
+#define ARCH_CPU_HART_ID     272
+#define ARCH_CPU_RESUME_SP   280
+#define ARCH_CPU_STACK_LOW   288
+#define ARCH_CPU_EMERGENCY   296
+#define ARCH_CPU_BLOCK_BYTES 320
 /* Of each cpu's stack; the second is for what finds the first one full. */
-#define ARCH_STACK_SHIFT      15
-#define ARCH_STACK_BYTES      (1 << ARCH_STACK_SHIFT)
-#define ARCH_EMERGENCY_BYTES  8192
-#define ARCH_GUARD_BYTES      4096 /* below each stack: used for nothing */
-#define BOOT_CPU_BLOCK_BYTES  4096 /* what the boot hart has until the harts are counted */
+#define ARCH_STACK_SHIFT     15
+#define ARCH_STACK_BYTES     (1 << ARCH_STACK_SHIFT)
+#define ARCH_EMERGENCY_BYTES 8192
+#define ARCH_GUARD_BYTES     4096 /* below each stack: used for nothing */
+#define BOOT_CPU_BLOCK_BYTES 4096 /* what the boot hart has until the harts are counted */
 
 #ifndef __ASSEMBLER__
 
@@ -30,14 +31,14 @@
 
 struct arch_cpu {
 	_Alignas(64) char area[ARCH_CPU_AREA_BYTES];
-	unsigned number;      /* dense: 0..n-1 */
-	unsigned trap_depth;  /* 0: not in a trap handler */
-	uintptr_t stack_top;  /* where a starting hart's stack begins */
-	uint64_t hart_id;     /* SBI's */
-	uintptr_t resume_sp;  /* what a stopped hart goes on with (hart_stop.S); 0: nothing */
-	uintptr_t stack_low;  /* stack_top - ARCH_STACK_BYTES, also of the boot hart */
+	unsigned number;	 /* dense: 0..n-1 */
+	unsigned trap_depth;	 /* 0: not in a trap handler */
+	uintptr_t stack_top;	 /* where a starting hart's stack begins */
+	uint64_t hart_id;	 /* SBI's */
+	uintptr_t resume_sp;	 /* what a stopped hart goes on with (hart_stop.S); 0: nothing */
+	uintptr_t stack_low;	 /* stack_top - ARCH_STACK_BYTES, also of the boot hart */
 	uintptr_t emergency_top; /* of the stack for traps that find no room on the first */
-	void *trace;	      /* where port_trace() writes; NULL: nothing is traced */
+	void *trace;		 /* where port_trace() writes; NULL: nothing is traced */
 };
 
 _Static_assert(offsetof(struct arch_cpu, number) == ARCH_CPU_NUMBER, "entry.S");

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* csr.h - the control and status registers we use (RISC-V Privileged 20211203, chapter 4). */
 #pragma once
 
@@ -32,7 +33,7 @@
 
 #define CSR_STIMECMP 0x14d /* Sstc extension; older assemblers do not know its name */
 
-#define SSTATUS_SIE  (1ul << 1)
+#define SSTATUS_SIE (1ul << 1)
 
 #define SIE_SOFTWARE (1ul << 1)
 #define SIE_TIMER    (1ul << 5)

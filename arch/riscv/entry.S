@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * entry.S - where harts come in, in S-mode, with paging off and interrupts masked.
  *

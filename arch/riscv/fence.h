@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fence.h - order between memory and what is not memory: CSRs, devices, and the firmware.
  *

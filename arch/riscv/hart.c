@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* hart.c - see hart.h. */
 #include "arch/riscv/hart.h"
 

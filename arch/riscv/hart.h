@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * hart.h - starting harts through SBI HSM, waking them, ending the machine.
  */

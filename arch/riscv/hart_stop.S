@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * hart_stop.S - a hart stops in the middle of what it does, and goes on there when it is started.
  *

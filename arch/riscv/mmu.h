@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * mmu.h - satp, and the translation caches of this hart and of others.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * mmu_try.S - one load or store that may fault: bool mmu_try_load(address, value),
  * bool mmu_try_store(address, value).

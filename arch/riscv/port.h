@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * port.h - mm/ and sync/ in this kernel: the contract is mm/platform.h.
  *
@@ -105,33 +106,33 @@ _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf,
 	do {                                                                                       \
 		uint64_t top_;                                                                     \
                                                                                                    \
-		__asm__ volatile goto("811:	ld	%[top], %[offset](tp)\n\t"                         \
-			     "	ld	%[value], -8(%[top])\n\t"                                  \
-			     "	addi	%[top], %[top], -8\n\t"                                    \
-			     "	bltz	%[value], %l[" #empty "]\n\t"                              \
-			     "	sd	%[top], %[offset](tp)\n"                                   \
-			     "812:\n\t" PORT_RESTARTABLE(811b, 812b)                               \
-			     : [top] "=&r"(top_), [value] "=&r"(frame)                             \
-			     : [offset] "i"(top_offset)                                            \
-			     : "memory"                                                            \
-			     : empty);                                                             \
+		__asm__ volatile goto("811:	ld	%[top], %[offset](tp)\n\t"                          \
+				      "	ld	%[value], -8(%[top])\n\t"                               \
+				      "	addi	%[top], %[top], -8\n\t"                               \
+				      "	bltz	%[value], %l[" #empty "]\n\t"                      \
+				      "	sd	%[top], %[offset](tp)\n"                                \
+				      "812:\n\t" PORT_RESTARTABLE(811b, 812b)                      \
+				      : [top] "=&r"(top_), [value] "=&r"(frame)                    \
+				      : [offset] "i"(top_offset)                                   \
+				      : "memory"                                                   \
+				      : empty);                                                    \
 	} while (0)
 
 /* Six. The store into the slot above the top is seen by nobody until top has moved. */
-#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                     \
-	do {                                                                                       \
-		uint64_t top_, limit_;                                                             \
-                                                                                                   \
-		__asm__ volatile goto("811:	ld	%[top], %[offset](tp)\n\t"                         \
-			     "	ld	%[limit], %[limit_at](tp)\n\t"                             \
-			     "	beq	%[top], %[limit], %l[" #full "]\n\t"                       \
-			     "	sd	%[value], 0(%[top])\n\t"                                   \
-			     "	addi	%[top], %[top], 8\n\t"                                     \
-			     "	sd	%[top], %[offset](tp)\n"                                   \
-			     "812:\n\t" PORT_RESTARTABLE(811b, 812b)                               \
-			     : [top] "=&r"(top_), [limit] "=&r"(limit_)                            \
-			     : [offset] "i"(top_offset), [limit_at] "i"(limit_offset),             \
-			       [value] "r"(frame)                                                  \
-			     : "memory"                                                            \
-			     : full);                                                              \
+#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                       \
+	do {                                                                                         \
+		uint64_t top_, limit_;                                                               \
+                                                                                                     \
+		__asm__ volatile goto(                                                               \
+			"811:	ld	%[top], %[offset](tp)\n\t"                                          \
+			"	ld	%[limit], %[limit_at](tp)\n\t"                                          \
+			"	beq	%[top], %[limit], %l[" #full "]\n\t"                         \
+			"	sd	%[value], 0(%[top])\n\t"                                                \
+			"	addi	%[top], %[top], 8\n\t"                                                \
+			"	sd	%[top], %[offset](tp)\n"                                                \
+			"812:\n\t" PORT_RESTARTABLE(811b, 812b)                                      \
+			: [top] "=&r"(top_), [limit] "=&r"(limit_)                                   \
+			: [offset] "i"(top_offset), [limit_at] "i"(limit_offset), [value] "r"(frame) \
+			: "memory"                                                                   \
+			: full);                                                                     \
 	} while (0)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * power.c - the end of the machine: hart_power_off() of hart.h.
  *
@@ -27,8 +28,8 @@ static void wait_for_the_end(uint64_t patience_ticks)
 {
 	uint64_t start = hart_time();
 
-	for (uint64_t looks = 0;
-	     looks < LOOKS_AT_LEAST || hart_time() - start < patience_ticks; looks++)
+	for (uint64_t looks = 0; looks < LOOKS_AT_LEAST || hart_time() - start < patience_ticks;
+	     looks++)
 		port_relax();
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* power.h - the instructions that power.c needs; the host test of power.c has its own. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* sbi.c - see sbi.h. Chapter and function numbers are the specification's. */
 #include "arch/riscv/sbi.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sbi.h - calls into the firmware (RISC-V Supervisor Binary Interface 1.0).
  *
@@ -65,8 +66,8 @@ SBI_MUST_USE struct sbi_result sbi_send_ipi(uint64_t mask, uint64_t first_hart);
  * SFENCE.VMA for [start, start + bytes), of all address spaces, on the harts first_hart + i for each
  * bit i of mask; bytes = -1: for all addresses. Returns when all of them have done it.
  */
-SBI_MUST_USE struct sbi_result sbi_remote_sfence(uint64_t mask, uint64_t first_hart,
-						 uint64_t start, uint64_t bytes);
+SBI_MUST_USE struct sbi_result sbi_remote_sfence(uint64_t mask, uint64_t first_hart, uint64_t start,
+						 uint64_t bytes);
 
 /* The next timer interrupt of the calling hart, at this value of the time CSR. */
 SBI_MUST_USE struct sbi_result sbi_set_timer(uint64_t when_ticks);

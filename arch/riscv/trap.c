@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* trap.c - see trap.h. */
 #include "arch/riscv/trap.h"
 
@@ -62,11 +63,22 @@ static bool is_to_be_repeated(uint64_t cause)
 static const char *exception_name(uint64_t cause)
 {
 	static const char *const names[16] = {
-		"instruction address misaligned", "instruction access fault", "illegal instruction",
-		"breakpoint", "load address misaligned", "load access fault",
-		"store address misaligned", "store access fault", "environment call from U-mode",
-		"environment call from S-mode", "reserved", "reserved", "instruction page fault",
-		"load page fault", "reserved", "store page fault",
+		"instruction address misaligned",
+		"instruction access fault",
+		"illegal instruction",
+		"breakpoint",
+		"load address misaligned",
+		"load access fault",
+		"store address misaligned",
+		"store access fault",
+		"environment call from U-mode",
+		"environment call from S-mode",
+		"reserved",
+		"reserved",
+		"instruction page fault",
+		"load page fault",
+		"reserved",
+		"store page fault",
 	};
 
 	if (cause & SCAUSE_INTERRUPT)
@@ -84,9 +96,10 @@ static _Noreturn void unexpected(const struct trap_frame *frame, bool off_stack)
 
 	if (trap_on_exception)
 		trap_on_exception(frame, &cause);
-	port_panic("trap: %s (scause %#lx) at pc [<%#lx>], stval %#lx, ra [<%#lx>], sp %#lx, tp %#lx",
-		   cause.name, cause.scause, frame->pc, cause.address, frame->x[1], frame->x[2],
-		   frame->x[4]);
+	port_panic(
+		"trap: %s (scause %#lx) at pc [<%#lx>], stval %#lx, ra [<%#lx>], sp %#lx, tp %#lx",
+		cause.name, cause.scause, frame->pc, cause.address, frame->x[1], frame->x[2],
+		frame->x[4]);
 }
 
 _Noreturn void trap_off_stack(const struct trap_frame *frame)

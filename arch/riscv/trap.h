@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * trap.h - traps: restart of interrupted sequences, hooks for the two interrupts, and the end for
  * all the rest.

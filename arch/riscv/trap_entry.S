@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * trap_entry.S - saves what C may change, calls trap_handle(frame), puts it back.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* trap_fatal.c - the report of a trap that had no stack (trap_no_stack.S), on a stack of its own.
  */
 #include <stdint.h>

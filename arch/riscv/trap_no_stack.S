@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * trap_no_stack.S - what stvec holds while there is no stack to take a trap on: before entry.S has made
  * one, and while trap_entry.S saves to the emergency stack. A trap then would otherwise trap again as

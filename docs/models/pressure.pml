@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pressure.pml - exact out-of-memory: the drain protocol of mm/percpu/drain.c, for spin.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bootargs.c - see bootargs.h.
  *
@@ -43,23 +44,22 @@ struct bootargs_key {
 	bool sweeps;
 	size_t first;
 	const char *listed;
-	const char *valid;		    /* the values of what is no name, in words */
+	const char *valid; /* the values of what is no name, in words */
 	const char *meaning;
 };
 
-#define NAMES(variable, ...)                                        \
-	static const char *const variable##_list[] = {__VA_ARGS__}; \
-	static const struct bootargs_names variable = {             \
+#define NAMES(variable, ...)                                                                       \
+	static const char *const variable##_list[] = {__VA_ARGS__};                                \
+	static const struct bootargs_names variable = {                                            \
 		variable##_list, sizeof(variable##_list) / sizeof(variable##_list[0])}
 
 NAMES(run_names, [BOOTARGS_RUN_SELFTEST] = "selftest", [BOOTARGS_RUN_STRESS] = "stress",
       [BOOTARGS_RUN_BENCH] = "bench", [BOOTARGS_RUN_MONITOR] = "monitor",
       [BOOTARGS_RUN_EXPLORE] = "explore");
 
-NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas",
-      [BOOTARGS_LOCK_DEC] = "dec", [BOOTARGS_LOCK_TICKET] = "ticket", [BOOTARGS_LOCK_MCS] = "mcs",
-      [BOOTARGS_LOCK_CLH] = "clh", [BOOTARGS_LOCK_ANDERSON] = "anderson",
-      [BOOTARGS_LOCK_NONE] = "none");
+NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas", [BOOTARGS_LOCK_DEC] = "dec",
+      [BOOTARGS_LOCK_TICKET] = "ticket", [BOOTARGS_LOCK_MCS] = "mcs", [BOOTARGS_LOCK_CLH] = "clh",
+      [BOOTARGS_LOCK_ANDERSON] = "anderson", [BOOTARGS_LOCK_NONE] = "none");
 
 NAMES(lockstat_names, [BOOTARGS_LOCKSTAT_OFF] = "off", [BOOTARGS_LOCKSTAT_CONTENDED] = "contended",
       [BOOTARGS_LOCKSTAT_ALL] = "all");
@@ -86,11 +86,11 @@ static const struct bootargs_known nothing_known;
 /* Of a set: all the names there are. */
 #define ALL UINT64_MAX
 
-#define KEY(key, field_form, field) \
+#define KEY(key, field_form, field)                                                                \
 	.name = (key), .form = (field_form), .offset = offsetof(struct bootargs, field)
 
-#define SWEEPS(first_field, what) \
-	.sweeps = true, .first = offsetof(struct bootargs, first_field), \
+#define SWEEPS(first_field, what)                                                                  \
+	.sweeps = true, .first = offsetof(struct bootargs, first_field),                           \
 	.listed = "a list of " what " is for run=bench"
 
 /* clang-format off */
@@ -542,8 +542,9 @@ static bool check_sweep(struct parser *parser)
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		if (was_given(parser, fields[i]) && !args->sweeps)
-			return refuse_field(parser, fields[i],
-					    "only a sweep has that: run=bench with workload= or a list");
+			return refuse_field(
+				parser, fields[i],
+				"only a sweep has that: run=bench with workload= or a list");
 	return true;
 }
 
@@ -596,7 +597,8 @@ static bool check_together(struct parser *parser)
 	if (explores && args->run != BIT(BOOTARGS_RUN_EXPLORE))
 		return refuse_field(parser, &args->run, "explore goes alone");
 	if (!explores && was_given(parser, &args->preempt_min_ticks))
-		return refuse_field(parser, &args->preempt_min_ticks, "only run=explore has switches");
+		return refuse_field(parser, &args->preempt_min_ticks,
+				    "only run=explore has switches");
 	return check_lists(parser) && check_sweep(parser) && check_caches(parser);
 }
 

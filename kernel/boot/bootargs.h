@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bootargs.h - the boot arguments: one line of key=value words, read into one structure.
  *
@@ -121,10 +122,10 @@ struct bootargs {
 	uint64_t trace;	   /* enum bootargs_trace */
 	uint64_t flush;	   /* enum bootargs_flush */
 	uint64_t crash;	   /* enum bootargs_crash */
-	uint64_t sweeps;   /* 1: run=bench, with workload= or a list: it measures all combinations */
-	uint64_t rounds;   /* of a sweep; 0: not given */
-	uint64_t cell_ms;  /* that one run of one combination may take; 0: not given */
-	uint64_t samples;  /* of each combination's state of memory; 0: none */
+	uint64_t sweeps;  /* 1: run=bench, with workload= or a list: it measures all combinations */
+	uint64_t rounds;  /* of a sweep; 0: not given */
+	uint64_t cell_ms; /* that one run of one combination may take; 0: not given */
+	uint64_t samples; /* of each combination's state of memory; 0: none */
 	/* preempt=MIN:RANGE:MODE, one key for three fields: they stay together and in order. */
 	uint64_t preempt_min_ticks;
 	uint64_t preempt_range_ticks;

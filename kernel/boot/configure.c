@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* configure.c - see configure.h. */
 #include "kernel/boot/configure.h"
 

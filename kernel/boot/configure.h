@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * configure.h - policy, lock and caches: chosen at boot, and again as often as it is wanted.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * devicetree.c - see devicetree.h.
  *
@@ -482,8 +483,7 @@ static bool name_matches(const char *node_name, const char *name, size_t length)
 	return node_name[length] == '@' && !memchr(name, '@', length);
 }
 
-bool devicetree_name_is(const struct devicetree *tree, struct devicetree_node node,
-			const char *name)
+bool devicetree_name_is(const struct devicetree *tree, struct devicetree_node node, const char *name)
 {
 	return name_matches(devicetree_name(tree, node), name, strlen(name));
 }
@@ -554,8 +554,8 @@ struct devicetree_node devicetree_find_compatible(const struct devicetree *tree,
 						  struct devicetree_node after,
 						  const char *compatible)
 {
-	struct devicetree_node node =
-		devicetree_is_none(after) ? devicetree_root(tree) : devicetree_next(tree, after);
+	struct devicetree_node node = devicetree_is_none(after) ? devicetree_root(tree)
+								: devicetree_next(tree, after);
 
 	while (!devicetree_is_none(node) &&
 	       !devicetree_strings_contain(tree, node, "compatible", compatible))
@@ -564,8 +564,7 @@ struct devicetree_node devicetree_find_compatible(const struct devicetree *tree,
 }
 
 /* Trees from before the specification spell it linux,phandle. */
-static bool has_phandle(const struct devicetree *tree, struct devicetree_node node,
-			uint32_t phandle)
+static bool has_phandle(const struct devicetree *tree, struct devicetree_node node, uint32_t phandle)
 {
 	struct devicetree_error unused;
 	uint32_t own;
@@ -833,8 +832,7 @@ enum devicetree_result devicetree_entry(const struct devicetree *tree, struct de
 
 enum devicetree_result devicetree_reg(const struct devicetree *tree, struct devicetree_node node,
 				      struct devicetree_cells cells, uint32_t index,
-				      struct devicetree_range *range,
-				      struct devicetree_error *error)
+				      struct devicetree_range *range, struct devicetree_error *error)
 {
 	return devicetree_entry(tree, node, "reg", cells, index, range, error);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * devicetree.h - reads flattened device trees (Devicetree Specification 0.4, chapter 5) as the
  * firmware hands them over, where they lie.
@@ -112,8 +113,7 @@ struct devicetree_node devicetree_next_sibling(const struct devicetree *tree,
 struct devicetree_node devicetree_next(const struct devicetree *tree, struct devicetree_node node);
 
 /* The tree has no way up but from the top: O(tokens before the node). */
-struct devicetree_node devicetree_parent(const struct devicetree *tree,
-					 struct devicetree_node node);
+struct devicetree_node devicetree_parent(const struct devicetree *tree, struct devicetree_node node);
 
 /*
  * "/soc/serial@10000000", or "serial0" by way of /aliases. A component without a unit address
@@ -215,25 +215,26 @@ DEVICETREE_MUST_USE enum devicetree_result devicetree_reg_count(const struct dev
  * last entry. MALFORMED when the length is not a whole number of entries, when a number has more than
  * 64 significant bits, or when the range ends above 2^64 - 1.
  */
-DEVICETREE_MUST_USE enum devicetree_result
-devicetree_entry(const struct devicetree *tree, struct devicetree_node node, const char *name,
-		 struct devicetree_cells cells, uint32_t index, struct devicetree_range *range,
-		 struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result devicetree_entry(
+	const struct devicetree *tree, struct devicetree_node node, const char *name,
+	struct devicetree_cells cells, uint32_t index, struct devicetree_range *range,
+	struct devicetree_error *error);
 
 /* The same of `reg`, in the parent's address space. */
-DEVICETREE_MUST_USE enum devicetree_result
-devicetree_reg(const struct devicetree *tree, struct devicetree_node node,
-	       struct devicetree_cells cells, uint32_t index, struct devicetree_range *range,
-	       struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result devicetree_reg(
+	const struct devicetree *tree, struct devicetree_node node, struct devicetree_cells cells,
+	uint32_t index, struct devicetree_range *range, struct devicetree_error *error);
 
 /*
  * The same as the cpus see it, translated by the `ranges` of every bus above (empty: addresses
  * pass unchanged). MALFORMED also when a bus has no `ranges`, or none that holds all of it.
  * O(depth * tokens before the node).
  */
-DEVICETREE_MUST_USE enum devicetree_result
-devicetree_reg_physical(const struct devicetree *tree, struct devicetree_node node, uint32_t index,
-			struct devicetree_range *range, struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result devicetree_reg_physical(const struct devicetree *tree,
+								   struct devicetree_node node,
+								   uint32_t index,
+								   struct devicetree_range *range,
+								   struct devicetree_error *error);
 
 /* Entry `index` of the memory reservation block; false past the last. */
 bool devicetree_reservation(const struct devicetree *tree, uint32_t index,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * early.h - memory before there is an allocator: tables sized by the device tree.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * machine.c - see machine.h. The bindings read here are those of the Devicetree Specification
  * 0.4, chapter 3, and for RISC-V those of the Linux kernel (riscv/cpus.yaml, extensions.yaml,
@@ -93,8 +94,8 @@ static enum devicetree_result next_memory_node(const struct devicetree *tree,
 
 	memory->next_entry = 0;
 	do {
-		enum devicetree_result result =
-			next_of_type(tree, devicetree_root(tree), "memory", &memory->node, error);
+		enum devicetree_result result = next_of_type(tree, devicetree_root(tree), "memory",
+							     &memory->node, error);
 
 		if (result != DEVICETREE_FOUND)
 			return result;
@@ -162,8 +163,8 @@ static enum devicetree_result next_usable_part(const struct devicetree *tree,
 		return memory->next_usable++ == 0 ? DEVICETREE_FOUND : DEVICETREE_ABSENT;
 	}
 	do {
-		result = next_range(tree, devicetree_root(tree), chosen, name,
-				    &memory->next_usable, &usable, error);
+		result = next_range(tree, devicetree_root(tree), chosen, name, &memory->next_usable,
+				    &usable, error);
 	} while (result == DEVICETREE_FOUND && !intersect(&memory->entry, &usable, part));
 	return result;
 }
@@ -271,8 +272,8 @@ static enum devicetree_result next_in_reserved_memory(const struct devicetree *t
 				    range, error);
 		if (result != DEVICETREE_ABSENT) {
 			reserved->name = devicetree_name(tree, reserved->node);
-			reserved->no_map =
-				devicetree_property(tree, reserved->node, "no-map", &no_map);
+			reserved->no_map = devicetree_property(tree, reserved->node, "no-map",
+							       &no_map);
 			return result;
 		}
 		reserved->node = devicetree_next_sibling(tree, reserved->node);
@@ -419,8 +420,8 @@ static struct extension_cursor extensions_begin(const struct devicetree *tree,
 {
 	struct extension_cursor cursor = {.at = NULL};
 
-	cursor.has_list =
-		devicetree_property(tree, hart->node, "riscv,isa-extensions", &cursor.list);
+	cursor.has_list = devicetree_property(tree, hart->node, "riscv,isa-extensions",
+					      &cursor.list);
 	if (!cursor.has_list && hart->isa && strncmp(hart->isa, "rv", 2) == 0)
 		cursor.at = after_digits(hart->isa + 2);
 	return cursor;
@@ -559,8 +560,9 @@ static unsigned levels_of(const char *mmu_type)
 	return 0;
 }
 
-static enum devicetree_result hart_check_usable(const struct devicetree *tree, struct machine_hart *hart,
-					 struct devicetree_error *error)
+static enum devicetree_result hart_check_usable(const struct devicetree *tree,
+						struct machine_hart *hart,
+						struct devicetree_error *error)
 {
 	enum devicetree_result result;
 	const char *mmu_type = NULL;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * machine.h - what the device tree says about this machine: memory, reserved ranges, harts, the
  * clock, boot arguments, devices, distances.
@@ -87,7 +88,7 @@ struct machine_hart {
 	const char *unusable; /* why it must not be started; NULL: it may be */
 	const char *isa;      /* `riscv,isa`, or NULL */
 	uint32_t numa_node;   /* 0 where the tree does not say */
-	unsigned mmu_levels;  /* of page tables: 3 with Sv39, 4 Sv48, 5 Sv57; 0: none that we know */
+	unsigned mmu_levels; /* of page tables: 3 with Sv39, 4 Sv48, 5 Sv57; 0: none that we know */
 
 	/* Where the iterator stands. */
 	struct devicetree_node node;
@@ -112,8 +113,9 @@ bool machine_hart_has(const struct devicetree *tree, const struct machine_hart *
 		      const char *extension);
 
 /* Ticks of the `time` CSR a second, never 0: of /cpus, or of the first cpu node that says. */
-DEVICETREE_MUST_USE enum devicetree_result
-machine_timebase(const struct devicetree *tree, uint64_t *hertz, struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result machine_timebase(const struct devicetree *tree,
+							    uint64_t *hertz,
+							    struct devicetree_error *error);
 
 DEVICETREE_MUST_USE enum devicetree_result machine_bootargs(const struct devicetree *tree,
 							    const char **arguments,
@@ -129,8 +131,9 @@ DEVICETREE_MUST_USE enum devicetree_result machine_stdout(const struct devicetre
 							  struct devicetree_error *error);
 
 /* The registers of the first enabled `sifive,test0`, which ends the machine with a status. */
-DEVICETREE_MUST_USE enum devicetree_result
-machine_finisher(const struct devicetree *tree, phys_t *registers, struct devicetree_error *error);
+DEVICETREE_MUST_USE enum devicetree_result machine_finisher(const struct devicetree *tree,
+							    phys_t *registers,
+							    struct devicetree_error *error);
 
 #define MACHINE_DISTANCE_LOCAL	10
 #define MACHINE_DISTANCE_REMOTE 20

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * memory.c - see memory.h.
  *
@@ -60,8 +61,8 @@ static enum devicetree_result each_reserved(const struct devicetree *tree, struc
 	for (*count = 0; (result = machine_next_reserved(tree, &range, error)) == DEVICETREE_FOUND;
 	     ++*count)
 		if (out)
-			out[*count] =
-				(struct range){range.start.value, range.start.value + range.size, 0};
+			out[*count] = (struct range){range.start.value,
+						     range.start.value + range.size, 0};
 	return result;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * nodes.h - NUMA: which zones each cpu takes from first.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* console.c - see console.h. */
 #include "kernel/diag/console.h"
 
@@ -21,8 +22,8 @@ void console_flush(void)
 	unsigned sent = 0;
 
 	while (has_debug_console && sent < line_bytes) {
-		struct sbi_result result =
-			sbi_console_write(line_bytes - sent, (uint64_t)(uintptr_t)&line[sent]);
+		struct sbi_result result = sbi_console_write(line_bytes - sent,
+							     (uint64_t)(uintptr_t)&line[sent]);
 
 		if (result.error)
 			has_debug_console = false;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* contention.c - see contention.h. */
 #include "kernel/diag/contention.h"
 

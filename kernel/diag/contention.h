@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * contention.h - whether the waits for locks that this boot has counted are the locks' or the host's.
  *

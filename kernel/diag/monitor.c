@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* monitor.c - see monitor.h. */
 #include "kernel/diag/monitor.h"
 
@@ -377,8 +378,7 @@ static bool follow(char *line)
 			continue;
 		if (*next_word(&line) || !*argument != !command->number ||
 		    (command->number && !read_number(argument, &number))) {
-			printf("%s takes %s%s\n", name,
-			       command->number ? "one number: " : "nothing",
+			printf("%s takes %s%s\n", name, command->number ? "one number: " : "nothing",
 			       command->number ? command->number : "");
 			return true;
 		}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * monitor.h - run=monitor: a prompt on the console, to look at the machine and to move it.
  *

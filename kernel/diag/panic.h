@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * panic.h - the end of a run that cannot go on, and of one that can.
  */

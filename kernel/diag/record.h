@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * record.h - the lines for programs: one JSON object a line, each with a "record" member.
  *

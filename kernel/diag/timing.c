@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* timing.c - see timing.h. */
 #include "kernel/diag/timing.h"
 
@@ -33,8 +34,8 @@ static void work_timed(void *argument)
 uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t count, unsigned cpus)
 {
 	size_t mark = program_memory_mark();
-	struct timed *timed =
-		program_memory_need(sizeof(*timed) + cpus * sizeof(timed->ns[0]), "times of cpus");
+	struct timed *timed = program_memory_need(sizeof(*timed) + cpus * sizeof(timed->ns[0]),
+						  "times of cpus");
 	uint64_t worst = 0;
 
 	timed->enter = enter;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * timing.h - the same loop on all cpus at once, timed; and whether the host gave each of them a
  * core.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* trace.c - see trace.h. */
 #include "kernel/diag/trace.h"
 
@@ -170,8 +171,7 @@ static void print_ticks(uint64_t ticks)
 {
 	uint64_t tenths = ticks * 10000000 / settings.timebase;
 
-	printf("%llu.%llu us", (unsigned long long)(tenths / 10),
-	       (unsigned long long)(tenths % 10));
+	printf("%llu.%llu us", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));
 }
 
 /*

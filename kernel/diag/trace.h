@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * trace.h - the trace of this kernel (trace=on): a ring of last events for each cpu, written to the
  * console when the run is over. What the events are is in sync/trace.h, the ring in trace_ring.h.

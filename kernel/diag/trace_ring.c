@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* trace_ring.c - see trace_ring.h. */
 #include "kernel/diag/trace_ring.h"
 
@@ -9,10 +10,9 @@
 #define RECORDS_MOST  (UINT64_C(1) << 17) /* of all cpus */
 #define MEMORY_SHARE  64
 
-const struct trace_event_names trace_event_names[TRACE_EVENTS] = {
-	[TRACE_NONE] = {"none", "-", "-"},
+const struct trace_event_names trace_event_names[TRACE_EVENTS] = {[TRACE_NONE] = {"none", "-", "-"},
 #define TRACE_NAMES(number, name, first, second) [TRACE_##number] = {name, first, second},
-	TRACE_FOR_EACH_EVENT(TRACE_NAMES)
+								  TRACE_FOR_EACH_EVENT(TRACE_NAMES)
 #undef TRACE_NAMES
 };
 

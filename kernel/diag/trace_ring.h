@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * trace_ring.h - one cpu's last events: a ring of records that only this cpu writes.
  *

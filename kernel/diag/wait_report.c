@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* wait_report.c - see wait_report.h. */
 #include "kernel/diag/wait_report.h"
 
@@ -31,12 +32,13 @@ static struct spin_waits read_now(const struct wait_report *report, unsigned wai
 static struct spin_waits read_sum(const struct wait_report *report, unsigned waiter, unsigned holder)
 {
 	return report->sum ? report->sum[(size_t)waiter * report->cpus + holder]
-			  : (struct spin_waits){0};
+			   : (struct spin_waits){0};
 }
 
 void wait_report_now(struct wait_report *report, const struct spinlock *lock, unsigned cpus)
 {
-	*report = (struct wait_report){.name = lock->name, .cpus = cpus, .read = read_now, .lock = lock};
+	*report = (struct wait_report){
+		.name = lock->name, .cpus = cpus, .read = read_now, .lock = lock};
 	spin_sites_add(lock, &report->sites);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * wait_report.h - who waited for whom at a lock, and where: for people and for programs.
  */
@@ -12,7 +13,8 @@ struct wait_report {
 	const char *name;
 	unsigned cpus;
 	/* What `waiter` waited for `holder`; the same cpu twice: for nobody knows whom. */
-	struct spin_waits (*read)(const struct wait_report *report, unsigned waiter, unsigned holder);
+	struct spin_waits (*read)(const struct wait_report *report, unsigned waiter,
+				  unsigned holder);
 	const struct spinlock *lock; /* as it is now; or */
 	struct spin_waits *sum;	     /* by waiter, then by holder; NULL: there was no memory */
 	struct spin_sites sites;

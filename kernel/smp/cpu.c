@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cpu.c - see cpu.h.
  *
@@ -69,12 +70,7 @@ _Static_assert(offsetof(struct cpu, arch) == 0, "tp points to both");
 /* A cpu that waits in a handler, for others that wait, can be slow to answer. */
 #define WAIT_SECONDS_MAX 60
 
-enum state {
-	STATE_RUNNING,
-	STATE_STOP_REQUESTED,
-	STATE_STOPPING,
-	STATE_STOPPED
-};
+enum state { STATE_RUNNING, STATE_STOP_REQUESTED, STATE_STOPPING, STATE_STOPPED };
 
 void (*cpu_on_return)(void);
 static uint32_t turn; /* 1: somebody stops or starts a cpu */
@@ -120,8 +116,8 @@ static __attribute__((noinline)) void ipi_handle_except_frames(void)
 
 	hart_ipi_clear(); /* (a) */
 	/* One that is short of frames holds up all caches: it stops after that, at another IPI. */
-	if (ck_pr_load_32(&self->state) == STATE_STOP_REQUESTED && !ck_pr_load_32(&self->online_pins) &&
-	    !frame_drain_is_asking() &&
+	if (ck_pr_load_32(&self->state) == STATE_STOP_REQUESTED &&
+	    !ck_pr_load_32(&self->online_pins) && !frame_drain_is_asking() &&
 	    ck_pr_cas_32(&self->state, STATE_STOP_REQUESTED, STATE_STOPPING))
 		leave(self);
 	shootdown_answer();
@@ -139,7 +135,8 @@ static void on_ipi(struct trap_frame *trap)
 	bool is_nested = cpu_self()->arch.trap_depth > 1;
 
 	ipi_handle_except_frames();
-	panic_park(trap->pc); /* after the clear: a panic that is announced later sends an IPI that stays */
+	panic_park(
+		trap->pc); /* after the clear: a panic that is announced later sends an IPI that stays */
 	while (frame_drain_answer() && !is_nested)
 		trap_window();
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cpu.h - cpus: the dense numbering of the harts that run, and work for all of them at once.
  *
@@ -25,7 +26,7 @@ struct cpu {
 	struct arch_cpu arch; /* first: tp points here */
 
 	/* The cpu's own. */
-	jmp_buf *panic_return;	/* an expected panic comes back here; NULL: none is expected */
+	jmp_buf *panic_return; /* an expected panic comes back here; NULL: none is expected */
 	char panic_message[320];
 	uint32_t online_pins; /* calls of cpu_pin_online() that cpu_unpin() has not ended; read by handlers */
 
@@ -40,10 +41,10 @@ struct cpu {
 
 	/* What the cpu and whoever stops or starts it tell each other (cpu.c). */
 	_Alignas(64) uint32_t state;
-	long stop_error;	/* written by this cpu: the firmware's, when it refused to stop it */
+	long stop_error; /* written by this cpu: the firmware's, when it refused to stop it */
 	struct hart_arrival *arrival;
 	struct space *space; /* that this cpu is in; NULL: in the kernel's (space.c) */
-	uint64_t maps_seen;  /* of that space: this cpu has flushed since they were so many (space.c) */
+	uint64_t maps_seen; /* of that space: this cpu has flushed since they were so many (space.c) */
 
 	/* Flushes of its translation caches (shootdown.c). */
 	_Alignas(64) uint64_t flush_wanted; /* by others; atomic */
@@ -57,11 +58,11 @@ struct cpu {
 
 enum cpu_result {
 	CPU_DONE,
-	CPU_ALREADY,	/* stopped already, or runs already */
-	CPU_ABSENT,	/* there is no cpu of that number */
-	CPU_ITSELF,	/* it would be the caller */
-	CPU_REFUSED,	/* by the firmware */
-	CPU_LOST	/* nothing came of it within a time that is long for any machine */
+	CPU_ALREADY, /* stopped already, or runs already */
+	CPU_ABSENT,  /* there is no cpu of that number */
+	CPU_ITSELF,  /* it would be the caller */
+	CPU_REFUSED, /* by the firmware */
+	CPU_LOST     /* nothing came of it within a time that is long for any machine */
 };
 
 static inline struct cpu *cpu_self(void)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * hart_mask.h - from sets of cpus to the hart masks that SBI calls take.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * shootdown.c - see shootdown.h.
  *
@@ -104,8 +105,8 @@ static void flush_wanted(uint64_t wanted)
 	if (wanted == WANTED_EVERYTHING)
 		mmu_flush(0, UINT64_MAX);
 	else
-		mmu_flush(wanted & ~WANTED_PAGES_MASK,
-			  (wanted & WANTED_PAGES_MASK) << WANTED_PAGE_SHIFT);
+		mmu_flush(wanted & ~WANTED_PAGES_MASK, (wanted & WANTED_PAGES_MASK)
+							       << WANTED_PAGE_SHIFT);
 }
 
 /*
@@ -218,7 +219,8 @@ static void ask_firmware(unsigned first, uint64_t set, uint64_t start, uint64_t 
 		} else {
 			ck_pr_fence_acquire(); /* (f): the firmware's look at the harts was before */
 			check(ck_pr_load_64(&departures) != before,
-			      "shootdown: the firmware refuses to flush harts %llu + i for each bit i "
+			      "shootdown: the firmware refuses to flush harts %llu + i for each "
+			      "bit i "
 			      "of %#llx",
 			      (unsigned long long)base, (unsigned long long)harts);
 		}

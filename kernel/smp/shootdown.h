@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * shootdown.h - has other cpus flush what they have in their translation caches.
  *
@@ -14,10 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum shootdown_way {
-	SHOOTDOWN_FIRMWARE,
-	SHOOTDOWN_IPI
-};
+enum shootdown_way { SHOOTDOWN_FIRMWARE, SHOOTDOWN_IPI };
 
 /* Once at boot, before any is asked for. */
 void shootdown_choose(enum shootdown_way way);

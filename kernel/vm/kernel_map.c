@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* kernel_map.c - see kernel_map.h. */
 #include "kernel/vm/kernel_map.h"
 

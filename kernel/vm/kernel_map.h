@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * kernel_map.h - what the kernel's own page tables map, and how: the decision without the tables,
  * so that it builds for the host too.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* kernel_space.c - see kernel_space.h. */
 #include "kernel/vm/kernel_space.h"
 

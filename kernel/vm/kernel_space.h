@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * kernel_space.h - the page tables that the kernel itself runs on.
  *

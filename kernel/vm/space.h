@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * space.h - address spaces that many cpus share: maps, unmaps and copies, and the flushes of other
  * harts that these need.
@@ -38,9 +39,9 @@ struct space {
 	struct spinlock lock; /* of the table */
 	struct page_table table;
 	uint64_t *cpu_mask; /* a bit for each cpu that may have cached any of it; atomic */
-	uint32_t inside;   /* cpus that are in it; atomic */
+	uint32_t inside;    /* cpus that are in it; atomic */
 	uint32_t flushing; /* changes that nobody may overtake, and that are not flushed yet; atomic */
-	uint64_t maps; /* changes that mapped pages where nothing was; atomic */
+	uint64_t maps;	   /* changes that mapped pages where nothing was; atomic */
 	uint64_t remote_flushes; /* for people; atomic */
 	uint64_t stale_faults;	 /* for people: page faults that were tried again; atomic */
 	void *memory;		 /* the lock's, and cpu_mask */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* bit_index.c - see bit_index.h: the parts that are not on the way of a batch. */
 #include "mm/global/bit_index.h"
 
@@ -46,9 +47,9 @@ void bit_index_validate(const struct bit_index *index, const char *what)
 			bool summary = index->level[level + 1][i >> 6] >> (i & 63) & 1;
 
 			check(summary == (index->level[level][i] != 0),
-			      "%s: level %u word %llu is %#llx but its summary bit is %d", what, level,
-			      (unsigned long long)i, (unsigned long long)index->level[level][i],
-			      summary);
+			      "%s: level %u word %llu is %#llx but its summary bit is %d", what,
+			      level, (unsigned long long)i,
+			      (unsigned long long)index->level[level][i], summary);
 		}
 		words = words_for(words);
 	}

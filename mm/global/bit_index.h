@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bit_index.h - a bitmap with summaries: set, clear and lowest-set-bit in O(log64 bits).
  *

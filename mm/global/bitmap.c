@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bitmap.c - a policy that is one bit a frame, and a scan: what the others are measured against.
  *

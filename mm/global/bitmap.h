@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* bitmap.h - the simplest policy: one bit a frame; the theory is at the top of bitmap.c. */
 #pragma once
 

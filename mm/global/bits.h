@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bits.h - the questions asked of a 64-bit word, without a call.
  *

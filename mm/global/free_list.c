@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * free_list.c - a policy: a stack of free frames whose links lie in the frames themselves.
  *
@@ -103,8 +104,8 @@ static void *list_init(void *memory, uint64_t first, uint64_t count)
 	list->frames = count;
 	list->top = NONE;
 	list->secret = mix(mix(port_clock()) + first);
-	free_map_init(&list->map, (char *)memory + round_up(sizeof(*list), PORT_CACHE_LINE),
-		      first, count);
+	free_map_init(&list->map, (char *)memory + round_up(sizeof(*list), PORT_CACHE_LINE), first,
+		      count);
 	return list;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* free_list.h - a list whose links lie in the free frames themselves; see free_list.c. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* free_map.c - see free_map.h. */
 #include "mm/global/free_map.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * free_map.h - which frames of a zone are free, for policies that need not know to do their work.
  *
@@ -58,8 +59,7 @@ static inline size_t free_map_bytes(uint64_t first, uint64_t count)
 	return 0;
 }
 
-static inline void *free_map_init(struct free_map *map, void *memory, uint64_t first,
-				  uint64_t count)
+static inline void *free_map_init(struct free_map *map, void *memory, uint64_t first, uint64_t count)
 {
 	(void)map, (void)first, (void)count;
 	return memory;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * interval_stack.c - a policy that is a stack of free intervals.
  *

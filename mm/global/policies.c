@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* policies.c - see policies.h; a policy more is a line more. */
 #include "mm/global/policies.h"
 
@@ -10,11 +11,8 @@
 #include "mm/global/segment_tree.h"
 
 const struct policy *const policies[] = {
-	&segment_tree_policy,
-	&bitmap_policy,
-	&interval_stack_policy,
-	&recycler_policy,
-	&free_list_policy,
+	&segment_tree_policy, &bitmap_policy,	 &interval_stack_policy,
+	&recycler_policy,     &free_list_policy,
 };
 
 const unsigned policy_count = sizeof(policies) / sizeof(policies[0]);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* policies.h - all the policies there are, to choose from by name. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * policy.h - the contract between a zone and the algorithm that manages it.
  *
@@ -94,8 +95,7 @@ struct policy {
 	 * the same words, if anything (its words are 0 otherwise); then max >= min + 63.
 	 */
 	unsigned (*claim)(void *instance, unsigned min, unsigned max,
-			  const struct policy_plan *plan, struct frame_word *words,
-			  unsigned *taken);
+			  const struct policy_plan *plan, struct frame_word *words, unsigned *taken);
 
 	/*
 	 * Takes back frames of any earlier claims, count >= 1, in words as a claim may give them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * recycler.c - a policy: a range whose length is all that is known of it, and a queue of recycled
  * frames.
@@ -322,8 +323,7 @@ static void validate_map(const struct recycler *recycler)
 		bool free = free_map_has_run(&recycler->map, recycler->first + index, 1);
 
 		if (index >= recycler->curr && index < recycler->end)
-			check(free,
-			      "recycler: frame %#llx is in the range, but not free by the map",
+			check(free, "recycler: frame %#llx is in the range, but not free by the map",
 			      (unsigned long long)(recycler->first + index));
 		if (free && (index < recycler->curr || index >= recycler->end)) {
 			mapped += mix(index);
@@ -360,8 +360,7 @@ static uint64_t recycler_validate(const void *instance)
 	for (uint64_t i = 0; i < recycler->queued; i++) {
 		uint64_t index = recycler->queue[slot_of(recycler, i)];
 
-		check(index < recycler->frames &&
-			      (index < recycler->curr || index >= recycler->end),
+		check(index < recycler->frames && (index < recycler->curr || index >= recycler->end),
 		      "recycler: index %llu is in the queue; there are %llu frames, and the range "
 		      "is "
 		      "[%llu, %llu)",

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* recycler.h - a range not yet given out and a queue of recycled frames; see recycler.c. */
 #pragma once
 

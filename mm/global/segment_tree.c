@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * segment_tree.c - the default policy: a bitmap under two trees.
  *
@@ -162,9 +163,8 @@ static size_t tree_metadata_bytes(uint64_t first, uint64_t count)
 {
 	uint64_t chunks = chunks_of(first, count);
 
-	return header_bytes(chunks) +
-	       bit_index_bytes(chunks << CHUNK_SHIFT) + bit_index_bytes(chunks) +
-	       run_tree_bytes(chunks);
+	return header_bytes(chunks) + bit_index_bytes(chunks << CHUNK_SHIFT) +
+	       bit_index_bytes(chunks) + run_tree_bytes(chunks);
 }
 
 /* ---- the run tree ------------------------------------------------------------------------ */
@@ -204,7 +204,7 @@ static bool is_dirty(const struct segment_tree *tree, unsigned level, uint64_t n
 
 static void set_clean(struct segment_tree *tree, unsigned level, uint64_t node)
 {
-	tree->level[level].dirty[node >> FANOUT_SHIFT] &= (uint8_t)~(1u << (node & (FANOUT - 1)));
+	tree->level[level].dirty[node >> FANOUT_SHIFT] &= (uint8_t)(~(1u << (node & (FANOUT - 1))));
 }
 
 /* Up to the first node that is marked already: those above it are, by S3. */
@@ -299,8 +299,8 @@ static inline __attribute__((always_inline)) struct run runs_of_word(uint64_t wo
 	return run;
 }
 
-static inline __attribute__((always_inline)) struct run
-runs_of_chunk(const struct segment_tree *tree, uint64_t chunk)
+static inline __attribute__((always_inline)) struct run runs_of_chunk(
+	const struct segment_tree *tree, uint64_t chunk)
 {
 	const uint64_t *words = &tree->frames.level[0][chunk * CHUNK_WORDS];
 	struct run run = runs_of_word(words[0]);
@@ -390,7 +390,7 @@ static __attribute__((noinline)) void repair_chunk(struct segment_tree *tree, ui
 }
 
 static __attribute__((noinline)) void repair_parent(struct segment_tree *tree, unsigned level,
-						   uint64_t node)
+						    uint64_t node)
 {
 	set_run(tree, level, node, runs_of_children(tree, level, node));
 	set_clean(tree, level, node);
@@ -493,7 +493,7 @@ static inline void chunk_became_free(struct segment_tree *tree, uint64_t chunk)
 
 	bit_index_set(&tree->chunks, 0, chunk);
 	tree->chunk_runs[chunk] = pack((struct run){CHUNK_FRAMES, CHUNK_FRAMES, CHUNK_FRAMES});
-	*parent = before & (uint8_t)~(1u << (chunk & (FANOUT - 1)));
+	*parent = before & (uint8_t)(~(1u << (chunk & (FANOUT - 1))));
 	if (!before) /* or it is dirty already, by S3 */
 		mark_node_dirty(tree, 1, chunk >> FANOUT_SHIFT);
 }
@@ -889,8 +889,7 @@ static __attribute__((noinline)) unsigned claim_otherwise(struct segment_tree *t
  * are enough.
  */
 static __attribute__((noinline)) unsigned claim_planned(struct segment_tree *tree, unsigned min,
-							unsigned max,
-							const struct policy_plan *plan,
+							unsigned max, const struct policy_plan *plan,
 							struct frame_word *words, unsigned *taken)
 {
 	uint64_t base = tree->base, *leaves = tree->frames.level[0], group, summary;
@@ -999,7 +998,8 @@ static inline void release_words(struct segment_tree *tree, const struct frame_w
 	uint64_t base = tree->base, *leaves = tree->frames.level[0];
 
 	do {
-		uint64_t index = given->first - base, word = index >> 6, group = index >> GROUP_SHIFT;
+		uint64_t index = given->first - base, word = index >> 6,
+			 group = index >> GROUP_SHIFT;
 		uint64_t bits = given->bits, before = leaves[word];
 
 		if (__builtin_expect((before & bits) != 0, 0))
@@ -1049,8 +1049,7 @@ static __attribute__((noinline)) void close_release(struct segment_tree *tree,
 /* As claim_planned: the ordinary case is one group. */
 static __attribute__((noinline)) void release_planned(struct segment_tree *tree,
 						      const struct policy_plan *plan,
-						      const struct frame_word *words,
-						      unsigned count)
+						      const struct frame_word *words, unsigned count)
 {
 	const struct frame_word *word = words, *end = words + count;
 	uint64_t base = tree->base, *leaves = tree->frames.level[0];
@@ -1071,7 +1070,8 @@ static __attribute__((noinline)) void release_planned(struct segment_tree *tree,
 	}
 	group = plan->place;
 	summary = tree->frames.level[1][group];
-	if (__builtin_expect(whole || !summary || (plan->chunks & ~tree->level[0].dirty[group]), 0)) {
+	if (__builtin_expect(whole || !summary || (plan->chunks & ~tree->level[0].dirty[group]),
+			     0)) {
 		close_release(tree, plan);
 		return;
 	}
@@ -1170,7 +1170,7 @@ static inline void take_bits(struct segment_tree *tree, uint64_t word, uint64_t 
 }
 
 static __attribute__((noinline)) void take_short(struct segment_tree *tree, uint64_t from,
-						uint64_t count)
+						 uint64_t count)
 {
 	uint64_t here = 64 - (from & 63);
 
@@ -1180,7 +1180,7 @@ static __attribute__((noinline)) void take_short(struct segment_tree *tree, uint
 }
 
 static __attribute__((noinline)) void release_short(struct segment_tree *tree, uint64_t from,
-						   uint64_t count)
+						    uint64_t count)
 {
 	uint64_t here = 64 - (from & 63), first = tree->base + (from & ~UINT64_C(63));
 	struct frame_word words[2] = {{first, bits_from(from, count)}};
@@ -1201,7 +1201,9 @@ static __attribute__((noinline)) enum run_result claim_searched(struct segment_t
 								unsigned steps, uint64_t *first)
 {
 	/* No bound: there are fewer chunks than an unsigned can count. */
-	struct search search = {.tree = tree, .count = count, .align = align,
+	struct search search = {.tree = tree,
+				.count = count,
+				.align = align,
 				.steps_left = steps ? steps : UINT_MAX};
 	enum run_result result = search_tree(&search);
 
@@ -1268,7 +1270,7 @@ static void check_none_free(const struct segment_tree *tree, uint64_t from, uint
 }
 
 static __attribute__((noinline)) void release_run(struct segment_tree *tree, uint64_t from,
-						   uint64_t to)
+						  uint64_t to)
 {
 	check_none_free(tree, from, to);
 	give_range(tree, from, to);

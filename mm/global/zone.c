@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* zone.c - see zone.h: the lock around the policy, and the zone's metadata. */
 #include "mm/global/zone.h"
 
@@ -111,8 +112,8 @@ void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct
 }
 
 unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
-			   const struct policy_plan *plan, struct frame_word *words, unsigned *taken,
-			   struct zone_hold *hold)
+			   const struct policy_plan *plan, struct frame_word *words,
+			   unsigned *taken, struct zone_hold *hold)
 {
 	struct spin_node node;
 	uint64_t before, left;
@@ -210,9 +211,9 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 		before = zone->free_frames;
 		result = before < count
 				 ? RUN_NONE
-				 : zone->policy->claim_run(zone->instance, count, align,
-							   holds < run_holds_max(zone) ? RUN_STEPS : 0,
-							   first);
+				 : zone->policy->claim_run(
+					   zone->instance, count, align,
+					   holds < run_holds_max(zone) ? RUN_STEPS : 0, first);
 		if (result == RUN_FOUND)
 			counter_set(&zone->free_frames, before - count);
 		spin_unlock(&zone->lock, &node);
@@ -268,8 +269,9 @@ void zone_validate(struct zone *zone)
 {
 	uint64_t free = zone->policy->validate(zone->instance);
 
-	check(free == zone->free_frames, "%s: the policy holds %llu free frames, the zone counts %llu",
-	      zone->name, (unsigned long long)free, (unsigned long long)zone->free_frames);
+	check(free == zone->free_frames,
+	      "%s: the policy holds %llu free frames, the zone counts %llu", zone->name,
+	      (unsigned long long)free, (unsigned long long)zone->free_frames);
 	for (uint64_t i = 0; i < zone->reserved_frames; i++)
 		check(zone->state[i] == FRAME_STATE_RESERVED,
 		      "%s: metadata frame %#llx has state %#x, expected reserved", zone->name,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * zone.h - a zone: one contiguous range of RAM, one lock, one policy instance.
  *
@@ -85,7 +86,7 @@ void zone_set_low(struct zone *zone, uint64_t frames);
 /* What a hold of a zone's lock has to say besides what it was for. */
 struct zone_hold {
 	bool contended; /* the lock had to be waited for */
-	bool low;	/* this claim took the zone below its low mark: once for a fall, not again before
+	bool low; /* this claim took the zone below its low mark: once for a fall, not again before
 			 * `calm` frames were free */
 };
 
@@ -99,8 +100,8 @@ struct zone_hold {
 void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
 		     struct policy_plan *plan);
 unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
-			   const struct policy_plan *plan, struct frame_word *words, unsigned *taken,
-			   struct zone_hold *hold);
+			   const struct policy_plan *plan, struct frame_word *words,
+			   unsigned *taken, struct zone_hold *hold);
 
 /* Claims one frame, or says that there was none while the lock was held. Interrupts masked. */
 bool zone_claim_one_masked(struct zone *zone, uint64_t *frame, struct zone_hold *hold);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* zone_order.c - which zone is tried first: see zone.h. */
 #include "mm/global/zone.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * buddy.c - the buddy system (Knowlton, CACM 1965; Knuth, TAOCP 1, 2.5) as a tree of rooms.
  *

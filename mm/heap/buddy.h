@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * buddy.h - a binary buddy over one arena: which of its blocks are free, and nothing else.
  *

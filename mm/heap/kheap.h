@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * kheap.h - how the heap is set up, and its lock; what callers of the heap need is in kmalloc.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * kmalloc.c - the heap: arenas of frames cut up by buddies, runs of frames for what is large.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * kmalloc.h - memory by the byte, from a buddy heap over frames.
  *
@@ -54,8 +55,9 @@ __attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc_aligned
  * FRAME_ZERO: the `size` bytes are 0. FRAME_NOWAIT: no other cpu is waited for, and so it is legal under
  * any lock of the caller's, and NULL does not say that there is no memory.
  */
-__attribute__((malloc, alloc_size(1), warn_unused_result)) void *
-kmalloc_flags(size_t size, size_t align, unsigned flags);
+__attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc_flags(size_t size,
+									       size_t align,
+									       unsigned flags);
 
 /*
  * Gives the block another size, and often another place: what both sizes have in common is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * span.c - a radix tree from frame number to span, made like a page table.
  *

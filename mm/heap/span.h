@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * span.h - which frames are the heap's and as what: an index from frame to span.
  *
@@ -74,8 +75,7 @@ void span_enter(struct span_index *index, uint64_t first, uint64_t count, struct
 		struct span_nodes *nodes);
 
 /* The reverse. Nodes that are now empty are put into `nodes`, which is empty before. */
-void span_remove(struct span_index *index, uint64_t first, uint64_t count,
-		 struct span_nodes *nodes);
+void span_remove(struct span_index *index, uint64_t first, uint64_t count, struct span_nodes *nodes);
 
 /* Has at least `wanted` zeroed nodes in `nodes`, or says false. Allocates frames; flags: as frame_alloc. */
 bool span_nodes_fill(struct span_nodes *nodes, unsigned wanted, unsigned flags);

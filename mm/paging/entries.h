@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * entries.h - how a table in use is read and written; for mm/paging/ alone.
  *
@@ -96,7 +97,7 @@ struct page_reserve;
 
 /* The range of `length` bytes at `address`, where that is one. */
 enum page_status page_range_from(const struct page_table *table, virt_t address, uint64_t length,
-			      struct page_range *range);
+				 struct page_range *range);
 
 /* Frames from first_frame on, for the pages from `first` on. */
 struct mapping {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* gather.c - see gather.h. */
 #include "mm/paging/gather.h"
 

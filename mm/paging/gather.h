@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * gather.h - what a change took out of a space, until no hart can reach it any more.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * page_change.c - taking away from a space, and changing what is there: unmap, protect, copy on
  * write.
@@ -20,7 +21,8 @@ static pte_t *root_of(const struct page_table *space)
 	return page_entries(space->root);
 }
 
-static void note(struct page_gather *gather, const struct page_table *space, struct page_range changed)
+static void note(struct page_gather *gather, const struct page_table *space,
+		 struct page_range changed)
 {
 	vpn_t last = page_vpn(changed.end - 1, space->levels);
 
@@ -89,8 +91,8 @@ static pte_t split_table(struct page_table *space, pte_t leaf, unsigned level, u
 		entry_store(&table[i],
 			    pte_leaf(pfn_add(pte_frame(leaf), i * frames), pte_flags(leaf)));
 	if (level > 1 && (page & (frames - 1)) != 0)
-		entry_publish(&table[cut],
-			      split_table(space, entry_load(&table[cut]), level - 1, page, reserve));
+		entry_publish(&table[cut], split_table(space, entry_load(&table[cut]), level - 1,
+						       page, reserve));
 	space->tables++;
 	return pte_table(frame);
 }

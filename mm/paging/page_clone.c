@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * page_clone.c - a second space with the same pages, to be copied when they are written to.
  *
@@ -171,8 +172,7 @@ static enum page_status begin_copy(struct page_table *to, struct page_table *fro
 	if (!leaves_visit(page_entries(to->root), to->levels - 1, range, stop_at_any, NULL))
 		return PAGE_MAPPED;
 	*needed = split_needed(from, range);
-	copy_plan(page_entries(to->root), page_entries(from->root), from->levels - 1, range,
-		  needed);
+	copy_plan(page_entries(to->root), page_entries(from->root), from->levels - 1, range, needed);
 	if (!page_reserve_has(reserve, *needed))
 		return PAGE_SHORT;
 	reserve->kept = *needed;
@@ -201,8 +201,7 @@ enum page_status page_table_clone(struct page_table *to, struct page_table *from
 		return status;
 	left = reserve->frames - needed;
 	split_ends(from, range, reserve, gather);
-	copy_fill(&copy, page_entries(to->root), page_entries(from->root), from->levels - 1,
-		  range);
+	copy_fill(&copy, page_entries(to->root), page_entries(from->root), from->levels - 1, range);
 	assert(reserve->frames == left);
 	last = page_vpn(range.end - 1, from->levels);
 	page_gather_note(gather, page_vpn(range.first, from->levels), vpn(last.value + 1));

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* page_reserve.c - see page_reserve.h. */
 #include "mm/paging/page_reserve.h"
 

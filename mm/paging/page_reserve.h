@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * page_reserve.h - frames for tables and for counts of references, got before a space is locked.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * page_table.c - making a space, mapping, and looking; what takes away is in page_change.c.
  *
@@ -112,7 +113,7 @@ static uint64_t page_number(const struct page_table *table, virt_t address)
 }
 
 enum page_status page_range_from(const struct page_table *table, virt_t address, uint64_t length,
-			      struct page_range *range)
+				 struct page_range *range)
 {
 	virt_t last = virt(address.value + (length - 1));
 
@@ -330,8 +331,7 @@ bool leaves_visit(pte_t *table, unsigned level, struct page_range range, leaf_vi
 		if (pte_is_leaf(value))
 			goes_on = visit(context, entry, level, piece);
 		else
-			goes_on =
-				leaves_visit(entry_table(value), level - 1, piece, visit, context);
+			goes_on = leaves_visit(entry_table(value), level - 1, piece, visit, context);
 		if (!goes_on)
 			return false;
 	}
@@ -360,8 +360,7 @@ enum page_status page_table_walk(const struct page_table *table, virt_t address,
 	enum page_status status = page_range_from(table, address, length, &range);
 
 	if (status == PAGE_OK)
-		leaves_visit(page_entries(table->root), table->levels - 1, range, walk_leaf,
-			     &walk);
+		leaves_visit(page_entries(table->root), table->levels - 1, range, walk_leaf, &walk);
 	return status;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * page_table.h - an address space as the hardware reads it: Sv39 or Sv48 tables made of frames.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pte.h - pages and page table entries of Sv39 and Sv48, as values.
  *
@@ -114,8 +115,9 @@ static inline bool virt_is_canonical(virt_t address, unsigned levels)
 }
 
 /* False, and *page untouched, where the address is not that of a page: unaligned, not canonical. */
-__attribute__((warn_unused_result)) static inline bool
-vpn_from_canonical(virt_t address, unsigned levels, vpn_t *page)
+__attribute__((warn_unused_result)) static inline bool vpn_from_canonical(virt_t address,
+									  unsigned levels,
+									  vpn_t *page)
 {
 	return virt_is_canonical(address, levels) && vpn_from_virt(address, page);
 }
@@ -133,10 +135,10 @@ static inline pte_t *page_entries(pfn_t frame)
 }
 
 /* The frame as one `type`, which must fit. */
-#define page_object(type, frame)                                                          \
-	({                                                                                \
-		_Static_assert(sizeof(type) <= FRAME_SIZE, #type " does not fit a page"); \
-		(type *)frame_bytes(frame);                                               \
+#define page_object(type, frame)                                                                   \
+	({                                                                                         \
+		_Static_assert(sizeof(type) <= FRAME_SIZE, #type " does not fit a page");          \
+		(type *)frame_bytes(frame);                                                        \
 	})
 
 /* The frame whose first byte this is; false, and *frame untouched, when it is inside of one. */
@@ -162,8 +164,7 @@ static inline bool page_flags_are_good(unsigned flags)
 /* A leaf; the flags are good ones. */
 static inline pte_t pte_leaf(pfn_t frame, unsigned flags)
 {
-	uint64_t value =
-		frame.value << PTE_PFN_SHIFT | PTE_VALID | PTE_ACCESSED | PTE_DIRTY | flags;
+	uint64_t value = frame.value << PTE_PFN_SHIFT | PTE_VALID | PTE_ACCESSED | PTE_DIRTY | flags;
 
 	if (flags & PAGE_SHARED) {
 		value &= ~(uint64_t)(PAGE_WRITE | PTE_SHARED_WRITE);

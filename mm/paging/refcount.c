@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* refcount.c - see refcount.h. */
 #include "mm/paging/refcount.h"
 
@@ -26,8 +27,8 @@ bool frame_refs_init(struct frame_refs *refs, uint64_t first, uint64_t count)
 	check(count > 0, "frame_refs_init: no frames");
 	refs->first = first;
 	refs->count = count;
-	refs->directory_frames =
-		(chunks_of(refs) * sizeof(*refs->chunk) + FRAME_SIZE - 1) / FRAME_SIZE;
+	refs->directory_frames = (chunks_of(refs) * sizeof(*refs->chunk) + FRAME_SIZE - 1) /
+				 FRAME_SIZE;
 	directory = frame_alloc_run(refs->directory_frames, 1);
 	if (pfn_is_none(directory))
 		return false;

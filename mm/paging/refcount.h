@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * refcount.h - how many mappings share a frame, for copy on write.
  *

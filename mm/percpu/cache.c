@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cache.c - a cache as a whole: its memory, how much it may hold, when it opens, and its checks. The
  * invariants are in cache.h; refill.c and flush.c are the two ways of a batch.
@@ -45,8 +46,7 @@ size_t frame_cache_bytes(uint32_t slots, unsigned zone_count)
 	return stack_bytes(slots) + remote_bytes(zone_count) + whole_lines(work);
 }
 
-void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
-		      unsigned home)
+void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home)
 {
 	frame_cache_init_for(cache, memory, slots, home, zones.count);
 }
@@ -68,8 +68,7 @@ void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slot
 	cache->batch = cache->batch_min = cache->batch_max = FRAME_CACHE_BATCH;
 }
 
-void frame_cache_set_order(struct frame_cache *cache, unsigned node,
-			   const struct zone_order *order)
+void frame_cache_set_order(struct frame_cache *cache, unsigned node, const struct zone_order *order)
 {
 	cache->order = order;
 	cache->home = order[0].zone;
@@ -135,7 +134,8 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 		capacity = cache->slots;
 	if (capacity)
 		check(capacity >= 2 && batch <= capacity / 2 && batch <= FRAME_CACHE_BATCH_MAX,
-		      "frame_cache_configure: batch %u, capacity %u: a batch is at most half of the "
+		      "frame_cache_configure: batch %u, capacity %u: a batch is at most half of "
+		      "the "
 		      "capacity and at most %u",
 		      batch, capacity, FRAME_CACHE_BATCH_MAX);
 	while (frame_cache_park_step(cache))
@@ -145,7 +145,7 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 		; /* what a trap handler has freed since */
 	if (zones.count)
 		cache_set_zone(cache, &zones.zone[cache->home]); /* zones may be others now */
-	ck_pr_store_32(&cache->capacity, capacity); /* others read it */
+	ck_pr_store_32(&cache->capacity, capacity);		 /* others read it */
 	cache->batch_min = cache->batch_max = batch;
 	if (batch == 0) {
 		cache->batch_min = FRAME_CACHE_BATCH < capacity / 2 ? FRAME_CACHE_BATCH
@@ -260,8 +260,8 @@ void frame_cache_validate(const struct frame_cache *cache)
 	check(cache->base <= cache->bottom && cache->bottom <= cache->top &&
 		      cache->top <= cache->limit && cache->limit <= cache->end,
 	      "frame cache: base %p, bottom %p, top %p, limit %p, end %p are out of order",
-	      (void *)cache->base, (void *)cache->bottom, (void *)cache->top,
-	      (void *)cache->limit, (void *)cache->end);
+	      (void *)cache->base, (void *)cache->bottom, (void *)cache->top, (void *)cache->limit,
+	      (void *)cache->end);
 	check(cache->frames_moving == 0, "frame cache: %llu frames are on their way at rest",
 	      (unsigned long long)cache->frames_moving);
 	check(cache_state(cache) != FRAME_CACHE_PARKED ||

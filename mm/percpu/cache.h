@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cache.h - the per-cpu stack cache of frames: its layout, and the pop and push themselves.
  *
@@ -86,16 +87,16 @@ enum frame_cache_state {
 struct frame_cache_work;
 
 struct frame_cache_stats {
-	uint64_t refills;	  /* batches taken from a zone */
+	uint64_t refills; /* batches taken from a zone */
 	uint64_t refilled_frames;
-	uint64_t flushes;	  /* batches given to a zone */
+	uint64_t flushes; /* batches given to a zone */
 	uint64_t flushed_frames;
-	uint64_t direct_allocs;	  /* single frames past the cache, to and from a zone */
+	uint64_t direct_allocs; /* single frames past the cache, to and from a zone */
 	uint64_t direct_frees;
-	uint64_t contended;	  /* of all these, how many waited for the lock */
-	uint64_t failures;	  /* allocations that found no frame */
-	uint64_t drains;	  /* requests to all cpus for their frames */
-	uint64_t far_frames;	  /* of those refilled or taken directly: of another NUMA node */
+	uint64_t contended;  /* of all these, how many waited for the lock */
+	uint64_t failures;   /* allocations that found no frame */
+	uint64_t drains;     /* requests to all cpus for their frames */
+	uint64_t far_frames; /* of those refilled or taken directly: of another NUMA node */
 };
 
 struct frame_cache {
@@ -107,31 +108,32 @@ struct frame_cache {
 	uintptr_t state_bias; /* state byte of pfn p: at state_bias + p */
 	uint64_t *bottom;
 	struct zone *zone;
-	uint32_t batch;	      /* frames that cross in one lock hold */
+	uint32_t batch;		/* frames that cross in one lock hold */
 	uint32_t remote_frames; /* in all of `remote` together */
 
 	/* The owner's slow path. */
 	_Alignas(PORT_CACHE_LINE) struct frame_remote *remote; /* of zone i: remote[i] */
-	uint64_t *base, *end;  /* the memory that the stack wanders in */
-	unsigned home;	       /* the zone tried first, order's first */
-	uint32_t capacity;     /* at most so many frames; limit may be lower */
-	uint32_t batch_min;    /* adaptive between these; equal: fixed */
+	uint64_t *base, *end; /* the memory that the stack wanders in */
+	unsigned home;	      /* the zone tried first, order's first */
+	uint32_t capacity;    /* at most so many frames; limit may be lower */
+	uint32_t batch_min;   /* adaptive between these; equal: fixed */
 	uint32_t batch_max;
-	uint32_t uncontended_streak;	       /* lock holds in a row that were not waited for */
+	uint32_t uncontended_streak; /* lock holds in a row that were not waited for */
 	struct frame_cache_stats stats;
 
 	/* Between this cpu and those that ask it for its frames (drain.c). */
-	_Alignas(PORT_CACHE_LINE) uint64_t asked; /* written by others: the highest request for this cpu */
-	uint64_t answered;			   /* the last request that it followed */
+	_Alignas(PORT_CACHE_LINE)
+		uint64_t asked; /* written by others: the highest request for this cpu */
+	uint64_t answered;	/* the last request that it followed */
 	uint32_t online;
-	uint32_t state;		 /* enum frame_cache_state */
-	uint64_t frames_moving;	 /* between the cache and a zone at this moment; a counter */
+	uint32_t state;		/* enum frame_cache_state */
+	uint64_t frames_moving; /* between the cache and a zone at this moment; a counter */
 	/* The owner's alone. */
 	struct frame_cache_work *work;
 	const struct zone_order *order; /* zones as they are tried; NULL: by number, home first */
-	uint32_t asking; /* requests under way; a handler may be in one of its own */
-	uint32_t slots;	 /* the most that capacity can be */
-	unsigned node;	 /* the cpu's NUMA node */
+	uint32_t asking;		/* requests under way; a handler may be in one of its own */
+	uint32_t slots;			/* the most that capacity can be */
+	unsigned node;			/* the cpu's NUMA node */
 };
 
 static inline struct frame_cache *frame_cache_self(void)
@@ -188,8 +190,7 @@ size_t frame_cache_bytes(uint32_t slots, unsigned zone_count);
  * PORT_CACHE_LINE, of frame_cache_bytes(slots, zones.count) bytes, and stays the cache's. `home` is
  * the number of the zone to try first. Before the owning cpu allocates.
  */
-void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots,
-		      unsigned home);
+void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home);
 
 /*
  * The same, in frame_cache_bytes(slots, zone_room) bytes: for a kernel that makes its zones again later,
@@ -202,8 +203,7 @@ void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slot
  * The cpu is of that NUMA node, and tries zones in that order (zones.count of them, which stay where
  * they are) from now on. While the owning cpu is not in an allocation.
  */
-void frame_cache_set_order(struct frame_cache *cache, unsigned node,
-			   const struct zone_order *order);
+void frame_cache_set_order(struct frame_cache *cache, unsigned node, const struct zone_order *order);
 
 /*
  * On the owning cpu: empties the cache and sets how much it may hold from now on. capacity 0

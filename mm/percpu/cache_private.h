@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cache_private.h - what the files of mm/percpu/ share and no other file sees: the room a cache
  * works in, and the small steps that refills, flushes and drains are made of.

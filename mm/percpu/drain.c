@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * drain.c - exact out-of-memory: the drain protocol.
  *
@@ -227,9 +228,8 @@ bool frame_drain_answer(void)
 /* A cpu that was parked when it was looked at has not been given the ticket. */
 static bool is_waited_for(const struct frame_cache *cache, uint64_t ticket)
 {
-	return ck_pr_load_64(&cache->answered) < ticket &&
-	       ck_pr_load_64(&cache->asked) >= ticket && is_online(cache) &&
-	       cache_state(cache) != FRAME_CACHE_PARKED;
+	return ck_pr_load_64(&cache->answered) < ticket && ck_pr_load_64(&cache->asked) >= ticket &&
+	       is_online(cache) && cache_state(cache) != FRAME_CACHE_PARKED;
 }
 
 /*
@@ -295,8 +295,7 @@ static bool nothing_freed_since(struct frame_cache *cache, uint64_t count, uint6
 	if (!note.count || note.count > count || note.align > align)
 		return false;
 	ck_pr_fence_memory(); /* what is read now is of this call; (f) */
-	return ck_pr_load_64(&drain.openings) == note.openings &&
-	       releases_of_all() == note.releases;
+	return ck_pr_load_64(&drain.openings) == note.openings && releases_of_all() == note.releases;
 }
 
 static void note_failure(struct frame_cache *cache, const struct frame_drain_note *note)
@@ -317,7 +316,8 @@ static struct zone *search_all_zones(struct frame_cache *cache, uint64_t *frame)
 }
 
 /* *releases: how many there had been before the last look. */
-static struct zone *search_until_stable(struct frame_cache *cache, uint64_t *frame, uint64_t *releases)
+static struct zone *search_until_stable(struct frame_cache *cache, uint64_t *frame,
+					uint64_t *releases)
 {
 	for (unsigned looks = 0; looks < LOOKS_APART; looks++) {
 		struct zone *zone;

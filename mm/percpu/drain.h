@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * drain.h - asks other cpus for the frames in their caches, so that none is out of reach.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * flush.c - a free that finds the stack full: the coldest batch goes back to its zone, and the frame
  * on top. Frames of other zones, which wait in short stacks of their own. And what empties a cache.
@@ -183,8 +184,9 @@ static __attribute__((noinline)) unsigned group_some(struct frame_cache_work *wo
  * at the front then. All are of one zone, the cache's if they can be. frames[count] may be written to,
  * and is put back. Returns how many have gone.
  */
-static inline __attribute__((always_inline)) unsigned
-release_masked(struct frame_cache *cache, uint64_t *frames, unsigned count)
+static inline __attribute__((always_inline)) unsigned release_masked(struct frame_cache *cache,
+								     uint64_t *frames,
+								     unsigned count)
 {
 	uint64_t begun = trace_begin(), saved = frames[count];
 	struct frame_cache_work *work = cache->work;
@@ -242,9 +244,8 @@ static void flush_some(struct frame_cache *cache, unsigned wanted)
 	unsigned gone;
 
 	do {
-		gone = cache_flush_coldest(cache, wanted < FRAME_CACHE_BATCH_MAX
-							  ? wanted
-							  : FRAME_CACHE_BATCH_MAX);
+		gone = cache_flush_coldest(
+			cache, wanted < FRAME_CACHE_BATCH_MAX ? wanted : FRAME_CACHE_BATCH_MAX);
 		wanted -= gone;
 	} while (gone && wanted);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * refill.c - an allocation that finds the stack empty: a batch from a zone, or one frame past the
  * cache where the cache cannot take a batch.
@@ -83,8 +84,10 @@ static __attribute__((noinline)) void shrink(struct frame_cache *cache)
  * UINT64_MAX, and nothing has changed, where the cache cannot take one of this zone, or the zone is
  * empty.
  */
-static inline __attribute__((always_inline)) uint64_t
-refill_masked(struct frame_cache *cache, struct zone *zone, unsigned *taken, struct zone_hold *hold)
+static inline __attribute__((always_inline)) uint64_t refill_masked(struct frame_cache *cache,
+								    struct zone *zone,
+								    unsigned *taken,
+								    struct zone_hold *hold)
 {
 	struct policy_plan *plan = &cache->work->plan;
 	struct frame_word *words = cache->work->words;
@@ -181,8 +184,8 @@ static pfn_t alloc_direct(struct frame_cache *cache, struct zone *zone)
  * One frame out of a new batch from this zone. Compiled twice: what a trace needs is not even asked
  * for in the one that has none.
  */
-static inline __attribute__((always_inline)) pfn_t
-alloc_batch_as(struct frame_cache *cache, struct zone *zone, bool traced)
+static inline __attribute__((always_inline)) pfn_t alloc_batch_as(struct frame_cache *cache,
+								  struct zone *zone, bool traced)
 {
 	uint64_t begun = traced ? trace_begin() : 0, frame;
 	struct zone_hold hold = {false, false};

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench_policy.c - what each policy in the table costs on this host: one thread, no lock, no
  * caches.

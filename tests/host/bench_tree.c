@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench_tree.c - what the segment tree costs on this host: one thread, no lock, no caches.
  *
@@ -78,10 +79,10 @@ _Noreturn void port_panic(const char *format, ...)
 	exit(1);
 }
 
-#define expect(condition)                                                          \
-	do {                                                                       \
-		if (!(condition))                                                  \
-			port_panic("line %d: not true: %s", __LINE__, #condition); \
+#define expect(condition)                                                                          \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			port_panic("line %d: not true: %s", __LINE__, #condition);                 \
 	} while (0)
 
 /* ---- zones ------------------------------------------------------------------------------- */
@@ -397,9 +398,8 @@ static void check_answers(void)
 		if (++freed % 8)
 			continue;
 		for (unsigned i = 0; i < 4; i++) {
-			uint64_t align =
-				UINT64_C(1)
-				<< random_below(&random, 1 + 64 - (unsigned)__builtin_clzll(size));
+			uint64_t align = UINT64_C(1) << random_below(
+						 &random, 1 + 64 - (unsigned)__builtin_clzll(size));
 
 			if (ask(tree, size, align)) {
 				found++;
@@ -448,8 +448,7 @@ static void bench_half(struct zone *zone)
 
 int main(int argc, char **argv)
 {
-	static const uint64_t sizes[] = {UINT64_C(128) << 20, UINT64_C(16) << 30,
-					 UINT64_C(1) << 40};
+	static const uint64_t sizes[] = {UINT64_C(128) << 20, UINT64_C(16) << 30, UINT64_C(1) << 40};
 
 	if (argc > 2 || (argc == 2 && strcmp(argv[1], "--quick"))) {
 		fprintf(stderr, "usage: %s [--quick]\n", argv[0]);

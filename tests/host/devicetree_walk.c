@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* devicetree_walk.c - see devicetree_walk.h. */
 #include "tests/host/devicetree_walk.h"
 
@@ -46,8 +47,7 @@ static void walk_properties(const struct devicetree *tree, struct devicetree_nod
 	}
 }
 
-static void walk_addresses(const struct devicetree *tree, struct devicetree_node node,
-			   uint64_t *sum)
+static void walk_addresses(const struct devicetree *tree, struct devicetree_node node, uint64_t *sum)
 {
 	struct devicetree_error error;
 	struct devicetree_range range;

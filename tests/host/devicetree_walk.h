@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * devicetree_walk.h - asks an opened tree everything that can be asked of it, so that a
  * sanitizer sees every read. For the tests with damaged trees, and for fuzzing.

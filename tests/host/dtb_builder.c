@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* dtb_builder.c - see dtb_builder.h. */
 #include "tests/host/dtb_builder.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dtb_builder.h - writes flattened device trees for tests: good ones by name, broken ones word by
  * word. It checks nothing, so that anything can be written.
@@ -32,8 +33,8 @@ void dtb_u64(struct dtb *dtb, const char *name, uint64_t value);
 void dtb_string(struct dtb *dtb, const char *name, const char *value);
 void dtb_words(struct dtb *dtb, const char *name, const uint32_t *words, size_t count);
 
-#define dtb_cells(dtb, name, ...)                             \
-	dtb_words(dtb, name, (const uint32_t[]){__VA_ARGS__}, \
+#define dtb_cells(dtb, name, ...)                                                                  \
+	dtb_words(dtb, name, (const uint32_t[]){__VA_ARGS__},                                      \
 		  sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 /* One word of the structure block, whatever it may mean there. */

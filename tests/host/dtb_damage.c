@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* dtb_damage.c - dtb_damage() of dtb_builder.h: apart, for only it needs a test's random numbers.
  */
 #include "tests/host/dtb_builder.h"

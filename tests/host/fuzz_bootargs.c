@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_bootargs.c - fuzz target: the parser of boot arguments against another reading of the same
  * grammar, written without a table and without its spans: the text is cut up into strings.
@@ -74,8 +75,7 @@ static bool read_ops(char *text, uint64_t *ops)
 		factor = last == 'k' ? 1000 : 1000000;
 		text[length - 1] = '\0';
 	}
-	good = read_digits(text, UINT64_MAX, &number) && number * factor <= UINT64_MAX &&
-	       number > 0;
+	good = read_digits(text, UINT64_MAX, &number) && number * factor <= UINT64_MAX && number > 0;
 	text[length - 1] = last;
 	if (good)
 		*ops = (uint64_t)(number * factor);
@@ -403,9 +403,14 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 	unsigned count = 0;
 
 	*reading = (struct reading){
-		.args = {.run = 3, .policies = known->policies.count != 0, .locks = 1,
-			 .caches = {1, {BOOTARGS_NOT_GIVEN}}, .batches = {1, {0}},
-			 .cpu_counts = {1, {0}}, .low_frames = BOOTARGS_NOT_GIVEN, .seed = 1,
+		.args = {.run = 3,
+			 .policies = known->policies.count != 0,
+			 .locks = 1,
+			 .caches = {1, {BOOTARGS_NOT_GIVEN}},
+			 .batches = {1, {0}},
+			 .cpu_counts = {1, {0}},
+			 .low_frames = BOOTARGS_NOT_GIVEN,
+			 .seed = 1,
 			 .lockstat = 1,
 			 .paging = 1},
 		.known = known,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_devicetree.c - fuzz target: our reader of device trees against libfdt, and alone.
  *

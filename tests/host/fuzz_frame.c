@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_frame.c - fuzz target: the frame allocator against a model that knows every frame's owner.
  *

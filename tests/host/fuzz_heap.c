@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_heap.c - fuzz target: kmalloc and its kin against a table of blocks.
  *
@@ -81,8 +82,7 @@ static void check_block(const struct block *block)
 
 FUZZ_UNTRACED static void check_apart(const struct block *block)
 {
-	for (const struct block *other = model.block; other < model.block + BLOCKS + OTHERS;
-	     other++)
+	for (const struct block *other = model.block; other < model.block + BLOCKS + OTHERS; other++)
 		if (other != block && other->bytes)
 			CHECK(block->bytes + block->usable <= other->bytes ||
 			      other->bytes + other->usable <= block->bytes);

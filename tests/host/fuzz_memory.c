@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_memory.c - fuzz target: which memory the kernel takes, hands out and maps, by what the
  *device tree says, against a map of bytes.

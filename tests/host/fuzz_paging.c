@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_paging.c - fuzz target: two page tables against lists of what is mapped where.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_policy.c - fuzz target: every policy behind mm/global/policy.h against a model.
  *
@@ -28,8 +29,8 @@ static void start(struct state *state, const struct policy *policy)
 	static const uint64_t bases[] = {0, 0x80000, (UINT64_C(1) << 40) - 600};
 	unsigned shape = fuzz_byte(&state->input);
 	uint64_t count = 1 + fuzz_below(&state->input, sizes[shape % LENGTH(sizes)]);
-	uint64_t first =
-		bases[shape / LENGTH(sizes) % LENGTH(bases)] + fuzz_below(&state->input, 1300);
+	uint64_t first = bases[shape / LENGTH(sizes) % LENGTH(bases)] +
+			 fuzz_below(&state->input, 1300);
 
 	policy_model_start(&state->model, policy, first, count);
 	for (unsigned i = 0; i < PLANS; i++) {
@@ -62,8 +63,7 @@ static void claim_later(struct state *state)
 	struct model_claim *claim = &state->claim[fuzz_byte(&state->input) % PLANS];
 
 	if (claim->plan.words)
-		policy_model_claim(&state->model, claim,
-				   claim->min + 63 + fuzz_byte(&state->input));
+		policy_model_claim(&state->model, claim, claim->min + 63 + fuzz_byte(&state->input));
 	else
 		policy_model_plan_claim(&state->model, choose_min(state), claim);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* fuzz_support.c - unit.h for fuzz targets: a failure has no test to end, so it ends the program.
  */
 #include "fuzz.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * host.h - what a host test does with the port: makes memory and zones, runs cpus.
  */
@@ -19,9 +20,9 @@ struct host_range {
 struct host_machine {
 	const struct policy *policy; /* NULL: segment_tree */
 	enum spin_kind lock;
-	unsigned cpus;		     /* 0: one */
-	uint32_t capacity;	     /* of each cache; 0: off */
-	uint32_t batch;		     /* 0: adaptive */
+	unsigned cpus;	   /* 0: one */
+	uint32_t capacity; /* of each cache; 0: off */
+	uint32_t batch;	   /* 0: adaptive */
 };
 
 /*

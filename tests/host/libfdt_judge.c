@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* libfdt_judge.c - see libfdt_judge.h. */
 #include "tests/host/libfdt_judge.h"
 
@@ -57,7 +58,7 @@ static struct devicetree_node translate(const struct pair *pair, int offset)
 	return (struct devicetree_node){fdt_off_dt_struct(pair->theirs) + (uint32_t)offset};
 }
 
-#define CHECK_SAME_NODE(pair, our_node, their_offset) \
+#define CHECK_SAME_NODE(pair, our_node, their_offset)                                              \
 	CHECK_EQ((our_node).offset, translate(pair, their_offset).offset)
 
 static void compare_bytes(const struct devicetree_property *ours, const void *theirs, int length)
@@ -75,8 +76,8 @@ static void compare_properties(const struct pair *pair, struct devicetree_node n
 	fdt_for_each_property_offset(property_offset, pair->theirs, offset)
 	{
 		const char *name;
-		const void *value =
-			fdt_getprop_by_offset(pair->theirs, property_offset, &name, &length);
+		const void *value = fdt_getprop_by_offset(pair->theirs, property_offset, &name,
+							  &length);
 
 		CHECK(devicetree_next_property(&pair->ours, node, &property));
 		CHECK(strcmp(property.name, name) == 0);
@@ -221,8 +222,8 @@ static void compare_physical(const struct pair *pair, struct devicetree_node nod
 {
 	struct devicetree_range ours = {0}, theirs = {0};
 	struct devicetree_error error;
-	enum devicetree_result result =
-		devicetree_reg_physical(&pair->ours, node, index, &ours, &error);
+	enum devicetree_result result = devicetree_reg_physical(&pair->ours, node, index, &ours,
+								&error);
 
 	CHECK_EQ(result, their_reg_physical(pair, offset, index, &theirs));
 	if (result == DEVICETREE_FOUND)
@@ -299,8 +300,7 @@ static bool compare_memory_node(const struct pair *pair, int offset, struct mach
 	struct devicetree_cells cells;
 	uint32_t node;
 
-	if (!their_u32(pair, offset, "numa-node-id", 0, &node) ||
-	    !their_both_cells(pair, 0, &cells))
+	if (!their_u32(pair, offset, "numa-node-id", 0, &node) || !their_both_cells(pair, 0, &cells))
 		goto malformed;
 	for (uint32_t i = 0;; i++) {
 		result = their_reg(pair, offset, cells.address, cells.size, i, &range);
@@ -325,12 +325,11 @@ static bool memory_is_limited(const struct pair *pair)
 {
 	int offset = fdt_path_offset(pair->theirs, "/chosen");
 
-	if (offset >= 0 &&
-	    fdt_getprop(pair->theirs, offset, "linux,usable-memory-range", NULL))
+	if (offset >= 0 && fdt_getprop(pair->theirs, offset, "linux,usable-memory-range", NULL))
 		return true;
-	fdt_for_each_subnode(offset, pair->theirs, 0)
-		if (fdt_getprop(pair->theirs, offset, "linux,usable-memory", NULL))
-			return true;
+	fdt_for_each_subnode(
+		offset, pair->theirs,
+		0) if (fdt_getprop(pair->theirs, offset, "linux,usable-memory", NULL)) return true;
 	return false;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * libfdt_judge.h - our reader of device trees against libfdt, on one blob, sound or damaged.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * paging_calls.h - calls as a kernel makes them: under a lock, with a stock that is filled outside
  * of it.
@@ -35,16 +36,16 @@ static bool paging_again(struct page_reserve *stock, enum page_status *status)
 }
 
 /* The call, which may say PAGE_SHORT and uses `stock`, until it says something else. */
-#define PAGING_STOCKED(call)                     \
-	struct page_reserve stock;                 \
-	enum page_status status;                 \
-                                                 \
-	page_reserve_init(&stock);                 \
-	paging_rounds = 0;                       \
-	do {                                     \
-		paging_locked = true;            \
-		status = call;                   \
-	} while (paging_again(&stock, &status)); \
+#define PAGING_STOCKED(call)                                                                       \
+	struct page_reserve stock;                                                                 \
+	enum page_status status;                                                                   \
+                                                                                                   \
+	page_reserve_init(&stock);                                                                 \
+	paging_rounds = 0;                                                                         \
+	do {                                                                                       \
+		paging_locked = true;                                                              \
+		status = call;                                                                     \
+	} while (paging_again(&stock, &status));                                                   \
 	return status
 
 static inline enum page_status locked_map(struct page_table *table, virt_t address, pfn_t frame,

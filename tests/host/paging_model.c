@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* paging_model.c - see paging_model.h. */
 #include "paging_model.h"
 
@@ -324,8 +325,8 @@ static void take_table(struct model_snapshot *snapshot, uint64_t frame, unsigned
 
 	/* Room grows by powers of two. */
 	if ((at & (at - 1)) == 0)
-		snapshot->table =
-			realloc(snapshot->table, (at ? 2 * at : 1) * sizeof(*snapshot->table));
+		snapshot->table = realloc(snapshot->table,
+					  (at ? 2 * at : 1) * sizeof(*snapshot->table));
 	snapshot->table[at].frame = frame;
 	memcpy(snapshot->table[at].word, words_of(frame), 4096);
 	for (unsigned i = 0; i < 512; i++) {

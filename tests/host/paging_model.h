@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * paging_model.h - address spaces as lists of what is mapped where, and a reader of page tables
  * that shares nothing with mm/paging/.
@@ -72,12 +73,14 @@ uint64_t model_entry(const struct page_table *table, uint64_t page, unsigned *le
 uint64_t model_expected(const struct model_space *space, uint64_t page, unsigned level);
 
 /* Every table of a space with all its bits. */
+struct model_table {
+	uint64_t frame;
+	uint64_t word[512];
+};
+
 struct model_snapshot {
 	uint64_t count;
-	struct {
-		uint64_t frame;
-		uint64_t word[512];
-	} * table;
+	struct model_table *table;
 };
 
 struct model_snapshot model_snapshot(const struct page_table *table);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* policy_model.c - see policy_model.h. */
 #include "tests/host/policy_model.h"
 
@@ -49,8 +50,8 @@ static void start_frames(struct policy_model *model)
 {
 	size_t bytes = (model->count + 2) << FRAME_SHIFT;
 
-	model->frames =
-		mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	model->frames = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			     -1, 0);
 	CHECK(model->frames != MAP_FAILED);
 	host_memory_base = model->first << FRAME_SHIFT;
 	host_memory = bytes_of(model, 0);

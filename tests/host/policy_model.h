@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * policy_model.h - a policy and, beside it, a model that is one byte a frame and cannot be wrong.
  *
@@ -22,12 +23,12 @@
  * A TEST() of unit.h that is run for every policy in the table, which it gets as `policy`. Each
  * is named as its turn comes: the last one named is the one that failed.
  */
-#define POLICY_TEST(test_name)                                   \
-	static void test_name##_by(const struct policy *policy); \
-	TEST(test_name)                                          \
-	{                                                        \
-		for_each_policy(test_name##_by);                 \
-	}                                                        \
+#define POLICY_TEST(test_name)                                                                     \
+	static void test_name##_by(const struct policy *policy);                                   \
+	TEST(test_name)                                                                            \
+	{                                                                                          \
+		for_each_policy(test_name##_by);                                                   \
+	}                                                                                          \
 	static void test_name##_by(const struct policy *policy)
 
 void for_each_policy(void (*test)(const struct policy *policy));

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* port.c - see port.h and host.h. */
 #define _GNU_SOURCE
 #include <port.h>
@@ -28,7 +29,8 @@ void (*host_trace)(unsigned event, uint64_t begun, uint64_t a, uint64_t b);
 static size_t memory_bytes;
 static void **cache_memory;
 
-_Static_assert(sizeof(struct frame_cache) <= sizeof(((struct host_cpu *)0)->area), "area too small");
+_Static_assert(sizeof(struct frame_cache) <= sizeof(((struct host_cpu *)0)->area),
+	       "area too small");
 
 /* Where a unit test listens; a program without one dies here. */
 __attribute__((weak)) _Noreturn void unit_panicked(const char *message)
@@ -92,8 +94,8 @@ void port_relax(void)
 
 static void *allocate(size_t bytes)
 {
-	void *memory = aligned_alloc(PORT_CACHE_LINE,
-				     (bytes + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1));
+	void *memory = aligned_alloc(PORT_CACHE_LINE, (bytes + PORT_CACHE_LINE - 1) &
+							      ~(size_t)(PORT_CACHE_LINE - 1));
 
 	if (!memory)
 		abort();

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * port.h - mm/ and sync/ on a host: threads are cpus, and a mapping is physical memory.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* smp_host.c - tests/smp/smp.h for a host process: threads are cpus. */
 #include "tests/smp/smp.h"
 

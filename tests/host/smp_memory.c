@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* smp_memory.c - memory for tests/smp/ in a host process, whoever plays the cpus. */
 #include <stdlib.h>
 #include <string.h>

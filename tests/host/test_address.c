@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_address.c - the address types: their arithmetic, and that the compiler keeps them apart.
  *
@@ -131,10 +132,8 @@ static const struct {
 	{"a pointer for an address", "take_virt(&number);",
 	 "take_virt((virt_t){(uint64_t)&number});"},
 	{"an address assigned to a frame", "pfn = phys;", "pfn = pfn_floor(phys);"},
-	{"a virtual address assigned to a physical", "phys = virt;",
-	 "phys = (phys_t){virt.value};"},
-	{"a virtual address rounded to a frame", "pfn = pfn_floor(virt);",
-	 "pfn = pfn_floor(phys);"},
+	{"a virtual address assigned to a physical", "phys = virt;", "phys = (phys_t){virt.value};"},
+	{"a virtual address rounded to a frame", "pfn = pfn_floor(virt);", "pfn = pfn_floor(phys);"},
 	{"a frame converted as a page", "virt = vpn_to_virt(pfn);", "virt = vpn_to_virt(vpn);"},
 	{"arithmetic on a frame", "pfn = pfn + 1;", "pfn = pfn_add(pfn, 1);"},
 	{"arithmetic on an address", "phys += FRAME_SIZE;", "phys.value += FRAME_SIZE;"},

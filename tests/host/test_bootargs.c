@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_bootargs.c - the boot arguments: every key, every refusal and its words, and junk.
  *
@@ -55,20 +56,20 @@ static bool parse(const char *text, struct bootargs *args)
 	return parse_bytes(text, strlen(text), args);
 }
 
-#define CHECK_ACCEPTED(text, args)                                             \
-	do {                                                                   \
-		if (!parse(text, args))                                        \
-			unit_fail(__FILE__, __LINE__, "refused: %s", printed); \
+#define CHECK_ACCEPTED(text, args)                                                                 \
+	do {                                                                                       \
+		if (!parse(text, args))                                                            \
+			unit_fail(__FILE__, __LINE__, "refused: %s", printed);                     \
 	} while (0)
 
 /* Refused, with exactly this line. */
-#define CHECK_REFUSED(text, line)                                            \
-	do {                                                                 \
-		struct bootargs args_;                                       \
-		if (parse(text, &args_))                                     \
-			unit_fail(__FILE__, __LINE__, "accepted: %s", text); \
-		if (strcmp(printed, "bootargs: " line "\n") != 0)            \
-			unit_fail(__FILE__, __LINE__, "says: %s", printed);  \
+#define CHECK_REFUSED(text, line)                                                                  \
+	do {                                                                                       \
+		struct bootargs args_;                                                             \
+		if (parse(text, &args_))                                                           \
+			unit_fail(__FILE__, __LINE__, "accepted: %s", text);                       \
+		if (strcmp(printed, "bootargs: " line "\n") != 0)                                  \
+			unit_fail(__FILE__, __LINE__, "says: %s", printed);                        \
 	} while (0)
 
 #define LOCKS	  "; valid: fas cas dec ticket mcs clh anderson none all"
@@ -122,7 +123,8 @@ TEST(every_key_reaches_its_field)
 {
 	struct bootargs args;
 
-	CHECK_ACCEPTED("  run=stress policy=list lock=mcs\tcache=256 batch=64 low=77 workload=ring,churn ops=5000 "
+	CHECK_ACCEPTED("  run=stress policy=list lock=mcs\tcache=256 batch=64 low=77 "
+		       "workload=ring,churn ops=5000 "
 		       "cpus=3 seed=0xBeef lockstat=all trace=on ",
 		       &args);
 	CHECK_EQ(args.run, 1u << BOOTARGS_RUN_STRESS);
@@ -225,8 +227,8 @@ TEST(a_cache_holds_two_batches)
 	CHECK_ACCEPTED("cache=0 batch=500", &args);
 	CHECK_ACCEPTED("cache=0", &args);
 	CHECK_EQ(args.cache_frames, 0);
-#define TOO_LARGE                                                          \
-	": a cache holds two batches, so this is at most half of cache=; " \
+#define TOO_LARGE                                                                                  \
+	": a cache holds two batches, so this is at most half of cache=; "                         \
 	"valid: 1 to 512, and to half of cache="
 	CHECK_REFUSED("batch=97 cache=192", "\"batch=97\"" TOO_LARGE);
 	CHECK_REFUSED("batch=2 cache=3", "\"batch=2\"" TOO_LARGE);
@@ -237,8 +239,9 @@ TEST(a_cache_holds_two_batches)
 
 TEST(unknown_keys_are_refused)
 {
-#define KEYS "valid keys: run policy lock cache batch low workload ops cpus seed lockstat " \
-	     "paging trace flush crash " \
+#define KEYS                                                                                       \
+	"valid keys: run policy lock cache batch low workload ops cpus seed lockstat "             \
+	"paging trace flush crash "                                                                \
 	"rounds cell samples preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
@@ -255,7 +258,9 @@ TEST(unknown_values_are_refused)
 	CHECK_REFUSED("lock=fas,futex", "\"lock=fas,futex\": no such value \"futex\"" LOCKS);
 	CHECK_REFUSED("policy=heap", "\"policy=heap\": no such value \"heap\"" POLICIES);
 	CHECK_REFUSED("lock=fas=cas", "\"lock=fas=cas\": no such value \"fas=cas\"" LOCKS);
-	CHECK_REFUSED("run=all", "\"run=all\": no such value \"all\"; valid: selftest stress bench monitor explore");
+	CHECK_REFUSED(
+		"run=all",
+		"\"run=all\": no such value \"all\"; valid: selftest stress bench monitor explore");
 	CHECK_REFUSED("workload=churn,pop,ring",
 		      "\"workload=churn,pop,ring\": no such value \"pop\"" WORKLOADS);
 	CHECK_REFUSED("workload=churn,", "\"workload=churn,\": no such value \"\"" WORKLOADS);
@@ -310,9 +315,11 @@ TEST(a_low_mark_is_any_number_and_0_is_none)
 	CHECK_EQ(args.low_frames, 0);
 	CHECK_ACCEPTED("low=0xfffffffffffffffe", &args);
 	CHECK_EQ(args.low_frames, UINT64_MAX - 1);
-	CHECK_REFUSED("low=4k", "\"low=4k\": not a number; valid: 0 (off) and more, cut to half of a zone");
-	CHECK_REFUSED("low=1 low=2", "\"low=2\": key given twice; valid: 0 (off) and more, cut to half of "
-				     "a zone");
+	CHECK_REFUSED("low=4k",
+		      "\"low=4k\": not a number; valid: 0 (off) and more, cut to half of a zone");
+	CHECK_REFUSED("low=1 low=2",
+		      "\"low=2\": key given twice; valid: 0 (off) and more, cut to half of "
+		      "a zone");
 }
 
 TEST(zero_is_refused_where_it_means_nothing)
@@ -395,8 +402,8 @@ TEST(lists_are_for_a_sweep)
 	CHECK_EQ(args.sweeps, 1);
 	CHECK_EQ(args.policies, 5);
 	CHECK_EQ(args.policy, 0);
-	CHECK_EQ(args.locks, 1u << BOOTARGS_LOCK_FAS | 1u << BOOTARGS_LOCK_MCS |
-				     1u << BOOTARGS_LOCK_NONE);
+	CHECK_EQ(args.locks,
+		 1u << BOOTARGS_LOCK_FAS | 1u << BOOTARGS_LOCK_MCS | 1u << BOOTARGS_LOCK_NONE);
 	CHECK_EQ(args.lock, BOOTARGS_LOCK_FAS);
 	CHECK_EQ(args.caches.count, 3);
 	CHECK_EQ(args.caches.value[0], 128);
@@ -420,8 +427,7 @@ TEST(all_is_every_policy_and_every_lock_that_locks)
 	CHECK_EQ(args.locks, 0x7f);
 	CHECK_ACCEPTED("run=bench lock=all,none", &args);
 	CHECK_EQ(args.locks, 0xff);
-	CHECK_REFUSED("run=bench lock=all,mcs",
-		      "\"lock=all,mcs\": names twice \"mcs\"" LOCKS);
+	CHECK_REFUSED("run=bench lock=all,mcs", "\"lock=all,mcs\": names twice \"mcs\"" LOCKS);
 	CHECK_REFUSED("run=bench policy=map,all",
 		      "\"policy=map,all\": names twice \"all\"" POLICIES);
 }
@@ -429,7 +435,7 @@ TEST(all_is_every_policy_and_every_lock_that_locks)
 TEST(a_sweep_is_a_bench_with_a_workload_or_a_list)
 {
 	static const char *const sweeps[] = {"workload=ring", "policy=tree,map", "lock=fas,cas",
-					     "cache=2,4", "batch=1,2", "cpus=1,2"};
+					     "cache=2,4",     "batch=1,2",	 "cpus=1,2"};
 	static const char *const none[] = {"", "lock=mcs cache=0 batch=3 cpus=2 policy=map"};
 	struct bootargs args;
 	char text[100];
@@ -469,14 +475,15 @@ TEST(lists_elsewhere_are_refused)
 		CHECK(!parse(text, &args));
 		CHECK(strstr(printed, "\"lock=mcs,clh\": a list of locks is for run=bench" LOCKS));
 	}
-	CHECK_REFUSED("policy=all",
-		      "\"policy=all\": a list of policies is for run=bench" POLICIES);
-	CHECK_REFUSED("cache=2,4", "\"cache=2,4\": a list of caches is for run=bench; valid: 0 (off), "
-				   "or 2 and more");
+	CHECK_REFUSED("policy=all", "\"policy=all\": a list of policies is for run=bench" POLICIES);
+	CHECK_REFUSED("cache=2,4",
+		      "\"cache=2,4\": a list of caches is for run=bench; valid: 0 (off), "
+		      "or 2 and more");
 	CHECK_REFUSED("batch=2,4", "\"batch=2,4\": a list of batches is for run=bench; valid: 1 to "
 				   "512, and to half of cache=");
-	CHECK_REFUSED("cpus=2,4", "\"cpus=2,4\": a list of numbers of cpus is for run=bench; valid: "
-				  "1 to the harts there are");
+	CHECK_REFUSED("cpus=2,4",
+		      "\"cpus=2,4\": a list of numbers of cpus is for run=bench; valid: "
+		      "1 to the harts there are");
 }
 
 TEST(bad_lists_are_refused)
@@ -489,11 +496,13 @@ TEST(bad_lists_are_refused)
 	CHECK_REFUSED("run=bench cpus=1,0", "\"cpus=1,0\": too small \"0\"" CPUS);
 	CHECK_REFUSED("run=bench cpus=1,all", "\"cpus=1,all\": not a number \"all\"" CPUS);
 	CHECK_REFUSED("run=bench cpus=16,0x10", "\"cpus=16,0x10\": names twice \"0x10\"" CPUS);
-	CHECK_REFUSED("run=bench cpus=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
-		      "\"cpus=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\": more than 16 values, from "
-		      "\"17\"" CPUS);
-	CHECK_REFUSED("run=bench ops=1,2", "\"ops=1,2\": not a number; valid: 1 and more, also as 20k "
-					   "or 3M");
+	CHECK_REFUSED(
+		"run=bench cpus=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+		"\"cpus=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\": more than 16 values, from "
+		"\"17\"" CPUS);
+	CHECK_REFUSED("run=bench ops=1,2",
+		      "\"ops=1,2\": not a number; valid: 1 and more, also as 20k "
+		      "or 3M");
 	CHECK_REFUSED("run=bench cache=0,1,4",
 		      "\"cache=0,1,4\": a cache holds two batches, so it cannot be one frame; "
 		      "valid: 0 (off), or 2 and more");
@@ -517,12 +526,12 @@ TEST(no_workloads_at_all)
 
 TEST(help_lists_every_key)
 {
-	static const char *const wanted[] = {"\n  run ",    "\n  lock ",  "\n  cache ",
-					     "\n  batch ",  "\n  low ",  "\n  ops ",	  "\n  workload ",
-					     "\n  cpus ",   "\n  seed ",  "\n  lockstat ",
-					     " none all\n", " ring all\n", "\n  policy ", " list all\n",
-					     "\n  rounds ", "\n  cell ", "\n  samples ", "\n  paging ",
-					     "\n  trace ",  "\n  flush ",	"\n  crash "};
+	static const char *const wanted[] = {
+		"\n  run ",    "\n  lock ",	"\n  cache ",  "\n  batch ",  "\n  low ",
+		"\n  ops ",    "\n  workload ", "\n  cpus ",   "\n  seed ",   "\n  lockstat ",
+		" none all\n", " ring all\n",	"\n  policy ", " list all\n", "\n  rounds ",
+		"\n  cell ",   "\n  samples ",	"\n  paging ", "\n  trace ",  "\n  flush ",
+		"\n  crash "};
 
 	printed_length = 0;
 	bootargs_print_valid(&known, print_captured);
@@ -618,8 +627,8 @@ TEST(a_schedule_has_two_numbers_and_a_mode)
 	CHECK_EQ(args.preempt_mode, BOOTARGS_PREEMPT_STACK);
 }
 
-#define PREEMPT                                                                          \
-	"; valid: MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of any "   \
+#define PREEMPT                                                                                    \
+	"; valid: MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of any "             \
 	"locks stack stall"
 
 TEST(a_bad_schedule_is_refused)
@@ -638,6 +647,6 @@ TEST(a_bad_schedule_is_refused)
 TEST(schedules_and_other_runs_do_not_mix)
 {
 	CHECK_REFUSED("preempt=1:2", "\"preempt=1:2\": only run=explore has switches" PREEMPT);
-	CHECK_REFUSED("run=stress,explore",
-		      "\"run=stress,explore\": explore goes alone; valid: selftest stress bench monitor explore");
+	CHECK_REFUSED("run=stress,explore", "\"run=stress,explore\": explore goes alone; valid: "
+					    "selftest stress bench monitor explore");
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_contention.c - that nothing is told of waits where the host's scheduler made them: no share,
  * no count, no time, no pair of cpus or sites, neither on the console nor in a record.
@@ -111,8 +112,8 @@ static void print_cell(enum cell_validity validity, enum spin_stats_mode mode)
 
 TEST(a_cell_whose_check_failed_tells_nothing_of_waits)
 {
-	static const char *const members[] = {"\"contended\":", "\"wait_ns\":", "\"wait_samples\":",
-					      "\"wait_histogram\":"};
+	static const char *const members[] = {
+		"\"contended\":", "\"wait_ns\":", "\"wait_samples\":", "\"wait_histogram\":"};
 
 	for (int validity = CELL_VALID; validity <= CELL_UNSTEADY; validity++) {
 		bool valid = validity == CELL_VALID;
@@ -159,11 +160,18 @@ static void print_lock(void)
 
 static void check_lock(bool is_measurable)
 {
-	static const char *const texts[] = {
-		SHARE,		    "12347",	       "80207380",
-		"waited for which: rows", "\"contended\":",     "\"contended_share\":",
-		"\"blame_waits\":", "\"site_waits\":", "\"wait_mean_ns\":",
-		"\"timed_holds\":", "holding: how",    "waiting: how"};
+	static const char *const texts[] = {SHARE,
+					    "12347",
+					    "80207380",
+					    "waited for which: rows",
+					    "\"contended\":",
+					    "\"contended_share\":",
+					    "\"blame_waits\":",
+					    "\"site_waits\":",
+					    "\"wait_mean_ns\":",
+					    "\"timed_holds\":",
+					    "holding: how",
+					    "waiting: how"};
 
 	print_lock();
 	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_cpu.c - stops and starts of cpus (kernel/smp/cpu.c) where the firmware refuses, or nobody
  * answers: what no machine at hand does. And IPIs: how many calls into the firmware they take on
@@ -59,7 +60,7 @@ static struct {
 /* Many cpus that take IPIs; none: the tests of stops. */
 static struct {
 	unsigned cpus;
-	bool refuses;  /* the firmware, a mask that names a stopped hart */
+	bool refuses; /* the firmware, a mask that names a stopped hart */
 	bool stopped[CPUS_MAX];
 	unsigned calls, got[CPUS_MAX];
 } crowd;
@@ -485,7 +486,8 @@ TEST(a_wait_for_others_is_refused_where_interrupts_are_masked)
 	irqs_masked = true;
 	EXPECT_PANIC(cpu_stop(VICTIM), "cpu 0 stops or starts another with its interrupts masked");
 	EXPECT_PANIC(cpu_start(VICTIM), "cpu 0 stops or starts another with its interrupts masked");
-	EXPECT_PANIC(cpus_run(do_nothing, NULL, 2), "cpu 0 runs work on others with its interrupts");
+	EXPECT_PANIC(cpus_run(do_nothing, NULL, 2),
+		     "cpu 0 runs work on others with its interrupts");
 	cpus[0].arch.trap_depth = 1;
 	EXPECT_PANIC(cpu_stop(VICTIM), "cpu 0 stops or starts another in a trap handler");
 	EXPECT_PANIC(cpus_run(do_nothing, NULL, 2), "cpu 0 runs work on others in a trap handler");
@@ -598,7 +600,8 @@ TEST(any_set_of_any_harts)
 
 		begin_crowd(CPUS_MAX, 0, 1, 0);
 		for (unsigned cpu = 0; cpu < CPUS_MAX; cpu++)
-			cpus[(cpu * 37 + round) % CPUS_MAX].arch.hart_id = id += 1 + unit_random() % most;
+			cpus[(cpu * 37 + round) % CPUS_MAX].arch.hart_id = id += 1 + unit_random() %
+											     most;
 		if (first == 128)
 			set &= 3;
 		port_ipi_send(first, set);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_devicetree.c - the reader of device trees and what it finds out about a machine.
  *
@@ -85,7 +86,7 @@ static void check_malformed(int line, const struct devicetree *tree, enum device
 		unit_fail(__FILE__, line, "blames the node at %u, not %s", error.offset, path);
 }
 
-#define CHECK_MALFORMED(tree, result, path, property, what) \
+#define CHECK_MALFORMED(tree, result, path, property, what)                                        \
 	check_malformed(__LINE__, tree, result, path, property, what)
 
 /* The parts that trees are built from. */
@@ -155,7 +156,7 @@ static struct dtb_bytes tree_of_words(const uint32_t *words, size_t count)
 	return dtb_finish_raw(&dtb);
 }
 
-#define TREE(...) \
+#define TREE(...)                                                                                  \
 	tree_of_words((const uint32_t[]){__VA_ARGS__}, COUNT(((const uint32_t[]){__VA_ARGS__})))
 
 /* Opening. */
@@ -180,9 +181,9 @@ TEST(the_smallest_tree_opens)
 
 TEST(nops_are_nowhere_seen)
 {
-	struct dtb_bytes blob =
-		TREE(NOP, BEGIN, 0, NOP, PROPERTY, 4, 0, 7, NOP, NOP, BEGIN, NAME_A, NOP, PROPERTY,
-		     0, 0, NOP, END_NODE, NOP, BEGIN, NAME_A, END_NODE, NOP, END_NODE, NOP, END);
+	struct dtb_bytes blob = TREE(NOP, BEGIN, 0, NOP, PROPERTY, 4, 0, 7, NOP, NOP, BEGIN, NAME_A,
+				     NOP, PROPERTY, 0, 0, NOP, END_NODE, NOP, BEGIN, NAME_A,
+				     END_NODE, NOP, END_NODE, NOP, END);
 	struct devicetree tree = open_tree(blob);
 	struct devicetree_node root = devicetree_root(&tree), first, second;
 	struct devicetree_property property;
@@ -607,8 +608,8 @@ static struct dtb_bytes tree_of_reg(uint32_t address_cells, uint32_t size_cells,
 	return finish_root(&dtb);
 }
 
-#define REG(address_cells, size_cells, ...)                                     \
-	tree_of_reg(address_cells, size_cells, (const uint32_t[]){__VA_ARGS__}, \
+#define REG(address_cells, size_cells, ...)                                                        \
+	tree_of_reg(address_cells, size_cells, (const uint32_t[]){__VA_ARGS__},                    \
 		    COUNT(((const uint32_t[]){__VA_ARGS__})))
 
 static enum devicetree_result read_reg(const struct devicetree *tree, uint32_t index,
@@ -782,8 +783,8 @@ static void check_memory(int line, const struct devicetree *tree, struct machine
 		unit_fail(__FILE__, line, "%zu ranges, expected %zu", i, count);
 }
 
-#define CHECK_MEMORY(tree, memory, ...)                                                     \
-	check_memory(__LINE__, tree, memory, (const struct expected_memory[]){__VA_ARGS__}, \
+#define CHECK_MEMORY(tree, memory, ...)                                                            \
+	check_memory(__LINE__, tree, memory, (const struct expected_memory[]){__VA_ARGS__},        \
 		     COUNT(((const struct expected_memory[]){__VA_ARGS__})))
 
 TEST(memory_is_every_entry_of_every_node)
@@ -906,15 +907,15 @@ TEST(memory_counts_when_its_status_is_okay)
 		size_t size;
 		bool counts;
 	} cases[] = {
-		{"okay", 5, true},	{"ok", 3, true},	  {"disabled", 9, false},
-		{"reserved", 9, false}, {"fail", 5, false},	  {"fail-sss", 9, false},
-		{"", 1, false},		{"", 0, false},		  {"okay ", 6, false},
-		{"okay\0disabled", 14, true},
+		{"okay", 5, true},	{"ok", 3, true},
+		{"disabled", 9, false}, {"reserved", 9, false},
+		{"fail", 5, false},	{"fail-sss", 9, false},
+		{"", 1, false},		{"", 0, false},
+		{"okay ", 6, false},	{"okay\0disabled", 14, true},
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct dtb_bytes blob =
-			tree_of_memory_with("status", cases[i].value, cases[i].size);
+		struct dtb_bytes blob = tree_of_memory_with("status", cases[i].value, cases[i].size);
 		struct devicetree tree = open_tree(blob);
 		struct machine_memory memory = {0};
 
@@ -962,7 +963,8 @@ TEST(usable_memory_stands_for_reg)
 	dtb_string(&dtb, "device_type", "memory");
 	dtb_u32(&dtb, "numa-node-id", 5);
 	dtb_cells(&dtb, "reg", 0, 0x80000000, 0, 0x8000000);
-	dtb_cells(&dtb, "linux,usable-memory", 0, 0x81000000, 0, 0x1000, 0, 0, 0, 0, 0, 0x82000000, 0, 7);
+	dtb_cells(&dtb, "linux,usable-memory", 0, 0x81000000, 0, 0x1000, 0, 0, 0, 0, 0, 0x82000000,
+		  0, 7);
 	dtb_end(&dtb);
 	add_memory(&dtb, 0x90000000, 0x1000);
 	blob = finish_root(&dtb);
@@ -989,7 +991,7 @@ static struct dtb_bytes tree_of_usable(const uint32_t *words, size_t count)
 	return finish_root(&dtb);
 }
 
-#define USABLE(...) \
+#define USABLE(...)                                                                                \
 	tree_of_usable((const uint32_t[]){__VA_ARGS__}, COUNT(((const uint32_t[]){__VA_ARGS__})))
 
 TEST(memory_is_limited_to_the_usable_ranges)
@@ -1091,8 +1093,8 @@ static void check_reserved(int line, const struct devicetree *tree,
 		unit_fail(__FILE__, line, "%zu ranges, expected %zu", i, count);
 }
 
-#define CHECK_RESERVED(tree, reserved, ...)                                                       \
-	check_reserved(__LINE__, tree, reserved, (const struct expected_reserved[]){__VA_ARGS__}, \
+#define CHECK_RESERVED(tree, reserved, ...)                                                        \
+	check_reserved(__LINE__, tree, reserved, (const struct expected_reserved[]){__VA_ARGS__},  \
 		       COUNT(((const struct expected_reserved[]){__VA_ARGS__})))
 
 static void add_initrd_32(struct dtb *dtb, uint32_t start, uint32_t end)
@@ -1135,8 +1137,7 @@ TEST(reserved_is_the_block_and_the_nodes_and_the_initrd)
 	for (int twice = 0; twice < 2; twice++)
 		CHECK_RESERVED(
 			&tree, &reserved,
-			{0x80000000, 0x40000, MACHINE_RESERVATION_BLOCK, false,
-			 "reservation block"},
+			{0x80000000, 0x40000, MACHINE_RESERVATION_BLOCK, false, "reservation block"},
 			{0, 0x1000, MACHINE_RESERVATION_BLOCK, false, "reservation block"},
 			{0x80000000, 0x20000, MACHINE_RESERVED_MEMORY, true, "firmware@80000000"},
 			{0x100000000, 0x1000, MACHINE_RESERVED_MEMORY, true, "firmware@80000000"},
@@ -1284,7 +1285,8 @@ TEST(reserved_memory_in_other_cells_is_malformed)
 	}
 	error.offset = 0x9c;
 	devicetree_error_text(&error, text, sizeof(text));
-	CHECK_STRING(text, "#size-cells: of /reserved-memory is not the root's: 1, not 2 (offset 0x9c)");
+	CHECK_STRING(text,
+		     "#size-cells: of /reserved-memory is not the root's: 1, not 2 (offset 0x9c)");
 }
 
 /* Nothing in it can be misread. */
@@ -1711,7 +1713,7 @@ static struct dtb_bytes tree_of_distances(const uint32_t *words, size_t count)
 	return finish_root(&dtb);
 }
 
-#define DISTANCES(...) \
+#define DISTANCES(...)                                                                             \
 	tree_of_distances((const uint32_t[]){__VA_ARGS__}, COUNT(((const uint32_t[]){__VA_ARGS__})))
 
 TEST(distances_come_from_the_map_or_its_mirror_or_are_default)

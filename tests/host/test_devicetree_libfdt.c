@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_devicetree_libfdt.c - our reader of device trees against libfdt, on damaged trees.
  *

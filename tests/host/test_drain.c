@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_drain.c - exhaustion with threads for cpus: nobody is told wrongly that there is no frame.
  *
@@ -416,8 +417,7 @@ static void take_for_all(unsigned wanted)
 		frame = frame_alloc(FRAME_ANY);
 		if (pfn_is_none(frame))
 			port_panic("no frame, with at most %llu of %llu out",
-				   (unsigned long long)most,
-				   (unsigned long long)shared.free_frames);
+				   (unsigned long long)most, (unsigned long long)shared.free_frames);
 		__atomic_fetch_add(&shared.moved, 1, __ATOMIC_ACQ_REL);
 		while (!ring_put(&rings[next], frame.value)) {
 			next = next % (host_cpu_count - 1) + 1;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_flush.c - what a flush sorts by words: rows of neighbours up and down, and what is
  * scattered.

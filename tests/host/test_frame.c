@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_frame.c - frames, caches and zones against a model that knows the owner of every frame.
  *
@@ -145,8 +146,8 @@ static void model_start(struct model *model, const struct host_machine *machine,
 	model->held = calloc(model->span, sizeof(*model->held));
 	for (unsigned i = 0; i < layout->count; i++) {
 		const struct host_range *range = &layout->range[i];
-		uint64_t metadata =
-			zone_metadata_frames(range->first, range->count, machine->policy);
+		uint64_t metadata = zone_metadata_frames(range->first, range->count,
+							 machine->policy);
 
 		if (metadata >= range->count)
 			continue;

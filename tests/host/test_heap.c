@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_heap.c - the heap against models that are too simple to be wrong.
  *
@@ -94,8 +95,8 @@ static unsigned room_by_map(unsigned arena_order)
 static void check_find(const struct buddy *buddy, unsigned arena_order)
 {
 	unsigned unit = (unsigned)unit_random_below(1u << arena_order);
-	struct buddy_block block =
-		buddy_find(buddy, unit * BUDDY_UNIT + unit_random_below(BUDDY_UNIT));
+	struct buddy_block block = buddy_find(buddy,
+					      unit * BUDDY_UNIT + unit_random_below(BUDDY_UNIT));
 	unsigned first = (unsigned)(block.offset / BUDDY_UNIT);
 
 	CHECK_EQ(block.allocated, owner[unit] != 0);
@@ -342,8 +343,7 @@ static void check_bytes(const unsigned char *bytes, uint64_t seed, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (bytes[i] != byte_at(seed, i))
-			unit_fail(__FILE__, __LINE__, "byte %zu of %p is changed", i,
-				  (void *)bytes);
+			unit_fail(__FILE__, __LINE__, "byte %zu of %p is changed", i, (void *)bytes);
 }
 
 static void check_apart(const struct block *block)

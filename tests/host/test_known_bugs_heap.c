@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_known_bugs_heap.c - what the bugs of tests/mutants showed that nothing else looked at: who has
  * which node of a queue lock, locks of many cpus, a barrier gone through at full speed, that the
@@ -219,8 +220,8 @@ TEST(no_frame_is_taken_or_given_under_the_heaps_lock)
 	calls = calls_under_lock = 0;
 	for (unsigned round = 0; round < 3; round++) {
 		for (unsigned i = 0; i < 200; i++)
-			block[i] = kmalloc(
-				1 + unit_random_below((i + round) % 10 ? 3000 : 200 * KIB));
+			block[i] = kmalloc(1 +
+					   unit_random_below((i + round) % 10 ? 3000 : 200 * KIB));
 		for (unsigned i = 0; i < 200; i++)
 			kfree(block[i]);
 		kheap_trim();

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_known_bugs_mm.c - mistakes in mm/ that no other test has an eye for; see tests/mutants/.
  *
@@ -65,27 +66,27 @@ struct seen_zones {
 	unsigned count;
 };
 
-#define port_irq_save	     seen_irq_save
-#define port_irq_restore     seen_irq_restore
-#define spin_lock	     seen_lock
-#define spin_unlock	     seen_unlock
-#define zones		     seen_zones
-#define zone_metadata_frames seen_zone_metadata_frames
-#define zone_init	     seen_zone_init
-#define zone_set_low	     seen_zone_set_low
-#define zone_plan_claim	     seen_zone_plan_claim
-#define zone_claim_masked    seen_zone_claim_masked
-#define zone_claim_one_masked seen_zone_claim_one_masked
+#define port_irq_save	       seen_irq_save
+#define port_irq_restore       seen_irq_restore
+#define spin_lock	       seen_lock
+#define spin_unlock	       seen_unlock
+#define zones		       seen_zones
+#define zone_metadata_frames   seen_zone_metadata_frames
+#define zone_init	       seen_zone_init
+#define zone_set_low	       seen_zone_set_low
+#define zone_plan_claim	       seen_zone_plan_claim
+#define zone_claim_masked      seen_zone_claim_masked
+#define zone_claim_one_masked  seen_zone_claim_one_masked
 #define zones_claim_one_masked seen_zones_claim_one_masked
-#define zone_plan_release    seen_zone_plan_release
-#define zone_release_masked  seen_zone_release_masked
-#define zone_claim_run	     seen_zone_claim_run
-#define zone_release_run     seen_zone_release_run
-#define zone_largest	     seen_zone_largest
-#define zone_order_sort	     seen_zone_order_sort
-#define zone_of		     seen_zone_of
-#define zone_validate	     seen_zone_validate
-#define round_up_64	     seen_round_up_64
+#define zone_plan_release      seen_zone_plan_release
+#define zone_release_masked    seen_zone_release_masked
+#define zone_claim_run	       seen_zone_claim_run
+#define zone_release_run       seen_zone_release_run
+#define zone_largest	       seen_zone_largest
+#define zone_order_sort	       seen_zone_order_sort
+#define zone_of		       seen_zone_of
+#define zone_validate	       seen_zone_validate
+#define round_up_64	       seen_round_up_64
 #include "mm/global/zone.c"
 #undef port_irq_save
 #undef port_irq_restore
@@ -162,45 +163,45 @@ static void drained_move_down(uint64_t *to, const uint64_t *from, size_t count)
 	words_move_down(to, from, count);
 }
 
-#define port_irq_save	 drained_irq_save
-#define port_irq_restore drained_irq_restore
-#define port_ipi_send	 drained_ipi_send
-#define frame_cache_bytes seen_cache_bytes
-#define frame_cache_init seen_cache_init
-#define frame_cache_init_for seen_cache_init_for
-#define frame_cache_set_order seen_cache_set_order
-#define frame_cache_configure seen_cache_configure
-#define frame_cache_level seen_cache_level
-#define frame_cache_may_hold seen_cache_may_hold
-#define frame_cache_park_step seen_cache_park_step
-#define frame_cache_refill seen_cache_refill
-#define frame_cache_overflow seen_cache_overflow
+#define port_irq_save		   drained_irq_save
+#define port_irq_restore	   drained_irq_restore
+#define port_ipi_send		   drained_ipi_send
+#define frame_cache_bytes	   seen_cache_bytes
+#define frame_cache_init	   seen_cache_init
+#define frame_cache_init_for	   seen_cache_init_for
+#define frame_cache_set_order	   seen_cache_set_order
+#define frame_cache_configure	   seen_cache_configure
+#define frame_cache_level	   seen_cache_level
+#define frame_cache_may_hold	   seen_cache_may_hold
+#define frame_cache_park_step	   seen_cache_park_step
+#define frame_cache_refill	   seen_cache_refill
+#define frame_cache_overflow	   seen_cache_overflow
 #define frame_cache_free_elsewhere seen_cache_free_elsewhere
-#define frame_cache_flush seen_cache_flush
-#define frame_cache_bad_free seen_cache_bad_free
-#define frame_cache_validate seen_cache_validate
-#define frame_cache_online seen_cache_online
-#define frame_cache_offline seen_cache_offline
-#define cache_capacity_for seen_cache_capacity_for
-#define cache_move_to_base seen_cache_move_to_base
-#define cache_set_zone seen_cache_set_zone
-#define cache_grow seen_cache_grow
-#define cache_open seen_cache_open
-#define cache_flush_coldest seen_cache_flush_coldest
-#define cache_flush_remote seen_cache_flush_remote
-#define cache_zone_of seen_cache_zone_of
-#define frame_drain_pressure seen_drain_pressure
-#define frame_drain_ask seen_drain_ask
-#define frame_drain_low seen_drain_low
-#define frame_drain_is_asking seen_drain_is_asking
-#define frame_drain_answer seen_drain_answer
-#define frame_drain_settle seen_drain_settle
-#define frame_drain_set_low seen_drain_set_low
-#define frame_drain_count_opening seen_drain_count_opening
-#define frame_drained_one seen_drained_one
-#define frame_drained_run seen_drained_run
-#define cache_claim_one seen_cache_claim_one
-#define cache_claim_run seen_cache_claim_run
+#define frame_cache_flush	   seen_cache_flush
+#define frame_cache_bad_free	   seen_cache_bad_free
+#define frame_cache_validate	   seen_cache_validate
+#define frame_cache_online	   seen_cache_online
+#define frame_cache_offline	   seen_cache_offline
+#define cache_capacity_for	   seen_cache_capacity_for
+#define cache_move_to_base	   seen_cache_move_to_base
+#define cache_set_zone		   seen_cache_set_zone
+#define cache_grow		   seen_cache_grow
+#define cache_open		   seen_cache_open
+#define cache_flush_coldest	   seen_cache_flush_coldest
+#define cache_flush_remote	   seen_cache_flush_remote
+#define cache_zone_of		   seen_cache_zone_of
+#define frame_drain_pressure	   seen_drain_pressure
+#define frame_drain_ask		   seen_drain_ask
+#define frame_drain_low		   seen_drain_low
+#define frame_drain_is_asking	   seen_drain_is_asking
+#define frame_drain_answer	   seen_drain_answer
+#define frame_drain_settle	   seen_drain_settle
+#define frame_drain_set_low	   seen_drain_set_low
+#define frame_drain_count_opening  seen_drain_count_opening
+#define frame_drained_one	   seen_drained_one
+#define frame_drained_run	   seen_drained_run
+#define cache_claim_one		   seen_cache_claim_one
+#define cache_claim_run		   seen_cache_claim_run
 bool frame_drain_pressure(void);
 bool frame_drain_answer(void);
 void frame_drain_low(struct zone *zone);
@@ -236,17 +237,17 @@ struct zone *cache_zone_of(uint64_t frame);
 #undef ck_pr_inc_64
 #undef ck_pr_load_64
 #undef ck_pr_faa_64
-#define ck_pr_load_64	   drained_load_64
-#define ck_pr_faa_64	   drained_faa_64
-#define ck_pr_store_64	   drained_store_64
-#define ck_pr_store_32	   drained_store_32
-#define ck_pr_inc_64	   drained_inc_64
-#define zone_releases	   drained_releases
-#define zone_claim_masked  drained_claim
+#define ck_pr_load_64	      drained_load_64
+#define ck_pr_faa_64	      drained_faa_64
+#define ck_pr_store_64	      drained_store_64
+#define ck_pr_store_32	      drained_store_32
+#define ck_pr_inc_64	      drained_inc_64
+#define zone_releases	      drained_releases
+#define zone_claim_masked     drained_claim
 #define zone_claim_one_masked drained_claim_single
-#define zone_release_masked drained_release
-#define words_move_down	   drained_move_down
-#define ck_pr_fence_memory drained_fence
+#define zone_release_masked   drained_release
+#define words_move_down	      drained_move_down
+#define ck_pr_fence_memory    drained_fence
 #pragma push_macro("ck_pr_fence_release")
 #undef ck_pr_fence_release
 #define ck_pr_fence_release drained_release_fence
@@ -457,7 +458,8 @@ static void use_zone(struct zone *zone, bool masked)
 	unsigned taken, count;
 	struct policy_plan plan;
 
-	irq_masked = true; /* claims and releases of single frames are made in their caller's section */
+	irq_masked =
+		true; /* claims and releases of single frames are made in their caller's section */
 	seen_zone_plan_claim(zone, 70, 140, words, &plan);
 	count = seen_zone_claim_masked(zone, 70, 140, &plan, words, &taken, &hold);
 	check_left(zone, true);
@@ -1139,7 +1141,8 @@ static void check_fences(unsigned looks_wanted, uint64_t count)
 	looks = looks_at_all = order_length = 0;
 	moves = looks_wanted == 2 ? 1 : UINT32_MAX;
 	(void)seen_drained(look_past_a_release, NULL, count, 1);
-	CHECK(!strncmp(order, "ft", 2)); /* pressure and openings, then the ticket and what is looked at */
+	CHECK(!strncmp(order, "ft",
+		       2)); /* pressure and openings, then the ticket and what is looked at */
 	for (unsigned i = 2; i < order_length; i++) {
 		if (order[i] == 'f' || order[i] == 'r')
 			continue;
@@ -1186,7 +1189,8 @@ TEST(a_frame_of_any_zone_is_found_under_all_locks)
 
 				zone_give(&zones.zone[from], &word, 1, 1);
 				all_are_locked = true;
-				zone = zones_claim_one_masked(frame_cache_self()->work->nodes, &frame);
+				zone = zones_claim_one_masked(frame_cache_self()->work->nodes,
+							      &frame);
 				CHECK(zone == &zones.zone[from] && frame == held[i].value);
 				break;
 			}

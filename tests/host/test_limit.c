@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_limit.c - workloads whose time is over before their ops are done, from the kernel's source.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_mixtures.c - every kind of lock with every workload, four cpus in two zones, and caches
  * from none to the largest: little of each, but all of them together.
@@ -67,10 +68,10 @@ static void run_kind(enum spin_kind lock)
 	run_all(policies[0], lock, FRAME_CACHE_CAPACITY_MAX, 0);
 }
 
-#define KIND_TEST(name, kind)                       \
-	CONCURRENT_TEST(name##_with_every_workload) \
-	{                                           \
-		run_kind(kind);                     \
+#define KIND_TEST(name, kind)                                                                      \
+	CONCURRENT_TEST(name##_with_every_workload)                                                \
+	{                                                                                          \
+		run_kind(kind);                                                                    \
 	}
 
 KIND_TEST(fas, SPIN_FAS)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_nodes.c - which zones a cpu tries first, on machines of few and of very many nodes, against
  * a plain search for the nearest; and that allocation, runs and statistics follow.
@@ -15,7 +16,7 @@
 #include "mm/global/zone.h"
 #include "unit.h"
 
-#define ZONES_MAX 200
+#define ZONES_MAX   200
 #define TRIPLES_MAX 600
 #define FIRST_FRAME UINT64_C(0x80000)
 
@@ -306,9 +307,9 @@ static unsigned nearest(unsigned node, const bool *tried)
 	unsigned best = ZONES_MAX;
 
 	for (unsigned i = 0; i < zones.count; i++)
-		if (!tried[i] && (best == ZONES_MAX ||
-				  planned_distance(node, zones.zone[i].node) <
-					  planned_distance(node, zones.zone[best].node)))
+		if (!tried[i] &&
+		    (best == ZONES_MAX || planned_distance(node, zones.zone[i].node) <
+						  planned_distance(node, zones.zone[best].node)))
 			best = i;
 	return best;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_paging.c - page tables against lists of what is mapped, and against a hardware that looks at
  * every moment.
@@ -127,42 +128,42 @@ static bool seen_cas_ptr(void *target, void *old, void *new)
 #define ck_pr_load_32  seen_load_32
 #define ck_pr_cas_ptr  seen_cas_ptr
 
-#define page_status_text      seen_page_status_text
-#define page_table_create     seen_page_table_create
-#define page_table_destroy    seen_page_table_destroy
-#define page_table_satp	      seen_page_table_satp
-#define page_table_map	      seen_page_table_map
-#define page_table_unmap      seen_page_table_unmap
-#define page_table_unmap_rest seen_page_table_unmap_rest
-#define page_table_protect    seen_page_table_protect
-#define page_table_clone      seen_page_table_clone
-#define page_table_replace    seen_page_table_replace
-#define page_table_unshare    seen_page_table_unshare
-#define page_table_translate  seen_page_table_translate
-#define page_table_walk	      seen_page_table_walk
-#define page_table_validate   seen_page_table_validate
-#define page_gather_init      seen_page_gather_init
-#define page_gather_release   seen_page_gather_release
-#define page_gather_note      seen_page_gather_note
-#define page_gather_leaf      seen_page_gather_leaf
-#define page_gather_table     seen_page_gather_table
-#define page_reserve_settle     seen_page_stock_settle
-#define page_reserve_has	      seen_page_stock_has
-#define page_reserve_take	      seen_page_stock_take
+#define page_status_text	seen_page_status_text
+#define page_table_create	seen_page_table_create
+#define page_table_destroy	seen_page_table_destroy
+#define page_table_satp		seen_page_table_satp
+#define page_table_map		seen_page_table_map
+#define page_table_unmap	seen_page_table_unmap
+#define page_table_unmap_rest	seen_page_table_unmap_rest
+#define page_table_protect	seen_page_table_protect
+#define page_table_clone	seen_page_table_clone
+#define page_table_replace	seen_page_table_replace
+#define page_table_unshare	seen_page_table_unshare
+#define page_table_translate	seen_page_table_translate
+#define page_table_walk		seen_page_table_walk
+#define page_table_validate	seen_page_table_validate
+#define page_gather_init	seen_page_gather_init
+#define page_gather_release	seen_page_gather_release
+#define page_gather_note	seen_page_gather_note
+#define page_gather_leaf	seen_page_gather_leaf
+#define page_gather_table	seen_page_gather_table
+#define page_reserve_settle	seen_page_stock_settle
+#define page_reserve_has	seen_page_stock_has
+#define page_reserve_take	seen_page_stock_take
 #define page_reserve_take_spare seen_page_stock_take_spare
-#define page_reserve_put_back   seen_page_stock_put_back
-#define page_range_from	      seen_stretch_from
-#define mapping_plan	      seen_mapping_plan
-#define mapping_fill	      seen_mapping_fill
-#define leaves_visit	      seen_leaves_visit
-#define split_needed	      seen_split_needed
-#define split_ends	      seen_split_ends
-#define frame_refs_init	      seen_frame_refs_init
-#define frame_refs_end	      seen_frame_refs_end
-#define frame_refs_share      seen_frame_refs_share
-#define frame_refs_drop	      seen_frame_refs_drop
-#define frame_refs_count      seen_frame_refs_count
-#define frame_refs_overhead   seen_frame_refs_overhead
+#define page_reserve_put_back	seen_page_stock_put_back
+#define page_range_from		seen_stretch_from
+#define mapping_plan		seen_mapping_plan
+#define mapping_fill		seen_mapping_fill
+#define leaves_visit		seen_leaves_visit
+#define split_needed		seen_split_needed
+#define split_ends		seen_split_ends
+#define frame_refs_init		seen_frame_refs_init
+#define frame_refs_end		seen_frame_refs_end
+#define frame_refs_share	seen_frame_refs_share
+#define frame_refs_drop		seen_frame_refs_drop
+#define frame_refs_count	seen_frame_refs_count
+#define frame_refs_overhead	seen_frame_refs_overhead
 
 #include "mm/paging/gather.c"
 #include "mm/paging/page_change.c"
@@ -486,8 +487,7 @@ static void unmap(unsigned which, uint64_t address, uint64_t length)
 
 	CHECK_EQ(model_range(model->levels, address, length, &first, &end), PAGE_OK);
 	spaces.found->count = spaces.expected->count = 0;
-	CHECK_EQ(locked_unmap(&spaces.table[which], virt(address), length, &spaces.gather),
-		 PAGE_OK);
+	CHECK_EQ(locked_unmap(&spaces.table[which], virt(address), length, &spaces.gather), PAGE_OK);
 	model_unmap(model, first, end, spaces.expected);
 	check_spaces();
 	flush_and_release();
@@ -619,9 +619,8 @@ TEST(paging_a_full_gather_ends_a_step)
 	check_spaces();
 	/* A rest that somebody maps a large page across. */
 	map_scattered(PAGE_GATHER_RUNS + 1);
-	CHECK_EQ(
-		locked_unmap(table, virt(GIB), (PAGE_GATHER_RUNS + 1) * FRAME_SIZE, &spaces.gather),
-		PAGE_AGAIN);
+	CHECK_EQ(locked_unmap(table, virt(GIB), (PAGE_GATHER_RUNS + 1) * FRAME_SIZE, &spaces.gather),
+		 PAGE_AGAIN);
 	CHECK_EQ(locked_unmap(table, virt(GIB + PAGE_GATHER_RUNS * FRAME_SIZE), FRAME_SIZE, &other),
 		 PAGE_OK);
 	CHECK_EQ(locked_map(table, virt(GIB), pfn(512), 2 * MIB, RW), PAGE_OK);

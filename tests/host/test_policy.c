@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_policy.c - what mm/global/policy.h promises, of every policy in the table.
  *
@@ -309,8 +310,7 @@ POLICY_TEST(a_claim_has_so_many_words)
 	for (unsigned i = 0; i < 200; i++)
 		policy_model_release_run(&model, 0x80000 + i * 64 + i % 64, 1);
 	words[POLICY_WORDS_MAX].first = 1;
-	CHECK_EQ(policy->claim(model.instance, 150, 300, &no_plan, words, &taken),
-		 POLICY_WORDS_MAX);
+	CHECK_EQ(policy->claim(model.instance, 150, 300, &no_plan, words, &taken), POLICY_WORDS_MAX);
 	CHECK_EQ(taken, POLICY_WORDS_MAX);
 	CHECK_EQ(words[POLICY_WORDS_MAX].first, 1);
 	for (unsigned i = 0; i < POLICY_WORDS_MAX; i++)
@@ -433,8 +433,7 @@ POLICY_TEST(runs_may_be_longer_than_words_and_chunks)
 			policy_model_validate(&model);
 			for (uint64_t at = 0; at < place.count; at++)
 				if (model.state[at] == MODEL_TAKEN) {
-					release_in_pieces(&model, place.first + at, lengths[i],
-							  how);
+					release_in_pieces(&model, place.first + at, lengths[i], how);
 					at += lengths[i] - 1;
 				}
 			CHECK_EQ(model.free_count, place.count);

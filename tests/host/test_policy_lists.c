@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_policy_lists.c - the two policies that are lists: what is theirs and not in the contract.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_power.c - the end of the machine (arch/riscv/power.c) on machines that act on the test
  * finisher at once, late, or never.
@@ -27,7 +28,7 @@ static jmp_buf machine;
 static uint32_t finisher_register;
 
 static struct {
-	uint64_t acts_after; /* turns of the waiting loop until the finisher ends the machine */
+	uint64_t acts_after;   /* turns of the waiting loop until the finisher ends the machine */
 	uint64_t ticks_a_look; /* 0: a tick in 2^17 looks, less than the loop's own least */
 	uint64_t now, turns;
 	uint64_t stored_at; /* by the clock */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_requests.c - what a request for other cpus' frames costs them, and which calls make one.
  *
@@ -38,8 +39,8 @@ static struct frame_cache *cache_of(unsigned cpu)
 static void start(uint64_t frames, unsigned cpus, uint32_t capacity)
 {
 	/* A batch that adapts would not use more than FRAME_CACHE_CAPACITY_MAX. */
-	struct host_machine machine = {.cpus = cpus, .capacity = capacity,
-				       .batch = capacity > 1000 ? 512 : 0};
+	struct host_machine machine = {
+		.cpus = cpus, .capacity = capacity, .batch = capacity > 1000 ? 512 : 0};
 	struct host_range range = {0x80200, frames, 0};
 	size_t bytes;
 
@@ -246,7 +247,8 @@ TEST(an_answer_is_given_in_bounded_steps)
 	}
 	CHECK_EQ(frame_cache_level(cache), 0);
 	CHECK_EQ(cache->state, FRAME_CACHE_PARKED);
-	CHECK(cache->limit == cache->bottom); /* no room is left of what was taken between the steps */
+	CHECK(cache->limit ==
+	      cache->bottom); /* no room is left of what was taken between the steps */
 	CHECK(!frame_drain_answer());
 	end();
 }
@@ -527,7 +529,8 @@ static void take_all_under_own_lock(void *argument)
 		if (held_count < own.fewest)
 			own.fewest = held_count;
 		while (held_count)
-			frame_free(held[--held_count]); /* the last of them stay in this cpu's cache */
+			frame_free(
+				held[--held_count]); /* the last of them stay in this cpu's cache */
 		own_unlock(flags);
 	}
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_space.c - kernel/vm/space.c and kernel/smp/shootdown.c on played MMUs, under many schedules
  * (tests/host/space/simulated.h).
@@ -41,7 +42,8 @@ static void *lock_memory;
  */
 static void start_cpus(uint64_t schedule, unsigned cpus)
 {
-	const struct host_range range = {0x80200, cpus > FEW_CPUS ? 8 * MEMORY_FRAMES : MEMORY_FRAMES, 0};
+	const struct host_range range = {0x80200,
+					 cpus > FEW_CPUS ? 8 * MEMORY_FRAMES : MEMORY_FRAMES, 0};
 	struct host_machine host = {
 		.lock = (enum spin_kind)(schedule % SPIN_KINDS),
 		.cpus = cpus,
@@ -51,7 +53,9 @@ static void start_cpus(uint64_t schedule, unsigned cpus)
 	struct sim_machine machine = {
 		.seed = schedule,
 		.cpus = host.cpus,
-		.hart_step = cpus <= FEW_CPUS ? 45 : schedule % 2 ? 1 : 64,
+		.hart_step = cpus <= FEW_CPUS ? 45
+			     : schedule % 2   ? 1
+					      : 64,
 		.asid_max = (uint64_t[]){0, 2, 7}[schedule / 2 % 3],
 		.stops = schedule / 3 % 2,
 		.points_max = cpus > FEW_CPUS ? 100 * (uint64_t)POINTS_MAX : POINTS_MAX,
@@ -149,10 +153,8 @@ static const struct workload shared = {.name = "vm_shared",
 				       .setup = vm_shared_setup,
 				       .work = vm_shared_work,
 				       .teardown = vm_shared_teardown};
-static const struct workload cow = {.name = "vm_cow",
-				    .setup = vm_cow_setup,
-				    .work = vm_cow_work,
-				    .teardown = vm_cow_teardown};
+static const struct workload cow = {
+	.name = "vm_cow", .setup = vm_cow_setup, .work = vm_cow_work, .teardown = vm_cow_teardown};
 
 TEST(space_pages_that_come_and_go)
 {
@@ -246,10 +248,11 @@ static void expect_nothing_older(void)
 			uint64_t least = storm.count[cpu][page], word = 0;
 
 			if (!vm_load(word_at(page, cpu), &word) || word < least)
-				port_panic("cpu %u finds %llu as cpu %u's word of page %u, which had "
-					   "stored %llu before",
-					   port_cpu(), (unsigned long long)word, cpu, page,
-					   (unsigned long long)least);
+				port_panic(
+					"cpu %u finds %llu as cpu %u's word of page %u, which had "
+					"stored %llu before",
+					port_cpu(), (unsigned long long)word, cpu, page,
+					(unsigned long long)least);
 		}
 }
 
@@ -298,7 +301,8 @@ static void use_a_clone(uint64_t *random)
 
 static void work_in_storm(void *argument)
 {
-	uint64_t random = (*(uint64_t *)argument * 64 + port_cpu() + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t random = (*(uint64_t *)argument * 64 + port_cpu() + 1) *
+			  UINT64_C(0x9e3779b97f4a7c15);
 
 	for (unsigned i = 0; i < STORM_ACTS; i++) {
 		if (random_below(&random, 3) == 0)
@@ -483,7 +487,8 @@ static void change_space(struct place *place, uint64_t *random)
 
 static void come_and_go(void *argument)
 {
-	uint64_t random = (*(uint64_t *)argument * 64 + port_cpu() + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t random = (*(uint64_t *)argument * 64 + port_cpu() + 1) *
+			  UINT64_C(0x9e3779b97f4a7c15);
 
 	for (unsigned i = 0; i < ACTS; i++) {
 		struct place *place = &places[random_below(&random, SPACES)];
@@ -608,8 +613,8 @@ TEST(space_nothing_is_mapped_before_all_have_flushed)
 
 static struct {
 	struct space space, other;
-	bool trap_asks;	  /* the trap of a page fault asks whether it is to be repeated */
-	unsigned mapped;  /* windows; what a cpu reads here, it has been told */
+	bool trap_asks;	 /* the trap of a page fault asks whether it is to be repeated */
+	unsigned mapped; /* windows; what a cpu reads here, it has been told */
 	bool by_clone;
 } handed;
 
@@ -632,7 +637,8 @@ static void map_window(struct space *space, unsigned window)
 static void make_window(unsigned window)
 {
 	if (handed.by_clone)
-		CHECK_EQ(space_clone(&handed.space, &handed.other, virt(window_at(window)), FRAME_SIZE),
+		CHECK_EQ(space_clone(&handed.space, &handed.other, virt(window_at(window)),
+				     FRAME_SIZE),
 			 PAGE_OK);
 	else
 		map_window(&handed.space, window);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_stress.c - the kernel's workloads, from the same source, with threads for cpus.
  *
@@ -38,8 +39,7 @@ static const struct memory memory_64m = {
 
 static void *heap_lock_memory;
 
-static void start(const struct memory *memory, enum spin_kind lock, unsigned cpus,
-		  uint32_t capacity)
+static void start(const struct memory *memory, enum spin_kind lock, unsigned cpus, uint32_t capacity)
 {
 	struct host_machine machine = {.lock = lock, .cpus = cpus, .capacity = capacity};
 

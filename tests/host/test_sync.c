@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_sync.c - locks of every kind, their statistics, counters and barriers, with threads.
  *
@@ -149,7 +150,8 @@ CONCURRENT_TEST(locks_without_memory_exclude_and_count_nothing)
 	for (unsigned kind = 0; kind < SPIN_KINDS; kind++)
 		if (!spin_kind_needs_memory((enum spin_kind)kind))
 			exclude_without_memory((enum spin_kind)kind);
-	EXPECT_PANIC(spin_init(&lock, "tested", SPIN_CLH, 3, NULL), "lock tested: no memory for clh");
+	EXPECT_PANIC(spin_init(&lock, "tested", SPIN_CLH, 3, NULL),
+		     "lock tested: no memory for clh");
 	EXPECT_PANIC(spin_init(&lock, "tested", SPIN_ANDERSON, 3, NULL),
 		     "lock tested: no memory for anderson");
 }
@@ -192,15 +194,15 @@ static const char *run_trial(enum spin_kind kind, unsigned cpus)
 	return wrong;
 }
 
-#define TRIAL_TEST(kind_name, kind)                                                             \
-	CONCURRENT_TEST(kind_name##_stands_its_trial)                                           \
-	{                                                                                       \
-		for (unsigned i = 0; i < LENGTH(trial_cpus); i++) {                             \
-			const char *wrong = run_trial(kind, trial_cpus[i]);                     \
-                                                                                                \
-			if (wrong)                                                              \
+#define TRIAL_TEST(kind_name, kind)                                                                 \
+	CONCURRENT_TEST(kind_name##_stands_its_trial)                                               \
+	{                                                                                           \
+		for (unsigned i = 0; i < LENGTH(trial_cpus); i++) {                                 \
+			const char *wrong = run_trial(kind, trial_cpus[i]);                         \
+                                                                                                    \
+			if (wrong)                                                                  \
 				unit_fail(__FILE__, __LINE__, "%u cpus: %s", trial_cpus[i], wrong); \
-		}                                                                               \
+		}                                                                                   \
 	}
 
 SPIN_FOR_EACH_KIND(TRIAL_TEST)
@@ -595,9 +597,9 @@ TEST(the_holder_is_who_held_it_as_the_wait_began)
 /* A holder that has not noted itself yet: it goes past spin_lock() and never does. */
 static void acquire_unnoted(struct spin_node *node)
 {
-#define ACQUIRE(kind_name, kind)                     \
-	case kind:                                   \
-		CHECK(spin_try_##kind_name(&lock, node)); \
+#define ACQUIRE(kind_name, kind)                                                                   \
+	case kind:                                                                                 \
+		CHECK(spin_try_##kind_name(&lock, node));                                          \
 		break;
 	switch (lock.kind) {
 		SPIN_FOR_EACH_KIND(ACQUIRE)
@@ -685,7 +687,7 @@ TEST(a_zone_has_room_for_who_waited_for_whom)
 			host_memory_start(bytes, cpus);
 			zone = &zones.zone[0];
 			metadata_end = (char *)port_phys_pointer(zone->first << FRAME_SHIFT) +
-				   zone->reserved_frames * FRAME_SIZE;
+				       zone->reserved_frames * FRAME_SIZE;
 			CHECK(zone->lock.matrix);
 			CHECK(zone->lock.matrix + wait_matrix_bytes(cpus) <= metadata_end);
 			CHECK((const char *)zone->lock.cpus + spin_bytes(cpus) <= zone->lock.matrix);

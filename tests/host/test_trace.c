@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_trace.c - the ring of a cpu's last events (kernel/diag/trace_ring.c), with handlers and readers
  * at every point of it, and whether what mm/ says of itself agrees with what it counts.

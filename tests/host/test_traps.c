@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_traps.c - stops the allocator at every point of its slow paths, and lets others in there.
  *
@@ -107,10 +108,10 @@ const char *traps_story(void)
 }
 
 /* Failures here carry the story, too. */
-#define HOLD(condition)                                                  \
-	do {                                                             \
-		if (!(condition))                                        \
-			port_panic("line %d: %s", __LINE__, #condition); \
+#define HOLD(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			port_panic("line %d: %s", __LINE__, #condition);                           \
 	} while (0)
 
 static void set_out(uint64_t first, uint64_t count, bool out)

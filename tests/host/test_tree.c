@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_tree.c - the segment tree against a model that is one byte a frame and cannot be wrong.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_zone.c - claims and releases of many cpus at once, at the zone: plans are made without the
  * lock while others change what they are about, and most of them go stale here.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* unit.c - see unit.h. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * unit.h - the host unit tests' small frame: registration, checks, expected panics, seeds.
  *
@@ -71,8 +72,9 @@ bool unit_message_has(const char *wanted);
 		unsigned long long found_ = (unsigned long long)(found);                           \
 		unsigned long long expected_ = (unsigned long long)(expected);                     \
 		if (found_ != expected_)                                                           \
-			unit_fail(__FILE__, __LINE__, "%s: found %llu (0x%llx), expected %llu (0x%llx)", \
-				  #found, found_, found_, expected_, expected_);                   \
+			unit_fail(__FILE__, __LINE__,                                              \
+				  "%s: found %llu (0x%llx), expected %llu (0x%llx)", #found,       \
+				  found_, found_, expected_, expected_);                           \
 	} while (0)
 
 /* The statement must panic, with a message that contains `text`. */

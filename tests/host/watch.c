@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* watch.c - see watch.h. */
 #include "watch.h"
 

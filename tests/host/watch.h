@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * watch.h - the end of a test that stands still: what waits for ever fails, and says where.
  *

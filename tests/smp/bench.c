@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench.c - see bench.h; docs/measuring.md explains every figure.
  *
@@ -51,7 +52,8 @@ static uint64_t hundredths(uint64_t total, uint64_t count)
 	return (total * 100 + count / 2) / count;
 }
 
-static void report(const char *name, uint64_t hundredths, const char *unit, unsigned cpus, bool valid)
+static void report(const char *name, uint64_t hundredths, const char *unit, unsigned cpus,
+		   bool valid)
 {
 	bench_report(name, hundredths, unit, cpus, valid);
 }
@@ -279,8 +281,8 @@ static void bench_classic(unsigned cpus, bool valid)
 	classic_init(run, frames);
 	report("classic_repeat_ns", time_pairs(classic_repeat, TIMED_PAIRS / 40, cpus), "ns", cpus,
 	       valid);
-	report("classic_bulk_ns", time_pairs(classic_bulk_pairs, TIMED_PAIRS / 40, cpus), "ns", cpus,
-	       valid);
+	report("classic_bulk_ns", time_pairs(classic_bulk_pairs, TIMED_PAIRS / 40, cpus), "ns",
+	       cpus, valid);
 	frame_free_run(run, frames);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* bench.h - run=bench: exact instruction counts where the machine can count, ratios where not. */
 #pragma once
 

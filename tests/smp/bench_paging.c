@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench_paging.c - see bench_paging.h.
  *
@@ -45,8 +46,7 @@ static void map(struct page_table *table, virt_t at, pfn_t frame, uint64_t bytes
 	expect_ok("map", status);
 }
 
-static void unmap_at(struct page_table *table, virt_t at, uint64_t bytes,
-		     struct page_gather *gather)
+static void unmap_at(struct page_table *table, virt_t at, uint64_t bytes, struct page_gather *gather)
 {
 	struct page_reserve stock;
 	enum page_status status;

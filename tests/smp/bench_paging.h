@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* bench_paging.h - what mapping costs: part of run=bench. On cpu 0, at rest. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench_tree.c - see bench_tree.h.
  *
@@ -33,15 +34,17 @@
 static const struct policy *const policy = &segment_tree_policy;
 static const struct policy_plan no_plan;
 
+union claimed {
+	uint64_t runs[RUNS_MAX];
+	struct frame_word words[SINGLES + POLICY_WORDS_MAX];
+};
+
 struct big_zone {
 	const char *size; /* in the names of the figures */
 	uint64_t count;	  /* frames */
 	void *tree;
 	uint64_t *free; /* a bit a frame; NULL: not noted */
-	union {
-		uint64_t runs[RUNS_MAX];
-		struct frame_word words[SINGLES + POLICY_WORDS_MAX];
-	} *claimed;
+	union claimed *claimed;
 	uint64_t random;
 };
 
@@ -196,7 +199,8 @@ static void bench_zone(const char *size, uint64_t zone_bytes)
 	if (frames * MEMORY_SHARE <= frame_free_count())
 		run = frame_alloc_run(frames, 0);
 	if (pfn_is_none(run)) {
-		printf("  tree_*_%s: NOT MEASURABLE: there is no run of %llu free frames to spare\n",
+		printf("  tree_*_%s: NOT MEASURABLE: there is no run of %llu free frames to "
+		       "spare\n",
 		       size, (unsigned long long)frames);
 		return;
 	}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* bench_tree.h - what the segment tree costs in zones up to 1 TiB: part of run=bench. */
 #pragma once
 

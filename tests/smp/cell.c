@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* cell.c - see cell.h. */
 #include "tests/smp/cell.h"
 

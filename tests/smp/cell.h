@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cell.h - one combination of a sweep: what it is made of, how one run of it goes, what its runs
  * came to.
@@ -30,12 +31,12 @@ struct cell_round {
 struct cell {
 	const struct workload *workload;
 	struct configuration configuration;
-	const char *unsupported; /* why it is not run; NULL: it is */
-	uint64_t ops;		 /* wanted of each cpu */
+	const char *unsupported;   /* why it is not run; NULL: it is */
+	uint64_t ops;		   /* wanted of each cpu */
 	uint64_t limit_ns, stride; /* these of workload_run */
 	struct cell_round *rounds;
 	unsigned rounds_done, rounds_cut; /* by the limit, before a cpu's ops were done */
-	struct result sum; /* of all rounds */
+	struct result sum;		  /* of all rounds */
 	uint64_t instructions;
 	/* What a hold took with every acquisition timed, on one cpu; 0: not measured. */
 	uint64_t hold_alone_ticks;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cell_thresholds.h - from where on a cell's times say more of the host than of the allocator.
  *

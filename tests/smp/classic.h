@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * classic.h - the allocator of the teaching kernels, as a baseline: one spinlock, one list through
  * the free frames themselves, and around every operation interrupts masked and the hart id read.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* crash.c - see crash.h. */
 #include "tests/smp/crash.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * crash.h - crash=: one forbidden thing, done on purpose, to see that the machine ends as it should.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * explore.c - see explore.h.
  *
@@ -35,21 +36,22 @@
 #include "tests/smp/random.h"
 #include "tests/smp/workloads/workload.h"
 
-#define OPS_DEFAULT	  2000
-#define HANDLER_OWNER	  0x8000 /* plus the cpu's number */
-#define HANDLER_ACTS_ONE_IN	  64
-#define STALL_ONE_IN	  32
-#define STALL_TICKS_LOG	  14	 /* the longest sleep is 2^14 ticks */
-#define HANDLER_BURST	  24	 /* several refills of the small caches that are of interest */
-#define LOCKS_TICKS	  1000	 /* of a step in mode locks: a few holds of a batch, for all harts together */
-#define STACK_TICKS	  48	 /* of a step in mode stack: as long as a pop or push */
-#define STEPS_MAX	  4	 /* in a row: one that waits for a lock must not do it in steps */
-#define NEAR_BYTES	  32	 /* code next to a sequence is as interesting */
-#define CALM_TRAPS	  64	 /* that let the interrupted code go on, before that is believed */
+#define OPS_DEFAULT	    2000
+#define HANDLER_OWNER	    0x8000 /* plus the cpu's number */
+#define HANDLER_ACTS_ONE_IN 64
+#define STALL_ONE_IN	    32
+#define STALL_TICKS_LOG	    14 /* the longest sleep is 2^14 ticks */
+#define HANDLER_BURST	    24 /* several refills of the small caches that are of interest */
+#define LOCKS_TICKS                                                                                \
+	1000	       /* of a step in mode locks: a few holds of a batch, for all harts together */
+#define STACK_TICKS 48 /* of a step in mode stack: as long as a pop or push */
+#define STEPS_MAX   4  /* in a row: one that waits for a lock must not do it in steps */
+#define NEAR_BYTES  32 /* code next to a sequence is as interesting */
+#define CALM_TRAPS  64 /* that let the interrupted code go on, before that is believed */
 
 /* With so many switches for an operation, something waits that nobody will wake. */
-#define SWITCHES_PER_OP	   2000
-#define SWITCHES_AT_LEAST  2000000
+#define SWITCHES_PER_OP	  2000
+#define SWITCHES_AT_LEAST 2000000
 
 enum place {
 	PLACE_PLAIN,
@@ -223,8 +225,8 @@ static void stall(struct explorer *explorer)
 static void intrude(struct explorer *explorer)
 {
 	explorer->acts++;
-	handler_ops_act(&explorer->handler_ops, (enum handler_ops_act)random_below(&explorer->random,
-									  HANDLER_OPS));
+	handler_ops_act(&explorer->handler_ops,
+			(enum handler_ops_act)random_below(&explorer->random, HANDLER_OPS));
 }
 
 static void on_switch(struct trap_frame *trap)
@@ -264,7 +266,8 @@ static void arm_again(void)
 /* Where the seed's runs part: cpus draw from generators of their own. */
 static void seed_explorer(struct explorer *explorer, unsigned cpu)
 {
-	explorer->random = (settings.arguments.seed * 64 + cpu + 1) * UINT64_C(0xd1342543de82ef95) | 1;
+	explorer->random = (settings.arguments.seed * 64 + cpu + 1) * UINT64_C(0xd1342543de82ef95) |
+			   1;
 	for (unsigned i = 0; i < 8; i++)
 		random_next(&explorer->random);
 	handler_ops_init(&explorer->handler_ops, HANDLER_OWNER | cpu, HANDLER_BURST);
@@ -329,8 +332,10 @@ static void record_workload(const struct workload_run *run)
 		allocs += run->cpu[cpu].allocs;
 		frees += run->cpu[cpu].frees;
 	}
-	printf("%-12s %llu switches, %llu of them while a lock was held, %llu on the way of a batch, "
-	       "%llu in a restartable sequence; %llu sleeps, %llu acts in handlers; %llu allocations\n",
+	printf("%-12s %llu switches, %llu of them while a lock was held, %llu on the way of a "
+	       "batch, "
+	       "%llu in a restartable sequence; %llu sleeps, %llu acts in handlers; %llu "
+	       "allocations\n",
 	       run->workload->name, (unsigned long long)sum.switches,
 	       (unsigned long long)sum.in_locks, (unsigned long long)sum.at[PLACE_SLOW],
 	       (unsigned long long)sum.at[PLACE_SEQUENCE], (unsigned long long)sum.stalls,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * explore.h - workloads under a schedule that a seed decides.
  *

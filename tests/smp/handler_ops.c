@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* handler_ops.c - see handler_ops.h. */
 #include "tests/smp/handler_ops.h"
 

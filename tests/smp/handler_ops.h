@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * handler_ops.h - what a trap handler does to the allocator while it interrupts a user of it.
  *

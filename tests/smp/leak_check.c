@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* leak_check.c - see leak_check.h. */
 #include "tests/smp/leak_check.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* leak_check.h - the end of every run, at rest: all frames are back, all structures check themselves. */
 #pragma once
 

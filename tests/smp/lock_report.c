@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* lock_report.c - see lock_report.h. */
 #include "tests/smp/lock_report.h"
 
@@ -47,9 +48,8 @@ static void print_table(const struct lock_totals *totals, const char *const *nam
 		printf("\nlocks, over all runs with caches (%s; times of %s)\n"
 		       "  %-8s %12s %10s %15s   %-22s %s\n",
 		       kind,
-		       settings.arguments.lockstat == SPIN_STATS_ALL
-			       ? "every acquisition"
-			       : "the contended acquisitions",
+		       settings.arguments.lockstat == SPIN_STATS_ALL ? "every acquisition"
+								     : "the contended acquisitions",
 		       "lock", "acquired", "contended", "share", "wait mean/worst us",
 		       "hold mean/worst us");
 	else
@@ -112,8 +112,7 @@ static void record_contention(const struct lock_totals *totals)
 	const struct spin_stats *stats = &totals->stats;
 
 	record_number("contended", stats->contended);
-	record_fraction("contended_share", ratio(stats->contended, stats->acquisitions, 1000000),
-			6);
+	record_fraction("contended_share", ratio(stats->contended, stats->acquisitions, 1000000), 6);
 	record_number("timed_holds", stats->hold.samples);
 	record_times("wait_mean_ns", "wait_worst_ns", "wait_log2_ticks", &stats->wait);
 	record_times("hold_mean_ns", "hold_worst_ns", "hold_log2_ticks", &stats->hold);

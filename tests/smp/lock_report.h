@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * lock_report.h - what several runs together did to each lock: a table, histograms and which cpu
  * waited for which; and the `lock` records.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* random.h - a small generator for each cpu: xorshift64* (Vigna, 2016). Never seeded with 0. */
 #pragma once
 

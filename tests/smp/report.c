@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* report.c - see report.h. */
 #include "tests/smp/report.h"
 
@@ -95,7 +96,8 @@ void report_begin(void)
 		wait_report_begin(&lock_totals[i].waits, settings.cpus);
 	results = program_memory_need(workload_count * sizeof(*results), "the workloads' results");
 	result_count = 0;
-	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same boot\n"
+	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same "
+	       "boot\n"
 	       "  %-12s %12s %12s %9s %15s %15s %14s\n",
 	       settings.cpus, "workload", "ops/s", "baseline", "ratio", "contended", "baseline",
 	       "locks/1000 ops");
@@ -199,8 +201,8 @@ static void print_cpus(void)
 		printf("  %-4u %12llu %12llu %10llu %10llu %5llu.%02llu %%\n", cpu,
 		       (unsigned long long)totals->allocs, (unsigned long long)totals->frees,
 		       (unsigned long long)totals->cache.refills,
-		       (unsigned long long)totals->cache.flushes,
-		       (unsigned long long)(hits / 100), (unsigned long long)(hits % 100));
+		       (unsigned long long)totals->cache.flushes, (unsigned long long)(hits / 100),
+		       (unsigned long long)(hits % 100));
 	}
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * report.h - tables for people and records for programs, out of what the runs counted.
  */

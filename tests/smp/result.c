@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* result.c - see result.h. */
 #include "tests/smp/result.h"
 

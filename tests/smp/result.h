@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * result.h - what one run of a workload came to, out of what the cpus and the locks counted.
  */

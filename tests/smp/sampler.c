@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* sampler.c - see sampler.h. */
 #include "tests/smp/sampler.h"
 

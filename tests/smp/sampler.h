@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sampler.h - looks at the state of memory while a workload runs: where all frames are, and how
  * many of each zone's chunks are free.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * smp.h - what the workloads ask of the program they run in: the kernel, or a host process.
  */

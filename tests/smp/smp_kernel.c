@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* smp_kernel.c - tests/smp/smp.h for the kernel; its memory is in program_memory.c, its churn in churn.c.
  */
 #include "tests/smp/smp_kernel.h"

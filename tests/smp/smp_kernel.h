@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* smp_kernel.h - what only the kernel's side of smp.h can do. */
 #pragma once
 

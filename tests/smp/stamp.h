@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * stamp.h - the owner stamp: a word at each end of an allocated frame that says whose it is.
  *
@@ -37,7 +38,8 @@ static inline void stamp_check(pfn_t frame, unsigned owner)
 
 	ck_pr_barrier(); /* what is in memory, not what the compiler remembers having written */
 	check(words[0] == stamp && words[STAMP_LAST] == ~stamp,
-	      "owner stamp: frame %#llx of owner %u holds %#llx and %#llx, expected %#llx and %#llx: "
+	      "owner stamp: frame %#llx of owner %u holds %#llx and %#llx, expected %#llx and "
+	      "%#llx: "
 	      "it has another owner, or somebody wrote to it",
 	      (unsigned long long)frame.value, owner, (unsigned long long)words[0],
 	      (unsigned long long)words[STAMP_LAST], (unsigned long long)stamp,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * stress.c - see stress.h.
  *
@@ -57,8 +58,7 @@ static bool run_once(const struct workload *workload, bool baseline, struct resu
 	bool ran;
 
 	run.cpu = program_memory_need(settings.cpus * sizeof(*run.cpu), "the cpus' results");
-	cpus_run(set_caches,
-		 baseline ? NULL : (void *)(uintptr_t)settings.arguments.cache_frames,
+	cpus_run(set_caches, baseline ? NULL : (void *)(uintptr_t)settings.arguments.cache_frames,
 		 settings.cpus);
 	free_before = leak_check_begin();
 	statistics_reset();

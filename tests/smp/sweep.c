@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sweep.c - see sweep.h.
  *
@@ -136,8 +137,8 @@ static void add_caches(const struct workload *workload, struct configuration con
 	for (uint64_t i = 0; i < caches->count; i++)
 		for (uint64_t j = 0; j < (caches->value[i] ? batches->count : 1); j++) {
 			configuration.cache_frames = (uint32_t)caches->value[i];
-			configuration.batch_frames =
-				caches->value[i] ? (uint32_t)batches->value[j] : 0;
+			configuration.batch_frames = caches->value[i] ? (uint32_t)batches->value[j]
+								      : 0;
 			add_cell(workload, configuration);
 		}
 }
@@ -164,7 +165,8 @@ static void make_cells(void)
 	sweep.count = 0;
 	sweep.rounds = rounds_at_most();
 	sweep.cores_percent = program_memory_need(BOOTARGS_LIST_MAX * sizeof(uint64_t), "a sweep");
-	sweep.cells = program_memory_need(cells_at_most() * sizeof(*sweep.cells), "a sweep's cells");
+	sweep.cells = program_memory_need(cells_at_most() * sizeof(*sweep.cells),
+					  "a sweep's cells");
 	for (unsigned i = 0; i < workload_count; i++)
 		for (uint64_t j = 0; j < arguments->cpu_counts.count; j++)
 			if (bootargs_set_has(arguments->workload, i))

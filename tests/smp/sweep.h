@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sweep.h - run=bench with workload= or lists: every combination of policy, lock, cache, batch,
  * cpus and workload, in one boot.

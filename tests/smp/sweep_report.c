@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* sweep_report.c - see sweep_report.h. */
 #include "tests/smp/sweep_report.h"
 
@@ -263,7 +264,8 @@ static void print_cut(const struct cell *cells, unsigned count)
 	for (unsigned i = 0; i < count; i++)
 		cut += !cells[i].unsupported && cells[i].rounds_cut;
 	if (cut)
-		printf("ended by their time before all was done, %u of %u: figures are of what was done\n",
+		printf("ended by their time before all was done, %u of %u: figures are of what was "
+		       "done\n",
 		       cut, count);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sweep_report.h - a sweep's table for people, and its records for programs: docs/measuring.md says
  * what each figure is.

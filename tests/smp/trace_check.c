@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* trace_check.c - see trace_check.h. */
 #include "tests/smp/trace_check.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * trace_check.h - whether the trace has noted what the caches have counted, run by run. On cpu 0,
  * at rest; nothing with trace=off.

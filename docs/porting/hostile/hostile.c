@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * hostile.c - a kernel with names of its own uses mm/ for frames, and its own kalloc and kfree.
  *

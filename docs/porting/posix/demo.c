@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * demo.c - two cpus allocate, hand frames to each other, run out of memory to the last frame, and
  * give all of it back. It includes what ordinary code of a kernel includes, and no more.

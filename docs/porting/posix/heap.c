@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* heap.c - step 4 of the set-up. A program without mm/heap/ leaves this file out. */
 #include "mm/heap/kheap.h"
 

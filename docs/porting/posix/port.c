@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* port.c - see port.h: the functions of the port that are not inline. */
 #include <port.h>
 

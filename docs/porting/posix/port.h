@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * port.h - mm/ and sync/ in a POSIX program: a thread is a cpu, a block of memory is its RAM.
  *

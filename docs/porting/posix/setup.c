@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * setup.c - gives mm/ its memory and its caches, in the order that docs/porting.md lists.
  *

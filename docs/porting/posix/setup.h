@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* setup.h - what the set-up code offers to the program. */
 #pragma once
 

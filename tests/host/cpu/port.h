@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * port.h - what kernel/smp/cpu.c sees of mm/'s port in test_cpu, which has all of it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* port.h - what arch/riscv/power.c sees of the kernel's port in test_power, which has all of it. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * port.h - the host port (tests/host/port.h) for test_space: one thread, whose cpus take turns as
  * simulated.h says, and the accesses at which a turn may end.
@@ -46,7 +47,7 @@ void *sim_copy(void *to, const void *from, size_t bytes);
 #define ck_pr_dec_32(target)	      (sim_point(), (ck_pr_dec_32)(target))
 #define ck_pr_or_64(target, value)    (sim_point(), (ck_pr_or_64)(target, value))
 #define ck_pr_and_64(target, value)   (sim_point(), (ck_pr_and_64)(target, value))
-#define ck_pr_cas_32_value(target, wanted, value, found) \
+#define ck_pr_cas_32_value(target, wanted, value, found)                                           \
 	(sim_point(), (ck_pr_cas_32_value)(target, wanted, value, found))
-#define ck_pr_cas_64_value(target, wanted, value, found) \
+#define ck_pr_cas_64_value(target, wanted, value, found)                                           \
 	(sim_point(), (ck_pr_cas_64_value)(target, wanted, value, found))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * simulated.c - see simulated.h: turns, IPIs, the MMUs, the firmware, and what kernel/vm/space.c wants of
  * the rest of the kernel.
@@ -24,19 +25,19 @@
 #include "tests/smp/random.h"
 #include "tests/smp/smp.h"
 
-#define STACK_BYTES  (256 << 10)
-#define KEPT	     4096 /* translations, of each cpu */
-#define KEPT_TABLES  512
-#define LAST_PAGES   32	  /* that were accessed, which walks that nobody asked for go to */
-#define STOP_ONE_IN  6
-#define AWAY_LOG     12
-#define COPY_ONE_IN  2 /* goes on for long */
-#define KERNEL_SATP  (UINT64_C(8) << 60 | 1)
-#define ROOT_MASK    ((UINT64_C(1) << 44) - 1)
-#define ENTRY_VALID  UINT64_C(1)
-#define ENTRY_WRITE  UINT64_C(4)
-#define ENTRY_LEAF   UINT64_C(14)
-#define ENTRY_SHIFT  10
+#define STACK_BYTES	(256 << 10)
+#define KEPT		4096 /* translations, of each cpu */
+#define KEPT_TABLES	512
+#define LAST_PAGES	32 /* that were accessed, which walks that nobody asked for go to */
+#define STOP_ONE_IN	6
+#define AWAY_LOG	12
+#define COPY_ONE_IN	2 /* goes on for long */
+#define KERNEL_SATP	(UINT64_C(8) << 60 | 1)
+#define ROOT_MASK	((UINT64_C(1) << 44) - 1)
+#define ENTRY_VALID	UINT64_C(1)
+#define ENTRY_WRITE	UINT64_C(4)
+#define ENTRY_LEAF	UINT64_C(14)
+#define ENTRY_SHIFT	10
 #define PAGES_OF(bytes) ((bytes) >> FRAME_SHIFT)
 
 /*
@@ -60,7 +61,7 @@ struct hart {
 	unsigned locks; /* of spaces that it holds or waits for */
 	/* The MMU. */
 	uint64_t satp, generation;
-	bool accesses; /* in the middle of an instruction that does */
+	bool accesses;	       /* in the middle of an instruction that does */
 	bool walk_ended_early; /* the last walk, at an entry of no page */
 	struct kept page[KEPT], table[KEPT_TABLES];
 };
@@ -363,13 +364,12 @@ static struct kept *find(struct hart *hart, struct kept *kept, uint64_t slots, u
 		       : NULL;
 }
 
-static void keep(struct hart *hart, struct kept *kept, uint64_t slots, uint64_t page,
-		 uint64_t entry)
+static void keep(struct hart *hart, struct kept *kept, uint64_t slots, uint64_t page, uint64_t entry)
 {
 	uint64_t asid = hart->satp >> 44 & 0xffff;
 
-	*slot(kept, slots, asid, page) =
-		(struct kept){hart->generation, asid, page, entry, hart->walk_ended_early};
+	*slot(kept, slots, asid, page) = (struct kept){hart->generation, asid, page, entry,
+						       hart->walk_ended_early};
 }
 
 static uint64_t *frame_of(uint64_t number, const char *what)

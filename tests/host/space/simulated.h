@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * simulated.h - harts with an MMU each, on one thread, under schedules that a number decides.
  *
@@ -29,7 +30,7 @@ struct sim_machine {
 	unsigned cpus;
 	uint64_t hart_step; /* between the ids of two neighbours; the first is 3 */
 	uint64_t asid_max;
-	bool stops; /* cpus that are ipi_pending stop and come back, sometimes */
+	bool stops;	     /* cpus that are ipi_pending stop and come back, sometimes */
 	uint64_t points_max; /* more than these, and somebody waits for ever */
 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * port.h - the host port (tests/host/port.h) with interrupts: what mm/ and sync/ see in test_traps.
  *
@@ -33,16 +34,16 @@ bool traps_push(uint64_t frame, size_t top_offset, size_t limit_offset);
 #define port_clock	 traps_clock
 #define port_panic	 traps_panic
 
-#define PORT_STACK_POP(frame, top_offset, empty)                             \
-	do {                                                                 \
-		if (__builtin_expect(!traps_pop(&(frame), (top_offset)), 0)) \
-			goto empty;                                          \
+#define PORT_STACK_POP(frame, top_offset, empty)                                                   \
+	do {                                                                                       \
+		if (__builtin_expect(!traps_pop(&(frame), (top_offset)), 0))                       \
+			goto empty;                                                                \
 	} while (0)
 
-#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                               \
-	do {                                                                                 \
-		if (__builtin_expect(!traps_push((frame), (top_offset), (limit_offset)), 0)) \
-			goto full;                                                           \
+#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                     \
+	do {                                                                                       \
+		if (__builtin_expect(!traps_push((frame), (top_offset), (limit_offset)), 0))       \
+			goto full;                                                                 \
 	} while (0)
 
 /* The kit's accesses are assembly: those of the counters and of what is planned say that they are.

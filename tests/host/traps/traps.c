@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * traps.c - see traps.h: masks, points, and the calls that the compiler puts into mm/ and sync/.
  *
@@ -32,8 +33,8 @@ struct traps_cpu {
 	bool masked;
 	bool in_trap;
 	bool busy;
-	bool ipi_pending;	/* and could not take it yet */
-	uint64_t traps; /* that landed on it */
+	bool ipi_pending; /* and could not take it yet */
+	uint64_t traps;	  /* that landed on it */
 };
 
 /*
@@ -444,9 +445,9 @@ static bool trapped(void)
 	return self()->traps != before;
 }
 
-#define STEP(statement)     \
-	if (trapped())      \
-		goto start; \
+#define STEP(statement)                                                                            \
+	if (trapped())                                                                             \
+		goto start;                                                                        \
 	statement
 
 /* One STEP for each instruction of PORT_STACK_POP in arch/riscv/port.h that touches memory. */
@@ -512,14 +513,14 @@ void traps_access(const void *address, size_t bytes)
 	access_at(address, bytes, "access");
 }
 
-#define ACCESS(name, bytes, what)                \
-	void __tsan_##name(void *address);       \
-	void __tsan_##name(void *address)        \
-	{                                        \
-		access_at(address, bytes, what); \
+#define ACCESS(name, bytes, what)                                                                  \
+	void __tsan_##name(void *address);                                                         \
+	void __tsan_##name(void *address)                                                          \
+	{                                                                                          \
+		access_at(address, bytes, what);                                                   \
 	}
-#define ACCESSES(bytes)                    \
-	ACCESS(read##bytes, bytes, "read") \
+#define ACCESSES(bytes)                                                                            \
+	ACCESS(read##bytes, bytes, "read")                                                         \
 	ACCESS(write##bytes, bytes, "write")
 
 ACCESSES(1)
@@ -528,21 +529,21 @@ ACCESSES(4)
 ACCESSES(8)
 ACCESSES(16)
 
-#define ACCESS_RANGE(name, what)                                 \
-	void __tsan_##name(void *address, long bytes);           \
-	void __tsan_##name(void *address, long bytes)            \
-	{                                                        \
-		if (bytes)                                       \
-			access_at(address, (size_t)bytes, what); \
+#define ACCESS_RANGE(name, what)                                                                   \
+	void __tsan_##name(void *address, long bytes);                                             \
+	void __tsan_##name(void *address, long bytes)                                              \
+	{                                                                                          \
+		if (bytes)                                                                         \
+			access_at(address, (size_t)bytes, what);                                   \
 	}
 
 ACCESS_RANGE(read_range, "read")
 ACCESS_RANGE(write_range, "write")
 
-#define NOTHING(name, ...)               \
-	void __tsan_##name(__VA_ARGS__); \
-	void __tsan_##name(__VA_ARGS__)  \
-	{                                \
+#define NOTHING(name, ...)                                                                         \
+	void __tsan_##name(__VA_ARGS__);                                                           \
+	void __tsan_##name(__VA_ARGS__)                                                            \
+	{                                                                                          \
 	}
 
 NOTHING(init, void)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * traps.h - stops the allocator between any two of its memory accesses, and lets others in.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ck_pr.h - Concurrency Kit's primitives for ThreadSanitizer: found before the kit's own header in
  * the build for it, and nowhere else.
@@ -170,56 +171,56 @@ static inline bool ck_pr_releases_once(void)
 }
 
 /* Orders must be constants, or the compiler takes the strongest. */
-#define CK_PR_STORING(releases, access, ...) \
+#define CK_PR_STORING(releases, access, ...)                                                       \
 	((releases) ? access(__VA_ARGS__, __ATOMIC_RELEASE) : access(__VA_ARGS__, __ATOMIC_RELAXED))
 
-#define CK_PR_CAS(word, wanted, value, order) \
+#define CK_PR_CAS(word, wanted, value, order)                                                      \
 	__atomic_compare_exchange_n(word, wanted, value, false, order, __ATOMIC_RELAXED)
 
-#define CK_PR_NUMBER(name, type)                                                               \
-	static inline type ck_pr_load_##name(const type *word)                                 \
-	{                                                                                      \
-		type value = __atomic_load_n(word, __ATOMIC_RELAXED);                          \
-                                                                                               \
-		ck_pr_note_reading(word);                                                      \
-		return value;                                                                  \
-	}                                                                                      \
-	static inline void ck_pr_store_##name(type *word, type value)                          \
-	{                                                                                      \
-		CK_PR_STORING(ck_pr_releases_once(), __atomic_store_n, word, value);           \
-	}                                                                                      \
-	static inline type ck_pr_fas_##name(type *word, type value)                            \
-	{                                                                                      \
-		ck_pr_note_reading(word);                                                      \
-		return CK_PR_STORING(ck_pr_releases_once(), __atomic_exchange_n, word, value); \
-	}                                                                                      \
-	static inline type ck_pr_faa_##name(type *word, type amount)                           \
-	{                                                                                      \
-		ck_pr_note_reading(word);                                                      \
-		return CK_PR_STORING(ck_pr_releases_once(), __atomic_fetch_add, word, amount); \
-	}                                                                                      \
-	static inline void ck_pr_inc_##name(type *word)                                        \
-	{                                                                                      \
-		ck_pr_faa_##name(word, 1);                                                     \
-	}                                                                                      \
-	static inline void ck_pr_dec_##name(type *word)                                        \
-	{                                                                                      \
-		ck_pr_faa_##name(word, (type)-1);                                              \
-	}                                                                                      \
-	static inline bool ck_pr_cas_##name##_value(type *word, type wanted, type value,       \
-						    type *found)                               \
-	{                                                                                      \
-		bool done = CK_PR_STORING(ck_pr_releases(), CK_PR_CAS, word, &wanted, value);  \
-                                                                                               \
-		if (done)                                                                      \
-			ck_pr_fences.release_next = false;                                     \
-		ck_pr_note_reading(word);                                                      \
-		*found = wanted;                                                               \
-		return done;                                                                   \
-	}                                                                                      \
-	static inline bool ck_pr_cas_##name(type *word, type wanted, type value)               \
-	{                                                                                      \
-		return ck_pr_cas_##name##_value(word, wanted, value, &wanted);                 \
+#define CK_PR_NUMBER(name, type)                                                                   \
+	static inline type ck_pr_load_##name(const type *word)                                     \
+	{                                                                                          \
+		type value = __atomic_load_n(word, __ATOMIC_RELAXED);                              \
+                                                                                                   \
+		ck_pr_note_reading(word);                                                          \
+		return value;                                                                      \
+	}                                                                                          \
+	static inline void ck_pr_store_##name(type *word, type value)                              \
+	{                                                                                          \
+		CK_PR_STORING(ck_pr_releases_once(), __atomic_store_n, word, value);               \
+	}                                                                                          \
+	static inline type ck_pr_fas_##name(type *word, type value)                                \
+	{                                                                                          \
+		ck_pr_note_reading(word);                                                          \
+		return CK_PR_STORING(ck_pr_releases_once(), __atomic_exchange_n, word, value);     \
+	}                                                                                          \
+	static inline type ck_pr_faa_##name(type *word, type amount)                               \
+	{                                                                                          \
+		ck_pr_note_reading(word);                                                          \
+		return CK_PR_STORING(ck_pr_releases_once(), __atomic_fetch_add, word, amount);     \
+	}                                                                                          \
+	static inline void ck_pr_inc_##name(type *word)                                            \
+	{                                                                                          \
+		ck_pr_faa_##name(word, 1);                                                         \
+	}                                                                                          \
+	static inline void ck_pr_dec_##name(type *word)                                            \
+	{                                                                                          \
+		ck_pr_faa_##name(word, (type)(-1));                                                \
+	}                                                                                          \
+	static inline bool ck_pr_cas_##name##_value(type *word, type wanted, type value,           \
+						    type *found)                                   \
+	{                                                                                          \
+		bool done = CK_PR_STORING(ck_pr_releases(), CK_PR_CAS, word, &wanted, value);      \
+                                                                                                   \
+		if (done)                                                                          \
+			ck_pr_fences.release_next = false;                                         \
+		ck_pr_note_reading(word);                                                          \
+		*found = wanted;                                                                   \
+		return done;                                                                       \
+	}                                                                                          \
+	static inline bool ck_pr_cas_##name(type *word, type wanted, type value)                   \
+	{                                                                                          \
+		return ck_pr_cas_##name##_value(word, wanted, value, &wanted);                     \
 	}
 
 CK_PR_NUMBER(int, int)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* fences.c - see ck_pr.h; and how ThreadSanitizer is to behave in every program of this build. */
 #include "tests/host/tsan/ck_pr.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * exact.c - see exact.h.
  *
@@ -137,7 +138,8 @@ static void fill_cache(pfn_t *rest)
 	*rest = PFN_NONE;
 	/* Once more where there were frames of two zones among them: the others are not kept here. */
 	for (unsigned i = 0; i < 4 && pfn_is_none(*rest); i++) {
-		for (unsigned j = 0; j < 2 * CAPACITY && !pfn_is_none(frame = frame_alloc(FRAME_ANY)); j++)
+		for (unsigned j = 0;
+		     j < 2 * CAPACITY && !pfn_is_none(frame = frame_alloc(FRAME_ANY)); j++)
 			chain(rest, frame);
 		while (cache->top != cache->limit && unchain(rest, &frame))
 			frame_free(frame);
@@ -162,7 +164,7 @@ struct busy_test {
 	uint64_t *taken; /* in this round, by each cpu; by the busy one: what it still held */
 	unsigned held; /* rounds in which the busy cpu's cache had frames; full where one zone has so many */
 	uint32_t finished; /* cpus that were told there is no frame, in all rounds */
-	uint64_t sum; /* of the first round that was wrong */
+	uint64_t sum;	   /* of the first round that was wrong */
 	unsigned wrong_rounds;
 };
 
@@ -279,8 +281,8 @@ static const char *run_busy(struct busy_test *test)
 			 test->wrong_rounds, test->rounds, (unsigned long long)test->free_frames,
 			 (unsigned long long)test->sum);
 	else
-		snprintf(figures, sizeof(figures), "exact in %u rounds of %llu frames", test->rounds,
-			 (unsigned long long)test->free_frames);
+		snprintf(figures, sizeof(figures), "exact in %u rounds of %llu frames",
+			 test->rounds, (unsigned long long)test->free_frames);
 	printf("# %s; the busy cpu's cache held some in %u\n", figures, test->held);
 	EXPECT(test->held == test->rounds);
 	return test->wrong_rounds ? figures : NULL;
@@ -354,7 +356,8 @@ static const char *find_cached_run(void)
 		frame_free_run(run, 8);
 	free_chain(&newest);
 	cpus_run(empty_elsewhere, NULL, settings.cpus);
-	return pfn_is_none(run) ? "a run of 8 frames is in another cpu's cache, and was not found" : NULL;
+	return pfn_is_none(run) ? "a run of 8 frames is in another cpu's cache, and was not found"
+				: NULL;
 }
 
 const char *exact_test_cached_run(void)
@@ -372,9 +375,9 @@ const char *exact_test_cached_run(void)
 
 /* ---- the ledger in trap handlers ------------------------------------------------------------ */
 
-#define LEDGER_HANDLERS	 2000	 /* are enough */
-#define LEDGER_OPS_MAX	 4000000 /* by which some have run, on a machine however busy */
-#define LEDGER_FRAMES	 400	 /* more than the cache holds, so that it is refilled and flushed */
+#define LEDGER_HANDLERS 2000	/* are enough */
+#define LEDGER_OPS_MAX	4000000 /* by which some have run, on a machine however busy */
+#define LEDGER_FRAMES	400	/* more than the cache holds, so that it is refilled and flushed */
 
 static struct {
 	volatile uint64_t held; /* by the interrupted code; what it is just taking or giving, is not */
@@ -443,11 +446,13 @@ static const char *watch_ledger(void)
 	printf("# the ledger in %llu trap handlers\n", (unsigned long long)books.handlers);
 	if (books.wrong.total) {
 		snprintf(figures, sizeof(figures),
-			 "in a handler: %llu allocated, expected %llu or 1 more; free %llu, cached %llu, "
+			 "in a handler: %llu allocated, expected %llu or 1 more; free %llu, cached "
+			 "%llu, "
 			 "in flight %llu",
 			 (unsigned long long)books.wrong.allocated,
 			 (unsigned long long)(books.allocated_before + books.wrong_held),
-			 (unsigned long long)books.wrong.free, (unsigned long long)books.wrong.cached,
+			 (unsigned long long)books.wrong.free,
+			 (unsigned long long)books.wrong.cached,
 			 (unsigned long long)books.wrong.in_flight);
 		return figures;
 	}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * exact.h - self-tests of what is exact: failures, the ledger, and the low marks.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* lock_trial.c - see lock_trial.h. It looks into the locks' own words, as only a test may. */
 #include "tests/smp/selftest/lock_trial.h"
 
@@ -164,8 +165,8 @@ static uint64_t hold(struct lock_trial *trial, struct lock_trier *self)
 
 static bool try_once(struct spinlock *lock, struct spin_node *node)
 {
-#define TRY(kind_name, kind) \
-	case kind:           \
+#define TRY(kind_name, kind)                                                                       \
+	case kind:                                                                                 \
 		return spin_try_##kind_name(lock, node);
 	switch (lock->kind) {
 	default:
@@ -176,9 +177,9 @@ static bool try_once(struct spinlock *lock, struct spin_node *node)
 
 static void give_back(struct spinlock *lock, struct spin_node *node)
 {
-#define RELEASE(kind_name, kind)                      \
-	case kind:                                    \
-		spin_release_##kind_name(lock, node); \
+#define RELEASE(kind_name, kind)                                                                   \
+	case kind:                                                                                 \
+		spin_release_##kind_name(lock, node);                                              \
 		return;
 	switch (lock->kind) {
 	default:
@@ -395,8 +396,8 @@ static void measure(struct lock_trial *trial)
 		if (trier->overtaken_max > fairness->overtaken_max)
 			fairness->overtaken_max = trier->overtaken_max;
 	}
-	fairness->jain_thousandths =
-		1000 * fairness->holds / trial->cpus * fairness->holds / squares;
+	fairness->jain_thousandths = 1000 * fairness->holds / trial->cpus * fairness->holds /
+				     squares;
 }
 
 /* ---- what was wrong ---------------------------------------------------------------------- */

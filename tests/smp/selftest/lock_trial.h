@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * lock_trial.h - what every spinlock must do, tried on all cpus at once: in the kernel and on a
  * host, for each algorithm the same.
@@ -43,9 +44,9 @@ struct lock_fairness {
 /* One cpu's own part. */
 struct lock_trier {
 	_Alignas(PORT_CACHE_LINE) uint64_t holds; /* in all */
-	uint64_t crowd_holds;	     /* of them in the crowd */
-	uint64_t measured_holds;     /* and in its measured part */
-	uint64_t not_before;	     /* the hold that may be its next, by what it saw waiting */
+	uint64_t crowd_holds;			  /* of them in the crowd */
+	uint64_t measured_holds;		  /* and in its measured part */
+	uint64_t not_before; /* the hold that may be its next, by what it saw waiting */
 	uint64_t overtaken_max;
 	unsigned met;	    /* times that it was not alone inside, or found words torn */
 	unsigned too_early; /* times that it was served before its turn */

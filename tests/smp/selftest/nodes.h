@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * nodes.h - NUMA: a test that each cpu takes the nearest frames there are, and how many of those
  * that the workloads took were near.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * restart.c - allocates and frees in a timer's handler while the interrupted code does the same.
  *
@@ -58,9 +59,8 @@ static uint64_t interval_ticks(void)
 static void on_timer(struct trap_frame *trap)
 {
 	static const enum handler_ops_act acts[7] = {
-		HANDLER_TAKE_AND_GIVE, HANDLER_TAKE_AND_GIVE, HANDLER_KEEP,
-		HANDLER_KEEP,		HANDLER_GIVE_KEPT,	HANDLER_GIVE_KEPT,
-		HANDLER_BURST_THROUGH,
+		HANDLER_TAKE_AND_GIVE, HANDLER_TAKE_AND_GIVE, HANDLER_KEEP,	     HANDLER_KEEP,
+		HANDLER_GIVE_KEPT,     HANDLER_GIVE_KEPT,     HANDLER_BURST_THROUGH,
 	};
 	uint64_t wait, pc = csr_read(sepc); /* the frame's has been moved to the start by now */
 
@@ -165,7 +165,8 @@ static void loop_until(uint64_t wanted_traps)
 const char *restart_test_coverage(void)
 {
 	if (!pop.site || missed(&pop) || missed(&push))
-		return "interrupts land only between translated blocks here (under -icount: anywhere)";
+		return "interrupts land only between translated blocks here (under -icount: "
+		       "anywhere)";
 	return "interrupts landed on every instruction of the pop and of the push";
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* restart.h - interrupts that land inside the pop and the push; see restart.c. */
 #pragma once
 

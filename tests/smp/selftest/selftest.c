@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * selftest.c - see selftest.h.
  *
@@ -418,16 +419,20 @@ static const struct test tests[] = {
 #define LOCK_TEST(kind_name, kind)                                                                 \
 	{"locks: " #kind_name ": exclusion, progress, order, tries, exact counts",                 \
 	 locks_test_##kind_name, NEEDS_NOTHING},
-	SPIN_FOR_EACH_KIND(LOCK_TEST)
-	{"locks: none finds out who is not alone", locks_test_none, NEEDS_NOTHING},
-	{"locks: a wait is put on who held the lock, and where", locks_test_wait_matrix, NEEDS_NOTHING},
+	SPIN_FOR_EACH_KIND(LOCK_TEST){"locks: none finds out who is not alone", locks_test_none,
+				      NEEDS_NOTHING},
+	{"locks: a wait is put on who held the lock, and where", locks_test_wait_matrix,
+	 NEEDS_NOTHING},
 	{"cache: at least a batch of operations between two locks", test_lock_bound, NEEDS_NOTHING},
 	{"cache: traps inside the pop and the push allocate and free", restart_test, NEEDS_NOTHING},
 	{"frames: exhaustion is exact and is an answer", test_exhaustion, NEEDS_NOTHING},
 	{"frames: none is stranded in a busy cpu's full cache", exact_test_busy, NEEDS_NOTHING},
-	{"frames: none is stranded either where runs of one are asked for", exact_test_busy_runs, NEEDS_NOTHING},
-	{"frames: a run that is cached on another cpu is found", exact_test_cached_run, NEEDS_EXACT_RUNS},
-	{"ledger: it adds up in a trap handler, wherever that lands", exact_test_ledger, NEEDS_NOTHING},
+	{"frames: none is stranded either where runs of one are asked for", exact_test_busy_runs,
+	 NEEDS_NOTHING},
+	{"frames: a run that is cached on another cpu is found", exact_test_cached_run,
+	 NEEDS_EXACT_RUNS},
+	{"ledger: it adds up in a trap handler, wherever that lands", exact_test_ledger,
+	 NEEDS_NOTHING},
 	{"zones: a fall below the low mark asks once", exact_test_low_mark, NEEDS_NOTHING},
 	{"cpus: stops and starts that cannot be are refused", cpus_test_answers, NEEDS_NOTHING},
 	{"cpus: idle ones sleep, and no work is missed", cpus_test_sleep, NEEDS_NOTHING},
@@ -435,11 +440,15 @@ static const struct test tests[] = {
 	{"cpus: one that does not answer is not stopped later", cpus_test_deaf, NEEDS_NOTHING},
 	{"cpus: a hart that nobody asked for stays away", cpus_test_stranger, NEEDS_NOTHING},
 	{"cpus: exhaustion is exact while harts come and go", cpus_test_exhaustion, NEEDS_NOTHING},
-	{"paging: text, data, stacks and holes are what they should be", paging_test_kernel, NEEDS_NOTHING},
-	{"paging: a handler that meets a foreseen fault returns to where it was", paging_test_nested_fault, NEEDS_NOTHING},
-	{"paging: a page is mapped, protected, unmapped, and the hardware agrees", paging_test_space, NEEDS_NOTHING},
+	{"paging: text, data, stacks and holes are what they should be", paging_test_kernel,
+	 NEEDS_NOTHING},
+	{"paging: a handler that meets a foreseen fault returns to where it was",
+	 paging_test_nested_fault, NEEDS_NOTHING},
+	{"paging: a page is mapped, protected, unmapped, and the hardware agrees",
+	 paging_test_space, NEEDS_NOTHING},
 	{"paging: mistakes are answered and change nothing", paging_test_mistakes, NEEDS_NOTHING},
-	{"paging: a map that finds too few frames changes nothing and keeps none", paging_test_no_frames, NEEDS_NOTHING},
+	{"paging: a map that finds too few frames changes nothing and keeps none",
+	 paging_test_no_frames, NEEDS_NOTHING},
 	{"paging: copies on write are apart", paging_test_copies, NEEDS_NOTHING},
 	{"paging: no cpu sees a page that another has replaced", paging_test_flush, NEEDS_NOTHING},
 	{"nodes: each cpu takes the nearest frames, and all go home", nodes_test, NEEDS_NOTHING},

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * selftest_cpus.c - see selftest_cpus.h.
  *
@@ -36,13 +37,13 @@
 			return #condition;                                                         \
 	} while (0)
 
-#define STOPS_EACH	 3
-#define WAKE_UPS	 500
-#define WARM_FRAMES	 100
-#define SILENCE_SECONDS	 30
-#define EXHAUST_ROUNDS	 4
-#define EXHAUST_FRAMES	 16384 /* in all; the rest of memory is put aside */
-#define ASIDE_FRAMES	 256
+#define STOPS_EACH	3
+#define WAKE_UPS	500
+#define WARM_FRAMES	100
+#define SILENCE_SECONDS 30
+#define EXHAUST_ROUNDS	4
+#define EXHAUST_FRAMES	16384 /* in all; the rest of memory is put aside */
+#define ASIDE_FRAMES	256
 
 const char *cpus_test_answers(void)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* selftest_cpus.h - tests of harts that come and go: NULL, or what was wrong. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * selftest_locks.c - see selftest_locks.h.
  *
@@ -74,10 +75,10 @@ static const char *run_trial(enum spin_kind kind)
 	return NULL;
 }
 
-#define LOCKS_DEFINE(kind_name, kind)            \
-	const char *locks_test_##kind_name(void) \
-	{                                        \
-		return run_trial(kind);          \
+#define LOCKS_DEFINE(kind_name, kind)                                                              \
+	const char *locks_test_##kind_name(void)                                                   \
+	{                                                                                          \
+		return run_trial(kind);                                                            \
 	}
 SPIN_FOR_EACH_KIND(LOCKS_DEFINE)
 

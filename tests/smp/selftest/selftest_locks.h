@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* selftest_locks.h - every algorithm's trial (lock_trial.h) in the kernel: NULL, or what was wrong.
  */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * selftest_paging.c - see selftest_paging.h.
  *
@@ -24,10 +25,10 @@
 #include "sync/ck.h"
 #include "tests/smp/workloads/vm.h"
 
-#define EXPECT(condition)                  \
-	do {                               \
-		if (!(condition))          \
-			return #condition; \
+#define EXPECT(condition)                                                                          \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			return #condition;                                                         \
 	} while (0)
 
 #define WINDOW VM_WINDOW

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* selftest_paging.h - tests of the kernel's page tables and of address spaces: NULL, or what was
  * wrong. */
 #pragma once

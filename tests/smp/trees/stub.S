@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the firmware starts instead of the kernel, which QEMU's loader device has put in its place: it
  * hands on another device tree than the firmware's, or none. Two words say so, which the loader device

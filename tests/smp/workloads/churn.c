@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* churn.c - see churn.h. */
 #include "tests/smp/workloads/churn.h"
 
@@ -16,9 +17,10 @@
 #include "tests/smp/random.h"
 #include "tests/smp/smp.h"
 
-#define TERM_STEPS  64 /* of the controller's, at most, without those it has stopped */
+#define TERM_STEPS  64	 /* of the controller's, at most, without those it has stopped */
 #define PAUSE_STEPS 2048 /* of each cpu, at most, before it would be the controller again */
-#define CONTROLLERS 16	 /* that are so once in any case, at most: their terms come one after the other */
+#define CONTROLLERS                                                                                \
+	16 /* that are so once in any case, at most: their terms come one after the other */
 
 struct churn_counts {
 	uint64_t stops, starts;
@@ -43,7 +45,8 @@ static void stop(unsigned cpu)
 {
 	enum cpu_result result = cpu_stop(cpu);
 
-	check(result == CPU_DONE, "churn: cpu %u cannot be stopped: %s", cpu, cpu_result_text(result));
+	check(result == CPU_DONE, "churn: cpu %u cannot be stopped: %s", cpu,
+	      cpu_result_text(result));
 	churn.run.stops++;
 	churn.run.boot_cpu += cpu == 0;
 	if (++churn.away > churn.run.most)
@@ -67,8 +70,7 @@ static void start_all(void)
 
 static bool begin_term(void)
 {
-	if (ck_pr_load_32(&churn.controller) ||
-	    !ck_pr_cas_32(&churn.controller, 0, port_cpu() + 1))
+	if (ck_pr_load_32(&churn.controller) || !ck_pr_cas_32(&churn.controller, 0, port_cpu() + 1))
 		return false;
 	ck_pr_fence_acquire();
 	return true;
@@ -174,7 +176,8 @@ void churn_report(void)
 {
 	if (churn.cpus == 0)
 		return;
-	printf("churn: harts were stopped %llu times and started %llu times, the boot hart %llu times; "
+	printf("churn: harts were stopped %llu times and started %llu times, the boot hart %llu "
+	       "times; "
 	       "at most %llu at once\n",
 	       (unsigned long long)churn.all.stops, (unsigned long long)churn.all.starts,
 	       (unsigned long long)churn.all.boot_cpu, (unsigned long long)churn.all.most);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * churn.h - harts that come and go while the workloads run; the counts of it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vm.h - what the workloads of address spaces ask of the hardware, and the words that they leave in
  * pages.

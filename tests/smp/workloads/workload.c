@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workload.c - see workload.h. */
 #include "tests/smp/workloads/workload.h"
 

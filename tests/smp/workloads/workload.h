@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * workload.h - the contract of a workload: one way in which many cpus use the allocator.
  *
@@ -27,7 +28,7 @@ struct workload_run {
 	uint64_t ops; /* wanted of each cpu */
 	uint64_t seed;
 	uint64_t limit_ns; /* after this much of its time a cpu begins nothing more; 0: no limit */
-	uint64_t stride;   /* operations from one look at the clock to the next; 0: WORKLOAD_STRIDE */
+	uint64_t stride; /* operations from one look at the clock to the next; 0: WORKLOAD_STRIDE */
 	void (*enter)(void); /* on each cpu before its work, or NULL */
 	void (*leave)(void); /* on each cpu after all have worked, or NULL */
 	/* On cpu 0, when all have worked and before the teardown, or NULL: whose work is not counted. */
@@ -50,7 +51,7 @@ struct workload {
 	bool needs_runs, needs_aligned_runs;
 	bool needs_paging; /* the kernel on page tables of its own */
 	bool uses_heap;	   /* whose lock each operation takes, whatever the caches are */
-	bool prints; /* lines of its own, in its teardown */
+	bool prints;	   /* lines of its own, in its teardown */
 	bool (*setup)(struct workload_run *run); /* false: not enough memory */
 	void (*work)(struct workload_run *run, unsigned cpu);
 	void (*teardown)(struct workload_run *run);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workload_frames.c - see workload_frames.h. */
 #include "tests/smp/workloads/workload_frames.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * workload_frames.h - how workloads hold frames: each with its owner's stamp (stamp.h) from its
  * allocation to its free, and counted.

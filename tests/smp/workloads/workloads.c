@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workloads.c - see workloads.h. */
 #include "tests/smp/workloads/workloads.h"
 
@@ -51,14 +52,14 @@
 #endif
 /* clang-format on */
 
-#define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...)                \
-	{.name = #its_name,                                                                       \
-	 .what = its_what,                                                                        \
-	 .ops = its_ops,                                                                          \
-	 .setup = its_setup,                                                                      \
-	 .work = its_name##_work,                                                                 \
-	 .teardown = its_teardown,                                                                \
-	 .exact = is_exact,                                                                       \
+#define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...)                 \
+	{.name = #its_name,                                                                        \
+	 .what = its_what,                                                                         \
+	 .ops = its_ops,                                                                           \
+	 .setup = its_setup,                                                                       \
+	 .work = its_name##_work,                                                                  \
+	 .teardown = its_teardown,                                                                 \
+	 .exact = is_exact,                                                                        \
 	 __VA_ARGS__},
 #define NAME(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...) #its_name,
 

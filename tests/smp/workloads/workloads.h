@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * workloads.h - the workloads: who allocates what, in which order, and who frees it. The table of
  * them is in workloads.c, what each is for in docs/lab.md.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * workloads_all.c - all of memory, taken by all cpus until nobody gets any more.
  *
@@ -231,15 +232,13 @@ static bool frag_look(struct workload_run *run, unsigned number, uint64_t step, 
 	if (number == 0) {
 		workload_sample(run, run->ops / steps * step + run->ops % steps * step / steps,
 				phase, true);
-		all->over = workload_was_cut(run) ||
-			    (step + 1 < steps && workload_is_over(run, 0));
+		all->over = workload_was_cut(run) || (step + 1 < steps && workload_is_over(run, 0));
 	}
 	barrier_wait(&run->barrier);
 	return !all->over;
 }
 
-static pfn_t frag_take_run(struct workload_run *run, unsigned number, uint64_t count,
-			   uint64_t align)
+static pfn_t frag_take_run(struct workload_run *run, unsigned number, uint64_t count, uint64_t align)
 {
 	pfn_t first = frame_alloc_run(count, align);
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workloads_burst.c - all cpus in step: between two barriers everybody does the same at once. */
 #include "tests/smp/workloads/workloads.h"
 
@@ -10,15 +11,15 @@
  * While cpu 0 looks, the others are between these two barriers and touch no frame. False when time
  * is over; all cpus are told the same.
  */
-static bool look_at_rest(struct workload_run *run, unsigned number, uint64_t done,
-			 const char *phase)
+static bool look_at_rest(struct workload_run *run, unsigned number, uint64_t done, const char *phase)
 {
 	struct slots *slots = run->shared;
 
 	barrier_wait(&run->barrier);
 	if (number == 0) {
 		workload_sample(run, done, phase, true);
-		slots->over = workload_was_cut(run) || (done < run->ops && workload_is_over(run, 0));
+		slots->over = workload_was_cut(run) ||
+			      (done < run->ops && workload_is_over(run, 0));
 	}
 	barrier_wait(&run->barrier);
 	return !slots->over;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workloads_handed.c - frames that one cpu takes and another one gives back. */
 #include "tests/smp/workloads/workloads.h"
 
@@ -40,13 +41,15 @@ static void channel_init(struct channel *channel, struct ck_ring_buffer *buffer,
 }
 
 /* The pfn travels as a pointer; +1 so that frame 0 is not NULL. */
-static inline __attribute__((always_inline)) bool channel_try_put(struct channel *channel, pfn_t frame)
+static inline __attribute__((always_inline)) bool channel_try_put(struct channel *channel,
+								  pfn_t frame)
 {
 	return ck_ring_enqueue_spsc(&channel->ring, channel->buffer,
 				    (void *)(uintptr_t)(frame.value + 1));
 }
 
-static inline __attribute__((always_inline)) bool channel_try_get(struct channel *channel, pfn_t *frame)
+static inline __attribute__((always_inline)) bool channel_try_get(struct channel *channel,
+								  pfn_t *frame)
 {
 	void *entry;
 
@@ -176,8 +179,7 @@ static void xfree_produce(struct workload_run *run, struct channel *channel, uns
 	for (uint64_t i = 0; i < run->ops;) {
 		uint64_t end = stride_end(run, i, run->ops);
 
-		if (workload_is_over(run, number) ||
-		    !xfree_put_some(run, number, channel, i, end)) {
+		if (workload_is_over(run, number) || !xfree_put_some(run, number, channel, i, end)) {
 			channel_close(channel);
 			return;
 		}

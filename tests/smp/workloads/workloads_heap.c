@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workloads_heap.c - blocks of the heap, each filled with a pattern that is looked at before it
  * goes. */
 #include "tests/smp/workloads/workloads.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * workloads_kalloctest.c - what the test of MIT's xv6 lock lab prints, in its shape.
  *
@@ -119,8 +120,8 @@ static void test2(struct workload_run *run)
 	test->free_frames = frame_free_count();
 	test->recounts = recounts_of(run, test->free_frames);
 	test->counted = test->recounted = count_free(&run->cpu[0]);
-	for (unsigned i = 0; i < test->recounts && test->recounted == test->counted &&
-			     !workload_is_over(run, 0);
+	for (unsigned i = 0;
+	     i < test->recounts && test->recounted == test->counted && !workload_is_over(run, 0);
 	     i++)
 		test->recounted = count_free(&run->cpu[0]);
 }
@@ -204,8 +205,7 @@ static void print_test2(const struct kalloctest *test)
 		  (unsigned long long)test->counted, (unsigned long long)frame_total_count());
 	if (test->counted != test->free_frames)
 		port_panic("test2 FAILED: cannot allocate enough memory: %llu pages, %llu are free",
-			   (unsigned long long)test->counted,
-			   (unsigned long long)test->free_frames);
+			   (unsigned long long)test->counted, (unsigned long long)test->free_frames);
 	if (test->recounted != test->counted)
 		port_panic("test2 FAIL: losing pages %llu %llu", (unsigned long long)test->counted,
 			   (unsigned long long)test->recounted);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workloads_run.c - contiguous frames. */
 #include "tests/smp/workloads/workloads.h"
 

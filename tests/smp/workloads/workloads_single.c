@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workloads_single.c - single frames that stay with the cpu that took them. */
 #include "tests/smp/workloads/workloads.h"
 

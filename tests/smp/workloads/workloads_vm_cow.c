@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workloads_vm_cow.c - copies of an address space, made while it is written to. */
 #include "tests/smp/workloads/workloads.h"
 
@@ -200,8 +201,8 @@ static void look_at_new_child(struct workload_run *run, struct cow_cpu *own, uns
 	unsigned neighbour = neighbour_of(run, number);
 
 	for (unsigned page = 0; page < COW_PAGES; page++) {
-		own->child_word[page] =
-			vm_word(number, own->parent_count[page], place_of(page, number));
+		own->child_word[page] = vm_word(number, own->parent_count[page],
+						place_of(page, number));
 		expect("a new clone", page, number, own->child_word[page]);
 		if (neighbour != number)
 			own->neighbour[page] = load_neighbour(own, "a new clone", page, neighbour);

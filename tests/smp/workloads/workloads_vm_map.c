@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workloads_vm_map.c - address spaces that each cpu has to itself. */
 #include "tests/smp/workloads/workloads.h"
 

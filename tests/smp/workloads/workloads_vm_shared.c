@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* workloads_vm_shared.c - one address space that all cpus are in. */
 #include "tests/smp/workloads/workloads.h"
 
@@ -157,8 +158,8 @@ static void map_page(struct shared_space *shared, struct workload_cpu *cpu, unsi
 	begin_change(shared, page, true);
 	words = frame_bytes(frame);
 	for (unsigned i = 0; i < PLACES; i++)
-		words[places[i] / 8] =
-			vm_word(OWNER(page), state_count(shared->state[page]), places[i]);
+		words[places[i] / 8] = vm_word(OWNER(page), state_count(shared->state[page]),
+					       places[i]);
 	status = space_map(&shared->space, virt(address_of(page)), frame, FRAME_SIZE,
 			   flags_of(bits) | PAGE_OWNED);
 	check(status == PAGE_OK || status == PAGE_NO_FRAMES, "vm_shared: page %u is mapped: %s",

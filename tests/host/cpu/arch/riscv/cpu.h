@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cpu.h - arch/riscv/cpu.h for test_cpu: one thread plays all cpus, and a variable is tp.
  */

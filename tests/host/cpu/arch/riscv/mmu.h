@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* mmu.h - arch/riscv/mmu.h for test_cpu: satp is a variable, and a hart comes back with none. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * drain.h - mm/percpu/drain.h for test_cpu, which has all of it: the drain goes in steps, and says
  * whether there are more.

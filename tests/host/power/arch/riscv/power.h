@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* power.h - arch/riscv/power.h for test_power, which notes what is done in which order. */
 #pragma once
 

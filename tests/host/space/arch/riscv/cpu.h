@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* cpu.h - arch/riscv/cpu.h for test_space: whose turn it is, is tp. */
 #pragma once
 

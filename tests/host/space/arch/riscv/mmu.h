@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* mmu.h - arch/riscv/mmu.h for test_space: the hardware and the firmware are played (simulated.c). */
 #pragma once
 
