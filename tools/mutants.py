@@ -907,7 +907,7 @@ def text_of_edits(mutant: Mutant) -> str:
 
 
 def text_of_mutant(mutant: Mutant) -> str:
-    head = f"Class: {mutant.bug_class}\nSeen: {mutant.seen}\nNets: {', '.join(mutant.nets)}\n"
+    head = f"Class: {mutant.bug_class}\nSeen: {mutant.seen}\nTests: {', '.join(mutant.nets)}\n"
     return f"{head}\n{text_of_edits(mutant)}"
 
 

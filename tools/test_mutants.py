@@ -30,7 +30,7 @@ from mutants import CannotRun, Finding, Part
 from test_mutant_text import ADD, SUM_C, InTemporaryFolder
 
 TOOLS = Path(__file__).resolve().parent
-HEAD = "Class: a bug\nSeen: somewhere,\n and there too.\nNets: host/test_sum, lint\n"
+HEAD = "Class: a bug\nSeen: somewhere,\n and there too.\nTests: host/test_sum, lint\n"
 
 
 def diff(path: str, old: str, new: str) -> str:
@@ -394,7 +394,7 @@ class TestMuseum(InTemporaryFolder):
             shutil.copy(TOOLS / tool, self.folder / "tools" / tool)
 
     def patch(self, name: str, body: str, nets: str = "host/test_sum", extra: str = "") -> None:
-        head = f"Class: of {name}\nSeen: here.\nNets: {nets}\n{extra}\n"
+        head = f"Class: of {name}\nSeen: here.\nTests: {nets}\n{extra}\n"
         self.write(f"tests/mutants/{name}.patch", head + body)
 
     def command(self, *options: str) -> list[str]:
@@ -576,7 +576,7 @@ class TestMuseum(InTemporaryFolder):
         self.assertIn("interrupted", said)
 
     def mutant(self, name: str, edits: str, nets: str = "host/test_sum", group: str = "") -> None:
-        head = f"Class: of {name}\nSeen: here.\nNets: {nets}\n\n"
+        head = f"Class: of {name}\nSeen: here.\nTests: {nets}\n\n"
         self.write(f"tests/mutants/{group}/{name}.mutant", head + edits)
 
     MINUS = "In: file\nFile: src/sum.sh\n-2 + 3\n+2 - 3\n"
@@ -636,7 +636,7 @@ class TestMuseum(InTemporaryFolder):
         self.assertIn("minus.patch: now tests/mutants/sums/minus.mutant", self.output)
         self.assertIn("old.patch: kept: does not apply", self.output)
         self.assertEqual((folder / "sums/minus.mutant").read_text(),
-                         "Class: of minus\nSeen: here.\nNets: host/test_sum\nSeed: 5\n\n"
+                         "Class: of minus\nSeen: here.\nTests: host/test_sum\nSeed: 5\n\n"
                          "In: add\n-\tdone(sum);\n+\tdone(0);\n")
         self.assertEqual(sorted(p.name for p in folder.glob("*.patch")), ["old.patch"])
 
@@ -664,7 +664,7 @@ class TestMuseum(InTemporaryFolder):
         self.assertIn("git restore mm/sum.c", self.output)
         written = self.folder / "tests/mutants/sums/minus.mutant"
         self.assertEqual(written.read_text(),
-                         "Class: a bug\nSeen: here\nNets: host/test_sum\n\n" + ADD)
+                         "Class: a bug\nSeen: here\nTests: host/test_sum\n\n" + ADD)
         self.run_museum(2, "--new", "minus")
         self.assertIn("there is a mutant minus already", self.output)
         self.run_museum(1, "--check")
