@@ -95,7 +95,7 @@ HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefi
 HOST_INCLUDES := -I. -Itests/host
 
 host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/boot/devicetree.c kernel/boot/machine.c \
-	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c kernel/boot/bootargs.c \
+	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c $(wildcard kernel/boot/bootargs*.c) \
 	$(filter-out %/churn.c tests/smp/workloads/workloads_vm%,$(wildcard tests/smp/workloads/*.c)) \
 	tests/smp/selftest/lock_trial.c \
 	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
@@ -165,7 +165,7 @@ $(BUILD)/host/test_power: $(power_test) $(BUILD)/host/tests/host/unit.o
 
 # What the kernel prints of locks, and the verdict of its timed loops in the test.
 contention_test := $(patsubst %,$(BUILD)/host/%.o,kernel/diag/record kernel/diag/contention tests/smp/lock_report \
-	kernel/diag/wait_report tests/smp/sweep_report tests/smp/result tests/host/test_contention)
+	kernel/diag/wait_report kernel/diag/figures tests/smp/sweep_report tests/host/test_contention)
 
 $(BUILD)/host/test_contention: $(contention_test) $(host_objects)
 	$(say) HOSTLD $@
@@ -245,7 +245,7 @@ TARGETS ?=
 fuzz_support := tests/host/fuzz_support.c tests/host/fuzz_replay.c
 fuzz_names := $(patsubst tests/host/fuzz_%.c,%,$(filter-out $(fuzz_support),$(wildcard tests/host/fuzz_*.c)))
 fuzz_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/boot/devicetree.c kernel/boot/machine.c \
-	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c kernel/boot/bootargs.c tests/host/port.c \
+	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c $(wildcard kernel/boot/bootargs*.c) tests/host/port.c \
 	tests/host/policy_model.c tests/host/devicetree_walk.c tests/host/dtb_builder.c \
 	tests/host/paging_model.c tests/host/fuzz_support.c
 FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(HOST_CFLAGS)) -fsanitize=address,undefined \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* program_memory.c - see program_memory.h; and tests/smp/smp.h's memory for the kernel. */
+/* program_memory.c - see program_memory.h. */
 #include "kernel/program_memory.h"
 
 #include <string.h>
@@ -8,10 +8,8 @@
 #include "kernel/boot/memory.h"
 #include "mm/address.h"
 #include "mm/check.h"
-#include "tests/smp/smp.h"
 
-/* The largest of the workloads' notes take 64 KiB a cpu; on small machines all have to do with
- * less. */
+/* The largest notes of a workload take 64 KiB a cpu; on small machines all have to do with less. */
 #define BYTES_PER_CPU (128 * 1024)
 #define MEMORY_SHARE  16
 
@@ -44,7 +42,7 @@ void *program_memory_need(size_t bytes, const char *what)
 {
 	void *block = program_memory_alloc(bytes);
 
-	check(block, "harness: %zu bytes for %s, but %zu of %zu are in use", bytes, what,
+	check(block, "program memory: %zu bytes for %s, but %zu of %zu are in use", bytes, what,
 	      used_bytes, memory_bytes);
 	return block;
 }
@@ -60,12 +58,7 @@ void program_memory_release(size_t mark)
 	used_bytes = mark;
 }
 
-void *smp_memory(uint64_t bytes)
-{
-	return program_memory_alloc(bytes);
-}
-
-void smp_memory_end(void *block)
+void program_memory_release_block(void *block)
 {
 	program_memory_release((size_t)((char *)block - memory));
 }

@@ -8,7 +8,7 @@ of its scheduler: how long QEMU's threads of cpus waited for a core while they c
 boot in which they hardly did is undisturbed, one in which they did a lot is disturbed, others are
 left out.
 
-For each threshold of tests/smp/cell_thresholds.h it prints which part of the undisturbed cells
+For each threshold of tests/smp/cell_thresholds.h, and that of kernel/diag/timing.h, it prints which part of the undisturbed cells
 that check alone would reject, and which part of the disturbed ones it would accept; then the same
 of all checks together, and how far accepted times are from the best ever seen of the same cell.
 
@@ -36,7 +36,7 @@ import launch
 from report_records import Record, is_cell, number, parse
 
 ROOT = Path(__file__).resolve().parent.parent
-THRESHOLDS = ROOT / "tests" / "smp" / "cell_thresholds.h"
+THRESHOLDS = (ROOT / "kernel" / "diag" / "timing.h", ROOT / "tests" / "smp" / "cell_thresholds.h")
 ICOUNT = "shift=0,sleep=off"
 BOOT_TIMEOUT_SECONDS = 240
 
@@ -302,7 +302,8 @@ def table(title: str, cells: list[Record], figure: Callable[[Record], float | No
 
 
 def in_force() -> dict[str, float]:
-    found = re.findall(r"^#define\s+(\w+)\s+(\d+)$", THRESHOLDS.read_text(), re.MULTILINE)
+    text = "".join(header.read_text() for header in THRESHOLDS)
+    found = re.findall(r"^#define\s+(\w+)\s+(\d+)$", text, re.MULTILINE)
     return {name: float(text) for name, text in found}
 
 

@@ -605,7 +605,7 @@ LAYER_RULES = (
     Layer(r"mm/percpu/", direct=r"mm/global/(?!(zone|policy|bits)\.h)", reached=POLICIES),
     Layer(r"mm/global/", reached=r"mm/percpu/"),
     Layer(r"arch/", reached=r"(mm|kernel|tests)/", brackets=rf"port\.h|{LIBC}"),
-    Layer(r"kernel/(boot/(devicetree|machine|bootargs)|diag/record)\.", reached=r"arch/"),
+    Layer(r"kernel/(boot/(devicetree|machine|bootargs\w*)|diag/record)\.", reached=r"arch/"),
 )
 
 

@@ -57,7 +57,7 @@ def kernel_source(path: str) -> str:
 
 
 def names_in(source: str, macro: str) -> tuple[str, ...]:
-    """The strings of one NAMES(...) in bootargs.c."""
+    """The strings of one NAMES(...) in bootargs_keys.c."""
     found = re.search(rf"NAMES\({macro},(.*?)\);", source, re.DOTALL)
     return tuple(re.findall(r'"(\w+)"', found[1])) if found else ()
 
@@ -71,10 +71,11 @@ class TestNames(unittest.TestCase):
         self.assertEqual(set(explore.OPS), set(found))
 
     def test_locks_and_modes(self) -> None:
-        source = kernel_source("kernel/boot/bootargs.c")
+        source = kernel_source("kernel/boot/bootargs_keys.c")
         # `none` is no lock, and for one cpu.
         self.assertEqual((*explore.LOCKS, "none"), names_in(source, "lock_names"))
-        self.assertEqual(explore.MODES, names_in(source, "preempt_names"))
+        modes = re.search(r"mode_names\[\] = \{(.*?)\};", kernel_source("tests/smp/explore.c"))
+        self.assertEqual(explore.MODES, tuple(re.findall(r'"(\w+)"', modes[1])))
 
 
 class TestSchedules(unittest.TestCase):

@@ -11,9 +11,12 @@
  * hundred bytes of stack. What only the machine can judge (whether it has that many cpus, whether
  * its memory holds such caches) is left to the caller.
  *
- * Where several values are to be compared in one boot (run=bench), some keys take lists of them.
+ * Where several values are to be compared in one boot (a sweep), some keys take lists of them.
  *
- * A new key is a field in struct bootargs and a line in the table in bootargs.c.
+ * The keys are the kernel's, a table in bootargs_keys.c: a new key is a field in struct bootargs and
+ * a line there. The names of some values are the programs' (kernel/program.h); the caller collects
+ * them in a struct bootargs_known. The parser is in bootargs.c, what words must not say together in
+ * bootargs_check.c, the texts of errors and of the help in bootargs_print.c.
  */
 #pragma once
 
@@ -21,16 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What can be run; each is a bit of bootargs.run. They run in this order. */
-enum bootargs_run {
-	BOOTARGS_RUN_SELFTEST,
-	BOOTARGS_RUN_STRESS,
-	BOOTARGS_RUN_BENCH,
-	BOOTARGS_RUN_MONITOR,
-	BOOTARGS_RUN_EXPLORE, /* goes alone: it owns the timers from the start of the harts on */
-};
-
-/* In the order of enum spin_kind; whoever joins the two asserts so. */
+/* In the order of enum spin_kind; arguments.c asserts that. */
 enum bootargs_lock {
 	BOOTARGS_LOCK_FAS,
 	BOOTARGS_LOCK_CAS,
@@ -42,19 +36,11 @@ enum bootargs_lock {
 	BOOTARGS_LOCK_NONE, /* for one cpu; not among `all` */
 };
 
-/* In the order of enum spin_stats_mode; whoever joins the two asserts so. */
+/* In the order of enum spin_stats_mode; arguments.c asserts that. */
 enum bootargs_lockstat {
 	BOOTARGS_LOCKSTAT_OFF,
 	BOOTARGS_LOCKSTAT_CONTENDED,
 	BOOTARGS_LOCKSTAT_ALL,
-};
-
-/* Where the explorer's switches are made more frequent than elsewhere; see tests/smp/explore.h. */
-enum bootargs_preempt {
-	BOOTARGS_PREEMPT_ANY,
-	BOOTARGS_PREEMPT_LOCKS,
-	BOOTARGS_PREEMPT_STACK,
-	BOOTARGS_PREEMPT_STALL,
 };
 
 /* Whether the kernel runs on its page tables. */
@@ -63,34 +49,20 @@ enum bootargs_paging {
 	BOOTARGS_PAGING_ON,
 };
 
-/* Whether cpus note what they do (kernel/diag/trace.h). */
+/* Whether each cpu records its last events (kernel/diag/trace.h). */
 enum bootargs_trace {
 	BOOTARGS_TRACE_OFF,
 	BOOTARGS_TRACE_ON,
 };
 
-/* How other cpus are had to flush their translation caches (shootdown.h). */
+/* How a cpu makes other cpus flush their translation caches (shootdown.h). */
 enum bootargs_flush {
 	BOOTARGS_FLUSH_AUTO,
 	BOOTARGS_FLUSH_FIRMWARE,
 	BOOTARGS_FLUSH_IPI,
 };
 
-/* What a run does wrong on purpose before anything else. */
-enum bootargs_crash {
-	BOOTARGS_CRASH_NONE,
-	BOOTARGS_CRASH_NULL_READ,
-	BOOTARGS_CRASH_NULL_JUMP,
-	BOOTARGS_CRASH_TEXT_STORE,
-	BOOTARGS_CRASH_RODATA_STORE,
-	BOOTARGS_CRASH_DATA_JUMP,
-	BOOTARGS_CRASH_FRAME_JUMP,
-	BOOTARGS_CRASH_ILLEGAL,
-	BOOTARGS_CRASH_STACK,
-	BOOTARGS_CRASH_NO_STACK,
-};
-
-/* Where 0 has a meaning of its own: the kernel decides. */
+/* The value of a key that was not given, where 0 is a value that can be given. */
 #define BOOTARGS_NOT_GIVEN UINT64_MAX
 
 /* The numbers of one key, in the order given and none twice; at least one. */
@@ -103,11 +75,11 @@ struct bootargs_list {
 
 /* Every field is made of 64-bit words, so that the table of keys can say where each one is. */
 struct bootargs {
-	uint64_t run;	   /* set of enum bootargs_run */
+	uint64_t run;	   /* set of indices into the caller's programs */
 	uint64_t policies; /* set of indices into the caller's names */
 	uint64_t locks;	   /* set of enum bootargs_lock */
 	struct bootargs_list caches, batches, cpu_counts;
-	/* The first of each of those five; all there is of it but for a sweep. */
+	/* The first of each of those five; it is the only one, except in a sweep. */
 	uint64_t policy;
 	uint64_t lock;	       /* enum bootargs_lock */
 	uint64_t cache_frames; /* of each cpu; 0: no caches; BOOTARGS_NOT_GIVEN */
@@ -121,18 +93,18 @@ struct bootargs {
 	uint64_t paging;   /* enum bootargs_paging */
 	uint64_t trace;	   /* enum bootargs_trace */
 	uint64_t flush;	   /* enum bootargs_flush */
-	uint64_t crash;	   /* enum bootargs_crash */
-	uint64_t sweeps;  /* 1: run=bench, with workload= or a list: it measures all combinations */
-	uint64_t rounds;  /* of a sweep; 0: not given */
-	uint64_t cell_ms; /* that one run of one combination may take; 0: not given */
-	uint64_t samples; /* of each combination's state of memory; 0: none */
+	uint64_t crash;	   /* index into the caller's names; 0: nothing is done wrong */
+	uint64_t sweeps;   /* 1: all combinations are measured (programs.compares, below) */
+	uint64_t rounds;   /* of a sweep; 0: not given */
+	uint64_t cell_ms;  /* that one run of one combination may take; 0: not given */
+	uint64_t samples;  /* of each combination's state of memory; 0: none */
 	/* preempt=MIN:RANGE:MODE, one key for three fields: they stay together and in order. */
 	uint64_t preempt_min_ticks;
 	uint64_t preempt_range_ticks;
-	uint64_t preempt_mode; /* enum bootargs_preempt */
+	uint64_t preempt_mode; /* index into the caller's names; 0 where it is not given */
 };
 
-/* Names that a value may take; a name's index is what is stored. */
+/* Names that a value may have; a name's index is what is stored. */
 struct bootargs_names {
 	const char *const *name;
 	unsigned count;
@@ -140,10 +112,29 @@ struct bootargs_names {
 
 #define BOOTARGS_NAMES_MAX 64
 
-/* What only the caller knows the names of: at most BOOTARGS_NAMES_MAX each. */
+/* The names of one key's values. */
+struct bootargs_values {
+	const char *key;
+	struct bootargs_names names;
+};
+
+/* What run= can name, in the order in which it runs. The sets are of indices into the names. */
+struct bootargs_programs {
+	struct bootargs_names names;
+	uint64_t defaults; /* these run where run= is not given */
+	uint64_t compares; /* alone, and given a list or workload=, these sweep all combinations */
+	uint64_t switches; /* these run alone, and have the switches of preempt= */
+};
+
+/*
+ * What only the caller knows: at most BOOTARGS_NAMES_MAX names of each kind. A key of the table that
+ * takes registered names (workload, crash, preempt) and is not in `values` is refused in every use.
+ */
 struct bootargs_known {
-	struct bootargs_names workloads;
+	struct bootargs_programs programs;
 	struct bootargs_names policies; /* the first is the default */
+	const struct bootargs_values *values;
+	unsigned values_count;
 };
 
 struct bootargs_key;
@@ -152,10 +143,10 @@ struct bootargs_key;
 struct bootargs_error {
 	const char *word;
 	size_t word_length;
-	const char *reason;
+	char reason[112];
 	const char *value; /* the one bad item of a list or choice, or NULL */
 	size_t value_length;
-	const struct bootargs_key *key; /* NULL: the key itself is what is wrong */
+	const struct bootargs_key *key; /* NULL: there is no such key */
 	const struct bootargs_known *known;
 };
 
@@ -164,8 +155,8 @@ typedef int bootargs_printf(const char *format, ...) __attribute__((format(print
 
 /*
  * True and *out set; or false, *out untouched and *error set. `text` may be NULL or empty: all
- * defaults. `known` are the caller's names (more than BOOTARGS_NAMES_MAX of a kind is an error), or
- * NULL for none. O(words * keys).
+ * defaults. `known` are the caller's names, or NULL for none; more than BOOTARGS_NAMES_MAX of a kind,
+ * or names for a key that takes none, are an error. O(words * keys).
  */
 __attribute__((warn_unused_result)) bool bootargs_parse(const char *text,
 							const struct bootargs_known *known,
@@ -177,6 +168,9 @@ __attribute__((warn_unused_result)) bool bootargs_parse(const char *text,
  * '?', long words are cut. The text given to bootargs_parse() must still be there.
  */
 void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *print);
+
+/* Whether the refused word has this key. */
+bool bootargs_error_is_of(const struct bootargs_error *error, const char *key);
 
 /* All keys, one to a line, with their values and what they mean. */
 void bootargs_print_valid(const struct bootargs_known *known, bootargs_printf *print);

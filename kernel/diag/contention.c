@@ -4,10 +4,10 @@
 
 #include <stdio.h>
 
+#include "kernel/diag/figures.h"
 #include "kernel/diag/record.h"
-#include "kernel/settings.h"
-#include "tests/smp/result.h"
 #include "kernel/diag/timing.h"
+#include "kernel/settings.h"
 
 /* Of the looks so far. */
 static enum { NOT_LOOKED, EACH_HAS_A_CORE, NO_CORES } found;

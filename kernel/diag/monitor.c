@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* monitor.c - see monitor.h. */
-#include "kernel/diag/monitor.h"
-
+/*
+ * monitor.c - run=monitor: a prompt on the console, to look at the machine and to move it.
+ *
+ * It stops, starts and drains cpus and puts a load on them through the functions that all other
+ * callers use, so what is seen here is what the tests test. On cpu 0, with no lock held.
+ */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -12,16 +15,17 @@
 #include "arch/riscv/hart.h"
 #include "arch/riscv/sbi.h"
 #include "kernel/diag/console.h"
-#include "kernel/smp/cpu.h"
-#include "kernel/settings.h"
+#include "kernel/diag/contention.h"
 #include "kernel/diag/trace.h"
+#include "kernel/diag/wait_report.h"
+#include "kernel/program.h"
+#include "kernel/settings.h"
+#include "kernel/smp/cpu.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
-#include "kernel/diag/wait_report.h"
-#include "kernel/diag/contention.h"
 
 /* Between two looks for a key; short for a hand, long for the host. */
 #define LOOKS_A_SECOND 50
@@ -390,7 +394,8 @@ static bool follow(char *line)
 	return true;
 }
 
-void monitor_run(void)
+/* Reads and follows commands until one of them is `quit`. */
+static void monitor_run(void)
 {
 	char line[LINE_BYTES];
 
@@ -401,3 +406,10 @@ void monitor_run(void)
 	} while (follow(line));
 	do_free(held_count);
 }
+
+static const struct program monitor = {
+	.name = "monitor",
+	.help = "a prompt on the console",
+	.run = monitor_run,
+};
+PROGRAM(50, monitor);

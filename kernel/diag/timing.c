@@ -3,11 +3,12 @@
 #include "kernel/diag/timing.h"
 
 #include <port.h>
-#include "kernel/settings.h"
-#include "sync/barrier.h"
-#include "tests/smp/cell_thresholds.h"
+
+#include "kernel/diag/clock.h"
 #include "kernel/program_memory.h"
-#include "tests/smp/smp.h"
+#include "kernel/settings.h"
+#include "kernel/smp/cpu.h"
+#include "sync/barrier.h"
 
 struct timed {
 	void (*enter)(void);
@@ -25,9 +26,9 @@ static void work_timed(void *argument)
 	if (timed->enter)
 		timed->enter();
 	barrier_wait(&timed->barrier);
-	start = smp_nanoseconds();
+	start = clock_nanoseconds();
 	timed->work(timed->count);
-	timed->ns[port_cpu()] = smp_nanoseconds() - start;
+	timed->ns[port_cpu()] = clock_nanoseconds() - start;
 	barrier_wait(&timed->barrier);
 }
 
@@ -42,7 +43,7 @@ uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t co
 	timed->work = work;
 	timed->count = count;
 	barrier_init(&timed->barrier, cpus);
-	smp_run(work_timed, timed, cpus);
+	cpus_run(work_timed, timed, cpus);
 	for (unsigned i = 0; i < cpus; i++)
 		if (timed->ns[i] > worst)
 			worst = timed->ns[i];
@@ -65,12 +66,12 @@ static void spin_alone(uint64_t rounds)
 /* Where the clock counts instructions the host cannot be seen. */
 static uint64_t one_core_percent(void)
 {
-	uint64_t start = smp_nanoseconds(), last = start, lost = 0;
+	uint64_t start = clock_nanoseconds(), last = start, lost = 0;
 
 	if (settings.counts_exactly)
 		return 100;
 	while (last - start < WATCH_NS) {
-		uint64_t now = smp_nanoseconds();
+		uint64_t now = clock_nanoseconds();
 
 		if (now - last > GAP_NS)
 			lost += now - last;

@@ -15,6 +15,13 @@
 uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t count, unsigned cpus);
 
 /*
+ * From where on the host has not given each cpu a core: work that shares nothing takes so long on
+ * all cpus, where one alone takes 100. Found by tools/calibrate.py, like the thresholds of a
+ * sweep's cells (tests/smp/cell_thresholds.h).
+ */
+#define CORES_PERCENT_MOST 115
+
+/*
  * Work that shares nothing takes as long on all cpus at once as on one, if each has a core of the
  * host: how long it took, in percent of that. One cpu has nothing to be compared with but its own clock:
  * how long it took to watch it, in percent of what was left of it between the moments in which the host

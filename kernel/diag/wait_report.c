@@ -4,10 +4,10 @@
 
 #include <stdio.h>
 
-#include "kernel/diag/record.h"
 #include "kernel/diag/contention.h"
+#include "kernel/diag/figures.h"
+#include "kernel/diag/record.h"
 #include "kernel/program_memory.h"
-#include "tests/smp/result.h"
 
 /* In a table of all cpus; all of their pairs fit in a record. */
 #define CPUS_SHOWN   8

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * wait_report.h - who waited for whom at a lock, and where: for people and for programs.
+ * wait_report.h - which cpu waited for which at a lock, and at which places in the code: a table for
+ * people and members of a record for programs.
  */
 #pragma once
 
@@ -12,7 +13,7 @@
 struct wait_report {
 	const char *name;
 	unsigned cpus;
-	/* What `waiter` waited for `holder`; the same cpu twice: for nobody knows whom. */
+	/* What `waiter` waited for `holder`; the same cpu twice: for an unknown holder. */
 	struct spin_waits (*read)(const struct wait_report *report, unsigned waiter,
 				  unsigned holder);
 	const struct spinlock *lock; /* as it is now; or */
@@ -26,7 +27,7 @@ void wait_report_now(struct wait_report *report, const struct spinlock *lock, un
 /* True where every wait is in one cell of its waiter's row, and in one pair of sites. At rest. */
 bool wait_report_adds_up(const struct spinlock *lock);
 
-/* Begins a sum over runs, in the harness's memory. On cpu 0, at rest. */
+/* Begins a sum over runs, in program memory. On cpu 0, at rest. */
 void wait_report_begin(struct wait_report *report, unsigned cpus);
 
 /* Adds the lock as it is now, and takes over its name. At rest. */

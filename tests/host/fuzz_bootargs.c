@@ -259,21 +259,31 @@ static bool read_listed(struct reading *reading, const char *key, char *value, c
 	return read_sweep_value(reading, key, value, word);
 }
 
+/* There are programs, and so names of their values; or there is nothing of theirs. */
+static bool has_programs(const struct reading *reading)
+{
+	return reading->known->values_count != 0;
+}
+
+static bool read_workloads(const struct bootargs_names *names, const char *value, uint64_t *set)
+{
+	return read_set(names->name, names->count, value, names->count, true, set);
+}
+
 static bool read_value(struct reading *reading, const char *key, char *value, char *word)
 {
 	struct bootargs *args = &reading->args;
-	const struct bootargs_names *workloads = &reading->known->workloads;
 
 	if (!strcmp(key, "run")) {
 		reading->run = word;
-		return read_set(runs, 5, value, 0, false, &args->run);
+		return has_programs(reading) && read_set(runs, 5, value, 0, false, &args->run);
 	}
 	if (!strcmp(key, "low"))
 		return read_number(value, 0, &args->low_frames);
 	if (!strcmp(key, "workload")) {
 		reading->workload = word;
-		return read_set(workloads->name, workloads->count, value, workloads->count, true,
-				&args->workload);
+		return has_programs(reading) &&
+		       read_workloads(&reading->known->values[0].names, value, &args->workload);
 	}
 	if (!strcmp(key, "ops"))
 		return read_ops(value, &args->ops);
@@ -288,10 +298,10 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 	if (!strcmp(key, "flush"))
 		return read_choice(flushes, 3, value, &args->flush);
 	if (!strcmp(key, "crash"))
-		return read_choice(crashes, 10, value, &args->crash);
+		return has_programs(reading) && read_choice(crashes, 10, value, &args->crash);
 	if (!strcmp(key, "preempt")) {
 		reading->preempt = word;
-		return read_preempt(value, args);
+		return has_programs(reading) && read_preempt(value, args);
 	}
 	return read_listed(reading, key, value, word);
 }
@@ -403,7 +413,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 	unsigned count = 0;
 
 	*reading = (struct reading){
-		.args = {.run = 3,
+		.args = {.run = known->values_count ? 3 : 0,
 			 .policies = known->policies.count != 0,
 			 .locks = 1,
 			 .caches = {1, {BOOTARGS_NOT_GIVEN}},
@@ -416,7 +426,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 		.known = known,
 	};
 	set_tuned(&reading->args);
-	for (unsigned i = 0; i < known->workloads.count; i++)
+	for (unsigned i = 0; known->values_count && i < known->values[0].names.count; i++)
 		reading->args.workload |= UINT64_C(1) << i;
 	for (char *word = strtok_r(text, " \t\r\n", &rest); word;
 	     word = strtok_r(NULL, " \t\r\n", &rest)) {
@@ -472,7 +482,7 @@ static void check_error(const struct bootargs_error *error, const char *text,
 {
 	CHECK_EQ(error->word - text, reading->blamed - copy);
 	CHECK_EQ(error->word_length, strlen(reading->blamed));
-	CHECK(error->reason && *error->reason);
+	CHECK(*error->reason);
 	if (error->value)
 		CHECK(error->value >= error->word &&
 		      error->value + error->value_length <= error->word + error->word_length);
@@ -487,11 +497,29 @@ static void check_error(const struct bootargs_error *error, const char *text,
 static const char *const three[] = {"churn", "burst", "ring"};
 static const char *many[BOOTARGS_NAMES_MAX + 1];
 
+#define PROGRAMS                                                                                   \
+	{                                                                                          \
+		.names = {runs, 5}, .defaults = 3, .compares = 4, .switches = 16                   \
+	}
+#define VALUES(workloads, count)                                                                   \
+	{                                                                                          \
+		{"workload", {workloads, count}}, {"crash", {crashes, 10}},                        \
+		{                                                                                  \
+			"preempt",                                                                 \
+			{                                                                          \
+				modes, 4                                                           \
+			}                                                                          \
+		}                                                                                  \
+	}
+
 static const struct bootargs_known *choose_names(unsigned byte)
 {
-	static const struct bootargs_known none, few = {{three, 3}, {three, 2}};
-	static const struct bootargs_known all = {{many, BOOTARGS_NAMES_MAX},
-						  {many, BOOTARGS_NAMES_MAX}};
+	static const struct bootargs_values few_values[] = VALUES(three, 3);
+	static const struct bootargs_values all_values[] = VALUES(many, BOOTARGS_NAMES_MAX);
+	static const struct bootargs_known none;
+	static const struct bootargs_known few = {PROGRAMS, {three, 2}, few_values, 3};
+	static const struct bootargs_known all = {
+		PROGRAMS, {many, BOOTARGS_NAMES_MAX}, all_values, 3};
 	static char storage[BOOTARGS_NAMES_MAX + 1][4];
 
 	for (unsigned i = 0; i <= BOOTARGS_NAMES_MAX; i++) {
@@ -510,7 +538,10 @@ static const struct bootargs_known *choose_names(unsigned byte)
 
 static void check_too_many(const char *text)
 {
-	static const struct bootargs_known too_many = {{many, BOOTARGS_NAMES_MAX + 1}, {NULL, 0}};
+	static const struct bootargs_values too_many_values = {"workload",
+							       {many, BOOTARGS_NAMES_MAX + 1}};
+	static const struct bootargs_known too_many = {.values = &too_many_values,
+						       .values_count = 1};
 	struct bootargs args;
 	struct bootargs_error error;
 

@@ -15,7 +15,24 @@
 
 static const char *const workload_list[] = {"churn", "burst", "ring"};
 static const char *const policy_list[] = {"tree", "map", "list"};
-static const struct bootargs_known known = {{workload_list, 3}, {policy_list, 3}};
+static const char *const program_list[] = {"selftest", "stress", "bench", "monitor", "explore"};
+static const char *const crash_list[] = {"none", "null-read", "stack"};
+static const char *const mode_list[] = {"any", "locks", "stack", "stall"};
+
+/* The programs' bits, as they are registered in the kernel. */
+enum { SELFTEST = 1, STRESS = 2, BENCH = 4, MONITOR = 8, EXPLORE = 16 };
+
+static const struct bootargs_values values[] = {
+	{"workload", {workload_list, 3}}, {"crash", {crash_list, 3}}, {"preempt", {mode_list, 4}}};
+static const struct bootargs_known known = {
+	.programs = {.names = {program_list, 5},
+		     .defaults = SELFTEST | STRESS,
+		     .compares = BENCH,
+		     .switches = EXPLORE},
+	.policies = {policy_list, 3},
+	.values = values,
+	.values_count = 3,
+};
 
 static char printed[8192];
 static size_t printed_length;
@@ -34,7 +51,8 @@ __attribute__((format(printf, 1, 2))) static int print_captured(const char *form
 }
 
 /* Parses a copy of exactly `length` bytes and a terminator; what the error prints is captured. */
-static bool parse_bytes(const char *bytes, size_t length, struct bootargs *args)
+static bool parse_knowing(const struct bootargs_known *names, const char *bytes, size_t length,
+			  struct bootargs *args)
 {
 	struct bootargs_error error;
 	char *text = malloc(length + 1);
@@ -42,13 +60,18 @@ static bool parse_bytes(const char *bytes, size_t length, struct bootargs *args)
 
 	memcpy(text, bytes, length);
 	text[length] = '\0';
-	accepted = bootargs_parse(text, &known, args, &error);
+	accepted = bootargs_parse(text, names, args, &error);
 	printed_length = 0;
 	printed[0] = '\0';
 	if (!accepted)
 		bootargs_print_error(&error, print_captured);
 	free(text);
 	return accepted;
+}
+
+static bool parse_bytes(const char *bytes, size_t length, struct bootargs *args)
+{
+	return parse_knowing(&known, bytes, length, args);
 }
 
 static bool parse(const char *text, struct bootargs *args)
@@ -62,15 +85,17 @@ static bool parse(const char *text, struct bootargs *args)
 			unit_fail(__FILE__, __LINE__, "refused: %s", printed);                     \
 	} while (0)
 
-/* Refused, with exactly this line. */
-#define CHECK_REFUSED(text, line)                                                                  \
+/* Refused by a caller that knows these names, with exactly this line. */
+#define CHECK_REFUSED_KNOWING(names, text, line)                                                   \
 	do {                                                                                       \
 		struct bootargs args_;                                                             \
-		if (parse(text, &args_))                                                           \
+		if (parse_knowing(names, text, strlen(text), &args_))                              \
 			unit_fail(__FILE__, __LINE__, "accepted: %s", text);                       \
 		if (strcmp(printed, "bootargs: " line "\n") != 0)                                  \
 			unit_fail(__FILE__, __LINE__, "says: %s", printed);                        \
 	} while (0)
+
+#define CHECK_REFUSED(text, line) CHECK_REFUSED_KNOWING(&known, text, line)
 
 #define LOCKS	  "; valid: fas cas dec ticket mcs clh anderson none all"
 #define POLICIES  "; valid: tree map list all"
@@ -78,7 +103,7 @@ static bool parse(const char *text, struct bootargs *args)
 
 static void check_defaults(const struct bootargs *args)
 {
-	CHECK_EQ(args->run, 3);
+	CHECK_EQ(args->run, SELFTEST | STRESS);
 	CHECK_EQ(args->policies, 1);
 	CHECK_EQ(args->policy, 0);
 	CHECK_EQ(args->locks, 1);
@@ -101,7 +126,8 @@ static void check_defaults(const struct bootargs *args)
 	CHECK_EQ(args->trace, BOOTARGS_TRACE_OFF);
 	CHECK_EQ(args->preempt_min_ticks, 200);
 	CHECK_EQ(args->preempt_range_ticks, 4000);
-	CHECK_EQ(args->preempt_mode, BOOTARGS_PREEMPT_ANY);
+	CHECK_EQ(args->preempt_mode, 0);
+	CHECK_EQ(args->crash, 0);
 }
 
 TEST(nothing_given_is_all_defaults)
@@ -127,7 +153,7 @@ TEST(every_key_reaches_its_field)
 		       "workload=ring,churn ops=5000 "
 		       "cpus=3 seed=0xBeef lockstat=all trace=on ",
 		       &args);
-	CHECK_EQ(args.run, 1u << BOOTARGS_RUN_STRESS);
+	CHECK_EQ(args.run, STRESS);
 	CHECK_EQ(args.policy, 2);
 	CHECK_EQ(args.policies, 4);
 	CHECK_EQ(args.lock, BOOTARGS_LOCK_MCS);
@@ -182,10 +208,9 @@ TEST(sets_are_sets)
 	struct bootargs args;
 
 	CHECK_ACCEPTED("run=stress,selftest", &args);
-	CHECK(bootargs_set_has(args.run, BOOTARGS_RUN_SELFTEST));
-	CHECK(bootargs_set_has(args.run, BOOTARGS_RUN_STRESS));
+	CHECK_EQ(args.run, SELFTEST | STRESS);
 	CHECK_ACCEPTED("run=selftest", &args);
-	CHECK(!bootargs_set_has(args.run, BOOTARGS_RUN_STRESS));
+	CHECK_EQ(args.run, SELFTEST);
 	CHECK_ACCEPTED("workload=all", &args);
 	CHECK_EQ(args.workload, 7);
 	CHECK_ACCEPTED("workload=burst", &args);
@@ -367,7 +392,8 @@ TEST(as_many_workloads_as_bits)
 {
 	static const char *names[65];
 	static char storage[65][8];
-	struct bootargs_known many = {{names, 64}, {NULL, 0}};
+	struct bootargs_values workloads = {"workload", {names, 64}};
+	struct bootargs_known many = {.values = &workloads, .values_count = 1};
 	struct bootargs_error error;
 	struct bootargs args;
 
@@ -379,17 +405,23 @@ TEST(as_many_workloads_as_bits)
 	CHECK_EQ(args.workload, UINT64_MAX);
 	CHECK(bootargs_parse("workload=w63,w0", &many, &args, &error));
 	CHECK_EQ(args.workload, 1 | UINT64_C(1) << 63);
-	many.workloads.count = 65;
+	workloads.names.count = 65;
 	CHECK(!bootargs_parse("", &many, &args, &error));
 	printed_length = 0;
 	bootargs_print_error(&error, print_captured);
-	CHECK(strstr(printed, "more workloads than 64"));
-	many.workloads.count = 0;
+	CHECK(strstr(printed, "more names of workload= than 64"));
+	many.values_count = 0;
+	many.programs.names = (struct bootargs_names){names, 65};
+	CHECK(!bootargs_parse("", &many, &args, &error));
+	CHECK(strstr(error.reason, "more names of run= than 64"));
+	many.programs.names.count = 64;
+	CHECK(bootargs_parse("run=w63", &many, &args, &error));
+	CHECK_EQ(args.run, UINT64_C(1) << 63);
 	many.policies = (struct bootargs_names){names, 65};
 	CHECK(!bootargs_parse("", &many, &args, &error));
 	printed_length = 0;
 	bootargs_print_error(&error, print_captured);
-	CHECK(strstr(printed, "more policies than 64"));
+	CHECK(strstr(printed, "more names of policy= than 64"));
 }
 
 TEST(lists_are_for_a_sweep)
@@ -509,19 +541,94 @@ TEST(bad_lists_are_refused)
 	CHECK_REFUSED("run=bench cache=0,64,8 batch=1,5", "\"batch=1,5\"" TOO_LARGE);
 }
 
-TEST(no_workloads_at_all)
+#define PREEMPT                                                                                    \
+	"; valid: MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of any "             \
+	"locks stack stall"
+
+#define NO_USE ": no program of this kernel has a use for it; valid: nothing"
+
+TEST(a_kernel_without_programs_refuses_what_is_theirs)
 {
-	static const char word[] = "workload=churn";
+	static const struct bootargs_known bare = {.policies = {policy_list, 3}};
 	struct bootargs_error error;
 	struct bootargs args;
 
-	CHECK(bootargs_parse("workload=all", NULL, &args, &error));
+	CHECK(bootargs_parse("", &bare, &args, &error));
+	CHECK_EQ(args.run, 0);
 	CHECK_EQ(args.workload, 0);
-	CHECK(!bootargs_parse(word, NULL, &args, &error));
-	printed_length = 0;
-	bootargs_print_error(&error, print_captured);
-	CHECK(strcmp(printed,
-		     "bootargs: \"workload=churn\": no such value \"churn\"; valid: all\n") == 0);
+	CHECK(bootargs_parse("policy=map cpus=2 ops=5 trace=on", &bare, &args, &error));
+	CHECK_EQ(args.policy, 1);
+	CHECK_REFUSED_KNOWING(&bare, "workload=churn", "\"workload=churn\"" NO_USE);
+	CHECK_REFUSED_KNOWING(&bare, "workload=all", "\"workload=all\"" NO_USE);
+	CHECK_REFUSED_KNOWING(&bare, "run=stress", "\"run=stress\"" NO_USE);
+	CHECK_REFUSED_KNOWING(&bare, "crash=stack", "\"crash=stack\"" NO_USE);
+	CHECK_REFUSED_KNOWING(&bare, "preempt=1:2", "\"preempt=1:2\"" NO_USE);
+	CHECK_REFUSED_KNOWING(&bare, "policy=all",
+			      "\"policy=all\": a list of policies is for a sweep, and no program "
+			      "here makes one" POLICIES);
+	CHECK_REFUSED_KNOWING(&bare, "rounds=2",
+			      "\"rounds=2\": only a sweep has that, and no program here makes one; "
+			      "valid: 1 to 1000");
+	CHECK_REFUSED_KNOWING(NULL, "policy=map",
+			      "\"policy=map\": no such value \"map\"; valid: all");
+	CHECK(bootargs_parse("policy=all", NULL, &args, &error));
+	CHECK_EQ(args.policies, 0);
+}
+
+TEST(programs_say_which_of_them_run_and_compare_and_switch)
+{
+	static const char *const other_list[] = {"shell", "race", "trial"};
+	static const struct bootargs_known other = {
+		.programs = {{other_list, 3}, .defaults = 2, .compares = 4, .switches = 1},
+		.policies = {policy_list, 3},
+		.values = values,
+		.values_count = 3};
+	struct bootargs_error error;
+	struct bootargs args;
+
+	CHECK(bootargs_parse("", &other, &args, &error));
+	CHECK_EQ(args.run, 2);
+	CHECK(bootargs_parse("run=trial policy=all", &other, &args, &error));
+	CHECK_EQ(args.sweeps, 1);
+	CHECK(bootargs_parse("run=shell preempt=1:2:stack", &other, &args, &error));
+	CHECK_EQ(args.preempt_mode, 2);
+	CHECK_REFUSED_KNOWING(&other, "run=bench",
+			      "\"run=bench\": no such value \"bench\"; valid: shell race trial");
+	CHECK_REFUSED_KNOWING(&other, "run=shell,race",
+			      "\"run=shell,race\": shell goes alone; valid: shell race trial");
+	CHECK_REFUSED_KNOWING(&other, "policy=all",
+			      "\"policy=all\": a list of policies is for run=trial" POLICIES);
+	CHECK_REFUSED_KNOWING(&other, "preempt=1:2",
+			      "\"preempt=1:2\": only run=shell has switches" PREEMPT);
+	CHECK_REFUSED_KNOWING(&other, "samples=1",
+			      "\"samples=1\": only a sweep has that: run=trial with workload= or a "
+			      "list; valid: 0 (none) to 1000");
+}
+
+TEST(names_for_a_key_that_takes_none_are_a_mistake)
+{
+	static const char *const wrong[] = {"lock", "crahs", "run", "seed"};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct bootargs_values lost = {wrong[i], {crash_list, 3}};
+		struct bootargs_known mistaken = {.values = &lost, .values_count = 1};
+		struct bootargs_error error;
+		struct bootargs args;
+
+		CHECK(!bootargs_parse("", &mistaken, &args, &error));
+		CHECK(strstr(error.reason, wrong[i]) && strstr(error.reason, "which takes none"));
+	}
+}
+
+TEST(an_error_knows_its_key)
+{
+	struct bootargs_error error;
+	struct bootargs args;
+
+	CHECK(!bootargs_parse("run=dance", &known, &args, &error));
+	CHECK(bootargs_error_is_of(&error, "run") && !bootargs_error_is_of(&error, "seed"));
+	CHECK(!bootargs_parse("dance=run", &known, &args, &error));
+	CHECK(!bootargs_error_is_of(&error, "run"));
 }
 
 TEST(help_lists_every_key)
@@ -575,9 +682,10 @@ static size_t random_pieces(char *bytes, size_t size)
 /* What was accepted obeys every rule there is. */
 static void check_sound(const struct bootargs *args)
 {
-	bool only_bench = args->run == 1u << BOOTARGS_RUN_BENCH;
+	bool only_bench = args->run == BENCH;
 
-	CHECK(args->run < 8 && args->workload < 8 && args->policies < 8 && args->locks < 256);
+	CHECK(args->run && args->run < 32 && args->workload < 8 && args->policies < 8 &&
+	      args->locks < 256);
 	CHECK(args->lock <= BOOTARGS_LOCK_NONE && args->lockstat <= BOOTARGS_LOCKSTAT_ALL);
 	CHECK((args->locks >> args->lock & 1) && (args->policies >> args->policy & 1));
 	CHECK(args->cache_frames != 1);
@@ -613,23 +721,19 @@ TEST(a_schedule_has_two_numbers_and_a_mode)
 	struct bootargs args;
 
 	CHECK_ACCEPTED("run=explore preempt=5:0", &args);
-	CHECK_EQ(args.run, 1u << BOOTARGS_RUN_EXPLORE);
+	CHECK_EQ(args.run, EXPLORE);
 	CHECK_EQ(args.preempt_min_ticks, 5);
 	CHECK_EQ(args.preempt_range_ticks, 0);
-	CHECK_EQ(args.preempt_mode, BOOTARGS_PREEMPT_ANY);
+	CHECK_EQ(args.preempt_mode, 0);
 	CHECK_ACCEPTED("preempt=0x10:1000000:stall run=explore", &args);
 	CHECK_EQ(args.preempt_min_ticks, 16);
 	CHECK_EQ(args.preempt_range_ticks, 1000000);
-	CHECK_EQ(args.preempt_mode, BOOTARGS_PREEMPT_STALL);
+	CHECK_EQ(args.preempt_mode, 3);
 	CHECK_ACCEPTED("run=explore preempt=1:2:locks", &args);
-	CHECK_EQ(args.preempt_mode, BOOTARGS_PREEMPT_LOCKS);
+	CHECK_EQ(args.preempt_mode, 1);
 	CHECK_ACCEPTED("run=explore preempt=1:2:stack", &args);
-	CHECK_EQ(args.preempt_mode, BOOTARGS_PREEMPT_STACK);
+	CHECK_EQ(args.preempt_mode, 2);
 }
-
-#define PREEMPT                                                                                    \
-	"; valid: MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of any "             \
-	"locks stack stall"
 
 TEST(a_bad_schedule_is_refused)
 {

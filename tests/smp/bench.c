@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench.c - see bench.h; docs/measuring.md explains every figure.
+ * bench.c - run=bench: exact instruction counts where the machine can count, ratios where not.
+ * docs/measuring.md explains every figure. Where the boot arguments ask for a sweep, it runs instead
+ * (sweep.c).
  *
  * Two kinds of figure. Instructions, counted by instret: exact, and the same on every host, where
  * the counter counts instructions (QEMU under -icount). Nanoseconds, from runs of all cpus at
  * once: worth something only against another figure of the same boot, and only when the host gave
  * every cpu a core, which cores_for_all() finds out.
  */
-#include "tests/smp/bench.h"
-
 #include <stdio.h>
 
 #include "arch/riscv/csr.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/record.h"
+#include "kernel/diag/timing.h"
+#include "kernel/program.h"
+#include "kernel/program_memory.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
@@ -21,9 +24,7 @@
 #include "tests/smp/bench_paging.h"
 #include "tests/smp/bench_tree.h"
 #include "tests/smp/classic.h"
-#include "kernel/program_memory.h"
 #include "tests/smp/random.h"
-#include "kernel/diag/timing.h"
 
 #define PAIRS	    10000
 #define BULK_FRAMES 4096
@@ -324,7 +325,7 @@ static void bench_counts(void)
 	bench_tree_counts();
 }
 
-void bench_run(void)
+static void bench_run(void)
 {
 	uint64_t before = frame_free_count();
 
@@ -352,3 +353,17 @@ void bench_run(void)
 			     (unsigned long long)before, (unsigned long long)frame_free_count());
 	verdict_count_test(frame_free_count() == before);
 }
+
+static bool is_wanted(bool is_named)
+{
+	return is_named && !settings.arguments.sweeps;
+}
+
+static const struct program bench = {
+	.name = "bench",
+	.help = "instruction counts and times, or with workload= or lists a sweep over all combinations",
+	.compares = true,
+	.is_wanted = is_wanted,
+	.run = bench_run,
+};
+PROGRAM(40, bench);

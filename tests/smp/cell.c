@@ -6,11 +6,12 @@
 
 #include "arch/riscv/csr.h"
 #include "kernel/diag/panic.h"
+#include "kernel/diag/timing.h"
+#include "kernel/program_memory.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/cell_thresholds.h"
-#include "kernel/program_memory.h"
 
 /* ---- one run -------------------------------------------------------------------------------- */
 

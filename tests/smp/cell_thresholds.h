@@ -2,13 +2,11 @@
 /*
  * cell_thresholds.h - from where on a cell's times say more of the host than of the allocator.
  *
- * Found by tools/calibrate.py, which reads the figures here and shows how often they, and others,
+ * One more is in kernel/diag/timing.h, for it holds for all times and waits. All are found by
+ * tools/calibrate.py, which reads the figures in both files and shows how often they, and others,
  * would be wrong. What it found, and what it could not, is in docs/lab.md, "When a time counts".
  */
 #pragma once
-
-/* Work that shares nothing may take so long on all cpus, where one alone takes 100 (timing.h). */
-#define CORES_PERCENT_MOST 115
 
 /*
  * Holds are the same instructions on any cpu, but caches of the machine may be cold: so many times

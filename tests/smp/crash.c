@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* crash.c - see crash.h. */
-#include "tests/smp/crash.h"
-
-#include "kernel/boot/bootargs.h"
-#include "kernel/smp/cpu.h"
+/*
+ * crash.c - crash=: one forbidden thing, done on purpose, to see that the machine ends as it should.
+ *
+ * The last cpu does it while the others are busy. The run does not come back from it where it is
+ * noticed; where it is not, the run fails.
+ */
 #include "kernel/diag/panic.h"
+#include "kernel/program.h"
 #include "kernel/settings.h"
+#include "kernel/smp/cpu.h"
 #include "mm/frame.h"
 #include "sync/ck.h"
 
@@ -69,7 +72,7 @@ static void do_nothing_legal(void)
 	__asm__ volatile(".word 0");
 }
 
-/* Less than a page at a time, so that it cannot step over a guard page. Ends for no one to see. */
+/* Less than a page at a time, so that it cannot step over a guard page. Its end is never reached. */
 static __attribute__((noinline)) uint64_t recurse(uint64_t depth)
 {
 	volatile char part[1024];
@@ -90,17 +93,30 @@ static void lose_stacks(void)
 	__asm__ volatile("li sp, 1024\n\tebreak");
 }
 
-static void (*const kinds[])(void) = {
-	[BOOTARGS_CRASH_NULL_READ] = read_null,
-	[BOOTARGS_CRASH_NULL_JUMP] = jump_to_null,
-	[BOOTARGS_CRASH_TEXT_STORE] = store_to_text,
-	[BOOTARGS_CRASH_RODATA_STORE] = store_to_rodata,
-	[BOOTARGS_CRASH_DATA_JUMP] = jump_to_data,
-	[BOOTARGS_CRASH_FRAME_JUMP] = jump_to_frame,
-	[BOOTARGS_CRASH_ILLEGAL] = do_nothing_legal,
-	[BOOTARGS_CRASH_STACK] = fill_stack,
-	[BOOTARGS_CRASH_NO_STACK] = lose_stacks,
-};
+static void do_nothing_wrong(void)
+{
+}
+
+#define KINDS(entry)                                                                               \
+	entry("none", do_nothing_wrong)                                                            \
+	entry("null-read", read_null)                                                              \
+	entry("null-jump", jump_to_null)                                                           \
+	entry("text-store", store_to_text)                                                         \
+	entry("rodata-store", store_to_rodata)                                                     \
+	entry("data-jump", jump_to_data)                                                           \
+	entry("frame-jump", jump_to_frame)                                                         \
+	entry("illegal", do_nothing_legal)                                                         \
+	entry("stack", fill_stack)                                                                 \
+	entry("no-stack", lose_stacks)
+
+#define NAME(name, function) name,
+#define FUNCTION(name, function) function,
+
+static const char *const names[] = {KINDS(NAME)};
+static void (*const kinds[])(void) = {KINDS(FUNCTION)};
+static const unsigned count = sizeof(names) / sizeof(names[0]);
+
+ARGUMENT_VALUES(crash, names, count);
 
 /* Written by the last cpu, read by the others; orders nothing. */
 static uint32_t survived;
@@ -115,8 +131,23 @@ static void crash_last(void *kind)
 		port_relax();
 }
 
-void crash_run(uint64_t kind)
+static void crash_run(void)
 {
-	cpus_run(crash_last, (void *)(uintptr_t)kind, settings.cpus);
-	verdict_fail("crash: nobody noticed");
+	cpus_run(crash_last, (void *)(uintptr_t)settings.arguments.crash, settings.cpus);
+	verdict_fail("crash: no panic came of it");
 }
+
+static bool is_wanted(bool is_named)
+{
+	(void)is_named;
+	return settings.arguments.crash != 0;
+}
+
+/* Before all others. */
+static const struct program crash = {
+	.name = "crash",
+	.is_unnamed = true,
+	.is_wanted = is_wanted,
+	.run = crash_run,
+};
+PROGRAM(10, crash);

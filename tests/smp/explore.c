@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * explore.c - see explore.h.
+ * explore.c - run=explore: workloads under a schedule that a seed decides.
+ *
+ * An emulator that counts instructions (QEMU's -icount) runs the harts in turn on one thread and
+ * goes on to the next one only when a timer of the machine runs out. So every cpu arms its timer
+ * again and again, for random times drawn from the seed: the harts change at arbitrary instructions,
+ * and the same seed and binary give the same run bit for bit. The digest in the verdict shows it: it
+ * covers the order of all switches and, at each, the interrupted cpu's pc and registers.
+ *
+ * A timer that runs out while its cpu holds a zone's lock (interrupts masked) is taken later,
+ * but the turn ends there and then: switches fall inside critical sections too.
+ *
+ * preempt=MIN:RANGE:MODE: between two switches the interrupted code goes on for MIN to MIN +
+ * RANGE ticks, unless the mode says otherwise (enum preempt_mode). In every mode the handler itself
+ * sometimes allocates and frees (handler_ops.h).
  *
  * What a cpu draws from its own generator decides its own intervals, sleeps and acts; what
  * decides the schedule is all of them together, and every one follows from the seed. Nothing here
@@ -10,8 +23,6 @@
  * shared and counts all switches in their order. The boot hart reads the rest at the end, after
  * cpus_run() has ordered it; a panic reads the digest as it stands.
  */
-#include "tests/smp/explore.h"
-
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,12 +30,13 @@
 #include "arch/riscv/csr.h"
 #include "arch/riscv/hart.h"
 #include "arch/riscv/trap.h"
-#include "kernel/smp/cpu.h"
-#include "kernel/vm/kernel_space.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/record.h"
-#include "kernel/settings.h"
 #include "kernel/diag/trace.h"
+#include "kernel/program.h"
+#include "kernel/settings.h"
+#include "kernel/smp/cpu.h"
+#include "kernel/vm/kernel_space.h"
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
@@ -52,6 +64,22 @@
 /* With so many switches for an operation, something waits that nobody will wake. */
 #define SWITCHES_PER_OP	  2000
 #define SWITCHES_AT_LEAST 2000000
+
+/* The modes of preempt=, which say where switches are more frequent than elsewhere. */
+enum preempt_mode {
+	PREEMPT_ANY,   /* nowhere */
+	PREEMPT_LOCKS, /* where a batch or a heap block is on its way: before, in and after critical sections */
+	PREEMPT_STACK, /* in a restartable sequence and next to one */
+	PREEMPT_STALL, /* nowhere; but now and then a cpu sleeps where it was interrupted, up to
+			* thousands of switches long */
+	PREEMPT_MODES
+};
+
+static const char *const mode_names[] = {"any", "locks", "stack", "stall"};
+static const unsigned mode_count = PREEMPT_MODES;
+
+_Static_assert(sizeof(mode_names) / sizeof(mode_names[0]) == PREEMPT_MODES, "a name each");
+ARGUMENT_VALUES(preempt, mode_names, mode_count);
 
 enum place {
 	PLACE_PLAIN,
@@ -140,7 +168,7 @@ static enum place place_of(uint64_t pc)
 		return PLACE_SEQUENCE;
 	if (pc - (uintptr_t)__slow_text_start < (size_t)(__slow_text_end - __slow_text_start))
 		return PLACE_SLOW;
-	if (settings.arguments.preempt_mode == BOOTARGS_PREEMPT_STACK && is_near(pc))
+	if (settings.arguments.preempt_mode == PREEMPT_STACK && is_near(pc))
 		return PLACE_NEAR;
 	return PLACE_PLAIN;
 }
@@ -149,9 +177,9 @@ static enum place place_of(uint64_t pc)
 static uint64_t step_ticks(enum place place)
 {
 	switch (settings.arguments.preempt_mode) {
-	case BOOTARGS_PREEMPT_LOCKS:
+	case PREEMPT_LOCKS:
 		return place == PLACE_SLOW ? LOCKS_TICKS : 0;
-	case BOOTARGS_PREEMPT_STACK:
+	case PREEMPT_STACK:
 		return place == PLACE_SEQUENCE || place == PLACE_NEAR ? STACK_TICKS : 0;
 	default:
 		return 0;
@@ -247,7 +275,7 @@ static void on_switch(struct trap_frame *trap)
 		explorer->in_locks += some_lock_is_held();
 		if (random_below(&explorer->random, HANDLER_ACTS_ONE_IN) == 0 && handlers_act)
 			intrude(explorer);
-		if (settings.arguments.preempt_mode == BOOTARGS_PREEMPT_STALL &&
+		if (settings.arguments.preempt_mode == PREEMPT_STALL &&
 		    random_below(&explorer->random, STALL_ONE_IN) == 0)
 			stall(explorer);
 	}
@@ -282,7 +310,11 @@ static uint64_t digest_of_all(void)
 	return digest;
 }
 
-void explore_prepare(void)
+/*
+ * On the boot hart, before others start: a hart that waits for another in a loop would wait for ever
+ * without a timer.
+ */
+static void explore_prepare(void)
 {
 	explorers = kmalloc_aligned(port_cpu_count() * sizeof(*explorers), 64);
 	check(explorers, "explore: no memory for %u cpus", port_cpu_count());
@@ -318,7 +350,6 @@ static void leave(void)
 
 static void record_workload(const struct workload_run *run)
 {
-	static const char *const modes[] = {"any", "locks", "stack", "stall"};
 	struct explorer sum = {0};
 	uint64_t allocs = 0, frees = 0;
 
@@ -342,7 +373,7 @@ static void record_workload(const struct workload_run *run)
 	       (unsigned long long)sum.acts, (unsigned long long)allocs);
 	record_begin("explore");
 	record_string("workload", run->workload->name);
-	record_string("preempt", modes[settings.arguments.preempt_mode]);
+	record_string("preempt", mode_names[settings.arguments.preempt_mode]);
 	record_number("switches", sum.switches);
 	record_number("in_locks", sum.in_locks);
 	record_number("in_slow_path", sum.at[PLACE_SLOW]);
@@ -398,7 +429,8 @@ static bool explore_workload(const struct workload *workload)
 	return ran;
 }
 
-void explore_run(void)
+/* Checks for leaks after each workload, and sets the verdict's digest. */
+static void explore_run(void)
 {
 	if (settings.count_step)
 		verdict_set_schedule(settings.arguments.seed, digest_of_all);
@@ -413,3 +445,12 @@ void explore_run(void)
 	hart_timer_disable();
 	hart_timer_disarm();
 }
+
+static const struct program explore = {
+	.name = "explore",
+	.help = "workloads whose harts change at instructions that seed= decides; alone",
+	.owns_timers = true,
+	.prepare = explore_prepare,
+	.run = explore_run,
+};
+PROGRAM(60, explore);

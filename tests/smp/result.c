@@ -10,18 +10,6 @@
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/cache.h"
 
-uint64_t ticks_to_ns(uint64_t ticks)
-{
-	uint64_t hertz = settings.clock_hertz;
-
-	return ticks / hertz * 1000000000 + ticks % hertz * 1000000000 / hertz;
-}
-
-uint64_t ratio(uint64_t part, uint64_t whole, uint64_t unit)
-{
-	return whole ? (part * unit + whole / 2) / whole : 0;
-}
-
 void statistics_reset(void)
 {
 	for (unsigned i = 0; i < zones.count; i++)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/diag/figures.h"
 #include "sync/spinlock.h"
 #include "tests/smp/workloads/workload.h"
 
@@ -27,9 +28,3 @@ void result_collect(struct result *result, const struct workload_run *run);
 
 /* *sum += *stats; of the worst times, the worse. */
 void spin_stats_sum(struct spin_stats *sum, const struct spin_stats *stats);
-
-/* Ticks of the locks' clock in nanoseconds. */
-uint64_t ticks_to_ns(uint64_t ticks);
-
-/* part * unit / whole, rounded; 0 of nothing. */
-uint64_t ratio(uint64_t part, uint64_t whole, uint64_t unit);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* smp_kernel.c - tests/smp/smp.h for the kernel; its memory is in program_memory.c, its churn in churn.c.
- */
+/* smp_kernel.c - tests/smp/smp.h for the kernel; its churn is in workloads/churn.c. */
 #include "tests/smp/smp_kernel.h"
 
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "arch/riscv/hart.h"
-#include "kernel/smp/cpu.h"
-#include "kernel/settings.h"
+#include "kernel/diag/clock.h"
 #include "kernel/diag/contention.h"
+#include "kernel/program_memory.h"
+#include "kernel/smp/cpu.h"
 #include "tests/smp/smp.h"
 
 static bool is_quiet;
@@ -20,12 +19,19 @@ void smp_run(void (*work)(void *argument), void *argument, unsigned cpus)
 	cpus_run(work, argument, cpus);
 }
 
+void *smp_memory(uint64_t bytes)
+{
+	return program_memory_alloc(bytes);
+}
+
+void smp_memory_end(void *block)
+{
+	program_memory_release_block(block);
+}
+
 uint64_t smp_nanoseconds(void)
 {
-	const uint64_t second = 1000000000;
-	uint64_t ticks = hart_time(), hertz = settings.timebase;
-
-	return ticks / hertz * second + ticks % hertz * second / hertz;
+	return clock_nanoseconds();
 }
 
 /* Where nothing has been looked at (a sweep, a schedule), nothing of it is printed either. */

@@ -1,29 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * stress.c - see stress.h.
+ * stress.c - run=stress: the chosen workloads, each with the caches and without, and the report.
  *
  * Each workload runs twice in the same boot: as configured, and as the baseline with cache=0,
  * where every frame takes the zone's lock. Operations per second of the two, and their ratio,
  * are of one machine in one state, so the ratio means something on any host. After each run, at
  * rest, the books are closed: every frame is back, and every structure checks itself.
  */
-#include "tests/smp/stress.h"
-
 #include <stdio.h>
 
 #include "arch/riscv/csr.h"
 #include "kernel/boot/bootargs.h"
 #include "kernel/smp/cpu.h"
 #include "kernel/vm/kernel_space.h"
+#include "kernel/diag/contention.h"
 #include "kernel/diag/panic.h"
+#include "kernel/program.h"
+#include "kernel/program_memory.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "tests/smp/bench_paging.h"
 #include "tests/smp/leak_check.h"
 #include "tests/smp/workloads/churn.h"
-#include "kernel/diag/contention.h"
-#include "kernel/program_memory.h"
 #include "tests/smp/report.h"
 #include "tests/smp/trace_check.h"
 #include "tests/smp/workloads/workload.h"
@@ -96,7 +95,7 @@ static bool run_workload(const struct workload *workload)
 	return passed;
 }
 
-void stress_run(void)
+static void stress_run(void)
 {
 	contention_look();
 	report_begin();
@@ -116,3 +115,14 @@ void stress_run(void)
 		bench_report("instructions_to_the_end", csr_read(instret) * 100, "instructions",
 			     settings.cpus, true);
 }
+
+static const struct program stress = {
+	.name = "stress",
+	.help = "each workload with caches and without, and what the locks cost",
+	.is_default = true,
+	.run = stress_run,
+};
+PROGRAM(30, stress);
+
+/* Of all programs that run workloads, not of this one alone. */
+ARGUMENT_VALUES(workload, workload_names, workload_count);

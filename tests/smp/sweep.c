@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sweep.c - see sweep.h.
+ * sweep.c - run=bench with workload= or lists: every combination of policy, lock, cache, batch, cpus
+ * and workload, in one boot.
  *
  * Each round runs each cell once, so what drifts on the host meets all cells alike; each run begins
  * with zones made anew, so no cell inherits the memory that another has scattered. First come
@@ -8,24 +9,23 @@
  * a single cpu that times every hold, for the judgement whether the times are the lock's or the
  * host's.
  */
-#include "tests/smp/sweep.h"
-
 #include <stdio.h>
 
 #include "kernel/diag/console.h"
-#include "kernel/vm/kernel_space.h"
 #include "kernel/diag/panic.h"
+#include "kernel/diag/timing.h"
+#include "kernel/program.h"
+#include "kernel/program_memory.h"
 #include "kernel/settings.h"
+#include "kernel/vm/kernel_space.h"
 #include "mm/global/policies.h"
 #include "mm/global/zone.h"
 #include "tests/smp/cell.h"
 #include "tests/smp/cell_thresholds.h"
-#include "kernel/program_memory.h"
 #include "tests/smp/sampler.h"
 #include "tests/smp/smp.h"
 #include "tests/smp/smp_kernel.h"
 #include "tests/smp/sweep_report.h"
-#include "kernel/diag/timing.h"
 
 /* Without cell=, all runs together take about so long, and none longer than a cell's most. */
 #define SWEEP_MS     30000
@@ -72,13 +72,12 @@ static uint64_t rounds_at_most(void)
 	return settings.arguments.rounds ? settings.arguments.rounds : ROUNDS_MOST;
 }
 
-size_t sweep_bytes(void)
+/* Of program memory. */
+static size_t sweep_bytes(void)
 {
 	const struct bootargs *arguments = &settings.arguments;
 	size_t cell = sizeof(struct cell) + rounds_at_most() * sizeof(struct cell_round) + 64;
 
-	if (!arguments->sweeps)
-		return 0;
 	return cells_at_most() * cell + BOOTARGS_LIST_MAX * sizeof(uint64_t) + 256 +
 	       sampler_bytes((unsigned)arguments->samples);
 }
@@ -350,7 +349,7 @@ static bool run_all(void)
 }
 
 /* Leaves the machine as it was. */
-void sweep_run(void)
+static void sweep_run(void)
 {
 	const struct bootargs *arguments = &settings.arguments;
 	struct configuration at_boot = {.policy = zones.zone[0].policy,
@@ -371,3 +370,19 @@ void sweep_run(void)
 	smp_set_quiet(false);
 	configure(&at_boot);
 }
+
+static bool is_wanted(bool is_named)
+{
+	(void)is_named;
+	return settings.arguments.sweeps;
+}
+
+/* Asked for as run=bench, which runs where nothing is to be compared. */
+static const struct program sweep_program = {
+	.name = "sweep",
+	.is_unnamed = true,
+	.is_wanted = is_wanted,
+	.memory_bytes = sweep_bytes,
+	.run = sweep_run,
+};
+PROGRAM(41, sweep_program);

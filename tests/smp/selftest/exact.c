@@ -14,6 +14,7 @@
 #include "arch/riscv/hart.h"
 #include "arch/riscv/trap.h"
 #include "kernel/smp/cpu.h"
+#include "kernel/program.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
@@ -259,7 +260,7 @@ static void work_busy(void *argument)
 
 static unsigned rounds_wanted(void)
 {
-	if (settings.arguments.ops && settings.arguments.run == 1u << BOOTARGS_RUN_SELFTEST)
+	if (settings.arguments.ops && programs_only("selftest"))
 		return (unsigned)settings.arguments.ops;
 	return settings.cpus > 2 ? ROUNDS_MANY : ROUNDS;
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * selftest.c - see selftest.h.
+ * selftest.c - run=selftest: the in-kernel tests, quick and exact, on all cpus; KTAP, and a `test`
+ * record each.
  *
  * A test is a function that returns NULL, or what was wrong. Tests of panics run the mistake and
  * look at what the panic would have said. None depends on the speed of the machine.
  */
-#include "tests/smp/selftest/selftest.h"
-
 #include <stdio.h>
 #include <string.h>
 
 #include "kernel/smp/cpu.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/record.h"
+#include "kernel/program.h"
 #include "kernel/settings.h"
 #include "mm/check.h"
 #include "mm/frame.h"
@@ -483,7 +483,7 @@ static bool run_one(unsigned number, const struct test *test)
 	return !wrong;
 }
 
-void selftest_run(void)
+static void selftest_run(void)
 {
 	const unsigned count = sizeof(tests) / sizeof(tests[0]);
 	bool passed[sizeof(tests) / sizeof(tests[0])];
@@ -503,3 +503,11 @@ void selftest_run(void)
 	}
 	locks_test_records();
 }
+
+static const struct program selftest = {
+	.name = "selftest",
+	.help = "the in-kernel tests, on all cpus",
+	.is_default = true,
+	.run = selftest_run,
+};
+PROGRAM(20, selftest);

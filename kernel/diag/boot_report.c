@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* boot_report.c - see boot_report.h. */
+#include "kernel/diag/boot_report.h"
+
+#include <stdio.h>
+
+#include "arch/riscv/sbi.h"
+#include "kernel/boot/memory.h"
+#include "kernel/boot/nodes.h"
+#include "kernel/diag/record.h"
+#include "kernel/settings.h"
+#include "kernel/smp/cpu.h"
+#include "kernel/smp/shootdown.h"
+#include "kernel/vm/kernel_space.h"
+#include "mm/frame.h"
+#include "mm/global/zone.h"
+
+void boot_report_print(void)
+{
+	const struct memory_account *account = memory_account();
+	struct sbi_result version = sbi_spec_version();
+
+	printf("hartframe: %u cpus, boot hart %llu, SBI %lu.%lu, timebase %llu Hz\n", settings.cpus,
+	       (unsigned long long)cpu_self()->arch.hart_id, version.value >> 24,
+	       version.value & 0xffffff, (unsigned long long)settings.timebase);
+	printf("memory: %llu MiB in %u zone%s, %llu KiB outside of all zones (firmware, kernel, "
+	       "tables)\n",
+	       (unsigned long long)(account->ram_frames >> 8), zones.count,
+	       zones.count == 1 ? "" : "s", (unsigned long long)(account->outside_frames << 2));
+	for (unsigned i = 0; i < zones.count; i++) {
+		const struct zone *zone = &zones.zone[i];
+
+		printf("  %s: node %u, frames [%#llx, %#llx), %s, lock %s; a frame costs "
+		       "%llu.%03llu "
+		       "byte of tree and 1 of state; low mark %llu\n",
+		       zone->name, zone->node, (unsigned long long)zone->first,
+		       (unsigned long long)(zone->first + zone->total_frames), zone->policy->name,
+		       spin_kind_name(zone->lock.kind),
+		       (unsigned long long)(zone->policy_bytes / zone->total_frames),
+		       (unsigned long long)(zone->policy_bytes * 1000 / zone->total_frames % 1000),
+		       (unsigned long long)zone->low);
+	}
+	if (kernel_space_frames())
+		printf("paging: Sv%u, %llu frames of tables; flushes of other cpus by %s\n",
+		       virt_bits(kernel_space_levels()), (unsigned long long)kernel_space_frames(),
+		       shootdown_way() == SHOOTDOWN_IPI ? "IPIs" : "the firmware");
+	else
+		printf("paging: off\n");
+	if (nodes_are_many(settings.cpus))
+		nodes_print(settings.cpus);
+	printf("caches: at most %u frames a cpu; a batch is %u", frame_cache_self()->capacity,
+	       frame_cache_self()->batch_min);
+	if (frame_cache_self()->batch_max > frame_cache_self()->batch_min)
+		printf(" to %u, as contention asks", frame_cache_self()->batch_max);
+	printf("; seed %llu\n", (unsigned long long)settings.arguments.seed);
+}
+
+void boot_report_record(void)
+{
+	const struct memory_account *account = memory_account();
+
+	record_begin("boot");
+	record_number("cpus", settings.cpus);
+	record_number("boot_hart", cpu_self()->arch.hart_id);
+	record_number("timebase_hz", settings.timebase);
+	record_number("clock_hz", settings.clock_hertz);
+	record_number("ram_frames", account->ram_frames);
+	record_number("outside_frames", account->outside_frames);
+	record_number("lost_frames", account->lost_frames);
+	record_number("zones", zones.count);
+	record_number("paging", kernel_space_frames() ? virt_bits(kernel_space_levels()) : 0);
+	record_number("paging_frames", kernel_space_frames());
+	record_string("flush", shootdown_way_name(shootdown_way()));
+	record_number("cache", settings.arguments.cache_frames);
+	record_string("policy", zones.zone[0].policy->name);
+	record_string("lock", spin_kind_name((enum spin_kind)settings.arguments.lock));
+	record_number("seed", settings.arguments.seed);
+	record_end();
+}
