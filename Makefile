@@ -59,6 +59,13 @@ $(BUILD)/hartframe.elf: $(kernel_objects) linker.ld
 	$(quiet)$(CROSS)gcc $(patsubst -march=%,-march=$(march_link),$(KERNEL_CFLAGS)) \
 		$(KERNEL_LDFLAGS) -o $@ $(kernel_objects)
 
+# The kernel without the programs of tests/: it has to link, and to boot (kernel/program.h).
+$(BUILD)/bare/hartframe.elf: $(filter-out $(BUILD)/kernel/tests/%,$(kernel_objects)) linker.ld
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(quiet)$(CROSS)gcc $(patsubst -march=%,-march=$(march_link),$(KERNEL_CFLAGS)) \
+		$(filter-out -Wl$(comma)-Map%,$(KERNEL_LDFLAGS)) -o $@ $(filter %.o,$^)
+
 # The .su files beside the objects are for `make lint`, which holds them against the machine code.
 $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags Makefile | $(BUILD)/ck/ck_pr.h
 	$(say) CC $<
@@ -315,7 +322,7 @@ trees := $(BUILD)/trees/stub.elf $(patsubst tests/smp/trees/%.dts,$(BUILD)/trees
 explore_240 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-240
 
 # What the tests need and run. The museum runs the same on each of its mutants.
-test_needs := all host host-checks0 tsan deps-test $(trees)
+test_needs := all $(BUILD)/bare/hartframe.elf host host-checks0 tsan deps-test $(trees)
 test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 	--host $(host_tests) tools/test_tools.py tools/test_bench.py tools/test_mutants.py \
 	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py tools/test_report.py \

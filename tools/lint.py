@@ -606,6 +606,7 @@ LAYER_RULES = (
     Layer(r"mm/global/", reached=r"mm/percpu/"),
     Layer(r"arch/", reached=r"(mm|kernel|tests)/", brackets=rf"port\.h|{LIBC}"),
     Layer(r"kernel/(boot/(devicetree|machine|bootargs\w*)|diag/record)\.", reached=r"arch/"),
+    Layer(r"kernel/", reached=r"tests/"),
 )
 
 

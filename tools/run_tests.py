@@ -66,6 +66,7 @@ class Case:
     must_contain: tuple[str, ...] = ()
     typed: str = ""  # a file of what is typed on the console
     judge: str = ""  # "sweep", "trace": its records are looked at too
+    bare: bool = False  # the kernel without the programs of tests/
 
 
 POLICIES = ("bitmap", "interval_stack", "recycler", "free_list")  # segment_tree is the default
@@ -356,6 +357,14 @@ CASES = (
     Case("trace-schedule", "run=explore workload=bulk ops=2000 trace=on", mem="16M",
          icount="shift=0,sleep=off", judge="trace", must_contain=('"record":"explore"',)),
     crash_traced("null-read", "trace of cpu 0, ", "trace of cpu 3, ", " us ago: "),
+    # The kernel without the programs of tests/ has a monitor, and nothing that runs by default.
+    Case("bare", bare=True, must_contain=("hartframe: 4 cpus", "nothing to run: ", "run=monitor ")),
+    Case("bare-monitor", "run=monitor", smp="2", bare=True, typed="tests/smp/monitor_quit.txt", timeout=60,
+         must_contain=("monitor: help lists the commands", "hartframe> quit")),
+    Case("bare-workload", "workload=bulk", smp="2", bare=True, expect="fail", must_contain=(
+        'bootargs: "workload=bulk": no program of this kernel has a use for it; valid: nothing',)),
+    refused("unknown-crash", "crash=nonesuch", "no such value", "valid: none null-read"),
+    refused("explore-with-others", "run=stress,explore", "explore goes alone", "run=selftest "),
     refused("unknown-trace", "trace=yes", "no such value", "valid: off on"),
     refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
     refused("unknown-value", "lock=futex", "no such value", "valid: fas"),
@@ -534,6 +543,7 @@ def log_path(logs: Path, name: str, suffix: str) -> Path:
 
 def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
     name = f"qemu/{case.name}"
+    kernel = kernel.parent / "bare" / kernel.name if case.bare else kernel
     command = [sys.executable, str(LAUNCHER), "--kernel", str(kernel), "--smp", case.smp]
     command += ["--mem", case.mem, "--timeout", str(case.timeout), "--expect", case.expect]
     command += ["--log", str(log_path(logs, name, ".console"))]
