@@ -36,6 +36,16 @@ static const struct program *program_at(unsigned i)
 
 /* ---- what they know of boot arguments ------------------------------------------------------ */
 
+/* The linker has sorted their numbers as text, which is their order from 10 to 99. */
+static void check_numbers(const struct program_entry *earlier, const struct program_entry *later)
+{
+	check(earlier->number < later->number,
+	      "programs: %s is number %lu and comes after %s, number %lu; expected 10 to 99, and "
+	      "none "
+	      "twice",
+	      later->program->name, later->number, earlier->program->name, earlier->number);
+}
+
 static void know_program(struct bootargs_programs *known, const struct program *program)
 {
 	uint64_t bit = UINT64_C(1) << known->names.count;
@@ -50,37 +60,29 @@ static void know_program(struct bootargs_programs *known, const struct program *
 	known->switches |= program->owns_timers ? bit : 0;
 }
 
-static unsigned know_values(void)
+static void know_values(struct bootargs_known *known, const struct argument_values *its)
 {
-	unsigned count = 0;
+	unsigned count = known->values_count;
 
-	for (const struct argument_values *const *entry = __argument_values_start;
-	     entry < __argument_values_end; entry++) {
-		const struct argument_values *its = *entry;
-
-		check(count < KEYS_MAX, "programs: names for more than %d arguments", KEYS_MAX);
-		/* They are sorted by their keys. */
-		check(count == 0 || strcmp(values[count - 1].key, its->key) != 0,
+	check(count < KEYS_MAX, "programs: names for more than %d arguments", KEYS_MAX);
+	for (unsigned i = 0; i < count; i++)
+		check(strcmp(values[i].key, its->key) != 0,
 		      "programs: two have names for %s=", its->key);
-		values[count++] = (struct bootargs_values){its->key, {its->name, *its->count}};
-	}
-	return count;
+	values[count] = (struct bootargs_values){its->key, {its->name, *its->count}};
+	known->values_count = count + 1;
 }
 
 void programs_know(struct bootargs_known *known)
 {
 	*known = (struct bootargs_known){.programs.names.name = run_names, .values = values};
 	for (unsigned i = 0; i < program_count(); i++) {
-		const struct program *program = program_at(i);
-
-		check(i == 0 || __programs_start[i - 1].order < __programs_start[i].order,
-		      "programs: %s is number %lu and comes after number %lu; expected 10 to 99, "
-		      "and none twice",
-		      program->name, __programs_start[i].order, __programs_start[i - 1].order);
-		if (!program->is_unnamed)
-			know_program(&known->programs, program);
+		if (i)
+			check_numbers(&__programs_start[i - 1], &__programs_start[i]);
+		if (!program_at(i)->is_unnamed)
+			know_program(&known->programs, program_at(i));
 	}
-	known->values_count = know_values();
+	for (unsigned i = 0; i < (unsigned)(__argument_values_end - __argument_values_start); i++)
+		know_values(known, __argument_values_start[i]);
 }
 
 /* ---- which of them run --------------------------------------------------------------------- */

@@ -52,7 +52,7 @@ struct program {
 /* What the linker collects. */
 struct program_entry {
 	const struct program *program;
-	unsigned long order;
+	unsigned long number;
 };
 
 /* `number`: 10 to 99; programs run by rising number, and no two have the same. */
