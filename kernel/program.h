@@ -3,8 +3,9 @@
  * program.h - programs: what the kernel runs once it has booted. They register themselves, so the
  * kernel names none of them, and links and boots without any.
  *
- * A program is a constant struct program and one line, PROGRAM(number, variable). The linker collects
- * the lines (linker.ld), sorted by their numbers and not by how the files are linked. The kernel then
+ * A program is a constant struct program and one line, PROGRAM(number, variable). The linker
+ * collects the lines (linker.ld), sorted by their numbers and not by how the files are linked. The
+ * kernel then
  *
  *	1. learns from them what run= can name, and what the values of other boot arguments are
  *	   (ARGUMENT_VALUES), and refuses all else before anything runs;
@@ -32,9 +33,9 @@ struct program {
 	/* Alone in run= and given workload= or lists of values, it is a sweep over all combinations. */
 	bool compares;
 	/*
-	 * From `prepare` on the timers of all harts are its own, and each hart's turn ends by them. So
-	 * no other program runs in the same boot, preempt= is for it, and a hart must not wait in
-	 * the firmware for another (flush=auto).
+	 * From `prepare` on the timers of all harts are its own, and each hart's turn ends by
+	 * them. So no other program runs in the same boot, preempt= is for it, and a hart must not
+	 * wait in the firmware for another (flush=auto).
 	 */
 	bool owns_timers;
 
@@ -75,8 +76,8 @@ struct argument_values {
 		used, section(".argument_values." #key_word))) = &argument_values_##key_word
 
 /*
- * What the programs know of boot arguments; the policies are left out. Valid for ever. A panic where
- * two programs have the same number or name, or names for the same key.
+ * What the programs know of boot arguments; the policies are left out. Valid for ever. A panic
+ * where two programs have the same number or name, or names for the same key.
  */
 void programs_know(struct bootargs_known *known);
 

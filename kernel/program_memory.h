@@ -4,8 +4,8 @@
  * workload.
  *
  * It is early memory, outside of all zones: so no policy has to be able to give it, the frames
- * that a run finds free are all there are, and it stays while the zones are made again. A stack: what
- * was taken after a mark ends with the mark. On cpu 0, at rest.
+ * that a run finds free are all there are, and it stays while the zones are made again. A stack:
+ * what was taken after a mark ends with the mark. On cpu 0, at rest.
  */
 #pragma once
 

@@ -10,12 +10,13 @@
 /* Reads them out of the tree into settings.arguments. */
 void arguments_read(void);
 
-/* How many cpus to start of so many harts that can run. */
+/* How many cpus to start, of `harts` that can run. */
 unsigned arguments_choose_cpus(unsigned harts);
 
 /*
- * The lock of all zones and the heap, and how cpus flush each other's translations. When the cpus
- * are counted. */
+ * Chooses the lock of all zones and the heap, and how cpus flush each other's translations. When
+ * the cpus are counted.
+ */
 void arguments_choose_lock(void);
 void arguments_choose_flush(void);
 

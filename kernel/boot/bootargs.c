@@ -3,8 +3,8 @@
  * bootargs.c - the parser of the boot arguments: words into fields. See bootargs.h.
  *
  * It knows no key by name but preempt=, whose value has three parts: it reads the table
- * (bootargs_keys.c). Each word is refused for what is wrong in itself, before the words are looked at
- * together (bootargs_check.c).
+ * (bootargs_keys.c). Each word is refused for what is wrong in itself, before the words are looked
+ * at together (bootargs_check.c).
  */
 #include <stdarg.h>
 #include <stdio.h>

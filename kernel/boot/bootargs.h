@@ -13,10 +13,10 @@
  *
  * Where several values are to be compared in one boot (a sweep), some keys take lists of them.
  *
- * The keys are the kernel's, a table in bootargs_keys.c: a new key is a field in struct bootargs and
- * a line there. The names of some values are the programs' (kernel/program.h); the caller collects
- * them in a struct bootargs_known. The parser is in bootargs.c, what words must not say together in
- * bootargs_check.c, the texts of errors and of the help in bootargs_print.c.
+ * The keys are the kernel's, a table in bootargs_keys.c: a new key is a field in struct bootargs
+ * and a line there. The names of some values are the programs' (kernel/program.h); the caller
+ * collects them in a struct bootargs_known. The parser is in bootargs.c, what words must not say
+ * together in bootargs_check.c, the texts of errors and of the help in bootargs_print.c.
  */
 #pragma once
 
@@ -127,8 +127,9 @@ struct bootargs_programs {
 };
 
 /*
- * What only the caller knows: at most BOOTARGS_NAMES_MAX names of each kind. A key of the table that
- * takes registered names (workload, crash, preempt) and is not in `values` is refused in every use.
+ * What only the caller knows: at most BOOTARGS_NAMES_MAX names of each kind. A key of the table
+ * that takes registered names (workload, crash, preempt) and is not in `values` is refused in
+ * every use.
  */
 struct bootargs_known {
 	struct bootargs_programs programs;
@@ -155,8 +156,8 @@ typedef int bootargs_printf(const char *format, ...) __attribute__((format(print
 
 /*
  * True and *out set; or false, *out untouched and *error set. `text` may be NULL or empty: all
- * defaults. `known` are the caller's names, or NULL for none; more than BOOTARGS_NAMES_MAX of a kind,
- * or names for a key that takes none, are an error. O(words * keys).
+ * defaults. `known` are the caller's names, or NULL for none; more than BOOTARGS_NAMES_MAX of a
+ * kind, or names for a key that takes none, are an error. O(words * keys).
  */
 __attribute__((warn_unused_result)) bool bootargs_parse(const char *text,
 							const struct bootargs_known *known,

@@ -72,7 +72,7 @@ const struct bootargs_key bootargs_keys[BOOTARGS_KEYS] = {
 	{KEY("trace", FORM_CHOICE, trace), .names = &trace_names, .initial = BOOTARGS_TRACE_OFF,
 	 .meaning = "whether each cpu keeps its last slow events, written out at the end"},
 	{KEY("flush", FORM_CHOICE, flush), .names = &flush_names, .initial = BOOTARGS_FLUSH_AUTO,
-	 .meaning = "who makes other cpus flush translations; auto: the firmware if it can, unless a program owns the timers"},
+	 .meaning = "how other cpus are made to flush translations; auto: the firmware if it can, unless a program owns the timers"},
 	{KEY("crash", FORM_CHOICE, crash), .naming = NAMING_VALUES,
 	 .meaning = "what to do wrong first, on purpose"},
 	{KEY("rounds", FORM_NUMBER, rounds), .least = 1, .most = 1000,

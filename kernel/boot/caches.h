@@ -5,7 +5,7 @@
  */
 #pragma once
 
-/* Takes it, for caches of so many frames. After memory_collect(), when the cpus are counted. */
+/* Takes it, for caches of up to `frames` frames. After memory_collect(), when the cpus are counted. */
 void caches_reserve(unsigned frames);
 
 /* Gives it to the caches, which are off. When the zones are made; each cpu configures its own then. */

@@ -62,7 +62,7 @@ static void cache_on(void *unused)
 	frame_cache_configure(frames, frames ? (uint32_t)arguments->batch_frames : 0);
 }
 
-/* Nobody is kicked or waited for who has no part in what is measured. */
+/* A cpu without a part in what is measured goes off line: no IPI goes to it, no cpu waits for it. */
 static void cache_off(void *stay)
 {
 	frame_cache_configure(0, 0);
@@ -82,7 +82,7 @@ void configure_cpus(void)
 	frame_drain_set_low(settings.arguments.low_frames);
 }
 
-/* Of all that work, with nothing in them; seen at rest. */
+/* The caches of all cpus that work, with nothing in them; seen at rest. */
 static bool caches_are_off(void)
 {
 	for (unsigned cpu = 0; cpu < working; cpu++) {
@@ -95,8 +95,8 @@ static bool caches_are_off(void)
 }
 
 /*
- * What is in caches and in the heap goes back to the zones, and nobody has anything else. Who is
- * asked for frames still, by a low mark, has none to give and touches no zone.
+ * What is in caches and in the heap goes back to the zones, and all other frames are there
+ * already. A cpu that a low mark still asks for frames has none to give, and touches no zone.
  */
 static void give_all_back(unsigned stay)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * configure.h - policy, lock and caches: chosen at boot, and again as often as it is wanted.
+ * configure.h - policy, lock and caches: chosen at boot, and again whenever a sweep wants others.
  *
- * Zones are made anew from nothing, so what is compared starts from the same memory each time; all
- * that pointed into the old ones (caches, the heap, the orders of nodes, low marks) is set again.
+ * The zones are made again from nothing, so all combinations that are compared start from the same
+ * memory; all that pointed into the old zones (caches, the heap, the orders of nodes, low marks)
+ * is set again.
  */
 #pragma once
 
@@ -32,7 +33,7 @@ void configure_cpus(void);
 
 /*
  * At rest, on cpu 0, with every frame and every block given back (else it panics and says what is
- * not): makes the zones anew and sets settings.arguments to what is in force from now on.
+ * not): makes the zones again and sets settings.arguments to what is in force from now on.
  * O(frames).
  */
 void configure(const struct configuration *wanted);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tree.h - the device tree of this boot: where it lies, and the end of the run where it is malformed.
+ * tree.h - the device tree of this boot: where it lies, and the end of the run where it is
+ * malformed.
  *
  * It is opened where the firmware put it, and moved next to the kernel as soon as there is early
  * memory, so that the place where it lay cuts no zone in two. On cpu 0, before other harts start.

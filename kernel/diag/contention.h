@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * contention.h - whether the waits for locks that this boot has counted are the locks' or the host's.
+ * contention.h - whether the waits for locks that this boot has counted are the locks' or the
+ * host's.
  *
- * An acquisition waits when another cpu holds the lock at that moment. Where the host has not given
- * each cpu a core, its scheduler decides which cpu runs at which moment: the same command, run
- * twice, has said 0.00 % and 5.50 % contended. So the verdict of the sweep's times (timing.h)
- * holds for all that counts waits: the contended share, waits and their times, which cpu waited for
- * which, and where. What counts no wait (acquisitions, refills, frames) needs no verdict.
+ * An acquisition waits when another cpu holds the lock at that moment. Where the host has not
+ * given each cpu a core, its scheduler decides which cpu runs at which moment: the same command,
+ * run twice, has said 0.00 % and 5.50 % contended. So the test that judges the times of a sweep
+ * (timing.h) also judges all figures of waits: the contended share, waits and their times, which
+ * cpu waited for which, and where. Figures of other things (acquisitions, refills, frames) need no
+ * judgement.
  */
 #pragma once
 
@@ -14,21 +16,21 @@
 #include <stdint.h>
 
 /*
- * Looks whether each cpu has a core now. After a look that says no, none is taken any more: what
- * has been counted since the boot stays the host's doing. True where all looks said yes. On cpu 0, at
- * rest, with all cpus on line; lasts as long as 40 million turns of an empty loop.
+ * Looks whether each cpu has a core now. After the first look that says no there is no other: what
+ * has been counted since the boot is the host's doing for good. True where all looks said yes. On
+ * cpu 0, at rest, with all cpus on line; lasts as long as 40 million turns of an empty loop.
  */
 bool contention_look(void);
 
-/* What the looks have said; false before the first one. */
+/* Whether all looks so far said yes; false before the first look. */
 bool contention_is_measurable(void);
 
-/* Why it is not; of the console and the records. "" where it is. */
+/* Why it is not measurable, for the console and the records; "" where it is. */
 const char *contention_why_not(void);
 
 /*
- * "NOT MEASURABLE", "-" of nothing, or part / whole in percent with two decimals; so many characters,
- * at least 15.
+ * Prints "NOT MEASURABLE", "-" where `whole` is 0, or part / whole in percent with two decimals, in
+ * `width` characters, at least 15.
  */
 void contention_print_share(int width, uint64_t part, uint64_t whole, bool measurable);
 

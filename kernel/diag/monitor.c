@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * monitor.c - run=monitor: a prompt on the console, to look at the machine and to move it.
+ * monitor.c - run=monitor: a prompt on the console, to inspect the machine and to act on it.
  *
  * It stops, starts and drains cpus and puts a load on them through the functions that all other
  * callers use, so what is seen here is what the tests test. On cpu 0, with no lock held.
@@ -320,8 +320,8 @@ static const struct command {
 	{"cpus", NULL, "each cpu's hart, state and cache", do_cpus},
 	{"locks", NULL, "what each lock was asked for", do_locks},
 	{"trace", "cpu", "its last events, with trace=on", do_trace},
-	{"alloc", "frames", "take so many and hold them", do_alloc},
-	{"free", "frames", "give so many of those back", do_free},
+	{"alloc", "frames", "take this number of frames and hold them", do_alloc},
+	{"free", "frames", "give this number of those back", do_free},
 	{"drain", NULL, "ask all cpus for what they have cached", do_drain},
 	{"stop", "cpu", "take its hart off line", do_stop},
 	{"start", "cpu", "and bring it back", do_start},

@@ -22,12 +22,12 @@ uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t co
 #define CORES_PERCENT_MOST 115
 
 /*
- * Work that shares nothing takes as long on all cpus at once as on one, if each has a core of the
- * host: how long it took, in percent of that. One cpu has nothing to be compared with but its own clock:
- * how long it took to watch it, in percent of what was left of it between the moments in which the host
- * was elsewhere. Some tens of milliseconds.
+ * Work that shares nothing takes as long on all cpus at once as on one cpu, if each has a core of
+ * the host. Returns how long it took on all, in percent of the time on one. A single cpu is
+ * compared with its clock instead: the time it watched the clock, in percent of what is left
+ * without the gaps in which the host ran something else. Lasts some tens of milliseconds.
  */
 uint64_t cores_percent(unsigned cpus);
 
-/* False when that was more than CORES_PERCENT_MOST. One cpu always has. */
+/* False when that is more than CORES_PERCENT_MOST. A single cpu always has its core. */
 bool cores_for_all(unsigned cpus);

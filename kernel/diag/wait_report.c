@@ -22,7 +22,7 @@ struct heaviest {
 	struct spin_waits others;
 };
 
-/* ---- where it comes from ------------------------------------------------------------------ */
+/* ---- where the waits come from ------------------------------------------------------------------ */
 
 static struct spin_waits read_now(const struct wait_report *report, unsigned waiter, unsigned holder)
 {
@@ -97,7 +97,7 @@ bool wait_report_adds_up(const struct spinlock *lock)
 
 /* ---- the heaviest ------------------------------------------------------------------------- */
 
-/* Goes to its place by ticks; who is pushed out at the end is one of the others. */
+/* Puts the pair in its place by ticks; a pair that is pushed out at the end is added to the others. */
 static void heaviest_add(struct heaviest *heaviest, uint64_t waiter, uint64_t holder,
 			 struct spin_waits waits)
 {
@@ -159,7 +159,7 @@ static unsigned long long us_of(struct spin_waits waits)
 	return ticks_to_ns(waits.ticks) / 1000;
 }
 
-/* A row of counts, and under it one of times; the diagonal, of cpu_mask not known, goes last. */
+/* A row of counts, and under it a row of times; the diagonal, where the holder is unknown, goes last. */
 static void print_row(const struct wait_report *report, unsigned waiter)
 {
 	printf("    %4u", waiter);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * wait_report.h - which cpu waited for which at a lock, and at which places in the code: a table for
- * people and members of a record for programs.
+ * wait_report.h - which cpu waited for which at a lock, and at which places in the code: a table
+ * for people and members of a record for programs.
  */
 #pragma once
 

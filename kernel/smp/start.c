@@ -20,8 +20,9 @@ static struct hart_arrival *arrivals;
 static unsigned harts_usable;
 
 /*
- * A hart has this long to arrive after the firmware took the order; real harts need microseconds. An
- * emulator has a thread for each hart, and they share a few cores: each may wait for all others' turns.
+ * A hart has this long to arrive after the firmware took the order; real harts need microseconds.
+ * An emulator has a thread for each hart, and they share a few cores: each may wait for all
+ * others' turns.
  */
 static unsigned arrival_seconds(void)
 {

@@ -8,14 +8,14 @@
 #pragma once
 
 /*
- * Harts that can run. One that cannot is left alone, and the console says why. A machine without a
- * usable hart ends the run.
+ * Counts the harts that can run. A hart that cannot run is left alone, and the console says why. A
+ * machine without a usable hart ends the run.
  */
 unsigned start_count_harts(void);
 
 /*
- * Takes early memory for blocks and stacks of so many cpus; the boot hart moves from its first block
- * to block 0, and port_cpu_count() is right from here on. After start_count_harts().
+ * Takes early memory for blocks and stacks of `count` cpus; the boot hart moves from its first
+ * block to block 0, and port_cpu_count() is right from here on. After start_count_harts().
  */
 void start_make_cpus(unsigned count);
 

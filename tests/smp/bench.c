@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench.c - run=bench: exact instruction counts where the machine can count, ratios where not.
- * docs/measuring.md explains every figure. Where the boot arguments ask for a sweep, it runs instead
- * (sweep.c).
+ * docs/measuring.md explains every figure. Where the boot arguments ask for a sweep, it runs
+ * instead (sweep.c).
  *
  * Two kinds of figure. Instructions, counted by instret: exact, and the same on every host, where
  * the counter counts instructions (QEMU under -icount). Nanoseconds, from runs of all cpus at
@@ -361,7 +361,8 @@ static bool is_wanted(bool is_named)
 
 static const struct program bench = {
 	.name = "bench",
-	.help = "instruction counts and times, or with workload= or lists a sweep over all combinations",
+	.help = "instruction counts and times, or with workload= or lists a sweep over all "
+		"combinations",
 	.compares = true,
 	.is_wanted = is_wanted,
 	.run = bench_run,

@@ -3,7 +3,7 @@
  * bench_paging.c - see bench_paging.h.
  *
  * What is mapped is never touched, so no memory stands behind it: 1 GiB of addresses leads to a
- * range of frames that nobody owns. Tables are frames of frame_alloc(), and counted.
+ * range of frames that have no owner. Tables are frames of frame_alloc(), and counted.
  */
 #include "tests/smp/bench_paging.h"
 

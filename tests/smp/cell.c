@@ -25,7 +25,7 @@ static void note_before(void)
 		instructions_before = csr_read(instret);
 }
 
-/* Each cpu shuts its own cache while all are there: configure() then has to wait for nobody. */
+/* Each cpu turns its own cache off while all are there: configure() then has no cpu to wait for. */
 static void note_after_and_shut(void)
 {
 	if (port_cpu() == 0)
@@ -170,7 +170,8 @@ static bool is_slow(const struct cell_run *pilot)
  */
 bool cell_choose_ops(struct cell *cell, uint64_t target_ns, uint64_t ops_of_another)
 {
-	uint64_t start = ops_of_another * 2 / PILOT_SHARE; /* one that is as fast needs no second */
+	uint64_t start = ops_of_another * 2 /
+			 PILOT_SHARE; /* as fast as that one, it needs no second pilot */
 	struct cell_run pilot = {.ops = start > PILOT_OPS ? start : PILOT_OPS,
 				 .limit_ns = target_ns,
 				 .stride = 1,

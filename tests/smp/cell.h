@@ -44,15 +44,15 @@ struct cell {
 	enum cell_validity validity;
 };
 
-/* Whether its contended acquisitions, and waits, may be told. After cell_judge(). */
+/* Whether its contended acquisitions, and waits, may be printed and recorded. After cell_judge(). */
 static inline bool cell_waits_are_measurable(const struct cell *cell)
 {
 	return cell->validity == CELL_VALID;
 }
 
 /*
- * Zones and caches as the cell wants them, one run, and the books closed over it. False when there
- * was not enough memory to set it up, or the books do not close, which fails the verdict.
+ * Zones and caches as the cell wants them, one run, and a check for leaks after it. False when
+ * there was not enough memory to set it up, or frames are missing, which fails the verdict.
  * `instructions` may be NULL; where they are not counted, or not on one cpu alone, it stays 0.
  * sampler: see workload.h.
  */

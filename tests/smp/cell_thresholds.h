@@ -9,18 +9,20 @@
 #pragma once
 
 /*
- * Holds are the same instructions on any cpu, but caches of the machine may be cold: so many times
- * what one takes alone is still explained. What is beyond that, together, is time that the host
- * took away: so much of the run spoils it.
+ * Holds are the same instructions on any cpu, but caches of the machine may be cold: up to
+ * HOLD_FACTOR times what a hold takes on one cpu is still explained. What all holds together took
+ * beyond that is time that the host took away: more than STOLEN_PERCENT_MOST of the run spoils the
+ * cell's times.
  */
 #define HOLD_FACTOR	    4
 #define STOLEN_PERCENT_MOST 5
 
 /*
- * Where all cpus are in line a wait lasts as long as all their holds. More than so many times as long
- * is the host's doing: the lock was handed to a cpu that was not running.
+ * Where all cpus are in line a wait lasts as long as all their holds. A wait of more than
+ * WAIT_FACTOR_MOST times that is the host's doing: the lock was handed to a cpu that was not
+ * running.
  */
 #define WAIT_FACTOR_MOST 16
 
-/* The slowest round, where the fastest takes 100. */
+/* What the slowest round may take, where the fastest takes 100. */
 #define ROUNDS_PERCENT_MOST 200

@@ -3,8 +3,8 @@
  * classic.c - see classic.h.
  *
  * In the shape of xv6's kalloc: acquire and release over push_off and pop_off, which count how
- * deep interrupts are masked and read who they are each time they ask for their own structure,
- * and a check of who holds the lock on either side. Two things differ, one each way: it does not
+ * deep interrupts are masked and read their own number each time they ask for their own structure,
+ * and a check of the lock's holder on either side. Two things differ, one each way: it does not
  * fill frames with junk, which would cost more than all the rest; and a kernel in S-mode that
  * leaves tp to its user has its own number in a CSR (sscratch), so reading it is a CSR read.
  */
@@ -27,7 +27,7 @@ struct classic_cpu {
 };
 
 #define CLASSIC_CPUS 64
-#define NOBODY	     UINT64_MAX
+#define NO_HOLDER    UINT64_MAX
 
 static struct {
 	ck_spinlock_fas_t lock;
@@ -85,7 +85,7 @@ static void acquire(void)
 static void release(void)
 {
 	check(classic.holder == cpu_id(), "classic: released by another cpu");
-	classic.holder = NOBODY;
+	classic.holder = NO_HOLDER;
 	ck_spinlock_fas_unlock(&classic.lock);
 	pop_off();
 }
@@ -93,7 +93,7 @@ static void release(void)
 void classic_init(pfn_t first, uint64_t count)
 {
 	ck_spinlock_fas_init(&classic.lock);
-	classic.holder = NOBODY;
+	classic.holder = NO_HOLDER;
 	classic.list = NULL;
 	for (uint64_t i = count; i--;)
 		classic_free(pfn_add(first, i));

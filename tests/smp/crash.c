@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * crash.c - crash=: one forbidden thing, done on purpose, to see that the machine ends as it should.
+ * crash.c - crash=: one forbidden thing, done on purpose, to see that the machine ends as it
+ * should.
  *
  * The last cpu does it while the others are busy. The run does not come back from it where it is
  * noticed; where it is not, the run fails.
@@ -98,18 +99,15 @@ static void do_nothing_wrong(void)
 }
 
 #define KINDS(entry)                                                                               \
-	entry("none", do_nothing_wrong)                                                            \
-	entry("null-read", read_null)                                                              \
-	entry("null-jump", jump_to_null)                                                           \
-	entry("text-store", store_to_text)                                                         \
-	entry("rodata-store", store_to_rodata)                                                     \
-	entry("data-jump", jump_to_data)                                                           \
-	entry("frame-jump", jump_to_frame)                                                         \
-	entry("illegal", do_nothing_legal)                                                         \
-	entry("stack", fill_stack)                                                                 \
-	entry("no-stack", lose_stacks)
+	entry("none", do_nothing_wrong) entry("null-read", read_null)                              \
+		entry("null-jump", jump_to_null) entry("text-store", store_to_text)                \
+			entry("rodata-store", store_to_rodata) entry("data-jump", jump_to_data)    \
+				entry("frame-jump", jump_to_frame)                                 \
+					entry("illegal", do_nothing_legal)                         \
+						entry("stack", fill_stack)                         \
+							entry("no-stack", lose_stacks)
 
-#define NAME(name, function) name,
+#define NAME(name, function)	 name,
 #define FUNCTION(name, function) function,
 
 static const char *const names[] = {KINDS(NAME)};

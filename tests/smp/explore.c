@@ -4,9 +4,10 @@
  *
  * An emulator that counts instructions (QEMU's -icount) runs the harts in turn on one thread and
  * goes on to the next one only when a timer of the machine runs out. So every cpu arms its timer
- * again and again, for random times drawn from the seed: the harts change at arbitrary instructions,
- * and the same seed and binary give the same run bit for bit. The digest in the verdict shows it: it
- * covers the order of all switches and, at each, the interrupted cpu's pc and registers.
+ * again and again, for random times drawn from the seed: the harts change at arbitrary
+ * instructions, and the same seed and binary give the same run bit for bit. The digest in the
+ * verdict shows it: it covers the order of all switches and, at each, the interrupted cpu's pc and
+ * registers.
  *
  * A timer that runs out while its cpu holds a zone's lock (interrupts masked) is taken later,
  * but the turn ends there and then: switches fall inside critical sections too.
@@ -57,21 +58,22 @@
 #define LOCKS_TICKS                                                                                \
 	1000	       /* of a step in mode locks: a few holds of a batch, for all harts together */
 #define STACK_TICKS 48 /* of a step in mode stack: as long as a pop or push */
-#define STEPS_MAX   4  /* in a row: one that waits for a lock must not do it in steps */
+#define STEPS_MAX   4  /* in a row: a cpu that waits for a lock must not wait in short steps only */
 #define NEAR_BYTES  32 /* code next to a sequence is as interesting */
 #define CALM_TRAPS  64 /* that let the interrupted code go on, before that is believed */
 
-/* With so many switches for an operation, something waits that nobody will wake. */
+/* After this number of switches for each operation, a cpu waits for what will never come. */
 #define SWITCHES_PER_OP	  2000
 #define SWITCHES_AT_LEAST 2000000
 
 /* The modes of preempt=, which say where switches are more frequent than elsewhere. */
 enum preempt_mode {
-	PREEMPT_ANY,   /* nowhere */
-	PREEMPT_LOCKS, /* where a batch or a heap block is on its way: before, in and after critical sections */
+	PREEMPT_ANY, /* nowhere */
+	/* Where a batch or a heap block is on its way: before, in and after critical sections. */
+	PREEMPT_LOCKS,
 	PREEMPT_STACK, /* in a restartable sequence and next to one */
-	PREEMPT_STALL, /* nowhere; but now and then a cpu sleeps where it was interrupted, up to
-			* thousands of switches long */
+	/* Nowhere; but some cpus sleep where they were interrupted, up to thousands of switches long. */
+	PREEMPT_STALL,
 	PREEMPT_MODES
 };
 
@@ -96,7 +98,7 @@ struct explorer {
 	uint64_t last_pc;
 	uint64_t switches, in_locks, stalls, acts;
 	uint64_t at[PLACES];
-	unsigned steps; /* so many short ones in a row */
+	unsigned steps; /* short ones in a row, so far */
 	uint32_t works; /* its workload has begun: switches count and intrude */
 	struct handler_ops handler_ops;
 };
@@ -216,7 +218,7 @@ static void digest_event(struct explorer *explorer, const struct trap_frame *tra
 	explorer->digest = mix(digest, trap->pc);
 }
 
-/* This cpu holds none, or it could not be interrupted: one that is held was left in the middle. */
+/* A holder masks interrupts, so the interrupted cpu holds none: another cpu was left in its section. */
 static bool some_lock_is_held(void)
 {
 	for (unsigned i = 0; i < zones.count; i++)
@@ -311,8 +313,8 @@ static uint64_t digest_of_all(void)
 }
 
 /*
- * On the boot hart, before others start: a hart that waits for another in a loop would wait for ever
- * without a timer.
+ * On the boot hart, before others start: a hart that waits for another in a loop would wait for
+ * ever without a timer.
  */
 static void explore_prepare(void)
 {
@@ -441,7 +443,7 @@ static void explore_run(void)
 		if (bootargs_set_has(settings.arguments.workload, i))
 			verdict_count_test(explore_workload(&workloads[i]));
 	churn_report();
-	trace_write(); /* it waits for the others, who get their turns by this timer */
+	trace_write(); /* it waits for the other cpus, which get their turns by this timer */
 	hart_timer_disable();
 	hart_timer_disarm();
 }

@@ -2,10 +2,10 @@
 /*
  * handler_ops.h - what a trap handler does to the allocator while it interrupts a user of it.
  *
- * It takes a frame and gives it back; takes one and keeps it; gives back one that it kept; goes
- * through more frames than a batch, so that the interrupted stack is refilled and flushed
- * underneath the sequence that was looking at it; flushes the cache. All of its frames carry
- * its stamp. One handler_ops belongs to one cpu.
+ * It takes a frame and gives it back; takes a frame and keeps it; gives back a frame that it kept;
+ * goes through more frames than a batch, so that the interrupted stack is refilled and flushed
+ * underneath the sequence that was looking at it; flushes the cache. All of its frames carry its
+ * stamp. One handler_ops belongs to one cpu.
  */
 #pragma once
 

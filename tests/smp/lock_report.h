@@ -3,8 +3,8 @@
  * lock_report.h - what several runs together did to each lock: a table, histograms and which cpu
  * waited for which; and the `lock` records.
  *
- * Acquisitions are told always. All that tells of waits is NOT MEASURABLE where contention.h says
- * so, and so are holds, which are times: then none of it is printed or recorded.
+ * Acquisitions are always printed and recorded. Where contention.h says so, waits are NOT
+ * MEASURABLE, and so are holds, which are times: then neither is printed or recorded.
  */
 #pragma once
 

@@ -68,7 +68,8 @@ void report_add(const struct workload_run *run)
 		spin_stats_sum(&lock_totals[i].stats, &stats);
 		wait_report_add(&lock_totals[i].waits, lock);
 		if (!wait_report_adds_up(lock))
-			verdict_fail("lock %s: who waited for whom does not add up to the waits",
+			verdict_fail("lock %s: the waits of all pairs of cpus do not add up to the "
+				     "waits",
 				     lock->name);
 	}
 	for (unsigned cpu = 0; cpu < run->cpus; cpu++)

@@ -10,7 +10,7 @@
 #include "kernel/program_memory.h"
 #include "tests/smp/sweep_report.h"
 
-/* A line of a map is to be readable: at most so many chunks, of 512 frames or more. */
+/* A line of a map has to be readable: at most CHUNKS_MAX chunks, of CHUNK_FRAMES frames or more. */
 #define CHUNKS_MAX   512
 #define CHUNK_FRAMES 512
 

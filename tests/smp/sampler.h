@@ -3,7 +3,7 @@
  * sampler.h - looks at the state of memory while a workload runs: where all frames are, and how
  * many of each zone's chunks are free.
  *
- * In a run of its own, which nobody times. Samples are kept and printed after it, as records:
+ * In a separate run, which is not timed. Samples are kept and printed after it, as records:
  * printing would stop the cpu that takes them. "exact" says whether no other cpu could be in the
  * allocator. A map counts what no owner has, so what is in caches is free in it; there is none
  * without CHECKS.
@@ -14,9 +14,8 @@
 
 #include "tests/smp/cell.h"
 
-/* Bytes of harness memory for so many samples. Before or after the zones are made. */
+/* Bytes of program memory for `samples` samples. Before or after the zones are made. */
 size_t sampler_bytes(unsigned samples);
 
-/* One run of the cell with so many samples at most, evenly over its operations, and their records.
- */
+/* One run of the cell with at most `samples` samples, evenly over its operations, and their records. */
 bool sampler_run(const struct cell *cell, unsigned samples);

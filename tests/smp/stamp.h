@@ -3,8 +3,8 @@
  * stamp.h - the owner stamp: a word at each end of an allocated frame that says whose it is.
  *
  * Written after an allocation, checked before the free, and wiped. When a frame has two owners,
- * whoever of them stamps last makes the other's check fail, and whoever frees first wipes what
- * the other will look for: one of the two finds out whatever the order.
+ * the owner that stamps last makes the other's check fail, and the owner that frees first wipes
+ * what the other will look for: in any order, one of the two notices.
  */
 #pragma once
 
@@ -40,7 +40,7 @@ static inline void stamp_check(pfn_t frame, unsigned owner)
 	check(words[0] == stamp && words[STAMP_LAST] == ~stamp,
 	      "owner stamp: frame %#llx of owner %u holds %#llx and %#llx, expected %#llx and "
 	      "%#llx: "
-	      "it has another owner, or somebody wrote to it",
+	      "it has another owner, or it was written to",
 	      (unsigned long long)frame.value, owner, (unsigned long long)words[0],
 	      (unsigned long long)words[STAMP_LAST], (unsigned long long)stamp,
 	      (unsigned long long)~stamp);

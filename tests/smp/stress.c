@@ -5,7 +5,7 @@
  * Each workload runs twice in the same boot: as configured, and as the baseline with cache=0,
  * where every frame takes the zone's lock. Operations per second of the two, and their ratio,
  * are of one machine in one state, so the ratio means something on any host. After each run, at
- * rest, the books are closed: every frame is back, and every structure checks itself.
+ * rest, leaks are looked for: every frame is back, and every structure checks itself.
  */
 #include <stdio.h>
 

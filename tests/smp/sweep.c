@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sweep.c - run=bench with workload= or lists: every combination of policy, lock, cache, batch, cpus
- * and workload, in one boot.
+ * sweep.c - run=bench with workload= or lists: every combination of policy, lock, cache, batch,
+ * cpus and workload, in one boot.
  *
- * Each round runs each cell once, so what drifts on the host meets all cells alike; each run begins
- * with zones made anew, so no cell inherits the memory that another has scattered. First come
- * pilots: one that finds how many operations fit a cell's time, and where several cpus work one on
- * a single cpu that times every hold, for the judgement whether the times are the lock's or the
- * host's.
+ * Each round runs each cell once, so what drifts on the host meets all cells alike; each run
+ * begins with zones made again, so no cell inherits the memory that another has scattered. First
+ * come pilots: a run that finds how many operations fit a cell's time, and where several cpus
+ * work, a run on a single cpu that times every hold, to judge whether the times are the lock's or
+ * the host's.
  */
 #include <stdio.h>
 
@@ -27,15 +27,15 @@
 #include "tests/smp/smp_kernel.h"
 #include "tests/smp/sweep_report.h"
 
-/* Without cell=, all runs together take about so long, and none longer than a cell's most. */
+/* Without cell=, all runs together take about SWEEP_MS, and no run takes more than CELL_MS_MOST. */
 #define SWEEP_MS     30000
 #define CELL_MS_MOST 25
-#define PILOTS	     2 /* about as long as so many rounds */
+#define PILOTS	     2 /* they take about as long as this number of rounds */
 #define ROUNDS_MOST  3
 
 /*
- * Without rounds=, none is begun that would end after so long: an oversubscribed host can need many
- * times what a cell's runs are meant to take.
+ * Without rounds=, no round is begun that would end later than this: an oversubscribed host can
+ * need many times what a cell's runs are meant to take.
  */
 #define SWEEP_MS_MOST 75000
 
@@ -225,8 +225,9 @@ static uint64_t ops_of_another(const struct cell *cell)
 }
 
 /*
- * Of one cpu holds are known only where all are timed. Without cores for all times are worth nothing
- * anyway, and only a queue is to be told from those; but who has all holds timed wants to know.
+ * The holds of one cpu are known only where all holds are timed. Without cores for all cpus times
+ * are worth nothing anyway, and only a queue has to be told apart; with lockstat=all holds are
+ * asked for.
  */
 static bool wants_hold(const struct cell *cell)
 {
@@ -360,7 +361,7 @@ static void sweep_run(void)
 
 	sweep.start_ns = smp_nanoseconds();
 	make_cells();
-	smp_set_quiet(true); /* what a workload tells of one run is not for hundreds */
+	smp_set_quiet(true); /* what a workload prints of one run is too much for hundreds */
 	printf("\nsweep: %u combinations, %llu rounds, about %llu ms each\n", sweep.count,
 	       (unsigned long long)sweep.rounds, (unsigned long long)(target_ns() / 1000000));
 	console_flush();
