@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings.h - what this boot was asked for and found; written by main.c, read by all. */
+/*
+ * settings.h - what this boot was asked for and found. Read by all; written while it boots, on cpu 0:
+ * the arguments by arguments.c (and by configure.c, which a sweep calls), the tree and the time base
+ * by tree.c, the cpus by start.c, the clocks by clock.c.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -16,13 +20,13 @@
 #endif
 
 struct settings {
-	/* Policy, lock and caches are those in force: a sweep changes them (configure.h). */
+	/* Lock and caches are those in force: a sweep changes them (configure.h). */
 	struct bootargs arguments;
 	const struct devicetree *tree;
 	uint64_t timebase;    /* ticks of the time CSR a second */
 	uint64_t clock_hertz; /* ticks of port_clock() a second */
 	unsigned cpus;	      /* that run */
-	/* What instret goes up by with each instruction; 0: it does not count instructions. */
+	/* How much instret rises with each instruction; 0: it does not count instructions. */
 	uint64_t count_step;
 	bool counts_exactly; /* by 1: icount without a shift, or a real machine */
 };
