@@ -6,6 +6,8 @@
  * Compared are whether the text is accepted, every field, and which word is to blame. The text
  * lies in an allocation of just its size, so that a byte read behind it is seen. The first byte
  * of an input chooses the names that are known, the rest is the text, up to a byte of 0.
+ *
+ * Covers: kernel/boot/bootargs.c
  */
 #include "fuzz.h"
 

@@ -6,6 +6,8 @@
  * caches, and then operations. Cpus take turns in one thread, so every figure is exact after
  * every operation: what is handed out, when it is refused, the ledger, and that a caller's
  * mistake panics with the frame's number and changes nothing. Each policy gets all of the input.
+ *
+ * Covers: mm/frame.c mm/percpu/ mm/global/zone.c mm/global/policies.c
  */
 #include "fuzz.h"
 

@@ -7,6 +7,8 @@
  * mistakes of callers. Of every block each byte is known: blocks overlap nothing, lose nothing
  * and lie as aligned as promised; what is refused could not be had; a mistake is named and
  * changes nothing; and at the end every frame is back.
+ *
+ * Covers: mm/heap/
  */
 #include "fuzz.h"
 

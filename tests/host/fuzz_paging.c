@@ -5,6 +5,8 @@
  * The input chooses the mode and how few frames there are, and then calls: ranges near every
  * border, pages of all sizes, all flags, clones and copies, frames taken away in between. Each says
  * what the model says, and one that finds no frames leaves every bit as it was.
+ *
+ * Covers: mm/paging/
  */
 #include "fuzz.h"
 

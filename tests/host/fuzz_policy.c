@@ -6,6 +6,9 @@
  * word with plans that may be many operations old, runs of any alignment in bounded steps with
  * other operations between them. policy_model.c compares. Each policy gets all of the input: so
  * what was found to be hard on one is tried on the others.
+ *
+ * Covers: mm/global/policies.c mm/global/bitmap.c mm/global/free_list.c mm/global/free_map.c
+ * Covers: mm/global/interval_stack.c mm/global/recycler.c mm/global/segment_tree.c
  */
 #include "fuzz.h"
 

@@ -5,6 +5,8 @@
  * What must not compile cannot be in this file, so those tests hand the compiler ($CC, or gcc)
  * small programs. Each wrong program has a right twin that differs in the mistake alone: a twin
  * that compiles shows that the other was refused for its mistake and not for a typing error.
+ *
+ * Covers: mm/address.h
  */
 #include <stdlib.h>
 #include <string.h>

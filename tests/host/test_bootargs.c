@@ -4,6 +4,8 @@
  *
  * Texts are handed over in allocations of their exact size, so that the address sanitizer sees a
  * read of one byte too many.
+ *
+ * Covers: kernel/boot/bootargs.c
  */
 #include "unit.h"
 

@@ -5,6 +5,8 @@
  * Trees come from dtb_builder.h, where each test says all that it depends on, and from two that
  * QEMU 7.2 wrote (tests/host/data). Run from the top of the repository, under AddressSanitizer:
  * the tests with damaged trees prove by it that nothing outside the blob is read.
+ *
+ * Covers: kernel/boot/devicetree.c kernel/boot/machine.c
  */
 #include "kernel/boot/devicetree.h"
 #include "kernel/boot/machine.h"

@@ -3,6 +3,8 @@
  * test_devicetree_libfdt.c - our reader of device trees against libfdt, on damaged trees.
  *
  * The judge is libfdt_judge.c; here are the trees, made by chance from the seed.
+ *
+ * Covers: kernel/boot/devicetree.c
  */
 #include "dtb_builder.h"
 #include "tests/host/libfdt_judge.h"

@@ -5,6 +5,8 @@
  * No cpu gives anything back while any allocates, unless the test says so: then all frames must be
  * in hands when each has been told that there is none, and nobody may be told so earlier. Kicks are
  * taken where a cpu lets interrupts in or waits (port.h); cpus stopped anywhere: test_traps.c.
+ *
+ * Covers: mm/percpu/drain.c mm/percpu/refill.c mm/percpu/cache.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -5,6 +5,8 @@
  *
  * All of memory is taken first. Then a list of frames is given to the cache and flushed, in the
  * order in which the sorting is to see it; exactly those must be free after that, in their zones.
+ *
+ * Covers: mm/percpu/flush.c
  */
 #include <stdlib.h>
 #include <string.h>

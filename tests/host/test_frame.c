@@ -5,6 +5,9 @@
  * The cpus of these tests take turns in one thread: become() says whose turn it is. So every
  * figure is exact after every operation, and a trace that fails repeats from its seed. Cpus that
  * run at once are test_stress.c's.
+ *
+ * Covers: mm/frame.c mm/frame_called.c mm/percpu/cache.c mm/percpu/refill.c mm/percpu/flush.c
+ * Covers: mm/global/zone.c mm/global/zone_order.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -5,6 +5,8 @@
  * The buddy is held against a map of units, the span index against an array, and the whole heap
  * against a table of blocks whose every byte is known, with frames of other owners in between.
  * Every test that starts a memory ends by closing the books: see finish().
+ *
+ * Covers: mm/heap/buddy.c mm/heap/kmalloc.c mm/heap/span.c
  */
 #include <stdlib.h>
 #include <string.h>

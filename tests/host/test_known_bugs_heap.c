@@ -3,6 +3,8 @@
  * test_known_bugs_heap.c - what the bugs of tests/mutants showed that nothing else looked at: who has
  * which node of a queue lock, locks of many cpus, a barrier gone through at full speed, that the
  * heap keeps its lock to itself, and blocks that change size while others take what they leave.
+ *
+ * Covers: mm/heap/kmalloc.c sync/spinlock.c sync/spin_kinds.c sync/barrier.c
  */
 #include <signal.h>
 #include <stdlib.h>

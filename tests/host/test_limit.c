@@ -4,6 +4,8 @@
  *
  * They are asked for more than any host could do, so whoever does not stop hangs here. When they have
  * stopped nothing may be left behind, wherever it was: in slots, rings, lots, chains.
+ *
+ * Covers: tests/smp/workloads/workload.c tests/smp/workloads/workloads*.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,8 @@
  * test_memory.c - the time before there are zones, and which frames become zones: early memory in
  * RAM of any shape, kernels that cannot stay where they are, and zones against a map of all frames.
  * The rest of what a tree may say is for fuzz_memory.c.
+ *
+ * Covers: kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c
  */
 #include <stdlib.h>
 #include <string.h>

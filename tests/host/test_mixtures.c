@@ -6,6 +6,8 @@
  * And every policy, with two of the locks. test_stress.c does much more of fewer mixtures. Queue
  * locks on a host with fewer cores than cpus cost a time slice a turn, so memory and operations are
  * few.
+ *
+ * Covers: mm/global/policies.c mm/frame.c sync/spin_kinds.c tests/smp/workloads/workload.c
  */
 #include <stdlib.h>
 

@@ -2,6 +2,8 @@
 /*
  * test_nodes.c - which zones a cpu tries first, on machines of few and of very many nodes, against
  * a plain search for the nearest; and that allocation, runs and statistics follow.
+ *
+ * Covers: kernel/boot/nodes.c mm/global/zone_order.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -6,6 +6,8 @@
  * The sources of mm/paging/ are compiled in here under other names, so that every store to an entry
  * and every frame taken or freed can be seen: between any two stores the whole tree is read as a
  * walker would, and any of the frames that a call wants can be the one that is not to be had.
+ *
+ * Covers: mm/paging/
  */
 #include <stdlib.h>
 #include <string.h>

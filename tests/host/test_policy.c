@@ -3,6 +3,10 @@
  * test_policy.c - what mm/global/policy.h promises, of every policy in the table.
  *
  * Nothing here knows a policy but its contract: one more in policies[] is tested as it is.
+ *
+ * Covers: mm/global/policies.c mm/global/bitmap.c mm/global/bits.c mm/global/free_list.c
+ * Covers: mm/global/free_map.c mm/global/interval_stack.c mm/global/recycler.c
+ * Covers: mm/global/segment_tree.c
  */
 #include "unit.h"
 

@@ -5,6 +5,8 @@
  * Of free_list, that a link which somebody wrote over is found when its frame is claimed, and never
  * followed. Of recycler, the order of recycling, which runs it has and when it has none, and
  * that its ring is large enough and no larger. (That both keep the contract, test_policy.c shows.)
+ *
+ * Covers: mm/global/free_list.c mm/global/recycler.c
  */
 #include "unit.h"
 

@@ -5,6 +5,8 @@
  *
  * One thread. Here are the finisher's register, a clock that each look moves on, and the firmware's
  * shutdown, which ends the machine at once. A machine that ends is a longjmp back to the test.
+ *
+ * Covers: arch/riscv/power.c
  */
 #include <setjmp.h>
 #include <string.h>

@@ -2,9 +2,10 @@
 /*
  * test_requests.c - what a request for other cpus' frames costs them, and which calls make one.
  *
- * Covers: mm/percpu/drain.c, mm/percpu/flush.c, mm/frame.c, mm/heap/kmalloc.c. Whether a request finds
- * every frame is tested in test_drain.c and test_traps.c. Most tests here play all cpus in turn on one
- * thread: a cpu that gets an IPI answers at once.
+ * Whether a request finds every frame is tested in test_drain.c and test_traps.c. Most tests here
+ * play all cpus in turn on one thread: a cpu that gets an IPI answers at once.
+ *
+ * Covers: mm/percpu/drain.c mm/percpu/flush.c mm/frame.c mm/heap/kmalloc.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -4,6 +4,8 @@
  *
  * Every frame carries its owner's stamp and every block its pattern (tests/smp/workloads/workloads.h), so
  * what one cpu breaks for another panics there; here the books are closed after each run.
+ *
+ * Covers: mm/frame.c mm/heap/kmalloc.c mm/percpu/ tests/smp/workloads/workloads_*.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -8,6 +8,8 @@
  *
  * What every algorithm must do is in tests/smp/selftest/lock_trial.h, for the kernel too; here are more cpus,
  * fewer holds, and what is looked at from one thread.
+ *
+ * Covers: sync/spinlock.c sync/spin_kinds.c sync/barrier.c
  */
 #include <stdlib.h>
 #include <string.h>

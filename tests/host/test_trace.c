@@ -4,6 +4,8 @@
  * at every point of it, and whether what mm/ says of itself agrees with what it counts.
  *
  * Built as test_traps is: see tests/host/traps/traps.h for what a point is.
+ *
+ * Covers: kernel/diag/trace_ring.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -12,6 +12,8 @@
  *
  * A failure of the systematic part prints a line that begins with ONLY=; that in the environment
  * runs the one case again and nothing else.
+ *
+ * Covers: mm/frame.c mm/frame_called.c mm/percpu/ mm/global/zone.c mm/heap/kmalloc.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_tree.c - the segment tree against a model that is one byte a frame and cannot be wrong.
+ *
+ * Covers: mm/global/segment_tree.c mm/global/bit_index.c
  */
 #include "unit.h"
 

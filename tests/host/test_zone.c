@@ -2,6 +2,8 @@
 /*
  * test_zone.c - claims and releases of many cpus at once, at the zone: plans are made without the
  * lock while others change what they are about, and most of them go stale here.
+ *
+ * Covers: mm/global/zone.c
  */
 #include "unit.h"
 

@@ -4,6 +4,8 @@
  *
  * Most of memory is set aside in runs first: so a round of taking all there is takes about a
  * thousand frames, on a machine of any size. Caches are made small for the same reason.
+ *
+ * Covers: mm/frame.c mm/percpu/drain.c
  */
 #include "tests/smp/selftest/exact.h"
 

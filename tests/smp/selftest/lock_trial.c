@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* lock_trial.c - see lock_trial.h. It looks into the locks' own words, as only a test may. */
+/*
+ * lock_trial.c - see lock_trial.h. It looks into the locks' own words, as only a test may.
+ *
+ * Covers: sync/spinlock.c sync/spin_kinds.c
+ */
 #include "tests/smp/selftest/lock_trial.h"
 
 #include <limits.h>

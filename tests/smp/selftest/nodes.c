@@ -6,6 +6,8 @@
  * one cpu after the other take all of memory, alone: whenever a frame comes of another zone than
  * the one before, all nearer zones must be empty, or, where frames come in batches, have less than
  * a batch. Then it frees them, and each zone must have back exactly what it had.
+ *
+ * Covers: kernel/boot/nodes.c mm/global/zone_order.c
  */
 #include "tests/smp/selftest/nodes.h"
 

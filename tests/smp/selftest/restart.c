@@ -8,6 +8,8 @@
  * translated blocks, the books must close all the same.
  *
  * What a handler does varies (handler_ops.h); only here it never flushes on purpose.
+ *
+ * Covers: arch/riscv/trap.c mm/frame_called.c mm/percpu/cache.h
  */
 #include "tests/smp/selftest/restart.h"
 

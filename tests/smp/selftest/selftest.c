@@ -5,6 +5,8 @@
  *
  * A test is a function that returns NULL, or what was wrong. Tests of panics run the mistake and
  * look at what the panic would have said. None depends on the speed of the machine.
+ *
+ * Covers: mm/frame.c mm/heap/kmalloc.c kernel/diag/panic.c
  */
 #include <stdio.h>
 #include <string.h>

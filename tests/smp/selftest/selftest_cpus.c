@@ -6,6 +6,8 @@
  * victim meanwhile goes round a loop that keeps a sum in registers and looks at its own interrupt
  * bits: both must come through every stop. The last time it is started where the boot hart came in,
  * as some firmware does (hart.c).
+ *
+ * Covers: kernel/smp/cpu.c arch/riscv/hart.c arch/riscv/sbi.c
  */
 #include "tests/smp/selftest/selftest_cpus.h"
 

@@ -5,6 +5,8 @@
  * The lock= of the boot does not matter here: each trial makes its own lock. What a trial measured
  * is printed as it ends, so that the last line before a run that stands still says which one comes
  * after; the launcher ends such a run.
+ *
+ * Covers: sync/spinlock.c sync/spin_kinds.c
  */
 #include "tests/smp/selftest/selftest_locks.h"
 

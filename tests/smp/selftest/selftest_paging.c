@@ -3,6 +3,8 @@
  * selftest_paging.c - see selftest_paging.h.
  *
  * Addresses are looked at as the hardware sees them: by loads and stores that may fault.
+ *
+ * Covers: kernel/vm/kernel_space.c kernel/vm/space.c arch/riscv/mmu.c
  */
 #include "tests/smp/selftest/selftest_paging.h"
 
