@@ -324,9 +324,7 @@ explore_240 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/ex
 # What the tests need and run. The museum runs the same on each of its mutants.
 test_needs := all $(BUILD)/bare/hartframe.elf host host-checks0 tsan deps-test $(trees)
 test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
-	--host $(host_tests) tools/test_tools.py tools/test_bench.py tools/test_mutants.py \
-	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py tools/test_report.py \
-	tools/test_calibrate.py tools/test_trace.py tools/test_stack.py --corpus $(replays) \
+	--host $(host_tests) --corpus $(replays) \
 	--explore "$(explore_240)" \
 	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint" \
 	"$(port_check) headers symbols calls hostile example"
@@ -334,8 +332,48 @@ test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 # The models are no kernel's: the museum has nothing to try on them.
 model = tools/model.py --out $(BUILD)/models
 
+# pytest, with pytest-xdist, of the Python that has them. K=pattern chooses tests, LF=1 those that
+# failed last time; ARGS are pytest's own.
+JOBS ?= $(shell nproc)
+pytest = $(or $(firstword $(foreach python,python3 /usr/bin/python3,\
+	$(shell $(python) -c 'import pytest, xdist' 2>/dev/null && echo $(python)))),python3) -m pytest
+pytest_options = --junitxml=$(BUILD)/logs/junit.xml $(if $(K),-k '$(K)') $(if $(LF),--lf) $(ARGS)
+test_plan = $(test_arguments) --model "$(model)" --lint "$(port_check) line warnings"
+
 test: $(test_needs)
-	$(quiet)tools/run_tests.py $(test_arguments) --model "$(model)" --lint "$(port_check) line warnings"
+	$(quiet)$(pytest) tools -n $(JOBS) $(pytest_options) --plan '$(test_plan)'
+
+test-plan:
+	@echo '$(test_plan)'
+
+# make check: what is quick, of every part. make check T=tree: the tests of that name, or of that
+# source file, and no more; T=? lists them.
+T ?=
+quick_tests := address bootargs contention cpu drain flush frame heap known_bugs_heap known_bugs_mm \
+	limit memory policy policy_lists requests tree zone
+ifneq ($(filter check,$(MAKECMDGOALS)),)
+check_tests := $(if $(filter-out ?,$(T)),$(shell tools/check/covers.py --tests '$(T)'),\
+	$(quick_tests:%=host/test_%) corpus/fuzz_bootargs qemu/quick tools/test_check.py::TestCovers)
+endif
+check_programs = $(patsubst %,$(BUILD)/host/%,$(notdir $(filter host/% corpus/%,$(check_tests))))
+check_kernel = $(if $(filter qemu/%,$(check_tests)),$(BUILD)/hartframe.elf)
+check_commands = $(if $(T),,"tools/mutants.py --check" "tools/lint.py")
+check_plan = --host $(filter $(BUILD)/host/test_%,$(check_programs)) \
+	--corpus $(filter $(BUILD)/host/fuzz_%,$(check_programs)) \
+	$(if $(check_kernel),--quick --kernel $(check_kernel)) --lint $(check_commands)
+
+check: deps-test
+ifeq ($(T),?)
+	$(quiet)tools/check/covers.py
+else
+	$(if $(check_tests),,$(error no tests to run))
+	$(quiet)$(MAKE) --no-print-directory -j$(JOBS) $(check_kernel) $(check_programs)
+	$(quiet)$(pytest) tools/check/cases.py $(filter tools/%,$(check_tests)) $(if $(word 3,$(check_tests)),-n $(JOBS)) \
+		$(pytest_options) --plan '$(check_plan)'
+endif
+
+covers:
+	$(quiet)tools/check/covers.py
 
 # make mutants [ONLY=pattern] [PART=k/n] [MATRIX=1]; a list of them: tools/mutants.py --list
 # make mutants GENERATED='frame_alloc mm/global/zone.c' [PART=k/n]: made by rule, of these functions
@@ -494,7 +532,10 @@ help:
 	@echo '  make             build build/hartframe.elf'
 	@echo '  make run         boot it under QEMU, selftest and stress, report, verdict'
 	@echo '                     SMP=4 MEM=128M TIMEOUT=120 BOOTARGS="key=value ..."'
+	@echo '  make check       the quick tests; T=tree or T=mm/global/zone.c: only the tests of that'
 	@echo '  make test        host tests with sanitizers, in-kernel tests over SMP and MEM, lint'
+	@echo '                     K=pattern, LF=1: those that failed last time, JOBS=n, ARGS="pytest options"'
+	@echo '  make covers      which test covers which source file'
 	@echo '  make tsan        build the host tests for ThreadSanitizer, which make test also runs'
 	@echo '  make bench       instruction counts and ratios against their bounds; table and CSV'
 	@echo '  make report      sweep workloads, policies, locks, caches and cpus: build/report/index.html'
@@ -521,7 +562,7 @@ help:
 	@echo 'V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0'
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
-.PHONY: all run test mutants bench report explore replay soak model lint stack port-check monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
+.PHONY: all run test test-plan check covers mutants bench report explore replay soak model lint stack port-check monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
 -include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
 -include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d) $(power_test:.o=.d) $(contention_test:.o=.d)

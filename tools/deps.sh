@@ -13,8 +13,8 @@
 # and was not, or could not be, installed; the packages have been named.
 #
 # A need is met by its package or, where that was not installed as one (another distribution, a
-# tool built by hand), by its witness: a command on the path, or a file. Nothing is asked of the
-# network, and nothing needs root, as long as all needs are met.
+# tool built by hand), by its witness: a command on the path, a file, or a module of Python's. Nothing
+# is asked of the network, and nothing needs root, as long as all needs are met.
 set -euo pipefail
 
 # package, witness
@@ -37,6 +37,8 @@ libc6-dev                       /usr/include/stdio.h
 device-tree-compiler            dtc
 libfdt-dev                      /usr/include/libfdt.h
 spin                            spin
+python3-pytest                  python:pytest
+python3-pytest-xdist            python:xdist
 '
 fuzz_needs='
 clang                           clang
@@ -74,6 +76,7 @@ has_witness()
 {
 	case $1 in
 	/*) [ -e "$1" ] ;;
+	python:*) python3 -c "import ${1#python:}" 2>/dev/null ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }

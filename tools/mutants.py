@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The bug museum: puts one bug at a time into a copy of the tree, and sees which net catches it.
 
-A bug is a file in tests/mutants/, read by mutant_catalog.py. A net is a job of run_tests.py, the
+A bug is a file in tests/mutants/, read by mutant_catalog.py. A net is a job of tools/check, the
 build, or a sweep of schedules by explore.py.
 
 Every net runs on the clean copy first and must pass there. Then each mutant is applied, only what
@@ -15,8 +15,8 @@ mutant names the net `build`.
 With --generate the mutants are made by rule, of functions that are named (mutant_generate.py).
 Their score is another one, and a survivor among them is no failure.
 
-Usage: mutants.py [OPTIONS] -- ARGUMENTS OF run_tests.py
-       mutants.py --generate PATTERN... [OPTIONS] -- ARGUMENTS OF run_tests.py
+Usage: mutants.py [OPTIONS] -- PLAN (tools/check/plan.py)
+       mutants.py --generate PATTERN... [OPTIONS] -- PLAN (tools/check/plan.py)
        mutants.py --list | --check | --touching FILE... | --new NAME [FILE...] | --convert FILE...
 Exit status: 0 all caught, 1 not all, 2 cannot run, 130 interrupted.
 """
@@ -279,14 +279,16 @@ def copy_tree(root: Path, target: Path) -> None:
 
 
 def load_runner(root: Path) -> ModuleType:
-    """The tree's own run_tests.py, so that its jobs run in that tree."""
-    path = root / "tools" / "run_tests.py"
-    name = "run_tests_of_" + re.sub(r"\W", "_", str(root))
-    spec = importlib.util.spec_from_file_location(name, path)
+    """The tree's own tools/check, so that its jobs run in that tree."""
+    path = root / "tools" / "check" / "__init__.py"
+    name = "check_of_" + re.sub(r"\W", "_", str(root))
+    spec = importlib.util.spec_from_file_location(
+        name, path, submodule_search_locations=[str(path.parent)]
+    )
     if spec is None or spec.loader is None or not path.is_file():
         raise CannotRun(f"{path}: no such file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where its dataclasses look for it
+    sys.modules[name] = module  # where its parts and dataclasses look for it
     spec.loader.exec_module(module)
     return module
 
@@ -857,7 +859,7 @@ class Visit:
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Apply each mutant to a copy and see which net catches it.",
-        epilog="After --, the arguments of run_tests.py, whose jobs are the nets.",
+        epilog="After --, the plan of tools/check/plan.py, whose jobs are the nets.",
     )
     add = parser.add_argument
     cut = arguments.index("--") if "--" in arguments else len(arguments)

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of bench.py: the judging of canned records, and whole runs against a stand-in for QEMU.
-
-Prints KTAP; with a name as its argument, runs only the tests whose name has it.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import unittest
 from pathlib import Path
 
 import bench
-from test_tools import InTemporaryFolder, main
+from test_tools import InTemporaryFolder
 
 TOOLS = Path(__file__).resolve().parent
 CORES = 8
@@ -476,4 +474,4 @@ class TestWholeRuns(InTemporaryFolder):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

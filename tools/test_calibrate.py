@@ -1,18 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of calibrate.py: what it counts as a mistake of the check, and that it judges as the kernel.
-
-Prints KTAP; with a name as its argument, runs only the tests whose name has it.
 """
 
 from __future__ import annotations
 
-import sys
 import unittest
 
 import calibrate
 from report_records import Record
-from test_tools import main
 
 # A cell at the border of everything: holds take 6 us in all, and 5 % of the run beyond 4 times alone.
 BORDER: Record = {"clock": "time", "cpus": 2, "lock": "ticket", "waited": 0.0, "cores_percent": 115,
@@ -66,4 +62,4 @@ class TestMistakes(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

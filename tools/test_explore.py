@@ -3,8 +3,7 @@
 """Tests of explore.py: its choice of schedules, and whole sweeps and replays against a stand-in.
 
 QEMU's stand-in is a shell script that reads the boot arguments as the kernel would, and ends with
-the records that a schedule ends with, but for what a test wants otherwise. Prints KTAP; with a
-name as its argument, runs only the tests whose name has it.
+the records that a schedule ends with, but for what a test wants otherwise.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import unittest
 from pathlib import Path
 
 import explore
-from test_tools import InTemporaryFolder, is_alive, main
+from test_tools import InTemporaryFolder, is_alive
 
 TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
@@ -343,4 +342,4 @@ class TestReplay(Exploring):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

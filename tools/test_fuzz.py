@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tests of fuzz.py, and of run_tests.py's corpora, against shell scripts that stand in for targets.
-
-Prints KTAP; with a name as its argument, runs only the tests whose name has it.
+"""Tests of fuzz.py, and of the corpora of `make test`, against shell scripts that stand in for targets.
 """
 
 from __future__ import annotations
@@ -14,9 +12,10 @@ import time
 import unittest
 from pathlib import Path
 
+import check
 import fuzz
-import run_tests
-from test_tools import InTemporaryFolder, main
+from check.plan import CORPORA
+from test_tools import InTemporaryFolder
 
 TOOLS = Path(__file__).resolve().parent
 FUZZED = r"""cat <<'END'
@@ -170,14 +169,14 @@ class TestFuzzing(Fuzzing):
 
 class TestReplaying(unittest.TestCase):
     def test_each_target_runs_over_its_own_corpus(self) -> None:
-        options = run_tests.parse_arguments(["--corpus", "x/fuzz_policy", "x/fuzz_heap"])
-        jobs = run_tests.plan(options)
+        options = check.parse_arguments(["--corpus", "x/fuzz_policy", "x/fuzz_heap"])
+        jobs = check.plan(options)
         self.assertEqual([job.name for job in jobs], ["corpus/fuzz_policy", "corpus/fuzz_heap"])
         self.assertEqual(jobs[1].command[1:], [str(TOOLS.parent / "tests/host/corpus/heap")])
         self.assertTrue(jobs[0].counts_ktap)
 
     def test_the_corpora_are_small(self) -> None:
-        folders = [path for path in run_tests.CORPORA.iterdir() if path.is_dir()]
+        folders = [path for path in CORPORA.iterdir() if path.is_dir()]
         files = [path for folder in folders for path in folder.iterdir()]
         self.assertTrue(folders)
         self.assertLess(sum(path.stat().st_size for path in files), 200 * 1024)
@@ -230,4 +229,4 @@ class TestMerging(Fuzzing):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of mutants.py: its parts, and all of it in a small tree of shell scripts; and that the
 museum's own mutants are sound and apply.
-
-Prints KTAP; with a name as its argument, runs only the tests whose name has it.
 """
 
 from __future__ import annotations
@@ -24,7 +22,6 @@ from pathlib import Path
 
 import mutant_catalog
 import mutants
-import test_mutant_text
 from mutant_text import BadMutant
 from mutants import CannotRun, Finding, Part
 from test_mutant_text import ADD, SUM_C, InTemporaryFolder
@@ -389,9 +386,10 @@ class TestMuseum(InTemporaryFolder):
         self.write("src/sum.sh", SUM)
         self.write("src/rare.sh", RARE)
         self.write("src/wait.sh", WAIT)
-        for tool in ("run_tests.py", "launch.py"):
-            (self.folder / "tools").mkdir(exist_ok=True)
-            shutil.copy(TOOLS / tool, self.folder / "tools" / tool)
+        (self.folder / "tools").mkdir(exist_ok=True)
+        shutil.copy(TOOLS / "launch.py", self.folder / "tools" / "launch.py")
+        shutil.copytree(TOOLS / "check", self.folder / "tools" / "check",
+                        ignore=shutil.ignore_patterns("__pycache__"))
 
     def patch(self, name: str, body: str, nets: str = "host/test_sum", extra: str = "") -> None:
         head = f"Class: of {name}\nSeen: here.\nTests: {nets}\n{extra}\n"
@@ -733,39 +731,5 @@ class TestOurMuseum(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
-class KtapResult(unittest.TestResult):
-    """One line for a test; its diagnosis below it."""
-
-    def line(self, test: unittest.TestCase, word: str, note: str = "") -> None:
-        print(f"{word} {self.testsRun} {test.id().partition('.')[2]}{note}", flush=True)
-
-    def addSuccess(self, test: unittest.TestCase) -> None:
-        super().addSuccess(test)
-        self.line(test, "ok")
-
-    def addFailure(self, test: unittest.TestCase, err) -> None:  # type: ignore[override]
-        super().addFailure(test, err)
-        self.line(test, "not ok")
-        print("# " + self.failures[-1][1].replace("\n", "\n# "))
-
-    def addError(self, test: unittest.TestCase, err) -> None:  # type: ignore[override]
-        super().addError(test, err)
-        self.line(test, "not ok")
-        print("# " + self.errors[-1][1].replace("\n", "\n# "))
-
-
-def main() -> int:
-    # A run of the tests may itself be one of make's.
-    os.environ.pop("MAKEFLAGS", None)
-    loader = unittest.TestLoader()
-    loader.testNamePatterns = [f"*{word}*" for word in sys.argv[1:]] or None
-    modules = test_mutant_text, sys.modules["__main__"]
-    suite = unittest.TestSuite(loader.loadTestsFromModule(module) for module in modules)
-    print(f"KTAP version 1\n1..{suite.countTestCases()}", flush=True)
-    result = KtapResult()
-    suite.run(result)
-    return 0 if result.testsRun and result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

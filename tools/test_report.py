@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of report.py: pages out of made-up sweeps, and whole runs against a stand-in for QEMU.
-
-Prints KTAP; with a name as its argument, runs only the tests whose name has it.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ import report_records
 import report_speed
 import report_sweep
 from report_records import Record
-from test_tools import InTemporaryFolder, main
+from test_tools import InTemporaryFolder
 from test_trace import busy_trace
 
 TOOLS = Path(__file__).resolve().parent
@@ -749,4 +747,4 @@ class TestWholeRuns(InTemporaryFolder):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

@@ -3,7 +3,7 @@
 """Tests of soak.py: what it counts and remembers, and whole soaks of seconds against a stand-in.
 
 QEMU's stand-in answers a stress with the records of every workload, and a schedule as in
-test_explore.py. Prints KTAP; with a name as its argument, runs only the tests whose name has it.
+test_explore.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 import explore
 import soak
 from test_explore import PASSES, READ_ARGUMENTS, kernel_source
-from test_tools import InTemporaryFolder, is_alive, main
+from test_tools import InTemporaryFolder, is_alive
 
 TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
@@ -396,4 +396,4 @@ class TestEnding(Soaking):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

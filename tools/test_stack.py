@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of stack.py: small programs, assembled and compiled here, whose depths are known.
-
-Prints KTAP; with a name as its argument, runs only the tests whose name has it.
 """
 
 from __future__ import annotations
@@ -11,14 +9,12 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
 
 import stack
 from lint import Kernel, Sources
-from test_tools import main
 
 CC = os.environ.get("STACK_CC", "riscv64-unknown-elf-gcc")
 FLAGS = (
@@ -498,4 +494,4 @@ class TestDocument(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tests of launch.py, run_tests.py and deps.sh against stand-ins, in temporary folders only.
+"""Tests of launch.py and deps.sh against stand-ins, in temporary folders only.
 
-QEMU's stand-in is a shell script that says what the test wants said and exits as it wants. Prints
-KTAP; with a name as its argument, runs only the tests whose name has it.
+QEMU's stand-in is a shell script that says what the test wants said and exits as it wants.
 """
 
 from __future__ import annotations
@@ -305,127 +304,6 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-class TestRunner(InTemporaryFolder):
-    def run_tests(self, *arguments: str, qemu: str = "exit 9") -> tuple[int, list[str]]:
-        run = subprocess.run(
-            [sys.executable, TOOLS / "run_tests.py", "--logs", self.folder / "logs", *arguments],
-            env={**os.environ, "QEMU": str(self.script("qemu", qemu))},
-            capture_output=True, text=True, timeout=120,
-        )
-        return run.returncode, run.stdout.splitlines()
-
-    def host(self, name: str, body: str) -> str:
-        return str(self.script(name, body))
-
-    def check(self, last: str, *arguments: str, text: str = "", qemu: str = "exit 9") -> None:
-        status, lines = self.run_tests(*arguments, qemu=qemu)
-        self.assertEqual(lines[-1], last, "\n".join(lines))
-        self.assertIn(text, "\n".join(lines))
-        self.assertEqual(status, 0 if last.endswith(" 0 failed") and last[0] != "0" else 1)
-
-    def test_counts(self) -> None:
-        good = self.host("good", "echo KTAP version 1; echo 1..2; echo ok 1 a; echo ok 2 b")
-        bad = self.host("bad", "echo 1..2; echo ok 1 a; echo 'not ok 2 b # seed 7: x'; exit 1")
-        self.check("2 passed, 0 failed", "--host", good)
-        self.check("3 passed, 1 failed", "--host", good, bad, text="not ok 2 b # seed 7: x")
-
-    def test_nothing_ran(self) -> None:
-        self.check("0 passed, 0 failed")
-
-    def test_several_documents_and_skips(self) -> None:
-        body = "echo 1..1; echo ok 1 a; echo 1..2; echo ok 1 b '# SKIP no'; echo ok 2 c"
-        self.check("2 passed, 0 failed", "--host", self.host("two", body))
-
-    def test_broken_programs(self) -> None:
-        for name, body, text in (
-            ("silent", "exit 0", "no test results"),
-            ("short", "echo 1..2; echo ok 1 a", "2 tests planned, 1 results"),
-            ("twice", "echo 1..2; echo ok 1 a; echo ok 1 a", "out of order"),
-            ("late", "echo 1..1; echo ok 1 a; exit 3", "exit status 3"),
-            ("crash", "echo 1..1; echo ok 1 a; kill -SEGV $$", "killed by SIGSEGV"),
-        ):
-            status, lines = self.run_tests("--host", self.host(name, body))
-            self.assertTrue(lines[-1].endswith(" passed, 1 failed"), lines)
-            self.assertIn(text, "\n".join(lines))
-            self.assertEqual(status, 1)
-
-    def test_missing_program(self) -> None:
-        self.check("0 passed, 1 failed", "--host", str(self.folder / "none"), text="No such file")
-
-    def test_lint(self) -> None:
-        self.check("1 passed, 1 failed", "--lint", "true", "sh -c 'echo dirt; exit 4'", text="dirt")
-        self.check("1 passed, 1 failed", "--model", "true", "false", text="exit status 1")
-
-    def test_junk_in_output(self) -> None:
-        body = r"printf '1..1\n\377\377\000\nnot ok 1 a\n'; exit 1"
-        self.check("0 passed, 1 failed", "--host", self.host("junk", body))
-
-    def kernel(self) -> str:
-        path = self.folder / "kernel.elf"
-        path.touch()
-        return str(path)
-
-    def test_qemu_job_is_a_test(self) -> None:
-        arguments = ("--kernel", self.kernel(), "--only", "qemu/smp=4 mem=*")
-        good = "echo 1..1; echo ok 1 a;" + PASS
-        self.check("4 passed, 0 failed", *arguments, "--mem", "32M,1G", qemu=good)
-        self.check("1 passed, 0 failed", *arguments, qemu=PASS)
-        bad = "echo 1..2; echo ok 1 a; echo not ok 2 b;" + FAIL + "; exit 1"
-        self.check("1 passed, 2 failed", *arguments, qemu=bad, text="verdict fail: stress, zone")
-        self.check("1 passed, 1 failed", *arguments, qemu="echo 1..2; echo ok 1 a;" + PASS)
-        self.check("0 passed, 1 failed", *arguments, text="without a verdict")
-
-    def test_waits_of_a_host_without_cores(self) -> None:
-        """A run fails that tells of waits although its own check of the host's cores failed."""
-        row = "  bulk      4940594   881334   5.6x  {}  {}     4.1  frames"
-        lock = '{{"record":"lock","name":"zone1","acquisitions":9,"valid":{}}}'
-        ran = '{{"record":"bench","workload":"bulk","ops_per_second":7,"valid":{}}}'
-        bad, why = "NOT MEASURABLE", 'false,"why":"no cores"'
-        arguments = ("--kernel", self.kernel(), "--only", "qemu/smp=4 mem=*")
-        for lines, passes in (
-            ((row.format(bad, bad), lock.format(why), ran.format(why)), True),
-            ((row.format("1.00 %", "0.02 %"), lock.format("true"), ran.format("true")), True),
-            ((row.format("1.00 %", "0.02 %"), ran.format(why)), False),
-            ((row.format(bad, "0.02 %"), ran.format(why)), False),
-            ((row.format(bad, bad), ran.format("true")), False),
-            ((lock.format("false"),), False),
-            ((lock.format(why + ',"contended":3'),), False),
-            ((lock.format(why + ',"blame_waits":[3]'),), False),
-            ((lock.format(why), "  zone1, waiting: how many lasted at least"), False),
-            ((lock.format(why), "  zone1, which cpu waited for which: rows wait"), False),
-        ):
-            said = "".join(f"echo '{line}';" for line in lines)
-            last = "1 passed, 0 failed" if passes else "0 passed, 1 failed"
-            self.check(last, *arguments, qemu=said + PASS)
-
-    def test_refusals(self) -> None:
-        arguments = ("--kernel", self.kernel(), "--only", "refused-unknown-key")
-        words = "echo 'bootargs: \"polcy=x\": no such key; valid keys: run';"
-        self.check("1 passed, 0 failed", *arguments, qemu=words + FAIL + "; exit 1")
-        missing = '"no such key" is not in the output'
-        self.check("0 passed, 1 failed", *arguments, qemu=FAIL + "; exit 1", text=missing)
-        self.check("0 passed, 1 failed", *arguments, qemu=words + PASS, text="expected fail")
-
-    def test_every_case_has_its_own_name(self) -> None:
-        status, names = self.run_tests("--kernel", self.kernel(), "--smp", "1,2,4", "--list")
-        self.assertEqual(status, 0)
-        self.assertEqual(len(names), len(set(names)))
-
-    def test_ended_early(self) -> None:
-        pid = self.folder / "pid"
-        slow = self.host("slow", f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 300")
-        logs = self.folder / "logs"
-        process = subprocess.Popen(
-            [sys.executable, TOOLS / "run_tests.py", "--logs", logs, "--host", slow],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        while not pid.exists():
-            time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(timeout=60), 130)
-        self.assertFalse(is_alive(int(pid.read_text())))
-
-
 class TestDeps(InTemporaryFolder):
     """On a path that has nothing but what deps.sh itself is written with."""
 
@@ -493,41 +371,5 @@ class TestDeps(InTemporaryFolder):
             self.assertEqual(self.deps(*arguments).returncode, 2)
 
 
-class KtapResult(unittest.TestResult):
-    """Prints each result as it comes."""
-
-    def line(self, test: unittest.TestCase, word: str, note: str = "") -> None:
-        name = test.id().removeprefix("__main__.")
-        print(f"{word} {self.testsRun} {name}{note}", flush=True)
-
-    def addSuccess(self, test: unittest.TestCase) -> None:
-        super().addSuccess(test)
-        self.line(test, "ok")
-
-    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
-        super().addSkip(test, reason)
-        self.line(test, "ok", f" # SKIP {reason}")
-
-    def addFailure(self, test: unittest.TestCase, err) -> None:  # type: ignore[override]
-        super().addFailure(test, err)
-        self.line(test, "not ok")
-        print("# " + self.failures[-1][1].replace("\n", "\n# "))
-
-    def addError(self, test: unittest.TestCase, err) -> None:  # type: ignore[override]
-        super().addError(test, err)
-        self.line(test, "not ok")
-        print("# " + self.errors[-1][1].replace("\n", "\n# "))
-
-
-def main() -> int:
-    loader = unittest.TestLoader()
-    loader.testNamePatterns = [f"*{word}*" for word in sys.argv[1:]] or None
-    suite = loader.loadTestsFromModule(sys.modules["__main__"])
-    print(f"KTAP version 1\n1..{suite.countTestCases()}", flush=True)
-    result = KtapResult()
-    suite.run(result)
-    return 0 if result.testsRun and result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

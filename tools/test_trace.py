@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of trace.py and of the report's drawing of a trace, on made-up ones.
-
-Prints KTAP; with a name as its argument, runs only the tests whose name has it.
 """
 
 from __future__ import annotations
@@ -18,9 +16,9 @@ from pathlib import Path
 
 import report_page
 import report_trace
-import run_tests
 import trace
-from test_tools import InTemporaryFolder, main
+from check.judges import trace_problems
+from test_tools import InTemporaryFolder
 
 TOOLS = Path(__file__).resolve().parent
 TICKS_HZ, CLOCK_HZ = 10_000_000, 2_000_000_000
@@ -164,13 +162,13 @@ class TestReading(unittest.TestCase):
                 trace.read_trace(lines)
 
     def test_the_runner_looks_at_it(self) -> None:
-        self.assertEqual(run_tests.trace_problems(example()), [])
-        self.assertEqual(run_tests.trace_problems([]), ["the run kept no trace"])
+        self.assertEqual(trace_problems(example()), [])
+        self.assertEqual(trace_problems([]), ["the run kept no trace"])
         self.assertIn("the trace has no flush",
-                      run_tests.trace_problems([head(), *cpu_lines(0, CPU_0)]))
+                      trace_problems([head(), *cpu_lines(0, CPU_0)]))
         self.assertIn("cpu 2 has noted nothing",
-                      run_tests.trace_problems([*example(), *cpu_lines(2, [])]))
-        self.assertIn("trace: ", run_tests.trace_problems([*example(), '{"record":"trace'])[0])
+                      trace_problems([*example(), *cpu_lines(2, [])]))
+        self.assertIn("trace: ", trace_problems([*example(), '{"record":"trace'])[0])
 
 
 class TestViewerFile(unittest.TestCase):
@@ -353,4 +351,4 @@ class TestFigure(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The boots of the kernel that `make test` makes, and what each must come to: data, and no more.
+
+Beside these, `make test` boots every number of harts with every size of memory (matrix()).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Bounds that only a hang reaches, on a slow machine too.
+QEMU_TIMEOUT_SECONDS = 300
+MANY_HARTS_TIMEOUT_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Case:
+    """One boot of the kernel, and what it must come to."""
+
+    name: str
+    bootargs: str = ""
+    smp: str = "4"
+    mem: str = "128M"
+    icount: str = ""
+    dtb: str = ""
+    qemu_args: tuple[str, ...] = ()
+    timeout: int = QEMU_TIMEOUT_SECONDS
+    expect: str = "pass"
+    must_contain: tuple[str, ...] = ()
+    typed: str = ""  # a file of what is typed on the console
+    judge: str = ""  # "sweep", "trace": its records are looked at too
+    bare: bool = False  # the kernel without the programs of tests/
+
+
+POLICIES = ("bitmap", "interval_stack", "recycler", "free_list")  # segment_tree is the default
+
+# A lock that serves in order waits for the host to schedule each cpu in turn where cpus outnumber
+# its cores, so those get two cpus and less to do.
+UNFAIR_LOCKS = ("cas", "dec")
+FIFO_LOCKS = ("ticket", "mcs", "clh", "anderson")
+
+
+def refused(name: str, bootargs: str, *must_contain: str) -> Case:
+    """Boot arguments that the kernel must refuse, in these words."""
+    wanted = ("bootargs:", *must_contain)
+    return Case(f"refused-{name}", bootargs, smp="2", expect="fail", must_contain=wanted)
+
+
+# Two nodes of unequal distance, two harts each.
+NUMA = (
+    "-object", "memory-backend-ram,id=m0,size=256M",
+    "-object", "memory-backend-ram,id=m1,size=256M",
+    "-numa", "node,nodeid=0,memdev=m0,cpus=0-1",
+    "-numa", "node,nodeid=1,memdev=m1,cpus=2-3",
+    "-numa", "dist,src=0,dst=1,val=30",
+)
+
+# Four nodes of one hart each, all at different distances. Where there are more than two, this QEMU's
+# PLIC does not come up.
+NUMA_FOUR = (
+    "-machine", "aia=aplic",
+    *(
+        argument
+        for node in range(4)
+        for argument in (
+            "-object", f"memory-backend-ram,id=m{node},size=32M",
+            "-numa", f"node,nodeid={node},memdev=m{node},cpus={node}",
+        )
+    ),
+    "-numa", "dist,src=0,dst=1,val=40",
+    "-numa", "dist,src=0,dst=2,val=30",
+    "-numa", "dist,src=0,dst=3,val=20",
+    "-numa", "dist,src=1,dst=2,val=25",
+    "-numa", "dist,src=1,dst=3,val=35",
+    "-numa", "dist,src=2,dst=3,val=15",
+)
+
+# The last node has harts and no memory.
+NUMA_WITHOUT_MEMORY = (
+    "-machine", "aia=aplic",
+    "-object", "memory-backend-ram,id=m0,size=64M",
+    "-object", "memory-backend-ram,id=m1,size=64M",
+    "-numa", "node,nodeid=0,memdev=m0,cpus=0-1",
+    "-numa", "node,nodeid=1,memdev=m1,cpus=2",
+    "-numa", "node,nodeid=2,cpus=3",
+    "-numa", "dist,src=0,dst=1,val=15",
+    "-numa", "dist,src=0,dst=2,val=40",
+    "-numa", "dist,src=1,dst=2,val=25",
+)
+
+# The first node has room for the kernel and hardly more; the second touches it.
+def small_first_node(first: str, second: str, harts: int) -> tuple[str, ...]:
+    half = harts // 2
+    return (
+        "-object", f"memory-backend-ram,id=m0,size={first}",
+        "-object", f"memory-backend-ram,id=m1,size={second}",
+        "-numa", f"node,nodeid=0,memdev=m0,cpus=0-{half - 1}",
+        "-numa", f"node,nodeid=1,memdev=m1,cpus={half}-{harts - 1}",
+    )
+
+
+# A boot that does little: what is to be seen has happened before it.
+LITTLE = "run=stress workload=bulk,run,exhaust ops=300"
+
+
+def early(name: str, tree: str, *must_contain: str, expect: str = "pass") -> Case:
+    """What has to be right, or refused, before there is an allocator: a tree of tests/smp/trees."""
+    return Case(name, LITTLE, dtb=f"build/trees/{tree}.dtb", expect=expect,
+                must_contain=must_contain)
+
+
+def other_tree(name: str, a1: int, *must_contain: str, copy: bool = False,
+               expect: str = "fail-untold") -> Case:
+    """The kernel is given another device tree than the firmware was (tests/smp/trees/stub.S).
+
+    Where it cannot read that, it knows of no finisher, and QEMU's status cannot tell that it failed.
+    """
+    words = ((0x83100000, a1), (0x83100008, a1 if copy else 0))
+    given = tuple(argument for address, word in words if word for argument in
+                  ("-device", f"loader,addr={address:#x},data={word:#x},data-len=8"))
+    return Case(name, LITTLE, smp="2", expect=expect, must_contain=must_contain, timeout=60,
+                qemu_args=("-kernel", "build/trees/stub.elf", "-device",
+                           "loader,file=build/hartframe.elf", *given))
+
+
+def crash(kind: str, *must_contain: str) -> Case:
+    """One of the boot argument crash=: what the last cpu does wrong is named, with where it was.
+
+    How many of the others stop in time is for the host to say.
+    """
+    wanted = ("PANIC on cpu 3 (hart ", "), crash: ", "registers:\n  pc  ", "  sp  ", "backtrace:\n  [<0",
+              "crash, stopped at [<0x", *must_contain)
+    return Case(f"crash-{kind}", f"crash={kind}", mem="32M", expect="fail", must_contain=wanted)
+
+
+def crash_traced(kind: str, *must_contain: str) -> Case:
+    """The same with a trace: each cpu's last events are said."""
+    return Case(f"crash-{kind}-traced", f"crash={kind} trace=on", mem="32M", expect="fail",
+                must_contain=must_contain)
+
+
+# Memory that ends beyond Sv39, and is there only when touched.
+TWO_TIB = ("-machine", "memory-backend=m0",
+           "-object", "memory-backend-ram,id=m0,size=2048G,reserve=off")
+
+# Boots beside the matrix of --smp and --mem, which runs everything with the defaults.
+CASES = (
+    *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=20k") for lock in UNFAIR_LOCKS),
+    *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=5k", smp="2") for lock in FIFO_LOCKS),
+    # Under icount a timer's interrupt can land on any instruction, and the selftest insists.
+    Case("icount", "run=selftest", smp="1", icount="shift=0,sleep=off"),
+    # Machines that are not QEMU's plain one.
+    Case("numa", "run=selftest,stress ops=20k", mem="512M", qemu_args=NUMA,
+         must_contain=("node 1 takes from zone2 (10), zone0 (30), zone1 (30)",
+                       "nodes: frames that their cpus took", '{"record":"node","node":1,')),
+    Case("numa-four-nodes", "run=selftest,stress ops=5k", qemu_args=NUMA_FOUR,
+         must_contain=("node 1 takes from zone2 (10), zone3 (25), zone4 (35), zone0",
+                       "node 3 takes from zone4 (10), zone3 (15), zone0 (20)")),
+    Case("numa-cpus-without-memory", "run=selftest", qemu_args=NUMA_WITHOUT_MEMORY,
+         must_contain=("node 2 takes from zone2 (25), zone0 (40), zone1 (40)",)),
+    Case("numa-odd-tree", "run=selftest,stress ops=5k", dtb="build/trees/nodes.dtb",
+         must_contain=(
+             "in 8 zones",
+             '"lost_frames":1,',
+             "node 0 takes from zone1 (10), zone0 (10), zone6 (20), zone2 (40)",
+             "node 7 takes from zone4 (10), zone2 (10), zone3 (10), zone5 (10), "
+             "zone0 (15), zone1 (15), zone6 (22), zone7 (60)",
+             "node 11 takes from zone1 (20), zone0 (20), zone2 (20)",
+             "node 3 takes from zone6 (20), zone2 (30), zone3 (30), zone4 (30), "
+             "zone5 (30), zone0 (35), zone1 (35), zone7 (45)",
+         )),
+    Case("numa-no-map", "run=selftest", dtb="build/trees/nodes-no-map.dtb",
+         must_contain=("node 0 takes from zone2 (10), zone0 (20), zone1 (20)",
+                       "node 1 takes from zone1 (10), zone0 (10), zone2 (20)")),
+    Case("numa-impossible-distance", dtb="build/trees/bad-distance.dtb", expect="fail",
+         must_contain=("device tree: distance-matrix: has an impossible distance", "offset 0x")),
+    Case("initrd", "run=selftest", qemu_args=("-initrd", "build/hartframe.map"),
+         must_contain=("in 3 zones",)),
+    Case("hart-disabled-memory-reserved", dtb="build/trees/holes.dtb",
+         must_contain=("hart 1 is left alone: disabled", "3 cpus", "in 3 zones")),
+    # The time before there are zones.
+    Case("early-memory-in-two-nodes", LITTLE, qemu_args=small_first_node("3M", "125M", 4),
+         must_contain=("zone1: node 1, frames [0x80",)),
+    Case("early-memory-for-32-harts", "run=stress workload=bulk ops=50", smp="32", qemu_args=small_first_node("4M", "124M", 32),
+         must_contain=("hartframe: 32 cpus", "zone1: node 1, frames [0x8")),
+    early("early-memory-where-banks-touch", "banks-touch", "memory: 128 MiB in 3 zones"),
+    early("early-memory-where-banks-are-nested", "banks-nested", "memory: 128 MiB in 3 zones"),
+    early("early-memory-in-another-bank", "banks-apart", "memory: 50 MiB in 3 zones",
+          "zone2: node 0, frames [0x840"),
+    early("early-usable-range", "usable-range", "hart 2 is left alone: disabled",
+          "memory: 32 MiB in 2 zones", "zone0: node 0, frames [0x80100, 0x80200)"),
+    early("early-all-is-reserved", "all-reserved", "no memory: ", expect="fail"),
+    early("early-no-ram-at-the-kernel", "no-memory-here",
+          "no memory: the device tree has no RAM at [0x80200000, ", expect="fail"),
+    early("early-no-map-over-the-kernel", "no-map-kernel", "no-map region [0x80000000, 0x80400000) "
+          "covers the kernel at [0x80200000, ", expect="fail"),
+    Case("early-no-map-over-the-kernel-paging-off", f"{LITTLE} paging=off",
+         dtb="build/trees/no-map-kernel.dtb", must_contain=("paging: off",)),
+    early("early-initrd-over-the-kernel", "initrd-kernel", "the initrd [0x80201000, 0x80400000) "
+          "covers the kernel at [0x80200000, ", expect="fail"),
+    early("early-reserved-memory-in-other-cells", "reserved-cells", "device tree: #address-cells: "
+          "of /reserved-memory is not the root's: 1, not 2 (offset 0x", expect="fail"),
+    other_tree("no-tree", 0, "device tree at 0: no tree at address 0"),
+    other_tree("tree-without-magic", 0x85000000, "device tree at 0x85000000: wrong magic number"),
+    other_tree("tree-nowhere", 0x88000000, "trap: load access fault (scause 0x5), stval 0x8800000"),
+    other_tree("tree-in-the-kernel", 0x80200040, "the device tree at 0x80200040 is in the kernel at "
+               "[0x80200000, "),
+    other_tree("tree-misaligned", 0x84000003, copy=True, expect="pass"),
+    other_tree("tree-at-the-end-of-ram", 0x87FFE003, copy=True, expect="pass"),
+    Case("malformed-memory-node", dtb="build/trees/bad-memory.dtb", expect="fail",
+         must_contain=("device tree: reg:", "offset 0x")),
+    Case("hart-that-never-arrives", "run=selftest", dtb="build/trees/absent-hart.dtb",
+         expect="fail", must_contain=("hart 9 was started and has not arrived yet; it has 10 s\n",
+                                      "hart 9 was started but did not arrive within 10 s\n")),
+    Case("sixteen-harts", "run=selftest", smp="16", mem="64M"),
+    # Harts that come and go, the boot hart among them.
+    *(Case(f"churn-smp={harts}", "run=stress workload=churn ops=60k", smp=harts, mem="64M",
+           must_contain=('"record":"churn"',)) for harts in ("2", "4", "8")),
+    Case("churn-one-cpu", "run=stress workload=churn ops=5k", smp="1", mem="64M",
+         must_contain=('"stops":0',)),
+    # More harts than a mask of the firmware names, and than a word of cpus has. There are as few
+    # operations as show that all of them take part: far more harts than cores take turns, and every
+    # barrier and flush waits for all. OpenSBI takes 128 harts at most and disables the rest, so of
+    # 130 two are left alone; three words of cpus are in host/test_space and host/test_cpu. There the
+    # harts sleep, are stopped and started, and are asked for all that they have.
+    *(Case(f"harts=66-{workload}", f"run=stress workload={workload} ops=1", smp="66",
+           timeout=MANY_HARTS_TIMEOUT_SECONDS, must_contain=("stress: 66 cpus", wanted))
+      for workload, wanted in (("vm_shared", '"workload":"vm_shared"'), ("churn", '"record":"churn"'))),
+    Case("harts=130", "run=monitor", smp="130", typed="tests/smp/monitor_many.txt",
+         timeout=MANY_HARTS_TIMEOUT_SECONDS,
+         must_contain=("hartframe: 128 cpus", "hart 129 is left alone: disabled", "cpu 127: done",
+                       "cpu 127: it is so already", "held: none is free anywhere", "free 0 + cached 0",
+                       "zones, caches and heap are whole", "cpu 128: there is no such cpu")),
+    # Absent, stopped and running cpus, memory taken to the last frame, lines mistyped and rubbed out.
+    Case("monitor", "run=monitor paging=off trace=on", judge="trace", typed="tests/smp/monitor.txt", timeout=60,
+         must_contain=("cpu 2: done", "cpu 2: it is so already", "cpu 77: there is no such cpu",
+                       "cpu 99999999999: there is no such cpu",
+                       "cpu 2 is stopped: a load is on all of them",
+                       "held: none is free anywhere", "free 0 + cached 0", "in flight 0 + allocated 0",
+                       "zones, caches and heap are whole", 'no command "bogus"; help lists them',
+                       "free takes one number: frames", "alloc takes one number: frames",
+                       "ledger takes nothing", "trace of cpu 1, ", "there is no such cpu\n", "3 frames more, 3 held",
+                       "3 frames given back, 0 held")),
+    Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
+    Case("lockstat-off", "run=stress lockstat=off ops=20k"),
+    Case("lockstat-all", "run=stress lockstat=all ops=20k"),
+    Case("no-caches", "run=stress cache=0 ops=5k"),
+    Case("smallest-caches", "run=stress cache=2 batch=1 ops=5k"),
+    # The caches of those that only free could hold most of memory; and marks of all sizes.
+    Case("asym-large-caches", "run=stress workload=asym,exhaust cache=1000 batch=500 ops=20k",
+         mem="16M"),
+    Case("no-low-marks", "run=selftest,stress workload=asym,exhaust low=0 ops=5k", mem="16M",
+         must_contain=("low mark 0\n",)),
+    Case("low-marks-cut", "run=stress workload=asym,exhaust low=1000000 ops=5k", smp="2",
+         mem="16M"),
+    Case("one-cpu-of-four", "cpus=1"),
+    Case("three-cpus-of-eight", "cpus=3", smp="8"),
+    # Each policy under the tests that its contract allows, and all of what varies in one boot.
+    *(Case(f"policy-{policy}", f"run=selftest,stress policy={policy} ops=500",
+           must_contain=(f", {policy}, lock fas",)) for policy in POLICIES),
+    Case("policy-free_list-eight-harts", "run=selftest,stress policy=free_list "
+         "workload=kmalloc,vm_shared,vm_cow ops=500", smp="8"),
+    Case("policy-free_list-skips", "run=selftest policy=free_list", smp="2", mem="16M",
+         must_contain=("# SKIP not supported by free_list",)),
+    Case("sweep", "run=bench policy=all lock=all cache=0,128 workload=repeat,bulk cpus=1,4 "
+         "ops=64 cell=1 rounds=1", judge="sweep", must_contain=('"record":"sweep","cells":280,',)),
+    Case("sweep-what-is-not-run", "run=bench policy=free_list,bitmap lock=none,mcs cpus=1,2 "
+         "workload=repeat,run batch=16,32 cache=0,128 ops=100 cell=5 rounds=2", smp="2",
+         judge="sweep", must_contain=("not run: lock none is for one cpu",
+                                      "not run: not supported by free_list")),
+    Case("sweep-samples", "run=bench workload=bulk policy=all cpus=1,2 ops=5k rounds=1 samples=5",
+         smp="2", mem="32M", judge="sweep",
+         must_contain=('"record":"level"', '"record":"map"')),
+    Case("sweep-icount", "run=bench workload=repeat,bulk policy=all cpus=1 ops=5k rounds=2", smp="1",
+         icount="shift=0,sleep=off", judge="sweep", must_contain=('"instructions_per_op":',)),
+    Case("lock-none", "run=selftest,stress lock=none ops=2k", smp="1"),
+    refused("list-of-locks", "run=stress lock=mcs,clh", "a list of locks is for run=bench"),
+    refused("list-of-policies", "policy=all", "a list of policies is for run=bench"),
+    refused("list-with-a-twice", "run=bench cache=64,0x40", "names twice"),
+    refused("list-more-cpus-than-harts", "run=bench cpus=1,3", "cpus=3, but the machine has 2"),
+    refused("lock-none-for-two", "run=selftest lock=none", "lock=none is for one cpu"),
+    refused("rounds-alone", "run=bench rounds=2", "only a sweep has that"),
+    # The kernel's own page tables: what they forbid, and machines that they do not reach.
+    crash("null-read", "load page fault (scause 0xd), stval 0x8, in the null page", "read_null+0x"),
+    crash("null-jump", "instruction page fault (scause 0xc), stval 0", ", in the null page",
+          "crash_last+0x", "secondary_entry+0x"),
+    crash("text-store", "store page fault (scause 0xf), stval 0x80200040, kernel text",
+          "store_to_text+0x"),
+    crash("rodata-store", "store page fault (scause 0xf)", ", kernel read-only data",
+          "store_to_rodata+0x"),
+    crash("data-jump", "instruction page fault (scause 0xc)", ", kernel data, at [<0x",
+          "crash_last+0x"),
+    crash("frame-jump", "instruction page fault (scause 0xc)", "crash_last+0x"),
+    crash("illegal", "illegal instruction (scause 0x2)", "do_nothing_legal+0x"),
+    crash("stack", "stack overflow: store page fault (scause 0xf)",
+          ", the guard page of cpu 3's stack", "the stack of cpu 3 is [0x", "recurse"),
+    Case("crash-no-stack", "crash=no-stack", mem="32M", expect="fail",
+         must_contain=("PANIC: a trap without a stack: scause 0xf, stval 0x", ", sp 0x400, tp 0x")),
+    Case("address-spaces-cow", "run=stress workload=vm_cow ops=40k"),
+    Case("address-spaces", "run=stress workload=vm_map,vm_shared,vm_cow",
+         must_contain=('"workload":"vm_map"', '"workload":"vm_shared"', '"workload":"vm_cow"')),
+    Case("paging-off", "run=selftest,stress paging=off ops=5k workload=repeat,vm_map,vm_shared,vm_cow",
+         must_contain=("paging: off", "not supported: paging is off")),
+    Case("paging-sv48", "run=stress workload=repeat ops=1000", smp="2", mem="2048G",
+         qemu_args=TWO_TIB, must_contain=("paging: Sv48, ", '"paging":48,')),
+    Case("paging-sv39-too-short", dtb="build/trees/sv39-high-memory.dtb", expect="fail",
+         must_contain=("paging: RAM ends at 0x8008000000, beyond Sv39, and hart 0 has no Sv48",)),
+    Case("paging-unknown-mmu", dtb="build/trees/sv32-hart.dtb", expect="fail",
+         must_contain=("paging: hart 2 has neither Sv39 nor Sv48",)),
+    Case("paging-off-unknown-mmu", "run=selftest paging=off", dtb="build/trees/sv32-hart.dtb",
+         must_contain=("paging: off",)),
+    # Each run's refills and flushes are held against what the caches count, by the kernel itself.
+    Case("trace", "run=stress workload=bulk,rand,run,exhaust,churn,vm_map trace=on ops=20k",
+         judge="trace", must_contain=('"record":"trace","cpu":1,',)),
+    Case("trace-for-people", "run=stress,monitor workload=cache_thrash ops=200 cpus=1 trace=on",
+         judge="trace", typed="tests/smp/monitor_trace.txt", timeout=60,
+         must_contain=("doing cache_thrash\n",)),
+    Case("trace-overwritten", "run=stress workload=bulk,rand,xfree trace=on cache=64 batch=16 ops=60k",
+         smp="2", mem="16M", judge="trace", must_contain=('"record":"trace","cpu":1,',)),
+    Case("trace-schedule", "run=explore workload=bulk ops=2000 trace=on", mem="16M",
+         icount="shift=0,sleep=off", judge="trace", must_contain=('"record":"explore"',)),
+    crash_traced("null-read", "trace of cpu 0, ", "trace of cpu 3, ", " us ago: "),
+    # The kernel without the programs of tests/ has a monitor, and nothing that runs by default.
+    Case("bare", bare=True, must_contain=("hartframe: 4 cpus", "nothing to run: ", "run=monitor ")),
+    Case("bare-monitor", "run=monitor", smp="2", bare=True, typed="tests/smp/monitor_quit.txt", timeout=60,
+         must_contain=("monitor: help lists the commands", "hartframe> quit")),
+    Case("bare-workload", "workload=bulk", smp="2", bare=True, expect="fail", must_contain=(
+        'bootargs: "workload=bulk": no program of this kernel has a use for it; valid: nothing',)),
+    refused("unknown-crash", "crash=nonesuch", "no such value", "valid: none null-read"),
+    refused("explore-with-others", "run=stress,explore", "explore goes alone", "run=selftest "),
+    refused("unknown-trace", "trace=yes", "no such value", "valid: off on"),
+    refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
+    refused("unknown-value", "lock=futex", "no such value", "valid: fas"),
+    refused("unknown-workload", "workload=nonesuch", "no such value", "all"),
+    refused("unknown-run", "run=dance", "no such value", "valid: selftest"),
+    refused("no-value", "seed=", "no value"),
+    refused("key-twice", "seed=1 seed=2", "twice"),
+    refused("bad-number", "ops=many", "not a number"),
+    refused("number-overflow", "seed=18446744073709551616", "too large"),
+    refused("bad-low-mark", "low=4k", "not a number", "0 (off)"),
+    refused("zero-ops", "ops=0", "too small"),
+    refused("batch-over-half-a-cache", "cache=64 batch=33", "half of cache"),
+    refused("cache-over-memory", "cache=9999999", "too large"),
+    refused("more-cpus-than-harts", "cpus=99", "cpus"),
+)
+
+
+def matrix(smp: str, mem: str) -> list[Case]:
+    return [
+        Case(f"smp={harts} mem={size}", smp=harts, mem=size)
+        for harts in smp.split(",")
+        for size in mem.split(",")
+    ]
+
+
+# What `make check` boots.
+QUICK_CASES = (Case("quick", "run=selftest,stress ops=500", smp="2"),)
