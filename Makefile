@@ -338,9 +338,13 @@ JOBS ?= $(shell nproc)
 pytest = $(or $(firstword $(foreach python,python3 /usr/bin/python3,\
 	$(shell $(python) -c 'import pytest, xdist' 2>/dev/null && echo $(python)))),python3) -m pytest
 pytest_options = --junitxml=$(BUILD)/logs/junit.xml $(if $(K),-k '$(K)') $(if $(LF),--lf) $(ARGS)
-test_plan = $(test_arguments) --model "$(model)" --lint "$(port_check) line warnings"
+test_plan = $(test_arguments) --model "$(model)" --wide "$(port_check) line" "$(port_check) warnings"
 
-test: $(test_needs)
+# A make that has been given -j shares its jobs with the one that it starts.
+build_parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+test: deps-test
+	$(quiet)$(build_parallel) $(test_needs)
 	$(quiet)$(pytest) tools -n $(JOBS) $(pytest_options) --plan '$(test_plan)'
 
 test-plan:
@@ -367,7 +371,7 @@ ifeq ($(T),?)
 	$(quiet)tools/check/covers.py
 else
 	$(if $(check_tests),,$(error no tests to run))
-	$(quiet)$(MAKE) --no-print-directory -j$(JOBS) $(check_kernel) $(check_programs)
+	$(quiet)$(build_parallel) deps-test $(check_kernel) $(check_programs)
 	$(quiet)$(pytest) tools/check/cases.py $(filter tools/%,$(check_tests)) $(if $(word 3,$(check_tests)),-n $(JOBS)) \
 		$(pytest_options) --plan '$(check_plan)'
 endif

@@ -65,14 +65,14 @@ def corpus_job(program: str) -> Job:
     )
 
 
-def lint_job(command: str) -> Job:
+def lint_job(command: str, slots: int = 1) -> Job:
     return Job(
         name=f"lint/{command}",
         command=shlex.split(command),
         counts_ktap=False,
         is_one_test=True,
-        slots=1,
-        expected_seconds=60,
+        slots=slots,
+        expected_seconds=60 * slots,
         timeout=HOST_TIMEOUT_SECONDS,
     )
 
@@ -152,6 +152,7 @@ def plan(options: argparse.Namespace) -> list[Job]:
     jobs += [host_job(program, "host-checks0") for program in options.host_checks0]
     jobs += [model_job(command) for command in options.model]
     jobs += [lint_job(command) for command in options.lint]
+    jobs += [lint_job(command, slots=2) for command in options.wide]
     jobs += [explore_job(command) for command in options.explore]
     return jobs
 
@@ -173,6 +174,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--mem", default="128M", metavar="SIZE,..", help="memory, for the matrix")
     add("--lint", nargs="*", action="extend", default=[], metavar="COMMAND",
         help="commands, each one quoted, that must exit 0")
+    add("--wide", nargs="*", action="extend", default=[], metavar="COMMAND",
+        help="the same, each two processors' work")
     add("--model", nargs="*", action="extend", default=[], metavar="COMMAND",
         help="searches a model, two processors' work; must exit 0")
     add("--explore", nargs="*", action="extend", default=[], metavar="COMMAND",
