@@ -59,13 +59,6 @@ $(BUILD)/hartframe.elf: $(kernel_objects) linker.ld
 	$(quiet)$(CROSS)gcc $(patsubst -march=%,-march=$(march_link),$(KERNEL_CFLAGS)) \
 		$(KERNEL_LDFLAGS) -o $@ $(kernel_objects)
 
-# The kernel without the programs of tests/: it has to link, and to boot (kernel/program.h).
-$(BUILD)/bare/hartframe.elf: $(filter-out $(BUILD)/kernel/tests/%,$(kernel_objects)) linker.ld
-	$(say) LD $@
-	@mkdir -p $(@D)
-	$(quiet)$(CROSS)gcc $(patsubst -march=%,-march=$(march_link),$(KERNEL_CFLAGS)) \
-		$(filter-out -Wl$(comma)-Map%,$(KERNEL_LDFLAGS)) -o $@ $(filter %.o,$^)
-
 # The .su files beside the objects are for `make lint`, which holds them against the machine code.
 $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags Makefile | $(BUILD)/ck/ck_pr.h
 	$(say) CC $<
@@ -99,14 +92,14 @@ $(BUILD)/ck/ck_pr.h: | deps-run
 
 HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer -DCK_MD_RMO
-HOST_INCLUDES := -I. -Itests/host
+HOST_INCLUDES := -I. -Itests/host/support
 
 host_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/boot/devicetree.c kernel/boot/machine.c \
-	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c $(wildcard kernel/boot/bootargs*.c) \
+	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c kernel/boot/bootargs.c \
 	$(filter-out %/churn.c tests/smp/workloads/workloads_vm%,$(wildcard tests/smp/workloads/*.c)) \
 	tests/smp/selftest/lock_trial.c \
-	$(filter-out tests/host/test_% tests/host/fuzz_% tests/host/bench_% tests/host/libfdt_%,$(wildcard tests/host/*.c))
-host_tests := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
+	$(filter-out %/libfdt_judge.c,$(wildcard tests/host/support/*.c))
+host_tests := $(patsubst %.c,$(BUILD)/host/%,$(notdir $(wildcard tests/host/test_*.c tests/host/*/test_*.c)))
 host_objects := $(host_library:%.c=$(BUILD)/host/%.o)
 host_plain_tests := $(filter-out $(patsubst %,$(BUILD)/host/test_%,traps trace cpu power space contention),\
 	$(host_tests))
@@ -126,10 +119,10 @@ $(BUILD)/host/%.o: %.c Makefile | deps-test
 # tests/host/traps/, not to ThreadSanitizer, which has no part in it.
 traps_dir := $(BUILD)/host/traps
 traps_mm := $(patsubst %.c,$(traps_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/diag/trace_ring.c)
-traps_own := $(patsubst %,$(traps_dir)/tests/host/%.o,test_traps test_trace traps/traps)
+traps_own := $(patsubst %,$(traps_dir)/tests/host/traps/%.o,test_traps test_trace traps)
 traps_tests := $(BUILD)/host/test_traps $(BUILD)/host/test_trace
 
-$(traps_dir)/%.o: HOST_INCLUDES := -I. -Itests/host/traps -Itests/host
+$(traps_dir)/%.o: HOST_INCLUDES := -I. -Itests/host/traps -Itests/host/support
 $(traps_own): HOST_CFLAGS := $(filter-out -fsanitize% -fno-sanitize%,$(HOST_CFLAGS)) -O2
 $(traps_mm): HOST_CFLAGS := $(subst address,thread,$(HOST_CFLAGS)) -U__SANITIZE_THREAD__
 
@@ -138,14 +131,14 @@ $(traps_dir)/%.o: %.c Makefile | deps-test
 	@mkdir -p $(@D)
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
 
-$(traps_tests): $(BUILD)/host/%: $(traps_dir)/tests/host/%.o $(traps_mm) \
-		$(traps_dir)/tests/host/traps/traps.o $(BUILD)/host/tests/host/port.o \
-		$(BUILD)/host/tests/host/unit.o
+$(traps_tests): $(BUILD)/host/%: $(traps_dir)/tests/host/traps/%.o $(traps_mm) \
+		$(traps_dir)/tests/host/traps/traps.o $(BUILD)/host/tests/host/support/port.o \
+		$(BUILD)/host/tests/host/support/unit.o
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread
 
 # Harts that come and go, with everything around kernel/smp/cpu.c in the test.
-cpu_test := $(patsubst %,$(BUILD)/host/cpu/%.o,kernel/smp/cpu tests/host/test_cpu)
+cpu_test := $(patsubst %,$(BUILD)/host/cpu/%.o,kernel/smp/cpu tests/host/cpu/test_cpu)
 
 $(BUILD)/host/cpu/%.o: HOST_INCLUDES := -Itests/host/cpu $(HOST_INCLUDES)
 $(BUILD)/host/cpu/%.o: %.c Makefile | deps-test
@@ -153,12 +146,12 @@ $(BUILD)/host/cpu/%.o: %.c Makefile | deps-test
 	@mkdir -p $(@D)
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
 
-$(BUILD)/host/test_cpu: $(cpu_test) $(BUILD)/host/tests/host/unit.o
+$(BUILD)/host/test_cpu: $(cpu_test) $(BUILD)/host/tests/host/support/unit.o
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^
 
 # The end of a machine whose finisher, firmware and clock are the test's.
-power_test := $(patsubst %,$(BUILD)/host/power/%.o,arch/riscv/power tests/host/test_power)
+power_test := $(patsubst %,$(BUILD)/host/power/%.o,arch/riscv/power tests/host/power/test_power)
 
 $(BUILD)/host/power/%.o: HOST_INCLUDES := -Itests/host/power -Itests/host/cpu $(HOST_INCLUDES)
 $(BUILD)/host/power/%.o: %.c Makefile | deps-test
@@ -166,13 +159,13 @@ $(BUILD)/host/power/%.o: %.c Makefile | deps-test
 	@mkdir -p $(@D)
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
 
-$(BUILD)/host/test_power: $(power_test) $(BUILD)/host/tests/host/unit.o
+$(BUILD)/host/test_power: $(power_test) $(BUILD)/host/tests/host/support/unit.o
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^
 
 # What the kernel prints of locks, and the verdict of its timed loops in the test.
 contention_test := $(patsubst %,$(BUILD)/host/%.o,kernel/diag/record kernel/diag/contention tests/smp/lock_report \
-	kernel/diag/wait_report kernel/diag/figures tests/smp/sweep_report tests/host/test_contention)
+	kernel/diag/wait_report tests/smp/sweep_report tests/smp/result tests/host/test_contention)
 
 $(BUILD)/host/test_contention: $(contention_test) $(host_objects)
 	$(say) HOSTLD $@
@@ -182,9 +175,8 @@ $(BUILD)/host/test_contention: $(contention_test) $(host_objects)
 # which AddressSanitizer does not follow. The host's port and the frame of the tests see their own.
 space_dir := $(BUILD)/host/space
 space_own := $(patsubst %.c,$(space_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c tests/host/space/*.c) \
-	$(wildcard tests/smp/workloads/workloads_vm_*.c) tests/smp/workloads/workload.c kernel/vm/space.c kernel/smp/shootdown.c \
-	tests/host/test_space.c)
-space_host := $(patsubst %,$(space_dir)/tests/host/%.o,port unit smp_memory)
+	$(wildcard tests/smp/workloads/workloads_vm_*.c) tests/smp/workloads/workload.c kernel/vm/space.c kernel/smp/shootdown.c)
+space_host := $(patsubst %,$(space_dir)/tests/host/support/%.o,port unit smp_memory)
 
 $(space_dir)/%.o: HOST_CFLAGS := $(patsubst -fsanitize=%,-fsanitize=undefined,$(HOST_CFLAGS))
 $(space_own): HOST_INCLUDES := -Itests/host/space $(HOST_INCLUDES)
@@ -239,7 +231,7 @@ $(BUILD)/tsan/%.o: %.c Makefile | deps-test
 	$(quiet)$(HOSTCC) $(TSAN_CFLAGS) $(TSAN_INCLUDES) -MMD -MP -c -o $@ $<
 
 # Only what is tested against libfdt is linked with it.
-$(BUILD)/host/test_devicetree_libfdt: $(BUILD)/host/tests/host/libfdt_judge.o
+$(BUILD)/host/test_devicetree_libfdt: $(BUILD)/host/tests/host/support/libfdt_judge.o
 
 # ---- fuzzing ---------------------------------------------------------------------------------
 
@@ -249,12 +241,11 @@ FUZZCC  ?= clang
 SECONDS ?= 60
 TARGETS ?=
 
-fuzz_support := tests/host/fuzz_support.c tests/host/fuzz_replay.c
-fuzz_names := $(patsubst tests/host/fuzz_%.c,%,$(filter-out $(fuzz_support),$(wildcard tests/host/fuzz_*.c)))
+fuzz_names := $(patsubst tests/host/fuzz/fuzz_%.c,%,$(wildcard tests/host/fuzz/fuzz_*.c))
 fuzz_library := $(wildcard mm/*.c mm/*/*.c sync/*.c) kernel/boot/devicetree.c kernel/boot/machine.c \
-	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c $(wildcard kernel/boot/bootargs*.c) tests/host/port.c \
-	tests/host/policy_model.c tests/host/devicetree_walk.c tests/host/dtb_builder.c \
-	tests/host/paging_model.c tests/host/fuzz_support.c
+	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c kernel/boot/bootargs.c tests/host/support/port.c \
+	tests/host/support/policy_model.c tests/host/support/devicetree_walk.c tests/host/support/dtb_builder.c \
+	tests/host/support/paging_model.c tests/host/fuzz/support.c
 FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(HOST_CFLAGS)) -fsanitize=address,undefined \
 	-fsanitize=fuzzer-no-link
 
@@ -264,15 +255,15 @@ fuzz_objects := $(fuzz_library:%.c=$(BUILD)/fuzz/%.o)
 
 host: $(replays)
 
-$(BUILD)/host/fuzz_devicetree: $(BUILD)/host/tests/host/libfdt_judge.o
-$(BUILD)/fuzz/fuzz_devicetree: $(BUILD)/fuzz/tests/host/libfdt_judge.o
+$(BUILD)/host/fuzz_devicetree: $(BUILD)/host/tests/host/support/libfdt_judge.o
+$(BUILD)/fuzz/fuzz_devicetree: $(BUILD)/fuzz/tests/host/support/libfdt_judge.o
 
-$(replays): $(BUILD)/host/%: $(BUILD)/host/tests/host/%.o $(BUILD)/host/tests/host/fuzz_replay.o \
+$(replays): $(BUILD)/host/%: $(BUILD)/host/tests/host/fuzz/%.o $(BUILD)/host/tests/host/fuzz/replay.o \
 		$(fuzz_library:%.c=$(BUILD)/host/%.o)
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread $(if $(findstring devicetree,$@),-lfdt)
 
-$(fuzzers): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/host/%.o $(fuzz_objects)
+$(fuzzers): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/host/fuzz/%.o $(fuzz_objects)
 	$(say) FUZZLD $@
 	$(quiet)$(FUZZCC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $^ -lpthread \
 		$(if $(findstring devicetree,$@),-lfdt)
@@ -283,7 +274,7 @@ $(BUILD)/fuzz/%.o: %.c Makefile | deps-fuzz
 	$(quiet)$(FUZZCC) $(FUZZ_CFLAGS) $(HOST_INCLUDES) -MMD -MP -c -o $@ $<
 
 # Tracing what only compares guides nobody, and took most of the time.
-$(addprefix $(BUILD)/fuzz/tests/host/,policy_model.o libfdt_judge.o devicetree_walk.o): \
+$(addprefix $(BUILD)/fuzz/tests/host/support/,policy_model.o libfdt_judge.o devicetree_walk.o): \
 	FUZZ_CFLAGS := $(filter-out -fsanitize=fuzzer-no-link,$(FUZZ_CFLAGS))
 
 fuzz_run = tools/fuzz.py --build $(BUILD)/fuzz --seconds $(SECONDS) \
@@ -322,7 +313,7 @@ trees := $(BUILD)/trees/stub.elf $(patsubst tests/smp/trees/%.dts,$(BUILD)/trees
 explore_240 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-240
 
 # What the tests need and run. The museum runs the same on each of its mutants.
-test_needs := all $(BUILD)/bare/hartframe.elf host host-checks0 tsan deps-test $(trees)
+test_needs := all host host-checks0 tsan deps-test $(trees)
 test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 	--host $(host_tests) --corpus $(replays) \
 	--explore "$(explore_240)" \
@@ -446,7 +437,7 @@ $(bench_kernels): $(bench_dir)/%/hartframe.elf: FORCE | deps-run
 	$(quiet)$(MAKE) --no-print-directory BUILD=$(bench_dir)/$* ASSERTS=0 \
 		CHECKS=$(if $(findstring checks0,$*),0,1) ZBB=$(if $(findstring zbb,$*),1,0) $@
 
-$(bench_dir)/host/bench_tree: tests/host/bench_tree.c mm/global/segment_tree.c \
+$(bench_dir)/host/bench_tree: tests/host/bench/bench_tree.c mm/global/segment_tree.c \
 		mm/global/bit_index.c mm/global/bits.c $(wildcard mm/*.h mm/global/*.h) Makefile
 	$(say) HOSTCC $@
 	@mkdir -p $(@D)
@@ -454,7 +445,7 @@ $(bench_dir)/host/bench_tree: tests/host/bench_tree.c mm/global/segment_tree.c \
 		-DASSERTS=0 -DCHECKS=0 -DCK_MD_RMO $(HOST_INCLUDES) -o $@ $(filter %.c,$^)
 
 # By hand: $(bench_dir)/host/bench_policy [POLICY]
-$(bench_dir)/host/bench_policy: tests/host/bench_policy.c $(filter-out mm/global/zone%,$(wildcard mm/global/*.c)) \
+$(bench_dir)/host/bench_policy: tests/host/bench/bench_policy.c $(filter-out mm/global/zone%,$(wildcard mm/global/*.c)) \
 		$(wildcard mm/*.h mm/global/*.h) Makefile
 	$(say) HOSTCC $@
 	@mkdir -p $(@D)
@@ -555,7 +546,7 @@ help:
 	@echo '                     unless FRESH=1; CPUS=1,2,4,8 WORKLOAD= MEM='
 	@echo '  make fuzz        fuzz every target for SECONDS=60, as many at once as there are cores'
 	@echo '                     TARGETS=policy,heap for some; new inputs stay in build/fuzz/corpus'
-	@echo '  make fuzz-merge  fold those, minimised, into tests/host/corpus'
+	@echo '  make fuzz-merge  fold those, minimised, into tests/host/fuzz/corpus'
 	@echo '  make model       check the protocol of exhaustion (docs/models) and its broken twins with spin'
 	@echo '  make monitor     a prompt in the running kernel: ledger, zones, caches, stop, start, load'
 	@echo '  make debug       QEMU waiting for gdb'
@@ -567,10 +558,10 @@ help:
 	@echo 'without those of our own invariants, ZBB=1 for harts with bit-manipulation.'
 
 .PHONY: all run test test-plan check covers mutants bench report explore replay soak model lint stack port-check monitor debug format deps deps-run deps-test deps-format deps-report clean help host host-checks0 tsan FORCE
--include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d)
+-include $(kernel_objects:.o=.d) $(host_objects:.o=.d) $(wildcard $(BUILD)/host/tests/host/*.d $(BUILD)/host/tests/host/fuzz/*.d)
 -include $(host_checks0_objects:.o=.d) $(wildcard $(BUILD)/host-checks0/tests/host/*.d)
 -include $(traps_mm:.o=.d) $(traps_own:.o=.d) $(cpu_test:.o=.d) $(power_test:.o=.d) $(contention_test:.o=.d)
 -include $(space_own:.o=.d) $(space_host:.o=.d)
 -include $(tsan_objects:.o=.d) $(wildcard $(BUILD)/tsan/tests/host/*.d)
 -include $(kernel_sources:%.c=$(clang_dir)/%.d)
--include $(fuzz_objects:.o=.d) $(wildcard $(BUILD)/fuzz/tests/host/*.d)
+-include $(fuzz_objects:.o=.d) $(wildcard $(BUILD)/fuzz/tests/host/fuzz/*.d)

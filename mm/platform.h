@@ -4,7 +4,7 @@
  *
  * A port supplies one header, <port.h>, found on the include path, with what follows; nothing
  * else of the surrounding kernel (or host program) is ever seen from here. Two ports live in
- * this repository: arch/riscv/port.h for the kernel, tests/host/port.h for pthreads.
+ * this repository: arch/riscv/port.h for the kernel, tests/host/support/port.h for pthreads.
  *
  *	void *port_area(void)
  *		This cpu's area: room for a struct frame_cache, aligned to PORT_CACHE_LINE, zeroed

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs the fuzz targets, or folds what they found into the corpora of the tree.
 
-Each target BUILD/fuzz_NAME, built with libFuzzer, starts from tests/host/corpus/NAME and from what
-earlier runs left in BUILD/corpus/NAME, where it leaves its own. It fuzzes for --seconds, as many
+Each target BUILD/fuzz_NAME, built with libFuzzer, starts from tests/host/fuzz/corpus/NAME and from
+what earlier runs left in BUILD/corpus/NAME, where it leaves its own. It fuzzes for --seconds, as many
 targets at once as there are processors. One line a target tells what it came to. Of a failure the
 input is kept in BUILD/crashes/NAME and shown, with the command that repeats it.
 
---merge instead makes tests/host/corpus/NAME a small set of inputs that reaches what all of them
+--merge instead makes tests/host/fuzz/corpus/NAME a small set of inputs that reaches what all of them
 reach. Files there whose names begin with `regression-` or `seed-` are left alone: inputs of bugs
 that were, and such as were written by hand.
 
@@ -377,7 +377,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help="targets")
     add("--build", type=Path, default=ROOT / "build" / "fuzz", metavar="DIR")
-    add("--corpora", type=Path, default=ROOT / "tests" / "host" / "corpus", metavar="DIR")
+    add("--corpora", type=Path, default=ROOT / "tests" / "host" / "fuzz" / "corpus", metavar="DIR")
     add("--seconds", type=positive, default=60, help="for each target")
     add("--jobs", type=positive, default=len(os.sched_getaffinity(0)), metavar="N",
         help="targets at once (default: the host's processors)")

@@ -584,7 +584,7 @@ LIBC = (
     r"|stdnoreturn|string)\.h"
 )
 POLICIES = r"mm/global/(segment_tree|bitmap|interval_stack|recycler|free_list)\."
-INCLUDE_FOLDERS = ("", "arch/riscv", "tests/host")  # those the compiler is given
+INCLUDE_FOLDERS = ("", "arch/riscv", "tests/host/support")  # those the compiler is given
 
 
 @dataclass(frozen=True)
@@ -617,7 +617,9 @@ def is_file(path: str) -> bool:
 def misspelt(include: Include) -> str | None:
     """What is wrong with how the header is named."""
     if include.quoted:
-        local = include.path.startswith("tests/host/") and is_file(f"tests/host/{include.target}")
+        local = include.path.startswith("tests/host/") and any(
+            is_file(f"{folder}/{include.target}")
+            for folder in ("tests/host/support", str(Path(include.path).parent)))
         if not is_file(include.target) and not local:
             return "is no path from the repository's root"
         if ".." in Path(include.target).parts:

@@ -172,7 +172,7 @@ class TestReplaying(unittest.TestCase):
         options = check.parse_arguments(["--corpus", "x/fuzz_policy", "x/fuzz_heap"])
         jobs = check.plan(options)
         self.assertEqual([job.name for job in jobs], ["corpus/fuzz_policy", "corpus/fuzz_heap"])
-        self.assertEqual(jobs[1].command[1:], [str(TOOLS.parent / "tests/host/corpus/heap")])
+        self.assertEqual(jobs[1].command[1:], [str(TOOLS.parent / "tests/host/fuzz/corpus/heap")])
         self.assertTrue(jobs[0].counts_ktap)
 
     def test_the_corpora_are_small(self) -> None:

@@ -7,7 +7,7 @@
  * Covers: kernel/boot/devicetree.c
  */
 #include "dtb_builder.h"
-#include "tests/host/libfdt_judge.h"
+#include "tests/host/support/libfdt_judge.h"
 #include "unit.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

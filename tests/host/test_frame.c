@@ -16,7 +16,7 @@
 #include "mm/frame.h"
 #include "mm/global/policies.h"
 #include "mm/global/zone.h"
-#include "tests/host/policy_model.h"
+#include "tests/host/support/policy_model.h"
 #include "unit.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))

@@ -16,7 +16,7 @@
 #include "mm/global/bits.h"
 #include "mm/global/free_map.h"
 #include "mm/global/policies.h"
-#include "tests/host/policy_model.h"
+#include "tests/host/support/policy_model.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -21,8 +21,8 @@
 #include "mm/global/free_list.h"
 #include "mm/global/recycler.h"
 #include "mm/global/zone.h"
-#include "tests/host/host.h"
-#include "tests/host/policy_model.h"
+#include "tests/host/support/host.h"
+#include "tests/host/support/policy_model.h"
 
 #define FIRST UINT64_C(0x80123) /* aligned to nothing */
 

@@ -11,7 +11,7 @@
 
 #include "mm/global/bit_index.h"
 #include "mm/global/segment_tree.h"
-#include "tests/host/policy_model.h"
+#include "tests/host/support/policy_model.h"
 
 static const struct policy *const policy = &segment_tree_policy;
 static const struct policy_plan no_plan;

@@ -3,8 +3,8 @@
  * bench_tree.c - see bench_tree.h.
  *
  * The policy is called through its contract, as a zone would, without a lock. No policy call touches
- * a frame, so the zones need not exist. tests/host/bench_tree.c times the same operations; a time is
- * the host's clock's, and a count is the same on every host.
+ * a frame, so the zones need not exist. tests/host/bench/bench_tree.c times the same operations; a
+ * time is the host's clock's, and a count is the same on every host.
  */
 #include "tests/smp/bench_tree.h"
 

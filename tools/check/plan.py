@@ -20,7 +20,7 @@ from .cases import CASES, QUICK_CASES, Case, matrix
 from .jobs import ROOT, Job, log_path
 
 LAUNCHER = ROOT / "tools" / "launch.py"
-CORPORA = ROOT / "tests" / "host" / "corpus"
+CORPORA = ROOT / "tests" / "host" / "fuzz" / "corpus"
 
 # Bounds that only a hang reaches, on a slow machine too.
 HOST_TIMEOUT_SECONDS = 1800

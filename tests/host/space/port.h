@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * port.h - the host port (tests/host/port.h) for test_space: one thread, whose cpus take turns as
- * simulated.h says, and the accesses at which a turn may end.
+ * port.h - the host port (tests/host/support/port.h) for test_space: one thread, whose cpus take
+ * turns as simulated.h says, and the accesses at which a turn may end.
  */
 #pragma once
 
-#include "tests/host/port.h"
+#include "tests/host/support/port.h"
 
 #include <ck_md.h>
 #include <ck_pr.h>

@@ -21,7 +21,7 @@
 #include "kernel/smp/shootdown.h"
 #include "mm/global/zone.h"
 #include "mm/percpu/drain.h"
-#include "tests/host/unit.h"
+#include "tests/host/support/unit.h"
 #include "tests/smp/random.h"
 #include "tests/smp/smp.h"
 

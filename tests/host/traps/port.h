@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * port.h - the host port (tests/host/port.h) with interrupts: what mm/ and sync/ see in test_traps.
+ * port.h - the host port (tests/host/support/port.h) with interrupts: what mm/ and sync/ see in
+ * test_traps.
  *
  * Masking is kept for each cpu, and a "trap handler" may run on a cpu wherever it is not masked;
  * see traps.h for when. The pop and the push are the kernel's restartable sequences step by step:
@@ -8,7 +9,7 @@
  */
 #pragma once
 
-#include "tests/host/port.h"
+#include "tests/host/support/port.h"
 
 #include <ck_md.h>
 #include <ck_pr.h>

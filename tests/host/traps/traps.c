@@ -20,7 +20,7 @@
 #include "mm/percpu/cache.h"
 #include "mm/percpu/drain.h"
 #include "tests/host/traps/traps.h"
-#include "tests/host/unit.h"
+#include "tests/host/support/unit.h"
 
 #define CPUS_MAX 8
 

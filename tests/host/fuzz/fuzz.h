@@ -4,8 +4,8 @@
  *
  * A target is one file `fuzz_NAME.c` with LLVMFuzzerTestOneInput(). It is built twice: by clang
  * with libFuzzer, which makes up inputs (`make fuzz`), and by the host compiler with
- * fuzz_replay.c, which runs those in tests/host/corpus/NAME/ (`make test`). CHECK, CHECK_EQ and
- * EXPECT_PANIC are unit.h's; fuzz_support.c has what is behind them. A target keeps nothing from
+ * replay.c, which runs those in tests/host/fuzz/corpus/NAME/ (`make test`). CHECK, CHECK_EQ and
+ * EXPECT_PANIC are unit.h's; support.c has what is behind them. A target keeps nothing from
  * one input to the next: a crash must repeat from its input alone.
  *
  * An input is a string of choices. It never ends: behind its end are zeros, so each input means

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* dtb_damage.c - dtb_damage() of dtb_builder.h: apart, for only it needs a test's random numbers.
  */
-#include "tests/host/dtb_builder.h"
-#include "tests/host/unit.h"
+#include "tests/host/support/dtb_builder.h"
+#include "tests/host/support/unit.h"
 
 #define HEADER_WORDS 10
 

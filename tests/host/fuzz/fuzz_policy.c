@@ -13,7 +13,7 @@
 #include "fuzz.h"
 
 #include "mm/global/policies.h"
-#include "tests/host/policy_model.h"
+#include "tests/host/support/policy_model.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define PLANS	      3

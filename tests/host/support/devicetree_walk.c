@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* devicetree_walk.c - see devicetree_walk.h. */
-#include "tests/host/devicetree_walk.h"
+#include "tests/host/support/devicetree_walk.h"
 
 #include <string.h>
 

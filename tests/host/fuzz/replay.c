@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_replay.c - main() of a fuzz target that makes up nothing: runs the files it is given, and
+ * replay.c - main() of a fuzz target that makes up nothing: runs the files it is given, and
  * those in the folders it is given, and prints KTAP, one test a file.
  *
  * The first failure ends the program, for nothing can be trusted after it: the plan then tells

@@ -17,7 +17,7 @@
 #include "mm/frame.h"
 #include "mm/global/policies.h"
 #include "mm/global/zone.h"
-#include "tests/host/policy_model.h"
+#include "tests/host/support/policy_model.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define ZONES_MAX     3

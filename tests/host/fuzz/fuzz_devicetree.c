@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/host/devicetree_walk.h"
-#include "tests/host/libfdt_judge.h"
+#include "tests/host/support/devicetree_walk.h"
+#include "tests/host/support/libfdt_judge.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

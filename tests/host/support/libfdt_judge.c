@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* libfdt_judge.c - see libfdt_judge.h. */
-#include "tests/host/libfdt_judge.h"
+#include "tests/host/support/libfdt_judge.h"
 
 #include <libfdt.h>
 #include <stdlib.h>

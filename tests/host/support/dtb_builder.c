@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* dtb_builder.c - see dtb_builder.h. */
-#include "tests/host/dtb_builder.h"
+#include "tests/host/support/dtb_builder.h"
 
 #include <stdio.h>
 #include <stdlib.h>

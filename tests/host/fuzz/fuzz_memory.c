@@ -33,7 +33,7 @@
 #include "mm/global/zone.h"
 #include "mm/paging/pte.h"
 #include "port.h"
-#include "tests/host/dtb_builder.h"
+#include "tests/host/support/dtb_builder.h"
 
 #define FRAMES	   128u
 #define WINDOW	   (FRAMES * FRAME_SIZE)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* fuzz_support.c - unit.h for fuzz targets: a failure has no test to end, so it ends the program.
+/* support.c - unit.h for fuzz targets: a failure has no test to end, so it ends the program.
  */
 #include "fuzz.h"
 
@@ -11,7 +11,7 @@ jmp_buf unit_panic_return;
 bool unit_panic_expected;
 char unit_panic_message[1024];
 
-/* fuzz_replay.c has another. */
+/* replay.c has another. */
 __attribute__((weak)) _Noreturn void fuzz_failed(const char *message)
 {
 	fprintf(stderr, "FAILED: %s\n", message);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* policy_model.c - see policy_model.h. */
-#include "tests/host/policy_model.h"
+#include "tests/host/support/policy_model.h"
 
 #include <stdlib.h>
 #include <string.h>
