@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain */
 /*
  * test_address.c - the address types: their arithmetic, and that the compiler keeps them apart.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain */
 /*
  * test_bootargs.c - the boot arguments: every key, every refusal and its words, and junk.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain */
 /*
  * test_contention.c - that nothing is told of waits where the host's scheduler made them: no share,
  * no count, no time, no pair of cpus or sites, neither on the console nor in a record.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain */
 /*
  * test_devicetree.c - the reader of device trees and what it finds out about a machine.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain */
 /*
  * test_devicetree_libfdt.c - our reader of device trees against libfdt, on damaged trees.
  *

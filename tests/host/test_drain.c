@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain tsan */
 /*
  * test_drain.c - exhaustion with threads for cpus: nobody is told wrongly that there is no frame.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 */
 /*
  * test_flush.c - what a flush sorts by words: rows of neighbours up and down, and what is
  * scattered.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 tsan */
 /*
  * test_frame.c - frames, caches and zones against a model that knows the owner of every frame.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 tsan */
 /*
  * test_heap.c - the heap against models that are too simple to be wrong.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain tsan */
 /*
  * test_known_bugs_heap.c - what the bugs of tests/mutants showed that nothing else looked at: who has
  * which node of a queue lock, locks of many cpus, a barrier gone through at full speed, that the

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain */
 /*
  * test_known_bugs_mm.c - mistakes in mm/ that no other test has an eye for; see tests/mutants/.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain tsan */
 /*
  * test_limit.c - workloads whose time is over before their ops are done, from the kernel's source.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain */
 /*
  * test_memory.c - the time before there are zones, and which frames become zones: early memory in
  * RAM of any shape, kernels that cannot stay where they are, and zones against a map of all frames.

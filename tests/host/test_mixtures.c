@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 tsan */
 /*
  * test_mixtures.c - every kind of lock with every workload, four cpus in two zones, and caches
  * from none to the largest: little of each, but all of them together.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain */
 /*
  * test_nodes.c - which zones a cpu tries first, on machines of few and of very many nodes, against
  * a plain search for the nearest; and that allocation, runs and statistics follow.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 tsan */
 /*
  * test_paging.c - page tables against lists of what is mapped, and against a hardware that looks at
  * every moment.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 */
 /*
  * test_policy.c - what mm/global/policy.h promises, of every policy in the table.
  *

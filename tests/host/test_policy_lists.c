@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 */
 /*
  * test_policy_lists.c - the two policies that are lists: what is theirs and not in the contract.
  *

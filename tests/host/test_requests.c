@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 tsan */
 /*
  * test_requests.c - what a request for other cpus' frames costs them, and which calls make one.
  *

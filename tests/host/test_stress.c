@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 tsan */
 /*
  * test_stress.c - the kernel's workloads, from the same source, with threads for cpus.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain tsan */
 /*
  * test_sync.c - locks of every kind, their statistics, counters and barriers, with threads.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 */
 /*
  * test_tree.c - the segment tree against a model that is one byte a frame and cannot be wrong.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: plain checks0 tsan */
 /*
  * test_zone.c - claims and releases of many cpus at once, at the zone: plans are made without the
  * lock while others change what they are about, and most of them go stale here.

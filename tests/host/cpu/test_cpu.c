@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: cpu */
 /*
  * test_cpu.c - stops and starts of cpus (kernel/smp/cpu.c) where the firmware refuses, or nobody
  * answers: what no machine at hand does. And IPIs: how many calls into the firmware they take on

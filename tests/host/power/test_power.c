@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: power */
 /*
  * test_power.c - the end of the machine (arch/riscv/power.c) on machines that act on the test
  * finisher at once, late, or never.

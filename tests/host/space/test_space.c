@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: space */
 /*
  * test_space.c - kernel/vm/space.c and kernel/smp/shootdown.c on played MMUs, under many schedules
  * (tests/host/space/simulated.h).

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: traps */
 /*
  * test_trace.c - the ring of a cpu's last events (kernel/diag/trace_ring.c), with handlers and readers
  * at every point of it, and whether what mm/ says of itself agrees with what it counts.

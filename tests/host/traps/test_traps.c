@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: traps */
 /*
  * test_traps.c - stops the allocator at every point of its slow paths, and lets others in there.
  *

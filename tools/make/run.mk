@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# run.mk - what boots the kernel: runs, schedules, soak, benchmarks, the report.
+
+launch = tools/launch.py --kernel $(BUILD)/hartframe.elf --smp $(SMP) --mem $(MEM) \
+	--timeout $(TIMEOUT) --log $(BUILD)/logs/run.log --records $(BUILD)/logs/run.jsonl
+
+run: all
+	$(quiet)$(launch) --bootargs "$(BOOTARGS)"
+
+monitor: BOOTARGS := run=monitor $(BOOTARGS)
+monitor: all
+	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --interactive
+
+debug: all
+	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --gdb
+
+# ---- schedules and soak ----------------------------------------------------------------------
+
+SEEDS   ?= 1-64
+MINUTES ?= 60
+
+# These boots choose the size of memory themselves, unless MEM is given.
+asked := $(if $(filter-out file,$(origin MEM)),--mem $(MEM)) $(if $(WORKLOAD),--workload $(WORKLOAD))
+explore = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --smp $(SMP) \
+	$(asked) $(if $(PREEMPT),--preempt $(PREEMPT)) --bootargs "$(BOOTARGS)" --timeout $(TIMEOUT)
+
+explore: all
+	$(quiet)$(explore) --seeds $(SEEDS)
+
+replay: all
+	$(quiet)$(explore) --replay $(or $(SEED),$(error make replay SEED=n)) \
+		$(if $(filter 1,$(GDB)),--gdb)
+
+soak: all
+	$(quiet)tools/soak.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/soak \
+		--minutes $(MINUTES) $(asked) $(if $(CPUS),--cpus $(CPUS)) $(if $(filter 1,$(FRESH)),--fresh)
+
+# ---- benchmarks and the report ---------------------------------------------------------------
+
+bench: $(bench_kernels) $(bench_dir)/host/bench_tree
+	$(quiet)tools/bench.py --kernel-checks0 $(bench_dir)/checks0/hartframe.elf \
+		--kernel-checks1 $(bench_dir)/checks1/hartframe.elf \
+		--kernel-checks0-zbb $(bench_dir)/checks0-zbb/hartframe.elf \
+		--kernel-checks1-zbb $(bench_dir)/checks1-zbb/hartframe.elf \
+		--host-bench $(bench_dir)/host/bench_tree --out $(bench_dir) --smp $(SMP)
+
+# The sweep's kernel is the one that users get, without the asserts of our own invariants.
+report: deps-report $(bench_dir)/checks1/hartframe.elf
+	$(quiet)tools/report.py --kernel $(bench_dir)/checks1/hartframe.elf --out $(BUILD)/report
+
+# ---- device trees for the boots of make test -------------------------------------------------
+
+$(BUILD)/trees/%.dtb: tests/smp/trees/%.dts $(wildcard tests/smp/trees/*.dts) | $(BUILD)/deps/test
+	$(say) DTC $@
+	@mkdir -p $(@D)
+	$(quiet)dtc -q -I dts -O dtb -o $@ $<
+
+# Runs before the kernel (see there): boots with another tree than the firmware's, or none.
+$(BUILD)/trees/stub.elf: tests/smp/trees/stub.S $(BUILD)/kernel.flags | $(BUILD)/deps/run
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(quiet)$(CROSS)gcc -march=$(march_link) -misa-spec=2.2 -mabi=lp64 -nostdlib \
+		-Wl,-N,--no-warn-rwx-segments,-Ttext=0x83000000 -Wl,--build-id=none -o $@ $<
+
+trees := $(BUILD)/trees/stub.elf $(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
+
+.PHONY: run monitor debug explore replay soak bench report

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# test.mk - what checks the project: tests, mutation tests, lint, the stack's bounds, ports, the model.
+
+explore_240 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-240
+
+# What the tests need and run. The mutation tests run the same on each mutant.
+test_needs := all host host-checks0 tsan $(BUILD)/deps/test $(trees)
+test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
+	--host $(host_tests) --corpus $(replays) \
+	--explore "$(explore_240)" \
+	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint" \
+	"$(port_check) headers symbols calls hostile example"
+
+# pytest, with pytest-xdist, of the Python that has them. K=pattern chooses tests, LF=1 those that
+# failed last time; ARGS are pytest's own.
+JOBS ?= $(shell nproc)
+pytest = $(or $(firstword $(foreach python,python3 /usr/bin/python3,\
+	$(shell $(python) -c 'import pytest, xdist' 2>/dev/null && echo $(python)))),python3) -m pytest
+pytest_options = --junitxml=$(BUILD)/logs/junit.xml $(if $(K),-k '$(K)') $(if $(LF),--lf) $(ARGS)
+test_plan = $(test_arguments) --model "$(model)" --wide "$(port_check) line" "$(port_check) warnings"
+
+# A make that has been given -j shares its jobs with the one that it starts.
+build_parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+test: $(BUILD)/deps/test
+	$(quiet)$(build_parallel) $(test_needs)
+	$(quiet)$(pytest) tools -n $(JOBS) $(pytest_options) --plan '$(test_plan)'
+
+test-plan:
+	@echo '$(test_plan)'
+
+# make check: what is quick, of every part. make check T=tree: the tests of that name, or of that
+# source file, and no more; T=? lists them.
+T ?=
+quick_tests := address bootargs contention cpu drain flush frame heap known_bugs_heap known_bugs_mm \
+	limit memory policy policy_lists requests tree zone
+ifneq ($(filter check,$(MAKECMDGOALS)),)
+check_tests := $(if $(filter-out ?,$(T)),$(shell tools/check/covers.py --tests '$(T)'),\
+	$(quick_tests:%=host/test_%) corpus/fuzz_bootargs qemu/quick tools/test_check.py::TestCovers)
+endif
+check_programs = $(patsubst %,$(BUILD)/host/%,$(notdir $(filter host/% corpus/%,$(check_tests))))
+check_kernel = $(if $(filter qemu/%,$(check_tests)),$(BUILD)/hartframe.elf)
+check_commands = $(if $(T),,"tools/mutants.py --check" "tools/lint.py")
+check_plan = --host $(filter $(BUILD)/host/test_%,$(check_programs)) \
+	--corpus $(filter $(BUILD)/host/fuzz_%,$(check_programs)) \
+	$(if $(check_kernel),--quick --kernel $(check_kernel)) --lint $(check_commands)
+
+check: $(BUILD)/deps/test
+ifeq ($(T),?)
+	$(quiet)tools/check/covers.py
+else
+	$(if $(check_tests),,$(error no tests to run))
+	$(quiet)$(build_parallel) $(BUILD)/deps/test $(check_kernel) $(check_programs)
+	$(quiet)$(pytest) tools/check/cases.py $(filter tools/%,$(check_tests)) $(if $(word 3,$(check_tests)),-n $(JOBS)) \
+		$(pytest_options) --plan '$(check_plan)'
+endif
+
+covers:
+	$(quiet)tools/check/covers.py
+
+# make mutants [ONLY=pattern] [PART=k/n] [MATRIX=1]; a list of them: tools/mutants.py --list
+# make mutants GENERATED='frame_alloc mm/global/zone.c' [PART=k/n]: made by rule, of these functions
+mutants: $(test_needs)
+	$(quiet)tools/mutants.py $(if $(ONLY),--only '$(ONLY)') $(if $(PART),--part $(PART)) \
+		$(if $(GENERATED),--generate '$(GENERATED)') \
+		$(if $(filter 1,$(MATRIX)),--matrix) -- $(test_arguments)
+
+# The model is of the protocol, not of the code: mutants do not change what it says.
+model = tools/model.py --out $(BUILD)/models
+
+model: deps-test
+	$(quiet)$(model)
+
+lint: all
+	$(quiet)$(if $(has_lintcc),$(MAKE) --no-print-directory $(BUILD)/clang/hartframe.elf)
+	$(quiet)tools/lint.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" \
+		$(if $(has_lintcc),--other-kernel $(BUILD)/clang/hartframe.elf) \
+		--flags '$(filter-out -DCK_MD_RMO,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)'; lint=$$?; \
+		$(stack) && exit $$lint
+
+# What calls of mm/ use of the stack: the bounds, which are part of lint. And the same of mm/ and sync/
+# for a kernel that is small, and for a host, as the compiler says: for comparison, without bounds.
+stack = tools/stack.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" --su $(BUILD)/kernel \
+	--json $(BUILD)/logs/stack.jsonl
+
+red_zone = $(if $(filter x86_64,$(shell uname -m)),-mno-red-zone)
+
+stack: all
+	$(quiet)$(stack) -v; status=$$?; \
+	tools/stack.py --build kernel-Os --json $(BUILD)/logs/stack-kernel-Os.jsonl --compile \
+		'$(CROSS)gcc $(patsubst -O2,-Os,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)' && \
+	tools/stack.py --build host --json $(BUILD)/logs/stack-host.jsonl --compile \
+		'$(HOSTCC) -std=gnu11 -O2 $(red_zone) -DCK_MD_RMO $(HOST_INCLUDES)' && exit $$status
+
+# What docs/porting.md promises to other kernels: names, symbols, its example, lines of 128 bytes, and
+# no warning by any compiler that is installed.
+port_check = tools/check_porting.py --out $(BUILD)/porting
+
+port-check: $(BUILD)/deps/test
+	$(quiet)$(port_check)
+
+.PHONY: test test-plan check covers mutants model lint stack port-check
