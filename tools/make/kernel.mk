@@ -65,13 +65,16 @@ $(BUILD)/ck/linked: $(BUILD)/ck.flags | $(BUILD)/deps/run
 # business. From clang 17 on, CSR instructions are extensions. What a command finds out about clang and
 # picolibc is found out once, and only where it is needed.
 LINTCC ?= clang
-once = $(eval $1 := $(shell $2))$($1)
-has_lintcc = $(call once,has_lintcc,command -v $(LINTCC))
+once = $(eval $1 := $($1.asked))$($1)
+has_lintcc = $(call once,has_lintcc)
+has_lintcc.asked = $(shell command -v $(LINTCC))
 clang_target = $(LINTCC) --target=riscv64-unknown-elf -march=$(march)
-clang_extensions = $(call once,clang_extensions,$(clang_target)_zicsr_zifencei -x c -fsyntax-only \
-	/dev/null 2>/dev/null && echo _zicsr_zifencei)
-picolibc_include = $(call once,picolibc_include,$(CROSS)gcc --specs=picolibc.specs -M -include stdio.h \
-	-x c /dev/null | tr ' ' '\n' | sed -n 's,/stdio.h$$,,p' | head -n 1)
+clang_extensions = $(call once,clang_extensions)
+clang_extensions.asked = $(shell $(clang_target)_zicsr_zifencei -x c -fsyntax-only /dev/null 2>/dev/null && \
+	echo _zicsr_zifencei)
+picolibc_include = $(call once,picolibc_include)
+picolibc_include.asked = $(patsubst %/stdio.h,%,$(filter %/stdio.h,$(shell \
+	$(CROSS)gcc --specs=picolibc.specs -M -include stdio.h -x c /dev/null)))
 
 clang.dir      := clang
 clang.key      := $(LINTCC)
