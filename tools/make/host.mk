@@ -194,7 +194,8 @@ unknown := $(filter-out $(test_builds:%=%:%),$(tests_by_build))
 $(if $(unknown),$(error a test says `Builds:` with a name that is none of $(test_builds): $(unknown)))
 
 replays := $(filter $(BUILD)/host/fuzz_%,$(plain.programs))
-host_tests := $(sort $(filter-out $(replays),$(plain.programs)) $(foreach name,traps space cpu power,$($(name).programs)))
+host_tests := $(sort $(filter-out $(replays),$(plain.programs)) \
+	$(foreach name,traps space cpu power,$($(name).programs)))
 host_checks0_tests := $(checks0.programs)
 tsan_tests := $(tsan.programs)
 

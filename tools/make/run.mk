@@ -62,6 +62,7 @@ $(BUILD)/trees/stub.elf: tests/smp/trees/stub.S $(BUILD)/kernel.flags | $(BUILD)
 	$(quiet)$(CROSS)gcc -march=$(march_link) -misa-spec=2.2 -mabi=lp64 -nostdlib \
 		-Wl,-N,--no-warn-rwx-segments,-Ttext=0x83000000 -Wl,--build-id=none -o $@ $<
 
-trees := $(BUILD)/trees/stub.elf $(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
+trees := $(BUILD)/trees/stub.elf \
+	$(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
 
 .PHONY: run monitor debug explore replay soak bench report
