@@ -101,7 +101,7 @@ def make_new(options: argparse.Namespace) -> int:
                            "--relative", "HEAD", "--", *only).split("\0")
     changed, left = [], []
     for path in filter(None, differing):
-        is_code = path.endswith((".c", ".h", ".S", ".ld", "Makefile"))
+        is_code = path.endswith((".c", ".h", ".S", ".ld", ".mk", "Makefile"))
         is_judge = any(fnmatch(path, judge) for judge in JUDGES)
         (changed if is_code and not is_judge else left).append(path)
     if not changed:

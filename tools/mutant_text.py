@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 SEARCHED = ("arch", "kernel", "mm", "sync", "tests/smp")
 SEARCHED_ENDS = (".c", ".h", ".S")
 # A mutant that changes the judges would be its own catch.
-JUDGES = ("tools/*", "tests/host/*", "tests/mutants/*")
+JUDGES = ("tools/*.py", "tools/*.sh", "tests/host/*", "tests/mutants/*")
 NEAREST_NAMES = 3
 # As much of a line's names makes another one nearly that line.
 NEARLY = 0.6
