@@ -84,7 +84,7 @@ class TestCells(unittest.TestCase):
         self.assertLessEqual(set(soak.IN_ORDER), set(explore.LOCKS))
 
     def test_default_cpus_of_make_are_these(self) -> None:
-        self.assertIn("CPUS=" + soak.DEFAULT_CPUS, kernel_source("Makefile"))
+        self.assertIn("CPUS=" + soak.DEFAULT_CPUS, kernel_source("tools/make/help.mk"))
 
     def test_pace(self) -> None:
         self.assertEqual(soak.next_pace(1000, 3.0, 6.0), 2000)
