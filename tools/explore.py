@@ -49,7 +49,7 @@ Record = dict[str, object]
 ICOUNT = "shift=7,sleep=off"
 
 # A bound that only a hang reaches, on a slow machine too.
-DEFAULT_TIMEOUT_SECONDS = 120.0
+DEFAULT_TIMEOUT_SECONDS = 600.0
 
 DEFAULT_SMP = "4"
 # Little memory: `exhaust` takes all of it, and zones that run dry are part of what is explored.

@@ -32,8 +32,8 @@ test-plan:
 # make check: what is quick, of every part. make check T=tree: the tests of that name, or of that
 # source file, and no more; T=? lists them.
 T ?=
-quick_tests := address bootargs contention cpu drain flush frame heap known_bugs_heap known_bugs_mm \
-	limit memory policy policy_lists requests tree zone
+quick_tests := address bootargs contention cpu flush heap known_bugs_heap known_bugs_mm limit memory \
+	policy policy_lists program requests tree zone
 ifneq ($(filter check,$(MAKECMDGOALS)),)
 check_tests := $(if $(filter-out ?,$(T)),$(shell tools/check/covers.py --tests '$(T)'),\
 	$(quick_tests:%=host/test_%) corpus/fuzz_bootargs qemu/quick tools/test_check.py::TestCovers)
