@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * early.c - see early.h.
+ * early.c - finds and hands out early memory; see early.h.
  *
- * The tree is walked again for each new stretch: there is no memory yet for a table of its ranges.
- * No sum here can wrap: ranges end below 2^64 (machine.h), frames are rounded by frame_up(), which
- * stops at the last frame, and lengths are compared with what is left, never added first.
+ * The tree is walked again for each new free range: there is no memory yet for a table of its
+ * ranges. No sum here can wrap. Ranges end below 2^64 (machine.h); frame_up() stops at the last
+ * frame; a length is compared with the room that is left before it is added to anything.
+ *
+ * Written by cpu 0 alone, before other harts run; early_spans() may be read by any cpu afterwards.
  */
 #include "kernel/boot/early.h"
 
@@ -24,7 +26,7 @@ struct range {
 };
 
 static const struct devicetree *tree;
-static struct range blob; /* the tree where the firmware put it; empty once it has moved */
+static struct range blob; /* where the firmware put the tree; empty after early_tree_moved() */
 static struct range kernel;
 static struct early_span first_span, *last_span;
 static bool is_closed;
@@ -44,7 +46,7 @@ static bool ranges_meet(struct range a, struct range b)
 	return a.start < b.end && b.start < a.end;
 }
 
-/* All frames that have a byte of the range. */
+/* All frames that contain a byte of the range. */
 static struct range frames_of(struct range range)
 {
 	return (struct range){frame_down(range.start), frame_up(range.end)};
@@ -52,7 +54,9 @@ static struct range frames_of(struct range range)
 
 /* ---- what the tree says ---------------------------------------------------------------------- */
 
-/* True: FOUND. early_init() has seen all of the tree's ranges, so none is malformed now. */
+/*
+ * Whether the answer is FOUND. early_init() has read all ranges of the tree, so none is malformed.
+ */
 static bool found(enum devicetree_result result, const struct devicetree_error *error)
 {
 	char text[128];
@@ -84,7 +88,9 @@ static bool next_reserved(struct machine_reserved *reserved, struct range *range
 	return true;
 }
 
-/* Where RAM that goes on from `address` ends; `address` itself when no RAM holds its byte. */
+/*
+ * The end of the RAM that is contiguous from `address` on; `address` itself where no RAM is there.
+ */
 static uint64_t ram_goes_on_to(uint64_t address)
 {
 	uint64_t end = address;
@@ -105,7 +111,7 @@ static uint64_t ram_goes_on_to(uint64_t address)
 	return end;
 }
 
-/* The lowest piece of RAM at or above `from`, as long as it goes on; false: there is none. */
+/* The lowest contiguous RAM at or above `from`; false: there is none. */
 static bool next_ram(uint64_t from, struct range *ram)
 {
 	struct machine_memory memory = {0};
@@ -122,59 +128,64 @@ static bool next_ram(uint64_t from, struct range *ram)
 	return lowest != UINT64_MAX;
 }
 
-/* ---- stretches ------------------------------------------------------------------------------- */
+/* ---- free ranges ----------------------------------------------------------------------------- */
 
-/* Takes away what lies above an obstacle's start, or, where it covers the bottom, what lies below
- * its end. */
-static void cut(struct range *stretch, struct range obstacle)
+/*
+ * Cuts the range at the obstacle's start; where the obstacle covers the bottom of the range, the
+ * range begins at the obstacle's end.
+ */
+static void cut(struct range *free_range, struct range obstacle)
 {
-	if (!ranges_meet(*stretch, obstacle))
+	if (!ranges_meet(*free_range, obstacle))
 		return;
-	if (obstacle.start > stretch->start)
-		stretch->end = obstacle.start;
+	if (obstacle.start > free_range->start)
+		free_range->end = obstacle.start;
 	else
-		stretch->start = obstacle.end < stretch->end ? obstacle.end : stretch->end;
+		free_range->start = obstacle.end < free_range->end ? obstacle.end : free_range->end;
 }
 
-/* What is left meets no obstacle: a cut only makes it shorter, so those before stay outside. */
-static void cut_by_all(struct range *stretch)
+/* What is left overlaps no obstacle: a cut only shortens it, so earlier obstacles stay outside. */
+static void cut_by_all(struct range *free_range)
 {
 	struct machine_reserved reserved = {0};
 	struct range range;
 
 	while (next_reserved(&reserved, &range))
-		cut(stretch, frames_of(range));
-	cut(stretch, frames_of(blob));
+		cut(free_range, frames_of(range));
+	cut(free_range, frames_of(blob));
 	for (const struct early_span *span = &first_span; span; span = span->next)
-		cut(stretch, (struct range){span->start, span->limit});
+		cut(free_range, (struct range){span->start, span->limit});
 }
 
-/* The lowest stretch at or above `from`; false: there is none. Each turn begins higher than the
- * last. */
-static bool next_free_range(uint64_t from, struct range *stretch)
+/* The lowest free range at or above `from`; false: there is none. `from` rises in each turn. */
+static bool next_free_range(uint64_t from, struct range *free_range)
 {
 	struct range ram;
 
 	while (next_ram(from, &ram)) {
-		*stretch = (struct range){frame_up(ram.start), frame_down(ram.end)};
-		if (stretch->start >= stretch->end) {
+		*free_range = (struct range){frame_up(ram.start), frame_down(ram.end)};
+		if (free_range->start >= free_range->end) {
 			from = ram.end;
 			continue;
 		}
-		cut_by_all(stretch);
-		if (stretch->start < stretch->end)
+		cut_by_all(free_range);
+		if (free_range->start < free_range->end)
 			return true;
-		from = stretch->end;
+		from = free_range->end;
 	}
 	return false;
 }
 
-/* Where the stretch ends that goes on at `limit`; `limit` itself when none does. */
+/*
+ * The end of the free range that begins at `limit`; `limit` itself where no free range begins
+ * there.
+ */
 static uint64_t free_range_extends_to(uint64_t limit)
 {
-	struct range stretch;
+	struct range free_range;
 
-	return next_free_range(limit, &stretch) && stretch.start == limit ? stretch.end : limit;
+	return next_free_range(limit, &free_range) && free_range.start == limit ? free_range.end
+										: limit;
 }
 
 /* ---- spans ----------------------------------------------------------------------------------- */
@@ -184,7 +195,7 @@ const struct early_span *early_spans(void)
 	return &first_span;
 }
 
-/* Whether the span has room; *start is where the memory would begin. */
+/* Whether the span has room for the memory, which would begin at *start. */
 static bool has_room(const struct early_span *span, size_t bytes, size_t align, uint64_t *start)
 {
 	uint64_t slack = -span->end & (align - 1);
@@ -194,37 +205,41 @@ static bool has_room(const struct early_span *span, size_t bytes, size_t align, 
 	return slack <= room && bytes <= room - slack;
 }
 
-static struct early_span *begin_span(struct range stretch)
+static struct early_span *begin_span(struct range free_range)
 {
-	struct early_span *span = port_phys_pointer(stretch.start);
+	struct early_span *span = port_phys_pointer(free_range.start);
 
-	*span = (struct early_span){
-		.start = stretch.start, .end = stretch.start + sizeof(*span), .limit = stretch.end};
+	*span = (struct early_span){.start = free_range.start,
+				    .end = free_range.start + sizeof(*span),
+				    .limit = free_range.end};
 	last_span->next = span;
 	last_span = span;
 	return span;
 }
 
-/* A span in the lowest new stretch of [from, to) that has room; NULL: none has. *largest grows. */
+/*
+ * Begins a span in the lowest free range of [from, to) that has room; NULL: none has. *largest
+ * becomes the length of the longest free range seen, if that is longer.
+ */
 static struct early_span *find_span(uint64_t from, uint64_t to, size_t bytes, size_t align,
 				    uint64_t *largest)
 {
-	struct range stretch;
+	struct range free_range;
 
-	for (; next_free_range(from, &stretch) && stretch.start < to; from = stretch.end) {
-		struct early_span would_be = {.end = stretch.start + sizeof(would_be),
-					      .limit = stretch.end};
+	for (; next_free_range(from, &free_range) && free_range.start < to; from = free_range.end) {
+		struct early_span would_be = {.end = free_range.start + sizeof(would_be),
+					      .limit = free_range.end};
 		uint64_t start;
 
 		if (has_room(&would_be, bytes, align, &start))
-			return begin_span(stretch);
-		if (stretch.end - stretch.start > *largest)
-			*largest = stretch.end - stretch.start;
+			return begin_span(free_range);
+		if (free_range.end - free_range.start > *largest)
+			*largest = free_range.end - free_range.start;
 	}
 	return NULL;
 }
 
-/* The first span with room, or a new one. */
+/* The first span with room, or a new span. */
 static struct early_span *span_for(size_t bytes, size_t align, uint64_t *largest)
 {
 	struct early_span *span;
@@ -249,18 +264,17 @@ void *early_alloc(size_t bytes, size_t align)
 	check(!is_closed, "early_alloc: %zu bytes after early_close()", bytes);
 	span = span_for(bytes, align, &largest);
 	if (!span || !has_room(span, bytes, align, &start))
-		port_panic(
-			"no memory: %zu bytes for the kernel's tables, and the longest stretch of "
-			"RAM that is neither reserved nor in use has %llu",
-			bytes, (unsigned long long)largest);
+		port_panic("no memory: %zu bytes for the kernel's tables, and the longest range of "
+			   "RAM that is neither reserved nor in use has %llu",
+			   bytes, (unsigned long long)largest);
 	span->end = start + bytes;
 	memory = port_phys_pointer(start);
 	return memset(memory, 0, bytes);
 }
 
-/* ---- from the first to the last -------------------------------------------------------------- */
+/* ---- opening, moving the tree, closing ------------------------------------------------------- */
 
-/* Whether all of the tree's ranges can be read. */
+/* Whether all ranges of the tree can be read. */
 static bool ranges_are_sound(struct devicetree_error *error)
 {
 	struct machine_memory memory = {0};
@@ -292,7 +306,10 @@ bool early_init(const struct devicetree *devicetree, uint64_t kernel_start, uint
 	return true;
 }
 
-/* Of the reserved ranges the first that the kernel cannot share its place with; false: none. */
+/*
+ * Whether a reserved range overlaps the kernel in a way that forbids to run it there: the first
+ * such range is described in `wrong`.
+ */
 static bool find_over_kernel(bool pages, char *wrong, size_t bytes)
 {
 	struct machine_reserved reserved = {0};

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * early.h - memory before there is an allocator: tables sized by the device tree.
+ * early.h - memory before there is an allocator, for tables whose size follows from the device
+ * tree.
  *
- * Early memory lies in spans: ranges that grow upwards, each in a stretch of RAM of its own. A
- * stretch is made of whole frames, and in none of them is a byte that the tree reserves, or the
- * tree itself where the firmware put it. RAM that touches or overlaps is one, whatever entries and
- * nodes name it. The first span begins with the kernel's image. When no span has room a new one
- * begins in the lowest stretch above the kernel that has, else in the lowest of all; so one span
- * lies in each stretch at most, at its bottom, and what is above its end is left to the zones. A
- * span keeps its own record in its first bytes: there may be any number of them.
+ * A free range is contiguous RAM in whole frames without a byte that the tree reserves, and without
+ * the tree itself in the place where the firmware put it. RAM that touches or overlaps is
+ * contiguous, whatever entries and NUMA nodes name it.
  *
- * On cpu 0, before other harts run. Nothing is given back.
+ * Early memory lies in spans. A span grows upwards in a free range. The first span begins with the
+ * kernel's image. When no span has room, a new span begins at the bottom of a free range: the
+ * lowest one above the kernel that has room, else the lowest of all. So each free range has one
+ * span at most, and what is above the span's end is left to the zones. A span's record lies in its
+ * own first bytes, so the number of spans has no limit.
+ *
+ * Called on cpu 0, before other harts run. Early memory is never given back.
  */
 #pragma once
 
@@ -20,34 +23,37 @@
 
 #include "kernel/boot/devicetree.h"
 
-/* [start, end) is in use; [end, limit) is the rest of the stretch. */
+/* Addresses. [start, end) is in use; [end, limit) is the rest of the free range. */
 struct early_span {
 	uint64_t start, end, limit;
-	struct early_span *next; /* the one that began after this one */
+	struct early_span *next; /* the next span by time of its beginning */
 };
 
 /*
- * Begins with the kernel's image, [kernel_start, kernel_end), whole frames. False, with *error set,
- * when the tree is malformed in what it says of RAM or of what is reserved.
+ * Opens early memory; the kernel's image is [kernel_start, kernel_end), in whole frames. False,
+ * with *error set, where the tree's RAM or reserved ranges are malformed.
  */
 bool early_init(const struct devicetree *tree, uint64_t kernel_start, uint64_t kernel_end,
 		struct devicetree_error *error);
 
 /*
- * After early_init(): whether the kernel can stay where it is. False, with a message for people in
- * `wrong`: the image is not in RAM, the initrd or the tree lies over it, or (only where it `pages`:
- * with page tables) a range lies over it that must not be mapped.
+ * After early_init(): whether the kernel can stay at its address. False, with a message of at most
+ * `bytes` bytes in `wrong`: the image is not in RAM; the initrd or the tree overlaps it; or, where
+ * `pages` says that the kernel will use page tables, a no-map range overlaps it.
  */
 bool early_kernel_can_stay(bool pages, char *wrong, size_t bytes);
 
-/* Zeroed memory, aligned to `align` (a power of two); a panic when no RAM has room for it. */
+/*
+ * Returns zeroed memory, aligned to `align` (a power of two). Panics where no free range has room
+ * for it. O(bytes), and O(ranges in the tree, squared) where a new span must begin.
+ */
 void *early_alloc(size_t bytes, size_t align);
 
-/* The tree has moved: nothing is in the way any more where its blob was. */
+/* The tree is now `tree`, in early memory: the frames of the firmware's copy are free. */
 void early_tree_moved(const struct devicetree *tree);
 
 /* No more early_alloc() after this. */
 void early_close(void);
 
-/* All spans, the kernel's first. */
+/* The list of all spans; the first one has the kernel's image. */
 const struct early_span *early_spans(void);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * memory.c - see memory.h.
+ * memory.c - from the device tree's ranges to zones; see memory.h.
  *
- * RAM and reservations are two lists of half-open ranges, sorted. RAM ranges that touch and are
- * of one node become one; one pass over both lists then leaves the gaps between reservations.
+ * RAM and reservations are two sorted lists of half-open ranges of bytes. Ranges of RAM that touch
+ * and are of one NUMA node are merged. One pass over both lists then finds the gaps between
+ * reservations.
+ *
+ * All variables here are written by cpu 0 alone, at boot or at rest.
  */
 #include "kernel/boot/memory.h"
 
@@ -28,9 +31,9 @@ struct ranges {
 
 static struct ranges ram, reserved;
 static struct zone *zone_table;
-static unsigned zone_room;
+static unsigned zone_room; /* entries in zone_table */
 static struct memory_account account;
-static bool zones_differ; /* from those that were in the table before */
+static bool zones_differ; /* from the zones that were in the table before make_zones() */
 
 const struct memory_account *memory_account(void)
 {
@@ -66,7 +69,7 @@ static enum devicetree_result each_reserved(const struct devicetree *tree, struc
 	return result;
 }
 
-/* Insertion: the lists are short and nearly sorted. */
+/* Insertion sort: the lists are short and nearly sorted. */
 static void sort(struct ranges *ranges)
 {
 	for (unsigned i = 1; i < ranges->count; i++) {
@@ -79,7 +82,7 @@ static void sort(struct ranges *ranges)
 	}
 }
 
-/* Joins what touches or overlaps; where two nodes claim the same RAM the lower range has it. */
+/* Joins ranges that touch or overlap. RAM that two nodes claim belongs to the lower range. */
 static void merge(struct ranges *ranges)
 {
 	unsigned kept = 0;
@@ -102,9 +105,9 @@ static void merge(struct ranges *ranges)
 }
 
 /*
- * Each reservation can cut one zone in two, and so can the kernel, and a span of early memory that began
- * above the tree before that moved; other spans lie at the bottom of what would be a zone. And each
- * ZONE_FRAMES_MAX of RAM begins another.
+ * Each reservation can cut one zone in two. The kernel can, too, and so can a span of early memory
+ * that began above the tree before the tree moved. Other spans lie at the bottom of a free range,
+ * so they cut nothing. Each ZONE_FRAMES_MAX of RAM begins another zone.
  */
 static unsigned zones_at_most(void)
 {
@@ -165,8 +168,8 @@ static unsigned count_spans(void)
 }
 
 /*
- * The spans of early memory, the first of them with the kernel's image, are reserved like the rest.
- * Only now it is known how many there are: one more at most, for the table itself.
+ * Adds the spans of early memory, of which the first has the kernel's image, to the reserved
+ * ranges. The allocation of the new table may begin one more span.
  */
 static void reserve_spans(void)
 {
@@ -183,7 +186,7 @@ static void reserve_spans(void)
 	merge(&reserved);
 }
 
-/* Whole frames of a range that nothing reserves, in pieces that a zone can manage. */
+/* Makes zones of the whole frames of [start, end), of at most ZONE_FRAMES_MAX frames each. */
 static void add_zones(uint64_t start, uint64_t end, unsigned node, const struct policy *policy,
 		      enum spin_kind lock)
 {
@@ -193,7 +196,8 @@ static void add_zones(uint64_t start, uint64_t end, unsigned node, const struct 
 	while (first < last) {
 		uint64_t count = last - first < ZONE_FRAMES_MAX ? last - first : ZONE_FRAMES_MAX;
 
-		check(zones.count < zone_room, "memory: more zones than the %u foreseen", zone_room);
+		check(zones.count < zone_room,
+		      "memory: more zones than %u, which is the upper bound", zone_room);
 		zones_differ = zones_differ || zone_table[zones.count].first != first;
 		if (zone_init(&zone_table[zones.count], zones.count, node, first, count, policy,
 			      lock))
@@ -204,7 +208,7 @@ static void add_zones(uint64_t start, uint64_t end, unsigned node, const struct 
 	}
 }
 
-/* What of `range` lies between reservations. */
+/* Makes zones of the parts of `range` that lie between reservations. */
 static void add_free_parts(const struct range *range, const struct policy *policy,
 			   enum spin_kind lock)
 {
@@ -254,7 +258,7 @@ static void check_is_free(const struct zone *zone)
 	uint64_t usable = zone->total_frames - zone->reserved_frames;
 
 	check(zone->free_frames == usable,
-	      "memory: %s cannot be made anew: %llu frames are free, expected all %llu", zone->name,
+	      "memory: %s cannot be remade: %llu frames are free, expected all %llu", zone->name,
 	      (unsigned long long)zone->free_frames, (unsigned long long)usable);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* nodes.c - see nodes.h. Orders are written here, and only read while anybody allocates. */
+/* nodes.c - gives the cpus their NUMA nodes and zone orders; see nodes.h. */
 #include "kernel/boot/nodes.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "mm/global/zone.h"
 #include "mm/percpu/cache.h"
 
-static struct zone_order *orders; /* one for each node that has cpus, at most one a cpu */
+static struct zone_order *orders; /* one for each node that has cpus: at most one for each cpu */
 static unsigned orders_made;
 
 void nodes_reserve(void)
@@ -23,7 +23,7 @@ void nodes_reserve(void)
 	orders_made = 0;
 }
 
-/* The order of an earlier cpu of that node, or NULL. */
+/* The order of another cpu of the same node, or NULL. */
 static const struct zone_order *find_order(unsigned node, unsigned count)
 {
 	for (unsigned cpu = 0; cpu < count; cpu++) {
@@ -35,7 +35,7 @@ static const struct zone_order *find_order(unsigned node, unsigned count)
 	return NULL;
 }
 
-/* Neighbours are mostly of one node, whose distance is then looked up once. */
+/* Neighbouring zones are mostly of one node, so its distance is looked up once for all of them. */
 static const struct zone_order *make_order(const struct devicetree *tree, unsigned node,
 					   struct devicetree_error *error)
 {
@@ -67,7 +67,7 @@ static bool set_order(const struct devicetree *tree, unsigned cpu, unsigned node
 	return order != NULL;
 }
 
-/* Of zones that are no more. */
+/* The orders name zones that no longer exist. */
 static void forget_orders(unsigned count)
 {
 	orders_made = 0;

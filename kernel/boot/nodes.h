@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * nodes.h - NUMA: which zones each cpu takes from first.
+ * nodes.h - NUMA: the order in which each cpu tries the zones.
  *
- * A cpu tries the zones of its own node first (the largest, which is its home, then by address),
- * then those of other nodes by rising distance, and by address where that is the same. So a cpu
- * whose node has no memory is at home on the nearest node that has some, and a node without cpus
- * is used like any other. Distances are the tree's; what it does not say is in machine.h. How many
- * nodes there are, and how they are numbered, does not matter: a node is a number on a zone and on
- * a cpu.
+ * A cpu tries the zones of its own node first: the largest of them, which is its home, then the
+ * others by address. Then it tries the zones of other nodes by rising distance, and by address
+ * where distances are equal. So the home of a cpu whose node has no memory is on the nearest node
+ * that has some, and the memory of a node without cpus is used like any other. Distances come from
+ * the tree (machine.h has the defaults). A node is a number on a zone and on a cpu: the count and
+ * the numbering of nodes do not matter.
+ *
+ * Orders are written at boot or at rest, and only read while cpus allocate.
  */
 #pragma once
 
@@ -16,14 +18,14 @@
 
 #include "kernel/boot/devicetree.h"
 
-/* Takes early memory for the orders. After memory_collect(), when the cpus are counted. */
+/* Takes early memory for the orders: after memory_collect(), and after the cpus are counted. */
 void nodes_reserve(void);
 
 /*
- * Gives cpus 0..count-1 their nodes and orders; hart_of(cpu) is the hart that a cpu is. A cpu that
- * the tree knows no node of is of node 0. False, with *error set, when the tree is malformed. When
- * the zones are made, and before any of these cpus but the caller allocates; again, at rest, when
- * they are others.
+ * Gives cpus 0..count-1 their nodes and orders; hart_of(cpu) returns the hart of a cpu. A cpu
+ * without a node in the tree is of node 0. False, with *error set, where the tree is malformed.
+ * Call it after the zones are made and before any of these cpus but the caller allocates, and
+ * again, at rest, after the zones have changed. O(zones * zones) for each node.
  */
 bool nodes_start(const struct devicetree *tree, unsigned count, uint64_t (*hart_of)(unsigned cpu),
 		 struct devicetree_error *error);
@@ -31,5 +33,5 @@ bool nodes_start(const struct devicetree *tree, unsigned count, uint64_t (*hart_
 /* Whether cpus 0..count-1 and the zones are of more than one node. */
 bool nodes_are_many(unsigned count);
 
-/* One line for each node that has cpus: the zones as they are tried, how far, and the cpus. */
+/* Prints one line for each node that has cpus: its zones in order, their distances, its cpus. */
 void nodes_print(unsigned count);
