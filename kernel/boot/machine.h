@@ -3,7 +3,7 @@
  * machine.h - what the device tree says about this machine: memory, reserved ranges, harts, the
  * clock, boot arguments, devices, distances.
  *
- * Every list is an iterator over the tree itself, so nothing is copied and nothing has a limit:
+ * Every list is an iterator over the tree itself, so nothing is copied and no list has a limit:
  *
  *	struct machine_memory memory = {0};
  *
@@ -12,12 +12,16 @@
  *	if (result == DEVICETREE_MALFORMED)
  *		complain(&error);
  *
- * An iterator starts zeroed, and once it has answered ABSENT begins anew; after MALFORMED it
- * must not be used again. The tree is only read: any cpu may ask, at any time.
+ * An iterator starts zeroed. After it has answered ABSENT, the next call begins again with the
+ * first item. After MALFORMED it must not be used again. The tree is only read: any cpu may call
+ * these functions at any time, and none takes a lock.
  *
- * `error->offset` is the node's, fit for devicetree_name(). Ranges are [start, start + size),
- * in bytes, neither empty nor wrapping, and not aligned to frames; nor need they be sorted or
- * disjoint: that is for the caller to settle.
+ * `error->offset` is that of the node and can be given to devicetree_name(). Ranges are
+ * [start, start + size), in bytes. They are not empty and do not wrap. They need not be aligned to
+ * frames, sorted or disjoint: the caller sorts and merges them.
+ *
+ * The code is in machine.c (clock, boot arguments, console, finisher), machine_memory.c (memory and
+ * reserved ranges), machine_harts.c (harts and their ISA) and machine_numa.c (NUMA).
  */
 #pragma once
 
@@ -33,18 +37,19 @@ struct machine_memory {
 	uint64_t size;
 	uint32_t numa_node; /* 0 where the tree does not say */
 
-	/* Where the iterator stands. */
+	/* The position of the iterator. */
 	struct devicetree_node node;
 	uint32_t next_entry;
 	struct devicetree_range entry; /* the one before next_entry */
-	uint32_t next_usable;	       /* of the ranges that limit it; 0: on to the next entry */
+	uint32_t next_usable; /* of the ranges that limit `entry`; 0: take the next entry */
 };
 
 /*
- * Every entry of `reg` of every enabled child of the root whose device_type is "memory", or that
- * is named memory and has no device_type; of `linux,usable-memory` instead of `reg` where the node
- * has that. Of it only what lies in a range of /chosen's `linux,usable-memory-range`, if there is
- * such a property (both: how a kernel that runs beside another one's memory is told its own).
+ * Every entry of `reg` of every enabled child of the root whose device_type is "memory", or which
+ * has no device_type and is named memory. Where such a node has `linux,usable-memory`, that
+ * property replaces `reg`. Where /chosen has `linux,usable-memory-range`, only the parts that lie
+ * in one of its ranges count. (With both properties, the tree limits a kernel that shares the
+ * machine with another one, such as a crash kernel, to its share of RAM.)
  */
 DEVICETREE_MUST_USE enum devicetree_result machine_next_memory(const struct devicetree *tree,
 							       struct machine_memory *memory,
@@ -57,27 +62,27 @@ enum machine_reserved_source {
 	MACHINE_RESERVED_END,
 };
 
-/* One range that no allocator may hand out. It may lie outside of all memory. */
+/* One range that no allocator may hand out. It may lie outside of RAM. */
 struct machine_reserved {
 	phys_t start;
 	uint64_t size;
 	enum machine_reserved_source source;
-	bool no_map;	  /* of RESERVED_MEMORY: not even to be mapped */
-	const char *name; /* of the node, or what stands for it */
+	bool no_map;	  /* MACHINE_RESERVED_MEMORY only: the range must not be mapped either */
+	const char *name; /* of the node; for other sources a phrase */
 
-	/* Where the iterator stands. */
+	/* The position of the iterator. */
 	struct devicetree_node node;
 	uint32_t next_entry;
 };
 
 /*
- * The reservation block, then every entry of `reg` of every child of /reserved-memory (whatever
- * its status: to honour one too many costs frames, one too few corrupts), then the initrd.
- * MALFORMED where /reserved-memory has children and other cells than the root: the binding wants the
- * same, firmware adds its ranges in the root's, and read in others they would be lost.
- * Children with only a `size` ask for memory to be found for their device; we drive no such
- * device and ignore them. The tree's own blob is not among the answers: the caller knows where
- * it lies and adds [blob, blob + tree->size).
+ * The reservation block, then every entry of `reg` of every child of /reserved-memory, then the
+ * initrd. Children count whatever their status: to reserve a range too many costs frames, a range
+ * too few corrupts memory. MALFORMED where /reserved-memory has children and other cells than the
+ * root: the binding requires equal ones, firmware adds its ranges in the root's cells, and those
+ * ranges would be read wrongly. Children that have only a `size` request memory for a device of
+ * theirs; this kernel drives no such device and ignores them. The tree's own blob is not among the
+ * answers: the caller knows its address and adds [blob, blob + tree->size).
  */
 DEVICETREE_MUST_USE enum devicetree_result machine_next_reserved(const struct devicetree *tree,
 								 struct machine_reserved *reserved,
@@ -85,21 +90,21 @@ DEVICETREE_MUST_USE enum devicetree_result machine_next_reserved(const struct de
 
 struct machine_hart {
 	uint64_t id;
-	const char *unusable; /* why it must not be started; NULL: it may be */
+	const char *unusable; /* the reason why it must not be started; NULL: it may be started */
 	const char *isa;      /* `riscv,isa`, or NULL */
 	uint32_t numa_node;   /* 0 where the tree does not say */
-	unsigned mmu_levels; /* of page tables: 3 with Sv39, 4 Sv48, 5 Sv57; 0: none that we know */
+	unsigned mmu_levels;  /* of page tables: 3 with Sv39, 4 Sv48, 5 Sv57; 0: no known MMU */
 
-	/* Where the iterator stands. */
+	/* The position of the iterator. */
 	struct devicetree_node node;
-	uint64_t id_max; /* of the harts so far */
+	uint64_t id_max; /* the highest id so far */
 };
 
 /*
- * Every child of /cpus whose device_type is "cpu", or that is named cpu and has no device_type.
- * A hart is usable when it is enabled and has an MMU: an `mmu-type` other than "riscv,none", or,
- * where there is no mmu-type, an ISA with `s` or an extension Sv*. An id that came before is
- * MALFORMED; that costs no search while ids ascend, as they do in practice.
+ * Every child of /cpus whose device_type is "cpu", or which has no device_type and is named cpu. A
+ * hart is usable when it is enabled and has an MMU: an `mmu-type` other than "riscv,none", or,
+ * where there is no mmu-type, an ISA with `s` or an extension Sv*. MALFORMED where an earlier node
+ * has the same id. As long as ids ascend, which is the usual case, that check needs no search.
  */
 DEVICETREE_MUST_USE enum devicetree_result machine_next_hart(const struct devicetree *tree,
 							     struct machine_hart *hart,
@@ -107,30 +112,36 @@ DEVICETREE_MUST_USE enum devicetree_result machine_next_hart(const struct device
 
 /*
  * Whether the hart has `extension`, as "zbb", "sstc" or "c": from `riscv,isa-extensions` where
- * there is one, else from `riscv,isa`. Versions are not looked at.
+ * the node has it, else from `riscv,isa`. Versions are ignored.
  */
 bool machine_hart_has(const struct devicetree *tree, const struct machine_hart *hart,
 		      const char *extension);
 
-/* Ticks of the `time` CSR a second, never 0: of /cpus, or of the first cpu node that says. */
+/*
+ * Ticks of the `time` CSR per second, never 0: from /cpus, or from the first cpu node that has
+ * them.
+ */
 DEVICETREE_MUST_USE enum devicetree_result machine_timebase(const struct devicetree *tree,
 							    uint64_t *hertz,
 							    struct devicetree_error *error);
 
+/* /chosen/bootargs. */
 DEVICETREE_MUST_USE enum devicetree_result machine_bootargs(const struct devicetree *tree,
 							    const char **arguments,
 							    struct devicetree_error *error);
 
 /*
- * What /chosen/stdout-path says, and the node it means: DEVICETREE_NONE when there is no such
- * node. The path may be an alias, and may carry options after a ':'.
+ * /chosen/stdout-path, and the node that it names: DEVICETREE_NONE where there is no such
+ * node. The path may be an alias, and may have options after a ':'.
  */
 DEVICETREE_MUST_USE enum devicetree_result machine_stdout(const struct devicetree *tree,
 							  const char **path,
 							  struct devicetree_node *node,
 							  struct devicetree_error *error);
 
-/* The registers of the first enabled `sifive,test0`, which ends the machine with a status. */
+/*
+ * The registers of the first enabled `sifive,test0`: a device that ends the machine with a status.
+ */
 DEVICETREE_MUST_USE enum devicetree_result machine_finisher(const struct devicetree *tree,
 							    phys_t *registers,
 							    struct devicetree_error *error);
@@ -139,8 +150,9 @@ DEVICETREE_MUST_USE enum devicetree_result machine_finisher(const struct devicet
 #define MACHINE_DISTANCE_REMOTE 20
 
 /*
- * From NUMA node `from` to `to`, as in numa-distance-map-v1: (from, to), else (to, from). ABSENT
- * when the tree gives neither; *distance is then LOCAL for equal nodes, REMOTE for others.
+ * The distance from NUMA node `from` to `to` in numa-distance-map-v1: that of (from, to), else that
+ * of (to, from). ABSENT where the tree has neither; *distance is then MACHINE_DISTANCE_LOCAL for
+ * equal nodes and MACHINE_DISTANCE_REMOTE for others.
  */
 DEVICETREE_MUST_USE enum devicetree_result machine_numa_distance(const struct devicetree *tree,
 								 uint32_t from, uint32_t to,
