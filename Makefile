@@ -175,13 +175,13 @@ $(BUILD)/host/test_contention: $(contention_test) $(host_objects)
 # which AddressSanitizer does not follow. The host's port and the frame of the tests see their own.
 space_dir := $(BUILD)/host/space
 space_own := $(patsubst %.c,$(space_dir)/%.o,$(wildcard mm/*.c mm/*/*.c sync/*.c tests/host/space/*.c) \
-	$(wildcard tests/smp/workloads/workloads_vm_*.c) tests/smp/workloads/workload.c kernel/vm/space.c kernel/smp/shootdown.c \
+	$(wildcard tests/smp/workloads/workloads_vm_*.c) tests/smp/workloads/workload.c $(wildcard kernel/vm/space*.c) kernel/smp/shootdown.c \
 	tests/host/test_space.c)
 space_host := $(patsubst %,$(space_dir)/tests/host/%.o,port unit smp_memory)
 
 $(space_dir)/%.o: HOST_CFLAGS := $(patsubst -fsanitize=%,-fsanitize=undefined,$(HOST_CFLAGS))
 $(space_own): HOST_INCLUDES := -Itests/host/space $(HOST_INCLUDES)
-$(space_dir)/kernel/vm/space.o: HOST_CFLAGS += -Dmemcpy=sim_copy \
+$(patsubst %.c,$(space_dir)/%.o,$(wildcard kernel/vm/space*.c)): HOST_CFLAGS += -Dmemcpy=sim_copy \
 	-Dspin_lock=sim_lock -Dspin_unlock=sim_unlock
 $(space_dir)/%.o: %.c Makefile | deps-test
 	$(say) HOSTCC $@

@@ -1827,7 +1827,7 @@ def check_libc(sources: Sources) -> Report:
 
 # 10: what runs under the lock of a space ------------------------------------------------------
 
-SPACES = "kernel/vm/space.c"
+SPACES = re.compile(r"kernel/vm/space\w*\.[ch]")
 LOCK, UNLOCK = "spin_lock", "spin_unlock"
 LOCKS_MAX = 2  # of two spaces, for a clone
 # What has frames, or makes others of them; what fills a page; what waits for another hart.
@@ -1841,6 +1841,10 @@ VISITOR = re.compile(r"^static bool (\w+)\(void \*context, pte_t \*entry,", re.M
 SHARING = re.compile(r"\bstruct page_sharing \w+ = \{(\w+), (\w+),")
 
 
+def text_of_spaces(sources: Sources) -> str:
+    return "\n".join(text for path, text in sources.text.items() if SPACES.fullmatch(path))
+
+
 def called_back(sources: Sources) -> list[str]:
     """What mm/paging/ calls through a pointer while a space is locked."""
     visitors = [
@@ -1849,7 +1853,7 @@ def called_back(sources: Sources) -> list[str]:
         if path.startswith("mm/paging/")
         for name in VISITOR.findall(text)
     ]
-    sharing = [name for match in SHARING.findall(sources.text[SPACES]) for name in match]
+    sharing = [name for match in SHARING.findall(text_of_spaces(sources)) for name in match]
     if not visitors or not sharing:
         raise Nothing("nothing is called back under the lock of a space")
     return [*visitors, *sharing]
@@ -1907,7 +1911,7 @@ def reached_from(start: list[int], kernel: Kernel) -> dict[int, list[str]]:
 def check_under_a_space(sources: Sources, kernel: Kernel) -> Report:
     """docs/design.md, "Page tables": no frame, no heap and no other hart under a space's lock."""
     kernel.elf.symbol("frame_cache_refill")  # the name that is looked for is still one
-    defined = set(DEFINITION.findall(sources.text[SPACES]))
+    defined = set(DEFINITION.findall(text_of_spaces(sources)))
     functions = [
         kernel.function_of(symbol)
         for symbol in kernel.elf.symbols

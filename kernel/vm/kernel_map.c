@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kernel_map.c - see kernel_map.h. */
+/* kernel_map.c - decides what the kernel's page tables map; see kernel_map.h. Keeps no state. */
 #include "kernel/vm/kernel_map.h"
 
 #include "kernel/boot/machine.h"
@@ -19,7 +19,7 @@ static uint64_t frame_down(uint64_t address)
 	return pfn_to_phys(pfn_floor(phys(address))).value;
 }
 
-/* Stops below 2^64: what ends in the last frame ends where no RAM is mapped any more. */
+/* Stops at the last frame, so that rounding up does not wrap. No RAM is mapped in that frame. */
 static uint64_t frame_up(uint64_t address)
 {
 	uint64_t last = frame_down(UINT64_MAX);
@@ -27,14 +27,14 @@ static uint64_t frame_up(uint64_t address)
 	return address > last ? last : pfn_to_phys(pfn_ceil(phys(address))).value;
 }
 
-/* Makes *first the part if it ends above `from` and begins below what is there. */
+/* Replaces *first by [start, end) where that ends above `from` and begins below *first. */
 static void offer(struct cut *first, uint64_t from, uint64_t start, uint64_t end)
 {
 	if (end > from && start < first->start)
 		*first = (struct cut){start, end};
 }
 
-/* The lowest part of RAM from `from` on that is not mapped, or is mapped in another way. */
+/* The lowest part of RAM from `from` on that is not mapped, or has a mapping in the image. */
 static struct cut next_cut(const struct kernel_map *map, uint64_t from)
 {
 	struct machine_reserved reserved = {0};
@@ -51,7 +51,7 @@ static struct cut next_cut(const struct kernel_map *map, uint64_t from)
 	return first;
 }
 
-/* Whole frames of RAM, from the cut before to the next. */
+/* Visits the whole frames of RAM in [start, end) that lie between cuts. */
 static enum page_status walk_ram(const struct kernel_map *map, uint64_t start, uint64_t end,
 				 kernel_map_visit *visit, void *context)
 {
@@ -70,7 +70,7 @@ static enum page_status walk_ram(const struct kernel_map *map, uint64_t start, u
 	return status;
 }
 
-/* RAM that touches is one, of whatever nodes: the frame in which two ranges meet may be in use. */
+/* Joins ranges that touch, of any NUMA node: the frame in which two ranges meet may be in use. */
 static unsigned join_ram(unsigned i, uint64_t *start, uint64_t *end)
 {
 	uint64_t next_start, next_end;

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kernel_space.c - see kernel_space.h. */
+/*
+ * kernel_space.c - the kernel's own page tables; see kernel_space.h.
+ *
+ * All variables are written by cpu 0 alone, at boot or at rest.
+ */
 #include "kernel/vm/kernel_space.h"
 
 #include <stdio.h>
@@ -16,7 +20,7 @@
 
 extern char __kernel_start[], __text_end[], __rodata_end[], __kernel_end[];
 
-/* Of what a mode can reach, the half that is mapped to itself. */
+/* The end of the lower half of a mode's addresses: these are mapped to themselves. */
 static uint64_t reach(unsigned levels)
 {
 	return UINT64_C(1) << (virt_bits(levels) - 1);
@@ -24,7 +28,7 @@ static uint64_t reach(unsigned levels)
 
 static unsigned chosen_levels = SV39_LEVELS;
 static uint64_t finisher;
-static struct page_table table; /* no tables: it is off */
+static struct page_table table; /* table.tables 0: paging is off */
 
 /* ---- which mode ------------------------------------------------------------------------------ */
 
@@ -73,14 +77,14 @@ void kernel_space_keep_finisher(uint64_t address)
 
 static enum page_status map(void *space, uint64_t start, uint64_t end, unsigned flags)
 {
-	struct page_reserve stock;
+	struct page_reserve reserve;
 	enum page_status status;
 
-	page_reserve_init(&stock);
+	page_reserve_init(&reserve);
 	do {
 		status = page_table_map(space, virt(start), pfn_floor(phys(start)), end - start,
-					flags, &stock);
-	} while (page_reserve_refill(&stock, &status));
+					flags, &reserve);
+	} while (page_reserve_refill(&reserve, &status));
 	return status;
 }
 
@@ -109,7 +113,8 @@ enum page_status kernel_space_map_into(struct page_table *space)
 /* ---- on and off ------------------------------------------------------------------------------ */
 
 /*
- * A page that is missing here would show as a trap that cannot save its registers, and again, for ever.
+ * If a page of these were not mapped, a trap could not save its registers, would trap again, and so
+ * on for ever. So each page is checked before paging is turned on.
  */
 static void check_range(uint64_t start, uint64_t end, const char *what)
 {

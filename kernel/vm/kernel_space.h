@@ -2,12 +2,14 @@
 /*
  * kernel_space.h - the page tables that the kernel itself runs on.
  *
- * Every address is where it was without them: what is mapped is mapped to itself. So paging can be
- * turned on late and off again, a hart that comes in without it finds its way, and the allocator's
- * paths do not change by an instruction. Mapped are the kernel's text (read, execute), its
- * read-only data (read), its data and all RAM (read, write), in the largest pages that fit, and the
- * test finisher. Not mapped: everything else, the null page for one, what the tree says must not
- * be, and a guard page below each stack. Nothing can be both written and executed.
+ * Every address is mapped to itself. So paging can be turned on late and off again, a hart can
+ * start without it, and the instructions of the allocator's paths stay the same. Mapped are the
+ * kernel's text (read, execute), its read-only data (read), its data and all RAM (read, write), in
+ * the largest pages that fit, and the test finisher. Everything else is not mapped: for example the
+ * null page, no-map ranges of the tree, and a guard page below each stack. No page can be both
+ * written and executed.
+ *
+ * Written by cpu 0 at rest; the functions that only return a value may be called on any cpu.
  */
 #pragma once
 
@@ -18,32 +20,34 @@
 #include "mm/paging/page_table.h"
 
 /*
- * Chooses between Sv39 and Sv48 by where RAM ends and what the harts have. False with a message for
- * people in `wrong`: no mode reaches all of it. On cpu 0, when the tree is read.
+ * Chooses between Sv39 and Sv48 by the end of RAM and the modes of the harts. False: no mode of all
+ * harts reaches all of RAM; `wrong` then has a message of at most `bytes` bytes. On cpu 0, after
+ * memory_collect().
  */
 bool kernel_space_choose(const struct devicetree *tree, char *wrong, unsigned bytes);
 
-/* Where the test finisher is, for it stays reachable; 0: nowhere. */
+/* The address of the test finisher, whose page will be mapped; 0: there is none. */
 void kernel_space_keep_finisher(uint64_t address);
 
 /*
- * Builds the tables from frames and turns paging on, on all of settings.cpus; or off, and gives the
- * frames back. On cpu 0, at rest. Does nothing when it is so already.
+ * kernel_space_on() builds the tables from frames and turns paging on, on all settings.cpus cpus;
+ * it panics where there are not enough frames. kernel_space_off() turns paging off and frees the
+ * tables. On cpu 0, at rest. Each does nothing where paging is on, or off, already.
  */
 void kernel_space_on(void);
 void kernel_space_off(void);
 
-/* Frames in its tables; 0: it is off. */
+/* Frames of the tables; 0: paging is off. */
 uint64_t kernel_space_frames(void);
 
-/* Levels of the tables there are or will be: SV39_LEVELS, SV48_LEVELS. */
+/* Levels of the tables, chosen by kernel_space_choose(): SV39_LEVELS or SV48_LEVELS. */
 unsigned kernel_space_levels(void);
 
-/* To look at; NULL: it is off. */
+/* The tables, to be read; NULL: paging is off. */
 const struct page_table *kernel_space_table(void);
 
-/* What satp holds where a cpu is in no other space. */
+/* The value of satp of a cpu that is in no other space. */
 uint64_t kernel_space_satp(void);
 
-/* Maps the same into another space: a hart can be in it and still be in the kernel. */
+/* Maps the same into another space, so that a hart in it can run the kernel. */
 PAGE_MUST_USE enum page_status kernel_space_map_into(struct page_table *table);

@@ -3,29 +3,31 @@
  * space.h - address spaces that many cpus share: maps, unmaps and copies, and the flushes of other
  * harts that these need.
  *
- * A space is a page table, a lock, and a note of which cpus may have any of it in their translation
- * caches. The kernel is mapped in each (kernel_space.h), so a cpu that enters one goes on as it
- * was, and sees the space's own pages besides. What is mapped PAGE_OWNED are single frames of
- * frame_alloc(), which belong to their mappings: the last one that goes frees them. Addresses of
- * owned pages may be shared by clones, each of which gets a frame of its own when it writes.
+ * A space is a page table, a lock, and a mask of the cpus that may have cached any translation of
+ * it. The kernel is mapped in each space (kernel_space.h), so a cpu that enters one runs on, and
+ * sees the pages of the space besides. A page mapped with PAGE_OWNED is a single frame of
+ * frame_alloc() that belongs to its mappings: the frame is freed with the last of them. Clones
+ * share owned pages; each gets a frame for itself when it writes.
  *
- * No frame that was unmapped is freed before every cpu of that note has flushed what it had of it,
- * and nothing is mapped in its place before that. What one cpu has stored to a page, every cpu that
- * hears of it finds there, whatever is cloned and copied meanwhile.
+ * No frame that was unmapped is freed, and nothing is mapped in its place, before every cpu of the
+ * mask has flushed its translations. What one cpu has stored to a page is there for every cpu that
+ * learns of it, whatever is cloned and copied meanwhile.
  *
- * What a call has mapped or permitted is there when it returns: for the calling cpu, also if that
- * enters the space only later, and for every other cpu that learns of it from the caller (a lock, or
- * a release and an acquire) and then accesses it in the space. Neither sees a fault. No other cpu is
- * interrupted for a mapping where nothing was: a cpu whose hardware has cached that there was nothing
- * takes one page fault, in whose trap space_fault_is_stale() flushes, and the access is repeated. It
- * costs such a cpu that trap and one SFENCE.VMA for all mappings since its last one; a fault for
- * which there is no page costs as much more, when there have been mappings since. An access in a trap
- * handler is repeated in the same way.
+ * What a call has mapped or permitted is valid when it returns: for the calling cpu, also if that
+ * enters the space only later; and for every other cpu that learns of it from the caller (by a
+ * lock, or by a release and an acquire) and then accesses it in the space. Neither sees a fault. A
+ * mapping where nothing was interrupts no other cpu. A cpu whose hardware has cached that there was
+ * nothing takes one page fault, in whose trap space_fault_is_stale() flushes, and the access is
+ * repeated. That costs the cpu this trap and one SFENCE.VMA for all mappings since its last flush.
+ * A fault for which there is no page costs the same more, if there were mappings since. Accesses in
+ * trap handlers are repeated, too.
  *
- * No frame is allocated, zeroed or freed under a space's lock, and no cpu is waited for.
+ * No frame is allocated, zeroed or freed under a space's lock, and no cpu waits for another one
+ * there.
  *
- * All functions: on any cpu that is not in a trap handler, with interrupts let in and no lock held.
- * Those of one space may be called by many cpus at once, but for create and destroy.
+ * Context of all functions but space_fault_is_stale(): any cpu, outside of trap handlers, with
+ * interrupts enabled and no lock held. Many cpus may call those of one space at once, except create
+ * and destroy.
  */
 #pragma once
 
@@ -36,35 +38,38 @@
 #include "sync/spinlock.h"
 
 struct space {
-	struct spinlock lock; /* of the table */
+	struct spinlock lock; /* guards `table` */
 	struct page_table table;
-	uint64_t *cpu_mask; /* a bit for each cpu that may have cached any of it; atomic */
-	uint32_t inside;    /* cpus that are in it; atomic */
-	uint32_t flushing; /* changes that nobody may overtake, and that are not flushed yet; atomic */
-	uint64_t maps;	   /* changes that mapped pages where nothing was; atomic */
-	uint64_t remote_flushes; /* for people; atomic */
-	uint64_t stale_faults;	 /* for people: page faults that were tried again; atomic */
-	void *memory;		 /* the lock's, and cpu_mask */
+	uint64_t *cpu_mask; /* a bit for each cpu that may have cached translations; atomic */
+	uint32_t inside;    /* cpus that are in the space; atomic */
+	uint32_t flushing;  /* changes that others must not overtake, not flushed yet; atomic */
+	uint64_t maps;	    /* calls that mapped pages where nothing was; atomic */
+	uint64_t remote_flushes; /* statistics: cpus that others were asked to flush; atomic */
+	uint64_t stale_faults;	 /* statistics: page faults that were repeated; atomic */
+	void *memory;		 /* of the lock's statistics and cpu_mask */
 };
 
 /*
- * Once before the first space, and after the last one, on cpu 0 at rest; takes and gives back what
- * counts shared frames, and the ASIDs. False: not enough memory, or the kernel runs without paging.
+ * Before the first space and after the last one, on cpu 0 at rest: allocate and free the reference
+ * counts of shared frames and the set of ASIDs. False: not enough memory, or the kernel runs
+ * without paging.
  */
 bool spaces_open(void);
 void spaces_close(void);
 
-/* An empty space. PAGE_OK or PAGE_NO_FRAMES. */
+/* Makes an empty space. PAGE_OK or PAGE_NO_FRAMES. */
 PAGE_MUST_USE enum page_status space_create(struct space *space);
 
-/* No cpu is in it. Unmaps all there is, flushes, frees. */
+/*
+ * Unmaps everything, flushes, frees. Panics where a cpu is in the space. O(entries of its tables).
+ */
 void space_destroy(struct space *space);
 
-/* The calling cpu sees the space from here on; or only the kernel again. */
+/* From here on the calling cpu sees the space; or, after space_leave(), only the kernel. */
 void space_enter(struct space *space);
 void space_leave(void);
 
-/* As in page_table.h; each has flushed every cpu that must be when it returns. */
+/* As the functions of page_table.h; on return every cpu that must flush has flushed. */
 PAGE_MUST_USE enum page_status space_map(struct space *space, virt_t address, pfn_t frame,
 					 uint64_t length, unsigned flags);
 PAGE_MUST_USE enum page_status space_unmap(struct space *space, virt_t address, uint64_t length);
@@ -72,25 +77,25 @@ PAGE_MUST_USE enum page_status space_protect(struct space *space, virt_t address
 					     unsigned flags);
 
 /*
- * Copies what `from` has mapped in the range into `to`, where nothing is: owned pages are shared
- * from now on, and can be written to by neither until space_write_fault(). `to` is used by nobody
- * else yet.
+ * Copies the mappings of `from` in the range to `to`, which has none there. Owned pages are shared
+ * from now on: neither space can write to them before space_write_fault(). No other cpu may use
+ * `to` yet.
  */
 PAGE_MUST_USE enum page_status space_clone(struct space *to, struct space *from, virt_t address,
 					   uint64_t length);
 
 /*
- * In the trap of a page fault, before anything else is made of it. True: this cpu has flushed, and
- * the access is to be repeated, for pages have been mapped in the space that the cpu is in since it
- * flushed last, and the fault may be of before. False: the fault is to be taken as it is. It is said
- * at most once for a count of mappings, so a fault that is none of that kind is not repeated for
- * ever. Interrupts masked; takes no lock, and a lock may be held.
+ * Called in the trap of a page fault, before any other handling. True: pages were mapped in this
+ * cpu's space since its last flush, so the fault may be stale; the cpu has flushed, and the access
+ * must be repeated. False: the fault is real. It returns true at most once for each value of
+ * `maps`, so a real fault is not repeated for ever. Interrupts are masked; takes no lock, and a
+ * lock may be held. O(1).
  */
 bool space_fault_is_stale(void);
 
 /*
- * After a store that faulted: makes the page writable if it is copy on write. PAGE_OK: try again
- * (another cpu may have done it). PAGE_NOT_MAPPED: there is no page that may be written to.
- * PAGE_NO_FRAMES: no frame for the copy.
+ * After a store that faulted: makes the page writable if it is copy on write. PAGE_OK: repeat the
+ * store (another cpu may have made the page writable). PAGE_NOT_MAPPED: there is no page that may
+ * be written to. PAGE_NO_FRAMES: no frame for the copy. Copies a frame at most.
  */
 PAGE_MUST_USE enum page_status space_write_fault(struct space *space, virt_t address);
