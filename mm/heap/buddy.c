@@ -10,21 +10,21 @@
  *	room = TAKEN	  allocated as a whole
  *	room in 0..k	  split: one less than the room is the order of the largest free block below
  *
- * Below a node that is free or taken nothing is meaningful, so to split is to write two rooms
- * and to unite is to write one.
+ * Below a node that is free or taken, rooms have no meaning. So a split writes two rooms, and a
+ * union writes one.
  *
  * Invariants
  *
  *   B1  The room of a split node is united(rooms of its halves); hence no two free buddies.
  *   B2  A node of order 0 is not split.
- *   B3  The root has no buddy: uniting cannot leave the arena, whatever lies next to it.
+ *   B3  The root has no buddy: a union cannot leave the arena, whatever is beside it.
  *
- * Why not free lists. A list through the free blocks is shorter to walk but lives in memory that
- * a caller may still write to by mistake, and each link has to be proved before it is followed.
- * Here nothing of the heap is in any block: a stray write into one damages what its owner kept
- * there and never the heap. The same tree answers the three questions there are (where is room,
- * what is at this address, is the buddy free), each on one path from the root, so there is no
- * second structure that could disagree with it.
+ * Why not free lists. A list through the free blocks is shorter to walk. But it lies in memory that
+ * a caller may still write to by mistake, and each link must be checked before it is followed. Here
+ * the heap keeps nothing in any block: a stray write into a block damages the data of its owner and
+ * never the heap. The same tree answers all three questions (where is room, which block is at this
+ * address, is the buddy free), each on one path from the root, so no second structure can disagree
+ * with it.
  *
  * Costs. An operation walks at most BUDDY_ORDER_MAX levels down and up; the halves of a node
  * share a byte, so a level is one load. The upper six levels are one cache line.
@@ -59,7 +59,10 @@ static unsigned free_room(unsigned room)
 	return room == BUDDY_TAKEN ? 0 : room;
 }
 
-/* The room of a block of `order` whose halves have these: the one place where buddies unite. */
+/*
+ * The room of a block of `order` from the rooms of its halves. Buddies are united here and only
+ * here.
+ */
 static unsigned united(unsigned left, unsigned right, unsigned order)
 {
 	if (left == order && right == order)
@@ -69,7 +72,7 @@ static unsigned united(unsigned left, unsigned right, unsigned order)
 	return left > right ? left : right;
 }
 
-/* Makes B1 true above `node` of `order` again. What does not change changes nothing above it. */
+/* Restores B1 above `node` of `order`. Stops at a room that does not change. */
 static void repair_above(struct buddy *buddy, unsigned node, unsigned order)
 {
 	while (node > ROOT) {
@@ -96,7 +99,9 @@ unsigned buddy_room(const struct buddy *buddy)
 	return free_room(room_of(buddy, ROOT));
 }
 
-/* Of two halves that may have room for `order`, the one that has less of it: spares the large. */
+/*
+ * Of the halves that have room for `order`, the one with less room: this keeps large blocks whole.
+ */
 static unsigned tighter_half(const struct buddy *buddy, unsigned node, unsigned order)
 {
 	unsigned left = free_room(room_of(buddy, 2 * node));

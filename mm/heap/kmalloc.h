@@ -9,34 +9,36 @@
  *	...
  *	kfree(name);
  *
- * Exhaustion is an answer, NULL, with nothing lost or held. A caller's mistake (freeing a block
- * twice, a pointer into a block, one that is not the heap's) is a panic that names the pointer,
- * what is there, and the call.
+ * When memory is exhausted, the answer is NULL, and nothing is lost or held. A caller's mistake (a
+ * block freed twice, a pointer into a block, a pointer that the heap did not return) is a panic
+ * that names the pointer, what is there, and the call.
  *
- * All of it may be called on any cpu, in any context outside the heap's lock and a zone's lock,
- * trap handlers included. A block may be freed on another cpu than the one that allocated it. Where no
- * zone has a frame, an allocation waits for other cpus to give back what they have cached, as
- * frame_alloc() does, unless it is told not to (kmalloc_flags). Freeing never waits.
+ * All functions but kheap_validate() may be called on any cpu, in any context outside the heap's
+ * lock and a zone's lock, trap handlers included. A block may be freed on another cpu than the one
+ * that allocated it. Where no zone has a frame, an allocation waits for other cpus to give back
+ * what they have cached, as frame_alloc() does, unless the caller forbids it (kmalloc_flags).
+ * Freeing never waits.
  *
  * Sizes. A request is served by the smallest power of two that holds it, PORT_CACHE_LINE bytes at
- * least, where that wastes less than a frame over whole frames; otherwise by exactly the frames it
- * needs. 20 KiB take five frames, not eight. So above a frame less than a frame is wasted, and
- * below it less than half of the block, the smallest block aside. Where memory is too short for
- * an arena, a small request gets a whole frame rather than NULL.
+ * least, if that wastes less than a frame more than whole frames would. Otherwise it is served by
+ * exactly the frames that it needs: 20 KiB take five frames, not eight. So a request above a frame
+ * wastes less than a frame, and a smaller one less than half of its block, except in the smallest
+ * block. Where memory is too short for an arena, a small request gets a whole frame.
  *
- * Alignment. A request of 2^k bytes starts at a multiple of 2^k, and so does every block up to
- * a frame; larger ones start at a frame at least. These are alignments of physical addresses;
- * those of pointers follow where port_phys_pointer() keeps them, as an identity map does.
+ * Alignment. A request of 2^k bytes starts at a multiple of 2^k, and so does every block up to a
+ * frame; larger ones start at a frame at least. These are alignments of physical addresses.
+ * Pointers have them where port_phys_pointer() keeps them, as an identity map does.
  *
- * Cost. O(log 128 KiB) in one hold of the heap's lock; large blocks, and the few small ones that
- * find no room, take frames as well. Frames are taken and given with no lock held.
+ * Cost. O(log 128 KiB) in one critical section of the heap's lock. Large blocks, and the few small
+ * ones for which no arena has room, take frames as well. Frames are taken and given with no lock
+ * held.
  */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* NULL when there is no memory for it, and for size 0. */
+/* `size` bytes, not zeroed. NULL when there is no memory, and for size 0. */
 __attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc(size_t size);
 
 /* count * size bytes, all 0. NULL also when either is 0 and when the product overflows. */
@@ -52,47 +54,49 @@ __attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc_aligned
 
 /*
  * As kmalloc_aligned, with what an allocation of frames may do: enum frame_flags of mm/frame.h.
- * FRAME_ZERO: the `size` bytes are 0. FRAME_NOWAIT: no other cpu is waited for, and so it is legal under
- * any lock of the caller's, and NULL does not say that there is no memory.
+ * FRAME_ZERO: the `size` bytes are 0. FRAME_NOWAIT: the call waits for no other cpu. So it is legal
+ * under any lock of the caller's, and NULL does not mean that there is no memory.
  */
 __attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc_flags(size_t size,
 									       size_t align,
 									       unsigned flags);
 
 /*
- * Gives the block another size, and often another place: what both sizes have in common is
- * kept, the rest is undefined, and so is an alignment beyond kmalloc's. The old pointer is then
- * invalid. NULL, and the old block as it was, when there is no memory; asking for less than the
- * block has never fails. krealloc(NULL, size) is kmalloc(size); krealloc(p, 0) is kfree(p) and
- * returns NULL.
+ * Gives the block another size, and often another address. The bytes that both sizes have are kept;
+ * the rest is undefined, and so is an alignment beyond kmalloc's. The old pointer is then invalid.
+ * When there is no memory it returns NULL and changes nothing; a smaller size never fails.
+ * krealloc(NULL, size) is kmalloc(size); krealloc(p, 0) is kfree(p) and returns NULL.
  */
 __attribute__((alloc_size(2), warn_unused_result)) void *krealloc(void *block, size_t size);
 
 /* Frees a block of the above. NULL is ignored. */
 void kfree(void *block);
 
-/* Bytes that the owner of the block may use, no less than were asked for. 0 for NULL. */
+/* The bytes that the owner of the block may use: at least the size requested. 0 for NULL. */
 size_t kmalloc_usable_size(const void *block);
 
 /* For reports. */
 struct kheap_stats {
 	uint64_t arenas;
-	uint64_t arena_frames; /* frames that blocks of arenas are made of */
-	uint64_t runs;	       /* blocks with frames of their own */
+	uint64_t arena_frames; /* frames of arenas, without metadata */
+	uint64_t runs;	       /* blocks of whole frames */
 	uint64_t run_frames;
-	uint64_t metadata_frames; /* one an arena, and the index */
-	uint64_t frames_held;	  /* the sum of the three */
+	uint64_t metadata_frames; /* one for each arena, and those of the index */
+	uint64_t frames_held;	  /* arena_frames + run_frames + metadata_frames */
 	uint64_t live_blocks;
 	uint64_t allocated_bytes; /* usable bytes of live blocks */
-	uint64_t arenas_taken;	  /* ever, and */
-	uint64_t arenas_given;	  /* given back */
+	uint64_t arenas_taken;	  /* since kheap_init() */
+	uint64_t arenas_given;	  /* given back since kheap_init() */
 };
 
-/* A consistent picture; one hold of the lock. */
+/* Statistics of one moment: reads all of them in one critical section. O(1). */
 void kheap_stats(struct kheap_stats *stats);
 
-/* Gives back the empty arena that the heap may keep. With no live block it then holds no frame. */
+/*
+ * Gives back the empty arena that the heap may keep. Without live blocks the heap then holds no
+ * frame.
+ */
 void kheap_trim(void);
 
-/* At rest: walks all of the heap, O(frames held), and panics where an invariant is broken. */
+/* Panics where an invariant is broken. No other cpu may use the heap. O(frames held). */
 void kheap_validate(void);

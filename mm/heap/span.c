@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * span.c - a radix tree from frame number to span, made like a page table.
+ * span.c - a radix tree from frame number to span, built like a page table.
  *
- * Concept. A node is a frame of 512 words, each for 1/512 of what the node covers. An inner word
- * names a child node, a word of the lowest level (a slot) names a span, 0 is nothing. Frames are
- * counted from `base`, the first frame of RAM, so that the height follows from how far RAM
- * reaches and not from where it lies; base is a multiple of 512, so a naturally aligned arena
- * of at most 512 frames has all of its slots in one node.
+ * Concept. A node is a frame of 512 words, each for 1/512 of what the node covers. A word of an
+ * inner node names a child node; a word of the lowest level (a slot) names a span; 0 means nothing.
+ * Frames are counted from `base`, the first frame of RAM. So the height of the tree depends on how
+ * much RAM spans, not on its address. `base` is a multiple of 512, so a naturally aligned arena of
+ * at most 512 frames has all of its slots in one node.
  *
  * Invariants
  *
- *   S1  The word that names a node also counts the node's words that are not 0, 1..512: an empty
- *	 node is seen without a search, and leaves the tree in the call that empties it.
- *   S2  A frame of the heap's memory is never reached through the index but by its own slot, so
- *	 any 64-bit number may be looked up.
+ *   S1  The word that names a node also counts the node's words that are not 0, 1..512: so an empty
+ *	 node is found without a search, and leaves the tree in the call that empties it.
+ *   S2  A lookup reads nodes and slots of the index only, never the heap's memory, so any 64-bit
+ *	 number may be looked up.
  *
  * Words. Node: pfn << 10 | used. Slot: value << 2 | kind, and kind is not SPAN_NONE.
  *
- * Why not a hash table. It is as quick to search, but to grow it is to rehash it, under the lock,
- * into a run of frames that a fragmented memory may not have. This grows by single frames, and
- * the work under the lock is bounded by the height.
+ * Why not a hash table. A search is as fast there. But growth means to rehash it, under the lock,
+ * into a run of frames that fragmented memory may not have. This tree grows by single frames, and
+ * its height bounds the work under the lock.
  */
 #include "mm/heap/span.h"
 
@@ -54,7 +54,7 @@ static uint64_t *word_for(uint64_t node, unsigned level, uint64_t number)
 	return &node_words(node)[number >> SPAN_LEVEL_BITS * (level - 1) & (SPAN_SLOTS - 1)];
 }
 
-/* Numbers below the base wrap to large ones, and are beyond the end too. */
+/* A number below the base has wrapped to a large one, so it is beyond the end. */
 static bool covers(const struct span_index *index, uint64_t number)
 {
 	return number >> SPAN_LEVEL_BITS * index->levels == 0;
@@ -69,7 +69,7 @@ static void nodes_put(struct span_nodes *nodes, pfn_t frame)
 	nodes->count++;
 }
 
-/* All of its words are 0, the link too. */
+/* Returns a node whose words are all 0, the link included. */
 static pfn_t nodes_take(struct span_nodes *nodes)
 {
 	pfn_t frame = nodes->first;

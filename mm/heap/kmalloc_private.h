@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kmalloc_private.h - what kmalloc.c (blocks, the public functions), kmalloc_frames.c (frames,
+ * outside the lock) and kmalloc_stats.c (statistics, validation) share. kmalloc.c has the
+ * invariants H1 to H3.
+ *
+ * struct kheap and all arenas are read and written under the lock, except by kheap_init() and
+ * kheap_validate(), which run while no other CPU uses the heap.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mm/frame.h"
+#include "mm/heap/buddy.h"
+#include "mm/heap/kmalloc.h"
+#include "mm/heap/span.h"
+#include "sync/spinlock.h"
+
+/* Order of a block of one frame, the smallest arena: 6 where a line has 64 bytes. */
+#define FRAME_ORDER (FRAME_SHIFT - (unsigned)__builtin_ctz(PORT_CACHE_LINE))
+
+struct arena {
+	struct buddy buddy;
+	uint64_t first; /* pfn */
+	pfn_t frame;	/* the frame that holds this structure */
+	struct arena *next;
+	struct arena **link; /* the pointer to this arena: a list's head or a `next` */
+};
+
+_Static_assert(BUDDY_UNIT << FRAME_ORDER == FRAME_SIZE, "FRAME_ORDER is a frame's");
+_Static_assert(sizeof(struct arena) <= FRAME_SIZE, "an arena has one frame of metadata");
+_Static_assert(BUDDY_BYTES_MAX >> FRAME_SHIFT <= SPAN_SLOTS, "an arena's slots are in one node");
+
+struct kheap {
+	struct spinlock lock;
+	/* All fields below are guarded by the lock. */
+	struct arena *by_room[BUDDY_ROOMS];
+	uint64_t rooms;
+	struct arena *idle;
+	struct span_index spans;
+	struct kheap_stats stats; /* kheap_stats() computes metadata_frames and frames_held */
+};
+
+extern struct kheap kheap;
+
+/* One critical section of the heap's lock. */
+struct hold {
+	struct spin_node node;
+	unsigned long flags;
+};
+
+static inline void heap_enter(struct hold *hold)
+{
+	hold->flags = port_irq_save();
+	spin_lock(&kheap.lock, &hold->node);
+}
+
+static inline void heap_leave(struct hold *hold)
+{
+	spin_unlock(&kheap.lock, &hold->node);
+	port_irq_restore(hold->flags);
+}
+
+static inline bool is_power_of_two(uint64_t number)
+{
+	return number != 0 && (number & (number - 1)) == 0;
+}
+
+/* Whole frames for this many bytes; computed without a sum that could wrap. */
+static inline uint64_t frames_for(size_t bytes)
+{
+	return (bytes >> FRAME_SHIFT) + ((bytes & (FRAME_SIZE - 1)) != 0);
+}
+
+static inline uint64_t frames_of_order(unsigned order)
+{
+	return UINT64_C(1) << (order - FRAME_ORDER);
+}
+
+static inline uint64_t arena_frames(const struct arena *arena)
+{
+	return frames_of_order(arena->buddy.order);
+}
+
+/*
+ * ---- the lists of arenas by room, under the lock (H1) ------------------------------------------
+ */
+
+static inline void list_locked(struct arena *arena)
+{
+	unsigned room = buddy_room(&arena->buddy);
+	struct arena **head = &kheap.by_room[room];
+
+	arena->next = *head;
+	arena->link = head;
+	if (*head)
+		(*head)->link = &arena->next;
+	*head = arena;
+	kheap.rooms |= UINT64_C(1) << room;
+}
+
+/* `room`: the arena's room when it was put on its list. */
+static inline void unlist_locked(struct arena *arena, unsigned room)
+{
+	*arena->link = arena->next;
+	if (arena->next)
+		arena->next->link = arena->link;
+	if (!kheap.by_room[room])
+		kheap.rooms &= ~(UINT64_C(1) << room);
+}
+
+/* Restores H1 after an operation on the arena's buddy, which may have changed its room. */
+static inline void relist_locked(struct arena *arena, unsigned room_before)
+{
+	if (buddy_room(&arena->buddy) == room_before)
+		return;
+	unlist_locked(arena, room_before);
+	list_locked(arena);
+}
+
+/*
+ * ---- frames, without the lock -------------------------------------------------------------------
+ */
+
+/* One frame without alignment is taken from this CPU's cache; a run is taken from a zone. */
+static inline bool is_single(uint64_t count, uint64_t align)
+{
+	return count == 1 && align <= 1;
+}
+
+static inline pfn_t take_frames(uint64_t count, uint64_t align, unsigned flags)
+{
+	return is_single(count, align) ? frame_alloc(flags)
+				       : frame_alloc_run_flags(count, align, flags);
+}
+
+static inline void give_frames(pfn_t first, uint64_t count, bool single)
+{
+	if (single)
+		frame_free(first);
+	else
+		frame_free_run(first, count);
+}
+
+/* What a critical section has taken out of the heap, to be given back after it. */
+struct leaving {
+	struct arena *arena;
+	pfn_t run;
+	uint64_t run_frames;
+	bool run_single;
+	struct span_nodes nodes;
+};
+
+/*
+ * A step of an allocation or a release. Steps are not inlined into their callers, to save stack:
+ * the deepest calls are those that wait for a frame, and while they run, only the step that makes
+ * them should be on the stack.
+ */
+#define STEP __attribute__((noinline)) static
+
+/* ---- kmalloc_frames.c: all without the lock ----------------------------------------------- */
+
+/*
+ * An arena of `order`, all free, in no list and not in the index; NULL: no frames. `flags` as of
+ * frame_alloc().
+ */
+struct arena *kheap_arena_take(unsigned order, unsigned flags);
+
+/* Frees the frames of an arena that is in no list and not in the index. */
+void kheap_arena_give(struct arena *arena);
+
+/* Allocates a block of whole frames and enters it in the index; NULL: no frames. */
+void *kheap_run_alloc(size_t size, size_t align, unsigned flags);
