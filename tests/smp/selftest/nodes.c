@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * nodes.c - see nodes.h.
+ * nodes.c - NUMA: each cpu takes the nearest frames, and all of them go home; see nodes.h.
  *
- * The test asks the tree anew what each cpu's node is and how far the zones are from it, and lets
- * one cpu after the other take all of memory, alone: whenever a frame comes of another zone than
- * the one before, all nearer zones must be empty, or, where frames come in batches, have less than
- * a batch. Then it frees them, and each zone must have back exactly what it had.
+ * The test reads each cpu's node and the distances of the zones from the tree, again and by itself.
+ * Then one cpu after the other takes all of memory, alone. Whenever a frame comes from another zone
+ * than the one before, all nearer zones must be empty, or, where frames come in batches, have less
+ * than a batch. Then the cpu frees all frames, and each zone must have exactly as many as before.
  *
  * Covers: kernel/boot/nodes.c mm/global/zone_order.c
  */
@@ -27,14 +27,14 @@
 /* ---- the test ---------------------------------------------------------------------------- */
 
 struct zone_facts {
-	uint32_t distance; /* from the cpu whose turn it is */
+	uint32_t distance; /* from the cpu that takes */
 	uint64_t free_before;
 };
 
 struct nodes_test {
 	unsigned turn; /* the cpu that takes */
 	uint32_t capacity;
-	unsigned node; /* its own, by the tree */
+	unsigned node; /* of that cpu, by the tree */
 	struct zone_facts *zone;
 	uint64_t taken, far;
 	const char *wrong;
@@ -52,7 +52,7 @@ static void complain(struct nodes_test *test, const char *wrong)
 		test->wrong = wrong;
 }
 
-/* How many frames a nearer zone may still have when `cache` goes on to another. */
+/* The frames that a nearer zone may still have when `cache` takes from another. */
 static uint64_t left_over(const struct frame_cache *cache)
 {
 	return cache->capacity ? cache->batch_max - 1 : 0;

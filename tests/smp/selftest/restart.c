@@ -2,12 +2,12 @@
 /*
  * restart.c - allocates and frees in a timer's handler while the interrupted code does the same.
  *
- * The handler re-arms its timer for the next tick, so the interrupts wander over the loop below:
- * under `-icount` they land on every instruction of it, and the test then insists that each one
- * of the pop and of the push was hit. Where the machine delivers interrupts only between its own
- * translated blocks, the books must close all the same.
+ * The handler sets its timer for the next tick, so the interrupts move through the loop below.
+ * Under `-icount` they land on every instruction of the loop, and the test then requires that each
+ * instruction of the pop and of the push was hit. Where the machine delivers interrupts only
+ * between its own translated blocks, the test still requires that no frame is lost or doubled.
  *
- * What a handler does varies (handler_ops.h); only here it never flushes on purpose.
+ * A handler does different things (handler_ops.h); in this test it never calls a flush itself.
  *
  * Covers: arch/riscv/trap.c mm/frame_called.c mm/percpu/cache.h
  */
@@ -27,9 +27,9 @@
 #include "tests/smp/stamp.h"
 
 #define TRAPS	      10000
-#define SILENCE_MAX   10 /* seconds without a trap after which the timer counts as dead */
+#define SILENCE_MAX   10 /* seconds without a trap: then the timer does not work */
 #define BURST	      200
-#define SITE_HALVES   32 /* of 2 bytes: a sequence is at most 64 bytes long */
+#define SITE_HALVES   32 /* units of 2 bytes: a sequence has at most 64 bytes */
 #define HANDLER_OWNER 0x8000
 #define MAIN_OWNER    0x4000
 
@@ -50,8 +50,9 @@ static void note_hit(struct watched *watched, uint64_t pc)
 }
 
 /*
- * A tick is 100 instructions under -icount, and the handler leaves about half of them to the
- * loop. Elsewhere the handler may take longer than a tick: then the loop would never go on.
+ * A tick is 100 instructions under -icount, of which the handler leaves about half to the loop. On
+ * other machines the handler may take longer than a tick, so the interval is longer, or the loop
+ * would make no progress.
  */
 static uint64_t interval_ticks(void)
 {
@@ -64,7 +65,9 @@ static void on_timer(struct trap_frame *trap)
 		HANDLER_TAKE_AND_GIVE, HANDLER_TAKE_AND_GIVE, HANDLER_KEEP,	     HANDLER_KEEP,
 		HANDLER_GIVE_KEPT,     HANDLER_GIVE_KEPT,     HANDLER_BURST_THROUGH,
 	};
-	uint64_t wait, pc = csr_read(sepc); /* the frame's has been moved to the start by now */
+	uint64_t wait,
+		pc = csr_read(
+			sepc); /* not the trap frame's pc: that is already moved to the start of the sequence */
 
 	(void)trap;
 	hart_timer_disarm();
@@ -72,9 +75,9 @@ static void on_timer(struct trap_frame *trap)
 	note_hit(&push, pc);
 	handler_ops_act(&handler_ops, acts[traps++ % 7]);
 	/*
-	 * The timer counts from here, and would keep step with the loop: so what is left of its time
-	 * when the loop goes on is another number of instructions every time. The waiting takes two
-	 * at a time, hence the odd one.
+	 * The timer runs from here on. A wait of random length makes the interrupts land at
+	 * different instructions of the loop. The wait has two instructions for each step, hence
+	 * the odd nop.
 	 */
 	if (traps < TRAPS)
 		hart_timer_arm(hart_time() + interval_ticks());
@@ -95,8 +98,9 @@ static const struct restartable *site_in(uint64_t function)
 }
 
 /*
- * Each sequence is found from each of its instructions, and not from right before or behind it,
- * wherever in the table it stands. The last ones belong to rare paths that no trap may ever hit.
+ * Each sequence is found from each of its instructions, but not from the one before or after it, at
+ * any position in the table. The last ones are in rare paths, which perhaps no trap of this test
+ * hits.
  */
 static bool table_is_found_whole(void)
 {
@@ -113,7 +117,7 @@ static bool table_is_found_whole(void)
 	return site > __restartable_start;
 }
 
-/* Instructions of the sequence at which no trap has landed. */
+/* The number of instructions of the sequence that no trap has hit. */
 static unsigned missed(const struct watched *watched)
 {
 	unsigned count = 0;
@@ -126,8 +130,8 @@ static unsigned missed(const struct watched *watched)
 }
 
 /*
- * More frames than a cache holds, taken and given back: so that traps also land in the refills
- * and the flushes, between all of their steps.
+ * Takes and frees more frames than a cache holds, so that traps also land in refills and flushes,
+ * between all of their steps.
  */
 static void go_through_many_slowly(void)
 {

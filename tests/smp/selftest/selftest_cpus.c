@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * selftest_cpus.c - see selftest_cpus.h.
+ * selftest_cpus.c - harts that stop and start; see selftest_cpus.h.
  *
- * Where each is stopped, each cpu in turn is the victim, cpu 0 too, and its neighbour stops it. The
- * victim meanwhile goes round a loop that keeps a sum in registers and looks at its own interrupt
- * bits: both must come through every stop. The last time it is started where the boot hart came in,
- * as some firmware does (hart.c).
+ * In cpus_test_each() each cpu is stopped in turn, cpu 0 too, by its neighbour. Meanwhile the
+ * victim runs a loop that keeps a sum in registers and reads its own interrupt bits: both must
+ * survive every stop. The last start is at the entry point of the boot hart, as some firmware does
+ * (hart.c).
  *
  * Covers: kernel/smp/cpu.c arch/riscv/hart.c arch/riscv/sbi.c
  */
@@ -31,20 +31,15 @@
 #include "sync/barrier.h"
 #include "sync/ck.h"
 #include "tests/smp/smp.h"
+#include "tests/smp/selftest/expect.h"
 #include "tests/smp/stamp.h"
-
-#define EXPECT(condition)                                                                          \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			return #condition;                                                         \
-	} while (0)
 
 #define STOPS_EACH	3
 #define WAKE_UPS	500
 #define WARM_FRAMES	100
 #define SILENCE_SECONDS 30
 #define EXHAUST_ROUNDS	4
-#define EXHAUST_FRAMES	16384 /* in all; the rest of memory is put aside */
+#define EXHAUST_FRAMES	16384 /* of all cpus; the rest of memory is put aside */
 #define ASIDE_FRAMES	256
 
 const char *cpus_test_answers(void)
@@ -73,7 +68,7 @@ static void count_one(void *argument)
 	ck_pr_inc_32(argument);
 }
 
-/* Work comes now before a cpu sleeps, now after, now between: none of it is missed. */
+/* Work arrives before a cpu sleeps, after it, or while it falls asleep: no work is missed. */
 const char *cpus_test_sleep(void)
 {
 	uint32_t done = 0;
@@ -95,7 +90,7 @@ const char *cpus_test_sleep(void)
 	return NULL;
 }
 
-/* ---- each of them ------------------------------------------------------------------------- */
+/* ---- each cpu is stopped ------------------------------------------------------------------ */
 
 struct each_test {
 	struct barrier barrier;
@@ -103,7 +98,7 @@ struct each_test {
 	uint64_t turns; /* of the victim's loop */
 	uint32_t over;
 	uint64_t free_before;
-	const char *wrong, *victim_wrong; /* the stopper's and the victim's */
+	const char *wrong, *victim_wrong; /* found by the stopper and by the victim */
 };
 
 static const char *go_round(struct each_test *test)
@@ -135,7 +130,7 @@ static bool goes_round(const struct each_test *test)
 	return true;
 }
 
-/* For a run that no machine has, and a shorter one each time: so it is not taken for the same again. */
+/* A request for a run that no machine has empties all caches; its size differs in each call. */
 static bool all_caches_are_emptied(void)
 {
 	static uint64_t frames = UINT64_MAX;
@@ -146,7 +141,7 @@ static bool all_caches_are_emptied(void)
 extern struct hart_arrival *hart_awaited;
 void _start(void);
 
-/* As cpu_start(), through a firmware that sends the hart to where the boot hart came in. */
+/* As cpu_start(), but the firmware starts the hart at the entry point of the boot hart. */
 static bool start_astray(unsigned number)
 {
 	struct cpu *cpu = cpu_of(number);
@@ -191,7 +186,7 @@ static const char *stop_once(struct each_test *test, bool astray)
 	return NULL;
 }
 
-/* So that its cache holds some. */
+/* Puts frames into this cpu's cache. */
 static void warm_up(void)
 {
 	pfn_t frame[WARM_FRAMES];
@@ -215,7 +210,7 @@ static void work_each(void *argument)
 		return;
 	for (unsigned i = 0; i < STOPS_EACH && !test->wrong; i++)
 		test->wrong = stop_once(test, i == STOPS_EACH - 1);
-	/* Without it nothing would come to an end. */
+	/* Without the victim the test would not end. */
 	check(!cpu_is_stopped(test->victim) || cpu_start(test->victim) == CPU_DONE,
 	      "cpu %u was stopped and does not come back: %s", test->victim, test->wrong);
 	ck_pr_store_32(&test->over, 1);
@@ -239,7 +234,9 @@ const char *cpus_test_each(void)
 	return NULL;
 }
 
-/* ---- those who do not answer, and those whom nobody asked ---------------------------------- */
+/*
+ * ---- a cpu that does not answer, and a hart that was not requested -----------------------------
+ */
 
 struct deaf_test {
 	struct barrier barrier;
@@ -247,7 +244,10 @@ struct deaf_test {
 	enum cpu_result stop;
 };
 
-/* The stopper's patience is made short; the other has none to lose, and waits for the stopper. */
+/*
+ * The stopper's time-out is short. The other cpu masks its interrupts until the stopper has given
+ * up.
+ */
 static void work_deaf(void *argument)
 {
 	struct deaf_test *test = argument;
@@ -268,7 +268,7 @@ static void work_deaf(void *argument)
 	ck_pr_store_32(&test->over, 1);
 }
 
-/* Its kick still comes in, and is none to stop for any more. */
+/* The IPI arrives later, and must not stop the cpu any more. */
 const char *cpus_test_deaf(void)
 {
 	static struct deaf_test test;
@@ -283,7 +283,7 @@ const char *cpus_test_deaf(void)
 	EXPECT(!cpu_is_stopped(1));
 	EXPECT(cpu_stop(1) == CPU_DONE);
 	hart_id = cpu_of(1)->arch.hart_id;
-	cpu_of(1)->arch.hart_id = UINT64_C(1) << 20; /* such a one the firmware refuses */
+	cpu_of(1)->arch.hart_id = UINT64_C(1) << 20; /* an id that the firmware refuses */
 	EXPECT(cpu_start(1) == CPU_REFUSED);
 	cpu_of(1)->arch.hart_id = hart_id;
 	EXPECT(cpu_start(1) == CPU_DONE);
@@ -298,7 +298,7 @@ static bool is_ours(uint64_t hart_id)
 	return false;
 }
 
-/* One that cpus= has left alone, or UINT64_MAX. */
+/* A hart that cpus= has left stopped, or UINT64_MAX. */
 static uint64_t find_stranger(void)
 {
 	struct machine_hart hart = {0};
@@ -311,8 +311,8 @@ static uint64_t find_stranger(void)
 }
 
 /*
- * A hart at the boot address that is not the awaited one has no business here. It parks and says
- * nothing, so there is only so much time in which it could do harm.
+ * A hart arrives at the boot address that is not the awaited one. It must park and change nothing.
+ * It gives no sign of its arrival, so the test watches for a fixed time.
  */
 const char *cpus_test_stranger(void)
 {
@@ -337,7 +337,9 @@ const char *cpus_test_stranger(void)
 	return NULL;
 }
 
-/* ---- exhaustion meanwhile ------------------------------------------------------------------- */
+/*
+ * ---- exhaustion while harts come and go -------------------------------------------------------
+ */
 
 struct exhaust_test {
 	struct barrier barrier;
@@ -372,7 +374,7 @@ static void work_exhaust(void *argument)
 	}
 }
 
-/* So much of memory that the rest is taken quickly; as a list through the runs' first words. */
+/* Takes runs until `keep` frames are left, and links them by their first words. */
 static pfn_t put_aside(uint64_t keep)
 {
 	pfn_t newest = PFN_NONE, run;

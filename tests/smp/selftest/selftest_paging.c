@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * selftest_paging.c - see selftest_paging.h.
+ * selftest_paging.c - the kernel's page tables and address spaces; see selftest_paging.h.
  *
- * Addresses are looked at as the hardware sees them: by loads and stores that may fault.
+ * Tests access addresses by loads and stores that may fault, so the hardware's view is what is
+ * tested.
  *
  * Covers: kernel/vm/kernel_space.c kernel/vm/space.c arch/riscv/mmu.c
  */
@@ -25,27 +26,22 @@
 #include "mm/heap/kmalloc.h"
 #include "sync/barrier.h"
 #include "sync/ck.h"
+#include "tests/smp/selftest/expect.h"
 #include "tests/smp/workloads/vm.h"
-
-#define EXPECT(condition)                                                                          \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			return #condition;                                                         \
-	} while (0)
 
 #define WINDOW VM_WINDOW
 
 #define DATA (PAGE_READ | PAGE_WRITE)
 
-#define NESTED_SECONDS 10 /* long for a timer that is due at once */
+#define NESTED_SECONDS 10 /* much longer than a timer needs that is due at once */
 
 extern char __kernel_start[], __text_end[], __rodata_end[], __kernel_end[];
 
 /* ---- the kernel's own tables ----------------------------------------------------------------- */
 
 struct findings {
-	uint64_t both;	     /* pages that can be written and executed */
-	uint64_t elsewhere;  /* that are not mapped to themselves */
+	uint64_t both;	     /* pages that can be both written and executed */
+	uint64_t elsewhere;  /* pages that are not mapped to themselves */
 	uint64_t executable; /* bytes */
 };
 
@@ -77,7 +73,7 @@ static bool is_hole(uint64_t address)
 	return !page_table_translate(kernel_space_table(), virt(address), &leaf);
 }
 
-/* Also on harts that were stopped and have come back. */
+/* Runs on every cpu, also on those that were stopped and started again. */
 static void compare_satp(void *others)
 {
 	if (mmu_used() != kernel_space_satp())
@@ -140,8 +136,8 @@ static void fault_in_handler(struct trap_frame *trap)
 }
 
 /*
- * A trap inside a trap: the return from the inner one leaves "to user mode" behind in sstatus, and the
- * outer one must come back to supervisor mode all the same, with interrupts let in.
+ * A trap inside a trap: the return of the inner one leaves user mode in sstatus.SPP. The outer trap
+ * must return to supervisor mode all the same, with interrupts enabled.
  */
 const char *paging_test_nested_fault(void)
 {
@@ -170,7 +166,7 @@ static bool store(uint64_t address, uint64_t value)
 	return mmu_try_store((uint64_t *)address, value);
 }
 
-/* A frame with a word in it, for a mapping to own. */
+/* A frame that begins with this word, for an owned mapping. */
 static pfn_t frame_with(uint64_t word)
 {
 	pfn_t frame = frame_alloc(FRAME_ZERO);
@@ -197,7 +193,7 @@ static const char *use_space(struct space *space)
 	return NULL;
 }
 
-/* Runs a test in a space of its own, which nothing may be lost in. */
+/* Runs a test in a new space, and checks that no frame is lost. */
 static const char *in_space(const char *(*test)(struct space *space))
 {
 	uint64_t before;
@@ -260,7 +256,7 @@ const char *paging_test_mistakes(void)
 
 /* ---- no frames ------------------------------------------------------------------------------- */
 
-/* Takes all frames there are and links them; PFN_NONE behind the last. */
+/* Takes all free frames and links them; PFN_NONE ends the list. */
 static pfn_t take_all(void)
 {
 	pfn_t first = PFN_NONE, frame;
@@ -280,7 +276,9 @@ static pfn_t give_one(pfn_t first)
 	return next;
 }
 
-/* A page in a part of the space that has no tables: two, or with Sv48 three, are needed. */
+/*
+ * Maps a page in a part of the space without tables: the map needs two tables, or three with Sv48.
+ */
 static const char *map_without_frames(struct space *space)
 {
 	pfn_t frame = pfn(zones.zone[0].first), taken = take_all();
@@ -359,8 +357,8 @@ const char *paging_test_copies(void)
 /* ---- flushes of other harts ------------------------------------------------------------------ */
 
 /*
- * All cpus read one page, until they have it in their caches; cpu 0 then puts another frame there.
- * After its call no cpu may find the old one, which is another's by then.
+ * All cpus read one page, so that they have it in their translation caches; then cpu 0 maps another
+ * frame there. After its call no cpu may read the old frame, which may have another owner by then.
  */
 #define FLUSH_ROUNDS 10
 
@@ -405,7 +403,7 @@ static void flush_cpu(void *argument)
 		if (port_cpu() == 0)
 			change_page(test, round + 1);
 		barrier_wait(&test->barrier);
-		/* A load that faults is remembered as a fault; this one must see the new page. */
+		/* The hardware may have cached the fault; this load must see the new page. */
 		read_and_compare(test, round + 1);
 	}
 	if (port_cpu())

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * exact_ledger.c - the ledger adds up in trap handlers, wherever they interrupt an allocation or a
+ * free.
+ */
+#include "tests/smp/selftest/exact.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "arch/riscv/hart.h"
+#include "arch/riscv/trap.h"
+#include "kernel/settings.h"
+#include "mm/frame.h"
+#include "mm/percpu/drain.h"
+#include "tests/smp/random.h"
+#include "tests/smp/selftest/exact_memory.h"
+#include "tests/smp/selftest/expect.h"
+
+#define LEDGER_HANDLERS 2000	/* the test ends after so many */
+#define LEDGER_OPS_MAX	4000000 /* or after so many operations: some handlers have run by then */
+#define LEDGER_FRAMES	400	/* more than the cache holds, so that it is refilled and flushed */
+
+static struct {
+	volatile uint64_t held; /* by the interrupted code, without the frame of its current call */
+	uint64_t allocated_before;
+	uint64_t random, handlers, in_flight;
+	struct frame_ledger wrong; /* the first wrong one; total 0: none */
+	uint64_t wrong_held;
+} books;
+
+static bool adds_up(const struct frame_ledger *ledger)
+{
+	uint64_t expected = books.allocated_before + books.held;
+
+	return ledger->allocated >= expected && ledger->allocated <= expected + 1 &&
+	       ledger->cached <= ledger->cached_max;
+}
+
+static void on_ledger(struct trap_frame *trap)
+{
+	struct frame_ledger ledger;
+
+	(void)trap;
+	hart_timer_disarm();
+	frame_ledger(&ledger);
+	books.handlers++;
+	books.in_flight += ledger.in_flight != 0;
+	if (!adds_up(&ledger) && !books.wrong.total) {
+		books.wrong = ledger;
+		books.wrong_held = books.held;
+	}
+	hart_timer_arm(hart_time() + 10 + random_below(&books.random, 100));
+}
+
+static void go_up_and_down(void)
+{
+	pfn_t newest = PFN_NONE, frame;
+
+	while (books.held < LEDGER_FRAMES && !pfn_is_none(frame = frame_alloc_called())) {
+		books.held++;
+		exact_chain(&newest, frame);
+	}
+	while (exact_unchain(&newest, &frame)) {
+		books.held--;
+		frame_free_called(frame);
+	}
+}
+
+static const char *watch_ledger(void)
+{
+	struct frame_ledger ledger;
+	uint64_t ops = 0;
+
+	frame_ledger(&ledger);
+	EXPECT(ledger.in_flight == 0);
+	EXPECT(ledger.total == ledger.reserved + ledger.free + ledger.cached + ledger.allocated);
+	books.allocated_before = ledger.allocated;
+	books.random = settings.arguments.seed * 2 + 1;
+	trap_on_timer = on_ledger;
+	hart_timer_arm(hart_time() + 1);
+	hart_timer_enable();
+	for (; books.handlers < LEDGER_HANDLERS && ops < LEDGER_OPS_MAX; ops += 2 * LEDGER_FRAMES)
+		go_up_and_down();
+	hart_timer_disable();
+	hart_timer_disarm();
+	trap_on_timer = NULL;
+	printf("# the ledger in %llu trap handlers\n", (unsigned long long)books.handlers);
+	if (books.wrong.total) {
+		snprintf(exact_figures, sizeof(exact_figures),
+			 "in a handler: %llu allocated, expected %llu or 1 more; free %llu, cached "
+			 "%llu, "
+			 "in flight %llu",
+			 (unsigned long long)books.wrong.allocated,
+			 (unsigned long long)(books.allocated_before + books.wrong_held),
+			 (unsigned long long)books.wrong.free,
+			 (unsigned long long)books.wrong.cached,
+			 (unsigned long long)books.wrong.in_flight);
+		return exact_figures;
+	}
+	EXPECT(books.handlers > 0);
+	EXPECT(books.in_flight == 0); /* a handler finds its cpu's cache whole (C6) */
+	return NULL;
+}
+
+const char *exact_test_ledger(void)
+{
+	const char *wrong;
+
+	exact_begin();
+	books = (typeof(books)){0};
+	wrong = watch_ledger();
+	exact_end();
+	return wrong;
+}
