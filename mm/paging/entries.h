@@ -2,15 +2,16 @@
 /*
  * entries.h - how a table in use is read and written; for mm/paging/ alone.
  *
- * A table that has been published is read at any moment by other harts: by their page table
- * walkers, and by page_table_translate() without the lock. Hence:
+ * Other harts may read a published table at any moment: their page table walkers, and
+ * page_table_translate() without the lock. Hence:
  *
- * E1. An entry changes by one store of 64 bits, and each value it ever has is right by itself.
- * E2. What a frame holds is written before the entry that leads to it: a store fence between.
- *     Its partner is not a fence. The walker, as translate, gets the address of its next read
- *     from the entry, and a read cannot come before its own address (RVWMO: address dependency).
- * E3. An entry is taken away before what it led to is given to the gather, and that is freed only
- *     behind the flush of all harts that may have read the entry: see gather.h.
+ * E1. An entry changes by one store of 64 bits, and each value that it ever has is valid by itself.
+ * E2. The contents of a frame are written before the entry that points to it: a store fence is
+ *     between. The partner is not a fence: the walker, and translate, take the address of the next
+ *     read from the entry, and a read cannot come before its own address (RVWMO: address
+ *     dependency).
+ * E3. An entry is cleared before the frame that it pointed to is put into the gather. That frame is
+ *     freed only after all harts that may have read the entry have flushed (gather.h).
  */
 #pragma once
 
@@ -36,8 +37,8 @@ static inline void entry_publish(pte_t *entry, pte_t value)
 }
 
 /*
- * An entry that is followed without the lock: E2's reader. ThreadSanitizer knows no address
- * dependency, and is told of an acquire instead.
+ * Reads an entry that is followed without the lock: E2's reader. ThreadSanitizer knows no address
+ * dependency, so for it this is an acquire.
  */
 static inline pte_t entry_follow(const pte_t *entry)
 {
@@ -48,15 +49,15 @@ static inline pte_t entry_follow(const pte_t *entry)
 #endif
 }
 
-/* The table that an entry leads to. */
+/* The table that an entry points to. */
 static inline pte_t *entry_table(pte_t entry)
 {
 	return page_entries(pte_frame(entry));
 }
 
 /*
- * Pages are counted through a space from 0 to 512^levels - 1, the upper half of the addresses
- * behind the lower one. A range [first, end) never crosses from one half into the other.
+ * Page numbers of a space run from 0 to 512^levels - 1; those of the upper half of the addresses
+ * come after those of the lower half. A range [first, end) lies in one half.
  */
 struct page_range {
 	uint64_t first, end;
@@ -67,7 +68,7 @@ static inline unsigned entry_index(uint64_t page, unsigned level)
 	return vpn_index(vpn(page), level);
 }
 
-/* Where the part of [page, end) ends that lies under one entry of this level. */
+/* The end of the part of [page, end) that is under one entry of this level. */
 static inline uint64_t piece_end(uint64_t page, uint64_t end, unsigned level)
 {
 	uint64_t behind = (page | (page_frames(level) - 1)) + 1;
@@ -75,7 +76,7 @@ static inline uint64_t piece_end(uint64_t page, uint64_t end, unsigned level)
 	return behind < end ? behind : end;
 }
 
-/* [page, next), a piece, is all that its entry is for. */
+/* Whether the piece [page, next) is all that its entry maps. */
 static inline bool piece_is_whole(uint64_t page, uint64_t next, unsigned level)
 {
 	return next - page == page_frames(level);
@@ -89,17 +90,17 @@ static inline vpn_t page_vpn(uint64_t page, unsigned levels)
 	return vpn(extended & (~(uint64_t)0 >> FRAME_SHIFT));
 }
 
-/* ---- what page_table.c has for the others ------------------------------------------------ */
+/* ---- page_table.c ------------------------------------------------------------------------ */
 
 struct page_table;
 struct page_gather;
 struct page_reserve;
 
-/* The range of `length` bytes at `address`, where that is one. */
+/* Converts `length` bytes at `address` to page numbers, and checks them. */
 enum page_status page_range_from(const struct page_table *table, virt_t address, uint64_t length,
 				 struct page_range *range);
 
-/* Frames from first_frame on, for the pages from `first` on. */
+/* Maps the pages to the frames from first_frame on. */
 struct mapping {
 	struct page_range pages;
 	uint64_t first_frame;
@@ -107,21 +108,26 @@ struct mapping {
 };
 
 /*
- * Adds to *needed the tables that filling in the mapping below `table` takes (NULL: no table
- * yet). False: something is mapped there.
+ * Adds to *needed the number of tables that mapping_fill() will need below `table` (NULL: there is
+ * no table yet). False: something is mapped there.
  */
 bool mapping_plan(const pte_t *table, unsigned level, struct mapping mapping, uint64_t *needed);
 void mapping_fill(struct page_table *space, pte_t *table, unsigned level, struct mapping mapping,
 		  struct page_reserve *reserve);
 
-/* Calls for each leaf, cut to the range, in order; false as soon as a call says so. */
+/*
+ * Calls `visit` for each leaf, cut to the range, in order; false as soon as a call returns false.
+ */
 typedef bool (*leaf_visitor)(void *context, pte_t *entry, unsigned level, struct page_range piece);
 bool leaves_visit(pte_t *table, unsigned level, struct page_range range, leaf_visitor visit,
 		  void *context);
 
-/* ---- what page_change.c has for the others ----------------------------------------------- */
+/* ---- page_change.c ----------------------------------------------------------------------- */
 
-/* Tables for having no leaf cross an end of the range; and having it so. */
+/*
+ * The number of tables needed to split the large pages that cross an end of the range; and the
+ * split, after which no page crosses an end.
+ */
 uint64_t split_needed(const struct page_table *space, struct page_range range);
 void split_ends(struct page_table *space, struct page_range range, struct page_reserve *reserve,
 		struct page_gather *gather);

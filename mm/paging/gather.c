@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* gather.c - see gather.h. */
+/* gather.c - notes what to flush and to free; see gather.h. */
 #include "mm/paging/gather.h"
 
 #include <stddef.h>
@@ -31,7 +31,7 @@ void page_gather_note(struct page_gather *gather, vpn_t first, vpn_t end)
 		gather->end = end;
 }
 
-/* The last run, when these frames go on where it ends. */
+/* The last run, if these frames continue it; else NULL. */
 static struct page_run *run_before(struct page_gather *gather, uint64_t first, bool shared)
 {
 	struct page_run *last;
@@ -62,7 +62,7 @@ bool page_gather_leaf(struct page_gather *gather, pte_t leaf, unsigned level)
 	return true;
 }
 
-/* The link has V clear, so to a walker that is still in there the table is as empty as before. */
+/* The link has V clear, so a walker that still reads the table finds it empty. */
 void page_gather_table(struct page_gather *gather, pfn_t table)
 {
 	pfn_t next = gather->table;
@@ -89,8 +89,8 @@ static void free_tables(struct page_gather *gather)
 
 void page_gather_release(struct page_gather *gather, page_drop drop, void *context)
 {
-	check(gather->runs == 0 || drop,
-	      "page_gather_release: %u runs of frames and nobody to drop", gather->runs);
+	check(gather->runs == 0 || drop, "page_gather_release: %u runs of frames, and drop is NULL",
+	      gather->runs);
 	free_tables(gather);
 	for (unsigned i = 0; i < gather->runs; i++)
 		drop(context, gather->run[i].first, gather->run[i].frames, gather->run[i].shared);

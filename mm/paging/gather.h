@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * gather.h - what a change took out of a space, until no hart can reach it any more.
+ * gather.h - what a change has taken out of a space, until no hart can reach it any more.
  *
- * A frame that is unmapped can still be read and written through other harts' translation caches,
- * and a table that is taken out can still be read by their walkers, until they have executed an
- * SFENCE.VMA. So a change frees nothing. It notes here what to flush and what is then to be freed:
+ * Until other harts have executed an SFENCE.VMA, they can read and write an unmapped frame through
+ * their translation caches, and their walkers can read a table that was taken out. So a change
+ * frees nothing. It notes here what to flush and what to free after the flush:
  *
  *	page_gather_init(&gather);
  *	lock the space
@@ -13,13 +13,13 @@
  *	flush on every hart that has used the space (SBI remote sfence.vma, own sfence.vma)
  *	page_gather_release(&gather, drop, context);
  *
- * Several changes may share one gather and one flush. It is the caller's, on one cpu, and needs no
- * lock.
+ * Several changes may share one gather and one flush. A gather belongs to one caller on one CPU and
+ * needs no lock.
  *
- * A gathered table keeps to this until it is freed: all of its entries are invalid, for a walker
- * may read it still. It is linked through its first entry, as a frame number with V clear, which
- * to hardware is as good as zero; so any number of tables fits. Runs of frames have a fixed room:
- * when it is used up, unmapping stops there and says PAGE_AGAIN.
+ * All entries of a gathered table are invalid until it is freed, for a walker may still read it.
+ * Tables are linked through their first entries, as a frame number with V clear, which hardware
+ * treats like zero; so their number has no limit. Runs of frames have a fixed room: when it is used
+ * up, unmapping stops there and answers PAGE_AGAIN.
  */
 #pragma once
 
@@ -29,10 +29,10 @@
 #include "mm/address.h"
 #include "mm/paging/pte.h"
 
-/* So that a gather may lie on a kernel's stack: 576 bytes in all. */
+/* A gather has 576 bytes with this, so that it fits on a kernel's stack. */
 #define PAGE_GATHER_RUNS 32
 
-/* Frames that no longer have the mapping they had; `shared`: others may have mappings of them. */
+/* Frames that have lost a mapping; `shared`: there may be other mappings of them. */
 struct page_run {
 	pfn_t first;
 	uint64_t frames : 63;
@@ -48,17 +48,17 @@ struct page_gather {
 	vpn_t first, end;
 	bool tables_too;
 
-	/* To be freed behind the flush. */
-	pfn_t table; /* the first of a list */
+	/* To be freed after the flush. */
+	pfn_t table; /* the first of a list of tables */
 	uint64_t tables;
 	unsigned runs;
 	struct page_run run[PAGE_GATHER_RUNS];
 
-	/* What page_table_unmap_rest() goes on with, in pages of its own count. */
+	/* Where page_table_unmap_rest() continues, in page numbers of struct page_range. */
 	uint64_t rest_first, rest_end;
 };
 
-/* Behind the flush, for each run: gives up one reference to each of its frames. */
+/* Called after the flush, for each run: gives up one reference to each of its frames. */
 typedef void (*page_drop)(void *context, pfn_t first, uint64_t frames, bool shared);
 
 void page_gather_init(struct page_gather *gather);
@@ -69,8 +69,9 @@ static inline bool page_gather_needs_flush(const struct page_gather *gather)
 }
 
 /*
- * After the flush: frees the tables, drops the runs, and is empty again, except that it knows
- * what is left to unmap. drop: NULL when no mapping was PAGE_OWNED. O(tables + runs); no lock.
+ * After the flush, with no lock held: frees the tables and drops the runs. The gather is then
+ * empty, but keeps what is left to unmap. `drop` may be NULL where no mapping was PAGE_OWNED.
+ * O(tables + runs).
  */
 void page_gather_release(struct page_gather *gather, page_drop drop, void *context);
 
@@ -79,8 +80,8 @@ void page_gather_release(struct page_gather *gather, page_drop drop, void *conte
 /* Pages [first, end) must be flushed. */
 void page_gather_note(struct page_gather *gather, vpn_t first, vpn_t end);
 
-/* Takes note of a leaf's frames, if they are PAGE_OWNED; false when there is no room for that. */
+/* Notes a leaf's frames, if they are PAGE_OWNED; false where there is no room for another run. */
 bool page_gather_leaf(struct page_gather *gather, pte_t leaf, unsigned level);
 
-/* A table that no entry leads to any more, all of whose entries are zero. */
+/* Notes a table to which no entry points any more, and whose entries are all zero. */
 void page_gather_table(struct page_gather *gather, pfn_t table);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * page_change.c - taking away from a space, and changing what is there: unmap, protect, copy on
- * write.
+ * page_change.c - changes of mappings: unmap, protect, copy on write.
  *
- * Each change first looks at its whole range, then whether the reserve has the frames it will need,
- * and only then writes. It needs frames where an end of the range lies inside a large page, which
- * is split there.
+ * Each change first reads its whole range, then checks that the reserve has the frames that it
+ * needs, and only then writes. It needs frames where an end of the range is inside a large page,
+ * which is split there.
  *
- * A split replaces a leaf by a table whose 512 leaves say the same, filled before it is published:
- * a hart that still has the large page in mind and one that walks again get the same answer.
+ * A split replaces a leaf by a table whose 512 leaves map the same, filled before it is published.
+ * So a hart that has cached the large page and a hart that walks again translate alike.
  */
 #include <stddef.h>
 
@@ -31,7 +30,9 @@ static void note(struct page_gather *gather, const struct page_table *space,
 
 /* ---- splitting --------------------------------------------------------------------------- */
 
-/* The large page that begins before `page` and goes on behind it; NULL where there is none. */
+/*
+ * The entry of the large page that contains `page` but does not begin with it; NULL: there is none.
+ */
 static pte_t *leaf_across(const struct page_table *space, uint64_t page, unsigned *level)
 {
 	pte_t *table = root_of(space);
@@ -51,7 +52,7 @@ static pte_t *leaf_across(const struct page_table *space, uint64_t page, unsigne
 	return NULL;
 }
 
-/* Pages from the largest at `top` down to 4 KiB that would have `page` inside of them. */
+/* Whether the page of `level`, at most `top`, that contains `page` begins before it. */
 static bool is_across(uint64_t page, unsigned top, unsigned level)
 {
 	return level <= top && (page & (page_frames(level) - 1)) != 0;
@@ -71,14 +72,14 @@ uint64_t split_needed(const struct page_table *space, struct page_range range)
 		bool at_end = is_across(end, end_level, level);
 		unsigned bits = PAGE_INDEX_BITS * level;
 
-		/* Both ends in one page: it is split once. */
+		/* Where both ends are in one page, it is split once. */
 		needed += at_first;
 		needed += at_end && !(at_first && first >> bits == end >> bits);
 	}
 	return needed;
 }
 
-/* A table that is to stand for the leaf, split so far down that a page begins at `page`. */
+/* Makes a table that maps the same as the leaf, split so far down that a page begins at `page`. */
 static pte_t split_table(struct page_table *space, pte_t leaf, unsigned level, uint64_t page,
 			 struct page_reserve *reserve)
 {
@@ -119,7 +120,7 @@ void split_ends(struct page_table *space, struct page_range range, struct page_r
 	split_at(space, range.end, reserve, gather);
 }
 
-/* ---- what changes begin with ------------------------------------------------------------- */
+/* ---- the beginning of a change ----------------------------------------------------------- */
 
 static bool has_no_hole(const pte_t *table, unsigned level, struct page_range range)
 {
@@ -151,7 +152,9 @@ static enum page_status split(struct page_table *space, struct page_range range,
 	return PAGE_OK;
 }
 
-/* The range is one, mapped from end to end, and no page crosses its ends any more. */
+/*
+ * Checks that the range is valid and mapped from end to end, and splits pages that cross its ends.
+ */
 static enum page_status begin_change(struct page_table *space, virt_t address, uint64_t length,
 				     struct page_gather *gather, struct page_reserve *reserve,
 				     struct page_range *range)
@@ -170,9 +173,9 @@ static enum page_status begin_change(struct page_table *space, virt_t address, u
 /* ---- unmapping --------------------------------------------------------------------------- */
 
 /*
- * What lies between the entries first and last has just been cleared, and these two as far as the
- * range went: is the whole table? Outwards from there, so that whoever empties a table in order
- * finds its next entry at once.
+ * Whether the whole table is empty. The entries between `first` and `last` have just been cleared;
+ * these two were cleared as far as the range went. The search goes outwards from there: a caller
+ * that empties a table in order then finds the next entry in use at once.
  */
 static bool is_empty_around(const pte_t *table, unsigned first, unsigned last)
 {
@@ -188,7 +191,7 @@ static bool is_empty_around(const pte_t *table, unsigned first, unsigned last)
 	}
 }
 
-/* E3: out of the tree first, then into the gather. */
+/* E3: clear the entry first, then gather the table. */
 static void detach_table(struct page_table *space, pte_t *entry, struct page_gather *gather)
 {
 	pfn_t table = pte_frame(entry_load(entry));
@@ -209,7 +212,10 @@ static bool clear_leaf(pte_t *entry, unsigned level, struct page_range piece,
 	return true;
 }
 
-/* Returns the page that it has come to: the end, or where the gather was full. */
+/*
+ * Returns the end of what it has cleared: the range's end, or the page at which the gather was
+ * full.
+ */
 static uint64_t clear(struct page_table *space, pte_t *table, unsigned level,
 		      struct page_range range, struct page_gather *gather)
 {
@@ -323,7 +329,7 @@ enum page_status page_table_unshare(struct page_table *table, virt_t address, ui
 
 /* ---- copy on write ----------------------------------------------------------------------- */
 
-/* The page's own entry, after the split that made it one. */
+/* Finds the entry of a page of 4 KiB, after a split where it was part of a larger page. */
 static bool find_entry(void *context, pte_t *entry, unsigned level, struct page_range piece)
 {
 	assert(level == 0 && piece_is_whole(piece.first, piece.end, level));
@@ -354,7 +360,7 @@ enum page_status page_table_replace(struct page_table *table, virt_t address, pf
 	leaves_visit(root_of(table), table->levels - 1, range, find_entry, &entry);
 	page_gather_leaf(gather, entry_load(entry), 0);
 	flags = old.flags | PAGE_OWNED | PAGE_SHARED;
-	/* The copy before the entry that shows it. */
+	/* E2: the copy's contents before the entry. */
 	entry_publish(entry, pte_leaf(frame, flags));
 	note(gather, table, range);
 	return PAGE_OK;

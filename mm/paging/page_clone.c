@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * page_clone.c - a second space with the same pages, to be copied when they are written to.
+ * page_clone.c - a second space with the same pages, which are copied when they are written to.
  *
- * First everything that may fail, in an order in which it can be undone without a trace: looking
- * whether the copy's range is free, whether the reserve has the frames for all tables, and taking
- * references, for which the reserve may have to give frames too. Then the writing: where the range
- * cuts large pages of the original these are split, and both trees are gone down in step.
+ * All that may fail comes first: the check that the copy's range is free, the check that the
+ * reserve has the frames for all tables, and the references, which may need frames of the reserve,
+ * too. References can be given up again. Then both trees are walked in step, and the copy is
+ * written. Where an end of the range is inside a large page of the original, that page is split.
  */
 #include <stddef.h>
 
@@ -22,7 +22,7 @@ static bool stop_at_any(void *context, pte_t *entry, unsigned level, struct page
 	return false;
 }
 
-/* The pages of one leaf, or the part of them in the range, as a mapping for the copy. */
+/* The part of a leaf that is in the range, as a mapping for the copy. */
 static struct mapping mapping_of(pte_t leaf, unsigned level, struct page_range piece)
 {
 	uint64_t offset = piece.first & (page_frames(level) - 1);
@@ -31,8 +31,8 @@ static struct mapping mapping_of(pte_t leaf, unsigned level, struct page_range p
 }
 
 /*
- * Tables that the copy lacks below `to` (NULL: `to` itself is one of them). Nothing of the range
- * is mapped there. Says whether the original has anything in the range.
+ * Adds the number of tables that the copy lacks below `to` (NULL: `to` itself is missing, too).
+ * Nothing of the range is mapped there. Returns whether the original has anything in the range.
  */
 static bool copy_plan(const pte_t *to, const pte_t *from, unsigned level, struct page_range range,
 		      uint64_t *needed)
@@ -71,7 +71,7 @@ struct copy {
 	struct page_reserve *reserve;
 };
 
-/* One leaf of the original, which has been split where the range cut it. */
+/* Copies one leaf of the original. Leaves that cross an end of the range have been split before. */
 static void copy_leaf(pte_t *to, pte_t *from)
 {
 	pte_t leaf = entry_load(from);
@@ -146,7 +146,9 @@ static bool unshare_leaf(void *context, pte_t *entry, unsigned level, struct pag
 	return true;
 }
 
-/* A reference for the copy to each frame of the range, or none. */
+/*
+ * Takes a reference for the copy to each owned frame of the range; or takes none and returns false.
+ */
 static bool share_all(const struct page_table *from, struct page_range range,
 		      const struct page_sharing *sharing, struct page_reserve *reserve)
 {
@@ -160,9 +162,9 @@ static bool share_all(const struct page_table *from, struct page_range range,
 	return false;
 }
 
-/* ---- both -------------------------------------------------------------------------------- */
+/* ---- clone ------------------------------------------------------------------------------- */
 
-/* All that may fail. *needed: tables. */
+/* Does all that may fail. *needed becomes the number of tables. */
 static enum page_status begin_copy(struct page_table *to, struct page_table *from,
 				   struct page_range range, const struct page_sharing *sharing,
 				   struct page_reserve *reserve, uint64_t *needed)

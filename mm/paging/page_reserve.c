@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* page_reserve.c - see page_reserve.h. */
+/* page_reserve.c - a list of zeroed frames; see page_reserve.h. */
 #include "mm/paging/page_reserve.h"
 
 #include "mm/check.h"
@@ -50,7 +50,7 @@ void page_reserve_put_back(struct page_reserve *reserve, pfn_t frame)
 	push(reserve, frame);
 }
 
-/* False: there are not even as many as will do. */
+/* False: the reserve has fewer than `least` frames. */
 static bool fill(struct page_reserve *reserve)
 {
 	while (reserve->frames < reserve->wanted) {
@@ -67,7 +67,7 @@ static bool fill(struct page_reserve *reserve)
 bool page_reserve_settle(struct page_reserve *reserve, enum page_status *status)
 {
 	if (*status == PAGE_SHORT) {
-		/* So each time round there is one frame more: there is a last time. */
+		/* Each time there is at least one frame more, so the caller's loop ends. */
 		assert(page_reserve_is_short(reserve) && reserve->frames < reserve->least);
 		if (fill(reserve))
 			return true;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * page_table.c - making a space, mapping, and looking; what takes away is in page_change.c.
+ * page_table.c - creates, maps, translates, walks, validates and destroys; page_change.c unmaps and
+ * protects.
  *
- * Every function that goes down a tree has a range and does, at each table on the way, all that
- * the range has to do there, so no table is found twice. Recursion is as deep as there are levels.
+ * Every function that walks down a tree has a range, and does in each table on the path all of the
+ * range's work there, so no table is found twice. Recursion is as deep as there are levels.
  *
- * Mapping goes over the range twice. mapping_plan() sees that nothing is in the way and counts the
- * tables that are missing; where there is none, their number follows from the ends of the range.
- * If the reserve has as many, mapping_fill(), which cannot fail, writes.
+ * A map goes over the range twice. mapping_plan() checks that nothing is mapped there and counts
+ * the missing tables; below an absent entry their number follows from the ends of the range. If the
+ * reserve has so many frames, mapping_fill() writes, and cannot fail.
  */
 #include "mm/paging/page_table.h"
 
@@ -40,7 +41,7 @@ const char *page_status_text(enum page_status status)
 	return (unsigned)status < sizeof(text) / sizeof(*text) ? text[status] : "no status";
 }
 
-/* ---- a space ----------------------------------------------------------------------------- */
+/* ---- life of a space --------------------------------------------------------------------- */
 
 enum page_status page_table_create(struct page_table *table, unsigned levels, uint16_t asid)
 {
@@ -76,8 +77,7 @@ static void destroy_below(struct destruction *destruction, pfn_t frame, unsigned
 		}
 		if (!(flags & PAGE_OWNED))
 			continue;
-		check(destruction->drop,
-		      "page_table_destroy: owned frames and nobody to drop them");
+		check(destruction->drop, "page_table_destroy: owned frames, and drop is NULL");
 		destruction->drop(destruction->context, pte_frame(entry), page_frames(level),
 				  flags & PAGE_SHARED);
 	}
@@ -133,7 +133,7 @@ enum page_status page_range_from(const struct page_table *table, virt_t address,
 
 /* ---- mapping ----------------------------------------------------------------------------- */
 
-/* The same mapping from a later page on, up to an earlier end. */
+/* The part [first, end) of the mapping. */
 static struct mapping mapping_part(struct mapping mapping, uint64_t first, uint64_t end)
 {
 	mapping.first_frame += first - mapping.pages.first;
@@ -141,14 +141,14 @@ static struct mapping mapping_part(struct mapping mapping, uint64_t first, uint6
 	return mapping;
 }
 
-/* All of it is one page of this level. */
+/* Whether the whole mapping is one page of this level. */
 static bool mapping_is_leaf(struct mapping mapping, unsigned level)
 {
 	return piece_is_whole(mapping.pages.first, mapping.pages.end, level) &&
 	       (mapping.first_frame & (page_frames(level) - 1)) == 0;
 }
 
-/* Entries of this level that the mapping touches and that will be none of its leaves. */
+/* The number of entries of this level that the mapping touches and that do not become leaves. */
 static uint64_t tables_at(struct mapping mapping, unsigned level)
 {
 	uint64_t first = mapping.pages.first, end = mapping.pages.end;
@@ -163,7 +163,7 @@ static uint64_t tables_at(struct mapping mapping, unsigned level)
 }
 
 /*
- * Tables below an absent one of this level, were that there. What lies below a large page counts as
+ * The number of tables below an absent entry of this level. What is below a large page counts as
  * leaves of each smaller size, so it adds nothing.
  */
 static uint64_t tables_below(struct mapping mapping, unsigned level)
@@ -205,7 +205,7 @@ bool mapping_plan(const pte_t *table, unsigned level, struct mapping mapping, ui
 	return true;
 }
 
-/* A new table is filled before anybody can see it. */
+/* A new table is filled before it is published. */
 static void fill_new_table(struct page_table *space, pte_t *entry, unsigned level,
 			   struct mapping mapping, struct page_reserve *reserve)
 {
@@ -216,7 +216,7 @@ static void fill_new_table(struct page_table *space, pte_t *entry, unsigned leve
 	space->tables++;
 }
 
-/* Pages of 4 KiB in one table. */
+/* Writes pages of 4 KiB in one table. */
 static void fill_pages(pte_t *table, struct mapping mapping)
 {
 	pte_t *entry = &table[entry_index(mapping.pages.first, 0)];
@@ -272,8 +272,8 @@ enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t 
 		return PAGE_SHORT;
 	left = reserve->frames - needed;
 	/*
-	 * What was written to the frames, and read from them, before their mapping: others may write there
-	 * through it. The partner is a walk, and what depends on its address.
+	 * Orders earlier reads and writes of the frames before the mapping, through which other
+	 * CPUs may write. The partner is a walk: its accesses depend on the entry that it has read.
 	 */
 	ck_pr_fence_release();
 	mapping_fill(table, root, table->levels - 1, mapping, reserve);
@@ -281,7 +281,7 @@ enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t 
 	return PAGE_OK;
 }
 
-/* ---- looking ----------------------------------------------------------------------------- */
+/* ---- translation and walks --------------------------------------------------------------- */
 
 static struct page_leaf leaf_of(pte_t entry, unsigned level, uint64_t page, unsigned levels)
 {
@@ -374,7 +374,7 @@ static void validate_leaf(pte_t leaf, unsigned level)
 	      level);
 }
 
-/* Returns the tables, this one included. */
+/* Returns the number of tables, this one included. */
 static uint64_t validate_below(pfn_t frame, unsigned level, bool is_root)
 {
 	const pte_t *table = page_entries(frame);

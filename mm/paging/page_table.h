@@ -15,30 +15,32 @@
  *	} while (page_reserve_refill(&reserve, &status));
  *	csr_write(satp, page_table_satp(&table));
  *
- * Pages are as large as alignment and length allow. Pieces of large pages can be unmapped and
- * protected: they are then split, and do not grow together again.
+ * Pages are as large as alignment and length allow. Parts of large pages can be unmapped and
+ * protected: the page is then split, and is not united again.
  *
- * Locking is the caller's: one lock for each space, held for every call here that is given the
- * table, except for page_table_translate() and page_table_satp(). It may be a spinlock: nothing
- * waits, and no frame is allocated, zeroed or freed under it, except by page_table_create() and
- * page_table_destroy(), when nobody else has the table. Frames for new tables come out of a struct
- * page_reserve (page_reserve.h): every call that is given one may say PAGE_SHORT, and is then made again.
+ * Locking. The caller has one lock for each space and holds it during every call, except
+ * page_table_translate() and page_table_satp(). It may be a spinlock: the calls do not wait, and
+ * allocate, zero or free no frame. Exceptions are page_table_create() and page_table_destroy(),
+ * during which no other CPU may use the table. Frames for new tables come from a struct
+ * page_reserve (page_reserve.h). A call that takes one may answer PAGE_SHORT; it is then repeated
+ * after a refill.
  *
- * All or nothing: a call that says anything but PAGE_OK or PAGE_AGAIN has changed nothing, in
- * any table, and has taken nothing out of the reserve but frames for counts, which stay (refcount.h).
+ * All or nothing: a call that answers anything but PAGE_OK or PAGE_AGAIN has changed no table, and
+ * has taken nothing from the reserve but frames for reference counts, which stay (refcount.h).
  *
- * Flushing is the caller's, for only it knows which harts use the space. A change that takes
- * something away gives it to a struct page_gather (gather.h), to be flushed for and then freed.
- * page_table_map() takes nothing away: the hart that goes on to use the pages executes one
- * SFENCE.VMA, for it may have kept "not valid" in mind, and so may others, who take a fault that is
- * none and find the page mapped when they look.
+ * Flushing. The caller flushes, for only it knows which harts use the space. A change that takes
+ * something away puts it into a struct page_gather (gather.h): first flush, then free.
+ * page_table_map() takes nothing away. But hardware may have cached "not valid". So the hart that
+ * uses the pages next executes one SFENCE.VMA. Other harts may take a page fault for a page that is
+ * mapped; they flush and repeat the access.
  *
  * Invariants: an entry is valid or zero; a table other than the root has an entry in use; a large
- * page is as aligned as it is large, in both spaces. How entries are written: entries.h.
+ * page is aligned to its size, both in virtual and in physical addresses. entries.h says how
+ * entries are written.
  *
- * Costs are in entries and tables, never in pages: mapping 1 GiB in pages of 2 MiB writes 512
- * entries, and finds their table once. A table that may have become empty is looked through from
- * where it changed, outwards, to the first entry in use: usually the neighbour.
+ * Costs are in entries and tables, never in pages of 4 KiB: to map 1 GiB in pages of 2 MiB writes
+ * 512 entries, and finds their table once. The check whether a table is empty reads from the
+ * changed entry outwards to the first entry in use, which is usually the neighbour.
  */
 #pragma once
 
@@ -55,46 +57,50 @@ struct page_table {
 	pfn_t root;
 	unsigned levels; /* SV39_LEVELS or SV48_LEVELS */
 	uint16_t asid;
-	uint64_t tables; /* frames, the root included */
+	uint64_t tables; /* number of tables (frames), the root included */
 };
 
-/* One page of some size, as it is mapped. */
+/* One mapped page of any size. */
 struct page_leaf {
 	virt_t address; /* of its first byte */
 	pfn_t frame;
-	unsigned level; /* size: page_size(level) */
+	unsigned level; /* page_size(level) is its size in bytes */
 	unsigned flags; /* enum page_flags */
 };
 
 #define PAGE_MUST_USE __attribute__((warn_unused_result))
 
-/* An empty space: one frame. PAGE_OK or PAGE_NO_FRAMES; levels other than 3 and 4 are a panic. */
+/*
+ * Makes an empty space of one frame. PAGE_OK or PAGE_NO_FRAMES. Panics on levels other than 3 and
+ * 4.
+ */
 PAGE_MUST_USE enum page_status page_table_create(struct page_table *table, unsigned levels,
 						 uint16_t asid);
 
 /*
- * Frees all tables. No hart has the space in satp any more, nor anything of it in its translation
- * caches. drop: called for each page that is mapped PAGE_OWNED; NULL when there is none.
+ * Frees all tables. No hart may have the space in satp, or translations of it in its caches, any
+ * more. `drop` is called for each PAGE_OWNED page; NULL where there is none.
  */
 void page_table_destroy(struct page_table *table, page_drop drop, void *context);
 
-/* What satp is to hold for this space: mode, ASID, root. */
+/* The value of satp for this space: mode, ASID, root. */
 uint64_t page_table_satp(const struct page_table *table);
 
 /*
- * Maps `length` bytes at `address` to the frames from `frame` on, where nothing is mapped. What
- * was written to the frames before is seen by whoever sees the mapping. PAGE_OWNED without
- * PAGE_SHARED says that nobody else has the frames. A frame that others have may be mapped too, by
- * one who has taken a reference for it, as PAGE_SHARED: with PAGE_WRITE it is copied when written
- * to.
+ * Maps `length` bytes at `address` to the frames from `frame` on. Nothing may be mapped there. A
+ * CPU that sees the mapping sees what was written to the frames before. PAGE_OWNED without
+ * PAGE_SHARED says that the frames have no other mapping. A frame with other mappings must be
+ * mapped PAGE_SHARED, and the caller must have taken a reference for the new mapping; with
+ * PAGE_WRITE it is copied when written to.
  */
 PAGE_MUST_USE enum page_status page_table_map(struct page_table *table, virt_t address, pfn_t frame,
 					      uint64_t length, unsigned flags,
 					      struct page_reserve *reserve);
 
 /*
- * Unmaps a range that is mapped from end to end. PAGE_AGAIN: the gather had no room for more
- * runs of frames, and the beginning of the range is unmapped; flush, release it, and go on:
+ * Unmaps a range that is mapped from end to end. PAGE_AGAIN: the gather had no room for more runs
+ * of frames, and only the beginning of the range is unmapped. Flush, release the gather, and
+ * continue:
  *
  *	status = page_table_unmap(&table, address, length, &gather, &reserve), as above
  *	while (status == PAGE_AGAIN) {
@@ -102,8 +108,9 @@ PAGE_MUST_USE enum page_status page_table_map(struct page_table *table, virt_t a
  *		status = page_table_unmap_rest(&table, &gather);
  *	}
  *
- * The rest always succeeds or says PAGE_AGAIN, and takes no frames. What others have unmapped there
- * meanwhile is passed over; they must not map anything across its ends (a panic).
+ * page_table_unmap_rest() answers PAGE_OK or PAGE_AGAIN, and needs no frames. It skips pages that
+ * others have unmapped meanwhile. It panics where others have mapped a page across an end of the
+ * range.
  */
 PAGE_MUST_USE enum page_status page_table_unmap(struct page_table *table, virt_t address,
 						uint64_t length, struct page_gather *gather,
@@ -112,8 +119,8 @@ PAGE_MUST_USE enum page_status page_table_unmap_rest(struct page_table *table,
 						     struct page_gather *gather);
 
 /*
- * What a range that is mapped from end to end allows from now on: PAGE_ACCESS_FLAGS. Whose the
- * frames are stays as it was, and PAGE_SHARED pages stay out of reach for writes.
+ * Sets the PAGE_ACCESS_FLAGS of a range that is mapped from end to end. PAGE_OWNED and PAGE_SHARED
+ * stay as they are, and PAGE_SHARED pages stay protected from writes.
  */
 PAGE_MUST_USE enum page_status page_table_protect(struct page_table *table, virt_t address,
 						  uint64_t length, unsigned flags,
@@ -123,8 +130,9 @@ PAGE_MUST_USE enum page_status page_table_protect(struct page_table *table, virt
 /* ---- copy on write ----------------------------------------------------------------------- */
 
 /*
- * How clone counts, under the lock. share: one more reference to each of the frames, or false and
- * none; it may be short of frames in the reserve, and then is asked again. drop: undoes it.
+ * How clone counts references, under the lock. `share` takes one more reference to each of the
+ * frames; or it returns false and takes none. It may lack frames in the reserve, and is then called
+ * again. `drop` undoes it.
  */
 struct page_sharing {
 	bool (*share)(void *context, pfn_t first, uint64_t frames, struct page_reserve *reserve);
@@ -133,11 +141,12 @@ struct page_sharing {
 };
 
 /*
- * What `from` has mapped in the range gets mapped in `to` as well, at the same addresses; holes
- * stay holes, and `to` has nothing mapped there before. PAGE_OWNED pages become PAGE_SHARED in
- * both, so neither can write to them any more; `gather` is for `from`, whose harts must have been
- * flushed before anybody writes anywhere. Others are copied as they are. Both spaces' locks are
- * held. PAGE_REFUSED: share said false. O(entries in use in the range), and share for each page.
+ * Maps in `to` what `from` has mapped in the range, at the same addresses; holes stay holes. `to`
+ * must have nothing mapped there. PAGE_OWNED pages become PAGE_SHARED in both spaces, so neither
+ * can write to them; other pages are copied as they are. `gather` is for `from`: its harts must be
+ * flushed before any CPU writes to these pages in either space. The caller holds both spaces'
+ * locks. PAGE_REFUSED: `share` returned false. O(entries in use in the range), and one call of
+ * `share` for each page.
  */
 PAGE_MUST_USE enum page_status page_table_clone(struct page_table *to, struct page_table *from,
 						virt_t address, uint64_t length,
@@ -146,11 +155,11 @@ PAGE_MUST_USE enum page_status page_table_clone(struct page_table *to, struct pa
 						struct page_reserve *reserve);
 
 /*
- * The two ends of a copy on write, for the page at `address` (4 KiB; a larger one is split).
- * replace: it has a frame of its own now, PAGE_OWNED, and what it had before goes into the gather.
- * It is PAGE_SHARED, so that nobody writes to it: others may still read the frame before, and would
- * miss that. When all harts have been flushed, unshare lets the write that faulted go on.
- * PAGE_AGAIN: nothing was done, for the gather is full.
+ * First step of a copy on write: gives the page at `address` (4 KiB; a larger one is split) the
+ * frame `frame`, PAGE_OWNED, and puts the old frame into the gather. The page is PAGE_SHARED, so no
+ * CPU can write to it: other CPUs may still read the old frame and would not see the write. After
+ * all harts have flushed, page_table_unshare() permits writes. PAGE_AGAIN: the gather is full and
+ * nothing was changed.
  */
 PAGE_MUST_USE enum page_status page_table_replace(struct page_table *table, virt_t address,
 						  pfn_t frame, struct page_gather *gather,
@@ -164,27 +173,29 @@ PAGE_MUST_USE enum page_status page_table_unshare(struct page_table *table, virt
 						  uint64_t length, struct page_gather *gather,
 						  struct page_reserve *reserve);
 
-/* ---- looking ----------------------------------------------------------------------------- */
+/* ---- translation and walks --------------------------------------------------------------- */
 
 /*
- * The page that `address` lies in; false when there is none. O(levels). Without the lock too, as
- * the hardware does it: the answer was right at some moment of the call. Without the lock the
- * caller keeps gathered tables from being freed meanwhile: the flush that comes before must wait
- * for this cpu (one that it answers itself, by an IPI, does while interrupts are masked; the
- * firmware's remote fence does not).
+ * The page that contains `address`; false where there is none. O(levels). May be called without the
+ * lock, as the hardware walks: the answer was right at some moment of the call. Then gathered
+ * tables must not be freed during the call. So the flush before they are freed must wait for this
+ * CPU: a flush by an IPI does, while this CPU masks interrupts; the firmware's remote fence does
+ * not.
  */
 bool page_table_translate(const struct page_table *table, virt_t address, struct page_leaf *leaf);
 
-/* Where a byte of that page lies. */
+/* The physical address of a byte of that page. */
 static inline phys_t page_leaf_phys(const struct page_leaf *leaf, virt_t address)
 {
 	return phys(pfn_to_phys(leaf->frame).value + (address.value - leaf->address.value));
 }
 
-/* Calls `visit` for each page that touches the range, by rising address, until it says false. */
+/*
+ * Calls `visit` for each page that overlaps the range, by rising address, until it returns false.
+ */
 typedef bool (*page_visitor)(void *context, const struct page_leaf *leaf);
 PAGE_MUST_USE enum page_status page_table_walk(const struct page_table *table, virt_t address,
 					       uint64_t length, page_visitor visit, void *context);
 
-/* Walks all of it; panics where an invariant is broken. */
+/* Panics where an invariant is broken. O(tables * 512). */
 void page_table_validate(const struct page_table *table);

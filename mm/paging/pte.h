@@ -7,13 +7,13 @@
  *	63    54 53        10 9 8 7 6 5 4 3 2 1 0
  *	  zero       pfn      RSW D A G U X W R V
  *
- * A valid entry with any of R, W, X is a leaf; one with none of them points to a table of the
- * level below. An entry that is not in use is zero here, all of it. A leaf has A and D set from the
- * start: no hart ever has a reason to write an entry, and none traps to have it done. The two bits
- * for software say whose a leaf's frames are; see enum page_flags.
+ * A valid entry with any of R, W, X is a leaf; one with none of them points to a table of the level
+ * below. An entry that is not in use is all zero. A leaf has A and D set from the start, so no hart
+ * has a reason to write an entry or to trap for it. The two bits for software say how a leaf's
+ * frames are owned; see enum page_flags.
  *
- * A level is a page size: level 0 is 4 KiB, and each further one 512 times that. Every function
- * here is pure, O(1), and legal in any context.
+ * A level is a page size: level 0 is 4 KiB, each further level 512 times the one before. Every
+ * function here is pure, O(1), and legal in any context.
  */
 #pragma once
 
@@ -44,13 +44,14 @@ enum page_level {
 #define PAGE_PFN_END  (UINT64_C(1) << PAGE_PFN_BITS)
 
 /*
- * What a mapping is to allow, and whose its frames are. The first five are the entry's own bits.
+ * The accesses that a mapping allows, and the ownership of its frames. The first five are bits of
+ * the entry.
  *
- *	PAGE_WRITE alone is reserved by the specification, and none of R, W, X is a pointer: both
- *	are refused.
- *	PAGE_OWNED: the frames are counted for by their mappings. They are told of when they are
- *	unmapped, and clone shares them. Without it (devices, the kernel itself) a mapping is
- *	just forgotten, and copied as it is.
+ *	PAGE_WRITE without PAGE_READ is reserved by the specification, and none of R, W, X means a
+ *	pointer: both are refused.
+ *	PAGE_OWNED: the frames belong to their mappings. When one is unmapped, it is reported for
+ *	its reference to be dropped; clone shares it. Without it (devices, the kernel itself) an
+ *	unmap reports nothing, and clone copies the mapping as it is.
  *	PAGE_SHARED, with PAGE_OWNED only: other mappings may have these frames too. The
  *	hardware refuses to write, also where PAGE_WRITE asks for it: together the two are
  *	"copy on write".
@@ -72,7 +73,10 @@ typedef struct {
 	uint64_t value;
 } pte_t;
 
-/* Bits of an entry that are no flags. Bit 8 of a shared leaf is its PAGE_WRITE, out of sight. */
+/*
+ * Bits of an entry that are no flags. In a shared leaf, bit 8 keeps PAGE_WRITE, hidden from
+ * hardware.
+ */
 #define PTE_VALID	 (UINT64_C(1) << 0)
 #define PTE_ACCESSED	 (UINT64_C(1) << 6)
 #define PTE_DIRTY	 (UINT64_C(1) << 7)
@@ -95,13 +99,13 @@ static inline uint64_t page_size(unsigned level)
 	return page_frames(level) << FRAME_SHIFT;
 }
 
-/* The entry, 0..511, for this page in the table of `level` on its way. */
+/* The index, 0..511, of this page's entry in a table of `level`. */
 static inline unsigned vpn_index(vpn_t page, unsigned level)
 {
 	return page.value >> PAGE_INDEX_BITS * level & (PAGE_ENTRIES - 1);
 }
 
-/* Bits of a virtual address that mean something; those above must repeat the topmost. */
+/* Bits of a virtual address that are translated; those above must equal the topmost of these. */
 static inline unsigned virt_bits(unsigned levels)
 {
 	return FRAME_SHIFT + PAGE_INDEX_BITS * levels;
@@ -114,7 +118,7 @@ static inline bool virt_is_canonical(virt_t address, unsigned levels)
 	return (uint64_t)((int64_t)(address.value << above) >> above) == address.value;
 }
 
-/* False, and *page untouched, where the address is not that of a page: unaligned, not canonical. */
+/* False, and *page unchanged, where the address is not aligned or not canonical. */
 __attribute__((warn_unused_result)) static inline bool vpn_from_canonical(virt_t address,
 									  unsigned levels,
 									  vpn_t *page)
@@ -122,7 +126,7 @@ __attribute__((warn_unused_result)) static inline bool vpn_from_canonical(virt_t
 	return virt_is_canonical(address, levels) && vpn_from_virt(address, page);
 }
 
-/* ---- a page by what is in it ------------------------------------------------------------- */
+/* ---- the contents of a page -------------------------------------------------------------- */
 
 static inline uint8_t *page_bytes(pfn_t frame)
 {
@@ -134,14 +138,16 @@ static inline pte_t *page_entries(pfn_t frame)
 	return frame_bytes(frame);
 }
 
-/* The frame as one `type`, which must fit. */
+/* The frame as an object of `type`, which must fit. */
 #define page_object(type, frame)                                                                   \
 	({                                                                                         \
 		_Static_assert(sizeof(type) <= FRAME_SIZE, #type " does not fit a page");          \
 		(type *)frame_bytes(frame);                                                        \
 	})
 
-/* The frame whose first byte this is; false, and *frame untouched, when it is inside of one. */
+/*
+ * The frame that begins at `bytes`; false, and *frame unchanged, where `bytes` is inside a frame.
+ */
 __attribute__((warn_unused_result)) static inline bool page_frame(const void *bytes, pfn_t *frame)
 {
 	return pfn_from_phys(phys(port_phys_address(bytes)), frame);
@@ -161,7 +167,7 @@ static inline bool page_flags_are_good(unsigned flags)
 	return !(flags & PAGE_SHARED) || (flags & PAGE_OWNED);
 }
 
-/* A leaf; the flags are good ones. */
+/* A leaf; page_flags_are_good(flags). */
 static inline pte_t pte_leaf(pfn_t frame, unsigned flags)
 {
 	uint64_t value = frame.value << PTE_PFN_SHIFT | PTE_VALID | PTE_ACCESSED | PTE_DIRTY | flags;
@@ -183,7 +189,7 @@ static inline bool pte_is_valid(pte_t entry)
 	return entry.value & PTE_VALID;
 }
 
-/* Of a valid one. */
+/* Of a valid entry. */
 static inline bool pte_is_leaf(pte_t entry)
 {
 	return entry.value & (PAGE_READ | PAGE_WRITE | PAGE_EXECUTE);
@@ -195,7 +201,7 @@ static inline pfn_t pte_frame(pte_t entry)
 	return pfn((entry.value & ~PTE_RESERVED) >> PTE_PFN_SHIFT);
 }
 
-/* What pte_leaf() was given. */
+/* The flags that were given to pte_leaf(). */
 static inline unsigned pte_flags(pte_t leaf)
 {
 	unsigned flags = leaf.value & PAGE_FLAGS;

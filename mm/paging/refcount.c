@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* refcount.c - see refcount.h. */
+/* refcount.c - reference counts of shared frames; see refcount.h. */
 #include "mm/paging/refcount.h"
 
 #include "mm/check.h"
@@ -59,7 +59,7 @@ void frame_refs_end(struct frame_refs *refs)
 	refs->chunk = NULL;
 }
 
-/* The count of a frame; NULL where none of its chunk was ever shared. */
+/* The count of a frame; NULL where no frame of its chunk was ever shared. */
 static uint32_t *count_of(const struct frame_refs *refs, uint64_t frame)
 {
 	uint64_t number = number_of(refs, frame);
@@ -69,9 +69,9 @@ static uint32_t *count_of(const struct frame_refs *refs, uint64_t frame)
 }
 
 /*
- * Has the count of the frame exist; false: the reserve is short. The zeros are written before the
- * pointer to them (a store fence; its partner is the address dependency in count_of); of two cpus
- * at once, one wins.
+ * Makes the chunk with the frame's count, if it is missing; false: the reserve is short. A store
+ * fence orders the zeros before the pointer to them; its partner is the address dependency in
+ * count_of(). Where two CPUs do this at the same time, the chunk of the first is used.
  */
 static bool make_count(struct frame_refs *refs, uint64_t frame, struct page_reserve *reserve)
 {
@@ -89,7 +89,7 @@ static bool make_count(struct frame_refs *refs, uint64_t frame, struct page_rese
 	return true;
 }
 
-/* The counter is only compared with its own earlier value, so this orders nothing. */
+/* Needs no order: the counter is only compared with its own earlier value. */
 static bool increment(uint32_t *count)
 {
 	uint32_t seen = ck_pr_load_32(count);
@@ -115,9 +115,9 @@ bool frame_refs_share(struct frame_refs *refs, pfn_t first, uint64_t frames,
 }
 
 /*
- * The release before the decrement and the acquire behind a zero that was found pair up: what any
- * former owner did to the frame is before what the last one does. One who finds zero is alone:
- * there is nobody else to share or to drop.
+ * The release before the decrement pairs with the acquire after a zero was found: what former
+ * owners did with the frame comes before what the last owner does. A CPU that finds zero is the
+ * only owner, so no other CPU shares or drops the frame.
  */
 bool frame_refs_drop(struct frame_refs *refs, pfn_t frame)
 {
@@ -138,7 +138,7 @@ uint64_t frame_refs_count(const struct frame_refs *refs, pfn_t frame)
 	const uint32_t *count = count_of(refs, frame.value);
 	uint64_t beyond = count ? ck_pr_load_32(count) : 0;
 
-	/* 1 means alone with all that others did before: as in frame_refs_drop(). */
+	/* As in frame_refs_drop(): an answer of 1 comes after all that former owners did. */
 	ck_pr_fence_acquire();
 	return beyond + 1;
 }

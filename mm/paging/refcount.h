@@ -2,16 +2,17 @@
 /*
  * refcount.h - how many mappings share a frame, for copy on write.
  *
- * Kept is what a frame has *beyond one*: a frame with one owner counts zero, and frames that were
- * never shared cost nothing at all. The counts of 1024 neighbouring frames (4 MiB) are one frame,
- * which comes out of a reserve when the first of them is shared, and is kept until the end; a
- * directory has 8 bytes for each of those. So a machine that shares nothing pays 2 bytes for each
- * MiB, and one that shares everything 1/1024 of its memory. Who unmaps a page that is not
- * PAGE_SHARED need not ask.
+ * A count is the number of references *beyond one*: a frame with one owner has count zero, and
+ * frames that were never shared need no count. The counts of 1024 neighbouring frames (4 MiB) are
+ * in one frame. That frame comes from a reserve when the first of them is shared, and stays until
+ * the end. A directory has 8 bytes for each such frame. So a machine that shares nothing pays 2
+ * bytes for each MiB, and one that shares everything 1/1024 of its memory. To unmap a page that is
+ * not PAGE_SHARED needs no count.
  *
- * A reference is passed on only by one who has one: shared and dropped in any order on any cpu,
- * without a lock. Each count is one atomic 32-bit word. Who drops the last reference to a frame
- * sees all that the others did with it before they dropped theirs, and may free it.
+ * Only the owner of a reference passes on another one. References are taken and dropped in any
+ * order, on any CPU, without a lock; each count is one atomic 32-bit word. A CPU that drops the
+ * last reference to a frame sees all that others did with the frame before they dropped theirs, and
+ * may free it.
  */
 #pragma once
 
@@ -30,31 +31,31 @@ struct frame_refs {
 };
 
 /*
- * Counts for the frames [first, first + count), each with one owner. False where there are no
- * frames for the directory, a contiguous run.
+ * Makes counts for the frames [first, first + count), each with one owner. False: there is no
+ * contiguous run of frames for the directory.
  */
 bool frame_refs_init(struct frame_refs *refs, uint64_t first, uint64_t count);
 
-/* Gives back what it is made of. At rest, and no frame is shared any more (a panic). */
+/* Frees all counts. At rest. Panics where a frame is still shared. */
 void frame_refs_end(struct frame_refs *refs);
 
 /*
- * One more reference to each of `frames` frames, by somebody who has one. False, and none
- * changed, when the reserve is short of frames for their counts (page_reserve_is_short) or one of them
- * is at its most. Frames outside of the range are a panic. O(frames); allocates and frees nothing,
+ * Takes one more reference to each of `frames` frames; the caller has one to each. False, and no
+ * count changed: the reserve is short of frames for counts (page_reserve_is_short), or a count is
+ * at its maximum. Frames outside of the range are a panic. O(frames); allocates and frees nothing,
  * so it may be called under a spinlock.
  */
 bool frame_refs_share(struct frame_refs *refs, pfn_t first, uint64_t frames,
 		      struct page_reserve *reserve);
 
-/* One reference less. True: that was the last, and the frame is the caller's to free. */
+/* Drops one reference. True: it was the last, and the caller may free the frame. O(1). */
 bool frame_refs_drop(struct frame_refs *refs, pfn_t frame);
 
 /*
- * 1 or more. Right for one who has a reference as long as it is 1: nobody else is there to pass
- * it on. Else a moment's.
+ * The number of references, 1 or more. For a caller that has a reference, an answer of 1 stays
+ * right: there is no other owner to pass one on. Any other answer may be stale.
  */
 uint64_t frame_refs_count(const struct frame_refs *refs, pfn_t frame);
 
-/* Frames that it is made of. At rest. */
+/* The number of frames for the directory and counts. At rest. O(frames / 1024). */
 uint64_t frame_refs_overhead(const struct frame_refs *refs);

@@ -630,9 +630,9 @@ TEST(paging_a_full_gather_ends_a_step)
 	EXPECT_PANIC((void)!page_table_unmap_rest(table, &spaces.gather), "across the end");
 	CHECK_EQ(locked_unmap(table, virt(GIB), 2 * MIB, &other), PAGE_OK);
 	CHECK_EQ(locked_unmap_rest(table, &spaces.gather), PAGE_OK);
-	EXPECT_PANIC(page_gather_release(&spaces.gather, NULL, NULL), "nobody to drop");
+	EXPECT_PANIC(page_gather_release(&spaces.gather, NULL, NULL), "drop is NULL");
 	CHECK_EQ(locked_map(table, virt(0), pfn(1), FRAME_SIZE, RW | PAGE_OWNED), PAGE_OK);
-	EXPECT_PANIC(page_table_destroy(table, NULL, NULL), "nobody to drop them");
+	EXPECT_PANIC(page_table_destroy(table, NULL, NULL), "drop is NULL");
 	model_map(spaces.model[0], 0, 1, 1, RW | PAGE_OWNED);
 	page_gather_release(&other, model_drop, spaces.found);
 	finish();
