@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* churn.c - see churn.h. */
+/* churn.c - stops and starts harts while workloads run; see churn.h. */
 #include "tests/smp/workloads/churn.h"
 
 #include <stdint.h>
@@ -17,10 +17,9 @@
 #include "tests/smp/random.h"
 #include "tests/smp/smp.h"
 
-#define TERM_STEPS  64	 /* of the controller's, at most, without those it has stopped */
-#define PAUSE_STEPS 2048 /* of each cpu, at most, before it would be the controller again */
-#define CONTROLLERS                                                                                \
-	16 /* that are so once in any case, at most: their terms come one after the other */
+#define TERM_STEPS  64	 /* at most, of the controller's own work while the others are stopped */
+#define PAUSE_STEPS 2048 /* at most, of each cpu before it tries to be the controller again */
+#define CONTROLLERS 16	 /* at most, of cpus that are controller at least once: they take turns */
 
 struct churn_counts {
 	uint64_t stops, starts;
@@ -29,14 +28,14 @@ struct churn_counts {
 };
 
 /*
- * `controller` is taken and given back by compare-and-swap and release; what is not marked otherwise
- * belongs to the controller, and to cpu 0 at rest.
+ * `controller` is taken by compare-and-swap and given back with a release. Fields without a note
+ * belong to the controller, and to cpu 0 at rest.
  */
 static struct {
-	uint32_t controller; /* its number, plus 1; 0: none */
-	uint32_t is_cut;     /* a cpu had no time to be the controller; any cpu may set it */
+	uint32_t controller; /* number of the cpu, plus 1; 0: none */
+	uint32_t is_cut; /* some cpu had no time left to be the controller; any cpu may set it */
 	unsigned cpus;
-	unsigned away;	    /* cpus that are stopped */
+	unsigned away;	    /* number of stopped cpus */
 	uint64_t term_left; /* steps until they are started */
 	struct churn_counts run, all;
 } churn;
@@ -76,7 +75,7 @@ static bool begin_term(void)
 	return true;
 }
 
-/* Mostly one, sometimes several of them, and the first is any. */
+/* Stops mostly one cpu, sometimes several, from a random one on. */
 static void stop_some(uint64_t *random)
 {
 	unsigned first = (unsigned)random_below(random, churn.cpus);
@@ -125,15 +124,15 @@ void smp_churn_step(struct smp_churner *churner, uint64_t *random)
 	stop_some(random);
 }
 
-/* All cpus of a small machine; of a large one some, from the first to the last. */
+/* True for all cpus of a small machine; for some, evenly spread, of a large one. */
 static bool is_controller_once(unsigned cpu)
 {
 	return cpu % ((churn.cpus + CONTROLLERS - 1) / CONTROLLERS) == 0;
 }
 
 /*
- * Controllers differ, so that every hart can be among those that are stopped. Each term is several
- * stops and starts, for which a host with few cores has to give all harts their turns.
+ * Different cpus become the controller, so that every hart may be stopped. Each term has several
+ * stops and starts, and for each a host with few cores must schedule all harts.
  */
 bool smp_churn_leave(struct smp_churner *churner, uint64_t *random)
 {

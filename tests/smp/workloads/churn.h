@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * churn.h - harts that come and go while the workloads run; the counts of it.
+ * churn.h - harts that stop and start while the workloads run.
  *
- * One cpu at a time is the controller: it stops some of the others, works on without them, starts
- * them again, and lets another cpu have its turn. Who, when and for how long is drawn from each
- * cpu's generator. What a workload calls is in smp.h.
+ * One cpu at a time is the controller: it stops some of the other cpus, goes on with its work,
+ * starts them again, and gives up its role. Which cpus are stopped, when and for how long is drawn
+ * from each cpu's generator. smp.h has the functions that a workload calls.
  */
 #pragma once
 
-/* Says how many harts were stopped and started since the boot, if any. */
+/* Prints, as text and as a record, how often harts were stopped and started since boot, if ever. */
 void churn_report(void);

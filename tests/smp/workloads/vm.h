@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vm.h - what the workloads of address spaces ask of the hardware, and the words that they leave in
+ * vm.h - loads and stores through an MMU, and the words that workloads of address spaces write to
  * pages.
  *
- * Pages are looked at as programs see them: a cpu enters the space, and loads or stores where the
- * page is. Only the kernel has an MMU to do that with, so on a host there are no such workloads
+ * These workloads see pages as programs do: a cpu enters the space, and loads or stores at the
+ * page's address. Only the kernel has an MMU for that, so a host has no such workloads
  * (workloads.h).
  */
 #pragma once
@@ -30,9 +30,9 @@ static inline bool vm_store(uint64_t address, uint64_t word)
 }
 
 /*
- * A word that says whose it is: 16 bits of owner, 24 of a count, and 24 that follow from both and
- * from the place where it stands. A word of another page, of another place, or half of one
- * and half of another, does not pass for it.
+ * A word that names its owner: 16 bits of owner, 24 bits of a count, and 24 check bits, computed
+ * from both and from the place of the word. So a word of another page or place, or a mixture of two
+ * words, is recognised as wrong.
  */
 #define VM_COUNT_BITS 24
 #define VM_COUNT_MASK ((UINT64_C(1) << VM_COUNT_BITS) - 1)

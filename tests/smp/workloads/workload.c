@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* workload.c - see workload.h. */
+/* workload.c - runs a workload; see workload.h. */
 #include "tests/smp/workloads/workload.h"
 
 #include <string.h>

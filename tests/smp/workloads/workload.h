@@ -2,9 +2,9 @@
 /*
  * workload.h - the contract of a workload: one way in which many cpus use the allocator.
  *
- * A run goes: setup on cpu 0; then work on every cpu, all released by one barrier; then teardown
- * on cpu 0. After teardown the workload holds no frame and no block: the caller checks that. All
- * that a run needs to remember between the steps hangs on `shared`.
+ * A run has three steps: setup on cpu 0; work on every cpu, all released by one barrier; teardown
+ * on cpu 0. After teardown the workload holds no frame and no block, which the caller checks. All
+ * data that a workload keeps between the steps are in `shared`.
  */
 #pragma once
 
@@ -15,38 +15,41 @@
 #include "tests/smp/smp.h"
 
 struct workload_cpu {
-	/* The cpu's own. */
+	/* Written by this cpu only. */
 	_Alignas(64) uint64_t random;
 	uint64_t allocs, frees; /* frames, or blocks where the workload is about blocks */
 	uint64_t start_ns, end_ns;
-	uint32_t cut; /* its time was over before its ops were done; others may look: workload_was_cut() */
+	uint32_t cut; /* its time was over before its ops were done; workload_was_cut() reads it */
 };
 
 struct workload_run {
 	const struct workload *workload;
 	unsigned cpus;
-	uint64_t ops; /* wanted of each cpu */
+	uint64_t ops; /* requested from each cpu */
 	uint64_t seed;
 	uint64_t limit_ns; /* after this much of its time a cpu begins nothing more; 0: no limit */
 	uint64_t stride; /* operations from one look at the clock to the next; 0: WORKLOAD_STRIDE */
 	void (*enter)(void); /* on each cpu before its work, or NULL */
 	void (*leave)(void); /* on each cpu after all have worked, or NULL */
-	/* On cpu 0, when all have worked and before the teardown, or NULL: whose work is not counted. */
+	/*
+	 * On cpu 0, after all have worked and before the teardown, whose work is not counted; or
+	 * NULL.
+	 */
 	void (*worked)(struct workload_run *run);
 	struct barrier barrier;
 	struct workload_cpu *cpu;
 	void *shared;
 	uint64_t shared_frames; /* workload_share()'s; 0: it is no run of frames */
-	/* Whoever runs it may want samples: see workload_sample(). Without a sampler: never due. */
+	/* For a caller that takes samples, see workload_sample(); NULL: no sample is ever due. */
 	void (*sampler)(struct workload_run *run, uint64_t done, const char *phase, bool at_rest);
 	uint64_t sample_due; /* in operations done by cpu 0; cpu 0's */
 };
 
 struct workload {
 	const char *name;
-	const char *what; /* one line, for people */
+	const char *what; /* one line of help */
 	uint64_t ops;	  /* each cpu's, where the user does not say */
-	bool exact;	  /* counts all frames there are, so nobody else may take any meanwhile */
+	bool exact;	  /* counts all frames, so no other code may allocate during its work */
 	/* frame_alloc_run() of more than one frame, and to a multiple of more than one. */
 	bool needs_runs, needs_aligned_runs;
 	bool needs_paging; /* the kernel on page tables of its own */
@@ -56,8 +59,8 @@ struct workload {
 	void (*work)(struct workload_run *run, unsigned cpu);
 	void (*teardown)(struct workload_run *run);
 	/*
-	 * Whether somebody holds a lock of the workload's own, or NULL: it has none. Between setup and
-	 * teardown, at any instant of its work, a trap handler's too; stale by the time it is read.
+	 * Whether a lock that belongs to the workload is held; NULL: it has no lock. May be called
+	 * between setup and teardown at any time, in a trap handler, too. The answer may be stale.
 	 */
 	bool (*locked_relaxed)(const struct workload_run *run);
 };
@@ -67,11 +70,11 @@ extern const char *const workload_names[]; /* in the same order */
 extern const unsigned workload_count;
 
 /*
- * A point at which the state of memory may be looked at: called on cpu 0 only, with no lock held,
- * as often as is cheap, `done` rising from 0 to run->ops: operations that cpu 0 has behind it. `phase`
- * says what is going on ("take", "hold", "give"). at_rest: no other cpu is in the allocator until this
- * returns, for it waits at a barrier, so that what is seen is exact. A load and a compare when
- * no sample is due.
+ * A point at which the caller may take a sample of the state of memory. Called on cpu 0 only, with
+ * no lock held, as often as is cheap. `done` is the number of operations that cpu 0 has done; it
+ * rises from 0 to run->ops. `phase` names the current phase ("take", "hold", "give"). at_rest: all
+ * other cpus wait at a barrier until this returns, so the sample is exact. Costs a load and a
+ * compare when no sample is due.
  */
 static inline void workload_sample(struct workload_run *run, uint64_t done, const char *phase,
 				   bool at_rest)
@@ -81,19 +84,19 @@ static inline void workload_sample(struct workload_run *run, uint64_t done, cons
 }
 
 /*
- * How often, in operations, a workload asks whether it should stop: where nobody says otherwise, as
- * seldom as is no part of what an operation takes.
+ * The default of run->stride: the number of operations between two checks of the time limit. Large
+ * enough that the check adds nothing measurable to an operation.
  */
 #define WORKLOAD_STRIDE 16
 
-/* Whether this cpu has worked for so long; then it notes that it was cut short. */
+/* Whether this cpu has worked for `ns`; if so, notes that it was cut short. */
 bool workload_has_worked(const struct workload_run *run, unsigned cpu, uint64_t ns);
 
 /*
  * Whether the calling cpu's time is over before its ops are done. Every workload asks, while it has
- * something left to do and at least once in run->stride operations, and stops where it is: nobody may
- * wait for what a cpu does that has stopped. What it still holds its teardown gives back, on cpu 0,
- * alone, and uncounted; what was counted was done. Without a limit a load and a branch.
+ * something left to do and at least once in run->stride operations, and stops where it is: nobody
+ * may wait for what a cpu does that has stopped. What it still holds its teardown gives back, on
+ * cpu 0, alone, and uncounted; what was counted was done. Without a limit a load and a branch.
  */
 static inline bool workload_is_over(const struct workload_run *run, unsigned cpu)
 {
@@ -102,8 +105,8 @@ static inline bool workload_is_over(const struct workload_run *run, unsigned cpu
 }
 
 /*
- * The same for who gives back what others have taken: when those have stopped there is a quarter of the
- * limit left for what is still on its way.
+ * The same for a cpu that frees what others have allocated: it has a quarter of the limit more, to
+ * free what is still on its way when the others have stopped.
  */
 static inline bool workload_is_late(const struct workload_run *run, unsigned cpu)
 {
@@ -111,22 +114,26 @@ static inline bool workload_is_late(const struct workload_run *run, unsigned cpu
 	       workload_has_worked(run, cpu, run->limit_ns + run->limit_ns / 4);
 }
 
-/* Whether any cpu was cut short until now: some may be while this looks. */
+/* Whether any cpu was cut short so far; another one may be cut short during this call. */
 bool workload_was_cut(const struct workload_run *run);
 
 /*
- * Memory for `bytes` at run->shared, zeroed: the harness's own, else a run of frames where the
- * policies give any; false when there is none.
+ * Sets run->shared to `bytes` of zeroed memory: memory of the harness, else a run of frames if the
+ * policy has runs. False: there is no memory.
  */
 bool workload_share(struct workload_run *run, uint64_t bytes);
 void workload_unshare(struct workload_run *run);
 
-/* False when it needs of a policy what this one has not. */
+/* Whether the policy has all that the workload needs. */
 struct policy;
 bool workload_is_supported(const struct workload *workload, const struct policy *policy);
 
-/* One whole run: setup, work on `cpus` cpus, teardown. False when setup found no memory. */
+/*
+ * One whole run: setup, work on run->cpus cpus, teardown. False: there was no memory for the setup.
+ */
 bool workload_execute(struct workload_run *run);
 
-/* Frames one cpu may hold at a time so that all cpus together leave a quarter free; <= wanted. */
+/*
+ * The frames, at most `wanted`, that each cpu may hold so that a quarter of all frames stays free.
+ */
 uint64_t workload_frames_each(const struct workload_run *run, uint64_t wanted);

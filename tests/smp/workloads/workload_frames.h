@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * workload_frames.h - how workloads hold frames: each with its owner's stamp (stamp.h) from its
- * allocation to its free, and counted.
+ * workload_frames.h - frames of a workload: stamped by their owner (stamp.h) and counted.
  */
 #pragma once
 
 #include "tests/smp/stamp.h"
 #include "tests/smp/workloads/workload.h"
 
-/* Allocates one stamped frame; PFN_NONE when there is none. */
+/* Allocates one frame and stamps it; PFN_NONE: there is no frame. */
 static inline pfn_t take(struct workload_cpu *cpu, unsigned owner)
 {
 	pfn_t frame = frame_alloc(FRAME_ANY);
@@ -33,14 +32,14 @@ static inline uint64_t stride_end(const struct workload_run *run, uint64_t start
 	return end - start < run->stride ? end : start + run->stride;
 }
 
-/* Every cpu has an array of so many pfns in the shared memory; `width` is how many it uses. */
+/* Each cpu has an array of pfns in the shared memory, and uses the first `width` of them. */
 struct slots {
 	uint64_t width;
-	bool over; /* where all stop together: cpu 0 says that time is over */
+	bool over; /* written by cpu 0, where all cpus stop together: the time is over */
 	pfn_t slot[];
 };
 
-/* Makes them, all PFN_NONE, as the run's shared memory; false when there is no memory for it. */
+/* Makes the run's shared memory of slots that are all PFN_NONE; false: there is no memory. */
 bool slots_setup(struct workload_run *run, uint64_t wanted);
 
 static inline pfn_t *slots_of(struct workload_run *run, unsigned cpu)
@@ -51,9 +50,9 @@ static inline pfn_t *slots_of(struct workload_run *run, unsigned cpu)
 }
 
 /*
- * Of the calling cpu's slots [from, to) still hold frames, and the others none: its time was over. Who
- * is still at it may wait for a lock as long as the host likes, so the rest is given back by
- * slots_teardown(), on cpu 0, alone, and not counted.
+ * The calling cpu's time was over: its slots [from, to) still hold frames, the others none. Cpus
+ * that still work may wait for locks for a long time, so slots_teardown() frees the rest, on cpu 0
+ * alone, without counting.
  */
 void slots_leave(struct workload_run *run, unsigned cpu, uint64_t from, uint64_t to);
 void slots_teardown(struct workload_run *run);

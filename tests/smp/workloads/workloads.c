@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* workloads.c - see workloads.h. */
+/* workloads.c - the table of workloads; see workloads.h. */
 #include "tests/smp/workloads/workloads.h"
 
 #include <stddef.h>
@@ -36,7 +36,7 @@
 	entry(kalloctest, "the test of the xv6 lock lab", 100000, kalloctest_setup,               \
 	      kalloctest_teardown, true, .prints = true)
 
-/* They load and store through an MMU, which a host process has no say in. */
+/* These load and store through an MMU, which a host process does not control. */
 #ifdef __riscv
 #define VM_WORKLOADS(entry)                                                                       \
 	entry(vm_map, "address spaces of each cpu's own", 20000, vm_map_setup, vm_map_teardown,   \

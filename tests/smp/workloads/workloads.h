@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * workloads.h - the workloads: who allocates what, in which order, and who frees it. The table of
- * them is in workloads.c, what each is for in docs/lab.md.
+ * workloads.h - the workloads: what each cpu allocates, in which order, and which cpu frees it.
+ * workloads.c has the table; docs/lab.md says what each workload is for.
  *
- * Every frame carries its owner's stamp from its allocation to its free (stamp.h), and every
- * block of the heap is filled with a pattern of its own that is looked at before it goes.
+ * Every frame has its owner's stamp from its allocation to its free (stamp.h). Every block of the
+ * heap is filled with a pattern, which is checked before the block is freed.
  *
  *	workloads_single.c	frames that stay with the cpu that took them
- *	workloads_burst.c	all cpus in step: nothing, then everybody at once
+ *	workloads_burst.c	all cpus in step: pauses, then all allocate at once
  *	workloads_handed.c	frames that another cpu gives back
  *	workloads_run.c		contiguous frames
  *	workloads_all.c		all of memory
  *	workloads_heap.c	blocks of the heap
  *	workloads_kalloctest.c	what the xv6 lock lab's test prints
- *	workloads_vm_*.c	address spaces; where there is an MMU: in the kernel alone
+ *	workloads_vm_*.c	address spaces; only in the kernel, which has an MMU
  */
 #pragma once
 
 #include "tests/smp/workloads/workload.h"
 
-/* setup and teardown as in struct workload; a workload without one has none here either. */
+/* The functions of struct workload; a workload without a setup or teardown has none here. */
 void repeat_work(struct workload_run *run, unsigned number);
 
 bool bulk_setup(struct workload_run *run);

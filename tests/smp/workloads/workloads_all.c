@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * workloads_all.c - all of memory, taken by all cpus until nobody gets any more.
+ * workloads_all.c - all cpus allocate until no frame is left.
  *
- * Frames taken are chained through their own second word; the stamp has the first and last.
+ * Allocated frames are linked through their second word; the stamp has the first and the last one.
  */
 #include "tests/smp/workloads/workloads.h"
 
@@ -17,14 +17,14 @@ struct all {
 	/* frag's: a run that there is as long as nothing is taken; of 0 frames: none that is known.
 	 */
 	uint64_t witness_frames;
-	bool over; /* cpu 0 says that time is over */
+	bool over; /* written by cpu 0: the time is over */
 	struct {
 		uint64_t taken; /* in this round, by this cpu */
-		pfn_t held;	/* what it had no time to give back, chained */
+		pfn_t held;	/* list of frames that it had no time to free */
 	} cpu[];
 };
 
-/* As many rounds as it takes for the operations asked for; at least one. */
+/* The number of rounds that make the requested operations; at least one. */
 static bool all_setup(struct workload_run *run)
 {
 	struct all *all;
@@ -40,7 +40,7 @@ static bool all_setup(struct workload_run *run)
 	return true;
 }
 
-/* Where every cpu was told that no frame is left, all frames are out. */
+/* When an allocation of every cpu has failed, all frames must be allocated. */
 static void check_taken(const struct workload_run *run, uint64_t rounds_left)
 {
 	const struct all *all = run->shared;
@@ -55,13 +55,13 @@ static void check_taken(const struct workload_run *run, uint64_t rounds_left)
 	      (unsigned long long)all->free_frames, (unsigned long long)rounds_left);
 }
 
-/* Of a chain: the frame taken before this one. */
+/* The frame that was allocated before this one. */
 static pfn_t *link_of(pfn_t frame)
 {
 	return (pfn_t *)frame_bytes(frame) + 1;
 }
 
-/* Adds to the chain until there is no more, or no time; returns its newest frame. */
+/* Adds to the list until there is no frame or no time left; returns the newest frame. */
 static pfn_t take_all(struct workload_run *run, unsigned number, pfn_t newest)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
@@ -85,8 +85,8 @@ static pfn_t take_all(struct workload_run *run, unsigned number, pfn_t newest)
 }
 
 /*
- * Gives all frames of the chain but those that end a group of 2^order; returns those, chained. When
- * time is over all that is left ends a group.
+ * Frees all frames of the list but those whose pfn ends a group of 2^order; returns the list of
+ * these. When the time is over, all that are left count as such.
  */
 static pfn_t thin_out(struct workload_run *run, unsigned number, pfn_t newest, unsigned order)
 {
@@ -113,7 +113,7 @@ static pfn_t thin_out(struct workload_run *run, unsigned number, pfn_t newest, u
 	return kept;
 }
 
-/* Returns what there was no time for. */
+/* Returns the list of frames that there was no time to free. */
 static pfn_t give_chain(struct workload_run *run, unsigned number, pfn_t newest)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
@@ -145,7 +145,7 @@ static void all_teardown(struct workload_run *run)
 		}
 }
 
-/* ---- exhaust: all of memory, by everybody, until nobody gets any more ----------------------- */
+/* ---- exhaust: all cpus allocate until no frame is left -------------------------------------- */
 
 bool exhaust_setup(struct workload_run *run)
 {
@@ -153,9 +153,9 @@ bool exhaust_setup(struct workload_run *run)
 }
 
 /*
- * Between the two barriers: whoever had no time to take them all has said so before the first. Who has
- * none to give them back may say so just now, and if not seen here it is seen in the next round, in
- * which it takes none.
+ * Called between the two barriers. A cpu that had no time to take all frames has set `cut` before
+ * the first barrier. A cpu that has no time to free them may set it at this moment; if it is not
+ * seen here, it is seen in the next round, in which that cpu takes no frame.
  */
 static void exhaust_look(struct workload_run *run, uint64_t rounds_left)
 {
@@ -188,20 +188,19 @@ void exhaust_teardown(struct workload_run *run)
 	all_teardown(run);
 }
 
-/* ---- frag: runs among what is left of a full memory ----------------------------------------- */
+/* ---- frag: runs in fragmented memory -------------------------------------------------------- */
 
-#define FRAG_ORDERS	    6 /* the last holes are of 63 frames */
+#define FRAG_ORDERS	    6 /* the last holes have 63 frames */
 #define FRAG_WITNESS_FRAMES 512
-#define FRAG_STEPS	    (FRAG_ORDERS + 2) /* of a round: full, each order, empty */
+#define FRAG_STEPS	    (FRAG_ORDERS + 2) /* in a round: full, each order, empty */
 
 /*
- * All of memory is taken, then given back but for every second frame, every fourth of those that
- * are left, every eighth... After step k the frames whose pfn ends in k ones are held and all
- * others are free, so that every hole is of 2^k - 1 frames and begins at a multiple of 2^k: no run
- * of 2^k frames exists anywhere, whatever the policy; and runs of 2^k - 1 exist, which a policy
- * with exact_runs has to find, though their frames may lie in any cpu's cache. That they exist
- * somewhere, whatever the borders of zones, a witness shows: an aligned run that was free before.
- * At the end the same run has to be there again.
+ * All frames are allocated, then freed step by step. After step k the frames whose pfn ends in k
+ * ones are still allocated, and all others are free. So every hole has 2^k - 1 frames and begins at
+ * a multiple of 2^k. Then no run of 2^k frames exists, whatever the policy. Runs of 2^k - 1 frames
+ * do exist, and a policy with exact_runs must find one, though its frames may be in any cpu's
+ * cache. A witness, an aligned run that was free before, shows that such runs exist in spite of the
+ * borders of zones. At the end the same run must be free again.
  */
 bool frag_setup(struct workload_run *run)
 {
@@ -222,7 +221,7 @@ bool frag_setup(struct workload_run *run)
 	return true;
 }
 
-/* Cpu 0 alone, while the others wait: looks, and says whether there is time for what is left. */
+/* On cpu 0 while the others wait: checks, and returns whether there is time for the rest. */
 static bool frag_look(struct workload_run *run, unsigned number, uint64_t step, const char *phase)
 {
 	struct all *all = run->shared;
@@ -262,7 +261,9 @@ static void frag_give_run(struct workload_run *run, unsigned number, pfn_t first
 	run->cpu[number].frees += count;
 }
 
-/* All at once: what cannot be, and what can; then all hold what they got at the same time. */
+/*
+ * On all cpus at once: requests runs that cannot exist and runs that may, and holds those it got.
+ */
 static void frag_ask(struct workload_run *run, unsigned number, unsigned order)
 {
 	uint64_t group = UINT64_C(1) << order;
@@ -281,7 +282,7 @@ static void frag_ask(struct workload_run *run, unsigned number, unsigned order)
 	barrier_wait(&run->barrier);
 }
 
-/* Cpu 0 alone: what there is must be found. */
+/* On cpu 0 alone: a run that exists must be found. */
 static void frag_insist(struct workload_run *run, uint64_t count, uint64_t align, const char *when)
 {
 	pfn_t first = frag_take_run(run, 0, count, align);
@@ -293,7 +294,7 @@ static void frag_insist(struct workload_run *run, uint64_t count, uint64_t align
 	frag_give_run(run, 0, first, count);
 }
 
-/* Where each cpu had the time to give back what it should. */
+/* Only if each cpu had the time to free what it should. */
 static void frag_insist_on_holes(struct workload_run *run, unsigned order)
 {
 	const struct all *all = run->shared;
@@ -305,7 +306,7 @@ static void frag_insist_on_holes(struct workload_run *run, unsigned order)
 	frag_insist(run, group / 2, group / 2, "among held frames");
 }
 
-/* From all of memory to the last holes; false when time was over before. */
+/* From full memory to the largest holes; false: the time was over before. */
 static bool frag_thin_out(struct workload_run *run, unsigned number, uint64_t step, pfn_t *held)
 {
 	for (unsigned order = 1; order <= FRAG_ORDERS; order++) {

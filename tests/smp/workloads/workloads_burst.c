@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* workloads_burst.c - all cpus in step: between two barriers everybody does the same at once. */
+/* workloads_burst.c - all cpus in step: between two barriers all do the same at the same time. */
 #include "tests/smp/workloads/workloads.h"
 
 #include <stdlib.h>
@@ -8,8 +8,8 @@
 #include "tests/smp/workloads/workload_frames.h"
 
 /*
- * While cpu 0 looks, the others are between these two barriers and touch no frame. False when time
- * is over; all cpus are told the same.
+ * While cpu 0 takes a sample, the others are between these two barriers and use no frame. False:
+ * the time is over; all cpus get the same answer.
  */
 static bool look_at_rest(struct workload_run *run, unsigned number, uint64_t done, const char *phase)
 {
@@ -30,7 +30,7 @@ static uint64_t least(uint64_t one, uint64_t other)
 	return one < other ? one : other;
 }
 
-/* ---- burst: nobody asks for anything, then everybody for a lot ------------------------------ */
+/* ---- burst: a pause, then all cpus allocate many frames ------------------------------------- */
 
 #define BURST_FRAMES 2048
 
@@ -40,8 +40,9 @@ bool burst_setup(struct workload_run *run)
 }
 
 /*
- * What is free is enough for all bursts at once, wherever it is: so nobody may be told otherwise. How
- * many there was time for: some, for the barriers alone may have taken all of it.
+ * There are enough free frames for all bursts at once, wherever they are, so no allocation may
+ * fail. Returns the number of frames that there was time for: the barriers alone may take all of
+ * it.
  */
 static uint64_t burst_take(struct workload_run *run, unsigned number, pfn_t *slot, uint64_t count,
 			   uint64_t done)
@@ -99,21 +100,21 @@ void burst_work(struct workload_run *run, unsigned number)
 	}
 }
 
-/* ---- cache_thrash: neighbouring frames in the hands of different cpus ----------------------- */
+/* ---- cache_thrash: neighbouring frames on different cpus ------------------------------------ */
 
 #define THRASH_FRAMES 64 /* dealt to each cpu in a round */
-#define THRASH_TURNS  16 /* how often each of them is freed and taken again */
+#define THRASH_TURNS  16 /* how often each frame is freed and allocated again */
 
 /*
- * Cpu 0 takes frames and deals them out like cards, in the order of their addresses: of two
- * neighbours no cpu has both. A frame is 4 KiB, so the owners' data never share a cache line;
- * what the allocator keeps for neighbours does: 64 state bytes to a line, 512 bits of the bitmap.
- * Each cpu writes all of its frames, frees and takes them again and again (with a cache it is
- * mostly the same frame that comes back, so its state byte goes to 0 and to 1 in a line that all
- * cpus write), and at last frees what it has. The idea is cache-thrash and cache-scratch of the
- * Hoard benchmarks, one floor down: those ask whether an allocator makes blocks of two cpus share
- * a line, this one what it costs that an allocator's own notes do. One cpu has all the cards;
- * then this is the same work without sharing, to compare with.
+ * Cpu 0 allocates frames and deals them to the cpus in turn, by address: no cpu gets two
+ * neighbours. A frame has 4 KiB, so the cpus' data never share a cache line. But the allocator's
+ * metadata of neighbours do: a line has 64 state bytes, or 512 bits of the bitmap. Each cpu writes
+ * all of its frames, frees and allocates them again and again, and at last frees what it has. (With
+ * a cache, mostly the same frame comes back, so its state byte goes to 0 and to 1 in a line that
+ * all cpus write.) The idea is that of cache-thrash and cache-scratch of the Hoard benchmarks, one
+ * level lower: those ask whether an allocator gives two cpus blocks on one line; this one measures
+ * what shared metadata cost. With one cpu, that cpu has all frames: the same work without sharing,
+ * for comparison.
  */
 static uint64_t thrash_round(const struct workload_run *run, uint64_t done)
 {
@@ -132,7 +133,7 @@ static int by_address(const void *one, const void *other)
 	return a->value < b->value ? -1 : a->value > b->value;
 }
 
-/* Puts the cards on the table: cpu c takes up every cpus-th of them, from c on. */
+/* Puts frames into a shared table; cpu c takes every cpus-th of them, from c on. */
 static void thrash_deal(struct workload_run *run)
 {
 	struct slots *slots = run->shared;
@@ -152,7 +153,7 @@ static uint64_t thrash_value(pfn_t frame, unsigned number, uint64_t word)
 	return stamp_of(frame, number) + word;
 }
 
-/* Every word between the two of the stamp. */
+/* Writes every word between the two words of the stamp. */
 static void thrash_write(pfn_t frame, unsigned number)
 {
 	uint64_t *words = frame_bytes(frame);
@@ -166,7 +167,7 @@ static void thrash_check(pfn_t frame, unsigned number)
 {
 	const uint64_t *words = frame_bytes(frame);
 
-	ck_pr_barrier(); /* what is in memory, as in stamp_check() */
+	ck_pr_barrier(); /* so that memory is read, as in stamp_check() */
 	for (uint64_t i = 1; i < STAMP_LAST; i++)
 		check(words[i] == thrash_value(frame, number, i),
 		      "cache_thrash: word %llu of frame %#llx of cpu %u is %#llx, expected %#llx",
@@ -175,7 +176,7 @@ static void thrash_check(pfn_t frame, unsigned number)
 		      (unsigned long long)thrash_value(frame, number, i));
 }
 
-/* A card taken up has the dealer's stamp, and gets the player's. */
+/* A frame from the table has the stamp of cpu 0, and gets that of this cpu. */
 static void thrash_take_up(pfn_t frame, unsigned number)
 {
 	stamp_check(frame, 0);
@@ -208,7 +209,7 @@ static void thrash_turns(struct workload_run *run, unsigned number, pfn_t *hand,
 	}
 }
 
-/* The hand is on the stack: the table, which all cpus read, is not what they should fight for. */
+/* The cpu's frames are listed on its stack, so that cpus do not share lines of the table. */
 static void thrash_play(struct workload_run *run, unsigned number, uint64_t done)
 {
 	const struct slots *slots = run->shared;
@@ -225,8 +226,7 @@ static void thrash_play(struct workload_run *run, unsigned number, uint64_t done
 	}
 }
 
-/* The barriers hand the cards over: cpu 0's release before the one, the others' acquire after it.
- */
+/* The barriers hand the frames over: a release of cpu 0 before, an acquire of the others after. */
 void cache_thrash_work(struct workload_run *run, unsigned number)
 {
 	bool goes_on = true;

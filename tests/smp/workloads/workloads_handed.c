@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* workloads_handed.c - frames that one cpu takes and another one gives back. */
+/* workloads_handed.c - frames that one cpu allocates and another one frees. */
 #include "tests/smp/workloads/workloads.h"
 
 #include "mm/percpu/drain.h"
 #include "tests/smp/workloads/workload_frames.h"
 
 /*
- * The kit's ring puts a store fence before each of its two stores, and a load fence behind the load
- * of the producer's counter. With RISC-V's `w, w` that leaves two loads loose: the consumer's of a
- * slot, which may then find what the producer has put there after the slot was given back, and the
- * producer's of the frame that it hands on. So the ring is given a release and an acquire instead:
- * the release before p_tail pairs with the acquire behind the consumer's load of it, and the release
- * before c_head with the producer's branch on its load of that: a store does not overtake a branch.
+ * Concurrency Kit's ring has a store fence before each of its two stores, and a load fence after
+ * the load of the producer's counter. With RISC-V's `w, w` two loads are not ordered: the
+ * consumer's load of a slot, which may read what the producer has put there after the slot was
+ * given back, and the producer's loads of the frame that it hands over. So here the ring has a
+ * release and an acquire instead. The release before p_tail pairs with the acquire after the
+ * consumer's load of p_tail. The release before c_head pairs with the producer's branch on its load
+ * of c_head: a store does not overtake a branch.
  */
 #define ck_pr_fence_store ck_pr_fence_release
 #define ck_pr_fence_load  ck_pr_fence_acquire
@@ -22,10 +23,10 @@
 /*
  * ---- a channel ------------------------------------------------------------------------------
  *
- * A ring with one cpu that puts frames in and one that takes them out. When the time of the one who
- * puts is over it closes the channel; the other one goes on until there is nothing left in it, or until
- * it is late. What is then left the teardown gives back. Where all frames come there is no end to be
- * looked for: a channel is looked at twice only when it is found empty.
+ * A ring with one producer and one consumer of frames. When the producer's time is over, it closes
+ * the channel. The consumer goes on until the channel is empty, or until it is late; the teardown
+ * frees what is then left. `closed` is read only where the ring was found empty, so a run that
+ * delivers all frames need not read it for each.
  */
 struct channel {
 	_Alignas(64) struct ck_ring ring;
@@ -59,14 +60,17 @@ static inline __attribute__((always_inline)) bool channel_try_get(struct channel
 	return true;
 }
 
-/* Pairs with the acquire in channel_get(): who finds it closed finds all that was put before. */
+/*
+ * Pairs with the acquire in channel_get(): a consumer that finds it closed finds all earlier
+ * frames.
+ */
 static void channel_close(struct channel *channel)
 {
 	ck_pr_fence_release();
 	ck_pr_store_32(&channel->closed, 1);
 }
 
-/* Waits for room. When the calling cpu's time is over it gives the frame back itself: false. */
+/* Waits for room. False: the calling cpu's time is over, and it has freed the frame itself. */
 static bool channel_put(struct workload_run *run, unsigned number, struct channel *channel,
 			pfn_t frame)
 {
@@ -80,7 +84,7 @@ static bool channel_put(struct workload_run *run, unsigned number, struct channe
 	return true;
 }
 
-/* Waits for a frame; false when there comes none any more, or too late. */
+/* Waits for a frame; false: no frame will come, or it is too late. */
 static bool channel_get(struct workload_run *run, unsigned number, struct channel *channel,
 			pfn_t *frame)
 {
@@ -96,7 +100,7 @@ static bool channel_get(struct workload_run *run, unsigned number, struct channe
 	return true;
 }
 
-/* Gives back what is in it, of frames that the calling cpu has put there itself. */
+/* Frees the frames in the channel, which the calling cpu has put there itself. */
 static void channel_empty(struct workload_run *run, unsigned number, struct channel *channel)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
@@ -110,7 +114,7 @@ static void channel_empty(struct workload_run *run, unsigned number, struct chan
 		}
 }
 
-/* At rest: what is left of frames with this owner's stamp. */
+/* At rest: frees what is left, with this owner's stamp. */
 static void channel_end(struct channel *channel, unsigned owner)
 {
 	pfn_t frame;
@@ -126,8 +130,8 @@ static void channel_end(struct channel *channel, unsigned owner)
 #define XFREE_RING 1024 /* entries, a power of two; one stays empty */
 
 /*
- * One channel a pair of cpus: the even one puts frames in, the odd one takes them out and frees
- * them. A cpu left without a partner is both.
+ * Each pair of cpus has one channel: the even cpu puts frames in, the odd one takes them out and
+ * frees them. A cpu without a partner does both.
  */
 struct pair {
 	struct channel channel;
@@ -151,7 +155,9 @@ bool xfree_setup(struct workload_run *run)
 	return true;
 }
 
-/* The ring may be larger than memory: then its frames are all there are, and some will come back. */
+/*
+ * An allocation may fail where the ring is larger than memory: then the consumer will free frames.
+ */
 static bool xfree_take(struct workload_run *run, unsigned number, pfn_t *frame)
 {
 	while (pfn_is_none(*frame = take(&run->cpu[number], number))) {
@@ -162,7 +168,7 @@ static bool xfree_take(struct workload_run *run, unsigned number, pfn_t *frame)
 	return true;
 }
 
-/* Frames from `i` on, up to `end`; false when time was over before. */
+/* Puts the frames from number `i` to `end`; false: the time was over before. */
 static bool xfree_put_some(struct workload_run *run, unsigned number, struct channel *channel,
 			   uint64_t i, uint64_t end)
 {
@@ -203,7 +209,7 @@ static void xfree_consume(struct workload_run *run, struct channel *channel, uns
 	}
 }
 
-/* Until it is half full, or memory is empty; how many. */
+/* Puts frames until the ring is half full or memory is empty; returns their number. */
 static uint64_t xfree_fill(struct workload_run *run, struct channel *channel, unsigned number)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
@@ -253,22 +259,22 @@ void xfree_teardown(struct workload_run *run)
 
 /* ---- asym: one cpu only allocates, all others only free ------------------------------------- */
 
-#define ASYM_RING 1024 /* entries at most; there may be less memory than that */
+#define ASYM_RING 1024 /* entries, at most: fewer where memory is small */
 
 /*
- * What is out at a time, in rings and hands, is less than half of what was free: so an allocation
- * that fails is wrong, however much the caches of the cpus that only free could hold.
+ * At any time fewer than half of the free frames are in rings or on their way. So a failed
+ * allocation is an error, however many frames are in the caches of the cpus that only free.
  */
 struct asym {
 	uint64_t free_frames, out_max;
-	unsigned consumers; /* 1 also where one cpu is both */
+	unsigned consumers; /* also 1 where one cpu is producer and consumer */
 	unsigned entries;
-	struct channel channel[]; /* each consumer's */
+	struct channel channel[]; /* one for each consumer */
 };
 
 static uint64_t asym_out_max(unsigned consumers, unsigned entries)
 {
-	return (uint64_t)consumers * entries + 1; /* a ring is full with one less */
+	return (uint64_t)consumers * entries + 1; /* a full ring has one frame less than entries */
 }
 
 static unsigned asym_entries(unsigned consumers)
@@ -319,7 +325,7 @@ static pfn_t asym_take(const struct asym *asym, struct workload_cpu *cpu)
 		   (unsigned long long)ledger.cached, (unsigned long long)ledger.in_flight);
 }
 
-/* Operations from `i` on, up to `end`; false when time was over before. */
+/* Does the operations from `i` to `end`; false: the time was over before. */
 static bool asym_put_some(struct workload_run *run, struct asym *asym, uint64_t i, uint64_t end)
 {
 	for (; i < end; i++) {
@@ -331,7 +337,7 @@ static bool asym_put_some(struct workload_run *run, struct asym *asym, uint64_t 
 	return true;
 }
 
-/* Each consumer has its turn, so that each knows how many come to it. */
+/* The producer serves the consumers in turn, so each consumer knows the number of its frames. */
 static void asym_produce(struct workload_run *run)
 {
 	struct asym *asym = run->shared;
@@ -365,7 +371,7 @@ static void asym_consume(struct workload_run *run, unsigned number)
 	}
 }
 
-/* Until the ring is full; how many. */
+/* Puts frames until the ring is full; returns their number. */
 static uint64_t asym_fill(struct workload_run *run, struct asym *asym, uint64_t wanted)
 {
 	uint64_t put = 0, room = asym->entries - 1;

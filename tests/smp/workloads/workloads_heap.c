@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* workloads_heap.c - blocks of the heap, each filled with a pattern that is looked at before it
- * goes. */
+/* workloads_heap.c - blocks of the heap, filled with a pattern that is checked before the free. */
 #include "tests/smp/workloads/workloads.h"
 
 #include <string.h>
@@ -26,7 +25,7 @@ bool kmalloc_setup(struct workload_run *run)
 	return workload_share(run, run->cpus * KMALLOC_SLOTS * sizeof(struct held_block));
 }
 
-/* Sizes as programs have them: half of all at most 64 bytes, one in some hundred many pages. */
+/* Sizes as in programs: half of all have at most 64 bytes, one in some hundreds has many pages. */
 static uint32_t kmalloc_size(struct workload_cpu *cpu)
 {
 	unsigned magnitude = 3 + (unsigned)random_below(&cpu->random, 4);
@@ -101,7 +100,7 @@ void kmalloc_work(struct workload_run *run, unsigned number)
 			give_block(cpu, &slot[i]);
 }
 
-/* Those that no cpu had time for. */
+/* Frees the blocks that no cpu had time to free. */
 static void give_rest(struct held_block *held, uint64_t count)
 {
 	struct workload_cpu nobody = {0};
@@ -117,7 +116,7 @@ void kmalloc_teardown(struct workload_run *run)
 	kheap_trim();
 }
 
-/* ---- larson: a server's blocks, inherited from cpu to cpu ----------------------------------- */
+/* ---- larson: a server's blocks, passed from cpu to cpu -------------------------------------- */
 
 #define LARSON_BLOCKS	512
 #define LARSON_ROUNDS	16
@@ -126,14 +125,14 @@ void kmalloc_teardown(struct workload_run *run)
 
 /*
  * Larson and Krishnan, Memory allocation for long-running server applications, ISMM 1998: a thread
- * of a server has objects of random sizes, frees one and allocates another as requests come, and
- * leaves what it has to the thread after it, who frees what it never allocated.
+ * of a server has objects of random sizes, frees one and allocates another for each request, and
+ * leaves them to the thread after it, which frees objects that it has not allocated.
  *
- * A lot is what is inherited: blocks, and the round in which it may be worked on. In round r cpu c
- * works on lot (c + r) mod cpus, which cpu c + 1 had in round r - 1, and waits for that cpu alone.
- * Nobody waits in a circle: a cpu in the lowest round of all waits for none. One cpu inherits from
- * itself, and frees nothing of others. A cpu whose time is over inherits no more, and who would have
- * to wait for it finds that its own is over, too.
+ * A lot is what is passed on: blocks, and the round in which a cpu may work on it. In round r cpu c
+ * works on lot (c + r) mod cpus, which cpu c + 1 had in round r - 1, and waits for that cpu only.
+ * There is no circle of waiters: a cpu in the lowest round of all waits for no cpu. On one cpu, the
+ * lot comes from that cpu itself, so it frees no blocks of others. A cpu whose time is over takes
+ * no further lot; a cpu that waits for it finds that its own time is over, too.
  */
 struct lot {
 	_Alignas(64) uint64_t round;
@@ -145,7 +144,7 @@ bool larson_setup(struct workload_run *run)
 	return workload_share(run, run->cpus * sizeof(struct lot));
 }
 
-/* With the acquire here pairs the release of the cpu that had it, in larson_leave(). NULL: too late. */
+/* The acquire pairs with the release in larson_leave() by the cpu before. NULL: too late. */
 static struct lot *larson_inherit(struct workload_run *run, unsigned number, uint64_t round)
 {
 	struct lot *lot = (struct lot *)run->shared + (number + round) % run->cpus;
@@ -174,7 +173,7 @@ static void larson_replace(struct workload_cpu *cpu, struct held_block *held)
 	take_block(cpu, held, LARSON_SIZE_MIN + (uint32_t)random_below(&cpu->random, sizes));
 }
 
-/* One round of requests, cut short when time is over. */
+/* One round of requests, cut short when the time is over. */
 static void larson_serve(struct workload_run *run, unsigned number, struct lot *lot,
 			 uint64_t blocks, uint64_t done, uint64_t requests)
 {
@@ -197,7 +196,7 @@ static void larson_close(struct workload_run *run, unsigned number, struct lot *
 			give_block(&run->cpu[number], &lot->block[i]);
 }
 
-/* All cpus come to the same number of rounds; who is left a lot after the last one frees it all. */
+/* All cpus do the same number of rounds; then each frees the lot that it would get next. */
 void larson_work(struct workload_run *run, unsigned number)
 {
 	uint64_t blocks = run->ops < LARSON_BLOCKS ? run->ops : LARSON_BLOCKS;

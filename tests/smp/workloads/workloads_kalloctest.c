@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * workloads_kalloctest.c - what the test of MIT's xv6 lock lab prints, in its shape.
+ * workloads_kalloctest.c - the output of kalloctest, the test of MIT's xv6 lock lab.
  *
- * Its users know that output: how often the locks of the page allocator were acquired, how often
- * in vain, and whether all pages are found again. The lines are the same, so are the limits of its
- * two grades (fewer than 10 for test1, no page lost for test2). What is not the same stands below
- * them, in brackets. A grade of test1 is no verdict: with cache=0 it ought to be FAIL, as in the
- * lab before it is solved. A lost page ends the run.
+ * Users of the lab know that output: how often the locks of the page allocator were acquired, how
+ * often that failed at first, and whether all pages are found again. The lines are the same, and so
+ * are the limits of the two grades (fewer than 10 for test1, no page lost for test2). Differences
+ * are printed below them, in brackets. The grade of test1 is no verdict: with cache=0 it should be
+ * FAIL, as in the lab before it is solved. A lost page ends the run.
  */
 #include "tests/smp/workloads/workloads.h"
 
@@ -20,7 +20,7 @@
 #define TOP_LOCKS	5
 #define DOTS		5
 #define RECOUNTS_MAX	50	  /* the lab's */
-#define COUNTED_FRAMES	(1 << 18) /* in all recounts, about */
+#define COUNTED_FRAMES	(1 << 18) /* in all recounts together, about */
 
 struct kalloctest_lock {
 	const struct spinlock *lock;
@@ -29,16 +29,16 @@ struct kalloctest_lock {
 };
 
 struct kalloctest {
-	uint64_t free_frames; /* by the allocator's own books, before test2 */
-	uint64_t counted;     /* at first */
-	uint64_t recounted;   /* and at last: the first count that differed, or the same */
+	uint64_t free_frames; /* by the allocator's counts, before test2 */
+	uint64_t counted;     /* by the first count of test2 */
+	uint64_t recounted;   /* by the first recount that differed, else by the last */
 	unsigned recounts;
 	bool waits_are_measurable;
 	unsigned locks;
 	struct kalloctest_lock lock[]; /* of all zones, and the heap's */
 };
 
-/* Each cpu alone writes its counters; between two barriers they stand still. */
+/* Each cpu writes its own counters only; between two barriers no counter changes. */
 static void note_locks(struct kalloctest *test)
 {
 	for (unsigned i = 0; i < test->locks; i++) {
@@ -50,7 +50,7 @@ static void note_locks(struct kalloctest *test)
 	}
 }
 
-/* What the locks have counted before is taken off, by the second note_locks(). */
+/* The second call subtracts what the locks had counted before the first. */
 bool kalloctest_setup(struct workload_run *run)
 {
 	unsigned locks = zones.count + 1;
@@ -67,7 +67,7 @@ bool kalloctest_setup(struct workload_run *run)
 	return true;
 }
 
-/* ---- test1: all cpus take and give one page ------------------------------------------------- */
+/* ---- test1: all cpus allocate and free one page --------------------------------------------- */
 
 static void test1(struct workload_run *run, unsigned number)
 {
@@ -85,7 +85,7 @@ static void test1(struct workload_run *run, unsigned number)
 
 /* ---- test2: cpu 0 counts all pages again and again, while the others wait ------------------- */
 
-/* By taking them, wherever they are; chained through their own second word. */
+/* Counts all free frames by allocating them; they are linked through their second word. */
 static uint64_t count_free(struct workload_cpu *cpu)
 {
 	pfn_t newest = PFN_NONE, frame;
@@ -102,7 +102,7 @@ static uint64_t count_free(struct workload_cpu *cpu)
 	return count;
 }
 
-/* The lab counts 50 times more; here it is less where there are few operations or much memory. */
+/* The lab has 50 recounts; here there are fewer with few operations or much memory. */
 static unsigned recounts_of(const struct workload_run *run, uint64_t frames)
 {
 	uint64_t times = COUNTED_FRAMES / (frames + 1);
@@ -167,7 +167,7 @@ static void print_top(struct kalloctest *test)
 	}
 }
 
-/* test2 has emptied all zones since, so where nothing was acquired nobody counts. */
+/* test2 has emptied all zones: a lock without acquisitions counts nothing. */
 static const char *test1_grade(const struct kalloctest *test, uint64_t contended,
 			       uint64_t acquired_ever)
 {

@@ -5,12 +5,12 @@
 #include "tests/smp/random.h"
 #include "tests/smp/workloads/workload_frames.h"
 
-/* ---- repeat: one frame, over and over ----------------------------------------------------- */
+/* ---- repeat: one frame, again and again --------------------------------------------------- */
 
 void repeat_work(struct workload_run *run, unsigned number)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
-	uint64_t done = 0; /* in a register: the counters would be a third of the loop */
+	uint64_t done = 0; /* in a register: counters in memory would be a third of the loop */
 
 	for (uint64_t i = 0; i < run->ops && !workload_is_over(run, number);) {
 		uint64_t end = stride_end(run, i, run->ops);
@@ -32,7 +32,7 @@ void repeat_work(struct workload_run *run, unsigned number)
 	cpu->frees = done;
 }
 
-/* ---- bulk: many frames, then all of them back --------------------------------------------- */
+/* ---- bulk: many frames, then all of them freed -------------------------------------------- */
 
 #define BULK_FRAMES 4096
 
@@ -41,7 +41,7 @@ bool bulk_setup(struct workload_run *run)
 	return slots_setup(run, BULK_FRAMES);
 }
 
-/* Fills slots as long as there is time; how many. `done`: operations behind it, for samples. */
+/* Fills slots while there is time; returns their number. `done`: operations so far, for samples. */
 static uint64_t bulk_take(struct workload_run *run, unsigned number, pfn_t *slot, uint64_t width,
 			  uint64_t done)
 {
@@ -58,7 +58,7 @@ static uint64_t bulk_take(struct workload_run *run, unsigned number, pfn_t *slot
 	return taken;
 }
 
-/* Gives back slots [0, taken); those that there is no time for stay. */
+/* Frees slots [0, taken); keeps those that there is no time for. */
 static void bulk_give(struct workload_run *run, unsigned number, const pfn_t *slot, uint64_t taken,
 		      uint64_t done)
 {
@@ -86,7 +86,7 @@ void bulk_work(struct workload_run *run, unsigned number)
 		bulk_give(run, number, slot, bulk_take(run, number, slot, width, done), done);
 }
 
-/* ---- rand: a large working set, any of it at any time -------------------------------------- */
+/* ---- rand: a large working set in random order --------------------------------------------- */
 
 #define RAND_FRAMES 8192
 
@@ -105,7 +105,9 @@ static void take_or_give(struct workload_cpu *cpu, unsigned owner, pfn_t *slot)
 	}
 }
 
-/* Looks at the clock by frames, not by slots: a short run would do nothing else. */
+/*
+ * Reads the clock once for a number of frames, not of slots, or a short run would do nothing else.
+ */
 static void give_all(struct workload_run *run, unsigned number, const pfn_t *slot, uint64_t width)
 {
 	struct workload_cpu *cpu = &run->cpu[number];
@@ -142,7 +144,7 @@ void rand_work(struct workload_run *run, unsigned number)
 	give_all(run, number, slot, width);
 }
 
-/* ---- churn: the same, while harts come and go ---------------------------------------------- */
+/* ---- churn: the same, while harts stop and start ------------------------------------------- */
 
 #define CHURN_FRAMES 2048
 

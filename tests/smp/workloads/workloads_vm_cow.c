@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* workloads_vm_cow.c - copies of an address space, made while it is written to. */
+/* workloads_vm_cow.c - clones of an address space that is written to meanwhile. */
 #include "tests/smp/workloads/workloads.h"
 
 #include <port.h>
@@ -16,40 +16,40 @@
 /* ---- vm_cow: a parent, and clones that come and go ------------------------------------------ */
 
 /*
- * In each page of the parent each cpu has a word that it alone writes to. Every cpu clones the
- * parent, enters the clone, writes to it, goes back to write to the parent, looks at both, and
- * destroys the clone; all stores go to pages that are shared, most of the time, and fault. So a cpu
- * knows its own words, in the parent and in the clone, exactly. Of a neighbour's it knows that in
- * the parent they only get newer, and that in a clone, once it is made, they do not change: what
- * the neighbour writes to the parent is not to be seen there, whoever copied the page first.
+ * In each page of the parent each cpu has a word that only it writes. Every cpu clones the parent,
+ * enters the clone, writes to it, goes back to write to the parent, reads both, and destroys the
+ * clone. Most stores go to shared pages and fault. So a cpu knows its own words, in the parent and
+ * in the clone, exactly. Of a neighbour's words it knows that in the parent they only get newer,
+ * and that in a clone, once made, they do not change: later stores of the neighbour to the parent
+ * must not be seen there, whichever cpu copied the page first.
  *
- * What is stored in clones says so, and must never appear in the parent.
+ * A word that is stored in a clone is marked (CHILD), and must never appear in the parent.
  */
 #define COW_PAGES	    24
 #define COW_BYTES	    (COW_PAGES * FRAME_SIZE)
-#define CHILD		    0x8000 /* of a word's owner */
+#define CHILD		    0x8000 /* bit of a word's owner: stored in a clone */
 #define STORES		    12	   /* at most, to a clone in one life */
-#define PARENT_PAGES	    2 /* of the parent written to in one life: each asks all harts for a flush */
+#define PARENT_PAGES	    2 /* of the parent, stored to in one life: each needs a flush of all harts */
 #define PARENT_STORES	    100000 /* to each of them, at most */
-#define PARENT_STORES_SHORT 200	   /* where no cpu has more than a few lives */
+#define PARENT_STORES_SHORT 200	   /* where each cpu has only a few lives */
 #define PARENT_STORES_AFTER 8
 #define CPUS_MAX	    (FRAME_SIZE / sizeof(uint64_t))
-#define GRANDCHILD	    4 /* one in so many clones is cloned itself */
+#define GRANDCHILD	    4 /* one in 4 clones is cloned itself */
 
 /*
- * A store to a clone, with its share of what a life costs (flushes of all harts above all), takes as
- * long as some hundred operations of other workloads, and counts as so many: ops= asks all of them
- * for much the same time.
+ * A store to a clone, with its share of the costs of a life (mainly flushes of all harts), takes as
+ * long as some hundred operations of other workloads, and counts as so many: so one ops= takes
+ * about the same time in all workloads.
  */
 #define STORE_COUNTS 512
 
 struct cow_cpu {
 	_Alignas(64) struct space child, grandchild;
-	uint64_t parent_count[COW_PAGES]; /* of the cpu's own word, as last stored */
+	uint64_t parent_count[COW_PAGES]; /* in this cpu's own word, as last stored */
 	uint64_t child_word[COW_PAGES];
-	uint64_t neighbour[COW_PAGES]; /* the word in the clone, from when that was made */
-	uint64_t looks;		       /* at new clones; atomic, the others read it */
-	uint64_t newest[COW_PAGES];    /* the neighbour's highest count yet, in the parent */
+	uint64_t neighbour[COW_PAGES]; /* the neighbour's word when the clone was made */
+	uint64_t looks;		       /* checks of new clones; atomic, other cpus read it */
+	uint64_t newest[COW_PAGES];    /* the neighbour's highest count so far, in the parent */
 };
 
 struct cow {
@@ -112,7 +112,7 @@ bool vm_cow_setup(struct workload_run *run)
 	return false;
 }
 
-/* What counts shared frames panics where one is shared still. */
+/* spaces_close() panics where a frame is still shared. */
 void vm_cow_teardown(struct workload_run *run)
 {
 	struct cow *cow = run->shared;
@@ -123,7 +123,7 @@ void vm_cow_teardown(struct workload_run *run)
 	kheap_trim();
 }
 
-/* Clones' locks are taken by their cpu alone, but for the time in which it makes them. */
+/* Only the parent's lock is asked for: a clone's lock is taken by its own cpu alone. */
 bool vm_cow_locked_relaxed(const struct workload_run *run)
 {
 	return spin_locked_relaxed(&((struct cow *)run->shared)->parent.lock);
@@ -141,8 +141,8 @@ static uint64_t load(unsigned page, unsigned cpu)
 }
 
 /*
- * In the space that this cpu is in; false when there is no frame for the copy. Counted are stores
- * that fault: of the others there are as many as a cpu has time for while it waits for another.
+ * Stores in the space of this cpu; false: there is no frame for the copy. Only stores that fault
+ * are counted: the number of others depends on how long a cpu waits for another one.
  */
 static bool store(struct space *space, struct workload_cpu *cpu, unsigned page, unsigned number,
 		  uint64_t word)
@@ -173,7 +173,7 @@ static void expect(const char *where, unsigned page, unsigned cpu, uint64_t want
 	      port_cpu(), (unsigned long long)word, cpu, page, where, (unsigned long long)wanted);
 }
 
-/* A neighbour's word in the parent, or in what has just been cloned from it: never an older one. */
+/* Checks a neighbour's word in the parent, or in a new clone of it: it must never get older. */
 static uint64_t load_neighbour(struct cow_cpu *own, const char *where, unsigned page,
 			       unsigned neighbour)
 {
@@ -220,10 +220,10 @@ static void store_in_child(struct workload_cpu *cpu, struct cow_cpu *own, struct
 }
 
 /*
- * Stores to one page of the parent, over and over, until the cpu that watches this one's words has
- * looked at one clone more, and a few times then: a store that still goes to the frame of before
- * changes what that cpu has seen. Not for ever, for the watcher may be done; and cpus of odd
- * numbers do not wait, so that nobody waits in a circle.
+ * Stores to one page of the parent, again and again, until the cpu that watches this cpu's words
+ * has checked one more clone, and a few times more: a store that still goes to the old frame
+ * changes what that cpu has read. The number of stores is limited, for the watcher may have
+ * finished. Cpus of odd numbers do not wait, so there is no circle of waiters.
  */
 static void store_in_parent(struct workload_run *run, struct cow *cow, unsigned number)
 {
@@ -276,7 +276,7 @@ static bool clone(struct space *to, struct space *from)
 	return false;
 }
 
-/* A clone's clone is what the clone was, also when that has been written to, and is gone. */
+/* A clone of a clone keeps the clone's words, also after the clone was written to and destroyed. */
 static void use_grandchild(struct workload_run *run, struct cow *cow, unsigned number)
 {
 	struct cow_cpu *own = &cow->cpu[number];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* workloads_vm_map.c - address spaces that each cpu has to itself. */
+/* workloads_vm_map.c - address spaces that one cpu each uses. */
 #include "tests/smp/workloads/workloads.h"
 
 #include <string.h>
@@ -13,17 +13,17 @@
 #include "tests/smp/workloads/vm.h"
 #include "tests/smp/workloads/workload.h"
 
-/* ---- vm_map: spaces built and torn down ----------------------------------------------------- */
+/* ---- vm_map: spaces are built and destroyed ------------------------------------------------- */
 
 /*
- * Each cpu has a space at a time, and a model of it: of each page whether it is mapped, what it
- * allows, and what its words are. All cpus use the same addresses, so one that still saw another
- * space would find the words of another cpu.
+ * Each cpu has one space at a time, and a model of it: whether each page is mapped, what it
+ * permits, and what its words are. All cpus use the same addresses, so a cpu that still saw another
+ * space would find words of another cpu.
  *
- * There are two areas. In the first are single frames that the mappings own; it lies across a
- * border of 2 MiB, so that tables come and go on both sides. The second is mapped to a run of
- * frames that the cpu keeps, in pieces as large as holes are: at first in one page of 2 MiB, where
- * memory gives such a run, which is then split by what is done to its parts.
+ * There are two areas. The first has single frames that belong to the mappings; it crosses a border
+ * of 2 MiB, so that tables are made and freed on both sides. The second is mapped to a run of
+ * frames that belongs to the cpu, in pieces as large as its holes: at first as one page of 2 MiB,
+ * if memory has such a run; changes of its parts then split it.
  */
 #define SINGLES		 96
 #define RUN_PAGES	 512 /* a page of 2 MiB */
@@ -39,16 +39,16 @@
 
 struct own_page {
 	pfn_t frame;
-	unsigned flags; /* 0: it is not mapped */
-	uint32_t count; /* of its words */
+	unsigned flags; /* 0: the page is not mapped */
+	uint32_t count; /* in its words */
 };
 
 struct own_space {
 	struct space space;
-	uint32_t has_space; /* its lock may be looked at */
+	uint32_t has_space; /* the space's lock may be read */
 	unsigned cpu;
 	pfn_t run;
-	uint64_t run_pages; /* 0: there is no memory for one */
+	uint64_t run_pages; /* 0: there is no memory for a run */
 	uint64_t counts;
 	struct own_page page[PAGES];
 };
@@ -69,7 +69,7 @@ static uint64_t range_bytes(struct own_range range)
 	return (range.end - range.first) * FRAME_SIZE;
 }
 
-/* Words at both ends, and one between. */
+/* The places of words in a page: both ends, and one between. */
 static const uint64_t places[] = {0, 1032, FRAME_SIZE - 8};
 
 #define PLACES (sizeof(places) / sizeof(places[0]))
@@ -127,7 +127,7 @@ static struct own_range any_range(struct own_space *own, uint64_t *random)
 	return range;
 }
 
-/* The first pages of it that are all mapped, or all not, `most` of them at most. */
+/* The first pages of the range, at most `most`, that are all mapped or all not mapped. */
 static struct own_range alike(const struct own_space *own, struct own_range range, bool mapped,
 			      unsigned most)
 {
@@ -147,13 +147,13 @@ static unsigned any_flags(uint64_t *random)
 	return random_below(random, 3) ? PAGE_READ | PAGE_WRITE : PAGE_READ;
 }
 
-/* Whole areas too, now and then: what is split then is all of it. */
+/* A random length; sometimes a whole area. */
 static unsigned any_length(uint64_t *random, unsigned most)
 {
 	return random_below(random, 8) ? 1 + (unsigned)random_below(random, most) : RUN_PAGES;
 }
 
-/* ---- what is done --------------------------------------------------------------------------- */
+/* ---- changes -------------------------------------------------------------------------------- */
 
 static void map_single(struct own_space *own, struct workload_cpu *cpu, unsigned number)
 {
@@ -177,7 +177,7 @@ static void map_single(struct own_space *own, struct workload_cpu *cpu, unsigned
 	cpu->allocs++;
 }
 
-/* A hole of the run's area, in pages as large as fit. */
+/* Maps a hole of the run's area, in pages as large as fit. */
 static void map_part_of_run(struct own_space *own, struct own_range hole, unsigned flags)
 {
 	pfn_t frame = pfn_add(own->run, hole.first - SINGLES);
@@ -197,7 +197,7 @@ static void map_some(struct own_space *own, struct workload_cpu *cpu)
 
 	if (range.first >= SINGLES) {
 		if (random_below(&cpu->random, 2))
-			range.first = SINGLES; /* all of it, where nothing is there */
+			range.first = SINGLES; /* the whole area, if nothing is mapped in it */
 		range = alike(own, range, false, any_length(&cpu->random, RANGE_MOST));
 		if (range.first < range.end)
 			map_part_of_run(own, range, any_flags(&cpu->random));
@@ -217,7 +217,7 @@ static void forget(struct own_space *own, struct workload_cpu *cpu, struct own_r
 	}
 }
 
-/* Only what has to split a large page first can be short of frames, and has then done nothing. */
+/* Only a change that must split a large page can lack frames; it has then changed nothing. */
 static bool is_done(struct own_space *own, const char *what, struct own_range range,
 		    enum page_status status)
 {
@@ -252,7 +252,7 @@ static void protect_some(struct own_space *own, struct workload_cpu *cpu)
 			own->page[i].flags = flags;
 }
 
-/* Ranges that are not what the call needs, and must stay what they are. */
+/* Calls with ranges that do not fit: they must be refused and change nothing. */
 static void ask_for_what_cannot_be(struct own_space *own, struct workload_cpu *cpu)
 {
 	struct own_range range = any_range(own, &cpu->random);
@@ -275,7 +275,7 @@ static void ask_for_what_cannot_be(struct own_space *own, struct workload_cpu *c
 	      page_status_text(status));
 }
 
-/* ---- looking -------------------------------------------------------------------------------- */
+/* ---- checks --------------------------------------------------------------------------------- */
 
 static void look_at_words(struct own_space *own, unsigned number)
 {
@@ -297,7 +297,7 @@ static void look_at_words(struct own_space *own, unsigned number)
 	}
 }
 
-/* What is stored through the space must arrive in the frame. */
+/* A store through the space must arrive in the frame. */
 static void store_and_look(struct own_space *own, unsigned number)
 {
 	const struct own_page *page = &own->page[number];
@@ -354,8 +354,9 @@ static void give_run(struct own_space *own, struct workload_cpu *cpu)
 }
 
 /*
- * A cpu that has entered with what it had cached takes its first fault for one that may be old, once,
- * and the page is as absent as before. Without an ASID it has flushed, and all mappings are its own.
+ * A cpu that has entered with cached translations treats its first fault as stale, once; the page
+ * is still not mapped after that. Without an ASID the cpu has flushed, and all mappings are by
+ * itself.
  */
 static void fault_after_entering(struct own_space *own)
 {
@@ -395,14 +396,14 @@ static void do_one(struct own_space *own, struct workload_cpu *cpu)
 	}
 }
 
-/* One space, from its creation to its end, with whatever is mapped then. */
+/* One space, from its creation to its end, at which pages may still be mapped. */
 static void live(struct workload_run *run, struct own_space *own, uint64_t ops)
 {
 	struct workload_cpu *cpu = &run->cpu[own->cpu];
 
 	if (space_create(&own->space) != PAGE_OK)
 		return;
-	ck_pr_fence_release(); /* the lock as it was made; pairs with vm_map_locked_relaxed */
+	ck_pr_fence_release(); /* the new lock; pairs with vm_map_locked_relaxed */
 	ck_pr_store_32(&own->has_space, 1);
 	space_enter(&own->space);
 	for (uint64_t i = 0; i < ops && !workload_is_over(run, own->cpu); i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* workloads_vm_shared.c - one address space that all cpus are in. */
+/* workloads_vm_shared.c - one address space that all cpus use. */
 #include "tests/smp/workloads/workloads.h"
 
 #include "kernel/vm/space.h"
@@ -11,34 +11,35 @@
 #include "tests/smp/workloads/vm.h"
 #include "tests/smp/workloads/workload.h"
 
-/* ---- vm_shared: pages that come and go under those who read them ---------------------------- */
+/* ---- vm_shared: pages are mapped and unmapped while all cpus read them ---------------------- */
 
 /*
- * Every page has one cpu that maps, protects and unmaps it; all cpus load from it and store to it,
- * whatever it is just then. A page's state is one atomic word, which its cpu changes before and
- * after each of its calls. Who finds the same state before and after an access, and no change under
- * way, knows what the access must have done:
+ * Every page has one cpu that maps, protects and unmaps it; all cpus load from it and store to it
+ * at any time. A page's state is one atomic word, which its cpu changes before and after each of
+ * its calls. A cpu that finds the same state before and after an access, and no change under way,
+ * knows whether the access must fault:
  *
  *	changer: state, changing; full fence (a); space_...(); release (b); new state
  *	others:	 state; acquire (b); access; full fence (a); state again
  *
- * Where the state has changed meanwhile, the access may have gone either way, but a word that was
- * loaded is still one of that page, of a mapping that was not over before and has begun since. A
- * frame that was freed too early holds another page's words, or those of a mapping that is over.
+ * Where the state has changed meanwhile, the access may fault or not. But a word that was loaded
+ * must be one of that page, of a mapping that had not ended before the access and has begun before
+ * its end. A frame that was freed too early has words of another page, or of a mapping that has
+ * ended.
  *
- * Of each cpu's pages half lie among those of others, in tables that all of them change, and half
- * by themselves, in a table that goes when the last of them does.
+ * Half of each cpu's pages lie among those of other cpus, in tables that all cpus change. The other
+ * half have a table for themselves, which is freed with the last of them.
  */
 #define AMONG_OTHERS  4
 #define APART	      4
 #define PAGES_EACH    (AMONG_OTHERS + APART)
 #define APART_AT      (VM_WINDOW + (UINT64_C(1) << 30))
-#define STAY	      64 /* operations between two times that a cpu leaves the space */
-#define CHANGE_ONE_IN 16 /* operations: a change empties translation caches, which looks fill */
+#define STAY	      64 /* operations, on average, until a cpu leaves the space and enters again */
+#define CHANGE_ONE_IN 16 /* operations: a change flushes translation caches, which accesses fill */
 #define LOOKS	      4
-#define COUNTS	      16 /* as so many operations: a change asks other harts for a flush */
+#define COUNTS	      16 /* each step counts as 16 operations: a change makes other harts flush */
 
-/* Of a page's state: bits, the count of its mappings, and a count of all changes. */
+/* Fields of a page's state: bits, the count of its mappings, and a count of all changes. */
 #define MAPPED	     UINT64_C(1)
 #define WRITABLE     UINT64_C(2)
 #define CHANGING     UINT64_C(4)
@@ -64,7 +65,7 @@ static uint64_t address_of(unsigned page)
 	return APART_AT + (cpu * UINT64_C(512) + number) * FRAME_SIZE;
 }
 
-/* The last is the one that cpus store to. */
+/* All cpus store to the last place only. */
 static const uint64_t places[] = {0, 1032, FRAME_SIZE - 8, 2048};
 
 #define PLACES	    4
@@ -134,7 +135,7 @@ static unsigned flags_of(uint64_t bits)
 	return bits & WRITABLE ? PAGE_READ | PAGE_WRITE : PAGE_READ;
 }
 
-/* Who maps a page has it from then on, whatever he had in mind. */
+/* The cpu that has mapped a page can load from it, whatever its hardware had cached. */
 static void check_mapped(unsigned page, uint64_t expected)
 {
 	uint64_t word = 0;
@@ -173,7 +174,7 @@ static void map_page(struct shared_space *shared, struct workload_cpu *cpu, unsi
 	end_change(shared, page, status == PAGE_OK ? bits : 0);
 }
 
-/* The end of the pages from `first` on, of one half of a cpu's, that are mapped. */
+/* The end of the mapped pages from `first` on, within one half of a cpu's pages. */
 static unsigned mapped_end(const struct shared_space *shared, unsigned first)
 {
 	unsigned end = first, limit = first / AMONG_OTHERS * AMONG_OTHERS + AMONG_OTHERS;
@@ -185,7 +186,7 @@ static unsigned mapped_end(const struct shared_space *shared, unsigned first)
 
 _Static_assert(AMONG_OTHERS == APART, "mapped_end() takes both halves alike");
 
-/* Not in steps: pages that are taken out together are flushed together. */
+/* In one call, so that one flush covers all of these pages. */
 static void unmap_pages(struct shared_space *shared, struct workload_cpu *cpu, unsigned first,
 			unsigned end)
 {
@@ -230,7 +231,7 @@ static void change(struct shared_space *shared, struct workload_cpu *cpu, unsign
 		protect_pages(shared, cpu, page, end);
 }
 
-/* ---- looking -------------------------------------------------------------------------------- */
+/* ---- accesses ------------------------------------------------------------------------------- */
 
 struct access {
 	struct shared_space *shared;
@@ -240,7 +241,7 @@ struct access {
 	uint64_t word;
 };
 
-/* The states around it; the same twice, and no change under way, or *before is CHANGING. */
+/* Makes the access; *before and *after are the page's states around it. */
 static bool try(struct access *access, uint64_t *before, uint64_t *after)
 {
 	const uint64_t *state = &access->shared->state[access->page];
@@ -255,14 +256,14 @@ static bool try(struct access *access, uint64_t *before, uint64_t *after)
 	return went;
 }
 
-/* A word of a mapping that was not over before, and had begun after. */
+/* Checks that the word is of a mapping that had not ended before and had begun after the access. */
 static void check_word(const struct access *access, uint64_t before, uint64_t after)
 {
 	uint64_t count = vm_word_count(access->word), least = state_count(before);
 
 	check(vm_word_is_of(access->word, OWNER(access->page), access->place),
 	      "vm_shared: cpu %u finds %#llx in page %u at %llu, which is none of its words: it is "
-	      "another page's, or nobody's",
+	      "another page's, or a freed one",
 	      port_cpu(), (unsigned long long)access->word, access->page,
 	      (unsigned long long)access->place);
 	if (access->place == SCRIBBLED)
@@ -282,8 +283,8 @@ static bool is_allowed(const struct access *access, uint64_t state)
 }
 
 /*
- * The state, read with acquire, has told this cpu of the mapping: so the access goes, whatever the
- * cpu had cached, and this code sees no fault (kernel/vm/space.h).
+ * This cpu has learned of the mapping by the state, which it read with acquire. So the access
+ * succeeds, whatever the hardware had cached, and this code sees no fault (kernel/vm/space.h).
  */
 static void look(struct access access)
 {
@@ -315,7 +316,7 @@ static void look_anywhere(struct workload_run *run, struct workload_cpu *cpu)
 	look(access);
 }
 
-/* The first word is the one that a freed frame loses at once. */
+/* Loads the first word, which is overwritten when a frame is freed, then a random place. */
 static void look_at_some(struct workload_run *run, struct workload_cpu *cpu)
 {
 	struct access access = {.shared = run->shared};
