@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* console.c - see console.h. */
+/*
+ * console.c - sends lines to the firmware; see console.h. The buffer belongs to the cpu that
+ * prints.
+ */
 #include "kernel/diag/console.h"
 
 #include <stdarg.h>

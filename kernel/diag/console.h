@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * console.h - the console: where printf goes.
+ * console.h - the console, to which printf prints.
  *
- * A line at a time through the SBI debug console where the firmware has one, byte by byte through
- * the legacy call where it has not. One cpu prints at a time: cpu 0, or the one that panics.
+ * Output is sent line by line through the SBI debug console, or, where the firmware has none, byte
+ * by byte through the legacy call. One cpu prints at a time: cpu 0, or the first cpu that panics;
+ * there is no lock.
  */
 #pragma once
 
+/* Finds out which call the firmware has. On cpu 0, before the first line. */
 void console_init(void);
 
-/* Sends what is still held back of an unfinished line. */
+/* Sends the part of an unfinished line that is still in the buffer. */
 void console_flush(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* record.c - see record.h. */
+/* record.c - prints records; see record.h. Keeps no state. */
 #include "kernel/diag/record.h"
 
 #include <stdio.h>

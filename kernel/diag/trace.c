@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* trace.c - see trace.h. */
+/*
+ * trace.c - keeps and prints the trace; see trace.h.
+ *
+ * `rings` and `is_written` are written by cpu 0, at boot and at rest. Each ring is written by its
+ * own cpu (trace_ring.h).
+ */
 #include "kernel/diag/trace.h"
 
 #include <stdio.h>
@@ -15,10 +20,10 @@
 #include "kernel/diag/trace_ring.h"
 #include "mm/address.h"
 
-/* Of a block's data: a line that any reader of lines takes. */
+/* The characters in a block's data, so that a line has a length that any program can read. */
 #define BLOCK_CHARS 4096
 
-static struct trace_ring *rings; /* of each cpu; NULL: trace=off */
+static struct trace_ring *rings; /* one for each cpu; NULL: trace=off */
 static bool is_written;
 
 void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
@@ -60,7 +65,7 @@ uint64_t trace_counted(unsigned cpu, enum trace_event event)
 	return rings ? counter_read(&rings[cpu].counts[event]) : 0;
 }
 
-/* ---- as records ------------------------------------------------------------------------------ */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void end_own(void *unused)
 {
@@ -68,7 +73,7 @@ static void end_own(void *unused)
 	arch_cpu_self()->trace = NULL;
 }
 
-/* Nobody writes any more, and what was written is seen: by the hand-over of cpus_run(). */
+/* After this no cpu writes events; cpus_run() orders their writes before what follows. */
 static void end_all(void)
 {
 	unsigned running = 0;
@@ -94,7 +99,7 @@ static void write_events(void)
 	record_end();
 }
 
-/* As many as a block takes, from `number` on; returns the number of the next. */
+/* Writes as many events as fit a block, from `number` on; returns the number of the next one. */
 static uint64_t write_block(unsigned cpu, uint64_t number, uint64_t count)
 {
 	static char data[BLOCK_CHARS + 1];
@@ -135,7 +140,7 @@ static void write_cpu(unsigned cpu)
 	while (number < count) {
 		uint64_t next = write_block(cpu, number, count);
 
-		/* One that is not whole: whoever wrote it never came to its end. */
+		/* An incomplete event, whose writer never finished: skip it. */
 		number = next == number ? number + 1 : next;
 	}
 }
@@ -151,7 +156,7 @@ void trace_write(void)
 	is_written = true;
 }
 
-/* ---- for people ------------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void print_packed(uint64_t packed)
 {
@@ -166,7 +171,7 @@ static void print_argument(const char *name, uint64_t value)
 		printf(", %s %lld", name, (long long)value);
 }
 
-/* Tenths of a microsecond, which is as fine as the clock is. */
+/* In tenths of a microsecond, the resolution of the clock. */
 static void print_ticks(uint64_t ticks)
 {
 	uint64_t tenths = ticks * 10000000 / settings.timebase;
@@ -175,8 +180,8 @@ static void print_ticks(uint64_t ticks)
 }
 
 /*
- * Both words are one name; or the first is a lock's. That wait is shorter than the event, which ends
- * when the lock is released.
+ * Both words are one name; or the first is the name of a lock and the second its wait. That wait is
+ * shorter than the event, which ends when the lock is released.
  */
 static void print_named(const struct trace_record *record, bool is_wait)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * trace.h - the trace of this kernel (trace=on): a ring of last events for each cpu, written to the
- * console when the run is over. What the events are is in sync/trace.h, the ring in trace_ring.h.
+ * trace.h - the trace of this kernel (trace=on): a ring of the last events for each cpu, printed as
+ * records at the end of the run. sync/trace.h defines the events, trace_ring.h the ring.
  *
  * With trace=off there is no ring and no memory for one.
  */
@@ -13,19 +13,19 @@
 #include "sync/trace.h"
 
 /*
- * With trace=on: takes early memory for a ring for each cpu area there is, and every cpu writes to
- * its own from here on. On cpu 0, after memory_collect() and before the other harts start.
+ * With trace=on: takes early memory for a ring for each cpu area. From here on every cpu writes to
+ * its own ring. On cpu 0, after memory_collect() and before the other harts start.
  */
 void trace_reserve(void);
 
-/* Notes that cpu 0 begins something of that name, of which 16 bytes are kept. */
+/* Adds an event: cpu 0 begins an activity of this name, of which 16 bytes are kept. */
 void trace_set_activity(const char *name);
 
-/* Events of that kind on this cpu since boot, lost ones too; 0 with trace=off. */
+/* The number of events of this kind on `cpu` since boot, lost ones included; 0 with trace=off. */
 uint64_t trace_counted(unsigned cpu, enum trace_event event);
 
 /*
- * Ends the trace and writes all of it as records, in words of trace_ring.h:
+ * Ends the trace and prints all of it as records (trace_ring.h defines the words):
  *
  *	trace_events	once: ticks_hz, clock_hz, names: of the events from number 1 on, each with
  *			the names of its two arguments
@@ -34,15 +34,16 @@ uint64_t trace_counted(unsigned cpu, enum trace_event event);
  *	trace_block	some events of a cpu: first: the number of the first, count, ticks: what the
  *			first's time is counted from, data: trace_put_record()'s
  *
- * On cpu 0, at rest. Cpus that were stopped are started again, to end theirs. Nothing with
- * trace=off, nor a second time.
+ * On cpu 0, at rest. Starts stopped cpus again, so that each ends its own trace. Does nothing with
+ * trace=off, and nothing in a second call. O(events).
  */
 void trace_write(void);
 
 /*
- * For people: the last `most` events of a cpu, the newest last, with how long ago they were over.
- * While the cpu runs and in a panic too: takes no lock and waits for nobody.
+ * Prints the last `most` events of a cpu as text, the newest last, with the time since their end.
+ * The cpu may run meanwhile. May be called in a panic: takes no lock and waits for no cpu.
  */
 void trace_print_last(unsigned cpu, unsigned most);
 
+/* Whether there are rings: trace=on, after trace_reserve(). */
 bool trace_is_kept(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* trace_ring.c - see trace_ring.h. */
+/* trace_ring.c - the ring of a cpu's last events; see trace_ring.h, which names the fences. */
 #include "kernel/diag/trace_ring.h"
 
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "sync/ck.h"
 
 #define RECORDS_LEAST 64
-#define RECORDS_MOST  (UINT64_C(1) << 17) /* of all cpus */
-#define MEMORY_SHARE  64
+#define RECORDS_MOST  (UINT64_C(1) << 17) /* of all cpus together */
+#define MEMORY_SHARE  64		  /* rings take at most this part of memory */
 
 const struct trace_event_names trace_event_names[TRACE_EVENTS] = {[TRACE_NONE] = {"none", "-", "-"},
 #define TRACE_NAMES(number, name, first, second) [TRACE_##number] = {name, first, second},

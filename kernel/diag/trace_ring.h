@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * trace_ring.h - one cpu's last events: a ring of records that only this cpu writes.
+ * trace_ring.h - the last events of one cpu: a ring of records that only this cpu writes.
  *
- * A new event takes the place of the oldest when the ring is full; how many were lost so is the
- * number of all less what the ring holds. Each kind is counted besides, so that what was lost can
- * still be accounted for.
+ * When the ring is full, a new event replaces the oldest. The number of lost events is the number
+ * of all events less those in the ring. Each kind of event is counted besides, so that lost events
+ * are counted, too.
  *
- * Writer: the owning cpu, from its trap handlers too. trace_ring_add() masks interrupts for as long
- * as it writes, so records do not interleave, none is lost to a handler, and their ends are in
- * order.
+ * Writer: the owning cpu, also in its trap handlers. trace_ring_add() masks interrupts while it
+ * writes. So records do not interleave, no handler overwrites one, and they are ordered by their
+ * ends.
  *
- * Readers: anybody, at any time. A record carries its own number, taken away before anything else
- * of it is written and put back last. A reader that does not find the number it expects, before
- * and after, has no record: it is being written, or is a later one. Fences: (a) taking the number
- * away before the words, pairs with (c) the words before the second look; (b) the words before the
- * number, pairs with (d) the first look before the words.
+ * Readers: any cpu, at any time. A record has its own number, which the writer clears before it
+ * writes the other words and sets last. A reader that does not find the expected number, both
+ * before and after it has read the words, has no valid record: the record is being written, or is a
+ * later one. Fences: (a) the clearing of the number before the words, pairs with (c) the words
+ * before the second read of the number; (b) the words before the number, pairs with (d) the first
+ * read of the number before the words.
  */
 #pragma once
 
@@ -26,42 +27,42 @@
 
 struct trace_record {
 	uint64_t stamp;	 /* (number + 1) << 8 | event; 0: it is being written */
-	uint64_t ticks;	 /* of port_trace_time(), when it was over */
-	uint64_t length; /* in ticks; 0 also of what takes no time */
+	uint64_t ticks;	 /* port_trace_time() at the end of the event */
+	uint64_t length; /* in ticks; 0 also for events without duration */
 	uint64_t a, b;
 };
 
-/* On lines of its own: a trace must not make cpus meet that did not. */
+/* Aligned, so that the rings of two cpus share no cache line: a trace must not add contention. */
 struct trace_ring {
 	_Alignas(64) struct trace_record *records;
-	uint64_t mask;		       /* how many of them, a power of two, less 1 */
-	uint64_t next;		       /* the number of the next one: so many there have been */
-	uint64_t counts[TRACE_EVENTS]; /* of these, of each kind */
+	uint64_t mask;		       /* the number of records, a power of two, minus 1 */
+	uint64_t next;		       /* number of the next event: events so far */
+	uint64_t counts[TRACE_EVENTS]; /* events so far of each kind */
 };
 
 _Static_assert(TRACE_EVENTS <= 256, "the event is a byte of the stamp");
 
 /*
- * How many records each cpu's ring has, a power of two, on a machine of so much memory: all rings
- * together take at most a 64th of it and are at most 2^17 records, which a console needs seconds
- * for; but none has fewer than 64.
+ * The number of records in each cpu's ring, a power of two. All rings together take at most 1/64 of
+ * memory and have at most 2^17 records, which a console prints in seconds. But each ring has at
+ * least 64 records.
  */
 uint64_t trace_ring_records(uint64_t memory_bytes, unsigned cpus);
 
-/* `memory` is room for `records` (a power of two) records, zeroed, and stays the ring's. */
+/* `memory` is zeroed, has room for `records` records (a power of two), and belongs to the ring. */
 void trace_ring_init(struct trace_ring *ring, void *memory, uint64_t records);
 
-/* On the owning cpu, any context. `begun`: of port_trace_time(); 0: it takes no time. O(1). */
+/* On the owning cpu, any context. `begun`: port_trace_time() at its begin; 0: no duration. O(1). */
 void trace_ring_add(struct trace_ring *ring, enum trace_event event, uint64_t begun, uint64_t a,
 		    uint64_t b);
 
-/* Events there have been, and the number of the oldest that is still there: so many were lost. */
+/* The number of events so far; and the number of lost ones, which is the oldest in the ring. */
 uint64_t trace_ring_count(const struct trace_ring *ring);
 uint64_t trace_ring_lost(const struct trace_ring *ring);
 
 /*
- * Event number `number`, from trace_ring_lost() to below trace_ring_count(). False: it is being
- * written, or was just overwritten.
+ * Reads event number `number`, from trace_ring_lost() to below trace_ring_count(). False: the event
+ * is being written, or was overwritten meanwhile. Any cpu, any context. O(1).
  */
 bool trace_ring_read(const struct trace_ring *ring, uint64_t number, struct trace_record *record);
 
@@ -78,16 +79,16 @@ struct trace_event_names {
 extern const struct trace_event_names trace_event_names[TRACE_EVENTS];
 
 /*
- * A number in digits of base 32, least first: 5 bits to a character of the base64 alphabet, whose
- * sixth bit says that more follow (base64 VLQ, as in source maps, without a sign). Returns the end;
- * at most TRACE_NUMBER_CHARS are written, and no terminator.
+ * Writes a number in base 32, least digit first. Each character of the base64 alphabet has 5 bits
+ * of the number; its sixth bit says that more characters follow (base64 VLQ as in source maps,
+ * without a sign). Returns the end; writes at most TRACE_NUMBER_CHARS, and no terminator.
  */
 #define TRACE_NUMBER_CHARS 13
 char *trace_put_number(char *text, uint64_t number);
 
 /*
- * What the next record of a text is told apart from: the end of the one before, and the arguments
- * of the last one of each kind. Zeros at first, but for `ticks`.
+ * What a record is encoded relative to: the end of the record before, and the arguments of the last
+ * record of each kind. Zeros at first, except `ticks`.
  */
 struct trace_text {
 	uint64_t ticks;
@@ -95,9 +96,9 @@ struct trace_text {
 };
 
 /*
- * One record: event, ticks since the one before, length, and a and b, each by exclusive or with
- * that of the last one of its kind: so what stays the same is one character. At most
- * TRACE_RECORD_CHARS.
+ * Writes one record: event, ticks since the record before, length, and a and b, each by exclusive
+ * or with that of the last record of its kind, so that an equal value takes one character. At most
+ * TRACE_RECORD_CHARS characters; returns the end.
  */
 #define TRACE_RECORD_CHARS (5 * TRACE_NUMBER_CHARS)
 char *trace_put_record(char *text, const struct trace_record *record, struct trace_text *before);
