@@ -27,8 +27,8 @@ tests_of = $(patsubst $1:%,%,$(filter $1:%,$(tests_by_build)))
 # ---- what is compiled ------------------------------------------------------------------------
 
 allocator := $(wildcard mm/*.c mm/*/*.c sync/*.c)
-boot := $(addprefix kernel/,boot/bootargs.c boot/devicetree.c boot/early.c boot/machine.c boot/memory.c \
-	vm/kernel_map.c)
+boot := $(wildcard kernel/boot/bootargs*.c kernel/boot/devicetree*.c kernel/boot/machine*.c) \
+	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c
 support := $(filter-out %/libfdt_judge.c,$(wildcard tests/host/support/*.c))
 workloads := $(filter-out %/churn.c tests/smp/workloads/workloads_vm%,\
 	$(wildcard tests/smp/workloads/*.c)) tests/smp/selftest/lock_trial.c
@@ -48,7 +48,7 @@ links.fuzz_devicetree        := tests/host/support/libfdt_judge.c
 libs.fuzz_devicetree         := -lfdt
 # What the kernel prints of locks; the verdict of its timed loops is the test's.
 links.test_contention := kernel/diag/contention.c kernel/diag/record.c kernel/diag/wait_report.c \
-	tests/smp/lock_report.c tests/smp/result.c tests/smp/sweep_report.c
+	kernel/diag/figures.c tests/smp/lock_report.c tests/smp/sweep_report.c
 
 # ---- plain, checks0, tsan --------------------------------------------------------------------
 

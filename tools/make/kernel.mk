@@ -49,6 +49,14 @@ $(BUILD)/hartframe.elf: $(kernel.objects) linker.ld $(BUILD)/kernel.link
 	$(say) LD $@
 	$(quiet)$(link_kernel) -Wl,-Map=$(BUILD)/hartframe.map -o $@ $(kernel.objects)
 
+# The kernel without the programs of tests/: it has to link, and to boot (kernel/program.h).
+bare_objects := $(filter-out $(BUILD)/kernel/tests/%,$(kernel.objects))
+
+$(BUILD)/bare/hartframe.elf: $(bare_objects) linker.ld $(BUILD)/kernel.link
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(quiet)$(link_kernel) -o $@ $(bare_objects)
+
 # Concurrency Kit's headers alone: the rest of the host's /usr/include must stay out of sight.
 CK_INCLUDE ?= /usr/include
 $(eval $(call text_file,$(BUILD)/ck.flags,$(CK_INCLUDE)))
