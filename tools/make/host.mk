@@ -114,7 +114,7 @@ $(call special,traps,tests/host/support/port.c tests/host/support/unit.c,$(ASAN)
 # Address spaces with all that they stand on: one thread, and a stack for each cpu, which
 # AddressSanitizer does not follow. The port and the frame of the tests are the ordinary ones.
 space_library := $(allocator) $(wildcard tests/host/space/simulated*.c tests/smp/workloads/workloads_vm_*.c) \
-	tests/smp/workloads/workload.c kernel/vm/space.c kernel/smp/shootdown.c
+	tests/smp/workloads/workload.c $(wildcard kernel/vm/space*.c) kernel/smp/shootdown.c
 
 space.dir      := space
 space.cc       := $(HOSTCC)
@@ -126,7 +126,7 @@ space.into     := host
 space.needs    := $(BUILD)/deps/test
 space.goals    := host $(BUILD)/host/% $(BUILD)/space/%
 $(call special,space,$(space_library) $(space.tests),-Itests/host/space)
-$(call special,space,kernel/vm/space.c,-Dmemcpy=sim_copy -Dspin_lock=sim_lock -Dspin_unlock=sim_unlock)
+$(call special,space,$(wildcard kernel/vm/space*.c),-Dmemcpy=sim_copy -Dspin_lock=sim_lock -Dspin_unlock=sim_unlock)
 
 # Everything around kernel/smp/cpu.c, and around arch/riscv/power.c, is in the test.
 cpu.dir      := cpu
