@@ -67,6 +67,7 @@ $(BUILD)/kernel/%.o: %.c $(BUILD)/kernel.flags Makefile | $(BUILD)/ck/ck_pr.h
 
 # The called hot path and the way of a batch do without what backtraces need.
 $(addprefix $(BUILD)/kernel/,mm/frame_called.o mm/percpu/cache.o mm/percpu/refill.o mm/percpu/flush.o mm/global/segment_tree.o \
+	mm/global/segment_tree_plan.o mm/global/segment_tree_run.o mm/global/run_tree.o \
 	mm/global/bitmap.o mm/global/interval_stack.o mm/global/free_map.o \
 	mm/global/zone.o sync/spinlock.o sync/spin_kinds.o): KERNEL_CFLAGS += -fomit-frame-pointer -foptimize-sibling-calls
 
@@ -397,7 +398,7 @@ $(bench_kernels): $(bench_dir)/%/hartframe.elf: FORCE | deps-run
 	$(quiet)$(MAKE) --no-print-directory BUILD=$(bench_dir)/$* ASSERTS=0 \
 		CHECKS=$(if $(findstring checks0,$*),0,1) ZBB=$(if $(findstring zbb,$*),1,0) $@
 
-$(bench_dir)/host/bench_tree: tests/host/bench_tree.c mm/global/segment_tree.c \
+$(bench_dir)/host/bench_tree: tests/host/bench_tree.c $(wildcard mm/global/segment_tree*.c) mm/global/run_tree.c \
 		mm/global/bit_index.c mm/global/bits.c $(wildcard mm/*.h mm/global/*.h) Makefile
 	$(say) HOSTCC $@
 	@mkdir -p $(@D)

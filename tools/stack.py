@@ -67,8 +67,6 @@ class Constant:
 
 # Recursion: how often a function of a file can be on the stack at once.
 RECURSION_MAX: dict[tuple[str, str], Constant | int] = {
-    # Called where a group is used up, it calls back with another group, which is not.
-    ("mm/global/segment_tree.c", "claim_one_elsewhere"): 1,
     ("mm/heap/span.c", "validate_node"): Constant("mm/heap/span.h", "SPAN_LEVELS_MAX"),
     # Orders go down to 0, so there is one more of them.
     ("mm/heap/buddy.c", "validate_node"): Constant("mm/heap/buddy.h", "BUDDY_ORDER_MAX", 1),

@@ -63,11 +63,13 @@ static inline uint64_t bits_between(unsigned from, unsigned to)
 	return (~UINT64_C(0) << from) & (~UINT64_C(0) >> (64 - to));
 }
 
-/* The lowest `count` set bits of `word`; count <= bits_count(word). */
+/* The lowest `count` set bits of `word`; 1 <= count <= bits_count(word). O(count). */
 static inline uint64_t bits_lowest_few(uint64_t word, unsigned count)
 {
 	uint64_t rest = word;
 
+	if (!~word)
+		return bits_between(0, count);
 	while (count--)
 		rest &= rest - 1;
 	return word & ~rest;

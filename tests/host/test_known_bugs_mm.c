@@ -14,16 +14,12 @@
 
 #include "host.h"
 #include "mm/frame.h"
+#include "mm/global/segment_tree.h"
+#include "mm/global/segment_tree_private.h"
 #include "mm/global/zone.h"
 #include "mm/words.h"
 #include "tests/smp/zone_direct.h"
 #include "unit.h"
-
-/* The tree itself, under another name, so that a test can see a word as another cpu leaves it. */
-#define segment_tree_policy seen_tree_policy
-#include "mm/global/segment_tree.c"
-#undef segment_tree_policy
-extern const struct policy segment_tree_policy;
 
 /* The zone again, with a lock that asks whether interrupts are masked: this host has none. */
 static bool irq_masked;
@@ -362,12 +358,14 @@ static const struct policy_plan no_plan;
 
 /* ---- the tree ---------------------------------------------------------------------------- */
 
+static const struct policy *const tree_policy = &segment_tree_policy;
+
 static struct segment_tree *start_tree(uint64_t first, uint64_t count)
 {
 	static _Alignas(64) char memory[8192];
 
-	CHECK(tree_metadata_bytes(first, count) <= sizeof(memory));
-	return tree_init(memory, first, count);
+	CHECK(tree_policy->metadata_bytes(first, count) <= sizeof(memory));
+	return tree_policy->init(memory, first, count);
 }
 
 TEST(a_plan_that_has_enough_takes_no_word_more)
@@ -377,12 +375,12 @@ TEST(a_plan_that_has_enough_takes_no_word_more)
 	struct segment_tree *tree = start_tree(0x80000, 4096);
 	unsigned taken;
 
-	tree_release_run(tree, 0x80000, 4096);
-	tree_plan(tree, 64, words, &plan);
+	tree_policy->release_run(tree, 0x80000, 4096);
+	tree_policy->plan_claim(tree, 64, words, &plan);
 	CHECK_EQ(plan.words, 1);
-	CHECK_EQ(tree_claim(tree, 64, 127, &plan, words, &taken), 1);
+	CHECK_EQ(tree_policy->claim(tree, 64, 127, &plan, words, &taken), 1);
 	CHECK_EQ(taken, 64);
-	CHECK_EQ(tree_validate(tree), 4096 - 64);
+	CHECK_EQ(tree_policy->validate(tree), 4096 - 64);
 }
 
 /* Another cpu took the word after the summary was read: both looks of the planner, one moment. */
@@ -392,10 +390,10 @@ TEST(a_word_emptied_since_the_summary_was_read_is_not_planned)
 	struct policy_plan plan = {.words = 0};
 	struct segment_tree *tree = start_tree(0x80000, 4096);
 
-	tree_release_run(tree, 0x80000, 4096);
+	tree_policy->release_run(tree, 0x80000, 4096);
 	tree->frames.level[0][0] = 0;
 	tree->frames.level[0][2] = 0;
-	tree_plan(tree, 100, words, &plan);
+	tree_policy->plan_claim(tree, 100, words, &plan);
 	CHECK_EQ(plan.words, 2);
 	CHECK_EQ(words[0].first, 0x80040);
 	CHECK_EQ(words[1].first, 0x800c0);
@@ -408,10 +406,10 @@ TEST(one_frame_of_a_word_freed_twice_is_refused)
 	struct policy_plan plan;
 	struct segment_tree *tree = start_tree(0x80000, 4096);
 
-	tree_release_run(tree, 0x80041, 1);
-	EXPECT_PANIC(tree_release(tree, &no_plan, &words[1], 1), "freed twice");
-	tree_plan_release(tree, words, 2, &plan);
-	EXPECT_PANIC(tree_release(tree, &plan, words, 2), "freed twice");
+	tree_policy->release_run(tree, 0x80041, 1);
+	EXPECT_PANIC(tree_policy->release(tree, &no_plan, &words[1], 1), "freed twice");
+	tree_policy->plan_release(tree, words, 2, &plan);
+	EXPECT_PANIC(tree_policy->release(tree, &plan, words, 2), "freed twice");
 }
 
 /* The last frame of a run, and no other, is free already; wherever in its word it lies. */
@@ -420,9 +418,10 @@ TEST(a_run_whose_last_frame_is_free_is_refused)
 	for (unsigned last = 100; last < 100 + 65; last++) {
 		struct segment_tree *tree = start_tree(0x80000, 1024);
 
-		tree_release_run(tree, 0x80000 + last, 1);
-		EXPECT_PANIC(tree_release_run(tree, 0x80000 + 90, last - 90 + 1), "freed twice");
-		CHECK_EQ(tree_validate(tree), 1);
+		tree_policy->release_run(tree, 0x80000 + last, 1);
+		EXPECT_PANIC(tree_policy->release_run(tree, 0x80000 + 90, last - 90 + 1),
+			     "freed twice");
+		CHECK_EQ(tree_policy->validate(tree), 1);
 	}
 }
 
@@ -434,13 +433,13 @@ TEST(a_run_over_two_groups_is_claimed_from_its_start)
 	unsigned taken;
 	uint64_t first;
 
-	tree_release_run(tree, 0x80000, 3 * 4096);
-	CHECK_EQ(tree_claim_run(tree, 2 * 4096, 1, 0, &first), RUN_FOUND);
-	CHECK_EQ(tree_claim(tree, 1, 1, &no_plan, words, &taken), 1);
+	tree_policy->release_run(tree, 0x80000, 3 * 4096);
+	CHECK_EQ(tree_policy->claim_run(tree, 2 * 4096, 1, 0, &first), RUN_FOUND);
+	CHECK_EQ(tree_policy->claim(tree, 1, 1, &no_plan, words, &taken), 1);
 	CHECK_EQ(words[0].first, 0x80000 + 2 * 4096);
-	tree_release_run(tree, 0x80000 + 4000, 200);
-	CHECK_EQ(tree_validate(tree), 4096 - 1 + 200);
-	CHECK_EQ(tree_claim(tree, 1, 1, &no_plan, words, &taken), 1);
+	tree_policy->release_run(tree, 0x80000 + 4000, 200);
+	CHECK_EQ(tree_policy->validate(tree), 4096 - 1 + 200);
+	CHECK_EQ(tree_policy->claim(tree, 1, 1, &no_plan, words, &taken), 1);
 	CHECK_EQ(words[0].first, 0x80000 + 3968);
 }
 
