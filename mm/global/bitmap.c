@@ -41,7 +41,7 @@
 #include "mm/global/bitmap.h"
 
 #include "mm/check.h"
-#include "mm/global/bits.h"
+#include "mm/global/frame_word.h"
 #include "mm/words.h"
 
 #define TAKEN (~UINT64_C(0))
@@ -63,21 +63,9 @@ struct bitmap {
 
 _Static_assert(sizeof(struct bitmap) == 64, "64 bytes before the bitmap");
 
-/* ---- sizes ------------------------------------------------------------------------------- */
-
-static uint64_t base_of(uint64_t first)
-{
-	return first & ~(uint64_t)(FRAMES_PER_WORD - 1);
-}
-
-static uint64_t words_of(uint64_t first, uint64_t count)
-{
-	return (first + count - base_of(first) + FRAMES_PER_WORD - 1) / FRAMES_PER_WORD;
-}
-
 static size_t bitmap_metadata_bytes(uint64_t first, uint64_t count)
 {
-	return sizeof(struct bitmap) + words_of(first, count) * sizeof(uint64_t);
+	return sizeof(struct bitmap) + frame_word_count(first, count) * sizeof(uint64_t);
 }
 
 /* No frame is free, and so those outside the zone never will be (B1). */
@@ -85,8 +73,8 @@ static void *bitmap_init(void *memory, uint64_t first, uint64_t count)
 {
 	struct bitmap *map = memory;
 
-	map->base = base_of(first);
-	map->words = words_of(first, count);
+	map->base = frame_word_first(first);
+	map->words = frame_word_count(first, count);
 	map->lowest = map->words;
 	map->sought = 0;
 	map->sought_align = 1;
@@ -169,20 +157,17 @@ static void bitmap_release(void *instance, const struct policy_plan *plan,
 
 /* ---- runs -------------------------------------------------------------------------------- */
 
-/* Indices [from, to) become free, or taken, a word at a time. */
-static void set_range(struct bitmap *map, uint64_t from, uint64_t to, bool free)
+/* `count` frames from this index on become free, or taken, a word at a time. */
+static void set_range(struct bitmap *map, uint64_t from, uint64_t count, bool free)
 {
-	while (from < to) {
-		uint64_t word = from / FRAMES_PER_WORD, word_end = (word + 1) * FRAMES_PER_WORD;
-		uint64_t end = to < word_end ? to : word_end;
-		uint64_t bits = bits_between(from % FRAMES_PER_WORD,
-					     (unsigned)(end - word * FRAMES_PER_WORD));
+	while (count) {
+		struct frame_word part = frame_word_next(&from, &count);
+		uint64_t word = part.first / FRAMES_PER_WORD;
 
 		if (free)
-			give_word(map, word, bits);
+			give_word(map, word, part.bits);
 		else
-			map->taken[word] |= bits;
-		from = end;
+			map->taken[word] |= part.bits;
 	}
 }
 
@@ -263,7 +248,7 @@ static enum run_result bitmap_claim_run(void *instance, uint64_t count, uint64_t
 		map->sought_below = start;
 	}
 	if (result == RUN_FOUND) {
-		set_range(map, start, start + count, false);
+		set_range(map, start, count, false);
 		*first = map->base + start;
 	}
 	return result;
@@ -274,7 +259,7 @@ static void bitmap_release_run(void *instance, uint64_t first, uint64_t count)
 	struct bitmap *map = instance;
 	uint64_t from = first - map->base;
 
-	set_range(map, from, from + count, true);
+	set_range(map, from, count, true);
 	forget_from(map, from);
 }
 

@@ -29,19 +29,6 @@ static inline unsigned bits_lowest(uint64_t word)
 #endif
 }
 
-/* Zeros above the highest set bit; word != 0. */
-static inline unsigned bits_count(uint64_t word);
-static inline unsigned bits_leading(uint64_t word)
-{
-#if BITS_SOFTWARE
-	for (unsigned shift = 1; shift < 64; shift *= 2)
-		word |= word >> shift; /* all ones from the highest down */
-	return 64 - bits_count(word);
-#else
-	return (unsigned)__builtin_clzll(word);
-#endif
-}
-
 /* Number of set bits, by adding neighbours in parallel (Warren, Hacker's Delight, 5-1). */
 static inline unsigned bits_count(uint64_t word)
 {
@@ -54,6 +41,18 @@ static inline unsigned bits_count(uint64_t word)
 	return (unsigned)((word * (ones / 255)) >> 56);
 #else
 	return (unsigned)__builtin_popcountll(word);
+#endif
+}
+
+/* Zeros above the highest set bit; word != 0. */
+static inline unsigned bits_leading(uint64_t word)
+{
+#if BITS_SOFTWARE
+	for (unsigned shift = 1; shift < 64; shift *= 2)
+		word |= word >> shift; /* all ones from the highest down */
+	return 64 - bits_count(word);
+#else
+	return (unsigned)__builtin_clzll(word);
 #endif
 }
 
@@ -73,4 +72,12 @@ static inline uint64_t bits_lowest_few(uint64_t word, unsigned count)
 	while (count--)
 		rest &= rest - 1;
 	return word & ~rest;
+}
+
+/* Each bit of the input changes each bit of the result half of the time (splitmix64's finalizer). */
+static inline uint64_t bits_mix(uint64_t word)
+{
+	word = (word ^ word >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	word = (word ^ word >> 27) * UINT64_C(0x94d049bb133111eb);
+	return word ^ word >> 31;
 }

@@ -59,7 +59,7 @@
 
 #include "mm/address.h"
 #include "mm/check.h"
-#include "mm/global/bits.h"
+#include "mm/global/frame_word.h"
 #include "mm/global/free_map.h"
 
 #define NONE UINT32_MAX
@@ -85,14 +85,6 @@ static size_t list_metadata_bytes(uint64_t first, uint64_t count)
 	return round_up(sizeof(struct free_list), PORT_CACHE_LINE) + free_map_bytes(first, count);
 }
 
-/* Each bit of the input changes each bit of the result half of the time (splitmix64). */
-static inline uint64_t mix(uint64_t z)
-{
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
 static void *list_init(void *memory, uint64_t first, uint64_t count)
 {
 	struct free_list *list = memory;
@@ -103,7 +95,7 @@ static void *list_init(void *memory, uint64_t first, uint64_t count)
 	list->first = first;
 	list->frames = count;
 	list->top = NONE;
-	list->secret = mix(mix(port_clock()) + first);
+	list->secret = bits_mix(bits_mix(port_clock()) + first);
 	free_map_init(&list->map, (char *)memory + round_up(sizeof(*list), PORT_CACHE_LINE), first,
 		      count);
 	return list;
@@ -122,7 +114,7 @@ static inline uint64_t encode(const struct free_list *list, uint32_t index, uint
 {
 	uint64_t place = (uint64_t)index << 32 | height;
 
-	return (mix((place ^ list->secret) + below * UINT64_C(0x9e3779b97f4a7c15)) &
+	return (bits_mix((place ^ list->secret) + below * UINT64_C(0x9e3779b97f4a7c15)) &
 		~(uint64_t)NONE) |
 	       below;
 }
@@ -179,28 +171,23 @@ static unsigned list_claim(void *instance, unsigned min, unsigned max,
 			   const struct policy_plan *plan, struct frame_word *words, unsigned *taken)
 {
 	struct free_list *list = instance;
-	unsigned count = 0, frames = 0;
+	struct frame_word_list claimed = {.words = words};
 
 	(void)max;
 	(void)plan;
-	for (; frames < min && list->free; frames++) {
+	while (claimed.frames < min && list->free) {
 		uint64_t pfn = list->first + list->top;
-		uint64_t word = pfn & ~UINT64_C(63), bit = UINT64_C(1) << (pfn & 63);
-		bool joins = count && words[count - 1].first == word;
+		struct frame_word word = {frame_word_first(pfn), UINT64_C(1) << pfn % 64};
 
-		if (!joins && count == POLICY_WORDS_MAX)
+		if (!frame_word_add(&claimed, word, 1))
 			break;
 		list->top = below_of(list, list->top, list->free);
 		list->free--;
-		if (joins)
-			words[count - 1].bits |= bit;
-		else
-			words[count++] = (struct frame_word){word, bit};
 	}
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < claimed.count; i++)
 		free_map_take(&list->map, words[i]);
-	*taken = frames;
-	return count;
+	*taken = claimed.frames;
+	return claimed.count;
 }
 
 /* Also without CHECKS: more than there are were never claimed, and heights stay below 2^32. */

@@ -5,29 +5,19 @@
 #if CHECKS
 
 #include "mm/check.h"
-#include "mm/global/bits.h"
+#include "mm/global/frame_word.h"
 #include "mm/words.h"
-
-static uint64_t base_of(uint64_t first)
-{
-	return first & ~(uint64_t)(FRAMES_PER_WORD - 1);
-}
-
-static uint64_t words_of(uint64_t first, uint64_t count)
-{
-	return (first + count - base_of(first) + FRAMES_PER_WORD - 1) / FRAMES_PER_WORD;
-}
 
 size_t free_map_bytes(uint64_t first, uint64_t count)
 {
-	return words_of(first, count) * sizeof(uint64_t);
+	return frame_word_count(first, count) * sizeof(uint64_t);
 }
 
 void *free_map_init(struct free_map *map, void *memory, uint64_t first, uint64_t count)
 {
 	map->words = memory;
-	map->base = base_of(first);
-	map->count = words_of(first, count);
+	map->base = frame_word_first(first);
+	map->count = frame_word_count(first, count);
 	words_fill(map->words, 0, map->count);
 	return map->words + map->count;
 }
@@ -50,34 +40,22 @@ void free_map_give(struct free_map *map, struct frame_word word)
 	*bits |= word.bits;
 }
 
-/* As much of [*first, *first + *count) as lies in one word, and moves on past it. */
-static struct frame_word next_word(uint64_t *first, uint64_t *count)
-{
-	unsigned from = *first % FRAMES_PER_WORD;
-	unsigned to = *count < FRAMES_PER_WORD - from ? from + (unsigned)*count : FRAMES_PER_WORD;
-	struct frame_word word = {base_of(*first), bits_between(from, to)};
-
-	*first += to - from;
-	*count -= to - from;
-	return word;
-}
-
 void free_map_take_run(struct free_map *map, uint64_t first, uint64_t count)
 {
 	while (count)
-		free_map_take(map, next_word(&first, &count));
+		free_map_take(map, frame_word_next(&first, &count));
 }
 
 void free_map_give_run(struct free_map *map, uint64_t first, uint64_t count)
 {
 	while (count)
-		free_map_give(map, next_word(&first, &count));
+		free_map_give(map, frame_word_next(&first, &count));
 }
 
 bool free_map_has_run(const struct free_map *map, uint64_t first, uint64_t count)
 {
 	while (count) {
-		struct frame_word word = next_word(&first, &count);
+		struct frame_word word = frame_word_next(&first, &count);
 		uint64_t at = (word.first - map->base) / FRAMES_PER_WORD;
 
 		if (at >= map->count || (map->words[at] & word.bits) != word.bits)

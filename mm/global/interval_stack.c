@@ -46,7 +46,7 @@
 #include "mm/global/interval_stack.h"
 
 #include "mm/check.h"
-#include "mm/global/bits.h"
+#include "mm/global/frame_word.h"
 #include "mm/global/free_map.h"
 
 /* Intervals at either end that a run is looked for in: about the work of 512 words of bitmap. */
@@ -135,23 +135,18 @@ static unsigned stack_claim(void *instance, unsigned min, unsigned max,
 			    unsigned *taken)
 {
 	struct interval_stack *stack = instance;
-	unsigned count = 0;
+	struct frame_word_list list = {.words = words};
 
 	(void)plan;
-	*taken = 0;
-	while (stack->depth && *taken < min && count < POLICY_WORDS_MAX) {
+	while (stack->depth && list.frames < min && list.count < POLICY_WORDS_MAX) {
 		unsigned frames;
-		struct frame_word word = pop(stack, max - *taken, &frames);
+		struct frame_word word = pop(stack, max - list.frames, &frames);
 
 		free_map_take(&stack->map, word);
-		*taken += frames;
-		/* Pieces of the same 64 frames, one after the other, are one word. */
-		if (count && words[count - 1].first == word.first)
-			words[count - 1].bits |= word.bits;
-		else
-			words[count++] = word;
+		frame_word_add(&list, word, frames); /* there is room for one more */
 	}
-	return count;
+	*taken = list.frames;
+	return list.count;
 }
 
 static void release_word(struct interval_stack *stack, struct frame_word word)

@@ -55,7 +55,7 @@
 #include <string.h>
 
 #include "mm/check.h"
-#include "mm/global/bits.h"
+#include "mm/global/frame_word.h"
 #include "mm/global/free_map.h"
 
 #define FRAMES_MAX (UINT64_C(1) << 32)
@@ -137,36 +137,13 @@ static void pop(struct recycler *recycler)
 
 /* ---- claims ------------------------------------------------------------------------------ */
 
-/* Frames that go out together. */
-struct basket {
-	struct frame_word *words;
-	unsigned count;
-	unsigned frames;
-};
-
-/* Adds frames of one word; they join the last one if it is of the same 64. False: no room. */
-static inline bool add(struct basket *basket, uint64_t first, uint64_t bits, unsigned frames)
+static void claim_recycled(struct recycler *recycler, unsigned min, struct frame_word_list *list)
 {
-	struct frame_word *next = &basket->words[basket->count];
-
-	if (basket->count && next[-1].first == first) {
-		next[-1].bits |= bits;
-	} else {
-		if (basket->count == POLICY_WORDS_MAX)
-			return false;
-		*next = (struct frame_word){first, bits};
-		basket->count++;
-	}
-	basket->frames += frames;
-	return true;
-}
-
-static void claim_recycled(struct recycler *recycler, unsigned min, struct basket *basket)
-{
-	while (basket->frames < min && recycler->queued) {
+	while (list->frames < min && recycler->queued) {
 		uint64_t pfn = oldest(recycler);
+		struct frame_word word = {frame_word_first(pfn), UINT64_C(1) << pfn % 64};
 
-		if (!add(basket, pfn & ~UINT64_C(63), UINT64_C(1) << (pfn & 63), 1))
+		if (!frame_word_add(list, word, 1))
 			return;
 		pop(recycler);
 	}
@@ -179,15 +156,16 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 
 /* By the word, and the rest of the last one too if it may: the next claim begins with a whole. */
 static void claim_untouched(struct recycler *recycler, unsigned min, unsigned max,
-			    struct basket *basket)
+			    struct frame_word_list *list)
 {
-	while (basket->frames < min && recycler->curr != recycler->end) {
+	while (list->frames < min && recycler->curr != recycler->end) {
 		uint64_t pfn = recycler->first + recycler->curr;
 		unsigned from = pfn & 63;
-		unsigned frames = (unsigned)smaller(smaller(64 - from, max - basket->frames),
+		unsigned frames = (unsigned)smaller(smaller(64 - from, max - list->frames),
 						    recycler->end - recycler->curr);
+		struct frame_word word = {pfn - from, bits_between(from, from + frames)};
 
-		if (!add(basket, pfn - from, bits_between(from, from + frames), frames))
+		if (!frame_word_add(list, word, frames))
 			return;
 		recycler->curr += frames;
 	}
@@ -198,15 +176,15 @@ static unsigned recycler_claim(void *instance, unsigned min, unsigned max,
 			       unsigned *taken)
 {
 	struct recycler *recycler = instance;
-	struct basket basket = {.words = words};
+	struct frame_word_list list = {.words = words};
 
 	(void)plan;
-	claim_recycled(recycler, min, &basket);
-	claim_untouched(recycler, min, max, &basket);
-	for (unsigned i = 0; i < basket.count; i++)
+	claim_recycled(recycler, min, &list);
+	claim_untouched(recycler, min, max, &list);
+	for (unsigned i = 0; i < list.count; i++)
 		free_map_take(&recycler->map, words[i]);
-	*taken = basket.frames;
-	return basket.count;
+	*taken = list.frames;
+	return list.count;
 }
 
 static enum run_result claim_one(struct recycler *recycler, uint64_t *first)
@@ -302,14 +280,10 @@ static void recycler_release_run(void *instance, uint64_t first, uint64_t count)
 
 #if CHECKS
 
-/* splitmix64's finalizer. Two sets whose members' mixes add up to the same are the same set. */
+/* Two sets whose members' values of this have the same sum are taken for the same set. */
 static uint64_t mix(uint64_t index)
 {
-	uint64_t z = index + UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
+	return bits_mix(index + UINT64_C(0x9e3779b97f4a7c15));
 }
 
 /* R2: the queue and the range are what the map calls free, and nothing is in the queue twice. */

@@ -10,6 +10,7 @@
  * Nothing here is planned: all of it runs under the zone's lock and holds S1 to S6 (segment_tree.c).
  */
 #include "mm/check.h"
+#include "mm/global/frame_word.h"
 #include "mm/global/segment_tree_private.h"
 
 /* ---- ranges ------------------------------------------------------------------------------ */
@@ -220,18 +221,14 @@ enum run_result segment_tree_claim_run(void *instance, uint64_t count, uint64_t 
 	return claim_long(tree, count, align, steps, first);
 }
 
-/* Panics when one of the frames [from, to), by index, is free. */
-static void check_none_free(const struct segment_tree *tree, uint64_t from, uint64_t to)
+/* Panics when one of these frames is free. */
+static void check_none_free(const struct segment_tree *tree, uint64_t first, uint64_t count)
 {
-	for (uint64_t at = from; at < to;) {
-		uint64_t word_end = (at | 63) + 1;
-		uint64_t end = word_end < to ? word_end : to;
-		struct frame_word given = {tree->runs.base + (at & ~UINT64_C(63)),
-					   bits_between(at & 63, ((end - 1) & 63) + 1)};
+	while (count) {
+		struct frame_word given = frame_word_next(&first, &count);
 
 		if (*tree_leaf(tree, given.first) & given.bits)
 			segment_tree_refuse(tree, &given);
-		at = end;
 	}
 }
 
@@ -244,6 +241,6 @@ void segment_tree_release_run(void *instance, uint64_t first, uint64_t count)
 		release_short(tree, from, count);
 		return;
 	}
-	check_none_free(tree, from, from + count);
+	check_none_free(tree, first, count);
 	give_range(tree, from, from + count);
 }

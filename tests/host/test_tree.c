@@ -271,6 +271,22 @@ TEST(a_run_given_back_below_is_claimed_first)
 	policy_model_end(&model);
 }
 
+/* The group that claims look in has no free frame, and is below the one that is released to. */
+TEST(a_frame_released_to_an_empty_zone_is_claimed)
+{
+	struct policy_model model;
+
+	policy_model_start(&model, policy, 0x80000, 3 * 4096);
+	policy_model_release_run(&model, 0x80000, 100);
+	claim(&model, 100, 100);
+	CHECK_EQ(model.free_count, 0);
+	policy_model_release_run(&model, 0x80000 + 2 * 4096, 10);
+	policy_model_validate(&model);
+	claim(&model, 10, 10);
+	CHECK_EQ(model.free_count, 0);
+	policy_model_end(&model);
+}
+
 /* A plan that goes stale half-way breaks the chunks of what it took, and no other. */
 TEST(a_stale_plan_breaks_no_chunk_it_did_not_take_from)
 {
