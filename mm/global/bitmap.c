@@ -4,12 +4,12 @@
  *
  * What it is
  *
- *   The first thing anyone writes to manage frames: an array of bits, 1 for taken, 0 for free, 64
- *   to a word. To allocate, look for a 0; to allocate a run, look for enough of them in a row; to
- *   free, clear bits. Three things make it right and bearable:
+ *   The simplest way to manage frames: an array of bits, 1 for taken, 0 for free, 64 to a word. To
+ *   allocate, look for a 0; to allocate a run, look for enough of them in a row; to free, clear
+ *   bits. Three things make it right and bearable:
  *
  *   - The first and the last word also have bits of frames that are not the zone's. They are taken
- *     from the beginning and for ever, so neither a claim nor a run has to ask where the zone ends.
+ *     from the beginning and always, so neither a claim nor a run has to ask where the zone ends.
  *   - Words, not bits, are claimed and given back: 64 frames for one load, one store and a
  *     population count. How many frames are free is nowhere kept; where it is wanted it is counted.
  *   - Two hints, of what has been looked at in vain, keep one scan from doing again what the last
@@ -22,13 +22,14 @@
  *   B2  No frame is free in a word below `lowest`. Single frames are claimed lowest first.
  *   B3  No run of `sought` free frames, the first a multiple of `sought_align`, starts below index
  *	 `sought_below`. So neither does a longer one, nor one that is aligned more strictly: the
- *	 scan for either goes on from there. Any other scan begins anew, and leaves its own fact.
+ *	 scan for either goes on from there. Any other scan begins at `lowest`, and leaves its own
+ *	 fact.
  *
  * Bounded holds
  *
- *   A scan for a run ends with RUN_AGAIN when it has passed so many words in vain, and B3 is what
- *   it leaves to the next call. It is not ended within a run that may yet be long enough, whose
- *   words cannot be more than those that the claim would write.
+ *   A scan for a run ends with RUN_AGAIN when it has passed `steps` * 8 words in vain, and B3 is
+ *   what it leaves to the next call. It is not ended within a run that may yet be long enough,
+ *   whose words cannot be more than those that the claim would write.
  *
  * Cost, for n frames: release O(words); claim O(words) and what it scans, which is O(n / 64) at
  * worst, and next to nothing while frames come back above `lowest`; a run O(n / 64), and for any

@@ -5,8 +5,8 @@
  * What it is
  *
  *   The first 8 bytes of a free frame, its *link*, say which frame is free below it; the instance
- *   knows the top. A claimed frame is its owner's from end to end. It needs no memory of its own,
- *   whatever the zone's size: that is its one merit, and what it is here to be compared for. It
+ *   knows the top. A claimed frame is its owner's from end to end. It needs no other memory,
+ *   whatever the zone's size: that is its one merit, and the reason to compare it. It
  *   pays by touching every frame that it takes or gives, under the zone's lock, and each load of a
  *   claim waits for the one before it. On one host a batch of 64 took 35 to 75 times as long as
  *   from the segment tree with the links in the processor's caches, and hundreds of times without.
@@ -30,8 +30,8 @@
  *   from another frame or another instance pass with probability 2^-32. One wrong bit above bit
  *   31 never passes. An old link of the same frame passes only if it is of the same height; then
  *   the frame that it names must be free by the map (CHECKS).
- *   The secret is drawn from the clock and stands against accidents, not against somebody who
- *   reads memory and wants to forge a link.
+ *   The secret is drawn from the clock and stands against accidents, not against code that
+ *   reads memory in order to forge a link.
  *
  *   The height does more: a frame pushed twice holds the link of its second place only, and
  *   the stack panics when it comes down to the first. So even where CHECKS is 0 a frame freed

@@ -42,7 +42,9 @@ void free_map_take_run(struct free_map *map, uint64_t first, uint64_t count);
 void free_map_give(struct free_map *map, struct frame_word word);
 void free_map_give_run(struct free_map *map, uint64_t first, uint64_t count);
 
-/* For validation: whether all of [first, first + count) are free, and whether so many are, in all.
+/*
+ * For validation: whether all of [first, first + count) are free; whether `free` frames are, in
+ * all.
  */
 bool free_map_has_run(const struct free_map *map, uint64_t first, uint64_t count);
 bool free_map_has_count(const struct free_map *map, uint64_t free);

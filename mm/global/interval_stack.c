@@ -4,18 +4,18 @@
  *
  * What it is
  *
- *   Free memory, as long as nobody has cut it to pieces, is one interval, and two numbers say all
- *   about it. So this policy keeps intervals [start, start + count) in an array that is a stack:
+ *   Free memory that no claim has cut to pieces is one interval, and two numbers describe it. So
+ *   this policy keeps intervals [start, start + count) in an array that is a stack:
  *
  *   - Frames are claimed from the low end of the top interval, which is gone when it is used up.
  *   - What is given back is pushed: one interval for each row of neighbouring frames. Where it
  *     touches the top interval it is joined to it, and with no other is it compared. So a batch
  *     that comes back as it went is one interval again, and what comes back in any other order
- *     stays in pieces for ever, however much of it lies side by side.
+ *     stays in pieces, however much of it lies side by side.
  *   - A run is cut from the first interval that has room for it at the right alignment, of the few
  *     hundred at the top, where a run lies that was given back lately, and then of as many at the
- *     bottom, where those lie that nobody had to break yet. The search is not longer than that:
- *     complete it could not be, since what it looks for may lie there in pieces.
+ *     bottom, where the intervals lie that no claim has had to break yet. The search is not longer
+ *     than that: complete it could not be, since what it looks for may lie there in pieces.
  *
  *   Claims and releases look at the top and nowhere else: O(1) a piece, last in, first out, so that
  *   frames which may still be in a data cache go out first.

@@ -2,9 +2,14 @@
 /*
  * policy.h - the contract between a zone and the algorithm that manages it.
  *
- * A policy instance manages the frames [first, first + count) of one zone, in memory that the
- * zone gives it. It is plain data under the zone's lock: no function here is called by two cpus
- * at once but the two that plan, and none sleeps, prints or takes a lock.
+ * A policy instance manages the frames [first, first + count) of one zone, 1 <= count <=
+ * ZONE_FRAMES_MAX, in memory that the zone gives it. Frames are pfns everywhere.
+ *
+ * Context. Every function but metadata_bytes, init and the two that plan is called under the zone's
+ * lock with interrupts masked (validate: at rest), so never by two CPUs at once for one instance. No
+ * function sleeps, prints, allocates or takes a lock. Each uses less than 300 bytes of stack, which
+ * `make lint` tests. Only port_panic() leaves in another way, and the instance is of no use after
+ * it.
  *
  * Single frames cross this border by the word: 64 neighbouring frames, as a bit set. So a batch
  * of 64 is claimed in as few steps as there are words, and what the words mean frame by frame is
@@ -25,14 +30,15 @@ struct frame_word {
 #define FRAMES_PER_WORD 64
 
 /*
- * What a policy worked out before the lock was taken, to have less to do under it. `words` and
- * `frames` say how much of the caller's array of words it filled.
+ * What a policy worked out before the lock was taken, to have less to do under it. A caller that
+ * has no plan sets `words` to 0 and `ordinary` to false; the rest then means nothing. `words` and
+ * `frames` say how much of the caller's array of words plan_claim() filled.
  */
 struct policy_plan {
 	unsigned words;
 	unsigned frames;
-	/* The policy's own. */
-	bool ordinary;
+	bool ordinary; /* the policy may use the plan */
+	/* What the policy likes. */
 	uint64_t place;
 	uint64_t mask;
 	uint64_t chunks;
@@ -44,7 +50,7 @@ struct policy_plan {
 enum run_result {
 	RUN_FOUND,
 	RUN_NONE,
-	RUN_AGAIN /* the step was used up: call again, the work done is kept */
+	RUN_AGAIN /* `steps` are used up: call again, the work done is kept */
 };
 
 struct policy {
@@ -57,66 +63,79 @@ struct policy {
 	bool has_runs;
 	bool aligns_runs;
 
-	/* RUN_NONE only when no such run is free; otherwise it may overlook one. */
+	/*
+	 * claim_run() says RUN_NONE only when no such run is free. If not set, it may overlook one.
+	 */
 	bool exact_runs;
 
 	/* Reads and writes the free frames themselves, through port_phys_pointer(). */
 	bool uses_frames;
 
-	/* Bytes of metadata for a zone of these frames; a multiple of 8. */
+	/* Bytes of metadata for a zone of these frames; a multiple of 8. In any context. */
 	size_t (*metadata_bytes)(uint64_t first, uint64_t count);
 
 	/*
 	 * Makes an instance in `memory` (aligned to PORT_CACHE_LINE, metadata_bytes() long) with no
-	 * frame free, and returns it. Frames are given to it by release_run.
+	 * frame free, and returns it. Frames are given to it by release_run. At boot or at rest,
+	 * before any other CPU knows the instance. Writes no byte outside `memory`.
+	 * O(metadata_bytes).
 	 */
 	void *(*init)(void *memory, uint64_t first, uint64_t count);
 
 	/*
-	 * May be NULL. WITHOUT the lock: guesses which words a claim of `min` frames would take,
-	 * and notes them in `words` and *plan. What it reads others are changing, so it reads
-	 * atomically and nothing it finds is more than a guess; claim() believes none of it.
+	 * May be NULL. WITHOUT the lock, in any context outside it: guesses which words a claim of
+	 * `min` frames would take, and notes them in `words` (room for POLICY_WORDS_MAX) and *plan,
+	 * whose `words` is 0 before. It reads what other CPUs are changing, so it reads atomically,
+	 * and what it finds is a guess: claim() must be right whatever the plan says. Asked only
+	 * where max >= min + 63.
 	 */
 	void (*plan_claim)(const void *instance, unsigned min, struct frame_word *words,
 			   struct policy_plan *plan);
 
 	/*
-	 * May be NULL. WITHOUT the lock: what release() of these words can be told beforehand. Not
-	 * asked for one word or two, which are given back as fast without.
+	 * May be NULL. WITHOUT the lock, in any context outside it: what release() of these words
+	 * (count >= 1) can be told beforehand from the words alone. zone.c does not ask for one
+	 * word or two, which are released as fast without.
 	 */
 	void (*plan_release)(const void *instance, const struct frame_word *words, unsigned count,
 			     struct policy_plan *plan);
 
 	/*
 	 * Takes at least `min` free frames, never more than `max` (1 <= min <= max), into `words`,
-	 * which has room for POLICY_WORDS_MAX. Fewer only when it holds fewer, or the words are
-	 * used up. Returns the number of words; *taken is the number of frames. Two words may be of
-	 * the same 64 frames, but not have a frame in common. `plan` is what plan_claim() made of
-	 * the same words, if anything (its words are 0 otherwise); then max >= min + 63.
+	 * which has room for min(max, POLICY_WORDS_MAX). Fewer than `min` only when it holds fewer,
+	 * or when `words` is full. Returns the number of words, 0 when no frame is free; *taken is
+	 * the number of frames. Every word has a frame. Two words may be of the same 64 frames, but
+	 * have no frame in common. Frames of words that are not whole stay free. `plan` is what
+	 * plan_claim() made of the same `words` and `min`, or a plan that is not `ordinary`.
 	 */
 	unsigned (*claim)(void *instance, unsigned min, unsigned max,
 			  const struct policy_plan *plan, struct frame_word *words, unsigned *taken);
 
 	/*
-	 * Takes back frames of any earlier claims, count >= 1, in words as a claim may give them.
-	 * Panics when one is free already; a policy that would have to keep a map for that, only
-	 * with CHECKS.
+	 * Takes back frames of any earlier claims, 1 <= count <= POLICY_WORDS_MAX, in words as a
+	 * claim may give them. `plan` is what plan_release() made of the same words, or is not
+	 * `ordinary`. Panics when one of them is free already. A policy that would have to keep a
+	 * map for that does so only with CHECKS.
 	 */
 	void (*release)(void *instance, const struct policy_plan *plan,
 			const struct frame_word *words, unsigned count);
 
 	/*
-	 * Takes `count` contiguous frames, the first a multiple of `align` (a power of two), and
-	 * sets *first. RUN_NONE: see exact_runs; of a single frame, only when none is free.
-	 * RUN_AGAIN when it has done `steps` units of upkeep that a later call need not do again;
-	 * steps 0 means no bound.
+	 * Takes `count` contiguous frames (count >= 1), the first a multiple of `align` (a power of
+	 * two, at least 1), and sets *first. RUN_NONE, and nothing taken: see exact_runs; of a
+	 * single frame, only when none is free. RUN_AGAIN, and nothing taken, when it has done
+	 * `steps` units of upkeep (for example the repair of 512 frames' summary) that a later call
+	 * need not do again. steps 0 is no bound, and then RUN_AGAIN is not returned.
 	 */
 	enum run_result (*claim_run)(void *instance, uint64_t count, uint64_t align, unsigned steps,
 				     uint64_t *first);
 
-	/* Gives frames [first, first + count); panics as release() does. */
+	/* Takes back frames [first, first + count), count >= 1; panics as release() does. */
 	void (*release_run)(void *instance, uint64_t first, uint64_t count);
 
-	/* Walks all of it, panics where an invariant is broken; returns the number of free frames. */
+	/*
+	 * At rest: walks all of it, panics where an invariant is broken, and returns the number of
+	 * free frames.
+	 */
 	uint64_t (*validate)(const void *instance);
 };

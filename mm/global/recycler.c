@@ -20,7 +20,7 @@
  *   Word by word, frames go to the queue, always. A run that touches an end of the range joins it;
  *   of any other, and the range, the longer one is the range from then on, and the shorter one
  *   goes to the queue frame by frame. (A new instance is the case of an empty range.) If all runs
- *   went to the queue, whoever claims a buffer and gives it back, over and over, would after
+ *   went to the queue, a caller that claims a buffer and gives it back, over and over, would after
  *   one turn through the zone get none, with nothing allocated. So the last run claimed, given
  *   back, leaves no trace.
  *

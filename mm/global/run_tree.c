@@ -3,7 +3,7 @@
  * run_tree.c - see run_tree.h: the nodes, how they are computed, and the search.
  *
  * Everything here runs under the zone's lock. Nodes of the levels are padded to whole families of
- * eight, whose missing members stay 0 for ever, so combining never asks how many children there are.
+ * eight, whose missing members always stay 0, so combining need not ask how many children there are.
  */
 #include "mm/global/run_tree.h"
 
@@ -135,8 +135,9 @@ static void append(struct run *left, uint64_t left_size, struct run right, uint6
 }
 
 /*
- * The longest run in a word that is not all free. rows[i]: the bits from which on 2^i frames are free.
- * The length is found from its highest binary digit down. Unrolled, so that rows[] is in registers.
+ * The longest run in a word that is not all free. rows[i]: the bits from which on 2^i frames are
+ * free. The length is found from its highest binary digit down. Unrolled, so that rows[] is in
+ * registers.
  */
 static inline __attribute__((always_inline)) unsigned longest_of_word(uint64_t word)
 {
@@ -211,8 +212,8 @@ static __attribute__((noinline)) void repair_parent(struct run_tree *tree, unsig
 /* ---- the search -------------------------------------------------------------------------- */
 
 /*
- * The search goes over the frames from left to right. All frames from run_start up to the place where
- * the search stands are free: that run is open.
+ * The search goes over the frames from left to right. All frames from run_start up to the place
+ * where the search stands are free: that run is open.
  */
 struct search {
 	struct run_tree *tree;
@@ -285,7 +286,7 @@ static bool is_to_enter(struct search *search, unsigned level, uint64_t node, bo
 		skip(search, start + size, run.suffix);
 		return false;
 	}
-	return true; /* its prefix will be added to the open run once more, which changes nothing */
+	return true; /* its prefix will be added to the open run again, which changes nothing */
 }
 
 /*

@@ -4,11 +4,12 @@
  *
  * What it is
  *
- *   The segment tree of the textbooks for "the longest row of free seats". A node holds three lengths
- *   in frames: the free run at its left end (prefix), the longest free run inside (longest), and the
- *   free run at its right end (suffix). Level 0 has a node for each chunk, packed into 4 bytes; a node
- *   of a level above covers eight nodes below it. The tree answers any request for a contiguous run,
- *   with any alignment, exactly and lowest address first. It owns no bitmap: it reads its owner's.
+ *   The segment tree of the textbooks for "the longest row of free seats". A node holds three
+ *   lengths in frames: the free run at its left end (prefix), the longest free run inside
+ *   (longest), and the free run at its right end (suffix). Level 0 has a node for each chunk,
+ *   packed into 4 bytes; a node of a level above covers eight nodes below it. The tree answers any
+ *   request for a contiguous run, with any alignment, exactly and lowest address first. It owns no
+ *   bitmap: it reads its owner's.
  *
  * Lazy repair
  *
@@ -26,11 +27,11 @@
  * Writers: the nodes and dirty bits are written through the functions below only, under the zone's
  * lock, and are not read without it. `words` is written by the owner of the bitmap.
  *
- * Cost: marking O(1), O(log8 n) for the first mark after a repair; a search O(log8 n) on a clean tree,
- * plus the dirty chunks to the left of its answer (those are the steps), plus the clean chunks to
- * its left that hold a run that is long enough but begins at the wrong place for the alignment.
- * Metadata for n frames: 4/512 byte for the chunks, 12/3584 for the nodes above, 1/3584 for the dirty
- * bits.
+ * Cost: marking O(1), O(log8 n) for the first mark after a repair; a search O(log8 n) on a clean
+ * tree, plus the dirty chunks to the left of its answer (those are the steps), plus the clean
+ * chunks to its left that hold a run that is long enough but begins at the wrong place for the
+ * alignment. Metadata for n frames: 4/512 byte for the chunks, 12/3584 for the nodes above, 1/3584
+ * for the dirty bits.
  */
 #pragma once
 
@@ -81,8 +82,10 @@ size_t run_tree_node_bytes(uint64_t chunks);
 void run_tree_init(struct run_tree *tree, void *memory, uint64_t base, uint64_t chunks,
 		   const uint64_t *words);
 
-/* * The lowest run of `count` free frames whose first pfn is a multiple of `align` (a power of two):
- * RUN_FOUND and *first. RUN_NONE: there is none. RUN_AGAIN when `steps` dirty chunks were repaired and another one is met.
+/*
+ * The lowest run of `count` free frames whose first pfn is a multiple of `align` (a power of two):
+ * RUN_FOUND and *first. RUN_NONE: there is none. RUN_AGAIN when `steps` dirty chunks were repaired
+ * and another one is met.
  */
 enum run_result run_tree_search(struct run_tree *tree, uint64_t count, uint64_t align,
 				unsigned steps, uint64_t *first);

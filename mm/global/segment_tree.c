@@ -29,8 +29,8 @@
  *   S3  The parent of a dirty node is dirty.
  *   S4  group_lowest is the lowest group (the 64 words under one word of the first summary) in which
  *	 a frame is free. If no frame is free it is any group. So a claim climbs no summary: it looks
- *	 in that group, and whoever empties the group finds the next one.
- *   S5  Bits outside the zone's frames are 0 for ever. Index 0 is a multiple of 512 frames, at or
+ *	 in that group, and the claim that empties the group finds the next one.
+ *   S5  Bits outside the zone's frames are always 0. Index 0 is a multiple of 512 frames, at or
  *	 below the zone's first, so alignment up to a chunk is the same in indices as in pfns.
  *   S6  A chunk of which all frames are free is exact in the run tree, and so is not dirty. A claim
  *	 that finds its chunk dirty therefore need not look at `chunks`.
@@ -38,18 +38,17 @@
  * Routes
  *
  *   A special route is here only if a row of `make bench` or of the policies' table (docs/lab.md) is
- *   2 % worse without it; docs/measuring.md has the figures. Words: a plan that holds, one frame, and
- *   all else. Runs: an aligned chunk, 64 frames or fewer, and all else. The common case of each
+ *   2 % worse without it; docs/measuring.md has the figures. Words: a plan that holds, one frame,
+ *   and all else. Runs: an aligned chunk, 64 frames or fewer, and all else. The common case of each
  *   route is a few stores and calls nothing; what must change above the bitmap in rare cases is in
- *   functions of its own.
+ *   separate functions.
  *
  * Writers: everything is written under the zone's lock. segment_tree_plan_claim reads group_lowest,
  * the first summary and the bitmap without it, so those are stored with counter_set.
  *
- * Cost, for n frames: claim and release O(words), plus O(log64 n) where a group is emptied or gets its
- * first frame; an aligned chunk O(log64 n); other runs as in run_tree.h.
- * Metadata: 1/8 byte a frame for the bitmap, 1/504 for its summaries, 1/4096 for `chunks`, and the
- * run tree: 0.139 byte.
+ * Cost, for n frames: claim and release O(words), plus O(log64 n) where a group is emptied or gets
+ * its first frame; an aligned chunk O(log64 n); other runs as in run_tree.h. Metadata: 1/8 byte a
+ * frame for the bitmap, 1/504 for its summaries, 1/4096 for `chunks`, and the run tree: 0.139 byte.
  */
 #include "mm/global/segment_tree.h"
 
@@ -146,8 +145,8 @@ unsigned segment_tree_word_taken(struct segment_tree *tree, uint64_t word)
 /* ---- claims ------------------------------------------------------------------------------ */
 
 /*
- * Takes words of the lowest group, from the lowest one on, until there are `min` frames, or the words
- * or the group are used up. Only the last word may keep something.
+ * Takes words of the lowest group, from the lowest one on, until there are `min` frames, or the
+ * words or the group are used up. Only the last word may keep something.
  */
 static unsigned claim_group(struct segment_tree *tree, unsigned min, unsigned max, unsigned count,
 			    struct frame_word *words, unsigned *taken)

@@ -2,10 +2,11 @@
 /*
  * segment_tree_plan.c - batches of the segment tree whose words are found before the lock is taken.
  *
- * Which words a batch will take, and how many frames they hold, is found without the lock, by reading
- * what other cpus may be writing: atomically, and only as a guess. Under the lock each word is
- * compared with what was seen, and emptied. If a word differs, the plan ends there, and the claim goes
- * on without one. A plan is used only if it has enough frames for the batch (`ordinary`).
+ * Which words a batch will take, and how many frames they hold, is found without the lock, by
+ * reading what other cpus may be writing: atomically, and only as a guess. Under the lock each word
+ * is compared with what was seen, and emptied. If a word differs, the plan ends there, and the
+ * claim goes on without one. A plan is used only if it has enough frames for the batch
+ * (`ordinary`).
  *
  * What a release will change above the bitmap depends on its words alone, as long as they lie in one
  * group (`ordinary`); so that is computed without the lock too.
@@ -13,8 +14,8 @@
  * In struct policy_plan, `place` is the group, `mask` the words of it, a bit each, and `chunks` the
  * chunks that those words lie in, a bit each.
  *
- * Under the lock the common case of both is a load and a store for each word, one store to the summary,
- * and one test of the dirty bits. It calls nothing, so it saves no register.
+ * Under the lock the common case of both is a load and a store for each word, one store to the
+ * summary, and one test of the dirty bits. It calls nothing, so it saves no register.
  */
 #include "mm/check.h"
 #include "mm/global/segment_tree_private.h"

@@ -2,11 +2,12 @@
 /*
  * segment_tree_private.h - what the files of the segment tree share; segment_tree.c has the theory.
  *
- * A word is 64 frames of the bitmap, a chunk eight words, a group eight chunks. The 64 words of a group
- * are one word of the first summary, and its eight chunks one byte of the run tree's dirty bits.
+ * A word is 64 frames of the bitmap, a chunk eight words, a group eight chunks. The 64 words of a
+ * group are one word of the first summary, and its eight chunks one byte of the run tree's dirty
+ * bits.
  *
- * All of it runs under the zone's lock, except the functions that plan. The words that planning reads
- * are stored atomically (counter_set).
+ * All of it runs under the zone's lock, except the functions that plan. The words that planning
+ * reads are stored atomically (counter_set).
  */
 #pragma once
 
@@ -64,13 +65,18 @@ uint64_t segment_tree_validate(const void *instance);
 void segment_tree_group_emptied(struct segment_tree *tree, uint64_t group);
 void segment_tree_group_filled(struct segment_tree *tree, uint64_t group);
 
-/* Frames were taken from these chunks of a group (a bit each), of which one or more was not dirty. */
+/*
+ * Frames were taken from these chunks of a group (a bit each), of which one or more was not dirty.
+ */
 void segment_tree_break_chunks(struct segment_tree *tree, uint64_t group, unsigned chunks);
 
 /* The last missing frame of a chunk became free (S6). */
 void segment_tree_chunk_freed(struct segment_tree *tree, uint64_t chunk);
 
-/* Frames of a word were taken; it may be empty now. Returns 1: a claim of one word ends in this call. */
+/*
+ * Frames of a word were taken; it may be empty now. Returns 1: a claim of one word ends in this
+ * call.
+ */
 unsigned segment_tree_word_taken(struct segment_tree *tree, uint64_t word);
 
 /* Panics, naming the lowest of the given frames that is free already. */
@@ -108,7 +114,9 @@ static inline void tree_words_emptied(struct segment_tree *tree, uint64_t group,
 		segment_tree_group_emptied(tree, group);
 }
 
-/* Frames were taken from these chunks of a group, a bit each. A dirty chunk was not all free (S6). */
+/*
+ * Frames were taken from these chunks of a group, a bit each. A dirty chunk was not all free (S6).
+ */
 static inline void tree_chunks_taken(struct segment_tree *tree, uint64_t group, unsigned chunks)
 {
 	if (__builtin_expect(chunks & ~run_tree_dirty_chunks(&tree->runs, group), 0))

@@ -2,10 +2,10 @@
 /*
  * segment_tree_run.c - contiguous runs of the segment tree.
  *
- * Three routes. An aligned chunk is answered by the index of whole chunks, exactly both ways, and taken
- * with one store for each of its words. A run of 64 frames or fewer is looked for in the lowest words
- * before the run tree is asked, as long as that is dirty. Any other request is a search of the run
- * tree (run_tree.h), and a range that is taken or given word by word.
+ * Three routes. An aligned chunk is answered by the index of whole chunks, exactly both ways, and
+ * taken with one store for each of its words. A run of 64 frames or fewer is looked for in the
+ * lowest words before the run tree is asked, as long as that is dirty. Any other request is a
+ * search of the run tree (run_tree.h), and a range that is taken or given word by word.
  *
  * Nothing here is planned: all of it runs under the zone's lock and holds S1 to S6 (segment_tree.c).
  */
@@ -50,10 +50,10 @@ static void give_range(struct segment_tree *tree, uint64_t from, uint64_t to)
 /* ---- short runs -------------------------------------------------------------------------- */
 
 /*
- * A run of up to 64 frames, with any alignment up to 64, lies in one word or in two neighbours. As long
- * as the run tree is dirty, a look at the lowest words that have free frames costs less than the
- * repair of one chunk. Nothing is free below those words, so what is found is what the search would
- * find.
+ * A run of up to 64 frames, with any alignment up to 64, lies in one word or in two neighbours. As
+ * long as the run tree is dirty, a look at the lowest words that have free frames costs less than
+ * the repair of one chunk. Nothing is free below those words, so what is found is what the search
+ * would find.
  */
 #define SHORT_FRAMES 64
 #define SHORT_LOOKS  16 /* words; about as many instructions as the repair of two chunks */
@@ -65,7 +65,9 @@ static const uint64_t multiples[] = {
 	UINT64_C(0x0000000000000001),
 };
 
-/* The bits of `low` among `starts` from which on `count` frames are free, in `low` and then `high`. */
+/*
+ * The bits of `low` among `starts` from which on `count` frames are free, in `low` and then `high`.
+ */
 static inline uint64_t runs_of_two(uint64_t low, uint64_t high, uint64_t count, uint64_t starts)
 {
 	/* As wide as a register: a narrower type would be extended in each turn. */

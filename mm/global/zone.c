@@ -92,8 +92,8 @@ void zone_set_low(struct zone *zone, uint64_t frames)
 }
 
 /*
- * Each step between two levels is one claim's, so a mark is crossed by one cpu, whatever others claim.
- * True: this claim has crossed it, and no other has since the zone had recovered.
+ * Each step between two levels is one claim's, so a mark is crossed by one cpu, whatever others
+ * claim. True: this claim has crossed it, and no other has since the zone had recovered.
  */
 static __attribute__((noinline)) bool crosses_low(struct zone *zone, uint64_t before, uint64_t left)
 {
@@ -205,7 +205,9 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 		unsigned long flags;
 		uint64_t before;
 
-		/* Not before the lock: a last look (drain.c) may not rest on what is read without. */
+		/*
+		 * Not before the lock: a last look (drain.c) may not rest on what is read without.
+		 */
 		flags = port_irq_save();
 		spin_lock(&zone->lock, &node);
 		before = zone->free_frames;

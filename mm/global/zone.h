@@ -8,8 +8,8 @@
  *	free + (in caches) + (given out) + reserved = total
  *
  * Lock: zone->lock, taken with interrupts masked for exactly the policy's work. Lock order: a
- * zone's lock is innermost. Only zones_claim_one_masked() holds two of them or more, and takes them by
- * rising number.
+ * zone's lock is innermost. Only zones_claim_one_masked() holds two of them or more, and takes them
+ * by rising number.
  */
 #pragma once
 
@@ -48,14 +48,16 @@ struct zone {
 	unsigned number; /* its place in the table of zones */
 	unsigned node;	 /* NUMA node */
 	char name[16];
-	/* A claim that leaves fewer than `low` is told of; anew once there were `calm` again. */
+	/*
+	 * A claim that leaves fewer than `low` is reported; again only after `low_rearm` were free.
+	 */
 	uint64_t low, low_rearm;
 	/* Guarded by the lock; read without it as a counter. */
 	_Alignas(PORT_CACHE_LINE) uint64_t free_frames;
 	uint64_t releases; /* holds that gave frames back */
 	struct spinlock lock;
 	/* Of the low mark; written without the lock, and only when it is crossed. */
-	_Alignas(PORT_CACHE_LINE) uint32_t low_notified; /* and not calm since */
+	_Alignas(PORT_CACHE_LINE) uint32_t low_notified; /* and low_rearm not reached since */
 	uint64_t early_drains;
 };
 
@@ -79,7 +81,7 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 
 /*
  * Sets the low mark, in frames; 0: none. It is cut to half of the zone's usable frames. On one
- * cpu, while nobody else allocates.
+ * cpu, while no other cpu allocates.
  */
 void zone_set_low(struct zone *zone, uint64_t frames);
 
@@ -87,15 +89,15 @@ void zone_set_low(struct zone *zone, uint64_t frames);
 struct zone_hold {
 	bool contended; /* the lock had to be waited for */
 	bool low; /* this claim took the zone below its low mark: once for a fall, not again before
-			 * `calm` frames were free */
+			 * `low_rearm` frames were free */
 };
 
 /*
  * Claiming frames as words (see policy.h), in two steps: what can be worked out without the lock,
- * in any context outside it; then the claim, with interrupts masked by the caller, who can then say
- * in the same section who has the frames. Takes between min and max frames, fewer only when the
- * zone holds fewer. `words` has room for min(max, POLICY_WORDS_MAX). Returns the number of words and
- * *taken.
+ * in any context outside it; then the claim, with interrupts masked by the caller, which can then
+ * note in the same section which cpu has the frames. Takes between min and max frames, fewer only
+ * when the zone holds fewer. `words` has room for min(max, POLICY_WORDS_MAX). Returns the number of
+ * words and *taken.
  */
 void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
 		     struct policy_plan *plan);
