@@ -182,7 +182,7 @@ host_bench.tests    := $(wildcard tests/host/bench/bench_*.c)
 host_bench.into     := bench/host
 host_bench.needs    := $(BUILD)/deps/test
 host_bench.goals    := bench $(BUILD)/bench/host/%
-links.bench_tree    := mm/global/segment_tree.c mm/global/bit_index.c mm/global/bits.c
+links.bench_tree    := $(wildcard mm/global/segment_tree*.c) mm/global/run_tree.c mm/global/bit_index.c mm/global/bits.c
 links.bench_policy  := $(filter-out mm/global/zone%,$(wildcard mm/global/*.c))
 
 # ---- all of them -----------------------------------------------------------------------------
