@@ -138,8 +138,9 @@ $(traps_tests): $(BUILD)/host/%: $(traps_dir)/tests/host/%.o $(traps_mm) \
 	$(say) HOSTLD $@
 	$(quiet)$(HOSTCC) $(HOST_CFLAGS) -o $@ $^ -lpthread
 
-# Harts that come and go, with everything around kernel/smp/cpu.c in the test.
-cpu_test := $(patsubst %,$(BUILD)/host/cpu/%.o,kernel/smp/cpu tests/host/test_cpu)
+# Harts that come and go, with everything around kernel/smp/ in the test.
+cpu_test := $(patsubst %,$(BUILD)/host/cpu/%.o,kernel/smp/cpu kernel/smp/cpu_stop kernel/smp/cpu_work \
+	kernel/smp/ipi tests/host/test_cpu)
 
 $(BUILD)/host/cpu/%.o: HOST_INCLUDES := -Itests/host/cpu $(HOST_INCLUDES)
 $(BUILD)/host/cpu/%.o: %.c Makefile | deps-test

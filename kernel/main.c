@@ -109,7 +109,7 @@ static void make_memory(void)
 static void run_harts(void)
 {
 	clock_measure_counter();
-	ipi_enable();
+	cpus_init();
 	programs_prepare();
 	start_harts();
 	configure_cpus();
@@ -121,8 +121,7 @@ static void run_harts(void)
 void kernel_main(uint64_t hart_id, const void *blob)
 {
 	(void)hart_id;
-	trap_on_exception = panic_exception;
-	trap_on_fatal = panic_without_stack;
+	panic_init();
 	console_init();
 	printf("\n");
 	read_tree(blob);

@@ -100,20 +100,7 @@ secondary_entry:
 	.balign	4
 boot_hart_came:
 	.word	0
-
-	.section .bss.stack, "aw", @nobits
-	.balign	4096
-	.globl	boot_stack_guard	/* unmapped once there are page tables */
-boot_stack_guard:
-	.space	ARCH_GUARD_BYTES
-	.globl	boot_stack
-boot_stack:
-	.space	ARCH_STACK_BYTES
-	.globl	boot_stack_top
-boot_stack_top:
-	.space	ARCH_EMERGENCY_BYTES
-	.globl	boot_emergency_top
-boot_emergency_top:
-	.globl	boot_cpu_block
-boot_cpu_block:
-	.space	BOOT_CPU_BLOCK_BYTES
+	.balign	8
+	.globl	hart_awaited		/* a struct hart_arrival, or 0: hart_start() says which */
+hart_awaited:
+	.dword	0

@@ -10,10 +10,6 @@
 #include "arch/riscv/fence.h"
 #include "arch/riscv/sbi.h"
 
-unsigned port_cpus;
-char *port_cpu_blocks;
-size_t port_cpu_block_bytes;
-
 void secondary_entry(void);
 
 uint64_t hart_time(void)
@@ -31,7 +27,7 @@ uint64_t hart_time(void)
  * had then: at secondary_entry with its own arrival, which is why that is used again; the boot hart
  * at _start once more. And the firmware overwrites both at each suspend, with what it is given.
  */
-struct hart_arrival *hart_awaited;
+extern struct hart_arrival *hart_awaited; /* in entry.S */
 
 void (*hart_is_late)(uint64_t hart_id);
 

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,6 +93,18 @@ static inline void port_relax(void)
 
 void port_ipi_send(unsigned first, uint64_t set);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Where port_panic() was called: the address it would return to, and its frame, for a backtrace. */
+struct port_panic_site {
+	uintptr_t pc, frame;
+};
+
+/*
+ * What port_panic() does; it must not return. Set at boot. NULL: the message goes out through the
+ * firmware and the machine is ended.
+ */
+extern void (*port_on_panic)(const struct port_panic_site *site, const char *format,
+			     va_list arguments);
 
 #define PORT_RESTARTABLE(start, end)                                                               \
 	".pushsection .restartable, \"a\"\n\t"                                                     \

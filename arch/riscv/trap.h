@@ -39,6 +39,9 @@ extern void (*trap_on_exception)(const struct trap_frame *frame, const struct tr
  */
 extern void (*trap_on_fatal)(const char *message);
 
+/* What both come to: trap_on_fatal, else the message, and the end of the machine with a failure. */
+_Noreturn void trap_fatal_end(const char *message);
+
 /*
  * Asked first about each page fault, with interrupts masked. True: the instruction is executed again.
  * NULL: none is. Set while no other cpu takes a page fault.

@@ -19,15 +19,10 @@ static void put(const char *text)
 		sbi_legacy_putchar(*text);
 }
 
-_Noreturn void trap_fatal_report(uintptr_t sp, uintptr_t tp)
+_Noreturn void trap_fatal_end(const char *message)
 {
 	struct sbi_result result;
-	char message[200];
 
-	snprintf(message, sizeof(message),
-		 "a trap without a stack: scause %#lx, stval %#lx, pc %#lx, sp %#lx, tp %#lx",
-		 csr_read(scause), csr_read(stval), csr_read(sepc), (unsigned long)sp,
-		 (unsigned long)tp);
 	if (trap_on_fatal)
 		trap_on_fatal(message);
 	put("\nhartframe: ");
@@ -37,4 +32,15 @@ _Noreturn void trap_fatal_report(uintptr_t sp, uintptr_t tp)
 	(void)result;
 	for (;;)
 		__asm__ volatile("wfi");
+}
+
+_Noreturn void trap_fatal_report(uintptr_t sp, uintptr_t tp)
+{
+	char message[200];
+
+	snprintf(message, sizeof(message),
+		 "a trap without a stack: scause %#lx, stval %#lx, pc %#lx, sp %#lx, tp %#lx",
+		 csr_read(scause), csr_read(stval), csr_read(sepc), (unsigned long)sp,
+		 (unsigned long)tp);
+	trap_fatal_end(message);
 }

@@ -22,6 +22,7 @@
 #include "kernel/diag/verdict.h"
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
+#include "kernel/smp/ipi.h"
 #include "mm/address.h"
 #include "sync/ck.h"
 
@@ -197,23 +198,20 @@ static _Noreturn void finish(const char *message)
 	verdict_end();
 }
 
-void port_panic(const char *format, ...)
+/* What port_panic() does. */
+static void panic_called(const struct port_panic_site *site, const char *format, va_list arguments)
 {
 	struct cpu *self = cpu_self();
 	char message[sizeof(self->panic_message)];
-	va_list arguments;
 
-	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);
-	va_end(arguments);
-	if (self->panic_return &&
-	    !port_in_trap()) { /* a panic in a handler is none that was expected */
+	if (self->panic_return && !port_in_trap()) { /* a panic in a handler is not expected */
 		snprintf(self->panic_message, sizeof(self->panic_message), "%s", message);
 		longjmp(*self->panic_return, 1);
 	}
-	begin((uintptr_t)__builtin_return_address(0), message);
+	begin(site->pc, message);
 	printf("backtrace:\n");
-	backtrace_print((uintptr_t)__builtin_frame_address(0));
+	backtrace_print(site->frame);
 	finish(message);
 }
 
@@ -268,4 +266,12 @@ void panic_exception(const struct trap_frame *frame, const struct trap_cause *ca
 	backtrace_print_registers(frame);
 	backtrace_print_trap(frame);
 	finish(message);
+}
+
+void panic_init(void)
+{
+	port_on_panic = panic_called;
+	trap_on_exception = panic_exception;
+	trap_on_fatal = panic_without_stack;
+	ipi_on_panic = panic_park;
 }

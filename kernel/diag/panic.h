@@ -14,6 +14,9 @@
 #include "arch/riscv/trap.h"
 #include "kernel/diag/verdict.h"
 
+/* Registers what arch/ and kernel/smp/ do in a panic. First thing at boot. */
+void panic_init(void);
+
 /*
  * Sets what the machine is doing, for a panic to print ("workload", "bulk"). The strings are not
  * copied; `which` may be NULL. On cpu 0, at rest.

@@ -26,14 +26,6 @@
 static struct trace_ring *rings; /* one for each cpu; NULL: trace=off */
 static bool is_written;
 
-void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
-{
-	struct trace_ring *ring = arch_cpu_self()->trace;
-
-	if (ring)
-		trace_ring_add(ring, (enum trace_event)event, begun, a, b);
-}
-
 bool trace_is_kept(void)
 {
 	return rings != NULL;

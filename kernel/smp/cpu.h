@@ -72,6 +72,12 @@ static inline struct cpu *cpu_self(void)
 
 struct cpu *cpu_of(unsigned number);
 
+/*
+ * Panics where this cpu lets no interrupt in, or is in a trap handler: before a wait for another
+ * cpu, which may be waiting for this one. `doing` completes "cpu 3 ...".
+ */
+void cpu_check_may_wait(const char *doing);
+
 /* Cpus that run; at most the number of areas. */
 unsigned cpu_online_count(void);
 
@@ -85,6 +91,12 @@ enum cpu_result cpu_stop(unsigned number);
 enum cpu_result cpu_start(unsigned number);
 const char *cpu_result_text(enum cpu_result result);
 bool cpu_is_stopped(unsigned number);
+
+/*
+ * In the handler of an IPI: stops this cpu if another one has asked it to and it may stop, and
+ * returns when it has been started again. Else does nothing, cheaply.
+ */
+void cpu_stop_if_asked(void);
 
 /*
  * From one to the other the calling cpu is not stopped: who would stop it goes on asking. Around
@@ -107,20 +119,17 @@ static inline void cpu_unpin(void)
 extern void (*cpu_on_return)(void);
 
 /*
- * All that an IPI's handler does, at once: for other handlers that wait with interrupts masked, and
- * so would hold up the senders of IPIs. May stop this cpu for a while.
- */
-void ipi_handle(void);
-
-/*
  * Runs work(argument) on cpus 0..count-1, this one included, and returns when all are done: what
  * they wrote is seen. On cpu 0, not in a handler, no lock held, interrupts let in. One IPI, a call
  * into the firmware, for every 64 harts in a row.
  */
 void cpus_run(cpu_work *work, void *argument, unsigned count);
 
-/* This cpu's IPIs come in as interrupts from here on. Once, on each cpu. */
-void ipi_enable(void);
+/*
+ * On cpu 0, before any other cpu is started: this cpu takes part in flushes, and lets IPIs in. The
+ * others do so in cpu_serve().
+ */
+void cpus_init(void);
 
 /* Secondary cpus live here. */
 _Noreturn void cpu_serve(void);

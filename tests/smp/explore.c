@@ -37,6 +37,7 @@
 #include "kernel/program.h"
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
+#include "kernel/smp/ipi.h"
 #include "kernel/vm/kernel_space.h"
 #include "mm/check.h"
 #include "mm/frame.h"

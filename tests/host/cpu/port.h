@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * port.h - what kernel/smp/cpu.c sees of mm/'s port in test_cpu, which has all of it.
+ * port.h - what kernel/smp/ sees of mm/'s port in test_cpu, which has all of it.
  */
 #pragma once
 

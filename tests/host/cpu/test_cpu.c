@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: cpu */
 /*
- * test_cpu.c - stops and starts of cpus (kernel/smp/cpu.c) where the firmware refuses, or nobody
+ * test_cpu.c - stops and starts of cpus (kernel/smp/cpu_stop.c) where the firmware refuses, or nobody
  * answers: what no machine at hand does. And IPIs: how many calls into the firmware they take on
  * machines of up to 130 harts with any hart ids, whom they reach where the firmware refuses a mask,
  * and what their handler does in which order.
@@ -21,6 +21,7 @@
 #include "arch/riscv/mmu.h"
 #include "arch/riscv/trap.h"
 #include "kernel/smp/cpu.h"
+#include "kernel/smp/ipi.h"
 #include "kernel/settings.h"
 #include "kernel/smp/shootdown.h"
 #include "mm/percpu/drain.h"
@@ -96,17 +97,14 @@ static void begin(void)
 	}
 	play.comes_back = true;
 	play.flushed = true;
+	arch_self = &cpus[VICTIM].arch;
+	sim_satp = MMU_OFF; /* as it is when a cpu comes on line */
+	cpus_init();
 	sim_satp = SATP;
 	arch_self = &cpus[0].arch;
 	settings.cpus = CPUS;
 	settings.timebase = 10000;
 	cpu_on_return = note_return;
-}
-
-/* Nobody panics here. */
-void panic_park(uint64_t pc)
-{
-	(void)pc;
 }
 
 /* ---- the port and the cache ---------------------------------------------------------------- */
@@ -644,9 +642,6 @@ static void begin_handler(unsigned left)
 {
 	begin();
 	arch_self = &cpus[VICTIM].arch;
-	sim_satp = MMU_OFF; /* as it is when a cpu comes on line */
-	ipi_enable();
-	sim_satp = SATP;
 	steps.left = left;
 }
 

@@ -266,7 +266,7 @@ void sim_unlock(struct spinlock *lock, struct spin_node *node)
 	self()->locks--;
 }
 
-/* As leave() in kernel/smp/cpu.c. */
+/* As leave() in kernel/smp/cpu_stop.c. */
 static void stop_and_come_back(void)
 {
 	uint64_t satp = mmu_used();
