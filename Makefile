@@ -365,7 +365,7 @@ $(clang_dir)/hartframe.elf: $(clang_objects) linker.ld
 
 lint: all
 	$(quiet)$(if $(has_lintcc),$(MAKE) --no-print-directory $(clang_dir)/hartframe.elf)
-	$(quiet)tools/lint.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" \
+	$(quiet)/usr/bin/python3 tools/lint --kernel $(BUILD)/hartframe.elf --objects $(BUILD)/kernel --cc "$(CROSS)gcc" \
 		$(if $(has_lintcc),--other-kernel $(clang_dir)/hartframe.elf) \
 		--flags '$(filter-out -DCK_MD_RMO,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)'; lint=$$?; \
 		$(stack) && exit $$lint

@@ -39,6 +39,7 @@ libfdt-dev                      /usr/include/libfdt.h
 spin                            spin
 python3-pytest                  python:pytest
 python3-pytest-xdist            python:xdist
+python3-pyelftools              python:elftools
 '
 fuzz_needs='
 clang                           clang

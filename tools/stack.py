@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Bounds the stack that a call of mm/ uses, from the machine code of the linked kernel.
 
@@ -33,10 +33,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from lint import Elf, Instruction, Kernel, Kind, Nothing, Report, Sources, ktap_lines
-from lint import run, run_tool
-
-ROOT = Path(__file__).resolve().parent.parent
+from lint.elf import Elf
+from lint.instructions import Instruction, Kind
+from lint.kernel import Kernel
+from lint.report import ROOT, Nothing, Report, ktap_lines, run, run_tool
+from lint.sources import Sources
 
 # What is bounded, in bytes of stack. docs/testing.md says why these.
 PUBLIC_MAX = 1024

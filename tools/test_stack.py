@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of stack.py: small programs, assembled and compiled here, whose depths are known.
 """
@@ -14,7 +14,8 @@ import unittest
 from pathlib import Path
 
 import stack
-from lint import Kernel, Sources
+from lint.kernel import Kernel
+from lint.sources import Sources
 
 CC = os.environ.get("STACK_CC", "riscv64-unknown-elf-gcc")
 FLAGS = (
@@ -341,7 +342,7 @@ class TestTraps(Built):
             "\ttrap_hook *hook = timer ? trap_on_timer : trap_on_software;\n\n\thook();\n"
             "\t__asm__ volatile(\"\");\n}\n"
         ),
-        "kernel/smp/cpu.c": (
+        "kernel/smp/ipi.c": (
             "extern void (*trap_on_software)(void);\nvoid below(void);\n"
             "static void on_ipi(void)\n"
             "{\n\tvolatile char a[160]; a[0] = 1; below(); a[0] = 2;\n}\n"

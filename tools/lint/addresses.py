@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Where each load, store and atomic of a function goes, as far as its code tells.
+
+Two addresses with the same root and offset are the same word, whatever registers and offsets a
+compiler has chosen for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from .instructions import MEMORY, Instruction, Kind, registers_in
+
+if TYPE_CHECKING:
+    from .kernel import Function
+
+# Where something lies: bytes from a root. A root is what a register held at the function's entry,
+# or what an instruction made that is not looked into, or what several paths left in a register.
+Address = tuple[Hashable, int]
+Held = dict[Hashable, Address]
+CALL_KEEPS = re.compile(r"sp|gp|tp|s\d+")
+
+
+def held_in(held: Held, register: str | None) -> Address:
+    return held.get(register, (register, 0))
+
+
+def address_of(instruction: Instruction, held: Held) -> Address:
+    """Of its memory operand."""
+    operand = next(o for o in instruction.operands if MEMORY.fullmatch(o))
+    text = operand.partition("(")[0]
+    offset = int(text, 0) if re.fullmatch(r"-?(0x)?[0-9a-f]+", text) else 0
+    root, base = held_in(held, instruction.base)
+    return root, base + offset
+
+
+def constant_step(instruction: Instruction) -> int | None:
+    """What it adds to its one register; None: it does something else."""
+    if instruction.mnemonic == "mv":
+        return 0
+    if instruction.mnemonic in ("add", "addi") and len(instruction.read) == 1:
+        number = instruction.operands[-1]
+        return int(number, 0) if re.fullmatch(r"-?(0x)?[0-9a-f]+", number) else None
+    return None
+
+
+def after_instruction(instruction: Instruction, held: Held) -> Held:
+    """What the registers, and the words of the stack, hold behind it."""
+    unknown: Address = (("made at", instruction.address), 0)
+    if instruction.kind is Kind.CALL:
+        kept = {
+            name: value
+            for name, value in held.items()
+            if isinstance(name, tuple) or CALL_KEEPS.fullmatch(str(name))
+        }
+        lost = [f"a{i}" for i in range(8)] + [f"t{i}" for i in range(7)] + ["ra"]
+        return kept | {name: (("made at", instruction.address, name), 0) for name in lost}
+    if instruction.kind is Kind.STORE and instruction.base:
+        slot = address_of(instruction, held)
+        if slot[0] != "sp":
+            return held
+        return held | {slot: held_in(held, next(iter(registers_in(instruction.operands[0])), None))}
+    if not instruction.written:
+        return held
+    value = unknown
+    step = constant_step(instruction) if instruction.kind is Kind.PLAIN else None
+    if step is not None and instruction.read:
+        root, offset = held_in(held, instruction.read[0])
+        value = (root, offset + step)
+    elif instruction.kind is Kind.LOAD and instruction.base:
+        value = held.get(address_of(instruction, held), unknown)
+    return held | {instruction.written: value}
+
+
+def joined(address: int, one: Held, other: Held) -> Held:
+    """Where two paths meet at `address`: what they disagree on is a root of its own."""
+    found: Held = {}
+    for name in one.keys() | other.keys():
+        values = [held.get(name, (name, 0)) for held in (one, other)]
+        same = values[0] == values[1]
+        found[name] = values[0] if same else (("joined at", address, name), 0)
+    return found
+
+
+def addresses_in(function: Function) -> dict[int, Address]:
+    before: dict[int, Held] = {function.entry: {}}
+    pending = [function.entry]
+    while pending:
+        address = pending.pop()
+        instruction = function.code[address]
+        held = after_instruction(instruction, before[address])
+        for successor in function.successors(instruction):
+            seen = before.get(successor)
+            found = held if seen is None else joined(successor, seen, held)
+            if found != seen:
+                before[successor] = found
+                pending.append(successor)
+    memory = (Kind.LOAD, Kind.STORE, Kind.ATOMIC)
+    return {
+        address: address_of(function.code[address], held)
+        for address, held in before.items()
+        if function.code[address].kind in memory and function.code[address].base
+    }

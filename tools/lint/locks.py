@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Concurrency Kit's memory model, and the fences in the machine code of every lock."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+
+from .instructions import Instruction, Kind
+from .kernel import Function, Kernel
+from .report import Nothing, Report, run_tool
+from .walks import Taken, lock_reads
+
+MODEL_ERROR = re.compile(r"#error.*relaxed memory order")
+
+
+def check_memory_model(cc: str, flags: str) -> Report:
+    """sync/ck.h takes Concurrency Kit's relaxed memory order and nothing else."""
+    report = Report(note="only CK_MD_RMO compiles")
+    for define in ("", "-DCK_MD_TSO", "-DCK_MD_PSO", "-DCK_MD_RMO"):
+        command = [*shlex.split(cc), *shlex.split(flags), *define.split()]
+        command += ["-x", "c", "-fsyntax-only", "-"]
+        result = run_tool(command, '#include "sync/ck.h"\n')
+        what = f"sync/ck.h with {define or 'no memory model'}"
+        wrong = result.stderr.strip().partition("\n")[0]
+        if define == "-DCK_MD_RMO":
+            if result.returncode != 0:
+                report.problems.append(f"{what} does not compile: {wrong}")
+        elif result.returncode == 0:
+            report.problems.append(f"{what} compiles")
+        elif not MODEL_ERROR.search(result.stderr):
+            report.problems.append(f"{what} fails for another reason: {wrong}")
+    return report
+
+
+LOCK_KINDS = frozenset("fas cas dec ticket mcs clh anderson".split())
+NO_LOCK = "none"
+
+
+def check_release(function: Function, kernel: Kernel) -> list[str]:
+    """On every path a fence rw,w comes before what may free the lock."""
+    problems: list[str] = []
+    freeing: set[int] = set()
+
+    def step(instruction: Instruction, fenced: bool) -> bool:
+        if instruction.orders("rw", "w"):
+            return True
+        if function.leaves(instruction):
+            problems.append(f"{function.place(instruction)} goes to {kernel.callee(instruction)}")
+        atomic = instruction.kind is Kind.ATOMIC and not instruction.mnemonic.startswith("lr.")
+        store = instruction.kind is Kind.STORE and instruction.base not in function.stack_registers
+        if atomic or store:
+            freeing.add(instruction.address)
+            if not fenced and not instruction.releases:
+                problems.append(f"{function.place(instruction)} with no fence rw,w before it")
+        return fenced
+
+    function.walk([function.entry], False, step)
+    if not freeing:
+        problems.append(f"{function.name} has no store that could free the lock")
+    return problems
+
+
+def after_atomic(instruction: Instruction, taken: Taken) -> Taken:
+    if instruction.acquires:
+        return Taken.ACQUIRED
+    # A store-conditional reads nothing: its load-reserved has been here before it.
+    return taken if instruction.mnemonic.startswith("sc.") else Taken.UNORDERED
+
+
+def check_acquire(function: Function, kernel: Kernel, kind: str, is_try: bool) -> list[str]:
+    """On every path to `ret` a fence r,rw (or .aq) comes after the last atomic or deciding load.
+
+    A try may return without an atomic, when it has only asked.
+    """
+    problems: list[str] = []
+    outcomes: set[Taken] = set()
+    reads = lock_reads(function)
+
+    def step(instruction: Instruction, taken: Taken) -> Taken | None:
+        if instruction.kind is Kind.RETURN:
+            outcomes.add(taken)
+            if taken is Taken.UNORDERED or (taken is Taken.UNTOUCHED and not is_try):
+                problems.append(f"{function.place(instruction)} is reached {taken.name.lower()}")
+            return None
+        if function.leaves(instruction):
+            callee = kernel.callee(instruction)
+            if instruction.kind is Kind.CALL and callee == f"spin_acquire_{kind}":
+                return Taken.ACQUIRED
+            if instruction.kind is not Kind.CALL or callee != f"spin_held_{kind}":
+                problems.append(f"{function.place(instruction)} goes to {callee}")
+        if instruction.orders("r", "rw"):
+            return taken if taken is Taken.UNTOUCHED else Taken.ACQUIRED
+        if instruction.kind is Kind.ATOMIC:
+            return after_atomic(instruction, taken)
+        if instruction.address in reads and not (is_try and taken is Taken.UNTOUCHED):
+            return Taken.UNORDERED
+        return taken
+
+    function.walk([function.entry], Taken.UNTOUCHED, step)
+    if Taken.ACQUIRED not in outcomes and not problems:
+        problems.append(f"{function.name} has no path that acquires")
+    return problems
+
+
+def check_bare(function: Function) -> list[str]:
+    """No lock orders nothing: a fence or an atomic in it would be a cost that is none of its own."""
+    bound = (Kind.FENCE, Kind.ATOMIC)
+    return [
+        f"{function.place(instruction)} in what is to be no lock"
+        for instruction in function.code.values()
+        if instruction.kind in bound
+    ]
+
+
+def check_fences(kernel: Kernel) -> Report:
+    names = (symbol.name for symbol in kernel.elf.symbols if symbol.is_function)
+    found = (re.fullmatch(r"spin_release_(\w+)", name) for name in names)
+    kinds = {match[1] for match in found if match} - {NO_LOCK}
+    report = Report(note=f"release, acquire and try of {', '.join(sorted(kinds))}; {NO_LOCK} bare")
+    for part in ("release", "acquire", "try", "held"):
+        try:
+            report.problems += check_bare(kernel.function(f"spin_{part}_{NO_LOCK}"))
+        except Nothing as nothing:
+            report.problems.append(str(nothing))
+    for kind in sorted(kinds | LOCK_KINDS):
+        checks: tuple[tuple[str, Callable[[Function], list[str]]], ...] = (
+            (f"spin_release_{kind}", lambda f: check_release(f, kernel)),
+            (f"spin_acquire_{kind}", lambda f, kind=kind: check_acquire(f, kernel, kind, False)),
+            (f"spin_try_{kind}", lambda f, kind=kind: check_acquire(f, kernel, kind, True)),
+        )
+        for name, check in checks:
+            try:
+                report.problems += check(kernel.function(name))
+            except Nothing as nothing:
+                report.problems.append(str(nothing))
+    report.problems = list(dict.fromkeys(report.problems))
+    return report
