@@ -321,7 +321,7 @@ test_needs := all host host-checks0 tsan deps-test $(trees)
 test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
 	--host $(host_tests) tools/test_tools.py tools/test_bench.py tools/test_mutants.py \
 	tools/test_explore.py tools/test_soak.py tools/test_fuzz.py tools/test_report.py \
-	tools/test_calibrate.py tools/test_trace.py tools/test_stack.py --corpus $(replays) \
+	tools/test_calibrate.py tools/test_trace.py tools/test_stack.py tools/test_lint.py --corpus $(replays) \
 	--explore "$(explore_240)" \
 	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint" \
 	"$(port_check) headers symbols calls hostile example"

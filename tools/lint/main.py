@@ -23,7 +23,7 @@ from .segments import check_segments
 from .sources import Sources
 from .space_lock import check_under_a_space
 from .style import check_format, check_libc, check_licence
-from .symbols import Objects, check_circles, check_symbol_layers
+from .symbols import Objects, check_circles, check_script, check_symbol_layers
 
 
 def check_other(kernel: Kernel) -> Report:
@@ -73,6 +73,7 @@ def main() -> int:
         *of_sources,
         ("symbol layers", lambda: check_symbol_layers(sources, objects)),
         ("no circles of files", lambda: check_circles(objects)),
+        ("linker script", lambda: check_script(objects)),
         ("memory model", lambda: check_memory_model(options.cc, options.flags)),
         ("fences of the locks", lambda: check_fences(kernel)),
         ("fences of hand-overs", lambda: check_handovers(kernel)),

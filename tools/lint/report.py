@@ -23,11 +23,13 @@ class Report:
     note: str = ""
 
 
-def run_tool(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+def run_tool(
+    command: list[str], text: str = "", folder: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     """Runs a program in the repository's root, whatever its exit status."""
     try:
         return subprocess.run(
-            command, input=text, cwd=ROOT, capture_output=True, text=True, check=False
+            command, input=text, cwd=folder, capture_output=True, text=True, check=False
         )
     except OSError as error:
         raise Nothing(f"{command[0]}: {error.strerror}") from None

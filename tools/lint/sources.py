@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from .report import Nothing, ROOT, run_tool
+from .report import ROOT, Nothing, run_tool
 
 LAYERS = ("arch", "kernel", "mm", "sync", "tests")
 COMMENT_OR_LITERAL = re.compile(
@@ -27,14 +27,14 @@ def without_comments(text: str) -> str:
     return COMMENT_OR_LITERAL.sub(blank, text)
 
 
-def listed_files() -> list[str]:
+def listed_files(root: Path = ROOT) -> list[str]:
     """What git tracks or would; everything outside build/ where there is no repository."""
-    if (ROOT / ".git").exists():
-        listing = run_tool(["git", "ls-files", "-co", "--exclude-standard"])
+    if (root / ".git").exists():
+        listing = run_tool(["git", "ls-files", "-co", "--exclude-standard"], folder=root)
         if listing.returncode != 0:
             raise Nothing(f"git ls-files: {listing.stderr.strip()}")
         return listing.stdout.splitlines()
-    paths = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+    paths = (path.relative_to(root) for path in root.rglob("*"))
     return [str(path) for path in paths if path.parts[0] != "build"]
 
 
@@ -65,14 +65,17 @@ class Include:
 class Sources:
     """The C and assembly of the layers, comments blanked."""
 
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root
+
     @cached_property
     def text(self) -> dict[str, str]:
         return {
-            path: without_comments((ROOT / path).read_text())
-            for path in sorted(set(listed_files()))
+            path: without_comments((self.root / path).read_text())
+            for path in sorted(set(listed_files(self.root)))
             if Path(path).suffix in (".c", ".h", ".S")
             and Path(path).parts[0] in LAYERS
-            and (ROOT / path).is_file()
+            and (self.root / path).is_file()
         }
 
     @cached_property

@@ -41,12 +41,12 @@ def is_source(path: Path) -> bool:
     return not path.suffix and path.read_bytes()[:2] == b"#!"
 
 
-def check_licence() -> Report:
+def check_licence(root: Path = ROOT) -> Report:
     """Every source file names the licence, in one of its first lines."""
-    paths = [p for p in listed_files() if (ROOT / p).is_file() and is_source(ROOT / p)]
+    paths = [p for p in listed_files(root) if (root / p).is_file() and is_source(root / p)]
     report = Report(note=f"{len(paths)} files")
     for path in paths:
-        first = (ROOT / path).read_text().split("\n", 3)[:3]
+        first = (root / path).read_text().split("\n", 3)[:3]
         if not any(LICENCE in line for line in first):
             report.problems.append(f"{path} has no line `{LICENCE}` at its top")
     if not paths:
@@ -62,10 +62,11 @@ def check_format(sources: Sources) -> Report:
     """
     if not shutil.which("clang-format"):
         return Report(note="SKIP there is no clang-format here")
-    if not (ROOT / ".git").exists():
+    if not (sources.root / ".git").exists():
         return Report(note="SKIP this copy of the tree is not git's")
     paths = [path for path in sources.text if path.endswith((".c", ".h"))]
-    result = run_tool(["clang-format", "--dry-run", "--Werror", *paths])
+    command = ["clang-format", "--dry-run", "--Werror", *paths]
+    result = run_tool(command, folder=sources.root)
     report = Report(note=f"{len(paths)} files")
     found = re.findall(r"^(\S+?:\d+):\d+: error:", result.stderr, re.M)
     report.problems = [f"{place} is not as clang-format has it" for place in dict.fromkeys(found)]

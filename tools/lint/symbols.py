@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
@@ -68,9 +69,10 @@ class Edge:
 class Objects:
     """The objects of a build, each by its path in the build's folder without the suffix."""
 
-    def __init__(self, folder: Path, nm: str) -> None:
+    def __init__(self, folder: Path, nm: str, root: Path = ROOT) -> None:
         self.folder = folder
         self.nm = nm
+        self.root = root
 
     @cached_property
     def paths(self) -> dict[str, Path]:
@@ -79,7 +81,7 @@ class Objects:
         return {
             name: path
             for name, path in sorted(found.items())
-            if any((ROOT / f"{name}{suffix}").is_file() for suffix in (".c", ".S"))
+            if any((self.root / f"{name}{suffix}").is_file() for suffix in (".c", ".S"))
         }
 
     @cached_property
@@ -158,6 +160,21 @@ def check_symbol_layers(sources: Sources, objects: Objects) -> Report:
         for edge in objects.edges
         if (names := upward(edge, allowed))
     ]
+    return report
+
+
+FILE_PATTERN = re.compile(r"\*(/[\w./*]+\.o)\(")
+
+
+def check_script(objects: Objects) -> Report:
+    """Each pattern of files in the linker script matches an object: one that does not is no error."""
+    patterns = FILE_PATTERN.findall((objects.root / "linker.ld").read_text())
+    report = Report(note=f"{len(patterns)} patterns of files")
+    for pattern in patterns:
+        if not any(fnmatch(f"/{name}.o", pattern) for name in objects.paths):
+            report.problems.append(f"linker.ld: *{pattern} matches no object")
+    if not patterns:
+        report.problems.append("linker.ld names no files")
     return report
 
 
