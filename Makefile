@@ -363,7 +363,7 @@ $(clang_dir)/hartframe.elf: $(clang_objects) linker.ld
 	$(quiet)$(CROSS)gcc $(patsubst -march=%,-march=$(march_link),$(KERNEL_CFLAGS)) \
 		$(filter-out -Wl$(comma)-Map%,$(KERNEL_LDFLAGS)) -o $@ $(clang_objects)
 
-lint: all
+lint: all deps-test
 	$(quiet)$(if $(has_lintcc),$(MAKE) --no-print-directory $(clang_dir)/hartframe.elf)
 	$(quiet)/usr/bin/python3 tools/lint --kernel $(BUILD)/hartframe.elf --objects $(BUILD)/kernel --cc "$(CROSS)gcc" \
 		$(if $(has_lintcc),--other-kernel $(clang_dir)/hartframe.elf) \
@@ -372,16 +372,16 @@ lint: all
 
 # What calls of mm/ use of the stack: the bounds, which are part of lint. And the same of mm/ and sync/
 # for a kernel that is small, and for a host, as the compiler says: for comparison, without bounds.
-stack = tools/stack.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" --su $(BUILD)/kernel \
+stack = /usr/bin/python3 tools/stack --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" --su $(BUILD)/kernel \
 	--json $(BUILD)/logs/stack.jsonl
 
 red_zone = $(if $(filter x86_64,$(shell uname -m)),-mno-red-zone)
 
-stack: all
+stack: all deps-test
 	$(quiet)$(stack) -v; status=$$?; \
-	tools/stack.py --build kernel-Os --json $(BUILD)/logs/stack-kernel-Os.jsonl --compile \
+	/usr/bin/python3 tools/stack --build kernel-Os --json $(BUILD)/logs/stack-kernel-Os.jsonl --compile \
 		'$(CROSS)gcc $(patsubst -O2,-Os,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)' && \
-	tools/stack.py --build host --json $(BUILD)/logs/stack-host.jsonl --compile \
+	/usr/bin/python3 tools/stack --build host --json $(BUILD)/logs/stack-host.jsonl --compile \
 		'$(HOSTCC) -std=gnu11 -O2 $(red_zone) -DCK_MD_RMO $(HOST_INCLUDES)' && exit $$status
 
 # What docs/porting.md promises to other kernels: names, symbols, its example, lines of 128 bytes, and

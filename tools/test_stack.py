@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tests of stack.py: small programs, assembled and compiled here, whose depths are known.
+"""Tests of tools/stack: small programs, assembled and compiled here, whose depths are known.
 """
 
 from __future__ import annotations
@@ -13,9 +13,16 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import stack
 from lint.kernel import Kernel
+from lint.report import ROOT, Nothing
 from lint.sources import Sources
+from stack import rows
+from stack.compiled import Compiled, check_su
+from stack.graph import Depths
+from stack.machine import Machine
+from stack.pointers import Pointers
+from stack.rows import Constant, Measured, Row, check_rows, public_functions
+from stack.traps import Traps, traps_of
 
 CC = os.environ.get("STACK_CC", "riscv64-unknown-elf-gcc")
 FLAGS = (
@@ -53,7 +60,7 @@ class Built(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.root = Path(folder.name).resolve()
 
-    def build(self, sources: dict[str, str], flags: str = FLAGS) -> stack.Machine:
+    def build(self, sources: dict[str, str], flags: str = FLAGS) -> Machine:
         for path, text in sources.items():
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_text(text)
@@ -62,13 +69,13 @@ class Built(unittest.TestCase):
         result = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stderr)
         objdump = re.sub(r"gcc$", "objdump", CC)
-        pointers = stack.Pointers(sources)
-        return stack.Machine(Kernel(self.root / "a.elf", objdump), pointers, self.root)
+        pointers = Pointers(sources)
+        return Machine(Kernel(self.root / "a.elf", objdump), pointers, self.root)
 
-    def measure(self, sources: dict[str, str], flags: str = FLAGS) -> stack.Measured:
-        return stack.Measured(self.build(sources, flags), sources)
+    def measure(self, sources: dict[str, str], flags: str = FLAGS) -> Measured:
+        return Measured(self.build(sources, flags), sources)
 
-    def depth(self, measured: stack.Measured, name: str = "start") -> int:
+    def depth(self, measured: Measured, name: str = "start") -> int:
         row = measured.row(name, "public", "mm/a.h", None)
         assert row
         return row.ported.bytes
@@ -122,7 +129,7 @@ class TestDepths(Built):
     def test_compressed_instructions_are_the_default(self) -> None:
         machine = self.build({"mm/a.S": assembled(frame("start", 496, "nop"))})
         self.assertEqual(machine.kernel.follower[machine.codes[0x80200000].entry], 0x80200002)
-        self.assertEqual(self.depth(stack.Measured(machine, {})), 496)
+        self.assertEqual(self.depth(Measured(machine, {})), 496)
 
     def test_a_jump_table(self) -> None:
         cases = "".join(f"case {i}: return f{i}(x) + {i * i + 1};\n" for i in range(8))
@@ -134,7 +141,7 @@ class TestDepths(Built):
         }
         measured = self.measure(sources)
         whole = measured.graph
-        assert isinstance(whole, stack.Machine)
+        assert isinstance(whole, Machine)
         jumps = [i for i in whole.codes[whole.by_name["start"][0].entry].instructions.values()
                  if i.mnemonic == "jr"]
         self.assertTrue(jumps, "the compiler made no table of jumps")
@@ -151,7 +158,7 @@ class TestDepths(Built):
         machine = self.build({"mm/a.c": text}, FLAGS + " -fno-inline -fstack-usage")
         (written,) = self.root.glob("*.su")
         written.rename(self.root / "mm" / "a.su")
-        report = stack.check_su(machine, self.root)
+        report = check_su(machine, self.root)
         self.assertEqual(report.problems, [])
         self.assertEqual(report.note, "3 functions")
 
@@ -254,9 +261,9 @@ class TestRecursion(Built):
            frame("g", 64, "beqz a0,1f", "call f", "1: call leaf"), frame("leaf", 128, "nop"))
 
     def bound(self, **of: int) -> None:
-        before = stack.RECURSION_MAX
-        self.addCleanup(setattr, stack, "RECURSION_MAX", before)
-        stack.RECURSION_MAX = {("mm/a.S", name): bound for name, bound in of.items()}
+        before = rows.RECURSION_MAX
+        self.addCleanup(setattr, rows, "RECURSION_MAX", before)
+        rows.RECURSION_MAX = {("mm/a.S", name): bound for name, bound in of.items()}
 
     def test_without_a_bound(self) -> None:
         self.check_problem("recursion without a stated bound: start -> start", self.SELF)
@@ -286,11 +293,11 @@ class TestRecursion(Built):
         self.check_problem("recursion without a stated bound", self.TWO[0], f, *self.TWO[2:])
 
     def test_the_constants_are_there(self) -> None:
-        measured = stack.Measured(self.build({"mm/a.S": assembled("start: ret")}), Sources().text)
-        for (path, name), constant in stack.RECURSION_MAX.items():
+        measured = Measured(self.build({"mm/a.S": assembled("start: ret")}), Sources().text)
+        for (path, name), constant in rows.RECURSION_MAX.items():
             text = measured.sources[path]
             self.assertRegex(text, rf"\b{name}\(", path)
-            if isinstance(constant, stack.Constant):
+            if isinstance(constant, Constant):
                 text = measured.sources[constant.file]
                 self.assertRegex(text, rf"#define\s+{constant.name}\s+\d+\b")
 
@@ -356,10 +363,10 @@ class TestTraps(Built):
         ),
     }
 
-    def traps(self, is_tests: bool) -> tuple[stack.Traps, stack.Depths]:
+    def traps(self, is_tests: bool) -> tuple[Traps, Depths]:
         measured = self.measure(self.SOURCES)
-        assert isinstance(measured.graph, stack.Machine)
-        return stack.traps_of(measured.graph, measured.ported, is_tests), measured.ported
+        assert isinstance(measured.graph, Machine)
+        return traps_of(measured.graph, measured.ported, is_tests), measured.ported
 
     def test_the_kernels(self) -> None:
         traps, depths = self.traps(is_tests=False)
@@ -398,44 +405,44 @@ class TestStackPointer(Built):
 
 
 class TestJudgement(Built):
-    def rows(self, size: int, bound: int) -> list[stack.Row]:
+    def rows(self, size: int, bound: int) -> list[Row]:
         measured = self.measure({"mm/a.S": assembled(frame("start", 16, "call b"),
                                                      frame("b", size, "nop"))})
         row = measured.row("start", "public", "mm/a.h", bound)
         return [row] if row else []
 
     def test_the_bound_itself_is_kept(self) -> None:
-        report = stack.check_rows(self.rows(240, 256), "public", [])
+        report = check_rows(self.rows(240, 256), "public", [])
         self.assertEqual(report.problems, [])
         self.assertIn("256", report.note)
 
     def test_more_is_a_problem_with_its_chain(self) -> None:
-        report = stack.check_rows(self.rows(256, 256), "public", [])
+        report = check_rows(self.rows(256, 256), "public", [])
         self.assertEqual(report.problems,
                          ["start uses 272 bytes of stack, bound 256: start 16 -> b 256"])
 
     def test_nothing_to_look_at(self) -> None:
-        with self.assertRaises(stack.Nothing):
-            stack.check_rows([], "public", [])
+        with self.assertRaises(Nothing):
+            check_rows([], "public", [])
 
     def test_a_size_that_the_compiler_did_not_say(self) -> None:
         machine = self.build({"mm/a.S": assembled(frame("start", 32, "nop"))})
         for said, problem in (("32\tstatic", ""), ("48\tstatic", "has 32 bytes, the compiler: 48"),
                               ("32\tdynamic", "is dynamic")):
             (self.root / "mm" / "a.su").write_text(f"mm/a.S:1:1:start\t{said}\n")
-            report = stack.check_su(machine, self.root)
+            report = check_su(machine, self.root)
             self.assertIn(problem, "".join(report.problems))
             self.assertEqual(bool(report.problems), bool(problem))
 
     def test_no_sizes_of_the_compiler(self) -> None:
         machine = self.build({"mm/a.S": assembled("start: ret")})
-        with self.assertRaises(stack.Nothing):
-            stack.check_su(machine, self.root)
+        with self.assertRaises(Nothing):
+            check_su(machine, self.root)
 
 
 class TestPublicFunctions(unittest.TestCase):
     def test_of_the_headers(self) -> None:
-        found = stack.public_functions(Sources().text)
+        found = public_functions(Sources().text)
         for name in ("frame_alloc_run", "frame_free_run", "frame_validate", "frame_drain_answer",
                      "kmalloc", "krealloc", "kcalloc", "kfree", "frame_cache_refill",
                      "frame_cache_overflow", "frame_cache_configure", "frame_cache_flush"):
@@ -444,11 +451,11 @@ class TestPublicFunctions(unittest.TestCase):
             self.assertNotIn(name, found)
 
     def test_a_header_that_declares_nothing(self) -> None:
-        with self.assertRaises(stack.Nothing):
-            stack.public_functions({path: "#pragma once\n" for path in stack.PUBLIC_HEADERS})
+        with self.assertRaises(Nothing):
+            public_functions({path: "#pragma once\n" for path in rows.PUBLIC_HEADERS})
 
     def test_all_policies_are_known(self) -> None:
-        pointers = stack.Pointers(Sources().text)
+        pointers = Pointers(Sources().text)
         table = Sources().text["mm/global/policies.c"]
         policies = re.findall(r"&(\w+)_policy", table)
         self.assertTrue(policies)
@@ -459,13 +466,13 @@ class TestPublicFunctions(unittest.TestCase):
 class TestCompiled(unittest.TestCase):
     """The compiler's own account, of a program for the host."""
 
-    def graph(self, text: str) -> stack.Measured:
+    def graph(self, text: str) -> Measured:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         path = Path(folder.name) / "a.c"
         path.write_text(text)
-        compiled = stack.Compiled("gcc -O2 -fno-inline", [str(path)], stack.Pointers({}))
-        return stack.Measured(compiled, {})
+        compiled = Compiled("gcc -O2 -fno-inline", [str(path)], Pointers({}))
+        return Measured(compiled, {})
 
     def test_a_chain(self) -> None:
         measured = self.graph(
@@ -488,9 +495,9 @@ class TestCompiled(unittest.TestCase):
 
 class TestDocument(unittest.TestCase):
     def test_the_bounds(self) -> None:
-        text = (stack.ROOT / "docs" / "testing.md").read_text()
+        text = (ROOT / "docs" / "testing.md").read_text()
         section = text.partition("\n## Stack\n")[2].partition("\n## ")[0]
-        for bound in (stack.PUBLIC_MAX, stack.POLICY_MAX, stack.LOCK_MAX):
+        for bound in (rows.PUBLIC_MAX, rows.POLICY_MAX, rows.LOCK_MAX):
             self.assertRegex(section, rf"\b{bound:,} bytes\b")
 
 

@@ -164,18 +164,24 @@ def owner_of(address: int, kernel: Kernel) -> str:
     return next(inside, "no function")
 
 
-def inline_chains(kernel: Kernel, addresses: list[int]) -> dict[int, list[str]]:
-    """Of each address the functions it was inlined from, innermost first, by the line table."""
+def source_lines(kernel: Kernel, addresses: Iterable[int], *options: str) -> dict[int, list[str]]:
+    """What addr2line prints of each address: where functions were inlined, innermost first."""
     tool = re.sub(r"objdump$", "addr2line", kernel.objdump)
-    command = [*shlex.split(tool), "-a", "-i", "-f", "-e", str(kernel.path.resolve())]
+    command = [*shlex.split(tool), "-a", "-i", *options, "-e", str(kernel.path.resolve())]
     listing = run_tool(command, "".join(f"{address:#x}\n" for address in addresses))
     if listing.returncode != 0:
         raise Nothing(f"{tool}: {listing.stderr.strip()}")
-    chains: dict[int, list[str]] = {}
-    chain: list[str] = []
+    found: dict[int, list[str]] = {}
+    lines: list[str] = []
     for line in listing.stdout.splitlines():
-        if line.startswith("0x"):
-            chain = chains.setdefault(int(line, 16), [])
+        if re.fullmatch(r"0x[0-9a-f]+", line):
+            lines = found.setdefault(int(line, 16), [])
         else:
-            chain.append(line)
-    return {address: found[::2] for address, found in chains.items()}
+            lines.append(line)
+    return found
+
+
+def inline_chains(kernel: Kernel, addresses: Iterable[int]) -> dict[int, list[str]]:
+    """Of each address the functions it was inlined from, innermost first, by the line table."""
+    found = source_lines(kernel, addresses, "-f")
+    return {address: lines[::2] for address, lines in found.items()}

@@ -17,6 +17,7 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
+from .graph import components
 from .layers import KERNEL_ALONE, KERNEL_SEES_TESTS
 from .report import ROOT, Nothing, Report, run_tool
 from .sources import Sources
@@ -121,33 +122,12 @@ def upward(edge: Edge, allowed: frozenset[str]) -> frozenset[str]:
 
 
 def circles(edges: Iterable[Edge]) -> list[list[str]]:
-    """Objects that can each be reached from the others: Tarjan's components of more than one."""
+    """Objects that can each be reached from the others."""
     below: dict[str, list[str]] = {}
     for edge in edges:
         below.setdefault(edge.user, []).append(edge.definer)
-    number: dict[str, int] = {}
-    lowest: dict[str, int] = {}
-    path: list[str] = []
-    found: list[list[str]] = []
-
-    def visit(name: str) -> None:
-        number[name] = lowest[name] = len(number)
-        path.append(name)
-        for other in below.get(name, []):
-            if other not in number:
-                visit(other)
-            if other in path:
-                lowest[name] = min(lowest[name], lowest[other])
-        if lowest[name] == number[name]:
-            component = path[path.index(name) :]
-            del path[path.index(name) :]
-            if len(component) > 1:
-                found.append(sorted(component))
-
-    for name in below:
-        if name not in number:
-            visit(name)
-    return found
+    found = components(below, lambda name: below.get(name, []))
+    return [sorted(component) for component in found if len(component) > 1]
 
 
 def check_symbol_layers(sources: Sources, objects: Objects) -> Report:
