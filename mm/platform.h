@@ -51,3 +51,24 @@
 #include <stdint.h>
 
 #include "sync/cache_line.h" /* <port.h>, and PORT_CACHE_LINE */
+
+/* The contract as the compiler sees it: a port whose function has another type does not compile. */
+#define PORT_HAS(function, ...)                                                                    \
+	_Static_assert(__builtin_types_compatible_p(__typeof__(function), __VA_ARGS__),            \
+		       "<port.h>: " #function " is to be " #__VA_ARGS__)
+
+PORT_HAS(port_area, void *(void));
+PORT_HAS(port_area_of, void *(unsigned));
+PORT_HAS(port_cpu, unsigned(void));
+PORT_HAS(port_cpu_count, unsigned(void));
+PORT_HAS(port_irq_save, unsigned long(void));
+PORT_HAS(port_irq_restore, void(unsigned long));
+PORT_HAS(port_in_trap, bool(void));
+PORT_HAS(port_ipi_send, void(unsigned, uint64_t));
+PORT_HAS(port_phys_pointer, void *(uint64_t));
+PORT_HAS(port_phys_address, uint64_t(const void *));
+PORT_HAS(port_clock, uint64_t(void));
+PORT_HAS(port_relax, void(void));
+PORT_HAS(port_panic, void(const char *, ...));
+
+#undef PORT_HAS

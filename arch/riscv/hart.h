@@ -49,7 +49,7 @@ extern void (*hart_is_late)(uint64_t hart_id);
 
 /*
  * In a handler, with interrupts masked: the hart stops here, once it has stored `said` into *word,
- * and what it wrote before is seen by who sees that. Returns 0 when hart_start has brought it back
+ * and a hart that sees that sees what it wrote before. Returns 0 when hart_start has brought it back
  * with the same block (all that a call preserves, sstatus and sie as they were); else the
  * firmware's error: it has not stopped. Its timer is neither armed nor disarmed then.
  */
@@ -88,7 +88,7 @@ void hart_sleep(struct hart_arrival *arrival);
 bool hart_is_asleep(uint64_t hart_id);
 bool hart_can_sleep(void);
 
-/* The kick that is pending is over; what it announced is seen by what is read after this. */
+/* The pending IPI is over; what is read after this sees what the IPI announced. */
 void hart_ipi_clear(void);
 
 /* The time CSR, in ticks of the device tree's timebase-frequency. */

@@ -113,7 +113,7 @@ extern void (*port_on_panic)(const struct port_panic_site *site, const char *for
 
 /*
  * Five instructions on a hit. The sentinel below an empty stack is negative. Volatile, because an
- * asm goto with outputs is none by itself, and one whose outputs nobody reads would be dropped.
+ * asm goto with outputs is not so by itself: without a reader of its outputs it would be dropped.
  */
 #define PORT_STACK_POP(frame, top_offset, empty)                                                   \
 	do {                                                                                       \
@@ -131,7 +131,7 @@ extern void (*port_on_panic)(const struct port_panic_site *site, const char *for
 				      : empty);                                                    \
 	} while (0)
 
-/* Six. The store into the slot above the top is seen by nobody until top has moved. */
+/* Six. What is stored in the slot above the top counts only when top has moved. */
 #define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                       \
 	do {                                                                                         \
 		uint64_t top_, limit_;                                                               \

@@ -82,7 +82,7 @@ static const char *exception_name(uint64_t cause)
 	};
 
 	if (cause & SCAUSE_INTERRUPT)
-		return "interrupt nobody asked for";
+		return "interrupt without a handler";
 	return cause < 16 ? names[cause] : "unknown exception";
 }
 

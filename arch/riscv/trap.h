@@ -33,7 +33,7 @@ struct trap_cause {
 extern void (*trap_on_exception)(const struct trap_frame *frame, const struct trap_cause *cause);
 
 /*
- * For a trap that found no memory to save its registers in (trap_no_stack.S); on a stack of its own, and
+ * For a trap that found no memory to save its registers in (trap_no_stack.S); on a separate stack, and
  * with translation off on this hart. Does not return. NULL: the message goes out through the firmware
  * and the machine is ended.
  */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* trap_fatal.c - the report of a trap that had no stack (trap_no_stack.S), on a stack of its own.
- */
+/* trap_fatal.c - the report of a trap that had no stack (trap_no_stack.S), on a separate stack. */
 #include <stdint.h>
 #include <stdio.h>
 

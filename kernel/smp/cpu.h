@@ -3,7 +3,7 @@
  * cpu.h - cpus: the dense numbering of the harts that run, and work for all of them at once.
  *
  * cpu 0 is the hart that booted. The others sleep in cpu_serve() until cpus_run() has work for
- * them. Each field is written by who its comment names.
+ * them. The comment of each field says which cpu writes it.
  *
  * Any cpu can stop any other and start it again, cpu 0 like the rest. A cpu that is stopped is
  * between two of its instructions, as if a handler took long: it holds no lock, is in no queue for
@@ -39,12 +39,12 @@ struct cpu {
 	_Alignas(64) uint32_t done_number;
 	uint32_t online; /* has come, once and for all */
 
-	/* What the cpu and whoever stops or starts it tell each other (cpu.c). */
+	/* What the cpu and its stopper or starter tell each other (cpu_stop.c). */
 	_Alignas(64) uint32_t state;
 	long stop_error; /* written by this cpu: the firmware's, when it refused to stop it */
 	struct hart_arrival *arrival;
 	struct space *space; /* that this cpu is in; NULL: in the kernel's (space.c) */
-	uint64_t maps_seen; /* of that space: this cpu has flushed since they were so many (space.c) */
+	uint64_t maps_seen; /* the count of that space's mappings when this cpu flushed last (space.c) */
 
 	/* Flushes of its translation caches (shootdown.c). */
 	_Alignas(64) uint64_t flush_wanted; /* by others; atomic */
@@ -84,8 +84,8 @@ unsigned cpu_online_count(void);
 /*
  * Stops a cpu, and returns when its hart is stopped: its frames are in the zones by then. Or starts
  * one that was stopped: it goes on where it was, and takes part again when this returns. From any
- * cpu, not in a handler, no lock held, interrupts let in. One at a time: a cpu that is at it is
- * stopped by nobody. While a cpu is stopped cpus_run() must not count on it.
+ * cpu, not in a handler, no lock held, interrupts let in. One at a time: a cpu that stops or starts
+ * another one is not stopped meanwhile. While a cpu is stopped cpus_run() must not count on it.
  */
 enum cpu_result cpu_stop(unsigned number);
 enum cpu_result cpu_start(unsigned number);
@@ -99,7 +99,7 @@ bool cpu_is_stopped(unsigned number);
 void cpu_stop_if_asked(void);
 
 /*
- * From one to the other the calling cpu is not stopped: who would stop it goes on asking. Around
+ * Between the two calls the calling cpu is not stopped: the stopper goes on asking. Around
  * what others may have to wait for while interrupts are let in, such as a lock. They nest. Handlers
  * of this cpu see what it wrote before, and no other cpu looks: the compiler's order is enough.
  */

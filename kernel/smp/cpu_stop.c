@@ -112,19 +112,19 @@ static void ask_to_stop(unsigned number)
 }
 
 /* A cpu that could not stop at the first IPI gets another every millisecond. */
-static uint64_t ask_again(unsigned number, uint64_t kicked)
+static uint64_t ask_again(unsigned number, uint64_t asked)
 {
 	uint64_t now = hart_time();
 
-	if (now - kicked < settings.timebase / 1000)
-		return kicked;
+	if (now - asked < settings.timebase / 1000)
+		return asked;
 	ask_to_stop(number);
 	return now;
 }
 
 static enum cpu_result wait_until_stopped(struct cpu *cpu)
 {
-	uint64_t since = hart_time(), kicked = since;
+	uint64_t since = hart_time(), asked = since;
 
 	for (;;) {
 		uint32_t state = ck_pr_load_32(&cpu->state);
@@ -138,7 +138,7 @@ static enum cpu_result wait_until_stopped(struct cpu *cpu)
 			return CPU_LOST;
 		}
 		if (state == STATE_STOP_REQUESTED)
-			kicked = ask_again(cpu->arch.number, kicked);
+			asked = ask_again(cpu->arch.number, asked);
 		frame_drain_answer();
 		port_relax();
 	}

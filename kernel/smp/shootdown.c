@@ -2,7 +2,7 @@
 /*
  * shootdown.c - see shootdown.h.
  *
- * Kicks. Each cpu has one word that says what it is asked to flush, `flush_wanted`: nothing, some
+ * By IPIs. Each cpu has one word that says what it is asked to flush, `flush_wanted`: nothing, some
  * pages, or everything. There is one counter of requests for all, and each cpu notes up to which
  * number it has answered.
  *
@@ -19,7 +19,7 @@
  * Why an answer is one. The asker's word came before its number, so a cpu that has read that number
  * has either taken the word, or had taken it before, for an earlier number: in both cases it has
  * flushed since. The number alone would not do for one asker of many: numbers are common to all, so
- * a cpu answers those of requests that are no business of its own too, with an empty word. They are
+ * a cpu answers those of requests to other cpus too, with an empty word. They are
  * 64 bits wide and do not wrap: a cpu that was not asked for long may be any number behind.
  *
  * Requests are made for 64 cpus at a time, whoever is in the set then. The set is the caller's copy:
@@ -29,17 +29,18 @@
  * the acquire fences in shootdown_answer() after the read of each; SFENCE.VMA orders what is visible
  * there by then before all later walks. (b) The flush, and all that the cpu did through old entries,
  * before its `flush_answered`: the release fence there pairs with the acquire fence at the end of
- * wait_for(); who frees a frame after that frees it unused. (c) `flush_wanted` and `requests` before
+ * wait_for(); a frame that is freed after that is freed unused. (c) `flush_wanted` and `requests` before
  * the look at `flush_online`: the full fence in ask() pairs with the full fence in
- * shootdown_online(): a cpu that comes on line is kicked, or sees the number itself and answers. For
+ * shootdown_online(): a cpu that comes on line gets an IPI, or sees the number itself and answers. For
  * the firmware the same with the entries: it is asked, or its walks, which begin later, find them.
  * (d) Going off line: what was done through old entries before `flush_online` = 0, the release fence
  * there pairs with the acquire fence of (b), or in the firmware's way with that of ask_firmware().
  * (e) What is asked for comes before the IPI: hart_ipi_send's own fence, and hart_ipi_clear's. (f) A
  * departure is counted between `flush_online` = 0 and the stop: the full fence in shootdown_offline
- * pairs with the one in ask_firmware. Who has read the count with it names the cpu no more; who has
- * named it, and is refused because it has stopped, reads another count afterwards (the acquire fence
- * there, which pairs with what orders the firmware's own note that the hart has stopped).
+ * pairs with the one in ask_firmware. An asker that has read the count with it names the cpu no
+ * more; an asker that has named it, and is refused because it has stopped, reads another count
+ * afterwards (the acquire fence there, which pairs with what orders the firmware's own note that the
+ * hart has stopped).
  *
  * A cpu that goes off line has switched satp off and flushed all before: nothing walks tables for
  * it, so nothing can be freed under its walks. It comes back on line before it loads satp again.

@@ -3,12 +3,12 @@
  * shootdown.h - has other cpus flush what they have in their translation caches.
  *
  * There are two ways. The firmware (SBI RFENCE) interrupts the harts itself and does it above our
- * heads, with our interrupts masked or not. Or we kick the cpus as for anything else, and each does
- * it in the IPI's handler: for firmware without that extension, and for run=explore, where a hart
+ * heads, with our interrupts masked or not. Or we send the cpus IPIs as for anything else, and each
+ * does it in the IPI's handler: for firmware without that extension, and for run=explore, where a hart
  * that waits in the firmware, with no timer of ours running, would let no other hart go on.
  *
- * Either way a cpu that is stopped (cpu.h) has nothing cached, is asked for nothing and waited for
- * by nobody.
+ * Either way a cpu that is stopped (cpu.h) has nothing cached, is asked for nothing, and no cpu waits
+ * for it.
  */
 #pragma once
 
@@ -27,12 +27,12 @@ const char *shootdown_way_name(enum shootdown_way way);
  * bytes not 0; everything, where that is long. The calling cpu may be among them. When this returns,
  * they walk the tables as the caller left them, and are done with whatever they used an old entry for. Not in
  * a trap handler, no lock held, interrupts let in: what others ask meanwhile is answered, and those
- * that are asked may have to wait for us. One kick or one call into the firmware a cpu at most.
+ * that are asked may have to wait for us. One IPI or one call into the firmware a cpu at most.
  * Returns how many others are in the set.
  */
 unsigned shootdown(unsigned first, uint64_t set, uint64_t start, uint64_t bytes);
 
-/* What a kicked cpu does: flushes what it was asked to. Interrupts masked. Cheap when it was not. */
+/* In the handler of an IPI: flushes what this cpu was asked to. Interrupts masked. Cheap if nothing. */
 void shootdown_answer(void);
 
 /*

@@ -75,7 +75,7 @@ def after_instruction(instruction: Instruction, held: Held) -> Held:
 
 
 def joined(address: int, one: Held, other: Held) -> Held:
-    """Where two paths meet at `address`: what they disagree on is a root of its own."""
+    """Where two paths meet at `address`: what they disagree on is a new root."""
     found: Held = {}
     for name in one.keys() | other.keys():
         values = [held.get(name, (name, 0)) for held in (one, other)]

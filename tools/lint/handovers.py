@@ -24,7 +24,7 @@ class Announcer:
     name: str
     word: str = "sw"  # what stores it
     fence: tuple[str, str] = ("rw", "w")
-    ipi: str = ""  # a call of this wakes who is to look, so it comes after an announcement
+    ipi: str = ""  # a call of this wakes the other hart, so it comes after an announcement
     in_a_row: bool = False  # several, of which the ipi must follow the last at once
 
 
@@ -137,7 +137,7 @@ def check_barrier(name: str, kernel: Kernel) -> list[str]:
             if not looked:
                 problems.append(f"{function.place(instruction)} arrives before the round is read")
             if not decides(function, instruction):
-                problems.append(f"{function.place(instruction)} does not decide who is last")
+                problems.append(f"{function.place(instruction)} does not decide which hart is last")
         if cpu_mask_clear and writes(instruction, function):
             problems.append(f"{function.place(instruction)} comes after the others may go")
         goes = instruction.mnemonic == "sw" and function.words[instruction.address] in rounds

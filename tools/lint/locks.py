@@ -105,10 +105,10 @@ def check_acquire(function: Function, kernel: Kernel, kind: str, is_try: bool) -
 
 
 def check_bare(function: Function) -> list[str]:
-    """No lock orders nothing: a fence or an atomic in it would be a cost that is none of its own."""
+    """The lock `none` orders nothing: a fence or an atomic in it would be a cost that no lock has."""
     bound = (Kind.FENCE, Kind.ATOMIC)
     return [
-        f"{function.place(instruction)} in what is to be no lock"
+        f"{function.place(instruction)} in the lock that is to be none"
         for instruction in function.code.values()
         if instruction.kind in bound
     ]

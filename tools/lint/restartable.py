@@ -68,7 +68,7 @@ def check_commit(site: Site) -> list[str]:
 
 
 def check_repeatable(site: Site) -> list[str]:
-    """No input is overwritten, and nothing goes round inside or has effects of other kinds."""
+    """No input is overwritten, and it has no loop, and no effect but stores."""
     problems = []
     inputs: set[str] = {"tp"}
     written: set[str] = set()

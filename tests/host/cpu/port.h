@@ -16,6 +16,11 @@ static inline unsigned port_cpu(void)
 
 unsigned port_cpu_count(void);
 void *port_area_of(unsigned cpu);
+/* Declared for mm/platform.h alone: the code under test calls none of these. */
+void *port_area(void);
+uint64_t port_clock(void);
+void *port_phys_pointer(uint64_t address);
+uint64_t port_phys_address(const void *pointer);
 bool port_in_trap(void);
 unsigned long port_irq_save(void);
 void port_irq_restore(unsigned long flags);
