@@ -105,7 +105,7 @@ def check_acquire(function: Function, kernel: Kernel, kind: str, is_try: bool) -
 
 
 def check_bare(function: Function) -> list[str]:
-    """The lock `none` orders nothing: a fence or an atomic in it would be a cost that no lock has."""
+    """The lock `none` orders nothing: a fence or an atomic would be a cost of another lock."""
     bound = (Kind.FENCE, Kind.ATOMIC)
     return [
         f"{function.place(instruction)} in the lock that is to be none"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Layers of symbols, over the objects of a build: no object calls one of a layer above it.
 
-An include shows what a file may name; a symbol shows what it does name, through a declaration of its
-own too. The port contract is what a lower layer may want of any layer: the functions and variables
-that arch/riscv/port.h declares (mm/platform.h says what they are for). And whatever the layers, the
-files that name each other's symbols must not go round in a circle.
+An include shows what a file may name; a symbol shows what it does name, also where the file
+declares it itself. The port contract is what a lower layer may want of any layer: the functions and
+variables that arch/riscv/port.h declares (mm/platform.h says what they are for). Whatever the
+layers, files that name each other's symbols must not make a circle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from .report import ROOT, Nothing, Report, run_tool
 from .sources import Sources
 
 PORT_HEADER = "arch/riscv/port.h"
-DECLARED = re.compile(r"^(?:extern |_Noreturn )*(?!static|typedef|return)[\w ]+?[ *](\w+)(?:\(.*|;)$", re.M)
+DECLARED = re.compile(
+    r"^(?:extern |_Noreturn )*(?!static|typedef|return)[\w ]+?[ *](\w+)(?:\(.*|;)$", re.M
+)
 HOOK = re.compile(r"^extern [\w ]+\(\*(\w+)\)", re.M)
 
 # What files that match the first pattern may not name of files that match the second.
@@ -44,14 +46,14 @@ RULES = (
 # The boot code of arch/ ends with a call of the kernel that it boots.
 ENTRIES = frozenset(("kernel_main", "kernel_secondary"))
 
-# Files of one folder that name each other's symbols: parts of one mechanism that would be worse apart.
-# The first is the lower one; the names are what it wants of the second.
+# Files of one folder that name each other's symbols: parts of one mechanism that would be worse
+# apart. The lower one, the one that it calls upward, and why.
 CIRCLES = {
-    ("mm/percpu/cache", "mm/percpu/drain"): "a cache that opens must see the pressure, and tell of it",
-    ("mm/percpu/cache", "mm/percpu/flush"): "a cache that goes off line is parked, in steps of a flush",
-    ("mm/percpu/refill", "mm/percpu/drain"): "a refill that finds no frame asks for the caches' frames",
-    ("tests/smp/bench_paging", "tests/smp/bench"): "a part of the benchmarks, with their way to report",
-    ("tests/smp/bench_tree", "tests/smp/bench"): "a part of the benchmarks, with their way to report",
+    ("mm/percpu/cache", "mm/percpu/drain"): "a cache that opens looks at the pressure",
+    ("mm/percpu/cache", "mm/percpu/flush"): "a cache that goes off line is parked, by flushes",
+    ("mm/percpu/refill", "mm/percpu/drain"): "a refill that finds no frame asks other caches",
+    ("tests/smp/bench_paging", "tests/smp/bench"): "a part of the benchmarks reports through them",
+    ("tests/smp/bench_tree", "tests/smp/bench"): "a part of the benchmarks reports through them",
 }
 
 
@@ -78,10 +80,11 @@ class Objects:
     @cached_property
     def paths(self) -> dict[str, Path]:
         """Those whose source is still there: a build's folder keeps what was renamed."""
-        found = {str(p.relative_to(self.folder).with_suffix("")): p for p in self.folder.rglob("*.o")}
+        found = sorted(self.folder.rglob("*.o"))
+        names = [str(path.relative_to(self.folder).with_suffix("")) for path in found]
         return {
             name: path
-            for name, path in sorted(found.items())
+            for name, path in zip(names, found)
             if any((self.root / f"{name}{suffix}").is_file() for suffix in (".c", ".S"))
         }
 
@@ -147,7 +150,7 @@ FILE_PATTERN = re.compile(r"\*(/[\w./*]+\.o)\(")
 
 
 def check_script(objects: Objects) -> Report:
-    """Each pattern of files in the linker script matches an object: one that does not is no error."""
+    """Each pattern of files in the linker script matches an object: for the linker none need to."""
     patterns = FILE_PATTERN.findall((objects.root / "linker.ld").read_text())
     report = Report(note=f"{len(patterns)} patterns of files")
     for pattern in patterns:
