@@ -1,8 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of lint: trees and programs of a few lines, in which each check must find what is wrong.
-
-Prints KTAP; with a name as its argument, runs only the tests whose name has it.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -25,7 +22,6 @@ from lint.segments import check_segments
 from lint.sources import Sources
 from lint.style import LICENCE, check_format, check_licence
 from lint.symbols import Objects, check_circles, check_script, check_symbol_layers, contract
-from test_tools import main
 
 CC = os.environ.get("STACK_CC", "riscv64-unknown-elf-gcc")
 FLAGS = "-march=rv64imac -misa-spec=2.2 -mabi=lp64 -mcmodel=medany -O2 -ffreestanding -nostdlib"
@@ -306,4 +302,4 @@ SECTIONS { . = 0x80200000; .text : { *(.text*) } :text . = ALIGN(4096);
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    unittest.main()

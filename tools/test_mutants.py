@@ -95,7 +95,7 @@ class TestHead(InTemporaryFolder):
         self.check_bad(HEAD + "\n" + diff("../sum.sh", "a", "b"), "outside")
 
     def test_the_judges_are_not_to_be_touched(self) -> None:
-        for path in ("tools/lint.py", "tests/host/test_frame.c", "tests/host/fuzz/fuzz_tree.c"):
+        for path in ("tools/lint/main.py", "tests/host/test_frame.c", "tests/host/fuzz/fuzz_tree.c"):
             self.check_bad(HEAD + "\n" + diff(path, "a", "b"), "belongs to the nets")
 
 

@@ -128,12 +128,12 @@ space.goals    := host $(BUILD)/host/% $(BUILD)/space/%
 $(call special,space,$(space_library) $(space.tests),-Itests/host/space)
 $(call special,space,$(wildcard kernel/vm/space*.c),-Dmemcpy=sim_copy -Dspin_lock=sim_lock -Dspin_unlock=sim_unlock)
 
-# Everything around kernel/smp/cpu.c, and around arch/riscv/power.c, is in the test.
+# Everything around kernel/smp/, and around arch/riscv/power.c, is in the test.
 cpu.dir      := cpu
 cpu.cc       := $(HOSTCC)
 cpu.flags    := $(HOST_CFLAGS)
 cpu.includes := -Itests/host/cpu $(HOST_INCLUDES)
-cpu.sources  := kernel/smp/cpu.c tests/host/support/unit.c
+cpu.sources  := $(addprefix kernel/smp/,cpu.c cpu_stop.c cpu_work.c ipi.c) tests/host/support/unit.c
 cpu.tests    := $(call tests_of,cpu)
 cpu.into     := host
 cpu.needs    := $(BUILD)/deps/test

@@ -40,7 +40,7 @@ check_tests := $(if $(filter-out ?,$(T)),$(shell tools/check/covers.py --tests '
 endif
 check_programs = $(patsubst %,$(BUILD)/host/%,$(notdir $(filter host/% corpus/%,$(check_tests))))
 check_kernel = $(if $(filter qemu/%,$(check_tests)),$(BUILD)/hartframe.elf)
-check_commands = $(if $(T),,"tools/mutants.py --check" "tools/lint.py")
+check_commands = $(if $(T),,"tools/mutants.py --check" "/usr/bin/python3 tools/lint")
 check_plan = --host $(filter $(BUILD)/host/test_%,$(check_programs)) \
 	--corpus $(filter $(BUILD)/host/fuzz_%,$(check_programs)) \
 	$(if $(check_kernel),--quick --kernel $(check_kernel)) --lint $(check_commands)
@@ -71,25 +71,25 @@ model = tools/model.py --out $(BUILD)/models
 model: deps-test
 	$(quiet)$(model)
 
-lint: all
+lint: all $(BUILD)/deps/test
 	$(quiet)$(if $(has_lintcc),$(MAKE) --no-print-directory $(BUILD)/clang/hartframe.elf)
-	$(quiet)tools/lint.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" \
+	$(quiet)/usr/bin/python3 tools/lint --kernel $(BUILD)/hartframe.elf --objects $(BUILD)/kernel --cc "$(CROSS)gcc" \
 		$(if $(has_lintcc),--other-kernel $(BUILD)/clang/hartframe.elf) \
 		--flags '$(filter-out -DCK_MD_RMO,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)'; lint=$$?; \
 		$(stack) && exit $$lint
 
 # What calls of mm/ use of the stack: the bounds, which are part of lint. And the same of mm/ and sync/
 # for a kernel that is small, and for a host, as the compiler says: for comparison, without bounds.
-stack = tools/stack.py --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" --su $(BUILD)/kernel \
+stack = /usr/bin/python3 tools/stack --kernel $(BUILD)/hartframe.elf --cc "$(CROSS)gcc" --su $(BUILD)/kernel \
 	--json $(BUILD)/logs/stack.jsonl
 
 red_zone = $(if $(filter x86_64,$(shell uname -m)),-mno-red-zone)
 
-stack: all
+stack: all $(BUILD)/deps/test
 	$(quiet)$(stack) -v; status=$$?; \
-	tools/stack.py --build kernel-Os --json $(BUILD)/logs/stack-kernel-Os.jsonl --compile \
+	/usr/bin/python3 tools/stack --build kernel-Os --json $(BUILD)/logs/stack-kernel-Os.jsonl --compile \
 		'$(CROSS)gcc $(patsubst -O2,-Os,$(KERNEL_CFLAGS)) $(KERNEL_INCLUDES)' && \
-	tools/stack.py --build host --json $(BUILD)/logs/stack-host.jsonl --compile \
+	/usr/bin/python3 tools/stack --build host --json $(BUILD)/logs/stack-host.jsonl --compile \
 		'$(HOSTCC) -std=gnu11 -O2 $(red_zone) -DCK_MD_RMO $(HOST_INCLUDES)' && exit $$status
 
 # What docs/porting.md promises to other kernels: names, symbols, its example, lines of 128 bytes, and
