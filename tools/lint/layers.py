@@ -14,7 +14,7 @@ LIBC = (
     r"(ctype|errno|inttypes|limits|stdalign|stdarg|stdbool|stddef|stdint|stdio|stdlib"
     r"|stdnoreturn|string)\.h"
 )
-POLICIES = r"mm/global/(segment_tree\w*|run_tree|bitmap|interval_stack|recycler|free_list)\."
+POLICIES = r"mm/global/(segment_tree|run_tree|bitmap|interval_stack|recycler|free_list|free_map)\w*\."
 INCLUDE_FOLDERS = ("", "arch/riscv", "tests/host/support")  # those the compiler is given
 
 # EMPTY THIS when kernel/ runs without tests/: the files of kernel/ that still see tests/.
