@@ -14,9 +14,10 @@ void barrier_init(struct barrier *barrier, uint32_t cpu_count)
 }
 
 /*
- * Every arrival is a link in one chain: its release fence before the increment pairs with the
- * last one's acquire fence after it, and the last one's release fence before the new round with
- * the acquire fence of each cpu that sees that round.
+ * Each CPU's release fence before the increment of `arrived` pairs with the last CPU's acquire fence
+ * after it. The last CPU's release fence before the store of `round` pairs with the acquire fence of
+ * each CPU that reads the new round. `arrived` is reset before the new round is seen, so a CPU that
+ * comes back at once counts for the next round.
  */
 void barrier_wait(struct barrier *barrier)
 {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * barrier.h - a sense-reversing barrier for any number of cpus (Mellor-Crummey and Scott, TOCS
- * 1991, section 3.1), used to start all cpus of a workload together and to end it.
+ * barrier.h - a centralised sense-reversing barrier for any number of CPUs (Mellor-Crummey and Scott,
+ * TOCS 1991, section 3.1). All CPUs of a workload start and end together by it.
+ *
+ * The last CPU that arrives resets `arrived` and then begins a new `round`; the others wait for the new
+ * round. Writers: every CPU increments `arrived`; only the last one writes `round`.
  */
 #pragma once
 
@@ -10,16 +13,16 @@
 #include "sync/cache_line.h"
 
 struct barrier {
-	uint32_t cpu_count;
+	uint32_t cpu_count; /* read-only after barrier_init */
 	_Alignas(PORT_CACHE_LINE) uint32_t arrived;
 	_Alignas(PORT_CACHE_LINE) uint32_t round;
 };
 
-/* For `cpu_count` cpus; nobody may be waiting. */
+/* Makes a barrier for `cpu_count` CPUs. No CPU may be waiting at it. */
 void barrier_init(struct barrier *barrier, uint32_t cpu_count);
 
 /*
- * Waits until all cpus have come. What any of them wrote before is seen by all of them after.
- * Not with a lock held.
+ * Waits until all CPUs have come. What any of them wrote before, all of them see after it. No lock may
+ * be held.
  */
 void barrier_wait(struct barrier *barrier);

@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ck.h - Concurrency Kit behind one header, and the two idioms built from it everywhere.
+ * ck.h - Concurrency Kit behind one header, with the fences of the machine's memory model, and
+ * counters that one CPU writes and any CPU reads.
  *
- * Its fences depend on the memory model it was built for, and a distribution's build for
- * another machine says "total store order": with that, an unlock on RISC-V is a bare store
- * and the critical section leaks out of it. CK_MD_RMO is looked at before that setting, and
- * this header takes nothing else.
+ * The memory model. Concurrency Kit's fences depend on a setting of its build, and a distribution's
+ * build for another machine may say "total store order": an unlock on RISC-V would then be a bare
+ * store, and accesses of the critical section could leave it. Defining CK_MD_RMO overrides that
+ * setting. This header does not compile without it.
  *
- * Counters below have one writer, a cpu, and readers anywhere: no read-modify-write is needed,
- * only loads and stores that are not torn and that the compiler may not invent or merge. They
- * order nothing. In the build for ThreadSanitizer the kit's loads and stores take part in the
- * order that fences make (tests/host/tsan/ck_pr.h); a counter's do not there either, though a
- * fence that happens to be near would order it too: who reads what a counter seems to promise,
- * relies on chance, and is told so.
+ * Where the fences come from:
+ *
+ *	fence			must order	with 0.7.2		with 0.7.1 on RISC-V
+ *	acquire			r before rw	the kit's		this header's
+ *	release			rw before w	the kit's		this header's
+ *	lock			r before rw	the kit's (rw, rw)	this header's
+ *	unlock			rw before w	the kit's (rw, rw)	this header's
+ *	memory, acqrel, atomic	rw before rw	the kit's		this header's
+ *	load, store, the rest	as named	the kit's		this header's
+ *
+ * On any other machine they are the kit's. 0.7.1 and before have no port for RISC-V: each of their fences
+ * is the compiler's full fence, and each atomic is a full barrier. In 0.7.2 an atomic orders nothing. So
+ * no code here takes an atomic for a fence: the fence beside it is always written.
+ *
+ * A lock acquires and an unlock releases. Code that needs more order than that has a fence of its own.
  */
 #pragma once
 
@@ -25,13 +35,8 @@
 #include <stdint.h>
 
 /*
- * Concurrency Kit before 0.7.2 has no port for RISC-V. Each of its fences is then the compiler's
- * full one, whatever that names, and each of its atomics a full barrier. Its fences are put out of
- * the way here, and RISC-V's own take their names; with 0.7.2 they are the kit's. No code may take
- * an atomic for a barrier: in 0.7.2 it orders nothing, so the fence beside it is always written.
- *
- * lock and unlock are an acquire and a release, less than the full fence of 0.7.2: what needs more
- * than those of a lock says so itself.
+ * Without a port for RISC-V: the kit's own fences are renamed while its header is read, and RISC-V's
+ * take their names.
  */
 #if defined(__riscv) && !__has_include(<gcc/riscv64/ck_pr.h>)
 #define CK_HAS_NO_RISCV 1
@@ -98,7 +103,15 @@ CK_RISCV_FENCE(unlock, rw, w)
 #undef CK_RISCV_FENCE
 #endif
 
-/* A counter of another cpu: whole, possibly stale. */
+/*
+ * Counters. Each has one writer, a CPU, and any CPU may read it. So they need no atomic
+ * read-modify-write, only loads and stores that are whole and that the compiler may not invent or
+ * merge. They order nothing. In the build for ThreadSanitizer the kit's loads and stores take part in
+ * the order that fences make (tests/host/tsan/ck_pr.h), and a counter's do not: code that relies on a
+ * counter for order is reported as a race there.
+ */
+
+/* Any CPU: the value is whole, and may be stale. */
 static inline uint64_t counter_read(const uint64_t *counter)
 {
 #if defined(__SANITIZE_THREAD__)
@@ -108,7 +121,7 @@ static inline uint64_t counter_read(const uint64_t *counter)
 #endif
 }
 
-/* By the counter's owner only. */
+/* The counter's writer only. */
 static inline void counter_set(uint64_t *counter, uint64_t value)
 {
 #if defined(__SANITIZE_THREAD__)
@@ -118,7 +131,7 @@ static inline void counter_set(uint64_t *counter, uint64_t value)
 #endif
 }
 
-/* By the counter's owner only. */
+/* The counter's writer only. */
 static inline void counter_add(uint64_t *counter, uint64_t amount)
 {
 	counter_set(counter, counter_read(counter) + amount);

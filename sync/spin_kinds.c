@@ -4,7 +4,7 @@
 
 #include <port.h>
 
-/* Those that live in one word and need nothing of the caller. */
+/* Algorithms whose lock is one word, and which need no node. */
 #define SIMPLE_KIND(kind_name)                                                                     \
 	void spin_acquire_##kind_name(struct spinlock *lock, struct spin_node *node)               \
 	{                                                                                          \
@@ -85,7 +85,7 @@ void spin_release_clh(struct spinlock *lock, struct spin_node *node)
 	ck_spinlock_clh_unlock(&lock->cpus[port_cpu()].clh);
 }
 
-/* Concurrency Kit's own question masks the position, which is wrong for 3, 5, 6... slots. */
+/* Concurrency Kit's own function masks the position, which is wrong for 3, 5, 6... slots. */
 bool spin_held_anderson(struct spinlock *lock)
 {
 	struct ck_spinlock_anderson *word = &lock->word.anderson;
@@ -110,23 +110,24 @@ void spin_release_anderson(struct spinlock *lock, struct spin_node *node)
 
 static __attribute__((noinline, cold)) void panic_held(const struct spinlock *lock, unsigned owner)
 {
-	port_panic("spin_lock: lock %s: none, which excludes nobody: cpu %u acquires it, held by "
-		   "cpu %u",
-		   lock->name, port_cpu(), owner - 1);
+	port_panic(
+		"spin_lock: lock %s: kind none is for one cpu: cpu %u acquires it, held by cpu %u",
+		lock->name, port_cpu(), owner - 1);
 }
 
 static __attribute__((noinline, cold)) void panic_not_owner(const struct spinlock *lock,
 							    unsigned owner)
 {
 	if (!owner)
-		port_panic("spin_unlock: lock %s: none: cpu %u releases it, held by nobody",
+		port_panic("spin_unlock: lock %s: kind none: cpu %u releases it, it is not held",
 			   lock->name, port_cpu());
-	port_panic("spin_unlock: lock %s: none, which excludes nobody: cpu %u releases it, held by "
-		   "cpu %u",
-		   lock->name, port_cpu(), owner - 1);
+	port_panic(
+		"spin_unlock: lock %s: kind none is for one cpu: cpu %u releases it, held by cpu "
+		"%u",
+		lock->name, port_cpu(), owner - 1);
 }
 
-/* There is nothing to wait for: one cpu runs, and finds nobody inside. */
+/* Never waits: one CPU runs, so an owner that it finds is a mistake. */
 void spin_acquire_none(struct spinlock *lock, struct spin_node *node)
 {
 	unsigned owner = ck_pr_load_uint(&lock->word.owner);

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * spin_kinds.h - one lock, unlock and locked function for each of Concurrency Kit's algorithms.
+ * spin_kinds.h - acquire, try, release and held of each of Concurrency Kit's algorithms.
  *
- * Each is a function of its own, never inlined, so that `make lint` can find `spin_acquire_fas`,
- * `spin_release_fas` and so on in the disassembly and look for their fences.
+ *	spin_acquire_KIND	waits until this CPU has the lock
+ *	spin_try_KIND		true: the lock was taken without waiting
+ *	spin_release_KIND	by the CPU that holds the lock
+ *	spin_held_KIND		true if a CPU holds it; stale when the caller reads it
  *
- * spin_try_* is true when the lock was taken without waiting. The algorithms that have no such
- * operation (ticket, clh, anderson) are asked whether they are held first: an acquire that loses
- * the lock between the question and its place in the queue waits, and is not counted as such.
+ * They are functions of their own and never inlined, so that `make lint` finds each by name in the
+ * machine code and checks its fences.
  *
- * SPIN_FOR_EACH_KIND is for those that are locks. SPIN_NONE has the same functions with neither
- * fence nor atomic in them, for what it shows is the cost of no lock; `make lint` looks at that, too.
+ * Three algorithms have no try (ticket, clh, anderson). Their spin_try_* asks whether the lock is
+ * held, and acquires if it is not: if another CPU comes between the two, it waits and still returns
+ * true, so that wait is not counted as one.
+ *
+ * SPIN_FOR_EACH_KIND has the kinds that give mutual exclusion. SPIN_NONE has the same functions, with
+ * neither a fence nor an atomic in them, because it stands for the cost of no lock; `make lint` checks
+ * that too.
  */
 #pragma once
 

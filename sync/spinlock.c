@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * spinlock.c - the choice of algorithm and the statistics; the algorithms are in spin_kinds.c.
+ * spinlock.c - the choice of algorithm; the algorithms are in spin_kinds.c.
  *
- * What a cpu counts, it counts after its release, and what can be worked out for that is worked out
- * before it tries: nothing of it lengthens the critical section but the note of who holds the lock,
- * a store, and the reading of the clock where the mode asks for one.
+ * lock_stats_on_*() are the hooks of the layers over the lock (lock_hooks.h). A build without these
+ * layers has nothing there.
  */
 #include "sync/spinlock.h"
 
 #include <string.h>
 
+#include "sync/lock_hooks.h"
 #include "sync/spin_kinds.h"
-#include "sync/trace.h"
 
-static enum spin_stats_mode stats_mode = SPIN_STATS_CONTENDED;
-static bool matrix_wanted;
-
-_Static_assert(offsetof(struct ck_spinlock_anderson, pad) <= 32 &&
+#if WAIT_MATRIX
+_Static_assert(offsetof(struct wait_matrix_note, holder) == 32 &&
+		       offsetof(struct ck_spinlock_anderson, pad) <= 32 &&
 		       offsetof(struct ck_spinlock_anderson, next) >= 40 &&
 		       sizeof(struct ck_spinlock_ticket) <= 32 &&
 		       sizeof(struct ck_spinlock_dec) <= 32,
 	       "the holder's note lies beside the lock's word");
+#endif
 
 const char *spin_kind_name(enum spin_kind kind)
 {
@@ -42,17 +41,12 @@ bool spin_kind_needs_memory(enum spin_kind kind)
 	return kind == SPIN_CLH || kind == SPIN_ANDERSON;
 }
 
-static size_t round_up_to_line(size_t bytes)
-{
-	return (bytes + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1);
-}
-
-/* One more clh node than cpus is in the lock itself; anderson's slots are one a cpu. */
+/* clh has one more node than there are CPUs, in the lock itself; anderson has a slot for each CPU. */
 size_t spin_bytes(unsigned cpu_count)
 {
 	size_t slots = cpu_count * sizeof(struct ck_spinlock_anderson_thread);
 
-	return cpu_count * sizeof(struct spin_cpu) + round_up_to_line(slots);
+	return cpu_count * sizeof(struct spin_cpu) + cache_line_round_up(slots);
 }
 
 static void init_word(struct spinlock *lock)
@@ -80,7 +74,7 @@ static void init_word(struct spinlock *lock)
 		ck_spinlock_anderson_init(&lock->word.anderson, lock->anderson_slots,
 					  lock->cpu_count);
 		break;
-	case SPIN_NONE: /* nobody's, by the memset */
+	case SPIN_NONE: /* without an owner since the memset */
 		break;
 	default:
 		port_panic("spin_init: lock %s: no algorithm %d", lock->name, (int)lock->kind);
@@ -105,6 +99,8 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
 		lock->cpus[cpu].clh = &lock->cpus[cpu].clh_node;
 	init_word(lock);
 }
+
+/* ---- one function of the lock's kind ------------------------------------------------------ */
 
 #define DISPATCH(lock, call)                                                                       \
 	switch ((lock)->kind) {                                                                    \
@@ -150,254 +146,47 @@ bool spin_locked_relaxed(struct spinlock *lock)
 #undef HELD
 }
 
-static unsigned bucket_of(uint64_t ticks)
-{
-	unsigned bucket = ticks ? 63 - (unsigned)__builtin_clzll(ticks) : 0;
-
-	return bucket < SPIN_HISTOGRAM_BUCKETS ? bucket : SPIN_HISTOGRAM_BUCKETS - 1;
-}
-
-static void times_add(struct spin_times *times, uint64_t ticks)
-{
-	counter_add(&times->samples, 1);
-	counter_add(&times->ticks_total, ticks);
-	counter_add(&times->histogram[bucket_of(ticks)], 1);
-	if (ticks > times->ticks_max)
-		counter_set(&times->ticks_max, ticks);
-}
-
-/* ---- who waited for whom ----------------------------------------------------------------- */
-
-static struct wait_matrix *matrix_row_of(const struct spinlock *lock, unsigned cpu)
-{
-	return (struct wait_matrix *)(lock->matrix + cpu * lock->matrix_stride);
-}
-
-static void waits_add(struct spin_waits *waits, const struct spin_waits *more)
-{
-	counter_add(&waits->count, counter_read(&more->count));
-	counter_add(&waits->ticks, counter_read(&more->ticks));
-}
-
-/* Where the pair is, or where it may be: an empty entry, or the one with the least ticks. */
-static struct spin_site_pair *place_of(struct spin_sites *sites, uint64_t waiter, uint64_t holder)
-{
-	struct spin_site_pair *place = &sites->pair[0];
-
-	for (unsigned i = 0; i < SPIN_SITE_PAIRS; i++) {
-		struct spin_site_pair *pair = &sites->pair[i];
-
-		if (!pair->waits.count || (pair->waiter == waiter && pair->holder == holder))
-			return pair;
-		if (pair->waits.ticks < place->waits.ticks)
-			place = pair;
-	}
-	return place;
-}
-
-static void sites_add(struct spin_sites *sites, uint64_t waiter, uint64_t holder,
-		      const struct spin_waits *waits)
-{
-	struct spin_site_pair *pair = place_of(sites, waiter, holder);
-
-	if (pair->waiter != waiter || pair->holder != holder) {
-		waits_add(&sites->others, &pair->waits);
-		counter_set(&pair->waits.count, 0);
-		counter_set(&pair->waits.ticks, 0);
-		counter_set(&pair->waiter, waiter);
-		counter_set(&pair->holder, holder);
-	}
-	waits_add(&pair->waits, waits);
-}
-
-/* By the waiter, after its release. */
-static void matrix_add_wait(struct spinlock *lock, const struct spin_node *node)
-{
-	const struct spin_waits wait = {1, node->waited_ticks};
-	const struct spin_wait *begun = &node->counted->wait;
-	uint64_t self = (uintptr_t)node->counted;
-	uint64_t holder = begun->holder ? begun->holder : self;
-	uint64_t site = holder == self ? 0 : begun->holder_site;
-	struct wait_matrix *own = matrix_row_of(lock, (unsigned)(node->counted - lock->cpus));
-
-	waits_add(&own->holder[(struct spin_cpu *)(uintptr_t)holder - lock->cpus], &wait);
-	sites_add(&own->sites, counter_read(&node->counted->site), site, &wait);
-}
-
-void wait_matrix_configure(bool wanted)
-{
-	matrix_wanted = wanted;
-}
-
-static size_t matrix_stride(unsigned cpu_count)
-{
-	size_t bytes = sizeof(struct wait_matrix) + cpu_count * sizeof(struct spin_waits);
-
-	return round_up_to_line(bytes);
-}
-
-size_t wait_matrix_bytes(unsigned cpu_count)
-{
-	return matrix_wanted ? cpu_count * matrix_stride(cpu_count) : 0;
-}
-
-void wait_matrix_start(struct spinlock *lock, void *memory)
-{
-	if (!matrix_wanted)
-		return;
-	lock->matrix_stride = matrix_stride(lock->cpu_count);
-	memset(memory, 0, lock->cpu_count * lock->matrix_stride);
-	lock->matrix = memory;
-}
-
 /* ---- acquire and release ------------------------------------------------------------------ */
 
-/* Before it takes its place, and before the clock: what is read here is why it must wait. */
-static void matrix_note_holder(struct spinlock *lock, struct spin_wait *wait)
-{
-	uint64_t holder = counter_read(&lock->word.note.holder);
-
-	wait->holder = holder;
-	wait->holder_site = holder ? counter_read(&((struct spin_cpu *)(uintptr_t)holder)->site)
-				   : 0;
-}
-
+/* Not inlined, so that an acquire that does not wait saves no registers for one that does. */
 static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spin_node *node)
 {
 	uint64_t started_ticks;
 
 	node->contended = true;
-	if (!node->counted) {
-		acquire_kind(lock, node);
-		return;
-	}
-	node->counted->wait.trace_begun = trace_begin();
-	matrix_note_holder(lock, &node->counted->wait);
-	started_ticks = port_clock();
+	started_ticks = lock_stats_on_wait(lock, node);
 	acquire_kind(lock, node);
-	counter_set(&lock->word.note.holder, (uintptr_t)node->counted);
-	node->acquired_ticks = port_clock();
-	node->waited_ticks = node->acquired_ticks - started_ticks;
+	lock_stats_on_waited(lock, node, started_ticks);
 }
 
-/* Apart for each mode, so that none of them has to ask for it in its hold. */
-static inline __attribute__((always_inline)) void lock_counted(struct spinlock *lock,
-							       struct spin_node *node, bool timed)
+static inline __attribute__((always_inline)) void acquire(struct spinlock *lock,
+							  struct spin_node *node,
+							  enum spin_stats_mode mode)
 {
-	if (__builtin_expect(!try_kind(lock, node), 0)) {
+	if (__builtin_expect(!try_kind(lock, node), 0))
 		wait_for(lock, node);
-		return;
-	}
-	counter_set(&lock->word.note.holder, (uintptr_t)node->counted);
-	if (timed)
-		node->acquired_ticks = port_clock();
+	else
+		lock_stats_on_acquire(lock, node, mode);
 }
 
+/* The mode is a constant in each call of acquire(), so no critical section begins with testing it. */
 void spin_lock(struct spinlock *lock, struct spin_node *node)
 {
-	enum spin_stats_mode mode = stats_mode;
+	enum spin_stats_mode mode = lock_stats_on_lock(lock, node, __builtin_return_address(0));
 
-	node->acquired_ticks = 0;
 	node->contended = false;
-	if (mode == SPIN_STATS_OFF || !lock->cpus) {
-		node->counted = NULL;
-		if (__builtin_expect(!try_kind(lock, node), 0))
-			wait_for(lock, node);
-		return;
-	}
-	node->counted = &lock->cpus[port_cpu()];
-	counter_set(&node->counted->site, (uintptr_t)__builtin_return_address(0));
-	if (mode == SPIN_STATS_CONTENDED)
-		lock_counted(lock, node, false);
+	if (mode == SPIN_STATS_OFF)
+		acquire(lock, node, SPIN_STATS_OFF);
+	else if (mode == SPIN_STATS_CONTENDED)
+		acquire(lock, node, SPIN_STATS_CONTENDED);
 	else
-		lock_counted(lock, node, true);
+		acquire(lock, node, SPIN_STATS_ALL);
 }
 
-static __attribute__((noinline)) void count_wait(struct spinlock *lock, const struct spin_node *node)
-{
-	struct spin_stats *stats = &node->counted->stats;
-
-	counter_add(&stats->contended, 1);
-	times_add(&stats->wait, node->waited_ticks);
-	trace_end(TRACE_LOCK_WAIT, node->counted->wait.trace_begun, trace_name(lock->name),
-		  node->waited_ticks);
-	if (lock->matrix)
-		matrix_add_wait(lock, node);
-}
-
-/* Of an acquire that has read the clock, as it waited or as all do, there is more to count. */
 void spin_unlock(struct spinlock *lock, struct spin_node *node)
 {
-	uint64_t released_ticks = node->acquired_ticks ? port_clock() : 0;
+	uint64_t released_ticks = lock_stats_on_unlock(node);
 
 	release_kind(lock, node);
-	if (!node->counted)
-		return;
-	counter_add(&node->counted->stats.acquisitions, 1);
-	if (__builtin_expect(!released_ticks, 1))
-		return;
-	if (node->contended)
-		count_wait(lock, node);
-	times_add(&node->counted->stats.hold, released_ticks - node->acquired_ticks);
-}
-
-void spin_stats_configure(enum spin_stats_mode mode)
-{
-	stats_mode = mode;
-}
-
-static void times_merge(struct spin_times *sum, const struct spin_times *times)
-{
-	uint64_t ticks_max = counter_read(&times->ticks_max);
-
-	sum->samples += counter_read(&times->samples);
-	sum->ticks_total += counter_read(&times->ticks_total);
-	if (ticks_max > sum->ticks_max)
-		sum->ticks_max = ticks_max;
-	for (unsigned i = 0; i < SPIN_HISTOGRAM_BUCKETS; i++)
-		sum->histogram[i] += counter_read(&times->histogram[i]);
-}
-
-void spin_stats_add(const struct spinlock *lock, struct spin_stats *sum)
-{
-	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++) {
-		const struct spin_stats *stats = &lock->cpus[cpu].stats;
-
-		sum->acquisitions += counter_read(&stats->acquisitions);
-		sum->contended += counter_read(&stats->contended);
-		times_merge(&sum->wait, &stats->wait);
-		times_merge(&sum->hold, &stats->hold);
-	}
-}
-
-struct spin_waits wait_matrix_read(const struct spinlock *lock, unsigned waiter, unsigned holder)
-{
-	struct spin_waits waits = {0};
-
-	if (lock->matrix)
-		waits_add(&waits, &matrix_row_of(lock, waiter)->holder[holder]);
-	return waits;
-}
-
-void spin_sites_merge(struct spin_sites *sum, const struct spin_sites *sites)
-{
-	for (unsigned i = 0; i < SPIN_SITE_PAIRS; i++)
-		if (sites->pair[i].waits.count)
-			sites_add(sum, sites->pair[i].waiter, sites->pair[i].holder,
-				  &sites->pair[i].waits);
-	waits_add(&sum->others, &sites->others);
-}
-
-void spin_sites_add(const struct spinlock *lock, struct spin_sites *sum)
-{
-	for (unsigned cpu = 0; lock->matrix && cpu < lock->cpu_count; cpu++)
-		spin_sites_merge(sum, &matrix_row_of(lock, cpu)->sites);
-}
-
-void spin_stats_reset(struct spinlock *lock)
-{
-	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++)
-		memset(&lock->cpus[cpu].stats, 0, sizeof(lock->cpus[cpu].stats));
-	if (lock->matrix)
-		memset(lock->matrix, 0, lock->cpu_count * lock->matrix_stride);
+	lock_stats_on_unlocked(lock, node, released_ticks);
 }

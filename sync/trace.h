@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * trace.h - where mm/, sync/ and the kernel say what they do, for a port that keeps a trace.
+ * trace.h - the events of the slow paths of mm/, sync/ and the kernel, for a port that keeps a trace.
  *
- * Only slow paths do: nothing that hits a cache comes by here, and nothing is said while a zone's
- * or the heap's lock is held.
- * A port that keeps a trace defines PORT_TRACE_IS_ON() and gives port_trace_time() and port_trace()
- * (mm/platform.h); with one that does not, all of this is nothing.
+ * A port that keeps a trace defines PORT_TRACE_IS_ON() and has port_trace_time() and port_trace()
+ * (mm/platform.h). Where a port does not, or in a build with -DTRACE=0, the functions below are empty.
  *
- * An event has a time, a length, and two arguments whose meaning the table below names. One with
- * a length is said when it is over, so the events of one cpu come in the order of their ends.
+ * Only slow paths note events: a hit of a cache does not, and no event is noted while the lock of a
+ * zone or of the heap is held.
+ *
+ * An event has a time, a length, and two arguments, whose meaning is in the table below. An event with
+ * a length is noted when it is over, so the events of one CPU come in the order of their ends.
  */
 #pragma once
 
@@ -17,22 +18,26 @@
 
 #include <port.h>
 
+#ifndef TRACE
+#define TRACE 1
+#endif
+
 /* X(number, name, first argument, second argument); an argument "-" has no meaning and is 0. */
 #define TRACE_FOR_EACH_EVENT(X)                                                                    \
-	X(REFILL, "refill", "frames", "zone")	     /* one batch into a cache */                  \
-	X(FLUSH, "flush", "frames", "zone")	     /* one batch out of one */                    \
+	X(REFILL, "refill", "frames", "zone")	     /* a batch into a cache */                    \
+	X(FLUSH, "flush", "frames", "zone")	     /* a batch out of a cache */                  \
 	X(RUN_ALLOC, "run-alloc", "frames", "first") /* first: pfn, or all ones: refused */        \
 	X(RUN_FREE, "run-free", "frames", "first")                                                 \
-	X(PRESSURE_UP, "pressure-up", "cpus", "-") /* so many are short now */                     \
+	X(PRESSURE_UP, "pressure-up", "cpus", "-") /* CPUs that are short of frames now */         \
 	X(PRESSURE_DOWN, "pressure-down", "cpus", "-")                                             \
-	X(DRAIN, "drain", "found", "-")		/* all were asked, and answered */                 \
-	X(IPI, "ipi", "cpu", "number")		/* that cpu is asked; the request's ticket */      \
-	X(ANSWER, "answer", "number", "frames") /* one step: so many frames given back */          \
+	X(DRAIN, "drain", "found", "-") /* a request to all CPUs, until they have answered */      \
+	X(IPI, "ipi", "cpu", "number")	/* to the CPU that is asked; the request's ticket */       \
+	X(ANSWER, "answer", "number", "frames") /* one step: the frames that it gave back */       \
 	X(LOCK_WAIT, "lock-wait", "lock", "waited_ticks") /* the lock's name; of port_clock() */   \
-	X(CPU_STOP, "cpu-stop", "cpu", "result")	  /* this cpu stopped that one */          \
+	X(CPU_STOP, "cpu-stop", "cpu", "result")	  /* this CPU stopped that one */          \
 	X(CPU_START, "cpu-start", "cpu", "result")                                                 \
-	X(AWAY, "away", "-", "-")		       /* this one was stopped so long */          \
-	X(SLEEP, "sleep", "-", "-")		       /* it had no work */                        \
+	X(AWAY, "away", "-", "-")		       /* how long this CPU was stopped */         \
+	X(SLEEP, "sleep", "-", "-")		       /* this CPU had no work */                  \
 	X(SPACE_FLUSH, "space-flush", "cpus", "bytes") /* of a space; all ones: all of it */       \
 	X(DOING, "doing", "name", "name") /* the part of the run that begins; 16 bytes */
 
@@ -44,28 +49,28 @@ enum trace_event {
 		TRACE_EVENTS
 };
 
-#if defined(PORT_TRACE_IS_ON)
+#if TRACE && defined(PORT_TRACE_IS_ON)
 
-/* Whether this cpu keeps a trace: one load. */
+/* True if this CPU keeps a trace: one load. */
 static inline bool trace_is_on(void)
 {
 	return __builtin_expect(PORT_TRACE_IS_ON(), 0);
 }
 
-/* When what comes now begins, for trace_end(); 0: nothing is kept. */
+/* The time at which an event begins, for trace_end(); 0: this CPU keeps no trace. */
 static inline uint64_t trace_begin(void)
 {
 	return trace_is_on() ? port_trace_time() : 0;
 }
 
-/* It is over, and its lock released. */
+/* The event is over, and the lock that it was noted for is released. */
 static inline void trace_end(enum trace_event event, uint64_t begun, uint64_t a, uint64_t b)
 {
 	if (__builtin_expect(begun != 0, 0))
 		port_trace(event, begun, a, b);
 }
 
-/* What takes no time. */
+/* An event without a length. */
 static inline void trace_note(enum trace_event event, uint64_t a, uint64_t b)
 {
 	if (trace_is_on())
@@ -101,7 +106,7 @@ static inline void trace_note(enum trace_event event, uint64_t a, uint64_t b)
 
 #endif
 
-/* The first eight bytes of a name as an argument: a lock may be gone when the trace is read. */
+/* The first eight bytes of a name as an argument: the lock may be gone when the trace is read. */
 static inline uint64_t trace_name(const char *name)
 {
 	uint64_t packed = 0;

@@ -68,7 +68,7 @@ void wait_report_add(struct wait_report *report, const struct spinlock *lock)
 
 static bool row_adds_up(const struct spinlock *lock, unsigned waiter)
 {
-	const struct spin_times *wait = &lock->cpus[waiter].stats.wait;
+	const struct spin_times *wait = &spin_stats_of(lock, waiter)->wait;
 	struct spin_waits row = {0};
 
 	for (unsigned holder = 0; holder < lock->cpu_count; holder++)
@@ -82,7 +82,7 @@ bool wait_report_adds_up(const struct spinlock *lock)
 	struct spin_stats stats = {0};
 	struct spin_waits all;
 
-	if (!lock->matrix)
+	if (!wait_matrix_exists(lock))
 		return true;
 	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++)
 		if (!row_adds_up(lock, cpu))

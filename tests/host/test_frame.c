@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Builds: plain checks0 tsan */
+/* Builds: plain checks0 tsan bare */
 /*
  * test_frame.c - frames, caches and zones against a model that knows the owner of every frame.
  *

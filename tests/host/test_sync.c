@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Builds: plain tsan */
+/* Builds: plain tsan bare */
 /*
- * test_sync.c - locks of every kind, their statistics, counters and barriers, with threads.
+ * test_sync.c - locks of every kind, counters and barriers, with threads. What locks count is in
+ * test_lock_stats.c; this file also runs without statistics (-DLOCK_STATS=0).
  *
- * The host may have fewer cores than a test has cpus, and then a queue lock waits for cpus that
- * are not running: rounds are few, and port_relax() yields. That a cpu had to wait is never left
- * to chance: where it matters it is arranged, or tried until it happened.
+ * The host may have fewer cores than a test has CPUs, and then a queue lock waits for CPUs that do not
+ * run: rounds are few, and port_relax() yields.
  *
- * What every algorithm must do is in tests/smp/selftest/lock_trial.h, for the kernel too; here are more cpus,
- * fewer holds, and what is looked at from one thread.
+ * What every algorithm must do is in tests/smp/selftest/lock_trial.h, for the kernel too. Here are more
+ * CPUs, fewer holds, and what one thread can look at.
  *
  * Covers: sync/spinlock.c sync/spin_kinds.c sync/barrier.c
  */
@@ -16,119 +16,23 @@
 #include <string.h>
 
 #include "host.h"
-#include "mm/global/zone.h"
 #include "sync/barrier.h"
 #include "sync/ck.h"
 #include "sync/spin_kinds.h"
-#include "sync/spinlock.h"
 #include "tests/smp/selftest/lock_trial.h"
+#include "tried_lock.h"
 #include "unit.h"
 #include "watch.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
-static const unsigned cpu_counts[] = {1, 2, 3, 5};
-#define CPUS_MAX 5
-
-static struct spinlock lock;
-static void *lock_memory, *blame_memory;
-
-/* No byte more than the lock asks for: the sanitizer sees the next. */
-static void start(enum spin_kind kind, unsigned cpus)
-{
-	host_memory_start(1 << 20, cpus);
-	lock_memory = aligned_alloc(PORT_CACHE_LINE, spin_bytes(cpus));
-	spin_init(&lock, "tested", kind, cpus, lock_memory);
-	wait_matrix_configure(true);
-	blame_memory = aligned_alloc(PORT_CACHE_LINE, wait_matrix_bytes(cpus));
-	memset(blame_memory, 0xff, wait_matrix_bytes(cpus));
-	wait_matrix_start(&lock, blame_memory);
-	wait_matrix_configure(false);
-}
-
-static void end(void)
-{
-	CHECK(!spin_locked_relaxed(&lock));
-	host_memory_end();
-	free(lock_memory);
-	free(blame_memory);
-}
-
-static void become(unsigned cpu)
-{
-	host_self = &host_cpus[cpu];
-}
-
-static struct spin_stats stats_now(void)
-{
-	struct spin_stats stats = {0};
-
-	spin_stats_add(&lock, &stats);
-	return stats;
-}
-
 /* ---- locks ------------------------------------------------------------------------------- */
-
-#define ROUNDS 200
-
-/* Guarded by the lock, and plain: two cpus inside at once lose counts and find each other. */
-static volatile unsigned inside, counted;
-static unsigned met[CPUS_MAX];
-static uint64_t moves;
-
-/* Stays inside for a while now and then, so that others come and a lock that is none shows. */
-static void enter_once(unsigned round)
-{
-	unsigned count = counted;
-
-	__atomic_fetch_add(&moves, 1, __ATOMIC_RELAXED);
-	met[port_cpu()] += inside != 0;
-	/* At any time; whatever it says. */
-	wait_matrix_read(&lock, (port_cpu() + 1) % port_cpu_count(), port_cpu());
-	inside = port_cpu() + 1;
-	if (round % 8 == 0)
-		port_relax();
-	met[port_cpu()] += inside != port_cpu() + 1;
-	inside = 0;
-	counted = count + 1;
-}
-
-static void enter(void *argument)
-{
-	struct barrier *barrier = argument;
-
-	barrier_wait(barrier);
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		struct spin_node node;
-
-		spin_lock(&lock, &node);
-		enter_once(round);
-		spin_unlock(&lock, &node);
-	}
-}
-
-/* The lock is there, for so many cpus. */
-static void exclude(enum spin_kind kind, unsigned cpus)
-{
-	struct barrier barrier;
-
-	barrier_init(&barrier, cpus);
-	counted = 0;
-	watch_begin(&moves, spin_kind_name(kind));
-	host_run(enter, &barrier);
-	watch_end();
-	for (unsigned cpu = 0; cpu < cpus; cpu++)
-		CHECK_EQ(met[cpu], 0);
-	CHECK_EQ(counted, ROUNDS * cpus);
-}
 
 CONCURRENT_TEST(locks_exclude)
 {
 	for (unsigned i = 0; i < LENGTH(cpu_counts); i++)
 		for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
-			start((enum spin_kind)kind, cpu_counts[i]);
+			tried_lock_start((enum spin_kind)kind, cpu_counts[i]);
 			exclude((enum spin_kind)kind, cpu_counts[i]);
-			end();
+			tried_lock_end();
 		}
 }
 
@@ -171,7 +75,7 @@ static void set_up_trial(struct lock_trial *trial, enum spin_kind kind, unsigned
 	trial->cpus = cpus;
 	trial->holds = spin_kind_is_fifo(kind) ? HOLDS_IN_ORDER : 20000;
 	trial->arrivals = cpus == 2 ? 200 : cpus <= 4 ? 20 : 4;
-	trial->counted = true;
+	trial->counted = LOCK_STATS;
 	trial->seed = unit_random();
 }
 
@@ -215,7 +119,7 @@ TEST(a_lock_says_whether_it_is_held)
 {
 	for (unsigned i = 0; i < LENGTH(cpu_counts); i++)
 		for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
-			start((enum spin_kind)kind, cpu_counts[i]);
+			tried_lock_start((enum spin_kind)kind, cpu_counts[i]);
 			for (unsigned turn = 0; turn < 40; turn++) {
 				struct spin_node node;
 
@@ -227,15 +131,15 @@ TEST(a_lock_says_whether_it_is_held)
 				spin_unlock(&lock, &node);
 			}
 			become(0);
-			CHECK_EQ(stats_now().acquisitions, 40);
+			CHECK_EQ(stats_now().acquisitions, LOCK_STATS * 40);
 			CHECK_EQ(stats_now().contended, 0);
-			end();
+			tried_lock_end();
 		}
 }
 
 static void lock_unknown_kind(void)
 {
-	EXPECT_PANIC(spin_init(&lock, "odd", (enum spin_kind)(SPIN_NONE + 1), 1, lock_memory),
+	EXPECT_PANIC(spin_init(&lock, "odd", (enum spin_kind)(SPIN_NONE + 1), 1, lock.cpus),
 		     "no algorithm 8");
 }
 
@@ -246,9 +150,9 @@ TEST(kinds_have_names)
 
 	for (unsigned kind = 0; kind < LENGTH(names); kind++)
 		CHECK(!strcmp(spin_kind_name((enum spin_kind)kind), names[kind]));
-	start(SPIN_FAS, 1);
+	tried_lock_start(SPIN_FAS, 1);
 	lock_unknown_kind();
-	end();
+	tried_lock_end();
 }
 
 static void none_misused(void)
@@ -257,23 +161,23 @@ static void none_misused(void)
 
 	become(1);
 	EXPECT_PANIC(spin_unlock(&lock, &node),
-		     "lock tested: none: cpu 1 releases it, held by nobody");
+		     "lock tested: kind none: cpu 1 releases it, it is not held");
 	spin_lock(&lock, &node);
 	CHECK(spin_locked_relaxed(&lock));
 	EXPECT_PANIC(spin_lock(&lock, &second), "cpu 1 acquires it, held by cpu 1");
 	become(2);
-	EXPECT_PANIC(spin_lock(&lock, &second), "lock tested: none, which excludes nobody: "
+	EXPECT_PANIC(spin_lock(&lock, &second), "lock tested: kind none is for one cpu: "
 						"cpu 2 acquires it, held by cpu 1");
 	EXPECT_PANIC(spin_unlock(&lock, &second), "cpu 2 releases it, held by cpu 1");
 	become(1);
 	spin_unlock(&lock, &node);
-	CHECK_EQ(stats_now().acquisitions, 1);
+	CHECK_EQ(stats_now().acquisitions, LOCK_STATS);
 }
 
 /* Every mistake of one cpu after another is found; that takes no luck. */
 TEST(none_finds_out_who_is_not_alone)
 {
-	start(SPIN_NONE, 3);
+	tried_lock_start(SPIN_NONE, 3);
 	none_misused();
 	become(0);
 	for (unsigned turn = 0; turn < 40; turn++) {
@@ -283,512 +187,9 @@ TEST(none_finds_out_who_is_not_alone)
 		spin_lock(&lock, &node);
 		spin_unlock(&lock, &node);
 	}
-	CHECK_EQ(stats_now().acquisitions, 41);
+	CHECK_EQ(stats_now().acquisitions, LOCK_STATS * 41);
 	CHECK_EQ(stats_now().contended, 0);
-	end();
-}
-
-/* ---- statistics -------------------------------------------------------------------------- */
-
-static void check_times(const struct spin_times *times, uint64_t samples)
-{
-	uint64_t in_histogram = 0;
-
-	for (unsigned i = 0; i < SPIN_HISTOGRAM_BUCKETS; i++)
-		in_histogram += times->histogram[i];
-	CHECK_EQ(times->samples, samples);
-	CHECK_EQ(in_histogram, samples);
-	CHECK(times->ticks_total >= times->ticks_max);
-	CHECK(times->ticks_total <= times->ticks_max * samples);
-}
-
-/* Every wait is in one cell of its waiter's row, and in one pair of sites or among the others. */
-static void check_blame(unsigned cpus)
-{
-	struct spin_sites sites = {0};
-	struct spin_stats stats = stats_now();
-	struct spin_waits all;
-
-	for (unsigned waiter = 0; waiter < cpus; waiter++) {
-		const struct spin_times *wait = &lock.cpus[waiter].stats.wait;
-		uint64_t count = 0, ticks = 0;
-
-		for (unsigned holder = 0; holder < cpus; holder++) {
-			count += wait_matrix_read(&lock, waiter, holder).count;
-			ticks += wait_matrix_read(&lock, waiter, holder).ticks;
-		}
-		CHECK_EQ(count, wait->samples);
-		CHECK_EQ(ticks, wait->ticks_total);
-	}
-	spin_sites_add(&lock, &sites);
-	all = sites.others;
-	for (unsigned i = 0; i < SPIN_SITE_PAIRS; i++) {
-		all.count += sites.pair[i].waits.count;
-		all.ticks += sites.pair[i].waits.ticks;
-	}
-	CHECK_EQ(all.count, stats.wait.samples);
-	CHECK_EQ(all.ticks, stats.wait.ticks_total);
-}
-
-/* The worst time is in the highest bucket that is not empty. */
-static void check_worst(const struct spin_times *times)
-{
-	unsigned highest = SPIN_HISTOGRAM_BUCKETS - 1;
-
-	if (!times->samples)
-		return;
-	while (!times->histogram[highest])
-		highest--;
-	CHECK(times->ticks_max >> highest <= 1);
-	CHECK(highest == 0 || times->ticks_max >> highest == 1);
-}
-
-static void check_stats(enum spin_stats_mode mode, unsigned cpus)
-{
-	struct spin_stats stats = stats_now();
-	uint64_t acquisitions = mode == SPIN_STATS_OFF ? 0 : ROUNDS * cpus;
-
-	CHECK_EQ(stats.acquisitions, acquisitions);
-	CHECK(stats.contended <= acquisitions);
-	if (cpus == 1)
-		CHECK_EQ(stats.contended, 0);
-	check_times(&stats.wait, stats.contended);
-	check_times(&stats.hold, mode == SPIN_STATS_ALL ? acquisitions : stats.contended);
-	check_worst(&stats.wait);
-	check_worst(&stats.hold);
-	check_blame(cpus);
-	for (unsigned cpu = 0; cpu < cpus; cpu++)
-		CHECK_EQ(lock.cpus[cpu].stats.acquisitions, acquisitions / cpus);
-	spin_stats_reset(&lock);
-	stats = stats_now();
-	CHECK_EQ(stats.acquisitions + stats.contended, 0);
-	check_times(&stats.wait, 0);
-	check_times(&stats.hold, 0);
-	check_blame(cpus);
-}
-
-CONCURRENT_TEST(statistics_are_exact_in_every_mode)
-{
-	static const enum spin_stats_mode modes[] = {SPIN_STATS_OFF, SPIN_STATS_ALL,
-						     SPIN_STATS_CONTENDED};
-
-	for (unsigned i = 0; i < LENGTH(modes); i++)
-		for (unsigned kind = 0; kind < SPIN_KINDS; kind++)
-			for (unsigned cpus = 1; cpus <= 3; cpus++) {
-				spin_stats_configure(modes[i]);
-				start((enum spin_kind)kind, cpus);
-				exclude((enum spin_kind)kind, cpus);
-				check_stats(modes[i], cpus);
-				end();
-			}
-}
-
-/* Cpu 0 has the lock when the other one comes, and keeps it while that one may be waiting. */
-static void meet(void *argument)
-{
-	bool *held = argument;
-	struct spin_node node;
-
-	if (port_cpu() == 1)
-		while (!__atomic_load_n(held, __ATOMIC_ACQUIRE))
-			port_relax();
-	spin_lock(&lock, &node);
-	__atomic_store_n(held, true, __ATOMIC_RELEASE);
-	if (port_cpu() == 0)
-		for (unsigned i = 0; i < 100; i++)
-			port_relax();
-	spin_unlock(&lock, &node);
-}
-
-CONCURRENT_TEST(who_waits_is_counted)
-{
-	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
-		uint64_t meetings = 0;
-
-		start((enum spin_kind)kind, 2);
-		do {
-			bool held = false;
-
-			host_run(meet, &held);
-			CHECK_EQ(stats_now().acquisitions, 2 * ++meetings);
-			CHECK(meetings < 10000);
-		} while (stats_now().contended == 0);
-		CHECK_EQ(lock.cpus[0].stats.contended, 0);
-		CHECK_EQ(lock.cpus[1].stats.contended, 1);
-		CHECK_EQ(lock.cpus[1].stats.wait.samples, 1);
-		CHECK(lock.cpus[1].stats.wait.ticks_max > 0);
-		CHECK_EQ(wait_matrix_read(&lock, 1, 0).count, 1);
-		check_blame(2);
-		end();
-	}
-}
-
-/* ---- who waited for whom ----------------------------------------------------------------- */
-
-/*
- * Played by one thread: cpu `holder` has the lock; cpu `waiter` acquires it and must wait, and
- * where it first waits, `meanwhile` is done in its place, which ends with the lock free.
- */
-static struct {
-	unsigned waiter, holder, other;
-	struct spin_node *held; /* the holder's */
-	void (*meanwhile)(void);
-} play;
-
-static __attribute__((noinline)) void hold_here(struct spin_node *node)
-{
-	spin_lock(&lock, node);
-	__asm__ volatile("" ::: "memory"); /* not by a jump */
-}
-
-static __attribute__((noinline)) void hold_there(struct spin_node *node)
-{
-	spin_lock(&lock, node);
-	__asm__ volatile("" ::: "memory");
-}
-
-static __attribute__((noinline)) void wait_here(struct spin_node *node)
-{
-	spin_lock(&lock, node);
-	__asm__ volatile("" ::: "memory");
-}
-
-static void lets_go(void)
-{
-	spin_unlock(&lock, play.held);
-}
-
-static void play_meanwhile(void)
-{
-	host_on_relax = NULL;
-	become(play.holder);
-	play.meanwhile();
-	become(play.waiter);
-}
-
-/* What the wait lasted. */
-static uint64_t play_wait(void)
-{
-	struct spin_node held, node;
-
-	play.held = &held;
-	become(play.holder);
-	hold_here(&held);
-	become(play.waiter);
-	host_on_relax = play_meanwhile;
-	wait_here(&node);
-	CHECK(!host_on_relax);
-	CHECK(node.contended);
-	spin_unlock(&lock, &node);
-	become(0);
-	return node.waited_ticks;
-}
-
-/* Where `acquire` calls spin_lock(): what the lock notes when nobody is in the way. */
-static uint64_t site_of(void (*acquire)(struct spin_node *node))
-{
-	struct spin_node node;
-	uint64_t site;
-
-	acquire(&node);
-	site = lock.cpus[0].site;
-	spin_unlock(&lock, &node);
-	CHECK(site - (uintptr_t)acquire < 1024);
-	return site;
-}
-
-/* No cell but that one has anything, and it one wait. */
-static void check_only(unsigned waiter, unsigned holder, uint64_t ticks)
-{
-	for (unsigned i = 0; i < lock.cpu_count; i++)
-		for (unsigned j = 0; j < lock.cpu_count; j++) {
-			bool is_it = i == waiter && j == holder;
-
-			CHECK_EQ(wait_matrix_read(&lock, i, j).count, is_it);
-			CHECK_EQ(wait_matrix_read(&lock, i, j).ticks, is_it ? ticks : 0);
-		}
-	check_blame(lock.cpu_count);
-}
-
-static void check_only_site(uint64_t waiter, uint64_t holder, uint64_t ticks)
-{
-	struct spin_sites sites = {0};
-
-	spin_sites_add(&lock, &sites);
-	CHECK_EQ(sites.pair[0].waiter, waiter);
-	CHECK_EQ(sites.pair[0].holder, holder);
-	CHECK_EQ(sites.pair[0].waits.count, 1);
-	CHECK_EQ(sites.pair[0].waits.ticks, ticks);
-	CHECK_EQ(sites.pair[1].waits.count, 0);
-	CHECK_EQ(sites.others.count, 0);
-}
-
-static void play_all(enum spin_kind kind, unsigned cpus)
-{
-	for (play.waiter = 0; play.waiter < cpus; play.waiter++)
-		for (play.holder = 0; play.holder < cpus; play.holder++) {
-			uint64_t ticks, waiting, holding;
-
-			if (play.waiter == play.holder)
-				continue;
-			start(kind, cpus);
-			waiting = site_of(wait_here);
-			holding = site_of(hold_here);
-			CHECK(waiting != holding);
-			ticks = play_wait();
-			check_only(play.waiter, play.holder, ticks);
-			check_only_site(waiting, holding, ticks);
-			end();
-		}
-}
-
-TEST(a_wait_is_put_on_who_held_the_lock)
-{
-	static const enum spin_stats_mode modes[] = {SPIN_STATS_ALL, SPIN_STATS_CONTENDED};
-
-	play.meanwhile = lets_go;
-	for (unsigned i = 0; i < LENGTH(modes); i++) {
-		spin_stats_configure(modes[i]);
-		for (unsigned kind = 0; kind < SPIN_KINDS; kind++)
-			for (unsigned j = 1; j < LENGTH(cpu_counts); j++)
-				play_all((enum spin_kind)kind, cpu_counts[j]);
-	}
-}
-
-static void another_is_faster(void)
-{
-	struct spin_node node;
-
-	lets_go();
-	become(play.other);
-	hold_there(&node);
-	spin_unlock(&lock, &node);
-}
-
-static void it_comes_again(void)
-{
-	struct spin_node node;
-
-	lets_go();
-	hold_there(&node);
-	spin_unlock(&lock, &node);
-}
-
-/* Who came later and was served first is not what the wait began for. In a queue nobody is. */
-TEST(the_holder_is_who_held_it_as_the_wait_began)
-{
-	static void (*const meanwhile[])(void) = {another_is_faster, it_comes_again};
-
-	for (unsigned kind = 0; kind < SPIN_KINDS; kind++)
-		for (unsigned i = 0; i < LENGTH(meanwhile); i++) {
-			uint64_t ticks, waiting, holding;
-
-			if (spin_kind_is_fifo((enum spin_kind)kind))
-				continue;
-			start((enum spin_kind)kind, 4);
-			play.waiter = 3, play.holder = 1, play.other = 2;
-			play.meanwhile = meanwhile[i];
-			waiting = site_of(wait_here);
-			holding = site_of(hold_here);
-			ticks = play_wait();
-			check_only(3, 1, ticks);
-			check_only_site(waiting, holding, ticks);
-			end();
-		}
-}
-
-/* A holder that has not noted itself yet: it goes past spin_lock() and never does. */
-static void acquire_unnoted(struct spin_node *node)
-{
-#define ACQUIRE(kind_name, kind)                                                                   \
-	case kind:                                                                                 \
-		CHECK(spin_try_##kind_name(&lock, node));                                          \
-		break;
-	switch (lock.kind) {
-		SPIN_FOR_EACH_KIND(ACQUIRE)
-	default:
-		CHECK(false);
-	}
-#undef ACQUIRE
-	node->counted = NULL;
-	node->acquired_ticks = 0;
-}
-
-static uint64_t wait_for_unnoted(unsigned waiter)
-{
-	struct spin_node held, node;
-
-	play.waiter = waiter, play.holder = 1, play.held = &held;
-	play.meanwhile = lets_go;
-	become(1);
-	acquire_unnoted(&held);
-	become(waiter);
-	host_on_relax = play_meanwhile;
-	wait_here(&node);
-	spin_unlock(&lock, &node);
-	become(0);
-	return node.waited_ticks;
-}
-
-/* Nobody was noted ever; the last who was is the waiter; the last is another, which is believed. */
-TEST(a_holder_that_is_not_known_is_on_the_diagonal)
-{
-	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
-		uint64_t ticks;
-
-		start((enum spin_kind)kind, 3);
-		ticks = wait_for_unnoted(2);
-		check_only(2, 2, ticks);
-		check_only_site(lock.cpus[2].site, 0, ticks);
-		spin_stats_reset(&lock);
-		ticks = wait_for_unnoted(2);
-		check_only(2, 2, ticks);
-		check_only_site(lock.cpus[2].site, 0, ticks);
-		spin_stats_reset(&lock);
-		ticks = wait_for_unnoted(0);
-		check_only(0, 2, ticks);
-		end();
-	}
-}
-
-/* Cpu 2 had to wait for 1 before it held the lock that 0 waits for. */
-TEST(who_had_to_wait_is_a_holder_like_others)
-{
-	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
-		struct spin_node first, second, third;
-
-		start((enum spin_kind)kind, 3);
-		play.meanwhile = lets_go;
-		play.waiter = 2, play.holder = 1, play.held = &first;
-		become(1);
-		hold_here(&first);
-		become(2);
-		host_on_relax = play_meanwhile;
-		hold_there(&second);
-		play.waiter = 0, play.holder = 2, play.held = &second;
-		become(0);
-		host_on_relax = play_meanwhile;
-		wait_here(&third);
-		spin_unlock(&lock, &third);
-		CHECK_EQ(wait_matrix_read(&lock, 2, 1).count, 1);
-		CHECK_EQ(wait_matrix_read(&lock, 0, 2).count, 1);
-		CHECK_EQ(wait_matrix_read(&lock, 0, 1).count, 0);
-		check_blame(3);
-		end();
-	}
-}
-
-/* The lock's memory ends where the zone's first frame to give out begins, whatever its size. */
-TEST(a_zone_has_room_for_who_waited_for_whom)
-{
-	for (unsigned cpus = 1; cpus <= CPUS_MAX; cpus++)
-		for (uint64_t bytes = 1 << 20; bytes < 3 << 20; bytes += 5 * FRAME_SIZE) {
-			const struct zone *zone;
-			const char *metadata_end;
-
-			wait_matrix_configure(true);
-			host_memory_start(bytes, cpus);
-			zone = &zones.zone[0];
-			metadata_end = (char *)port_phys_pointer(zone->first << FRAME_SHIFT) +
-				       zone->reserved_frames * FRAME_SIZE;
-			CHECK(zone->lock.matrix);
-			CHECK(zone->lock.matrix + wait_matrix_bytes(cpus) <= metadata_end);
-			CHECK((const char *)zone->lock.cpus + spin_bytes(cpus) <= zone->lock.matrix);
-			host_memory_end();
-			wait_matrix_configure(false);
-		}
-}
-
-/* With statistics off nothing is noted, and a lock without memory for it counts its waits alone. */
-TEST(nobody_is_blamed_where_it_was_not_asked_for)
-{
-	CHECK_EQ(wait_matrix_bytes(4), 0);
-	play.waiter = 2, play.holder = 1;
-	play.meanwhile = lets_go;
-	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
-		struct spin_sites sites = {0};
-
-		start((enum spin_kind)kind, 3);
-		spin_stats_configure(SPIN_STATS_OFF);
-		play_wait();
-		CHECK_EQ(lock.word.note.holder, 0);
-		CHECK_EQ(lock.cpus[1].site + lock.cpus[2].site, 0);
-		CHECK_EQ(stats_now().acquisitions, 0);
-		wait_matrix_start(&lock, NULL);
-		lock.matrix = NULL;
-		spin_stats_configure(SPIN_STATS_CONTENDED);
-		play_wait();
-		CHECK_EQ(stats_now().wait.samples, 1);
-		CHECK_EQ(wait_matrix_read(&lock, 2, 1).count, 0);
-		spin_sites_add(&lock, &sites);
-		CHECK_EQ(sites.pair[0].waits.count + sites.others.count, 0);
-		spin_stats_reset(&lock);
-		end();
-	}
-}
-
-static void add_pair(struct spin_sites *sum, uint64_t waiter, uint64_t holder, uint64_t ticks)
-{
-	struct spin_sites one = {.pair = {{waiter, holder, {1, ticks}}}};
-
-	spin_sites_merge(sum, &one);
-}
-
-/* The lightest makes room, its waits go to the others; the heavy ones stay, to the last tick. */
-TEST(the_heaviest_pairs_of_sites_stay)
-{
-	struct spin_sites sum = {0};
-
-	for (uint64_t i = 0; i < SPIN_SITE_PAIRS; i++)
-		add_pair(&sum, 1000 + i, 2000, i == 5 ? 3 : 100 + i);
-	add_pair(&sum, 1000, 2000, 50);
-	CHECK_EQ(sum.others.count, 0);
-	CHECK_EQ(sum.pair[0].waits.count, 2);
-	CHECK_EQ(sum.pair[0].waits.ticks, 150);
-	add_pair(&sum, 1005, 2001, 7); /* another holder: another pair */
-	CHECK_EQ(sum.others.count, 1);
-	CHECK_EQ(sum.others.ticks, 3);
-	CHECK_EQ(sum.pair[5].holder, 2001);
-	CHECK_EQ(sum.pair[5].waits.count, 1);
-	CHECK_EQ(sum.pair[5].waits.ticks, 7);
-	add_pair(&sum, 1, 2, 8);
-	CHECK_EQ(sum.others.count, 2);
-	CHECK_EQ(sum.others.ticks, 10);
-	add_pair(&sum, 3, 4, 9);
-	CHECK_EQ(sum.others.ticks, 18);
-	for (uint64_t i = 0; i < SPIN_SITE_PAIRS; i++)
-		CHECK(i == 5 || sum.pair[i].waiter == 1000 + i);
-}
-
-/* Of random pairs, more than there is room for: nothing is lost, and no pair has too much. */
-TEST(no_wait_is_lost_among_the_sites)
-{
-	struct spin_sites sum = {0}, twice = {0};
-	struct spin_waits of[40] = {{0}}, all = {0}, found = {0};
-
-	for (unsigned i = 0; i < 2000; i++) {
-		unsigned pair = (unsigned)unit_random_below(1 + unit_random_below(40));
-		uint64_t ticks = unit_random_below(1000);
-
-		add_pair(&sum, pair / 7, pair % 7, ticks);
-		of[pair].count++, all.count++;
-		of[pair].ticks += ticks, all.ticks += ticks;
-	}
-	spin_sites_merge(&twice, &sum);
-	spin_sites_merge(&twice, &sum);
-	found = twice.others;
-	for (unsigned i = 0; i < SPIN_SITE_PAIRS; i++) {
-		const struct spin_site_pair *pair = &twice.pair[i];
-		const struct spin_waits *known = &of[pair->waiter * 7 + pair->holder];
-
-		CHECK(pair->waits.count <= 2 * known->count);
-		CHECK(pair->waits.ticks <= 2 * known->ticks);
-		found.count += pair->waits.count;
-		found.ticks += pair->waits.ticks;
-	}
-	CHECK_EQ(found.count, 2 * all.count);
-	CHECK_EQ(found.ticks, 2 * all.ticks);
-	CHECK(twice.others.count > 0);
+	tried_lock_end();
 }
 
 /* ---- counters and barriers ---------------------------------------------------------------- */
@@ -797,7 +198,7 @@ TEST(no_wait_is_lost_among_the_sites)
 
 static struct {
 	_Alignas(PORT_CACHE_LINE) uint64_t value;
-} counters[CPUS_MAX];
+} counters[TRIED_CPUS_MAX];
 
 /* A cpu counts its own and watches its neighbour's: that one never goes back. */
 static void count(void *argument)
@@ -821,23 +222,23 @@ CONCURRENT_TEST(counters_are_whole_and_exact)
 	for (unsigned i = 0; i < LENGTH(cpu_counts); i++) {
 		bool went_back = false;
 
-		start(SPIN_FAS, cpu_counts[i]);
-		for (unsigned cpu = 0; cpu < CPUS_MAX; cpu++)
+		tried_lock_start(SPIN_FAS, cpu_counts[i]);
+		for (unsigned cpu = 0; cpu < TRIED_CPUS_MAX; cpu++)
 			counter_set(&counters[cpu].value, 0);
 		host_run(count, &went_back);
 		CHECK(!went_back);
 		for (unsigned cpu = 0; cpu < cpu_counts[i]; cpu++)
 			CHECK_EQ(counter_read(&counters[cpu].value),
 				 COUNTS * (UINT64_C(1) << 32 | 1));
-		end();
+		tried_lock_end();
 	}
 }
 
 #define BARRIER_ROUNDS 50
 
 /* Plain words: the barrier alone makes each cpu see what the others wrote before it. */
-static unsigned arrived[CPUS_MAX];
-static unsigned late[CPUS_MAX];
+static unsigned arrived[TRIED_CPUS_MAX];
+static unsigned late[TRIED_CPUS_MAX];
 
 static void go_rounds(void *argument)
 {
@@ -857,13 +258,13 @@ CONCURRENT_TEST(nobody_passes_a_barrier_before_all_have_come)
 	for (unsigned i = 0; i < LENGTH(cpu_counts); i++) {
 		struct barrier barrier;
 
-		start(SPIN_FAS, cpu_counts[i]);
+		tried_lock_start(SPIN_FAS, cpu_counts[i]);
 		barrier_init(&barrier, cpu_counts[i]);
 		host_run(go_rounds, &barrier);
 		for (unsigned cpu = 0; cpu < cpu_counts[i]; cpu++) {
 			CHECK_EQ(arrived[cpu], BARRIER_ROUNDS);
 			CHECK_EQ(late[cpu], 0);
 		}
-		end();
+		tried_lock_end();
 	}
 }

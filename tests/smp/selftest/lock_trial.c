@@ -425,7 +425,7 @@ static const char *look_at_statistics(const struct lock_trial *trial, uint64_t l
 	for (unsigned cpu = 0; cpu < trial->cpus; cpu++) {
 		uint64_t holds = trial->counted ? trial->triers[cpu].holds : 0;
 
-		if (trial->lock.cpus[cpu].stats.acquisitions != holds)
+		if (spin_stats_of(&trial->lock, cpu)->acquisitions != holds)
 			return "a cpu's acquisitions are miscounted";
 	}
 	spin_stats_add(&trial->lock, &sum);
@@ -452,7 +452,7 @@ static const char *look_at_holds(struct lock_trial *trial)
 		return "cpus were not served in the order in which they came";
 	if (too_early)
 		return "a cpu was served again before others that had waited";
-	return spin_locked_relaxed(&trial->lock) ? "held by nobody, and not free" : NULL;
+	return spin_locked_relaxed(&trial->lock) ? "no cpu holds it, and it is not free" : NULL;
 }
 
 static const char *look_at_tries(const struct lock_trial *trial)

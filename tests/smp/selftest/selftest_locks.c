@@ -110,11 +110,11 @@ static const char *misuse_none(void)
 {
 	struct spin_node node, second;
 
-	if (!panics(release_none, (uintptr_t)&node, 0) || !says("held by nobody"))
+	if (!panics(release_none, (uintptr_t)&node, 0) || !says("it is not held"))
 		return "a release of what nobody holds goes through";
 	spin_lock(&none, &node);
 	if (!panics(acquire_none, (uintptr_t)&second, 0) ||
-	    !says("lock trial: none, which excludes nobody: cpu 0 acquires it, held by cpu 0"))
+	    !says("lock trial: kind none is for one cpu: cpu 0 acquires it, held by cpu 0"))
 		return "an acquire of what is held goes through";
 	none.word.owner = 3 + 1;
 	if (!panics(acquire_none, (uintptr_t)&second, 0) ||
@@ -125,7 +125,7 @@ static const char *misuse_none(void)
 		return "a second cpu's release goes through";
 	none.word.owner = 0 + 1;
 	spin_unlock(&none, &node);
-	return spin_locked_relaxed(&none) ? "held by nobody, and not free" : NULL;
+	return spin_locked_relaxed(&none) ? "no cpu holds it, and it is not free" : NULL;
 }
 
 const char *locks_test_none(void)
@@ -197,7 +197,7 @@ static const char *check_wait_matrix(bool counted)
 			struct spin_waits waits = wait_matrix_read(&met.lock, i, j);
 			bool is_it = counted && i == met.waiter && j == 0;
 
-			if (waits.count != is_it || (is_it && waits.ticks != met.node.waited_ticks))
+			if (waits.count != is_it || (is_it && waits.ticks != met.node.stats.waited_ticks))
 				return "the wait is not in its cell, or in another";
 		}
 	spin_sites_add(&met.lock, &sites);
