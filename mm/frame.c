@@ -31,7 +31,7 @@ static void mark_run(struct zone *zone, uint64_t first, uint64_t count)
 #endif
 }
 
-/* Whether frames that are given back now can make a run that was not found before. */
+/* True if frames that caches give back now can make a run that was not found before. */
 static bool draining_helps(uint64_t count, uint64_t align)
 {
 	if (count == 1 && align == 1)
@@ -43,9 +43,10 @@ static bool draining_helps(uint64_t count, uint64_t align)
 }
 
 /*
- * What the cpus have cached may be just what the run lacks, so all of it is given back for a second
- * try. For one frame that try is as exact as frame_alloc()'s last. A policy that overlooks runs
- * would hardly find one among loose frames, and each try would cut its memory into more pieces.
+ * The frames that a run lacks may be in caches, so all caches give theirs back before a second try. For one
+ * frame that try is as exact as the last one of frame_alloc(). There is no second try for a policy that
+ * overlooks runs: it would hardly find one among single frames, and each try would cut its memory into more
+ * pieces.
  */
 static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
 {
@@ -89,10 +90,10 @@ pfn_t frame_alloc_run(uint64_t count, uint64_t align)
 }
 
 /*
- * Of the frame behind a run, which may be another owner's, who may be writing it: one byte, never torn.
- * It asks only whether that is the body of a run. A body's head lies before it: were that head not our
- * run's, it would lie within our run. So "body" is never written there by another owner, and whichever
- * of its values is read, the answer is the same. ThreadSanitizer is not asked.
+ * Reads the state byte of the frame behind a run, which another owner may be writing: one byte, never torn.
+ * Only "body of a run" matters. The head of a body lies before it, so the head of this one is our run's, or
+ * would lie inside our run. So another owner never writes "body" there, and the answer is the same for
+ * every value that it writes. ThreadSanitizer cannot know that, so it does not look here.
  */
 __attribute__((no_sanitize("thread"), unused)) static bool is_inside_run(const uint8_t *state)
 {
@@ -176,7 +177,7 @@ uint64_t frame_free_count(void)
 	return frames;
 }
 
-/* The stack, and a short one for each zone where there are several. */
+/* The most frames that the cache may hold: its stack's, and with several zones a short stack for each. */
 static uint64_t cache_bound(const struct frame_cache *cache)
 {
 	uint32_t capacity = ck_pr_load_32(&cache->capacity);
@@ -204,7 +205,7 @@ void frame_ledger(struct frame_ledger *ledger)
 		ledger->cached_max += cache_bound(cache);
 	}
 	known = ledger->reserved + ledger->free + ledger->cached + ledger->in_flight;
-	/* A frame that moved may have been counted twice. */
+	/* A frame that moved meanwhile may have been counted twice: clamp to 0. */
 	ledger->allocated = known < ledger->total ? ledger->total - known : 0;
 }
 
@@ -217,13 +218,13 @@ uint64_t frame_total_count(void)
 	return frames;
 }
 
-/* Frames that their state byte calls neither free nor reserved. */
-static uint64_t frames_out(const struct zone *zone)
+/* Frames whose state byte is neither free nor reserved. */
+static uint64_t allocated_frames(const struct zone *zone)
 {
 	uint64_t frames = 0;
 
 	for (uint64_t i = zone->reserved_frames; i < zone->total_frames;) {
-		/* Eight at a time where none is out, which is nearly everywhere at rest. */
+		/* Eight at a time where none is allocated, which is nearly everywhere at rest. */
 		if (i % 8 == 0 && *(const uint64_t *)(zone->state + i) == 0) {
 			i += 8;
 			continue;
@@ -236,7 +237,7 @@ static uint64_t frames_out(const struct zone *zone)
 void frame_validate(void)
 {
 	struct frame_ledger ledger;
-	uint64_t out = 0;
+	uint64_t allocated = 0;
 
 	frame_drain_settle();
 	frame_ledger(&ledger);
@@ -246,7 +247,7 @@ void frame_validate(void)
 		struct zone *zone = &zones.zone[i];
 
 		zone_validate(zone);
-		out += frames_out(zone);
+		allocated += allocated_frames(zone);
 	}
 	check(ledger.in_flight == 0, "ledger: %llu frames are in flight at rest",
 	      (unsigned long long)ledger.in_flight);
@@ -254,9 +255,10 @@ void frame_validate(void)
 	      "ledger: %llu frames are cached, at most %llu may be",
 	      (unsigned long long)ledger.cached, (unsigned long long)ledger.cached_max);
 	if (CHECKS)
-		check(ledger.free + ledger.cached + out + ledger.reserved == ledger.total,
+		check(ledger.free + ledger.cached + allocated + ledger.reserved == ledger.total,
 		      "ledger: free + cached + allocated + reserved is %llu frames, the zones have "
 		      "%llu",
-		      (unsigned long long)(ledger.free + ledger.cached + out + ledger.reserved),
+		      (unsigned long long)(ledger.free + ledger.cached + allocated +
+					   ledger.reserved),
 		      (unsigned long long)ledger.total);
 }

@@ -9,14 +9,15 @@
  *	...
  *	frame_free(frame);
  *
- * All of it may be called on any cpu whose area the port has made, in any context outside a
- * zone's lock; what may wait for other cpus is said at each function. A frame may be freed on another
- * cpu than the one that allocated it. The cpu that hands it over orders that with a release, and the
- * other one with an acquire (a lock, a ring): for its own data in the frame, and for the allocator's
- * note that the frame is allocated.
+ * All functions may be called on any CPU whose area the port has made, in any context outside a zone's
+ * lock. Each function's comment says whether it may wait for other CPUs.
  *
- * Exhaustion is an answer, PFN_NONE. A caller's mistake (a frame freed twice, one that was never
- * given out, an address that is no frame's) is a panic at the call that made it.
+ * A frame may be freed on another CPU than the one that allocated it. The CPU that hands it over does so
+ * with a release, and the other CPU takes it with an acquire (a lock, a ring): this orders the data in the
+ * frame, and the frame's state byte, which belongs to the frame's owner.
+ *
+ * Exhaustion is an answer, PFN_NONE. A caller's mistake panics at the call that made it: a frame that is
+ * freed twice or was never allocated, an address that is no frame's.
  */
 #pragma once
 
@@ -25,45 +26,51 @@
 #include "mm/platform.h"
 
 /*
- * What an allocation may do. Without FRAME_NOWAIT it may wait for other cpus to give back what they
- * have cached, before it says that there is nothing: so its caller holds no lock that another cpu may
- * spin on with interrupts masked (docs/porting.md, "Which call may wait").
+ * What an allocation may do. Without FRAME_NOWAIT it may wait, before it fails, until other CPUs have given
+ * back what their caches hold. So its caller may hold no lock that another CPU may wait for with interrupts
+ * masked (docs/porting.md, "Which call may wait").
  */
 enum frame_flags {
 	FRAME_ANY = 0,
 	FRAME_ZERO = 1, /* all bytes 0; zeroed outside every lock of the allocator */
-	FRAME_NOWAIT =
-		2 /* waits for no other cpu; legal under any lock of the caller's, and may say that
-			  * there is nothing though caches have frames: of other cpus, and where a run is
-			  * asked for, this cpu's own */
+	/*
+	 * Waits for no other CPU, and is legal under any lock of the caller's. It may fail although caches
+	 * have frames: those of other CPUs, and for a run also this CPU's own.
+	 */
+	FRAME_NOWAIT = 2
 };
 
-/* Where the frame's bytes are. */
+/* The address at which the frame's bytes can be read and written. */
 static inline void *frame_bytes(pfn_t frame)
 {
 	return port_phys_pointer(pfn_to_phys(frame).value);
 }
 
+/* Sets all bytes of the frame to 0. */
 void frame_zero(pfn_t frame);
 
-/* One allocated frame more in the books; see enum frame_state in zone.h for why it adds. */
-static inline void frame_mark_allocated(const struct frame_cache *cache, uint64_t frame)
+/*
+ * For mm/ alone: counts one allocation in the frame's state byte, which is at state_bias + frame. enum
+ * frame_state in zone.h says why it adds.
+ */
+static inline void frame_mark_allocated(uintptr_t state_bias, uint64_t frame)
 {
 #if CHECKS
-	uint8_t *state = (uint8_t *)(cache->state_bias + frame);
+	uint8_t *state = (uint8_t *)(state_bias + frame);
 
 	*state = (uint8_t)(*state + 1);
 #else
-	(void)cache;
+	(void)state_bias;
 	(void)frame;
 #endif
 }
 
 /*
- * Takes one frame, or PFN_NONE when none is to be had. On a cache hit: no lock, atomic, CSR or
- * call, and the frame is not touched; one miss in a batch takes a zone's lock once. Where no zone has a
- * frame it waits for other cpus, unless FRAME_NOWAIT; and then PFN_NONE says that at some instant during
- * the call no frame was free anywhere.
+ * Allocates one frame; PFN_NONE if there is none. flags: enum frame_flags.
+ *
+ * Cost: a hit of the cache has no lock, atomic, CSR or call, and does not touch the frame. One miss for
+ * each batch takes a zone's lock once. If no zone has a frame, it waits for other CPUs, unless
+ * FRAME_NOWAIT; PFN_NONE then means that at some instant during the call no frame was free anywhere.
  */
 __attribute__((always_inline)) static inline pfn_t frame_alloc(unsigned flags)
 {
@@ -72,7 +79,7 @@ __attribute__((always_inline)) static inline pfn_t frame_alloc(unsigned flags)
 	pfn_t frame;
 
 	frame_cache_pop(cache, number, empty);
-	frame_mark_allocated(cache, number);
+	frame_mark_allocated(cache->state_bias, number);
 	frame = pfn(number);
 	if (flags & FRAME_ZERO)
 		frame_zero(frame);
@@ -84,7 +91,7 @@ empty:
 	return frame;
 }
 
-/* Gives back a frame of frame_alloc(). Costs as frame_alloc(), and never waits for another cpu. */
+/* Frees a frame of frame_alloc(). Costs as much as frame_alloc(), and never waits for another CPU. */
 __attribute__((always_inline)) static inline void frame_free(pfn_t frame)
 {
 	struct frame_cache *cache __attribute__((unused)) = frame_cache_self();
@@ -109,17 +116,18 @@ full:
 	frame_cache_overflow(number);
 }
 
-/* The same two as functions, for callers that would rather be small. */
+/* The same two as functions, for callers whose code must be small. */
 pfn_t frame_alloc_called(void);
 void frame_free_called(pfn_t frame);
 
 /*
- * Takes `count` contiguous frames, the first a multiple of `align` frames in physical memory.
- * align: a power of two, or 0 for any; count >= 1; else a panic. PFN_NONE when no such run is
- * free. O(log frames) plus the repair of what single-frame traffic dirtied; takes a zone's lock. Flags
- * as for frame_alloc(): without FRAME_NOWAIT other cpus are asked for what they have cached, once, when
- * no zone has such a run. They are not asked again while no zone has been given a frame, and no cache has
- * been opened, since the last time.
+ * Allocates `count` contiguous frames, the first a multiple of `align` frames in physical memory. count >= 1;
+ * align: a power of two, or 0 for any; else it panics. PFN_NONE if no such run is free.
+ *
+ * Cost: takes a zone's lock; O(log frames), plus the repair of the run tree where single-frame traffic has
+ * dirtied it. Flags as for frame_alloc(): without FRAME_NOWAIT, and if no zone has such a run, it asks
+ * other CPUs once for what their caches hold. It does not ask again while no zone has been given a frame and
+ * no cache has opened since the last time.
  */
 pfn_t frame_alloc_run_flags(uint64_t count, uint64_t align, unsigned flags);
 
@@ -127,50 +135,50 @@ pfn_t frame_alloc_run_flags(uint64_t count, uint64_t align, unsigned flags);
 pfn_t frame_alloc_run(uint64_t count, uint64_t align);
 
 /*
- * Gives back a whole run of frame_alloc_run(), same count. O(count) bytes of state; one lock; never
- * waits for another cpu.
+ * Frees a whole run of frame_alloc_run(), with the same count. Writes `count` state bytes, takes one zone's
+ * lock, and never waits for another CPU.
  */
 void frame_free_run(pfn_t first, uint64_t count);
 
-/* As frame_free, by address; panics when the address is not the first byte of a frame. */
+/* As frame_free(), by address; panics if the address is not the first byte of a frame. */
 void frame_free_address(phys_t address);
 
-/* Frames free anywhere: in zones and in caches. Exact at rest, else a moment's estimate. */
+/* Frames free in zones and in caches. Exact at rest, else an estimate. */
 uint64_t frame_free_count(void);
 
 /* Frames in all zones, metadata included. */
 uint64_t frame_total_count(void);
 
-/* Frames in caches; exact at rest. */
+/* Frames in caches. Exact at rest, else an estimate. */
 uint64_t frame_cached_count(void);
 
 /*
- * Where all frames are. What is `allocated` follows from the rest: it includes a frame that is this
- * moment between its owner and a zone, one a cpu at most. Exact while no cpu is in the allocator,
- * which frame_drain_settle() can bring about, and then none is in flight. Else the numbers
- * are of different moments: each is off by no more than what moved during the call.
+ * Where all frames are. `allocated` is the rest; it includes frames that are this moment between their owner
+ * and a zone, at most one for each CPU. All are exact, and in_flight is 0, while no CPU is in the
+ * allocator, which frame_drain_settle() can bring about. Else the numbers are of different moments: each
+ * is wrong by at most what moved during the call.
  */
 struct frame_ledger {
 	uint64_t total;	    /* = reserved + free + cached + in_flight + allocated */
 	uint64_t reserved;  /* zones' metadata */
 	uint64_t free;	    /* in zones */
-	uint64_t cached;    /* in caches, on the stack or on their way home */
-	uint64_t in_flight; /* between a cache and a zone: a batch a cpu at most */
+	uint64_t cached;    /* in caches, on stacks and waiting in `remote` */
+	uint64_t in_flight; /* between a cache and a zone: at most a batch for each CPU */
 	uint64_t allocated;
-	uint64_t cached_max; /* what cpus on line may have cached at most */
+	uint64_t cached_max; /* the most that the caches of CPUs on line may hold */
 };
 
 void frame_ledger(struct frame_ledger *ledger);
 
-/* At rest: every cache and zone checks itself, and the ledger is closed over all of them. */
+/* At rest: checks every cache and zone, and that the ledger adds up over all of them; else panics. */
 void frame_validate(void);
 
 /*
- * A frame that is freed at the end of the scope it is declared in:
+ * An owner: a frame that is freed at the end of the scope in which it is declared.
  *
  *	frame_owner frame = frame_own(frame_alloc(0));
  *
- * frame_disown() takes it out of the owner's hands. An owner of PFN_NONE frees nothing.
+ * frame_disown() returns the frame and leaves PFN_NONE, which is not freed.
  */
 struct frame_owned {
 	pfn_t frame;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * frame_called.c - frame_alloc and frame_free as functions; see frame.h.
+ * frame_called.c - frame_alloc() and frame_free() as functions; see frame.h.
  *
- * In a file of their own because they are built without a frame pointer and with tail calls: a
- * hit then touches no stack at all.
+ * They have a file of their own because it is built without frame pointers and with tail calls: a hit then
+ * does not touch the stack.
  */
 #include "mm/frame.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cache.c - a cache as a whole: its memory, how much it may hold, when it opens, and its checks. The
- * invariants are in cache.h; refill.c and flush.c are the two ways of a batch.
+ * cache.c - a cache's memory, its levels and configuration, when it opens, and its checks. The
+ * invariants are in cache.h; refill.c and flush.c move batches.
  */
 #include "mm/percpu/cache.h"
 
@@ -13,37 +13,47 @@
 #include "mm/percpu/drain.h"
 #include "mm/words.h"
 
+/* ---- layout ------------------------------------------------------------------------------ */
+
+_Static_assert(offsetof(struct frame_cache, top) == 0 &&
+		       offsetof(struct frame_cache, remote_frames) < PORT_CACHE_LINE,
+	       "a hit touches one line");
+_Static_assert(offsetof(struct frame_cache, remote) == PORT_CACHE_LINE &&
+		       offsetof(struct frame_cache, batch_max) < 2 * PORT_CACHE_LINE,
+	       "what is read-only between two configurations has a line of its own");
+_Static_assert(
+	offsetof(struct frame_cache, stats) == 2 * PORT_CACHE_LINE &&
+		offsetof(struct frame_cache, asked) / PORT_CACHE_LINE ==
+			offsetof(struct frame_cache, frames_moving) / PORT_CACHE_LINE,
+	"a request writes one line of each CPU, behind the two that a hit and a refill read");
+
 /* ---- making ------------------------------------------------------------------------------ */
 
-static size_t whole_lines(size_t bytes)
-{
-	return (bytes + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1);
-}
-
 /*
- * Twice the largest stack and a batch, so that many flushes go by before it must be moved back
- * down; and a line below for the sentinel, so that slots do not straddle lines.
+ * Twice the largest stack and a batch, so that many flushes pass before the stack must be moved back
+ * down; and one more, for the sentinel behind a full stack while a flush groups it.
  */
 static size_t stack_words(uint32_t slots)
 {
-	return 2 * (size_t)slots + FRAME_CACHE_BATCH + 1; /* one for what ends a full stack */
+	return 2 * (size_t)slots + FRAME_CACHE_BATCH + 1;
 }
 
+/* A whole line below the stack for the sentinel, so that the stack begins with a line. */
 static size_t stack_bytes(uint32_t slots)
 {
-	return whole_lines(PORT_CACHE_LINE + stack_words(slots) * sizeof(uint64_t));
+	return cache_line_round_up(PORT_CACHE_LINE + stack_words(slots) * sizeof(uint64_t));
 }
 
 static size_t remote_bytes(unsigned zone_count)
 {
-	return whole_lines(zone_count * sizeof(struct frame_remote));
+	return cache_line_round_up(zone_count * sizeof(struct frame_remote));
 }
 
 size_t frame_cache_bytes(uint32_t slots, unsigned zone_count)
 {
 	size_t work = sizeof(struct frame_cache_work) + zone_count * sizeof(struct spin_node);
 
-	return stack_bytes(slots) + remote_bytes(zone_count) + whole_lines(work);
+	return stack_bytes(slots) + remote_bytes(zone_count) + cache_line_round_up(work);
 }
 
 void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home)
@@ -75,7 +85,7 @@ void frame_cache_set_order(struct frame_cache *cache, unsigned node, const struc
 	cache->node = node;
 }
 
-/* ---- how much it may hold ---------------------------------------------------------------- */
+/* ---- levels and configuration ------------------------------------------------------------ */
 
 void cache_move_to_base(struct frame_cache *cache)
 {
@@ -90,10 +100,10 @@ void cache_move_to_base(struct frame_cache *cache)
 
 void cache_set_zone(struct frame_cache *cache, struct zone *zone)
 {
-	ck_pr_store_ptr(&cache->zone, zone); /* others may look at it */
+	ck_pr_store_ptr(&cache->zone, zone); /* other CPUs may read it */
 	cache->first = zone->first;
 	cache->count = zone->total_frames;
-	cache->state_bias = (uintptr_t)zone->state - zone->first;
+	cache->state_bias = cache_state_bias(zone);
 }
 
 uint32_t cache_capacity_for(const struct frame_cache *cache, uint32_t batch)
@@ -116,12 +126,26 @@ __attribute__((noinline)) void cache_grow(struct frame_cache *cache)
 	cache->limit = cache->bottom + cache_capacity_for(cache, cache->batch);
 }
 
-/* The largest batch that doubling can reach without asking for more than the capacity. */
+/* The largest batch that doubling can reach within the capacity. */
 static uint32_t largest_batch(uint32_t batch, uint32_t capacity)
 {
 	while (2 * batch <= FRAME_CACHE_BATCH_MAX && 4 * batch + FRAME_CACHE_SURPLUS <= capacity)
 		batch *= 2;
 	return batch;
+}
+
+/* Of a parked cache; batch 0: adaptive. */
+static void set_capacity(struct frame_cache *cache, uint32_t capacity, uint32_t batch)
+{
+	ck_pr_store_32(&cache->capacity, capacity); /* other CPUs read it */
+	cache->batch_min = cache->batch_max = batch;
+	if (batch == 0) {
+		cache->batch_min = FRAME_CACHE_BATCH < capacity / 2 ? FRAME_CACHE_BATCH
+								    : capacity / 2;
+		cache->batch_max = largest_batch(cache->batch_min, capacity);
+	}
+	cache->batch = cache->batch_min;
+	cache->uncontended_streak = 0;
 }
 
 void frame_cache_configure(uint32_t capacity, uint32_t batch)
@@ -142,18 +166,10 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 		;
 	flags = port_irq_save();
 	while (frame_cache_park_step(cache))
-		; /* what a trap handler has freed since */
+		; /* frames that a trap handler has freed since */
 	if (zones.count)
-		cache_set_zone(cache, &zones.zone[cache->home]); /* zones may be others now */
-	ck_pr_store_32(&cache->capacity, capacity);		 /* others read it */
-	cache->batch_min = cache->batch_max = batch;
-	if (batch == 0) {
-		cache->batch_min = FRAME_CACHE_BATCH < capacity / 2 ? FRAME_CACHE_BATCH
-								    : capacity / 2;
-		cache->batch_max = largest_batch(cache->batch_min, capacity);
-	}
-	cache->batch = cache->batch_min;
-	cache->uncontended_streak = 0;
+		cache_set_zone(cache, &zones.zone[cache->home]); /* the zones may be new ones */
+	set_capacity(cache, capacity, batch);
 	cache->work->note.count = 0;
 	if (!cache->online)
 		frame_cache_online();
@@ -162,14 +178,14 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 }
 
 /*
- * `openings` is counted before the room is given: so a request that found nothing can tell later
- * whether any cache may have taken a frame since (drain.c).
+ * The opening is counted before the stack gets room: so a request that found no frames can tell later
+ * whether a cache may have taken one since (drain.c). A cache that is off line is not asked for its
+ * frames, so it takes none.
  */
 __attribute__((noinline)) bool cache_open(struct frame_cache *cache)
 {
 	unsigned long flags = port_irq_save();
 
-	/* One that is off line is asked for nothing, so it takes nothing. */
 	if (cache_state(cache) == FRAME_CACHE_PARKED && cache->online) {
 		ck_pr_store_32(&cache->state, FRAME_CACHE_OPEN);
 		ck_pr_fence_memory(); /* (c) in drain.c */
@@ -185,11 +201,11 @@ __attribute__((noinline)) bool cache_open(struct frame_cache *cache)
 	return cache_is_open(cache);
 }
 
-/* ---- what others may ask ----------------------------------------------------------------- */
+/* ---- levels, as other CPUs may read them -------------------------------------------------- */
 
 uint64_t frame_cache_level(const struct frame_cache *cache)
 {
-	/* Of another cpu the two are read at different times: below 0 it is clamped. */
+	/* Of another CPU, top and bottom may be read at different times: clamp to 0. */
 	const uint64_t *top = frame_cache_level_load(&cache->top);
 	ptrdiff_t level = top - frame_cache_level_load(&cache->bottom);
 
@@ -230,7 +246,7 @@ void frame_cache_bad_free(uint64_t frame)
 			   "frame_free_run frees it, called from [<%p>]",
 			   (unsigned long long)frame, caller);
 	case FRAME_STATE_RESERVED:
-		port_panic("frame_free: frame %#llx is reserved, it was never given out, called "
+		port_panic("frame_free: frame %#llx is reserved, it was never allocated, called "
 			   "from [<%p>]",
 			   (unsigned long long)frame, caller);
 	default:
@@ -250,7 +266,7 @@ static void validate_cached(uint64_t frame, const struct zone *zone)
 		      (unsigned long long)frame, zone->state[frame - zone->first]);
 }
 
-/* That no frame is free in its zone as well is the ledger's to find: the sums would be off. */
+/* A frame that is also free in its zone is found by frame_validate(): the ledger does not add up. */
 void frame_cache_validate(const struct frame_cache *cache)
 {
 	uint64_t remote_frames = 0;
@@ -262,7 +278,7 @@ void frame_cache_validate(const struct frame_cache *cache)
 	      "frame cache: base %p, bottom %p, top %p, limit %p, end %p are out of order",
 	      (void *)cache->base, (void *)cache->bottom, (void *)cache->top, (void *)cache->limit,
 	      (void *)cache->end);
-	check(cache->frames_moving == 0, "frame cache: %llu frames are on their way at rest",
+	check(cache->frames_moving == 0, "frame cache: %llu frames are in transit at rest",
 	      (unsigned long long)cache->frames_moving);
 	check(cache_state(cache) != FRAME_CACHE_PARKED ||
 		      (cache->limit == cache->bottom && cache->remote_frames == 0),
@@ -276,6 +292,6 @@ void frame_cache_validate(const struct frame_cache *cache)
 			validate_cached(cache->remote[i].frame[j], &zones.zone[i]);
 	}
 	check(remote_frames == cache->remote_frames,
-	      "frame cache: %llu frames wait to go home, it counts %u",
+	      "frame cache: %llu frames of other zones wait, it counts %u",
 	      (unsigned long long)remote_frames, cache->remote_frames);
 }

@@ -1,43 +1,46 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cache.h - the per-cpu stack cache of frames: its layout, and the pop and push themselves.
+ * cache.h - the per-CPU cache of free frames: its layout, and the pop and push.
  *
- * A stack of pfns that one cpu owns. Its bottom stands on a sentinel, so that the pop needs no
- * comparison with the bottom: what it loads from an empty stack is negative. A pop or push is a
- * restartable sequence (Bershad, Redell and Ellis, ASPLOS 1992): loads, stores to places nobody
- * looks at, and one store, the last, that commits by moving `top`. A trap inside it resumes at
- * its start; a port whose trap handlers may allocate gives PORT_STACK_POP and PORT_STACK_PUSH
- * made that way, and plain C serves the others.
+ * A cache is a stack of pfns that one CPU owns. Below its bottom stands a sentinel, which is negative as
+ * a signed number, so the pop needs no comparison with the bottom. Pop and push are restartable sequences
+ * (Bershad, Redell and Ellis, ASPLOS 1992): loads, stores to slots that have no meaning yet, and one
+ * last store, of `top`, which commits. A trap inside a sequence makes it start again. A port whose trap
+ * handlers may allocate defines PORT_STACK_POP and PORT_STACK_PUSH that way; all others use the plain C
+ * below.
+ *
+ * Files: cache.c has levels and configuration, refill.c and flush.c move batches between a cache and the
+ * zones, drain.c asks other CPUs for what their caches hold.
  *
  * Invariants
  *
- *   C1  base <= bottom <= top <= limit <= end; bottom[-1] is the sentinel; [bottom, top) are
- *	 frames that are free and in no other place.
- *   C2  With CHECKS, all of them are of the zone [first, first + count), whose state bytes
- *	 are at state_bias + pfn. The zone changes only while the stack is empty, and never inside
- *	 a trap handler: so what an operation read of it before it was interrupted is still true.
- *   C3  Frames of other zones that this cpu frees wait in `remote`, one short stack a zone, and
- *	 go home when there are FRAME_CACHE_BATCH of one zone.
- *   C4  limit - bottom >= 2 * batch, refills bring `batch` frames or more and leave at most
- *	 limit - batch, flushes take `batch`. One hold carries at most POLICY_WORDS_MAX words, so
- *	 at least that many frames where there are more: each hold is paid for by at least
- *	 min(batch, POLICY_WORDS_MAX) operations that pay for no other, whatever the trace, unless a
- *	 fixed batch is above POLICY_WORDS_MAX and no multiple of it
- *	 (Bonwick and Adams, USENIX 2001, with one stack for their two magazines), and each hold
- *	 for remote frames by FRAME_CACHE_BATCH frees of those. Where no zone has a whole batch
- *	 left a refill may bring less.
- *   C5  A flush gives back the coldest frames and moves bottom up past them, limit with it: no frame
- *	 is copied. The stack is moved back down to base when it is empty, or no room is left above.
- *
+ *   C1  base <= bottom <= top <= limit <= end; bottom[-1] is the sentinel; the frames in [bottom, top)
+ *	 are free and in no other place.
+ *   C2  With CHECKS, all of them are of one zone, [first, first + count), whose state bytes are at
+ *	 state_bias + pfn. The zone changes only while the stack is empty, and never inside a trap
+ *	 handler: so what an operation has read of it is still true after an interrupt.
+ *   C3  Frames of other zones that this CPU frees wait in `remote`, one short stack for each zone. When
+ *	 FRAME_CACHE_BATCH of one zone wait, all of them go back in one hold of the zone's lock.
+ *   C4  limit - bottom >= 2 * batch. A refill brings `batch` frames or more and leaves at most
+ *	 limit - batch; a flush takes `batch`. A hold moves at most POLICY_WORDS_MAX words, so where a
+ *	 batch is larger it moves at least that many frames. So each hold is paid for by at least
+ *	 min(batch, POLICY_WORDS_MAX) operations that pay for no other hold, whatever the trace
+ *	 (Bonwick and Adams, USENIX 2001, with one stack for their two magazines), and each hold for
+ *	 remote frames by FRAME_CACHE_BATCH frees of them. Exceptions: a fixed batch above
+ *	 POLICY_WORDS_MAX that is no multiple of it; and a refill where no zone has a whole batch left.
+ *   C5  A flush gives back the coldest frames and moves bottom and limit up past them: no frame is
+ *	 copied. The stack moves back down to base when it is empty or no room is left above.
  *   C6  Every move of a batch between the cache and a zone, and every change of more than `top`, is one
- *	 section with interrupts masked. So outside of these each free frame is in a zone or in a cache,
- *	 and a trap handler always finds its cpu's cache whole.
- *   C7  `state` says whether the cache takes frames: OPEN, or CLOSING (a request empties it), or PARKED:
- *	 limit = top = bottom, no frame waits in `remote`, and only the owner opens it again. drain.c
- *	 has the protocol.
+ *	 section with interrupts masked. So outside of these sections each free frame is in a zone or
+ *	 in a cache, and a trap handler always finds its CPU's cache whole.
+ *   C7  `state` says whether the cache takes frames: OPEN; CLOSING, while a request empties it; PARKED,
+ *	 where limit = top = bottom and no frame waits in `remote`. Only the owner opens a parked cache.
+ *	 drain.c has the protocol.
  *
- * Writers: the owning cpu alone, but for `asked`, which cpus that are short of frames raise. Others
- * read the counters, `state`, `answered` and `online` at any time, and levels as an estimate.
+ * Writers: the owning CPU writes everything but `asked`, which a CPU that is short of frames raises.
+ * Any CPU may read the counters, `capacity`, `state`, `answered` and `online`, and levels as an estimate.
+ *
+ * Locks: none. A zone's lock is taken inside zone.c, with interrupts masked.
  */
 #pragma once
 
@@ -56,34 +59,34 @@ struct zone;
 struct zone_order;
 
 /*
- * The batch of a uncontended_streak cpu, and the largest. 512 frames are eight words where memory is not
- * fragmented: the hold is then about twice that of one word, and eight times rarer. Beyond that
- * the gain is small, and the memory that a cpu may keep to itself (2 * 512 + 64 frames, 4.25 MiB)
- * is not.
+ * The smallest batch of an adaptive cache, and the largest batch. 512 frames are eight words where memory
+ * is not fragmented: a hold then lasts about twice as long as for one word, and there are eight times
+ * fewer. A larger batch gains little, and each CPU may keep more memory: 2 * 512 + 64 frames are
+ * 4.25 MiB already.
  */
 #define FRAME_CACHE_BATCH     64
 #define FRAME_CACHE_BATCH_MAX 512
 
-/* Frames that a refill may bring beyond its batch, because words are claimed whole. */
+/* A refill brings fewer than this many frames beyond its batch, because words are claimed whole. */
 #define FRAME_CACHE_SURPLUS 64
 
-/* What an adaptive cache can make use of. */
+/* The largest capacity that an adaptive cache can use. */
 #define FRAME_CACHE_CAPACITY_MAX (2 * FRAME_CACHE_BATCH_MAX + FRAME_CACHE_SURPLUS)
 
-/* Frames on their way home to one zone. */
+/* Frames of one other zone that wait to be given back to it. */
 struct frame_remote {
 	uint64_t count;
-	uint64_t frame[FRAME_CACHE_BATCH + 1]; /* one more for what ends a batch */
+	uint64_t frame[FRAME_CACHE_BATCH + 1]; /* one more for the sentinel of a flush */
 };
 
-/* Whether a cache takes frames; drain.c says when each changes. */
+/* Whether a cache takes frames; drain.c says when the state changes. */
 enum frame_cache_state {
 	FRAME_CACHE_OPEN,
-	FRAME_CACHE_CLOSING, /* a request empties it: room for nothing new */
-	FRAME_CACHE_PARKED   /* empty, with room for nothing, until its owner opens it */
+	FRAME_CACHE_CLOSING, /* a request empties it: no room for a new frame */
+	FRAME_CACHE_PARKED   /* empty, without room, until its owner opens it */
 };
 
-/* Room to work in, used with interrupts masked only, so once a cpu is enough (refill.c, flush.c). */
+/* Memory that refills, flushes and requests work in: one for each CPU, used with interrupts masked. */
 struct frame_cache_work;
 
 struct frame_cache_stats {
@@ -91,49 +94,49 @@ struct frame_cache_stats {
 	uint64_t refilled_frames;
 	uint64_t flushes; /* batches given to a zone */
 	uint64_t flushed_frames;
-	uint64_t direct_allocs; /* single frames past the cache, to and from a zone */
-	uint64_t direct_frees;
-	uint64_t contended;  /* of all these, how many waited for the lock */
-	uint64_t failures;   /* allocations that found no frame */
-	uint64_t drains;     /* requests to all cpus for their frames */
-	uint64_t far_frames; /* of those refilled or taken directly: of another NUMA node */
+	uint64_t direct_allocs; /* single frames from a zone, past the cache */
+	uint64_t direct_frees;	/* single frames to a zone, past the cache */
+	uint64_t contended;	/* of all these: the ones that waited for a zone's lock */
+	uint64_t far_frames;	/* of those refilled or taken directly: of another NUMA node */
+	uint64_t failures;	/* allocations that found no frame */
+	uint64_t drains;	/* requests to all CPUs for their frames */
 };
 
 struct frame_cache {
-	/* The owner's line: all that a hit touches. */
+	/* The owner's line: all that a hit reads and writes. */
 	uint64_t *top;	      /* the first unused slot */
-	uint64_t *limit;      /* top when full */
+	uint64_t *limit;      /* top when the stack is full */
 	uint64_t first;	      /* the zone's first pfn */
-	uint64_t count;	      /* and how many frames it has */
-	uintptr_t state_bias; /* state byte of pfn p: at state_bias + p */
+	uint64_t count;	      /* the zone's frames */
+	uintptr_t state_bias; /* the state byte of pfn p is at state_bias + p */
 	uint64_t *bottom;
 	struct zone *zone;
-	uint32_t batch;		/* frames that cross in one lock hold */
+	uint32_t batch;		/* frames that one hold moves */
 	uint32_t remote_frames; /* in all of `remote` together */
 
-	/* The owner's slow path. */
+	/* The read-only line: the owner writes it when the cache is made and configured. */
 	_Alignas(PORT_CACHE_LINE) struct frame_remote *remote; /* of zone i: remote[i] */
-	uint64_t *base, *end; /* the memory that the stack wanders in */
-	unsigned home;	      /* the zone tried first, order's first */
-	uint32_t capacity;    /* at most so many frames; limit may be lower */
-	uint32_t batch_min;   /* adaptive between these; equal: fixed */
+	uint64_t *base, *end; /* the memory that the stack moves in */
+	struct frame_cache_work *work;
+	const struct zone_order *order; /* zones as they are tried; NULL: by number from home on */
+	unsigned home;			/* the zone tried first, order's first */
+	unsigned node;			/* the CPU's NUMA node */
+	uint32_t slots;			/* the largest capacity that the memory has room for */
+	uint32_t capacity;		/* the most frames it may hold; limit may be lower */
+	uint32_t batch_min;		/* the batch adapts between these; equal: it is fixed */
 	uint32_t batch_max;
-	uint32_t uncontended_streak; /* lock holds in a row that were not waited for */
-	struct frame_cache_stats stats;
 
-	/* Between this cpu and those that ask it for its frames (drain.c). */
-	_Alignas(PORT_CACHE_LINE)
-		uint64_t asked; /* written by others: the highest request for this cpu */
-	uint64_t answered;	/* the last request that it followed */
+	/* The owner's slow paths: written once or more for each hold. */
+	_Alignas(PORT_CACHE_LINE) struct frame_cache_stats stats;
+	uint32_t uncontended_streak; /* holds in a row that did not wait for the lock */
+	uint32_t asking; /* this CPU's requests under way; a trap handler may be in a second one */
+
+	/* Between this CPU and those that ask it for its frames (drain.c); other CPUs read all of it. */
+	uint64_t asked;	   /* written by other CPUs: the highest ticket of a request to this one */
+	uint64_t answered; /* the last ticket that this CPU has answered */
 	uint32_t online;
 	uint32_t state;		/* enum frame_cache_state */
 	uint64_t frames_moving; /* between the cache and a zone at this moment; a counter */
-	/* The owner's alone. */
-	struct frame_cache_work *work;
-	const struct zone_order *order; /* zones as they are tried; NULL: by number, home first */
-	uint32_t asking;		/* requests under way; a handler may be in one of its own */
-	uint32_t slots;			/* the most that capacity can be */
-	unsigned node;			/* the cpu's NUMA node */
 };
 
 static inline struct frame_cache *frame_cache_self(void)
@@ -142,8 +145,8 @@ static inline struct frame_cache *frame_cache_self(void)
 }
 
 /*
- * `top` and `bottom` have one writer, the owner; other cpus may look at them at any time, as an
- * estimate. So they are stored and loaded whole, and order nothing.
+ * `top` and `bottom` have one writer, the owner. Other CPUs may read them at any time, as an estimate. So
+ * they are stored and loaded whole, and order nothing.
  */
 #if defined(__SANITIZE_THREAD__)
 #define frame_cache_level_store(place, value) __atomic_store_n(place, value, __ATOMIC_RELAXED)
@@ -153,7 +156,7 @@ static inline struct frame_cache *frame_cache_self(void)
 #define frame_cache_level_load(place)	      (*(uint64_t *const volatile *)(place))
 #endif
 
-/* Pops into `frame`, or goes to `empty` with nothing changed. */
+/* The pop: a frame into `frame`; goes to `empty`, with nothing changed, if there is none. */
 #if defined(PORT_STACK_POP)
 #define frame_cache_pop(cache, frame, empty)                                                       \
 	PORT_STACK_POP(frame, offsetof(struct frame_cache, top), empty)
@@ -170,7 +173,7 @@ static inline struct frame_cache *frame_cache_self(void)
 			goto empty;                                                                \
 		frame_cache_level_store(&(cache)->top, top_);                                      \
 	} while (0)
-/* Pushes, or goes to `full` with nothing changed. */
+/* The push; goes to `full`, with nothing changed, if there is no room. */
 #define frame_cache_push(cache, frame, full)                                                       \
 	do {                                                                                       \
 		uint64_t *top_ = (cache)->top;                                                     \
@@ -182,66 +185,66 @@ static inline struct frame_cache *frame_cache_self(void)
 	} while (0)
 #endif
 
-/* Bytes of memory for a cache of `slots` frames on a machine of so many zones. */
+/* Bytes of memory for a cache of up to `slots` frames on a machine of zone_count zones. */
 size_t frame_cache_bytes(uint32_t slots, unsigned zone_count);
 
 /*
- * Makes an empty cache that is off, in a zeroed area; `memory` is zeroed too, aligned to
- * PORT_CACHE_LINE, of frame_cache_bytes(slots, zones.count) bytes, and stays the cache's. `home` is
- * the number of the zone to try first. Before the owning cpu allocates.
+ * Makes an empty cache that is off, in a zeroed area. `memory` is zeroed too, aligned to PORT_CACHE_LINE,
+ * of frame_cache_bytes(slots, zones.count) bytes, and the cache keeps it. `home` is the number of the
+ * zone to try first. Before the owning CPU allocates.
  */
 void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home);
 
 /*
- * The same, in frame_cache_bytes(slots, zone_room) bytes: for a kernel that makes its zones again later,
- * and then has zone_room of them at most.
+ * The same, in frame_cache_bytes(slots, zone_room) bytes: for a kernel that makes its zones again later
+ * and then has at most zone_room of them.
  */
 void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home,
 			  unsigned zone_room);
 
 /*
- * The cpu is of that NUMA node, and tries zones in that order (zones.count of them, which stay where
- * they are) from now on. While the owning cpu is not in an allocation.
+ * Sets the CPU's NUMA node, and the order in which it tries zones from now on: zones.count entries, which
+ * the caller keeps. While the owning CPU is not in a call of the allocator.
  */
 void frame_cache_set_order(struct frame_cache *cache, unsigned node, const struct zone_order *order);
 
 /*
- * On the owning cpu: empties the cache and sets how much it may hold from now on. capacity 0
- * turns it off; batch 0 lets the batch follow contention between FRAME_CACHE_BATCH and
- * FRAME_CACHE_BATCH_MAX, as far as the capacity allows. capacity is cut to the memory there is.
- * capacity >= 2 * batch, batch <= FRAME_CACHE_BATCH_MAX, else it panics.
+ * On the owning CPU: empties the cache and sets its capacity and batch, in frames. capacity is cut to the
+ * memory there is; 0 turns the cache off. batch 0 lets the batch follow contention between
+ * FRAME_CACHE_BATCH and FRAME_CACHE_BATCH_MAX, as far as the capacity allows. Panics unless
+ * capacity >= 2 * batch and batch <= FRAME_CACHE_BATCH_MAX, and in a trap handler.
  */
 void frame_cache_configure(uint32_t capacity, uint32_t batch);
 
-/* On the owning cpu: gives all of its frames back to their zones. Any context outside a zone's lock. */
+/* On the owning CPU: gives all its frames back to their zones. Any context outside a zone's lock. */
 void frame_cache_flush(void);
 
 /*
- * On the owning cpu: one step towards a parked cache. It takes no more frames from the first step on;
- * each gives back up to FRAME_CACHE_STEP of them in one lock hold, with interrupts masked. False:
- * it is parked now. Any context outside a zone's lock.
+ * On the owning CPU: one step towards a parked cache. From the first step on the cache takes no more
+ * frames; each step gives back at most FRAME_CACHE_STEP of them in one hold, with interrupts masked.
+ * False: the cache is parked now. Any context outside a zone's lock.
  */
 bool frame_cache_park_step(struct frame_cache *cache);
 
-/* What one step gives back at most: bounds how long interrupts are masked. */
+/* The most frames that one step gives back: bounds how long interrupts are masked. */
 #define FRAME_CACHE_STEP 256
 
-/* Frames in the cache; exact on its own cpu and at rest, else an estimate. */
+/* Frames in the cache; exact on its own CPU and at rest, else an estimate. */
 uint64_t frame_cache_level(const struct frame_cache *cache);
 
-/* As far as another cpu can tell: it has frames of that zone. */
+/* True if the cache seems to have frames of that zone. Any CPU; an estimate. */
 bool frame_cache_may_hold(const struct frame_cache *cache, const struct zone *zone);
 
-/* At rest: panics where an invariant is broken. */
+/* At rest: panics if an invariant is broken. */
 void frame_cache_validate(const struct frame_cache *cache);
 
-/* The slow halves of frame_alloc and frame_free; flags are those of frame_alloc. */
+/* The slow halves of frame_alloc() and frame_free(); flags as for frame_alloc(). */
 pfn_t frame_cache_refill(unsigned flags);
 void frame_cache_overflow(uint64_t frame);
-/* A free of a frame outside the cache's zone: checked, and sent home. */
+/* The free of a frame outside the cache's zone: checks it, and keeps it until its zone gets it back. */
 void frame_cache_free_elsewhere(uint64_t frame);
 /*
- * The free of a frame that is not out: a panic that says which mistake it was. Not declared to
- * not return, so that a caller may jump to it without saving where it came from.
+ * The free of a frame that is not allocated: panics and says which mistake it was. It is not declared
+ * _Noreturn, so that the compiler may jump to it without saving the return address.
  */
 void frame_cache_bad_free(uint64_t frame);

@@ -3,56 +3,57 @@
  * drain.c - exact out-of-memory: the drain protocol.
  *
  * Claim. frame_alloc() fails only if there was an instant during the call at which no frame was free
- * anywhere: in no zone and in no cpu's cache. (A batch between the two is in a masked section of its
- * cpu, C6, so a cpu that has answered carries none.)
+ * anywhere: in no zone and in no CPU's cache. (A batch between the two is in a section with interrupts
+ * masked, C6, so a CPU that has answered holds no batch.)
  *
- *   1. A cpu that found all zones empty raises `pressure`, takes a ticket from `requests`, and raises
- *	`asked` to it for every other cpu that is on line and not parked. One IPI call for each 64 cpus
- *	tells them.
- *   2. A cpu that is asked gives all it has back to the zones, in steps of at most FRAME_CACHE_STEP
- *	frames. From the first step on its cache is CLOSING, and takes no more frames. After the last one
- *	it is PARKED: empty, with room for nothing. The cpu then stores the ticket as `answered`.
+ *   1. A CPU that found all zones empty raises `pressure`, takes a ticket from `requests`, and raises
+ *	`asked` to it for every other CPU that is on line and not parked. One IPI call tells up to 64 of
+ *	them.
+ *   2. A CPU that is asked gives all it has back to the zones, in steps of at most FRAME_CACHE_STEP
+ *	frames. From the first step on its cache is CLOSING, and takes no more frames. After the last step
+ *	it is PARKED: empty and without room. The CPU then stores the ticket as `answered`.
  *   3. A parked cache opens at its owner's next operation that misses it: the owner stores OPEN, and
- *	then looks at `pressure`. If there is any it parks again, and deals with the zones one frame at a
- *	time. Else it counts the opening, and gives the stack its room.
- *   4. The requester parks its own cache, and waits for those it asked. It answers what others ask
- *	meanwhile, by looking each time around: so two requesters never wait for each other, masked
- *	interrupts or not. A cpu that goes off line has given all back before it says so.
+ *	then looks at `pressure`. Under pressure it parks again, and takes and gives single frames past the
+ *	cache. Else it counts the opening, and gives the stack its room.
+ *   4. The requester parks its own cache, and waits for the CPUs that it asked. In each turn of that wait
+ *	it answers requests of others: so two requesters never wait for each other, whether interrupts are
+ *	masked or not. A CPU that goes off line has given all its frames back before it says so.
  *   5. Now every cache is parked, and none opens as long as pressure is up. Free frames are in zones,
  *	or nowhere.
  *   6. The requester looks into each zone, under its lock. If there is one zone, and it is empty, that
- *	is the instant. With several it is one if no zone was given a frame between the first look and the
- *	last (each zone counts its releases under its lock): all were empty at once, for they only lose
- *	frames otherwise. If one was, the requester looks again; after LOOKS_APART looks it takes all
- *	zones' locks at once, by rising number, and that look is final. So there is a bound.
+ *	is the instant. With several zones there was such an instant if no zone was given a frame between the
+ *	first look and the last (each zone counts its releases under its lock): zones only lose frames
+ *	otherwise, so all were empty at the end. If a zone was given one, the requester looks again. After
+ *	LOOKS_APART looks it takes all zones' locks at once, by rising number, and that look is final: so
+ *	the number of looks has a bound.
  *   7. It lowers pressure.
  *
  * Runs. A request for several frames, or for an alignment, does the same without pressure, and looks
- * once. So caches that have answered may open again at once: a caller whose memory is cut up costs the
- * others one miss each, not a lock hold a frame.
+ * once. So caches that have answered may open again at once: a caller whose memory is fragmented costs
+ * each other CPU one miss, not a lock hold for each frame.
  *
- * Early. A claim that crosses a zone's low mark asks, and does not wait. Only cpus whose caches seem to
- * hold frames of that zone are asked.
+ * Early requests. A claim that crosses a zone's low mark asks, and does not wait. It asks only CPUs whose
+ * caches seem to hold frames of that zone.
  *
  * Not repeated. A request that found nothing notes how many releases and openings there had been:
  * openings before it asked, releases before its last look. While neither has grown, nothing has been
  * freed since: for at the time of the look each cache had been parked, so a frame that is freed goes
  * to a zone, which counts a release, or into a cache that was opened first. What was not there then is
- * not there now, and the next request of this cpu says so without asking.
+ * not there now, and the next request of this CPU says so without asking.
  *
- * Tickets are 64 bits wide: at a request a nanosecond they last 500 years.
+ * Tickets are 64 bits wide: at one request each nanosecond they last 500 years.
  *
  * Fences.
  *
  *   (a) `pressure` before the ticket, and so before `asked`: the first full fence in ask() pairs with the
- *	 acquire fence in frame_drain_answer(). A cpu that sees that ticket, or one that was drawn later,
+ *	 acquire fence in frame_drain_answer(). A CPU that sees that ticket, or one that was drawn later,
  *	 sees the pressure. Without it another request could draw a later ticket, be answered, and the
  *	 cache be opened, before the pressure is seen; the requester would take that answer for its own.
- *   (b) A cpu's releases to zones before PARKED and `answered`: the release fence in
+ *   (b) A CPU's releases to zones before PARKED and `answered`: the release fence in
  *	 frame_cache_park_step() pairs with the acquire fence at the end of wait_for_answers().
  *   (c) `pressure` before the look at `online` and `state`: the second full fence in ask() pairs with the
  *	 one in cache_open(), between OPEN and the look at pressure. Either the requester finds the cache
- *	 open, and asks; or the owner finds pressure, and parks again. The same for a cpu that comes on
+ *	 open, and asks; or the owner finds pressure, and parks again. The same for a CPU that comes on
  *	 line, which is parked until it opens.
  *   (d) The sums of releases around a look: full fences. Each counter is written before the unlock that
  *	 makes a release visible.
@@ -61,6 +62,8 @@
  *	 cache_open(), between OPEN and the count. A requester that has read the count with an opening in it
  *	 finds that cache OPEN, or parked by a later answer. And the count before the room: the release fence
  *	 in frame_drain_count_opening() pairs with the full fence in nothing_freed_since().
+ *
+ * Locks. No lock is held while a CPU waits here. Only the final look holds zones' locks, all of them.
  *
  * The model is docs/models/pressure.pml.
  */
@@ -73,15 +76,16 @@
 #include "sync/trace.h"
 
 /*
- * Looks at the zones one by one, before all their locks are taken at once. A look is repeated only if
- * a frame was given to a zone during it.
+ * How often the zones are looked at one by one, before all their locks are taken at once. A look is
+ * repeated only if a zone was given a frame during it.
  */
 #define LOOKS_APART 16
 
 #define CPUS_PER_SET 64
 
+/* Every CPU writes these, each on a line of its own. */
 static struct {
-	_Alignas(PORT_CACHE_LINE) uint32_t pressure; /* cpus that need a single frame */
+	_Alignas(PORT_CACHE_LINE) uint32_t pressure; /* CPUs that need a single frame */
 	_Alignas(PORT_CACHE_LINE) uint64_t requests; /* tickets given out */
 	_Alignas(PORT_CACHE_LINE) uint64_t openings; /* of parked caches */
 } drain;
@@ -104,13 +108,14 @@ static bool is_online(const struct frame_cache *cache)
 	return ck_pr_load_32(&cache->online) != 0;
 }
 
-/* A cache that may have frames: of the zone, or any where that is NULL. */
+/* True if the cache may have frames of the zone, or any frames if zone is NULL. */
 static bool is_worth_asking(const struct frame_cache *cache, const struct zone *zone)
 {
 	return is_online(cache) && cache_state(cache) != FRAME_CACHE_PARKED &&
 	       (!zone || frame_cache_may_hold(cache, zone));
 }
 
+/* Only upwards: another request may have stored a later ticket meanwhile. */
 static void raise_asked(struct frame_cache *cache, uint64_t ticket)
 {
 	uint64_t seen = ck_pr_load_64(&cache->asked);
@@ -119,7 +124,7 @@ static void raise_asked(struct frame_cache *cache, uint64_t ticket)
 		;
 }
 
-/* The cpus first + i, for each bit i of the set that is returned, have been given the ticket. */
+/* Gives the ticket to CPUs from `first` on; returns those it gave it to: first + i for each bit i. */
 static uint64_t give_tickets(unsigned first, uint64_t ticket, const struct zone *zone)
 {
 	uint64_t set = 0;
@@ -137,8 +142,9 @@ static uint64_t give_tickets(unsigned first, uint64_t ticket, const struct zone 
 }
 
 /*
- * Returns the ticket; *asked: at least one cpu has it. The cpu counts as asking meanwhile, so that it does
- * not go off line between the raise of `asked` and the IPI: others would wait for that answer.
+ * Returns the ticket; *asked: at least one CPU was given it. This CPU counts as asking meanwhile, so that a
+ * trap handler does not take it off line between the raise of `asked` and the IPI: then no IPI would be
+ * sent, and others would wait for that answer.
  */
 static __attribute__((noinline)) uint64_t ask(const struct zone *zone, bool *asked)
 {
@@ -169,7 +175,7 @@ void frame_drain_ask(void)
 	ask(NULL, &asked);
 }
 
-/* A cpu that needs a frame at once has asked for more than this would. */
+/* Under pressure all CPUs have been asked already. */
 void frame_drain_low(struct zone *zone)
 {
 	bool asked;
@@ -182,8 +188,8 @@ void frame_drain_low(struct zone *zone)
 }
 
 /*
- * The low marks of zones. To ask early costs an IPI and a flush of each cpu that has frames; it comes
- * at most once in so many frames as lie between a zone's mark and where it is calm again.
+ * An early request costs an IPI and a flush on each CPU that has frames of the zone. After one, the next
+ * comes only when the zone had low_rearm free frames again (zone.h).
  */
 void frame_drain_set_low(uint64_t frames)
 {
@@ -211,7 +217,7 @@ bool frame_drain_answer(void)
 
 	if (ck_pr_load_64(&cache->asked) == cache->answered)
 		return false;
-	/* Read again: a handler may have answered a later request since, and answers do not go back. */
+	/* Read again: a trap handler may have answered a later request since; `answered` never goes back. */
 	flags = port_irq_save();
 	asked = ck_pr_load_64(&cache->asked);
 	ck_pr_fence_acquire(); /* (a) */
@@ -225,7 +231,7 @@ bool frame_drain_answer(void)
 	return more;
 }
 
-/* A cpu that was parked when it was looked at has not been given the ticket. */
+/* A CPU that was parked when ask() looked at it has not been given the ticket, and is not waited for. */
 static bool is_waited_for(const struct frame_cache *cache, uint64_t ticket)
 {
 	return ck_pr_load_64(&cache->answered) < ticket && ck_pr_load_64(&cache->asked) >= ticket &&
@@ -233,8 +239,8 @@ static bool is_waited_for(const struct frame_cache *cache, uint64_t ticket)
 }
 
 /*
- * A requester that waits has parked its own cache, so there is nothing to give back for an answer. Where
- * a trap handler has opened the cache since, interrupts are let in, and the IPI's handler answers.
+ * A requester that waits has parked its own cache, so it can answer without giving anything back. If a trap
+ * handler has opened the cache since, interrupts are let in here, and the handler of the IPI answers.
  */
 static void answer_parked(struct frame_cache *cache)
 {
@@ -274,7 +280,7 @@ void frame_drain_settle(void)
 	ck_pr_fence_acquire(); /* (b), (e) */
 }
 
-/* ---- making sure ------------------------------------------------------------------------- */
+/* ---- the looks, with all caches parked ---------------------------------------------------- */
 
 static uint64_t releases_of_all(void)
 {
@@ -285,16 +291,16 @@ static uint64_t releases_of_all(void)
 	return sum;
 }
 
-/* Since this cpu's last request that found nothing, which was for no more than this. */
+/* True: this CPU's last request was for no more than this, found nothing, and nothing was freed since. */
 static bool nothing_freed_since(struct frame_cache *cache, uint64_t count, uint64_t align)
 {
-	unsigned long flags = port_irq_save(); /* a trap handler's request may replace the note */
+	unsigned long flags = port_irq_save(); /* a request in a trap handler may replace the note */
 	struct frame_drain_note note = cache->work->note;
 
 	port_irq_restore(flags);
 	if (!note.count || note.count > count || note.align > align)
 		return false;
-	ck_pr_fence_memory(); /* what is read now is of this call; (f) */
+	ck_pr_fence_memory(); /* what follows is read during this call; (f) */
 	return ck_pr_load_64(&drain.openings) == note.openings && releases_of_all() == note.releases;
 }
 
@@ -308,14 +314,14 @@ static void note_failure(struct frame_cache *cache, const struct frame_drain_not
 
 static struct zone *search_all_zones(struct frame_cache *cache, uint64_t *frame)
 {
-	unsigned long flags = port_irq_save(); /* the nodes are this cpu's */
+	unsigned long flags = port_irq_save(); /* a trap handler would use the same nodes */
 	struct zone *zone = zones_claim_one_masked(cache->work->nodes, frame);
 
 	port_irq_restore(flags);
 	return zone;
 }
 
-/* *releases: how many there had been before the last look. */
+/* Step 6: *releases is the count before the last look. */
 static struct zone *search_until_stable(struct frame_cache *cache, uint64_t *frame,
 					uint64_t *releases)
 {
@@ -347,7 +353,16 @@ static void change_pressure(bool up)
 	trace_note(up ? TRACE_PRESSURE_UP : TRACE_PRESSURE_DOWN, ck_pr_load_32(&drain.pressure), 0);
 }
 
-/* From here to end_request() this cpu does not go off line. note->openings is read before it asks. */
+/* A request for a single frame is exact, and so keeps caches shut until its last look. */
+static bool needs_pressure(const struct frame_drain_note *note)
+{
+	return note->count == 1 && note->align == 1;
+}
+
+/*
+ * Steps 1 to 5. From here to end_request() this CPU does not go off line. note->openings is read before
+ * other CPUs are asked.
+ */
 static void empty_all_caches(struct frame_cache *cache, struct frame_drain_note *note)
 {
 	unsigned long flags;
@@ -358,7 +373,7 @@ static void empty_all_caches(struct frame_cache *cache, struct frame_drain_note 
 	counter_add(&cache->stats.drains, 1); /* trap handlers count here too */
 	port_irq_restore(flags);
 	cache->asking++;
-	if (note->count == 1 && note->align == 1)
+	if (needs_pressure(note))
 		change_pressure(true);
 	note->openings = ck_pr_load_64(&drain.openings);
 	ticket = ask(NULL, &asked);
@@ -369,7 +384,7 @@ static void empty_all_caches(struct frame_cache *cache, struct frame_drain_note 
 
 static void end_request(struct frame_cache *cache, const struct frame_drain_note *note, bool found)
 {
-	if (note->count == 1 && note->align == 1)
+	if (needs_pressure(note))
 		change_pressure(false);
 	if (!found)
 		note_failure(cache, note);
@@ -427,7 +442,7 @@ void frame_cache_online(void)
 	cache->limit = cache->top;
 	ck_pr_store_32(&cache->state, FRAME_CACHE_PARKED);
 	ck_pr_store_64(&cache->answered, ck_pr_load_64(&cache->asked));
-	ck_pr_fence_release(); /* with (e): a cpu that sees it on line sees it parked */
+	ck_pr_fence_release(); /* as (e): a CPU that sees this one on line sees it parked */
 	ck_pr_store_32(&cache->online, 1);
 	port_irq_restore(flags);
 }

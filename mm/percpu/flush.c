@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * flush.c - a free that finds the stack full: the coldest batch goes back to its zone, and the frame
- * on top. Frames of other zones, which wait in short stacks of their own. And what empties a cache.
+ * flush.c - a free that finds the stack full: the coldest batch goes back to its zone. Also frames of
+ * other zones, and what empties a cache.
  *
- * A flush is one section with interrupts masked (C6). It groups the frames where they lie, by the word
- * of 64 that they are of; plans the release; holds the zone's lock for the release alone; and moves
- * `bottom` up past what has gone. Where the frames are of several zones (CHECKS=0), or of more words
- * than one hold may carry, it sorts what goes now to the front and leaves the rest to the next flush.
+ * A flush is one section with interrupts masked (C6). It groups the frames where they lie by word, 64
+ * neighbouring frames; plans the release; holds the zone's lock for the release alone; and moves
+ * `bottom` up past the frames that are gone. Where the frames are of several zones (CHECKS=0), or of more
+ * words than one hold may move, it sorts the frames of this hold to the front and leaves the rest to the
+ * next flush.
  *
  * Locks: none is held here; the zones' are taken in zone.c.
  */
@@ -18,7 +19,7 @@
 
 /* ---- frames by word ---------------------------------------------------------------------- */
 
-/* The word that begins at `base`; made when there is none and room for one, else NULL. */
+/* The entry of the word that begins at `base`, made if there is none; NULL: there is no room for it. */
 static struct frame_word *group_word(struct frame_cache_work *work, uint64_t base)
 {
 	unsigned mask = work->mask;
@@ -49,7 +50,7 @@ static void group_begin(struct frame_cache_work *work, unsigned frames)
 	words_fill(work->zeros, 0, places / sizeof(uint64_t));
 }
 
-/* Adds the bits of `frames` frames, all of one word. */
+/* Adds the bits of `frames` frames of one word. Panics if a frame is there twice. */
 static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames)
 {
 	if (__builtin_expect((word->bits & bits) || (frames > 1 && bits_count(bits) != frames), 0))
@@ -58,8 +59,9 @@ static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames
 }
 
 /*
- * The end of a row: frames each of which is the one before plus `step`, which is 1 or -1. The
- * sentinel ends it too, for no row goes on below 0: a zone's first frame is its own metadata.
+ * The end of the row that begins at `next`: each of its frames is the one before plus `step`, which is 1
+ * or -1. The sentinel ends a row too: no row of frames reaches below 0, because a zone's first frame is
+ * its metadata.
  */
 static inline const uint64_t *row_end(const uint64_t *next, uint64_t step)
 {
@@ -73,7 +75,7 @@ static inline const uint64_t *row_end(const uint64_t *next, uint64_t step)
 	}
 }
 
-/* Adds a row's frames [first, last]; false as group_all. */
+/* Adds the frames [first, last] of a row; false as for group_all(). */
 static inline bool add_row(struct frame_cache_work *work, const struct zone *zone, uint64_t first,
 			   uint64_t last)
 {
@@ -96,7 +98,10 @@ static inline bool add_row(struct frame_cache_work *work, const struct zone *zon
 	return true;
 }
 
-/* Adds what follows in no row, as far as it is of one word; NULL for the false of group_all. */
+/*
+ * Adds the frames from `next` on that are of one word and in no row. Returns the frame behind them; NULL
+ * where group_all() returns false.
+ */
 static inline const uint64_t *add_scattered(struct frame_cache_work *work, const struct zone *zone,
 					    const uint64_t *next)
 {
@@ -105,7 +110,7 @@ static inline const uint64_t *add_scattered(struct frame_cache_work *work, const
 	struct frame_word *word;
 
 	if (!zone_holds(zone, base) || !zone_holds(zone, base + FRAMES_PER_WORD - 1)) {
-		/* Two zones may share a word at their border: its frames are looked at one by one. */
+		/* Two zones may share a word at their border: such frames are added one by one. */
 		if (!zone_holds(zone, frame))
 			return NULL;
 		next++;
@@ -123,10 +128,10 @@ static inline const uint64_t *add_scattered(struct frame_cache_work *work, const
 }
 
 /*
- * Groups frames[0..count); false when one of them is not of the zone, or there are more than
- * POLICY_WORDS_MAX words. Neighbours mostly come one after the other, up or down, and then a frame
- * costs a comparison; what is scattered over a word costs a comparison and a bit. frames[count] is the
- * sentinel, which is no word's.
+ * Groups frames[0..count) by word. False if one of them is not of the zone, or if they are of more than
+ * POLICY_WORDS_MAX words. Mostly neighbours follow each other, up or down; then a frame costs one
+ * comparison. A frame in no row costs a comparison and a bit. frames[count] is the sentinel, which is of
+ * no word.
  */
 static inline bool group_all(struct frame_cache_work *work, const struct zone *zone,
 			     const uint64_t *frames, unsigned count)
@@ -153,8 +158,8 @@ static inline bool group_all(struct frame_cache_work *work, const struct zone *z
 }
 
 /*
- * Groups those of the zone, as many as fit, and moves them to the front; the order of the others
- * changes. Returns how many: at least one, for frames[0] is of the zone.
+ * Groups as many frames of the zone as fit and moves them to the front, which changes the order of the
+ * others. Returns how many: at least one, because frames[0] is of the zone.
  */
 static __attribute__((noinline)) unsigned group_some(struct frame_cache_work *work,
 						     const struct zone *zone, uint64_t *frames,
@@ -180,9 +185,9 @@ static __attribute__((noinline)) unsigned group_some(struct frame_cache_work *wo
 }
 
 /*
- * Interrupts masked: gives back frames[0..count), or as many of them as one hold may carry, which are
- * at the front then. All are of one zone, the cache's if they can be. frames[count] may be written to,
- * and is put back. Returns how many have gone.
+ * Gives back frames[0..count) in one hold, or those of them that one hold may move, which are at the front
+ * then. All of these are of one zone, that of frames[0]. frames[count] is overwritten meanwhile and
+ * restored. Returns how many have gone. Interrupts are masked.
  */
 static inline __attribute__((always_inline)) unsigned release_masked(struct frame_cache *cache,
 								     uint64_t *frames,
@@ -190,7 +195,7 @@ static inline __attribute__((always_inline)) unsigned release_masked(struct fram
 {
 	uint64_t begun = trace_begin(), saved = frames[count];
 	struct frame_cache_work *work = cache->work;
-	struct zone *zone = cache->zone; /* of most of them, if not of all */
+	struct zone *zone = cache->zone; /* mostly that of frames[0] */
 	struct zone_hold hold;
 
 	if (!zone || !zone_holds(zone, frames[0]))
@@ -214,9 +219,9 @@ static inline __attribute__((always_inline)) unsigned release_masked(struct fram
 /* ---- the stack --------------------------------------------------------------------------- */
 
 /*
- * No frame is moved: they go from where they lie, and bottom moves past them, limit with it unless
- * the cache takes no more. The hold may make the batch grow, and so move the stack: bottom is read
- * afterwards.
+ * No frame is copied: they are given back from where they lie, and bottom moves past them, and limit too
+ * while the cache is open. The hold may make the batch grow, which moves the stack; so bottom is read
+ * again after it.
  */
 unsigned cache_flush_coldest(struct frame_cache *cache, unsigned wanted)
 {
@@ -239,6 +244,7 @@ unsigned cache_flush_coldest(struct frame_cache *cache, unsigned wanted)
 	return count;
 }
 
+/* Gives back `wanted` of the coldest frames, or all there are, in as many holds as that takes. */
 static void flush_some(struct frame_cache *cache, unsigned wanted)
 {
 	unsigned gone;
@@ -250,6 +256,7 @@ static void flush_some(struct frame_cache *cache, unsigned wanted)
 	} while (gone && wanted);
 }
 
+/* Gives one frame back to its zone, past the cache. */
 static void free_direct(struct frame_cache *cache, uint64_t frame)
 {
 	struct frame_word word = {frame & ~UINT64_C(63), UINT64_C(1) << (frame & 63)};
@@ -264,7 +271,10 @@ static void free_direct(struct frame_cache *cache, uint64_t frame)
 	port_irq_restore(flags);
 }
 
-/* The stack is full, or off, or parked. Its coldest batch makes room; the frame then goes on top. */
+/*
+ * The stack is full, or the cache is off or parked. Where the cache is open, its coldest batch makes room
+ * and the frame goes on top; else the frame goes to its zone.
+ */
 void frame_cache_overflow(uint64_t frame)
 {
 	struct frame_cache *cache = frame_cache_self();
@@ -294,7 +304,8 @@ void cache_flush_remote(struct frame_cache *cache, unsigned number)
 	if (count) {
 		unsigned gone = release_masked(cache, remote->frame, count);
 
-		assert(gone == count); /* of one zone, and of FRAME_CACHE_BATCH words at most */
+		assert(gone ==
+		       count); /* one zone, at most FRAME_CACHE_BATCH words: one hold moves all */
 		(void)gone;
 	}
 	counter_set(&remote->count, 0);
@@ -302,6 +313,7 @@ void cache_flush_remote(struct frame_cache *cache, unsigned number)
 	counter_set(&cache->frames_moving, 0);
 }
 
+/* False: the cache does not take the frame. */
 static bool push_remote(struct frame_cache *cache, unsigned number, uint64_t frame)
 {
 	struct frame_remote *remote = &cache->remote[number];
@@ -337,10 +349,10 @@ void frame_cache_free_elsewhere(uint64_t frame)
 		free_direct(cache, frame);
 }
 
-/* ---- all of it --------------------------------------------------------------------------- */
+/* ---- emptying a cache -------------------------------------------------------------------- */
 
-/* Gives back one remote stack that has any. False: none has. Interrupts masked. */
-static bool flush_a_remote(struct frame_cache *cache)
+/* Gives back one remote stack that has frames. False: no stack has. Interrupts are masked. */
+static bool flush_one_remote(struct frame_cache *cache)
 {
 	for (unsigned i = 0; i < zones.count && cache->remote_frames; i++) {
 		if (cache->remote[i].count) {
@@ -352,8 +364,8 @@ static bool flush_a_remote(struct frame_cache *cache)
 }
 
 /*
- * Frames that a trap handler frees between two steps go below `limit`, which no longer moves: so
- * there are fewer with each step.
+ * A frame that a trap handler frees between two steps goes on the stack only if there is room below
+ * `limit`, which no longer moves. So each step leaves fewer frames, and the steps end.
  */
 bool frame_cache_park_step(struct frame_cache *cache)
 {
@@ -364,9 +376,9 @@ bool frame_cache_park_step(struct frame_cache *cache)
 		ck_pr_store_32(&cache->state, FRAME_CACHE_CLOSING);
 		cache->limit = cache->top;
 	}
-	if (!cache_flush_coldest(cache, FRAME_CACHE_STEP) && !flush_a_remote(cache)) {
+	if (!cache_flush_coldest(cache, FRAME_CACHE_STEP) && !flush_one_remote(cache)) {
 		cache->limit = cache->top;
-		ck_pr_fence_release(); /* what was given back; (b) in drain.c */
+		ck_pr_fence_release(); /* after the releases to zones: (b) in drain.c */
 		ck_pr_store_32(&cache->state, FRAME_CACHE_PARKED);
 		more = false;
 	}
@@ -380,10 +392,10 @@ void frame_cache_flush(void)
 	unsigned long flags;
 	bool more;
 
-	flush_some(cache, UINT32_MAX); /* until there is nothing */
+	flush_some(cache, UINT32_MAX); /* until the stack is empty */
 	do {
 		flags = port_irq_save();
-		more = flush_a_remote(cache);
+		more = flush_one_remote(cache);
 		port_irq_restore(flags);
 	} while (more);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * refill.c - an allocation that finds the stack empty: a batch from a zone, or one frame past the
- * cache where the cache cannot take a batch.
+ * refill.c - an allocation that finds the stack empty: a batch from a zone into the cache, or one frame
+ * past the cache where the cache cannot take a batch.
  *
- * A batch crosses in one section with interrupts masked (C6): the plan, the hold of the zone's lock,
- * and the writing of the frames onto the stack. The lock is held for the claim alone; a claim gives
- * words, and what they mean frame by frame is worked out after the lock is dropped.
+ * A batch moves in one section with interrupts masked (C6): planning the claim, the hold of the zone's
+ * lock, and writing the frames onto the stack. The lock is held for the claim alone. A claim returns
+ * words; they are expanded into frames after the lock is released.
  *
- * Trap handlers. One may have run between the pop that found nothing and the masked section, and have
- * left frames, another zone or a parked cache behind. So everything is looked at again there.
+ * Trap handlers. One may have run between the pop that found no frame and the masked section, and have
+ * left frames, another zone or a parked cache behind. So the masked section looks at all of them again.
  *
  * Locks: none is held here; the zones' are taken in zone.c.
  */
@@ -18,7 +18,7 @@
 #include "mm/percpu/drain.h"
 #include "sync/trace.h"
 
-/* A word that is not free from end to end: row by row, for neighbours are often free together. */
+/* A word that is not entirely free: row by row, because neighbouring frames are often free together. */
 static inline uint64_t *expand_rows(uint64_t *slot, uint64_t frame, uint64_t bits)
 {
 	while (bits) {
@@ -40,8 +40,8 @@ static inline uint64_t *expand_rows(uint64_t *slot, uint64_t frame, uint64_t bit
 }
 
 /*
- * Writes the frames of `words` below `slot`, downwards, so that they pop in rising order; eight
- * at a time where a word is free from end to end.
+ * Writes the frames of `words` below `slot`, downwards, so that they pop in rising order; eight at a time
+ * where a word is entirely free.
  */
 static void expand(uint64_t *slot, const struct frame_word *words, unsigned count)
 {
@@ -71,7 +71,7 @@ static inline bool may_shrink(const struct frame_cache *cache)
 	return cache->uncontended_streak >= UNCONTENDED_HOLDS && cache->batch != cache->batch_min;
 }
 
-/* A smaller batch leaves less in the stack, and so only an empty one may shrink. */
+/* The stack is empty: with a smaller batch the limit is lower, and frames above it would have no place. */
 static __attribute__((noinline)) void shrink(struct frame_cache *cache)
 {
 	cache->uncontended_streak = 0;
@@ -80,9 +80,9 @@ static __attribute__((noinline)) void shrink(struct frame_cache *cache)
 }
 
 /*
- * Interrupts masked: a batch of the zone on top of the stack, but for one frame, which is returned.
- * UINT64_MAX, and nothing has changed, where the cache cannot take one of this zone, or the zone is
- * empty.
+ * Moves a batch from the zone to the stack and returns its last frame, which is the caller's. SENTINEL,
+ * with nothing changed, if the cache cannot take a batch of this zone or the zone is empty. The stack is
+ * empty; interrupts are masked.
  */
 static inline __attribute__((always_inline)) uint64_t refill_masked(struct frame_cache *cache,
 								    struct zone *zone,
@@ -104,7 +104,7 @@ static inline __attribute__((always_inline)) uint64_t refill_masked(struct frame
 	if (!count)
 		return SENTINEL;
 	counter_set(&cache->frames_moving, *taken);
-	cache_move_to_base(cache); /* it is empty: this costs a few stores */
+	cache_move_to_base(cache); /* an empty stack: a few stores */
 	if (__builtin_expect(cache->zone != zone, 0))
 		cache_set_zone(cache, zone);
 	expand(cache->top + *taken, words, count);
@@ -117,7 +117,7 @@ static inline __attribute__((always_inline)) uint64_t refill_masked(struct frame
 	return *cache->top;
 }
 
-/* One frame of the zone, past the cache; false: at some instant the zone had none. */
+/* Claims one frame of the zone, past the cache; false: at some instant the zone had none. */
 static bool claim_one_of(struct frame_cache *cache, struct zone *zone, uint64_t *frame)
 {
 	unsigned long flags = port_irq_save();
@@ -159,7 +159,7 @@ struct zone *cache_claim_run(struct frame_cache *cache, uint64_t count, uint64_t
 	return NULL;
 }
 
-/* The frame, claimed past the cache, is the caller's now. Counted masked: trap handlers count here too. */
+/* For a frame claimed past the cache. Interrupts are masked for the counting: trap handlers count too. */
 static pfn_t hand_out(struct frame_cache *cache, struct zone *zone, uint64_t frame)
 {
 	unsigned long flags = port_irq_save();
@@ -167,10 +167,11 @@ static pfn_t hand_out(struct frame_cache *cache, struct zone *zone, uint64_t fra
 	counter_add(&cache->stats.direct_allocs, 1);
 	cache_count_far(cache, zone, 1);
 	port_irq_restore(flags);
-	cache_mark_allocated(zone, frame);
+	frame_mark_allocated(cache_state_bias(zone), frame);
 	return pfn(frame);
 }
 
+/* One frame of the zone, past the cache. */
 static pfn_t alloc_direct(struct frame_cache *cache, struct zone *zone)
 {
 	uint64_t frame;
@@ -181,8 +182,8 @@ static pfn_t alloc_direct(struct frame_cache *cache, struct zone *zone)
 }
 
 /*
- * One frame out of a new batch from this zone. Compiled twice: what a trace needs is not even asked
- * for in the one that has none.
+ * One frame out of a new batch from this zone. Compiled twice, so that without a trace the way of a batch
+ * has no instruction for it.
  */
 static inline __attribute__((always_inline)) pfn_t alloc_batch_as(struct frame_cache *cache,
 								  struct zone *zone, bool traced)
@@ -193,9 +194,9 @@ static inline __attribute__((always_inline)) pfn_t alloc_batch_as(struct frame_c
 	unsigned taken = 0;
 
 	if (__builtin_expect(cache->top != cache->bottom, 0)) {
-		/* A trap handler has filled the stack. */
+		/* A trap handler has filled the stack. With CHECKS its frames are of the cache's zone. */
 		frame = cache->top[-1];
-		zone = cache->zone; /* for the books, which are kept with CHECKS only: then it is of that one */
+		zone = cache->zone;
 		cache_set_top(cache, cache->top - 1);
 	} else {
 		frame = refill_masked(cache, zone, &taken, &hold);
@@ -207,7 +208,7 @@ static inline __attribute__((always_inline)) pfn_t alloc_batch_as(struct frame_c
 		return alloc_direct(cache, zone);
 	if (traced && taken)
 		trace_end(TRACE_REFILL, begun, taken, zone->number);
-	cache_mark_allocated(zone, frame);
+	frame_mark_allocated(cache_state_bias(zone), frame);
 	return pfn(frame);
 }
 
@@ -225,9 +226,9 @@ static pfn_t alloc_batch(struct frame_cache *cache, struct zone *zone)
 }
 
 /*
- * Whether the cache takes a batch of a zone that has frames. A parked one is opened for that, and not
- * before there is something to fill it with: an opening says that frames may have been freed
- * (drain.c). In a trap handler the cache's zone must stay (C2).
+ * True if the cache takes a batch of this zone, which has frames. A parked cache is opened for that, and
+ * only then: an opening says to requesters that frames may have been freed (drain.c). In a trap handler
+ * the cache's zone must stay (C2).
  */
 static inline bool takes_batch(struct frame_cache *cache, const struct zone *zone)
 {
@@ -236,14 +237,14 @@ static inline bool takes_batch(struct frame_cache *cache, const struct zone *zon
 	return cache_is_open(cache) && (cache->zone == zone || !port_in_trap());
 }
 
-/* From home, else from the next nearest. */
-static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t zone_has_frames)
+/* From the first zone in this CPU's order that has at least `least` frames. */
+static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t least)
 {
 	for (unsigned i = 0; i < zones.count; i++) {
 		struct zone *zone = zone_to_try(cache->order, cache->home, i);
 		pfn_t frame;
 
-		if (zone_free_frames(zone) < zone_has_frames)
+		if (zone_free_frames(zone) < least)
 			continue;
 		frame = takes_batch(cache, zone) ? alloc_batch(cache, zone)
 						 : alloc_direct(cache, zone);
@@ -253,7 +254,7 @@ static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t zone_has_frames)
 	return PFN_NONE;
 }
 
-/* The last resort, and the last word: see drain.c. */
+/* The last resort: if this finds no frame, there was none (drain.c). */
 static pfn_t alloc_drained(struct frame_cache *cache)
 {
 	uint64_t frame;
@@ -262,6 +263,7 @@ static pfn_t alloc_drained(struct frame_cache *cache)
 	return zone ? hand_out(cache, zone, frame) : PFN_NONE;
 }
 
+/* Gives back the frames of other zones that wait in this cache, and looks again. */
 static pfn_t alloc_remote(struct frame_cache *cache)
 {
 	for (unsigned i = 0; i < zones.count; i++) {
@@ -275,15 +277,17 @@ static pfn_t alloc_remote(struct frame_cache *cache)
 }
 
 /*
- * Zones with a whole batch first: what a nearly empty one still has would pay for a lock with a
- * few frames. Then what there is, then what this cpu itself was about to send home, and at last
- * what other cpus have.
+ * First from a zone with a whole batch: from a nearly empty zone a hold would bring few frames. Then from
+ * any zone, then from this CPU's own remote frames, and at last from the caches of other CPUs.
  */
 static __attribute__((noinline)) pfn_t refill_from_anywhere(struct frame_cache *cache,
 							    unsigned flags)
 {
 	pfn_t frame = alloc_anywhere(cache, cache->batch);
-	/* Before the look: a trap handler may send them home after it, and they are free all along. */
+	/*
+	 * Read before the look at all zones: a trap handler may give these frames back after a zone was
+	 * looked at, although they were free all the time.
+	 */
 	uint32_t remote_frames = cache->remote_frames;
 
 	if (pfn_is_none(frame))
@@ -297,7 +301,7 @@ static __attribute__((noinline)) pfn_t refill_from_anywhere(struct frame_cache *
 	return frame;
 }
 
-/* Mostly the cache is at home, is open, and home has a batch. */
+/* In the ordinary case the cache is open and of its home zone, and home has a batch. */
 pfn_t frame_cache_refill(unsigned flags)
 {
 	struct frame_cache *cache = frame_cache_self();

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: plain tsan */
 /*
- * test_drain.c - exhaustion with threads for cpus: nobody is told wrongly that there is no frame.
+ * test_drain.c - exhaustion with threads for CPUs: no allocation fails while a frame is free.
  *
- * No cpu gives anything back while any allocates, unless the test says so: then all frames must be
- * in hands when each has been told that there is none, and nobody may be told so earlier. Kicks are
- * taken where a cpu lets interrupts in or waits (port.h); cpus stopped anywhere: test_traps.c.
+ * No CPU frees a frame while any CPU allocates, unless the test says so. Then all frames must be allocated
+ * when every CPU's allocation has failed, and no allocation may fail before. IPIs are taken where a CPU lets
+ * interrupts in or waits (port.h); test_traps.c has CPUs that are interrupted anywhere.
  *
  * Covers: mm/percpu/drain.c mm/percpu/refill.c mm/percpu/cache.c
  */
@@ -130,7 +130,7 @@ static void check_all_out(unsigned round)
 	for (unsigned cpu = 0; cpu < host_cpu_count; cpu++)
 		frames += shared.pile[cpu].count;
 	if (frames != shared.free_frames)
-		port_panic("round %u: every cpu was told that there is no frame, but %llu of %llu "
+		port_panic("round %u: an allocation of every cpu failed, but %llu of %llu "
 			   "are out",
 			   round, (unsigned long long)frames,
 			   (unsigned long long)shared.free_frames);
@@ -244,7 +244,7 @@ static void go_and_come(void)
 
 	frame_cache_offline();
 	for (unsigned i = port_cpu(); i < 3; i++)
-		port_relax(); /* masked: takes no IPI, and nobody may wait for it */
+		port_relax(); /* masked: takes no IPI, so no CPU may wait for it */
 	frame_cache_online();
 	port_irq_restore(flags);
 }
@@ -261,7 +261,7 @@ static void take_while_cpus_go(void *argument)
 		for (; take(pile); step++)
 			if (port_cpu() % 2 && step % 16 == round % 16)
 				go_and_come();
-		/* Offline when the others are told so, or back with an empty cache. */
+		/* Off line when allocations of the others fail, or back with an empty cache. */
 		if (port_cpu() % 2)
 			go_and_come();
 		meet();

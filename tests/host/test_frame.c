@@ -419,7 +419,7 @@ POLICY_TEST(one_cpu_gets_every_frame_of_every_zone)
 		}
 }
 
-/* A frame of another zone waits in `remote`; who has nothing else must find it there. */
+/* A frame of another zone waits in `remote`; an allocation that finds no other must find it there. */
 POLICY_TEST(the_last_frame_is_found_wherever_this_cpu_keeps_it)
 {
 	static const struct host_range ranges[] = {{0x80000, 300, 0}, {0x80200, 200, 0}};
@@ -595,7 +595,7 @@ TEST(zero_means_zero_on_a_hit_and_on_a_miss)
 	}
 }
 
-/* Nothing of ours is written to a frame: who does not ask for zeros finds what was there. */
+/* The allocator writes nothing to a frame: without FRAME_ZERO its bytes are what they were. */
 TEST(frames_are_not_touched)
 {
 	char filled[FRAME_SIZE];
@@ -873,7 +873,7 @@ TEST(senseless_runs_are_caught)
 	with_each_cache(ask_for_senseless_runs);
 }
 
-/* As if the allocator had handed it out twice: the owner who frees first hears of it. */
+/* As if the allocator had handed a frame out twice: the first of the two frees panics. */
 static void free_with_two_owners(pfn_t frame)
 {
 	uint8_t *state = &zone_of(frame.value)->state[frame.value - zone_of(frame.value)->first];
@@ -929,7 +929,7 @@ static uint64_t stack_limit(void)
 	return (uint64_t)(cache->limit - cache->bottom);
 }
 
-/* Far up and all the way down: the stack comes to hold so many frames, and never more. */
+/* Far up and all the way down: the stack comes to hold this many frames, and never more. */
 static void check_capacity(uint32_t capacity)
 {
 	uint64_t level_max = 0;
@@ -980,7 +980,7 @@ TEST(a_cache_never_outgrows_its_memory)
 
 /*
  * Contention by appointment: cpu 0 holds the zone's lock until cpu 1 stands in the queue for it.
- * The queue is Mellor-Crummey and Scott's, whose tail shows who is in it.
+ * The queue is that of Mellor-Crummey and Scott, whose tail shows which CPU came last.
  */
 struct appointment {
 	struct spinlock *lock;
@@ -1241,7 +1241,7 @@ POLICY_TEST(random_walks_keep_the_lock_bound)
 	}
 }
 
-/* Up until the lock has been taken so many times more, as far as the zone has batches to give. */
+/* Up until the lock has been taken `holds` times more, or the zone has no batch left. */
 static unsigned rise_by_holds(uint64_t holds)
 {
 	uint64_t end = lock_holds() + holds;

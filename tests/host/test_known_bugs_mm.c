@@ -829,7 +829,7 @@ static pfn_t drained_alloc(void)
 	uint64_t number;
 
 	frame_cache_pop(cache, number, empty);
-	frame_mark_allocated(cache, number);
+	frame_mark_allocated(cache->state_bias, number);
 	return pfn(number);
 empty:
 	return seen_cache_refill(FRAME_ANY);

@@ -75,7 +75,7 @@ static uint64_t sum_of_cuts(const struct workload_run *run)
 	return cuts;
 }
 
-/* Of what was taken nobody may have given back more than there was. */
+/* The CPUs together may not have freed more than they had allocated. */
 static void check_counts(const struct workload_run *run)
 {
 	uint64_t allocs = 0, frees = 0;

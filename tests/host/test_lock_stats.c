@@ -31,8 +31,8 @@ static void check_times(const struct spin_times *times, uint64_t samples)
 	CHECK(times->ticks_total <= times->ticks_max * samples);
 }
 
-/* Every wait is in one cell of its waiter's row, and in one pair of sites or among the others. */
-static void check_blame(unsigned cpus)
+/* Every wait is in one cell of its waiter's row, and in one pair of sites or in `others`. */
+static void check_matrix(unsigned cpus)
 {
 	struct spin_sites sites = {0};
 	struct spin_stats stats = stats_now();
@@ -85,7 +85,7 @@ static void check_stats(enum spin_stats_mode mode, unsigned cpus)
 	check_times(&stats.hold, mode == SPIN_STATS_ALL ? acquisitions : stats.contended);
 	check_worst(&stats.wait);
 	check_worst(&stats.hold);
-	check_blame(cpus);
+	check_matrix(cpus);
 	for (unsigned cpu = 0; cpu < cpus; cpu++)
 		CHECK_EQ(spin_stats_of(&lock, cpu)->acquisitions, acquisitions / cpus);
 	spin_stats_reset(&lock);
@@ -93,7 +93,7 @@ static void check_stats(enum spin_stats_mode mode, unsigned cpus)
 	CHECK_EQ(stats.acquisitions + stats.contended, 0);
 	check_times(&stats.wait, 0);
 	check_times(&stats.hold, 0);
-	check_blame(cpus);
+	check_matrix(cpus);
 }
 
 CONCURRENT_TEST(statistics_are_exact_in_every_mode)
@@ -129,7 +129,7 @@ static void meet(void *argument)
 	spin_unlock(&lock, &node);
 }
 
-CONCURRENT_TEST(who_waits_is_counted)
+CONCURRENT_TEST(a_wait_is_counted_once)
 {
 	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
 		uint64_t meetings = 0;
@@ -147,16 +147,16 @@ CONCURRENT_TEST(who_waits_is_counted)
 		CHECK_EQ(spin_stats_of(&lock, 1)->wait.samples, 1);
 		CHECK(spin_stats_of(&lock, 1)->wait.ticks_max > 0);
 		CHECK_EQ(wait_matrix_read(&lock, 1, 0).count, 1);
-		check_blame(2);
+		check_matrix(2);
 		tried_lock_end();
 	}
 }
 
-/* ---- who waited for whom ----------------------------------------------------------------- */
+/* ---- the wait matrix --------------------------------------------------------------------- */
 
 /*
- * Played by one thread: cpu `holder` has the lock; cpu `waiter` acquires it and must wait, and
- * where it first waits, `meanwhile` is done in its place, which ends with the lock free.
+ * On one thread: CPU `holder` has the lock; CPU `waiter` acquires it and must wait. At the first turn of its
+ * wait `meanwhile` runs instead, which ends with the lock free.
  */
 static struct {
 	unsigned waiter, holder, other;
@@ -195,7 +195,7 @@ static void play_meanwhile(void)
 	become(play.waiter);
 }
 
-/* What the wait lasted. */
+/* Returns the ticks of the wait. */
 static uint64_t play_wait(void)
 {
 	struct spin_node held, node;
@@ -213,7 +213,7 @@ static uint64_t play_wait(void)
 	return node.stats.waited_ticks;
 }
 
-/* Where `acquire` calls spin_lock(): what the lock notes when nobody is in the way. */
+/* The site at which `acquire` calls spin_lock(): what the lock notes for an acquire that need not wait. */
 static uint64_t site_of(void (*acquire)(struct spin_node *node))
 {
 	struct spin_node node;
@@ -226,7 +226,7 @@ static uint64_t site_of(void (*acquire)(struct spin_node *node))
 	return site;
 }
 
-/* No cell but that one has anything, and it one wait. */
+/* One cell has one wait, and no other cell has any. */
 static void check_only(unsigned waiter, unsigned holder, uint64_t ticks)
 {
 	for (unsigned i = 0; i < lock.cpu_count; i++)
@@ -236,7 +236,7 @@ static void check_only(unsigned waiter, unsigned holder, uint64_t ticks)
 			CHECK_EQ(wait_matrix_read(&lock, i, j).count, is_it);
 			CHECK_EQ(wait_matrix_read(&lock, i, j).ticks, is_it ? ticks : 0);
 		}
-	check_blame(lock.cpu_count);
+	check_matrix(lock.cpu_count);
 }
 
 static void check_only_site(uint64_t waiter, uint64_t holder, uint64_t ticks)
@@ -271,7 +271,7 @@ static void play_all(enum spin_kind kind, unsigned cpus)
 		}
 }
 
-TEST(a_wait_is_put_on_who_held_the_lock)
+TEST(a_wait_is_put_on_the_holder)
 {
 	static const enum spin_stats_mode modes[] = {SPIN_STATS_ALL, SPIN_STATS_CONTENDED};
 
@@ -303,8 +303,8 @@ static void it_comes_again(void)
 	spin_unlock(&lock, &node);
 }
 
-/* Who came later and was served first is not what the wait began for. In a queue nobody is. */
-TEST(the_holder_is_who_held_it_as_the_wait_began)
+/* A CPU that came later and got the lock first is not the holder that the wait began for. No queue allows that. */
+TEST(the_holder_is_the_cpu_that_held_it_as_the_wait_began)
 {
 	static void (*const meanwhile[])(void) = {another_is_faster, it_comes_again};
 
@@ -359,7 +359,7 @@ static uint64_t wait_for_unnoted(unsigned waiter)
 	return node.stats.waited_ticks;
 }
 
-/* Nobody was noted ever; the last who was is the waiter; the last is another, which is believed. */
+/* In turn: no CPU was noted yet; the waiter was noted last; another CPU was, and is taken for the holder. */
 TEST(a_holder_that_is_not_known_is_on_the_diagonal)
 {
 	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
@@ -381,7 +381,7 @@ TEST(a_holder_that_is_not_known_is_on_the_diagonal)
 }
 
 /* Cpu 2 had to wait for 1 before it held the lock that 0 waits for. */
-TEST(who_had_to_wait_is_a_holder_like_others)
+TEST(a_cpu_that_had_to_wait_is_noted_as_holder_too)
 {
 	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {
 		struct spin_node first, second, third;
@@ -402,13 +402,13 @@ TEST(who_had_to_wait_is_a_holder_like_others)
 		CHECK_EQ(wait_matrix_read(&lock, 2, 1).count, 1);
 		CHECK_EQ(wait_matrix_read(&lock, 0, 2).count, 1);
 		CHECK_EQ(wait_matrix_read(&lock, 0, 1).count, 0);
-		check_blame(3);
+		check_matrix(3);
 		tried_lock_end();
 	}
 }
 
 /* The lock's memory ends where the zone's first frame to give out begins, whatever its size. */
-TEST(a_zone_has_room_for_who_waited_for_whom)
+TEST(a_zone_has_room_for_its_wait_matrix)
 {
 	for (unsigned cpus = 1; cpus <= TRIED_CPUS_MAX; cpus++)
 		for (uint64_t bytes = 1 << 20; bytes < 3 << 20; bytes += 5 * FRAME_SIZE) {
@@ -430,7 +430,7 @@ TEST(a_zone_has_room_for_who_waited_for_whom)
 }
 
 /* With statistics off nothing is noted, and a lock without memory for it counts its waits alone. */
-TEST(nobody_is_blamed_where_it_was_not_asked_for)
+TEST(without_statistics_or_memory_no_wait_is_in_a_matrix)
 {
 	CHECK_EQ(wait_matrix_bytes(4), 0);
 	play.waiter = 2, play.holder = 1;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: plain checks0 tsan */
 /*
- * test_requests.c - what a request for other cpus' frames costs them, and which calls make one.
+ * test_requests.c - what a request costs the CPUs that are asked, and which calls make one.
  *
- * Whether a request finds every frame is tested in test_drain.c and test_traps.c. Most tests here
- * play all cpus in turn on one thread: a cpu that gets an IPI answers at once.
+ * Whether a request finds every frame is tested in test_drain.c and test_traps.c. In most tests here one thread runs all
+ * CPUs in turn: a CPU that gets an IPI answers at once.
  *
  * Covers: mm/percpu/drain.c mm/percpu/flush.c mm/frame.c mm/heap/kmalloc.c
  */
@@ -36,6 +36,12 @@ static void become(unsigned cpu)
 static struct frame_cache *cache_of(unsigned cpu)
 {
 	return port_area_of(cpu);
+}
+
+static void take_one(void)
+{
+	held[held_count] = frame_alloc(FRAME_ANY);
+	CHECK(!pfn_is_none(held[held_count++]));
 }
 
 static void start(uint64_t frames, unsigned cpus, uint32_t capacity)
@@ -275,7 +281,7 @@ TEST(a_cpu_that_waits_answers)
 	end();
 }
 
-/* A cache that is parked has nothing: its cpu is not interrupted again for that. */
+/* A parked cache has no frame: its CPU is not interrupted again. */
 TEST(a_parked_cache_is_left_alone)
 {
 	start(1000, 4, 192);
@@ -288,15 +294,14 @@ TEST(a_parked_cache_is_left_alone)
 	become(2);
 	frame_free(held[--held_count]);
 	become(0);
-	held[held_count] = frame_alloc(FRAME_ANY);
-	CHECK(!pfn_is_none(held[held_count++]));
+	take_one();
 	CHECK_EQ(host_ipi_calls, 2);
 	CHECK_EQ(cache_of(1)->asked, cache_of(3)->asked); /* at the first request, and not since */
 	CHECK(cache_of(2)->asked > cache_of(1)->asked);
 	end();
 }
 
-/* One IPI call for 64 cpus; and a frame in that one's cache is found. */
+/* One IPI call for each 64 CPUs; and the frame in the holder's cache is found. */
 static void ask_many(unsigned cpus, unsigned holder)
 {
 	start(4096, cpus, 192);
@@ -304,8 +309,7 @@ static void ask_many(unsigned cpus, unsigned holder)
 	become(holder);
 	frame_free(held[--held_count]);
 	become(0);
-	held[held_count] = frame_alloc(FRAME_ANY);
-	CHECK(!pfn_is_none(held[held_count++]));
+	take_one();
 	CHECK_EQ(host_ipi_calls, (cpus + 63) / 64);
 	CHECK_EQ(host_ipi_calls_masked, 0);
 	CHECK(pfn_is_none(frame_alloc(FRAME_ANY)));
@@ -321,7 +325,7 @@ TEST(a_request_takes_one_ipi_call_for_64_cpus)
 	ask_many(130, 129);
 }
 
-/* Cpus whose place in their set is the requester's in its own. */
+/* The holder has the same place in its set of 64 as the requester in its own. */
 TEST(a_request_leaves_out_no_cpu_but_the_requester)
 {
 	ask_many(66, 64);
@@ -342,8 +346,7 @@ TEST(a_cache_that_is_off_line_takes_nothing)
 	frame_free(held[--held_count]);
 	CHECK_EQ(frame_cache_level(cache_of(1)), 0);
 	become(0);
-	held[held_count] = frame_alloc(FRAME_ANY);
-	CHECK(!pfn_is_none(held[held_count++]));
+	take_one();
 	become(1);
 	frame_cache_online();
 	port_irq_restore(flags);
@@ -351,7 +354,7 @@ TEST(a_cache_that_is_off_line_takes_nothing)
 	end();
 }
 
-/* Parking an online cache's frames, or the cpu of a request under way, is a mistake that is told. */
+/* Going on line with frames in the cache, or off line during a request, panics. */
 TEST(coming_and_going_at_the_wrong_time_is_refused)
 {
 	start(1000, 1, 192);
@@ -366,7 +369,7 @@ TEST(coming_and_going_at_the_wrong_time_is_refused)
 	end();
 }
 
-/* Room for zones that are made later: what one zone's frames wait in is not what a batch is written to. */
+/* With room for zones that are made later, their remote stacks do not overlap the memory of a batch. */
 TEST(a_cache_has_room_for_more_zones_than_there_are)
 {
 	size_t bytes = frame_cache_bytes(192, 5);
@@ -385,22 +388,31 @@ TEST(a_cache_has_room_for_more_zones_than_there_are)
 
 /* ---- early requests ----------------------------------------------------------------------- */
 
-/* Below the low mark, cpus that have frames of the zone are asked, once, with interrupts let in. */
+/* Fills the CPU's cache, and goes on as CPU 0. */
+static void fill_cache_of(unsigned cpu)
+{
+	become(cpu);
+	take_one();
+	CHECK(frame_cache_level(cache_of(cpu)) > 0);
+	become(0);
+}
+
+static void take_down_to(const struct zone *zone, uint64_t free_frames)
+{
+	while (zone_free_frames(zone) > free_frames)
+		take_one();
+}
+
+/* Below the low mark, CPUs that have frames of the zone are asked, once, with interrupts let in. */
 TEST(a_low_mark_asks_cpus_that_have_frames)
 {
 	struct zone *zone;
 
 	start(4096, 4, 192);
 	zone = &zones.zone[0];
-	become(2);
-	held[held_count++] = frame_alloc(FRAME_ANY);
-	CHECK(frame_cache_level(cache_of(2)) > 0);
-	become(0);
+	fill_cache_of(2);
 	frame_drain_set_low(1000);
-	while (zone_free_frames(zone) > 900) {
-		held[held_count] = frame_alloc(FRAME_ANY);
-		CHECK(!pfn_is_none(held[held_count++]));
-	}
+	take_down_to(zone, 900);
 	CHECK_EQ(zone->early_drains, 1);
 	CHECK_EQ(host_ipi_calls, 1);
 	CHECK_EQ(host_ipi_calls_masked, 0);
@@ -417,19 +429,13 @@ TEST(a_low_mark_asks_cpus_that_have_frames)
 	end();
 }
 
-static void take_until(const struct zone *zone, uint64_t free_frames)
+static void fall_to(const struct zone *zone, uint64_t free_frames)
 {
-	become(1);
-	held[held_count++] = frame_alloc(FRAME_ANY); /* so that there is a cpu to ask */
-	CHECK(frame_cache_level(cache_of(1)) > 0);
-	become(0);
-	while (zone_free_frames(zone) > free_frames) {
-		held[held_count] = frame_alloc(FRAME_ANY);
-		CHECK(!pfn_is_none(held[held_count++]));
-	}
+	fill_cache_of(1); /* so that there is a CPU to ask */
+	take_down_to(zone, free_frames);
 }
 
-static void give_until(const struct zone *zone, uint64_t free_frames)
+static void rise_to(const struct zone *zone, uint64_t free_frames)
 {
 	while (zone_free_frames(zone) < free_frames) {
 		frame_free(held[--held_count]);
@@ -437,29 +443,29 @@ static void give_until(const struct zone *zone, uint64_t free_frames)
 	}
 }
 
-/* Memory that goes up and down around the mark is told once; again after it had recovered. */
-TEST(a_low_mark_is_told_once_for_a_fall)
+/* While free memory goes up and down around the mark there is one request; another after it recovered. */
+TEST(a_low_mark_makes_one_request_for_a_fall)
 {
 	struct zone *zone;
 
 	start(4096, 2, 192);
 	zone = &zones.zone[0];
 	frame_drain_set_low(1000);
-	take_until(zone, 900);
+	fall_to(zone, 900);
 	CHECK_EQ(zone->early_drains, 1);
 	for (unsigned i = 0; i < 5; i++) {
-		give_until(zone, 1300);
-		take_until(zone, 900);
+		rise_to(zone, 1300);
+		fall_to(zone, 900);
 	}
 	CHECK_EQ(zone->early_drains, 1);
-	give_until(zone, 1600);
-	take_until(zone, 900);
+	rise_to(zone, 1600);
+	fall_to(zone, 900);
 	CHECK_EQ(zone->early_drains, 2);
 	frame_drain_set_low(0);
 	end();
 }
 
-/* A cpu that has asked early many times still answers, and still asks itself. */
+/* After many early requests a CPU still answers, and still makes requests. */
 TEST(early_requests_leave_nothing_behind)
 {
 	start(1000, 2, 192);
@@ -470,13 +476,10 @@ TEST(early_requests_leave_nothing_behind)
 		frame_free(held[--held_count]);
 	CHECK_EQ(frame_cache_level(cache_of(0)), 21);
 	become(1);
-	held[held_count] = frame_alloc(FRAME_ANY);
-	CHECK(!pfn_is_none(held[held_count++]));
+	take_one();
 	become(0);
-	for (unsigned i = 0; i < 20; i++) {
-		held[held_count] = frame_alloc(FRAME_ANY);
-		CHECK(!pfn_is_none(held[held_count++]));
-	}
+	for (unsigned i = 0; i < 20; i++)
+		take_one();
 	CHECK(pfn_is_none(frame_alloc(FRAME_ANY)));
 	end();
 }
@@ -484,8 +487,8 @@ TEST(early_requests_leave_nothing_behind)
 /* ---- under a lock of the caller's --------------------------------------------------------- */
 
 /*
- * The lock of another kernel: it masks interrupts, and its waiters spin like that. A cpu that has it
- * takes all memory there is, while each other one has frames in its cache and spins.
+ * The lock of another kernel: it masks interrupts, and its waiters spin with interrupts masked. The CPU
+ * that holds it takes all memory there is, while each other CPU has frames in its cache and spins.
  */
 static struct {
 	uint32_t word;
@@ -531,8 +534,7 @@ static void take_all_under_own_lock(void *argument)
 		if (held_count < own.fewest)
 			own.fewest = held_count;
 		while (held_count)
-			frame_free(
-				held[--held_count]); /* the last of them stay in this cpu's cache */
+			frame_free(held[--held_count]); /* the last ones stay in this CPU's cache */
 		own_unlock(flags);
 	}
 }
@@ -559,7 +561,7 @@ CONCURRENT_TEST(all_memory_is_found_under_a_lock_whose_waiters_answer)
 		run_under_own_lock(cpus, true, FRAME_ANY);
 }
 
-/* Recipe B: the holder does not wait. Its waiters may do as they like. */
+/* Recipe B: the holder does not wait, so its waiters need not answer. */
 CONCURRENT_TEST(an_allocation_that_may_not_wait_ends_under_any_lock)
 {
 	for (unsigned cpus = 2; cpus <= 4; cpus++)

@@ -188,7 +188,7 @@ CONCURRENT_TEST(four_cpus_without_caches)
 	run_both(4, 0);
 }
 
-/* Room for a batch to grow in, and with so many cpus it does. */
+/* There is room for a batch to grow, and with this many CPUs it does. */
 CONCURRENT_TEST(four_cpus_with_adaptive_caches)
 {
 	run_both(4, FRAME_CACHE_CAPACITY_MAX);

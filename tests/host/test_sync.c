@@ -174,8 +174,8 @@ static void none_misused(void)
 	CHECK_EQ(stats_now().acquisitions, LOCK_STATS);
 }
 
-/* Every mistake of one cpu after another is found; that takes no luck. */
-TEST(none_finds_out_who_is_not_alone)
+/* One CPU after the other, so that each mistake is found whatever the timing. */
+TEST(none_panics_where_a_second_cpu_uses_it)
 {
 	tried_lock_start(SPIN_NONE, 3);
 	none_misused();
@@ -253,7 +253,7 @@ static void go_rounds(void *argument)
 	}
 }
 
-CONCURRENT_TEST(nobody_passes_a_barrier_before_all_have_come)
+CONCURRENT_TEST(no_cpu_passes_a_barrier_before_all_have_come)
 {
 	for (unsigned i = 0; i < LENGTH(cpu_counts); i++) {
 		struct barrier barrier;

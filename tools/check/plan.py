@@ -150,6 +150,7 @@ def plan(options: argparse.Namespace) -> list[Job]:
     jobs += [host_job(program) for program in options.host]
     jobs += [corpus_job(program) for program in options.corpus]
     jobs += [host_job(program, "host-checks0") for program in options.host_checks0]
+    jobs += [host_job(program, "host-bare") for program in options.host_bare]
     jobs += [model_job(command) for command in options.model]
     jobs += [lint_job(command) for command in options.lint]
     jobs += [lint_job(command, slots=2) for command in options.wide]
@@ -164,6 +165,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="test programs that print KTAP")
     add("--host-checks0", nargs="*", action="extend", default=[], metavar="PROGRAM",
         help="the same, built without the checks of callers")
+    add("--host-bare", nargs="*", action="extend", default=[], metavar="PROGRAM",
+        help="the same, built without lock statistics, wait matrix and trace")
     add("--tsan", nargs="*", action="extend", default=[], metavar="PROGRAM",
         help="the same, built for ThreadSanitizer")
     add("--corpus", nargs="*", action="extend", default=[], metavar="PROGRAM",

@@ -10,13 +10,14 @@
 #   plain     AddressSanitizer and UBSan
 #   checks0   the same without checks of callers and asserts, as the benchmarks are: what works only
 #             because something was checked first fails here
+#   bare      without lock statistics, wait matrix and trace, which are layers that a build can leave out
 #   tsan      ThreadSanitizer: for tests in which cpus run at once
 #   traps     mm/ and sync/ call out before each access to memory
 #   space     address spaces on simulated MMUs
 #   cpu       harts that come and go, on a simulated firmware
 #   power     the end of the machine, on simulated devices
 #
-# All programs but those of checks0 and tsan are in $(BUILD)/host.
+# All programs but those of checks0, bare and tsan are in $(BUILD)/host.
 
 tests_by_build := $(shell awk 'FNR == 2 { \
 	if (/^\/\* Builds: /) for (i = 3; i < NF; i++) print $$i ":" FILENAME; \
@@ -78,6 +79,16 @@ checks0.tests    := $(call tests_of,checks0)
 checks0.into     := host-checks0
 checks0.needs    := $(BUILD)/deps/test
 checks0.goals    := host-checks0 $(BUILD)/host-checks0/%
+
+bare.dir      := host-bare
+bare.cc       := $(HOSTCC)
+bare.flags    := $(HOST_CFLAGS) -DLOCK_STATS=0 -DWAIT_MATRIX=0 -DTRACE=0
+bare.includes := $(HOST_INCLUDES)
+bare.sources  := $(allocator) $(support)
+bare.tests    := $(call tests_of,bare)
+bare.into     := host-bare
+bare.needs    := $(BUILD)/deps/test
+bare.goals    := host-bare $(BUILD)/host-bare/%
 
 # ThreadSanitizer needs Concurrency Kit's primitives in terms that it knows: tests/host/tsan/ck_pr.h
 # comes before the kit's.
@@ -187,7 +198,7 @@ links.bench_policy  := $(filter-out mm/global/zone%,$(wildcard mm/global/*.c))
 
 # ---- all of them -----------------------------------------------------------------------------
 
-test_builds := plain checks0 tsan traps space cpu power
+test_builds := plain checks0 bare tsan traps space cpu power
 $(foreach name,$(test_builds) fuzz host_bench,$(eval $(call build,$(name)))$(eval $(call programs,$(name))))
 
 unknown := $(filter-out $(test_builds:%=%:%),$(tests_by_build))
@@ -197,10 +208,12 @@ replays := $(filter $(BUILD)/host/fuzz_%,$(plain.programs))
 host_tests := $(sort $(filter-out $(replays),$(plain.programs)) \
 	$(foreach name,traps space cpu power,$($(name).programs)))
 host_checks0_tests := $(checks0.programs)
+host_bare_tests := $(bare.programs)
 tsan_tests := $(tsan.programs)
 
 host: $(host_tests) $(replays)
 host-checks0: $(host_checks0_tests)
+host-bare: $(host_bare_tests)
 tsan: $(tsan_tests)
 
 fuzz_run = tools/fuzz.py --build $(BUILD)/fuzz --seconds $(SECONDS) $(if $(TARGETS),--only '$(TARGETS)') \
@@ -212,4 +225,4 @@ fuzz: $(fuzz.programs)
 fuzz-merge: $(fuzz.programs)
 	$(quiet)$(fuzz_run) --merge
 
-.PHONY: host host-checks0 tsan fuzz fuzz-merge
+.PHONY: host host-checks0 host-bare tsan fuzz fuzz-merge

@@ -23,7 +23,7 @@ kernel_assembly := $(wildcard arch/riscv/*.S)
 hot_sources := mm/frame_called.c mm/percpu/cache.c mm/percpu/refill.c mm/percpu/flush.c \
 	mm/global/segment_tree.c mm/global/segment_tree_plan.c mm/global/segment_tree_run.c \
 	mm/global/run_tree.c mm/global/bitmap.c mm/global/interval_stack.c mm/global/free_map.c \
-	mm/global/zone.c sync/spinlock.c sync/spin_kinds.c
+	mm/global/zone.c sync/spinlock.c sync/spin_kinds.c sync/lock_stats.c sync/wait_matrix.c
 
 # The .su files beside the objects are for `make lint`, which compares them with the machine code.
 kernel.dir      := kernel

@@ -4,8 +4,8 @@
 explore_240 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-240
 
 # What the tests need and run. The mutation tests run the same on each mutant.
-test_needs := all $(BUILD)/bare/hartframe.elf host host-checks0 tsan $(BUILD)/deps/test $(trees)
-test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) \
+test_needs := all $(BUILD)/bare/hartframe.elf host host-checks0 host-bare tsan $(BUILD)/deps/test $(trees)
+test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) --host-bare $(host_bare_tests) \
 	--host $(host_tests) --corpus $(replays) \
 	--explore "$(explore_240)" \
 	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint" \

@@ -94,13 +94,13 @@ static struct {
 	struct run run[64];
 	unsigned runs;
 	struct call *calls;
-	bool failed;	   /* the interrupted code was told that there is no frame */
-	uint64_t missed;   /* frames that seemed free when those let in were told so */
+	bool failed; /* an allocation of the interrupted code failed */
+	uint64_t missed; /* frames that seemed free when an allocation of the handler or CPU that came in failed */
 	uint64_t in_hands; /* of the interrupted code: this many frames may seem so */
 	uint64_t giving;   /* if it gives one back: which; 0: it does not */
 } model;
 
-/* Nobody who is let in has anything half done when the interrupted code goes on to fail. */
+/* What came in is over, with no operation half done, when the interrupted code goes on and fails. */
 static bool is_exact;
 
 static char story[200];
@@ -190,7 +190,7 @@ static bool take(struct pile *pile)
 	return true;
 }
 
-/* The model first: while the allocator takes it back, somebody else may be given it. */
+/* The model first: the allocator may give the frame to another owner before the free returns. */
 static void give(struct pile *pile, unsigned at)
 {
 	uint64_t frame = pile->frame[at];
@@ -300,7 +300,7 @@ static void through_many(void)
 		give(&model.kept, model.kept.count - 1);
 }
 
-static uint64_t fires; /* points at which somebody was let in */
+static uint64_t fires; /* points at which a handler or another CPU came in */
 
 static void flush(void)
 {
@@ -494,7 +494,7 @@ static void ready_own_remote(void)
 		give_some(&model.mine, false);
 }
 
-/* The lock of this cpu's home is another's until somebody waits for it. */
+/* Another CPU holds the lock of this CPU's home zone, until this one waits for it. */
 static void hold_home(bool again)
 {
 	if (host_cpu_count > 1)
@@ -937,7 +937,7 @@ static bool may_lose(const struct operation *operation)
 	return operation->ready == ready_cached_run;
 }
 
-/* The operation from the snapshot, stopped at one point. False when it has not so many. */
+/* The operation from the snapshot, interrupted at one point. False if it has fewer points. */
 static bool run_one(const struct operation *operation, uint64_t point)
 {
 	bool stopped;
@@ -1088,7 +1088,7 @@ static void ready_swap(void)
 	HOLD(model.kept.count == 1 && frame_free_count() == 1);
 }
 
-/* Without a moment at which none is free, so the look that finds one in neither must be done anew. */
+/* At every moment a frame is free, so a look that finds none must be repeated. */
 TEST(a_frame_that_moves_from_zone_to_zone_is_found)
 {
 	static const struct machine machine = {1, 0, 0};
@@ -1164,7 +1164,7 @@ static uint64_t next_point(void)
 	return traps_points() + unit_random_below(2 * one_in);
 }
 
-/* Somebody is let in, who may be stopped in turn. */
+/* A handler or another CPU comes in, which may be interrupted in turn. */
 static void fire_any(void)
 {
 	unsigned here = port_cpu(), cpu = (unsigned)unit_random_below(host_cpu_count);

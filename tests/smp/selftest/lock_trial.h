@@ -3,25 +3,24 @@
  * lock_trial.h - what every spinlock must do, tried on all cpus at once: in the kernel and on a
  * host, for each algorithm the same.
  *
- *	exclusion	words that no atomic guards lose nothing, and nobody meets anybody inside
+ *	exclusion	plain words lose no update, and no two CPUs are inside at once
  *	progress	every acquire ends: the trial goes on until `holds` are over and each cpu
  *			has had its share of them, however small. A wake-up that is lost stops it
- *			for ever; `progress` stands still then, and whoever started the trial has
- *			to look
+ *			for ever; `progress` stands still then, which the caller of the trial has to
+ *			notice
  *	order		where the algorithm serves in the order of arrival. See below
  *	try		takes a free lock and leaves alone one that is held, whoever holds it
  *	wrap-around	counters of tickets and slots go past 2^32 with a queue waiting across it
  *	statistics	to the last acquisition, on each cpu; the waits too where they are arranged
  *
- * Order is judged twice, and both hold however the cpus are scheduled. Arranged: the holder lets
- * the others come one by one, each when the one before is seen in the queue, then lets go and comes
- * last itself: they must be served as they came. And in the crowd: who gives the lock back and sees
- * q cpus in the queue must not have it again before q holds of others. What cannot be judged is how
- * many pass a cpu between its call and its place in the queue: no algorithm promises anything about
- * that.
+ * Order is checked twice, and both checks hold however the CPUs are scheduled. Arranged arrivals: the
+ * holder lets the other CPUs come one by one, each when the one before is seen in the queue, then releases
+ * and comes last itself; they must be served as they came. The crowd: a CPU that releases the lock and sees
+ * q CPUs in the queue must not have it again before q holds of others. How many CPUs pass another one
+ * between its call and its place in the queue is not checked: no algorithm promises anything about that.
  *
- * How evenly the crowd was served is measured for all, and judged for none: where cpus share cores,
- * it is the host's scheduler that shows.
+ * How evenly the crowd was served is measured, and not checked: where CPUs share cores, the host's
+ * scheduler decides it.
  */
 #pragma once
 

@@ -111,7 +111,7 @@ static const char *misuse_none(void)
 	struct spin_node node, second;
 
 	if (!panics(release_none, (uintptr_t)&node, 0) || !says("it is not held"))
-		return "a release of what nobody holds goes through";
+		return "a release of a lock that no cpu holds goes through";
 	spin_lock(&none, &node);
 	if (!panics(acquire_none, (uintptr_t)&second, 0) ||
 	    !says("lock trial: kind none is for one cpu: cpu 0 acquires it, held by cpu 0"))
@@ -142,7 +142,7 @@ const char *locks_test_none(void)
 	return wrong;
 }
 
-/* ---- who waited for whom ------------------------------------------------------------------ */
+/* ---- the wait matrix ---------------------------------------------------------------------- */
 
 /* The last cpu waits for the first, at a lock of their own. */
 static struct {
@@ -197,7 +197,8 @@ static const char *check_wait_matrix(bool counted)
 			struct spin_waits waits = wait_matrix_read(&met.lock, i, j);
 			bool is_it = counted && i == met.waiter && j == 0;
 
-			if (waits.count != is_it || (is_it && waits.ticks != met.node.stats.waited_ticks))
+			if (waits.count != is_it ||
+			    (is_it && waits.ticks != met.node.stats.waited_ticks))
 				return "the wait is not in its cell, or in another";
 		}
 	spin_sites_add(&met.lock, &sites);

@@ -11,7 +11,7 @@ SPIN_FOR_EACH_KIND(LOCKS_DECLARE)
 
 const char *locks_test_none(void);
 
-/* That a wait is put on who held the lock, and on where it had been taken. */
+/* A wait is counted for the CPU that held the lock, and for the site of its acquire. */
 const char *locks_test_wait_matrix(void);
 
 /* The records of what the trials measured: one for each that was run to its end. */
