@@ -84,7 +84,7 @@ bare.dir      := host-bare
 bare.cc       := $(HOSTCC)
 bare.flags    := $(HOST_CFLAGS) -DLOCK_STATS=0 -DWAIT_MATRIX=0 -DTRACE=0
 bare.includes := $(HOST_INCLUDES)
-bare.sources  := $(allocator) $(support)
+bare.sources  := $(host_library)
 bare.tests    := $(call tests_of,bare)
 bare.into     := host-bare
 bare.needs    := $(BUILD)/deps/test
