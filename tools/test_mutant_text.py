@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tests of mutant_text.py and mutant_convert.py; test_mutants.py runs them with its own."""
+"""Tests of sources, edits, cutting and rules of mutants; test_mutants.py runs them with its own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import mutant_convert
-import mutant_generate
-from mutant_text import BadMutant, Index, apply_edits, parse_edits
+from mutants import cut, generate
+from mutants.edits import apply_edits, format_edits, parse_edits
+from mutants.rules import RULES
+from mutants.source import BadMutant, Index, words_of
 
 SUM_C = """#include "mm/sum.h"
 
@@ -269,7 +270,7 @@ class TestNoLongerMatching(InTree):
     def test_judges(self) -> None:
         self.write("tests/host/test_sum.c", SUM_C)
         self.check_bad("In: file\nFile: tests/host/test_sum.c\n-\tdone(sum);\n",
-                       "belongs to the nets")
+                       "belongs to the tests")
 
 
 class TestFormat(unittest.TestCase):
@@ -370,7 +371,7 @@ class TestChanging(InTree):
         self.assertIn("	int one;\n	int two;", changed)
 
 
-class TestConverting(InTree):
+class TestCutting(InTree):
     """From a change of the text to edits; that these give the same words is seen to on the way."""
 
     def setUp(self) -> None:
@@ -378,8 +379,8 @@ class TestConverting(InTree):
         self.write("mm/sum.c", SUM_C)
 
     def convert(self, text: str, path: str = "mm/sum.c") -> str:
-        edits = mutant_convert.edits_of(Index(self.folder), {path: text})
-        return mutant_convert.format_edits(edits)
+        edits = cut.edits_of(Index(self.folder), {path: text})
+        return format_edits(edits)
 
     def check_change(self, old: str, new: str, edits: str) -> None:
         self.assertEqual(SUM_C.count(old), 1)
@@ -448,15 +449,15 @@ class TestConverting(InTree):
             (ADD + "\nIn: sum_all\n-\treturn sum;\n", "would differ from the change"),
         ):
             with self.assertRaisesRegex(BadMutant, message):
-                mutant_convert.check_same(index, parse_edits(edits), {"mm/sum.c": changed})
+                cut.check_same(index, parse_edits(edits), {"mm/sum.c": changed})
         self.write("mm/b.c", "int g(void)\n{\n\treturn 1;\n}\n")
         more = parse_edits(ADD + "\nIn: g\n-1\n+2\n")
         with self.assertRaisesRegex(BadMutant, "would change mm/b.c as well"):
-            mutant_convert.check_same(Index(self.folder), more, {"mm/sum.c": changed})
+            cut.check_same(Index(self.folder), more, {"mm/sum.c": changed})
 
     def test_lines_of_directives_and_assembly_count(self) -> None:
         """There the words alone do not say enough."""
-        shape = mutant_convert.shape_of
+        shape = cut.shape_of
         self.assertNotEqual(shape("#if A\nint b;\n", True, False),
                             shape("#if A int b;\n", True, False))
         self.assertEqual(shape("int a;\n\nint b;\n", True, False),
@@ -470,69 +471,161 @@ class TestConverting(InTree):
 
 
 class TestGenerating(InTree):
-    """Each rule at the places that are its own."""
+    """Each rule at the places where it applies."""
 
-    def check_sites(self, body: str, *expected: str) -> None:
+    def check_sites(self, rule: str, body: str, *expected: str) -> None:
         self.write("mm/a.c", f"int f(struct s *s, int a, int b)\n{{\n{body}\n}}\n")
         index = Index(self.folder)
         found = set()
-        for one in mutant_generate.generate(index, ["f"]):
-            text = apply_edits(index, [one.edit])["mm/a.c"]
-            changed = text.split("{\n", 1)[1].rsplit("}", 1)[0]
-            found.add(f"{one.bug_class}: {' '.join(changed.split())}")
-        self.assertEqual(found, set(expected))
+        for one in generate.generate(index, ["f"], lambda _: ["lint"]):
+            if one.rule == rule:
+                text = apply_edits(index, one.edits)["mm/a.c"]
+                changed = text.split("{\n", 1)[1].rsplit("}", 1)[0]
+                found.add(" ".join(words_of(changed)))
+        self.assertEqual(found, {" ".join(words_of(text)) for text in expected})
 
-    def test_comparison_and_number(self) -> None:
-        self.check_sites("return a < 0x1f;", "another comparison: return a <= 0x1f;",
-                         "off by one: return a < 0x20;")
-        self.check_sites("return a != 7u;", "another comparison: return a == 7u;",
-                         "off by one: return a != 8u;")
+    def test_comparison(self) -> None:
+        self.check_sites("comparison", "return a < b;", "return a <= b;")
+        self.check_sites("comparison", "return a != 7u;", "return a == 7u;")
 
-    def test_logic_and_sums(self) -> None:
-        self.check_sites("return a && b || s;", "and for or: return a || b || s;",
-                         "and for or: return a && b && s;")
-        self.check_sites("return a + b;", "another sign: return a - b;")
-        self.check_sites("return a = -b;")
+    def test_constant(self) -> None:
+        self.check_sites("constant", "return a < 0x1f;", "return a < 0x20;", "return a < 0x1e;")
+        self.check_sites("constant", "return a + 0;", "return a + 1;")
+        self.check_sites("constant", "return true;", "return false;")
+        self.check_sites("constant", "switch (a) { case 1: break; }")
 
-    def test_swapped(self) -> None:
-        self.check_sites("return s->x << b;", "operands swapped: return b << s->x;")
-        self.check_sites("return a - b - s->x;", "another sign: return a + b - s->x;",
-                         "another sign: return a - b + s->x;")
-        self.check_sites("return a / a;")
+    def test_edge(self) -> None:
+        self.check_sites("edge", "return a < s->n && x[b];",
+                         "return a < s->n - 1 && x[b];", "return a < s->n && x[b - 1];")
+        self.check_sites("edge", "return a < 3 || a == b;")
 
-    def test_dropped(self) -> None:
-        self.check_sites("int c = a;\ns->x = c;\nif (a)\ncall(s);\nreturn c;",
-                         "statement dropped: int c = a; if (a) call(s); return c;",
-                         "statement dropped: int c = a; s->x = c; if (a) (void)0; return c;")
-        self.check_sites("struct s *t = s;\nuint32_t v;\ngoto out;\nout:\nreturn t;")
+    def test_logic(self) -> None:
+        self.check_sites("logic", "return a && b || s;", "return a || b || s;",
+                         "return a && b && s;")
+
+    def test_condition(self) -> None:
+        self.check_sites("condition", "return f(a) && b;", "return f(a);", "return b;")
+        self.check_sites("condition", "if (!f(a) || (b && s))\n\treturn 1;",
+                         "if ((b && s)) return 1;", "if (!f(a)) return 1;",
+                         "if (!f(a) || (s)) return 1;", "if (!f(a) || (b)) return 1;")
+        self.check_sites("condition", "return a || b && s;", "return a;", "return b && s;",
+                         "return a || b;", "return a || s;")
+
+    def test_negation(self) -> None:
+        self.check_sites("negation", "if (f(a))\n\treturn 1;", "if (!(f(a))) return 1;")
+        self.check_sites("negation", "if (!f(a))\n\treturn 1;", "if (f(a)) return 1;")
+        self.check_sites("negation", "if (a == b)\n\treturn 1;")
+
+    def test_operator(self) -> None:
+        self.check_sites("operator", "return a + b;", "return a - b;")
+        self.check_sites("operator", "a |= ~b;", "a &= ~b;", "a |= b;")
+        self.check_sites("operator", "return a = -b + *c;", "return a = -b - *c;")
+
+    def test_swap(self) -> None:
+        self.check_sites("swap", "return s->x << b;", "return b << s->x;")
+        self.check_sites("swap", "return a - b - s->x;")
+        self.check_sites("swap", "return a / a;")
+        self.check_sites("swap", "g(a, s->x, b + 1);", "g(s->x, a, b + 1);")
+
+    def test_drop(self) -> None:
+        self.check_sites("drop", "int c = a;\ns->x = c;\nif (a)\ncall(s);\nreturn c;",
+                         "int c = a; if (a) call(s); return c;",
+                         "int c = a; s->x = c; if (a) (void)0; return c;")
+        self.check_sites("drop", "struct s *t = s;\nuint32_t v;\ngoto out;\nout:\nreturn t;")
+
+    def test_guard(self) -> None:
+        self.check_sites("guard", "g();\nif (a)\nreturn b;\nh();", "g(); h();")
+        self.check_sites("guard", "if (a) {\nb(x);\nc();\n}\nh();", "h();")
+        self.check_sites("guard", "if (a)\nb();\nelse\nc();")
+        self.check_sites("guard", "while (a)\nif (b)\nc();")
 
     def test_fence(self) -> None:
-        self.check_sites("ck_pr_fence_release();\nck_pr_barrier();",
-                         "fence weakened: ck_pr_barrier(); ck_pr_barrier();",
-                         "statement dropped: ck_pr_fence_release();")
+        self.check_sites("fence", "ck_pr_fence_release();\nck_pr_barrier();",
+                         "ck_pr_barrier(); ck_pr_barrier();", "ck_pr_barrier();")
+        self.check_sites("drop", "ck_pr_fence_release();")
 
-    def test_what_only_tells(self) -> None:
-        self.check_sites('check(a < 1, "%d", a + 1);\nassert(a == b);\ntrace_note(1);\n'
-                         'port_panic("a");\n#if A < 1\n#endif')
+    def test_what_only_reports(self) -> None:
+        for rule in RULES:
+            self.check_sites(rule, 'check(a < 1, "%d", a + 1);\nassert(a == b);\n'
+                                   'trace_note(1);\nport_panic("a");\n#if A < 1\n#endif')
+
+    def names(self, *patterns: str) -> list[str]:
+        return [one.name for one in
+                generate.generate(Index(self.folder), patterns, lambda _: ["lint"])]
 
     def test_which_functions(self) -> None:
-        self.write("mm/a.c", "int f(void)\n{\n\treturn 1;\n}\n")
-        self.write("mm/b.c", "int fg(void)\n{\n\treturn 1;\n}\nint h(void)\n{\n\treturn 1;\n}\n")
-        index = Index(self.folder)
+        self.write("mm/a.c", "int f(void)\n{\n\treturn 0;\n}\n")
+        self.write("mm/b.c", "int fg(void)\n{\n\treturn 0;\n}\nint h(void)\n{\n\treturn 0;\n}\n")
 
-        def names(*patterns: str) -> list[str]:
-            made = mutant_generate.generate(index, patterns)
-            return [one.name.partition("-")[0] for one in made]
+        def functions(*patterns: str) -> list[str]:
+            return [name.partition("-")[0] for name in self.names(*patterns)]
 
-        self.assertEqual(names("f"), ["f"])
-        self.assertEqual(names("f*"), ["f", "fg"])
-        self.assertEqual(names("mm/b.c", "h"), ["fg", "h"])
-        self.assertEqual(names("mm/*"), ["f", "fg", "h"])
-        self.assertEqual(names("kernel/*"), [])
+        self.assertEqual(functions("f"), ["f"])
+        self.assertEqual(functions("f*"), ["f", "fg"])
+        self.assertEqual(functions("mm/b.c", "h"), ["fg", "h"])
+        self.assertEqual(functions("mm/*"), ["f", "fg", "h"])
+        self.assertEqual(functions("kernel/*"), [])
 
     def test_names_are_unique(self) -> None:
         for path in ("mm/a.c", "mm/b.c"):
-            self.write(path, "static int f(void)\n{\n\treturn 1 + 1;\n}\n")
-        made = mutant_generate.generate(Index(self.folder), ["f"])
-        self.assertEqual(len({one.name for one in made}), len(made))
-        self.assertEqual(len(made), 6)
+            self.write(path, "static int f(void)\n{\n\tg(1);\n\tg(1);\n\treturn 1 + 1;\n}\n")
+        names = self.names("f")
+        self.assertEqual(len(set(names)), len(names))
+        self.assertTrue(any(name.startswith("a-f-constant-") for name in names), names)
+
+    def test_names_survive_a_move(self) -> None:
+        self.write("mm/a.c", SUM_C)
+        names = self.names("add")
+        self.write("mm/a.c", "")
+        self.write("kernel/vm/b.c", "int x;\n" + SUM_C.replace("\tdone(sum);\n", "\tdone();\n\tdone(sum);\n"))
+        self.assertEqual(set(names) - set(self.names("add")), set())
+
+
+class TestListed(InTree):
+    """tests/mutants/generated.toml."""
+
+    def read(self, text: str) -> generate.Listed:
+        self.write("mm/sum.c", SUM_C)
+        self.write("tests/mutants/generated.toml", text)
+        return generate.read_listed(Index(self.folder))
+
+    ENTRY = '[[function]]\nname = "add"\nrules = ["operator"]\ntests = ["lint"]\n'
+
+    def test_a_function_and_a_rule(self) -> None:
+        listed = self.read(self.ENTRY)
+        self.assertEqual(listed.broken, [])
+        (mutant,) = listed.mutants
+        self.assertRegex(mutant.full_name, "^generated/add-operator-[0-9a-f]{4}$")
+        self.assertEqual(mutant.tests, ("lint",))
+        self.assertIn("left - right", apply_edits(Index(self.folder), mutant.edits)["mm/sum.c"])
+
+    def test_equivalent(self) -> None:
+        (mutant,) = self.read(self.ENTRY).mutants
+        key = mutant.name.removeprefix("add-")
+        listed = self.read(self.ENTRY + f'equivalent = {{ {key} = "why" }}\n')
+        self.assertEqual((listed.mutants, listed.broken), ([], []))
+        self.assertEqual(listed.equivalent, {mutant.name: "why"})
+
+    def test_what_no_longer_fits_is_broken(self) -> None:
+        for text, name, why in (
+            (self.ENTRY + 'equivalent = { operator-0000 = "why" }\n', "add-operator-0000",
+             "its statement changed"),
+            (self.ENTRY.replace("add", "gone"), "gone", "no such function"),
+            (self.ENTRY.replace("operator", "fence"), "add-fence", "changes nothing"),
+        ):
+            broken = self.read(text).broken
+            self.assertEqual([one.name for one in broken], [name])
+            self.assertIn(why, broken[0].why)
+
+    def test_two_functions_of_that_name(self) -> None:
+        self.write("kernel/other.c", SUM_C)
+        self.assertIn("name its file", self.read(self.ENTRY).broken[0].why)
+        (mutant,) = self.read(self.ENTRY + 'file = "other.c"\n').mutants
+        self.assertTrue(mutant.name.startswith("other-add-"))
+
+    def test_bad_entries(self) -> None:
+        for text, why in (("rules = [1", "generated.toml"), ('[[function]]\nname = "add"', "missing"),
+                          (self.ENTRY + "sead = 1\n", "unknown: sead"),
+                          (self.ENTRY.replace("operator", "other"), "no such rule: other")):
+            with self.assertRaisesRegex(generate.CannotRun, why):
+                self.read(text)
