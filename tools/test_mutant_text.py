@@ -577,7 +577,8 @@ class TestGenerating(InTree):
         self.write("mm/a.c", SUM_C)
         names = self.names("add")
         self.write("mm/a.c", "")
-        self.write("kernel/vm/b.c", "int x;\n" + SUM_C.replace("\tdone(sum);\n", "\tdone();\n\tdone(sum);\n"))
+        text = SUM_C.replace("\tdone(sum);\n", "\tdone();\n\tdone(sum);\n")
+        self.write("kernel/vm/b.c", "int x;\n" + text)
         self.assertEqual(set(names) - set(self.names("add")), set())
 
 
@@ -624,7 +625,8 @@ class TestListed(InTree):
         self.assertTrue(mutant.name.startswith("other-add-"))
 
     def test_bad_entries(self) -> None:
-        for text, why in (("rules = [1", "generated.toml"), ('[[function]]\nname = "add"', "missing"),
+        for text, why in (("rules = [1", "generated.toml"),
+                          ('[[function]]\nname = "add"', "missing"),
                           (self.ENTRY + "sead = 1\n", "unknown: sead"),
                           (self.ENTRY.replace("operator", "other"), "no such rule: other")):
             with self.assertRaisesRegex(generate.CannotRun, why):

@@ -308,6 +308,7 @@ MAKEFILE = """
 build/host/test_%: src/%.sh src/common.h
 	@mkdir -p build/host && echo built $@ >>build/count
 	@sh -n src/$*.sh && cat src/common.h src/$*.sh >$@ && chmod +x $@
+lint-needs: build/hartframe.elf
 build/hartframe.elf: src/kernel.sh
 	@mkdir -p build && sh -n $< && cp $< $@
 """
@@ -658,7 +659,8 @@ class TestRun(InTemporaryFolder):
 
     def test_listed_ones_run_with_the_others(self) -> None:
         self.write("mm/sum.c", SUM_C)
-        self.write("src/rare.sh", "echo 1..1\ngrep -q 'left + right' mm/sum.c && echo ok 1 x && exit\n"
+        self.write("src/rare.sh", "echo 1..1\n"
+                                  "grep -q 'left + right' mm/sum.c && echo ok 1 x && exit\n"
                                   "echo not ok 1 x\nexit 1\n")
         self.mutant("minus", DIFF)
         entry = '[[function]]\nname = "add"\nrules = ["operator"]\ntests = ["host/test_rare"]\n'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The mutants there are: files of tests/mutants, and those that tests/mutants/generated.toml asks for.
+"""The mutants: files of tests/mutants, and those that tests/mutants/generated.toml asks for.
 
 A file NAME.mutant has a head (the bug's class, where it was seen, the tests that are to catch it)
 and then edits (edits.py). Each folder is one mechanism. A name is used once in all folders.

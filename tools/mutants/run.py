@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mutants.catalog import CannotRun, Broken, Mutant, apply_mutant, files_touched
+from mutants.catalog import Broken, CannotRun, Mutant, apply_mutant, files_touched
 from mutants.signs import Sign, shortened, sign_of, sign_of_build, telling_line
 from mutants.source import BadMutant, Index
 from mutants.tests import (
@@ -124,7 +124,7 @@ class Run:
         return finding
 
     def attempts(self, mutant: Mutant) -> Iterator[tuple[str, int | None]]:
-        """The tests that the mutant names, with its seed first if they take one; then the others."""
+        """The tests that the mutant names, with its seed first if they take one; then others."""
         for test in mutant.tests:
             if mutant.seed is not None and kind_of(test) in SEEDED:
                 yield test, mutant.seed

@@ -234,7 +234,7 @@ class Tree:
     def targets(self, test: str) -> list[str]:
         """What make must make before the test can run: every built file that its command names."""
         if test == "lint":
-            return [KERNEL]
+            return ["lint-needs"]
         if test == "build":
             hosts = [name for name in self.jobs if kind_of(name) == "host"]
             return [KERNEL, *(target for name in hosts for target in self.targets(name))]
