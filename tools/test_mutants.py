@@ -717,6 +717,15 @@ class TestRun(InTemporaryFolder):
         self.run_mutants(2, "--generate", "nonesuch")
         self.assertIn("no function is chosen", self.output)
 
+    def test_check_of_a_single_test(self) -> None:
+        self.write("tests/host/test_rare.c", "TEST(first)\n{\n}\nSLOW_TEST(second)\n{\n}\n")
+        self.mutant("first", DIFF, tests="host/test_rare:first, qemu/x:y")
+        self.mutant("second", DIFF, tests="tsan/test_rare:second")
+        self.run_mutants(0, "--check")
+        self.mutant("third", DIFF, tests="host/test_sum, host/test_rare:third")
+        self.run_mutants(1, "--check")
+        self.assertIn("third: head: Tests: there is no host/test_rare:third", self.output)
+
     def test_list_and_check(self) -> None:
         self.mutant("minus", DIFF)
         self.run_mutants(0, "--list")

@@ -190,8 +190,18 @@ def show_list(mutants: Sequence[Mutant], broken: Sequence[Broken]) -> int:
     return NOT_ALL if broken else ALL_CAUGHT
 
 
-def problem_of(mutant: Mutant, index: Index) -> str:
-    """Why it does not apply to the tree; nothing if it does."""
+def host_tests(root: Path) -> set[str]:
+    """The names of all tests of host programs."""
+    texts = (path.read_text(encoding="utf-8") for path in (root / "tests/host").rglob("*.c"))
+    return {name for text in texts for name in re.findall(r"\b[A-Z_]*TEST\((\w+)\)", text)}
+
+
+def problem_of(mutant: Mutant, index: Index, known: set[str]) -> str:
+    """Why it does not apply to the tree, or which of its tests there is not; else nothing."""
+    for test in mutant.tests:
+        program, _, name = test.partition(":")
+        if name and "/test_" in program and name not in known:
+            return f"head: Tests: there is no {test}"
     try:
         apply_edits(index, mutant.edits)
     except BadMutant as error:
@@ -200,8 +210,9 @@ def problem_of(mutant: Mutant, index: Index) -> str:
 
 
 def check_all(mutants: Sequence[Mutant], broken: Sequence[Broken], index: Index) -> int:
+    known = host_tests(index.root)
     problems = [(b.full_name, b.why) for b in broken]
-    problems += [(m.full_name, why) for m in mutants if (why := problem_of(m, index))]
+    problems += [(m.full_name, why) for m in mutants if (why := problem_of(m, index, known))]
     for name, why in sorted(problems):
         for line in why.splitlines():
             print(f"{name}: {line}")
@@ -219,12 +230,12 @@ def show_touching(mutants: Sequence[Mutant], files: Sequence[str], index: Index)
         if not inside:
             raise CannotRun(f"there is no {file}")
         wanted.add(os.path.normpath(inside[0]))
-    rows = []
+    rows, known = [], host_tests(index.root)
     for mutant in mutants:
         touched = sorted(wanted.intersection(files_touched(mutant, index)))
         if touched:
             wheres = dict.fromkeys(edit.where for edit in mutant.edits)
-            state = "BROKEN" if problem_of(mutant, index) else ""
+            state = "BROKEN" if problem_of(mutant, index, known) else ""
             rows.append((mutant.full_name, ", ".join(touched), ", ".join(wheres), state))
     if rows:
         print("\n".join(in_columns(rows)))
