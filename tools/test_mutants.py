@@ -346,9 +346,10 @@ class TestRun(InTemporaryFolder):
         self.write("src/sum.sh", SUM)
         self.write("src/rare.sh", RARE)
         self.write("src/wait.sh", WAIT)
-        for tool in ("run_tests.py", "launch.py"):
-            (self.folder / "tools").mkdir(exist_ok=True)
-            shutil.copy(TOOLS / tool, self.folder / "tools" / tool)
+        (self.folder / "tools").mkdir(exist_ok=True)
+        shutil.copy(TOOLS / "launch.py", self.folder / "tools" / "launch.py")
+        shutil.copytree(TOOLS / "check", self.folder / "tools" / "check",
+                        ignore=shutil.ignore_patterns("__pycache__"))
 
     def mutant(self, name: str, edits: str, tests: str = "host/test_sum", extra: str = "",
                group: str = "") -> None:
@@ -492,8 +493,10 @@ class TestRun(InTemporaryFolder):
     def test_clean_tree_must_pass(self) -> None:
         self.mutant("minus", DIFF)
         self.write("src/sum.sh", SUM.replace("= 5", "= 6"))
-        self.run_mutants(2)
-        self.assertIn("host/test_sum fails on the clean tree: adds: sum is 5", self.output)
+        self.mutant("other", diff("src/wait.sh", "echo ok 1", "echo not ok 1"), "host/test_wait")
+        rows = self.run_mutants(1)
+        self.check(rows["minus"], "broken", "", "host/test_sum fails on the clean tree: adds")
+        self.check(rows["other"], "caught", "host/test_wait", "waits")
 
     def test_clean_tree_must_build(self) -> None:
         self.mutant("minus", DIFF)

@@ -5,11 +5,12 @@ A mutant is a file of tests/mutants (catalog.py) or is made by rule (generate.py
 to a copy of the tree, what a test needs is built, and tests run until one fails: those that the
 mutant names, then all others from cheap to expensive. Every test first passes on the clean tree. A
 hang is a catch only if the clean tree, run again at that moment, takes at most half of the limit.
-A mutant that cannot be read, whose text is not found, that names a test that does not exist, or
-that does not build is broken and not caught, unless it names the test `build`.
+A mutant that cannot be read, whose text is not found, that needs a test that does not exist or
+fails on the clean tree, or that does not build is broken and not caught, unless it names the test
+`build`.
 
-Usage: mutants.py [OPTIONS] -- ARGUMENTS OF run_tests.py
-       mutants.py --generate PATTERN... [OPTIONS] -- ARGUMENTS OF run_tests.py
+Usage: mutants.py [OPTIONS] -- PLAN (tools/check/plan.py)
+       mutants.py --generate PATTERN... [OPTIONS] -- PLAN (tools/check/plan.py)
        mutants.py --list | --check | --touching FILE... | --new NAME [FILE...]
 Exit status: 0 all caught, 1 not all, 2 cannot run, 130 interrupted.
 """
@@ -39,7 +40,7 @@ from mutants.tests import LIMIT_BASE_SECONDS, LIMIT_FACTOR, Stopped, kind_of, ra
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Mutants of any function are many: boots and schedules run on them only if --tests names these.
-CHEAP_KINDS = ("lint", "host", "host-checks0", "corpus", "tsan")
+CHEAP_KINDS = ("lint", "host", "host-checks0", "host-bare", "corpus", "tsan")
 TESTS_OF_A_FILE_MAX = 6
 
 
@@ -47,7 +48,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="mutants.py",
         description="Apply each mutant to a copy of the tree and see which test catches it.",
-        epilog="After --, the arguments of run_tests.py, whose jobs are the tests.",
+        epilog="After --, the plan of tools/check/plan.py, whose jobs are the tests.",
     )
     add = parser.add_argument
     cut = arguments.index("--") if "--" in arguments else len(arguments)

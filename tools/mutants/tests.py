@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The tests that judge a mutant, and how one of them is built and run in a tree.
 
-A test is a job of tools/run_tests.py (`host/test_frame`, `qemu/smp=4 mem=128M`, `lint`), one test
+A test is a job of tools/check (`host/test_frame`, `qemu/smp=4 mem=128M`, `lint`), one test
 of a host program (`host/test_frame:NAME`), the build, or a sweep of schedules by explore.py.
 
-This is the only module that knows run_tests.py.
+This is the only module that knows tools/check.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 
 from mutants import signs
 from mutants.catalog import CannotRun
+from mutants.source import BadMutant
 from mutants.trees import IGNORED
 
 BUILD_TIMEOUT_SECONDS = 1800
@@ -46,9 +47,9 @@ EXPLORED_SEEDS = "1-40"
 SCHEDULE_TIMEOUT_SECONDS = 600
 
 # From cheap to expensive.
-KINDS = ("lint", "host", "host-checks0", "corpus", "tsan", "qemu", "explore")
+KINDS = ("lint", "host", "host-checks0", "host-bare", "corpus", "tsan", "qemu", "explore")
 # Kinds of host programs: they take the seed from the environment, and the name of one test.
-PROGRAMS = ("host", "host-checks0", "tsan")
+PROGRAMS = ("host", "host-checks0", "host-bare", "tsan")
 SEEDED = (*PROGRAMS, "explore")
 
 
@@ -74,10 +75,12 @@ def split_name(test: str) -> tuple[str, str]:
 
 
 def load_runner(root: Path) -> ModuleType:
-    """The tree's own run_tests.py, so that its jobs run in that tree."""
-    path = root / "tools" / "run_tests.py"
-    name = "run_tests_of_" + re.sub(r"\W", "_", str(root))
-    spec = importlib.util.spec_from_file_location(name, path)
+    """The tree's own tools/check, so that its jobs run in that tree."""
+    path = root / "tools" / "check" / "__init__.py"
+    name = "check_of_" + re.sub(r"\W", "_", str(root))
+    spec = importlib.util.spec_from_file_location(
+        name, path, submodule_search_locations=[str(path.parent)]
+    )
     if spec is None or spec.loader is None or not path.is_file():
         raise CannotRun(f"{path}: no such file")
     module = importlib.util.module_from_spec(spec)
@@ -338,7 +341,7 @@ class CleanTests:
     """The tests on the clean tree: each must pass there before a mutant meets it.
 
     A test runs when it is first wanted. Its time is kept in a file for as long as the content of
-    the clean tree is the same.
+    the clean tree is the same. If it fails, the mutants that need it are broken.
     """
 
     def __init__(self, tree: Tree, slots: Slots, grace: int, file: Path, key: str) -> None:
@@ -347,8 +350,7 @@ class CleanTests:
         self.lock = threading.Lock()
         self.test_locks: dict[str, threading.Lock] = {}
         self.seconds: dict[str, float] = {}
-        self.seconds_spent = 0.0
-        self.run_now = 0
+        self.failed: dict[str, str] = {}
         with contextlib.suppress(OSError, ValueError, KeyError):
             known = json.loads(file.read_text(encoding="utf-8"))
             if known["tree"] == key:
@@ -359,22 +361,21 @@ class CleanTests:
             outcome = self.tree.run(test, None, None)
         if outcome.failed:
             sign = signs.sign_of(outcome.output, outcome.problems)
-            raise CannotRun(
-                f"{test} fails on the clean tree: {sign.text}\n"
-                f"  its output is in {self.tree.logs}; a test that fails anyway catches nothing"
-            )
+            self.failed[test] = f"{test} fails on the clean tree: {sign.text}"
+            print(f"{self.failed[test]}; its output is in {self.tree.logs}", flush=True)
+            raise BadMutant(self.failed[test])
         return outcome.seconds
 
     def of(self, test: str) -> float:
         with self.lock:
             test_lock = self.test_locks.setdefault(test, threading.Lock())
         with test_lock:
+            if test in self.failed:
+                raise BadMutant(self.failed[test])
             if test not in self.seconds:
                 seconds = self.run(test)
                 with self.lock:
                     self.seconds[test] = seconds
-                    self.seconds_spent += seconds
-                    self.run_now += 1
                     self.save()
             return self.seconds[test]
 

@@ -118,7 +118,12 @@ class Machine:
     def relative(self, path: str) -> str:
         """Of a source file its path in the repository; others are a library's."""
         file = self.root / path
-        return str(file.relative_to(self.root)) if file.is_relative_to(self.root) else LIBRARY
+        # The debugging information has the folder in which it was compiled; the tree may be a copy.
+        for first in range(1, len(file.parts) - 1):
+            rest = Path(*file.parts[first:])
+            if (self.root / rest).is_file():
+                return str(rest)
+        return LIBRARY
 
     @cached_property
     def files(self) -> dict[int, str]:
