@@ -492,6 +492,9 @@ class TestGenerating(InTree):
         self.check_sites("constant", "return a < 0x1f;", "return a < 0x20;", "return a < 0x1e;")
         self.check_sites("constant", "return a + 0;", "return a + 1;")
         self.check_sites("constant", "return true;", "return false;")
+        self.check_sites("constant", "return __builtin_expect(f(a), 0);")
+        self.check_sites("constant", "return g(__builtin_expect(f(a), 0), 0);",
+                         "return g(__builtin_expect(f(a), 0), 1);")
         self.check_sites("constant", "switch (a) { case 1: break; }")
 
     def test_edge(self) -> None:

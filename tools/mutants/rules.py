@@ -96,6 +96,18 @@ def swapped(words: Sequence[str], at: int, separator: str) -> Iterator[Site]:
         yield Site(left, right, text)
 
 
+def is_hint(words: Sequence[str], at: int) -> bool:
+    """Whether the word is what __builtin_expect expects: that changes no result."""
+    if words[at - 1] != "," or words[at + 1] != ")":
+        return False
+    depth = 1
+    for i in range(at - 1, 0, -1):
+        depth += (words[i] == ")") - (words[i] == "(")
+        if depth == 0:
+            return words[i - 1] == "__builtin_expect"
+    return False
+
+
 def logic_operand(words: Sequence[str], at: int, step: int) -> int:
     """The last word of the operand that begins beside `at` in the direction of `step`."""
     inward, outward = (OPENING, CLOSING) if step > 0 else (CLOSING, OPENING)
@@ -138,7 +150,7 @@ def constant(statement: Statement) -> Iterator[Site]:
         if words[at] in TRUTH:
             yield Site(at, at + 1, TRUTH[words[at]])
         match = NUMBER.match(words[at])
-        if not match or words[at - 1] == "case":
+        if not match or words[at - 1] == "case" or is_hint(words, at):
             continue
         number = int(match[1], 8 if re.fullmatch(r"0\d+", match[1]) else 0)
         show = hex if match[1][:2] in ("0x", "0X") else str

@@ -70,6 +70,7 @@ class Run:
         self.clean_tests: CleanTests
         self.stopping = False
         self.deadline = float("inf")
+        self.has_begun = False
 
     # ---- the trees
 
@@ -103,11 +104,12 @@ class Run:
     # ---- one mutant
 
     def examine(self, mutant: Mutant) -> Finding | None:
-        """Nothing if the time was over before the mutant began."""
+        """Nothing if the time was over before the mutant began. One mutant always runs."""
         if self.stopping:
             raise Stopped
-        if time.monotonic() >= self.deadline:
+        if self.has_begun and time.monotonic() >= self.deadline:
             return None
+        self.has_begun = True
         tree = self.idle.pop()
         finding = Finding(mutant.name, bug_class=mutant.bug_class, expected=mutant.tests[0],
                           group=mutant.group)
