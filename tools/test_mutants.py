@@ -140,6 +140,7 @@ class TestChoosing(unittest.TestCase):
         self.assertEqual(self.names("c", Part()), "c")
         self.assertEqual(self.names("[b-d]", Part(2, 2)), "c")
         self.assertEqual(self.names("x", Part()), "")
+        self.assertEqual(self.names("a f*", Part()), "af")
 
     def test_part(self) -> None:
         self.assertEqual(choose.parse_part("2/5", str), Part(2, 5, "as asked for"))
