@@ -17,7 +17,6 @@ debug: all
 # ---- schedules and soak ----------------------------------------------------------------------
 
 SEEDS   ?= 1-64
-MINUTES ?= 60
 
 # These boots choose the size of memory themselves, unless MEM is given.
 asked := $(if $(filter-out file,$(origin MEM)),--mem $(MEM)) $(if $(WORKLOAD),--workload $(WORKLOAD))
@@ -33,7 +32,7 @@ replay: all
 
 soak: all
 	$(quiet)tools/soak.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/soak \
-		--minutes $(MINUTES) $(asked) $(if $(CPUS),--cpus $(CPUS)) $(if $(filter 1,$(FRESH)),--fresh)
+		$(if $(MINUTES),--minutes $(MINUTES)) $(asked) $(if $(CPUS),--cpus $(CPUS)) $(if $(filter 1,$(FRESH)),--fresh)
 
 # ---- benchmarks and the report ---------------------------------------------------------------
 

@@ -58,10 +58,11 @@ endif
 covers:
 	$(quiet)tools/check/covers.py
 
-# make mutants [ONLY=pattern] [PART=k/n] [MATRIX=1]; a list of them: tools/mutants.py --list
-# make mutants GENERATED='frame_alloc mm/global/zone.c' [PART=k/n]: made by rule, of these functions
+# make mutants [ONLY='patterns'] [PART=k/n] [MINUTES=n] [NAMED=1] [MATRIX=1]; tools/mutants.py --list
+# make mutants GENERATED='frame_alloc mm/global/zone.c' [PART=k/n]: by all rules, of these functions
 mutants: $(test_needs)
 	$(quiet)tools/mutants.py $(if $(ONLY),--only '$(ONLY)') $(if $(PART),--part $(PART)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter 1,$(NAMED)),--named) \
 		$(if $(GENERATED),--generate '$(GENERATED)') \
 		$(if $(filter 1,$(MATRIX)),--matrix) -- $(test_arguments)
 
@@ -103,4 +104,4 @@ port_check = tools/check_porting.py --out $(BUILD)/porting
 port-check: $(BUILD)/deps/test
 	$(quiet)$(port_check)
 
-.PHONY: test test-plan check covers mutants model lint stack port-check
+.PHONY: lint-needs test test-plan check covers mutants model lint stack port-check
