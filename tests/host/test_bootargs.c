@@ -6,7 +6,7 @@
  * Texts are handed over in allocations of their exact size, so that the address sanitizer sees a
  * read of one byte too many.
  *
- * Covers: kernel/boot/bootargs.c
+ * Covers: kernel/boot/bootargs*.c
  */
 #include "unit.h"
 

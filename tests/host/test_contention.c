@@ -7,7 +7,7 @@
  * The kernel's own printing, of made-up figures whose digits occur nowhere else. Here are the
  * verdict of the timed loops, the console, and what a cell's round took.
  *
- * Covers: kernel/diag/contention.c kernel/diag/record.c kernel/diag/wait_report.c
+ * Covers: kernel/diag/contention.c kernel/diag/record.c kernel/diag/wait_report.c kernel/diag/figures.c
  * Covers: tests/smp/lock_report.c tests/smp/result.c tests/smp/sweep_report.c
  */
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  * QEMU 7.2 wrote (tests/host/data). Run from the top of the repository, under AddressSanitizer:
  * the tests with damaged trees prove by it that nothing outside the blob is read.
  *
- * Covers: kernel/boot/devicetree.c kernel/boot/machine.c
+ * Covers: kernel/boot/devicetree*.c kernel/boot/machine*.c
  */
 #include "kernel/boot/devicetree.h"
 #include "kernel/boot/machine.h"

@@ -5,7 +5,7 @@
  *
  * The judge is libfdt_judge.c; here are the trees, made by chance from the seed.
  *
- * Covers: kernel/boot/devicetree.c
+ * Covers: kernel/boot/devicetree*.c
  */
 #include "dtb_builder.h"
 #include "tests/host/support/libfdt_judge.h"

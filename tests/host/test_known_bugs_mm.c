@@ -6,7 +6,7 @@
  * Some need another cpu in the middle of a refill, a flush or a request: files of mm/ are here once
  * more, with a function of ours wherever interrupts are masked or a full fence stands.
  *
- * Covers: mm/global/segment_tree.c mm/global/zone.c mm/percpu/cache.c mm/percpu/refill.c
+ * Covers: mm/global/segment_tree*.c mm/global/run_tree.c mm/global/zone.c mm/percpu/cache.c mm/percpu/refill.c
  * Covers: mm/percpu/flush.c mm/percpu/drain.c
  */
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  *
  * Covers: mm/global/policies.c mm/global/bitmap.c mm/global/bits.c mm/global/free_list.c
  * Covers: mm/global/free_map.c mm/global/interval_stack.c mm/global/recycler.c
- * Covers: mm/global/segment_tree.c
+ * Covers: mm/global/segment_tree*.c mm/global/run_tree.c
  */
 #include "unit.h"
 

@@ -5,6 +5,8 @@
  *
  * The kernel's own program.c. The lists that linker.ld makes are tables here, and the verdict, the
  * panic's activity, the trace's and the size of memory are this file's.
+ *
+ * Covers: kernel/program.c
  */
 #include "unit.h"
 

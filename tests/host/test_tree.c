@@ -3,7 +3,7 @@
 /*
  * test_tree.c - the segment tree against a model that is one byte a frame and cannot be wrong.
  *
- * Covers: mm/global/segment_tree.c mm/global/bit_index.c
+ * Covers: mm/global/segment_tree*.c mm/global/run_tree.c mm/global/bit_index.c
  */
 #include "unit.h"
 

@@ -31,6 +31,16 @@ TESTS = ("tests/host/**/test_*.c", "tests/host/**/fuzz_*.c", "tests/smp/selftest
 # A source that no single test is about, and why.
 NOT_COVERED = {
     "kernel/main.c": "the order in which a boot starts everything: every boot runs it",
+    "kernel/settings.c": "one variable",
+    "kernel/boot/arguments.c": "compares boot arguments with the machine: the boots refused-* of cases.py",
+    "kernel/boot/caches.c": "memory for the caches: every boot; its refusals are refused-* of cases.py",
+    "kernel/boot/tree.c": "opens and moves the device tree: the boots tree-* of cases.py",
+    "kernel/diag/backtrace.c": "the boots crash-* of cases.py",
+    "kernel/diag/boot_report.c": "what a boot prints first: the boots numa-* and early-* of cases.py",
+    "kernel/diag/clock.c": "measures the clocks: every boot",
+    "kernel/diag/trace_port.c": "one function that fills the trace's ring: the boots trace-* of cases.py",
+    "kernel/diag/verdict.c": "the verdict: every boot ends with it",
+    "kernel/smp/start.c": "starts the harts: the boot hart-that-never-arrives of cases.py, and every other",
     "kernel/program_memory.c": "hands memory to the programs of tests/smp: they are its tests",
     "kernel/boot/configure.c": "boot arguments made into settings: the boots refused-* of cases.py",
     "kernel/diag/console.c": "the UART: every boot prints through it",

@@ -9,7 +9,7 @@
  * One thread plays all cpus. Here are the firmware, which does as `play` says, the cache, which
  * only notes when it went on and off line, and a clock that a look at it moves on.
  *
- * Covers: kernel/smp/cpu.c kernel/smp/hart_mask.h
+ * Covers: kernel/smp/cpu*.c kernel/smp/ipi.c kernel/smp/hart_mask.h
  */
 #include <setjmp.h>
 #include <stdarg.h>

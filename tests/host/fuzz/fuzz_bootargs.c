@@ -7,7 +7,7 @@
  * lies in an allocation of just its size, so that a byte read behind it is seen. The first byte
  * of an input chooses the names that are known, the rest is the text, up to a byte of 0.
  *
- * Covers: kernel/boot/bootargs.c
+ * Covers: kernel/boot/bootargs*.c
  */
 #include "fuzz.h"
 

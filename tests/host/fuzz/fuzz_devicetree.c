@@ -5,7 +5,7 @@
  * The input is the blob, in an allocation of just its size. Where it opens, devicetree_walk()
  * asks everything that can be asked of it, twice: a tree is read-only, so answers do not change.
  *
- * Covers: kernel/boot/devicetree.c
+ * Covers: kernel/boot/devicetree*.c
  */
 #include "fuzz.h"
 

@@ -17,7 +17,7 @@
  *	- zones are all other such frames, each of one node, less those that are accounted as lost;
  *	- mapped is all RAM but no-map frames and guard pages, each page as it should be.
  *
- * Covers: kernel/boot/early.c kernel/boot/memory.c kernel/boot/machine.c kernel/vm/kernel_map.c
+ * Covers: kernel/boot/early.c kernel/boot/memory.c kernel/boot/machine*.c kernel/vm/kernel_map.c
  */
 #include "fuzz.h"
 

@@ -8,7 +8,7 @@
  * what was found to be hard on one is tried on the others.
  *
  * Covers: mm/global/policies.c mm/global/bitmap.c mm/global/free_list.c mm/global/free_map.c
- * Covers: mm/global/interval_stack.c mm/global/recycler.c mm/global/segment_tree.c
+ * Covers: mm/global/interval_stack.c mm/global/recycler.c mm/global/segment_tree*.c mm/global/run_tree.c
  */
 #include "fuzz.h"
 

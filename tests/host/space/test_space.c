@@ -9,7 +9,7 @@
  * ASIDs with them. Both ways to flush are tried, with ASIDs and without, with and without cpus that
  * stop. A failure names its schedule.
  *
- * Covers: kernel/vm/space.c kernel/smp/shootdown.c tests/smp/workloads/workloads_vm_*.c
+ * Covers: kernel/vm/space*.c kernel/smp/shootdown.c tests/smp/workloads/workloads_vm_*.c
  */
 #include <stdlib.h>
 #include <string.h>

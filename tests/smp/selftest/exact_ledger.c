@@ -2,6 +2,8 @@
 /*
  * exact_ledger.c - the ledger adds up in trap handlers, wherever they interrupt an allocation or a
  * free.
+ *
+ * Covers: mm/frame.c
  */
 #include "tests/smp/selftest/exact.h"
 

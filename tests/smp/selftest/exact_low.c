@@ -2,6 +2,8 @@
 /*
  * exact_low.c - a zone that falls below its low mark asks the other cpus for frames exactly once,
  * and again only after it has been above the mark by half.
+ *
+ * Covers: mm/percpu/drain.c mm/global/zone.c
  */
 #include "tests/smp/selftest/exact.h"
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* exact_memory.c - sets most of memory aside, and fills caches; see exact_memory.h. */
+/*
+ * exact_memory.c - sets most of memory aside, and fills caches; see exact_memory.h.
+ *
+ * Covers: mm/percpu/cache.c
+ */
 #include "tests/smp/selftest/exact_memory.h"
 
 #include <stdint.h>

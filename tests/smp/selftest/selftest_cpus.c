@@ -7,7 +7,7 @@
  * survive every stop. The last start is at the entry point of the boot hart, as some firmware does
  * (hart.c).
  *
- * Covers: kernel/smp/cpu.c arch/riscv/hart.c arch/riscv/sbi.c
+ * Covers: kernel/smp/cpu*.c kernel/smp/ipi.c arch/riscv/hart.c arch/riscv/sbi.c
  */
 #include "tests/smp/selftest/selftest_cpus.h"
 

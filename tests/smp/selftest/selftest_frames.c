@@ -3,6 +3,8 @@
  * selftest_frames.c - addresses, frames, callers' mistakes and the heap; see selftest_frames.h.
  *
  * A test of a mistake makes it and compares the text of the panic.
+ *
+ * Covers: mm/frame.c mm/heap/kmalloc.c
  */
 #include "tests/smp/selftest/selftest_frames.h"
 

@@ -5,7 +5,7 @@
  * Tests access addresses by loads and stores that may fault, so the hardware's view is what is
  * tested.
  *
- * Covers: kernel/vm/kernel_space.c kernel/vm/space.c arch/riscv/mmu.c
+ * Covers: kernel/vm/kernel_space.c kernel/vm/space*.c arch/riscv/mmu.c
  */
 #include "tests/smp/selftest/selftest_paging.h"
 

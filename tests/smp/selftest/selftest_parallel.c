@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* selftest_parallel.c - all cpus allocate at once; see selftest_parallel.h. */
+/*
+ * selftest_parallel.c - all cpus allocate at once; see selftest_parallel.h.
+ *
+ * Covers: mm/frame.c mm/percpu/cache.c
+ */
 #include "tests/smp/selftest/selftest_parallel.h"
 
 #include <stdbool.h>
