@@ -20,7 +20,7 @@
 #include "kernel/boot/memory.h"
 #include "kernel/boot/nodes.h"
 #include "kernel/boot/tree.h"
-#include "kernel/diag/boot_report.h"
+#include "kernel/boot/boot_report.h"
 #include "kernel/diag/clock.h"
 #include "kernel/diag/console.h"
 #include "kernel/diag/panic.h"
@@ -29,7 +29,7 @@
 #include "kernel/program_memory.h"
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
-#include "kernel/smp/start.h"
+#include "kernel/boot/start.h"
 #include "kernel/vm/kernel_space.h"
 #include "mm/global/policies.h"
 

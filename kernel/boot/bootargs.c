@@ -52,24 +52,6 @@ static bool take_until(char separator, struct span *rest, struct span *taken)
 	return found != NULL;
 }
 
-bool bootargs_refuse(struct parser *parser, struct span word, const struct bootargs_key *key,
-		     const char *format, ...)
-{
-	struct bootargs_error *error = parser->error;
-	va_list arguments;
-
-	*error = (struct bootargs_error){
-		.word = word.start,
-		.word_length = word.length,
-		.key = key,
-		.known = parser->known,
-	};
-	va_start(arguments, format);
-	vsnprintf(error->reason, sizeof(error->reason), format, arguments);
-	va_end(arguments);
-	return false;
-}
-
 static bool refuse_value(struct parser *parser, struct span word, const struct bootargs_key *key,
 			 struct span value, const char *reason)
 {

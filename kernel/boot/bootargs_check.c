@@ -1,9 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bootargs_check.c - what is wrong with the boot arguments as a whole: names that no key takes, and
+ * bootargs_check.c - refusing a word; and what is wrong with the boot arguments as a whole: names that no key takes, and
  * words that cannot stand together. And when a sweep is asked for.
  */
 #include "kernel/boot/bootargs_private.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool bootargs_refuse(struct parser *parser, struct span word, const struct bootargs_key *key,
+		     const char *format, ...)
+{
+	struct bootargs_error *error = parser->error;
+	va_list arguments;
+
+	*error = (struct bootargs_error){
+		.word = word.start,
+		.word_length = word.length,
+		.key = key,
+		.known = parser->known,
+	};
+	va_start(arguments, format);
+	vsnprintf(error->reason, sizeof(error->reason), format, arguments);
+	va_end(arguments);
+	return false;
+}
 
 static bool check_count(struct parser *parser, unsigned count, const char *what)
 {

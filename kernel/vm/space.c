@@ -26,8 +26,6 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
 
-struct frame_refs space_refs;
-
 bool spaces_open(void)
 {
 	const struct zone *last = &zones.zone[zones.count - 1];

@@ -42,6 +42,9 @@
 #include "mm/global/bits.h"
 #include "sync/trace.h"
 
+/* How many mappings share a frame; of all spaces. */
+struct frame_refs space_refs;
+
 bool space_mask_set(struct space *space)
 {
 	uint64_t *word = &space->cpu_mask[port_cpu() / 64], bit = UINT64_C(1) << port_cpu() % 64;

@@ -40,16 +40,11 @@ void segment_tree_plan_release(const void *instance, const struct frame_word *wo
 void segment_tree_release_planned(struct segment_tree *tree, const struct policy_plan *plan,
 				  const struct frame_word *words, unsigned count);
 
-/* segment_tree.c: any claim and release of words, without a plan. */
+/* segment_tree_words.c: any claim and release of words, without a plan. */
 
 /* Goes on with a claim that has `count` words and *taken frames; returns the number of words. */
 unsigned segment_tree_claim_more(struct segment_tree *tree, unsigned min, unsigned max,
 				 unsigned count, struct frame_word *words, unsigned *taken);
-
-/* As policy.h says of release(); `plan` may be segment_tree_no_plan. */
-void segment_tree_release(void *instance, const struct policy_plan *plan,
-			  const struct frame_word *words, unsigned count);
-extern const struct policy_plan segment_tree_no_plan;
 
 /* segment_tree_run.c: contiguous runs. */
 enum run_result segment_tree_claim_run(void *instance, uint64_t count, uint64_t align,
@@ -78,6 +73,13 @@ void segment_tree_chunk_freed(struct segment_tree *tree, uint64_t chunk);
  * call.
  */
 unsigned segment_tree_word_taken(struct segment_tree *tree, uint64_t word);
+
+/*
+ * Gives words back, of which the first was given in the bitmap and nowhere else, and the others not at
+ * all.
+ */
+void segment_tree_release_rest(struct segment_tree *tree, const struct frame_word *given,
+			       const struct frame_word *end);
 
 /* Panics, naming the lowest of the given frames that is free already. */
 _Noreturn void segment_tree_refuse(const struct segment_tree *tree, const struct frame_word *given);
@@ -143,4 +145,41 @@ static inline void tree_chunk_given(struct segment_tree *tree, uint64_t chunk)
 		segment_tree_chunk_freed(tree, chunk);
 	else if (!run_tree_is_dirty(&tree->runs, 0, chunk))
 		run_tree_mark_dirty(&tree->runs, 0, chunk);
+}
+
+/*
+ * Word by word, whatever their groups, and without a call as long as that is enough: a word that was
+ * empty needs its bit in the summary. A word may make its chunk all free, but not as long as the
+ * chunk's first or last word has a frame missing.
+ */
+static inline void tree_release_words(struct segment_tree *tree, const struct frame_word *given,
+				      const struct frame_word *end)
+{
+	uint64_t base = tree->runs.base, *leaves = tree->frames.level[0];
+
+	do {
+		uint64_t index = given->first - base, word = index >> 6,
+			 group = index >> GROUP_SHIFT;
+		uint64_t bits = given->bits, before = leaves[word];
+
+		if (__builtin_expect((before & bits) != 0, 0))
+			segment_tree_refuse(tree, given);
+		bits |= before;
+		counter_set(&leaves[word], bits);
+		if (!before) {
+			uint64_t *at = &tree->frames.level[1][group], summary = *at;
+
+			if (__builtin_expect(!summary, 0))
+				goto otherwise;
+			counter_set(at, summary | UINT64_C(1) << (word & 63));
+		}
+		if (!~bits && !~leaves[word | 7] && !~leaves[word & ~UINT64_C(7)])
+			goto otherwise;
+		if (__builtin_expect(!run_tree_is_dirty(&tree->runs, 0, index >> CHUNK_SHIFT), 0))
+			goto otherwise;
+	} while (++given != end);
+	return;
+
+otherwise:
+	segment_tree_release_rest(tree, given, end);
 }

@@ -144,7 +144,7 @@ static __attribute__((noinline)) void release_short(struct segment_tree *tree, u
 			segment_tree_refuse(tree, &words[1]);
 		used = 2;
 	}
-	segment_tree_release(tree, &segment_tree_no_plan, words, used);
+	tree_release_words(tree, words, words + used);
 }
 
 /* ---- aligned chunks ---------------------------------------------------------------------- */

@@ -51,8 +51,6 @@
 /* The difference of two pointers into a larger block would not fit ptrdiff_t. */
 #define SIZE_LARGEST ((size_t)PTRDIFF_MAX)
 
-struct kheap kheap;
-
 void kheap_init(enum spin_kind kind, void *lock_memory)
 {
 	const struct zone *last = &zones.zone[zones.count - 1];

@@ -8,6 +8,8 @@
  */
 #include "mm/heap/kmalloc_private.h"
 
+struct kheap kheap;
+
 struct arena *kheap_arena_take(unsigned order, unsigned flags)
 {
 	uint64_t count = frames_of_order(order);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* start.c - see start.h. */
-#include "kernel/smp/start.h"
+#include "kernel/boot/start.h"
 
 #include <port.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* boot_report.c - see boot_report.h. */
-#include "kernel/diag/boot_report.h"
+#include "kernel/boot/boot_report.h"
 
 #include <stdio.h>
 
