@@ -40,6 +40,8 @@ from typing import BinaryIO
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_LOG = ROOT / "build" / "logs" / "launch.log"
 DEFAULT_TIMEOUT_SECONDS = 120.0
+# With more harts some firmware does not come up (docs/testing.md).
+HARTS_SAFE = 100
 
 PASS, FAIL, CANNOT_RUN, TIMED_OUT = 0, 1, 2, 124
 
@@ -500,6 +502,12 @@ def write_usage(path: Path) -> None:
         raise CannotRun(f"{path}: {error.strerror}") from error
 
 
+def harts_of(smp: str) -> int:
+    """The number of harts that -smp names; 0 where it names them in another way."""
+    first = smp.split(",")[0].removeprefix("cpus=")
+    return int(first) if first.isdecimal() else 0
+
+
 def launch(options: argparse.Namespace) -> int:
     check_files(options)
     command = qemu_command(options)
@@ -522,6 +530,9 @@ def launch(options: argparse.Namespace) -> int:
             run = execute(command, options, console, interrupts)
     if options.usage:
         write_usage(options.usage)
+    if not console.last_lines and harts_of(options.smp) > HARTS_SAFE:
+        say(f"the firmware printed nothing: OpenSBI 1.6 does so on QEMU 10 with more than about "
+            f"{HARTS_SAFE} harts")
     judgement = judge(run, options.expect)
     report(judgement, run)
     return judgement.code

