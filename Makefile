@@ -69,7 +69,7 @@ deps:
 	$(quiet)tools/deps.sh all
 
 format: deps-format
-	$(quiet)git ls-files '*.c' '*.h' | xargs clang-format -i
+	$(quiet)git ls-files '*.c' '*.h' ':!docs' | xargs clang-format -i
 
 clean:
 	rm -rf $(BUILD)
