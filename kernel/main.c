@@ -4,7 +4,7 @@
  *
  * Console, device tree, boot arguments (a bad word ends the run here), early memory, zones, caches,
  * heap, the other harts, and then the programs that the arguments ask for. Every step that can fail
- * says what failed and ends the run with a failing verdict. docs/design.md, "Boot", says why each
+ * says what failed and ends the run with a failing verdict. docs/harts.md, "Boot", says why each
  * step comes where it does.
  */
 #include <stdint.h>

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What passes from hart to hart without a lock: mailboxes, IPIs, barriers, starts and stops.
 
-docs/design.md, "Memory model", says which fence each of these needs.
+docs/memory-model.md, says which fence each of these needs.
 """
 
 from __future__ import annotations
@@ -348,7 +348,7 @@ def check_flushed(name: str, kernel: Kernel) -> list[str]:
 
 
 def check_handovers(kernel: Kernel) -> Report:
-    """docs/design.md, "Memory model": mailboxes, IPIs, barriers, harts that come in and stop."""
+    """docs/memory-model.md: mailboxes, IPIs, barriers, harts that come in and stop."""
     names = dict.fromkeys([*(announcer.name for announcer in ANNOUNCERS), *LISTENERS, IPI_CLEAR])
     report = Report(note=", ".join([*names, *ASKS_FIRMWARE]))
     checks: list[Callable[[], list[str]]] = [

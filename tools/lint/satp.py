@@ -58,7 +58,7 @@ def check_satp_in(function: Function, switches: set[int]) -> list[str]:
 
 
 def check_satp(kernel: Kernel) -> Report:
-    """docs/design.md, "Memory model": nothing but what is written here orders a write of satp."""
+    """docs/memory-model.md: nothing but what is written here orders a write of satp."""
     functions = functions_with(kernel, lambda i: i.sets_csr("satp"))
     writes_of = [a for f in functions for a, i in f.code.items() if i.sets_csr("satp")]
     chains = inline_chains(kernel, writes_of)

@@ -92,7 +92,7 @@ def reached_from(start: list[int], kernel: Kernel) -> dict[int, list[str]]:
 
 
 def check_under_a_space(sources: Sources, kernel: Kernel) -> Report:
-    """docs/design.md, "Page tables": no frame, no heap and no other hart under a space's lock."""
+    """docs/address-spaces.md: no frame, no heap and no other hart under a space's lock."""
     kernel.elf.symbol("frame_cache_refill")  # the name that is looked for is still one
     defined = set(DEFINITION.findall(text_of_spaces(sources)))
     functions = [
