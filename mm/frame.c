@@ -43,10 +43,10 @@ static bool draining_helps(uint64_t count, uint64_t align)
 }
 
 /*
- * The frames that a run lacks may be in caches, so all caches give theirs back before a second try. For one
- * frame that try is as exact as the last one of frame_alloc(). There is no second try for a policy that
- * overlooks runs: it would hardly find one among single frames, and each try would cut its memory into more
- * pieces.
+ * The frames that a run lacks may be in caches, so all caches give theirs back before a second try.
+ * For one frame that try is as exact as the last one of frame_alloc(). There is no second try for a
+ * policy that overlooks runs: it would hardly find one among single frames, and each try would cut
+ * its memory into more pieces.
  */
 static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
 {
@@ -90,10 +90,11 @@ pfn_t frame_alloc_run(uint64_t count, uint64_t align)
 }
 
 /*
- * Reads the state byte of the frame behind a run, which another owner may be writing: one byte, never torn.
- * Only "body of a run" matters. The head of a body lies before it, so the head of this one is our run's, or
- * would lie inside our run. So another owner never writes "body" there, and the answer is the same for
- * every value that it writes. ThreadSanitizer cannot know that, so it does not look here.
+ * Reads the state byte of the frame behind a run, which another owner may be writing: one byte,
+ * never torn. Only "body of a run" matters. The head of a body lies before it, so the head of this
+ * one is our run's, or would lie inside our run. So another owner never writes "body" there, and
+ * the answer is the same for every value that it writes. ThreadSanitizer cannot know that, so it
+ * does not look here.
  */
 __attribute__((no_sanitize("thread"), unused)) static bool is_inside_run(const uint8_t *state)
 {
@@ -177,7 +178,10 @@ uint64_t frame_free_count(void)
 	return frames;
 }
 
-/* The most frames that the cache may hold: its stack's, and with several zones a short stack for each. */
+/*
+ * The most frames that the cache may hold: its stack's, and with several zones a short stack for
+ * each.
+ */
 static uint64_t cache_bound(const struct frame_cache *cache)
 {
 	uint32_t capacity = ck_pr_load_32(&cache->capacity);
@@ -224,7 +228,7 @@ static uint64_t allocated_frames(const struct zone *zone)
 	uint64_t frames = 0;
 
 	for (uint64_t i = zone->reserved_frames; i < zone->total_frames;) {
-		/* Eight at a time where none is allocated, which is nearly everywhere at rest. */
+		/* Eight frames at a time where all are free, which is nearly everywhere at rest. */
 		if (i % 8 == 0 && *(const uint64_t *)(zone->state + i) == 0) {
 			i += 8;
 			continue;

@@ -2,8 +2,8 @@
 /*
  * frame_called.c - frame_alloc() and frame_free() as functions; see frame.h.
  *
- * They have a file of their own because it is built without frame pointers and with tail calls: a hit then
- * does not touch the stack.
+ * The two functions have a separate file because it is built without frame pointers and with tail
+ * calls. So a cache hit does not touch the stack.
  */
 #include "mm/frame.h"
 

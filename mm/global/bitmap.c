@@ -198,8 +198,8 @@ static uint64_t next_free(const struct bitmap *map, uint64_t from, uint64_t to)
 
 /*
  * Looks for a run that starts at `from` or above. *start is where it starts; or else, no run starts
- * below it. RUN_AGAIN at the first place from `stop` on, which is above `from`, where none may be
- * under way.
+ * below it. RUN_AGAIN at the first place from `stop` on (above `from`) that cannot lie inside a
+ * run.
  */
 static enum run_result scan(const struct bitmap *map, uint64_t from, uint64_t stop, uint64_t count,
 			    uint64_t align, uint64_t *start)

@@ -18,8 +18,8 @@
  *
  * A link that was written over
  *
- *   Whoever writes to a frame after giving it back writes where the link is. A list that follows
- *   what it finds there gives out whatever that is. So a link carries its own proof:
+ *   An owner that writes to a frame after freeing it overwrites the link. A list that follows a
+ *   wrong link gives out a wrong frame. So each link carries its own proof:
  *
  *	bits 31..0   the index of the frame below (pfn less the zone's first), or NONE
  *	bits 63..32  a mix of that index, of the frame the link lies in, of its height in the stack

@@ -28,10 +28,11 @@
  * How large the stack may grow
  *
  *   By I1 there are at most as many intervals as there are free frames, and so as the zone has
- *   frames: n. There can be that many: give back every other frame, then the ones between them, and
- *   none touches the one before it. So n intervals are provided for, no push looks for room, and
- *   taking a run out of the middle, which leaves two where one was, cannot overflow either.
- *   Joining all neighbours would need room for n / 2 only, but a walk over all of them to do it.
+ *   frames: n. There can be that many: give back every other frame first, then the frames between
+ *   them; then no interval touches the one pushed before it. So there is room for n intervals, and
+ *   no push checks for room. A run taken out of the middle of an interval leaves two intervals, and
+ *   cannot overflow the stack either. Joining all neighbours would need room for n / 2 only, but a
+ *   walk over all of them to do it.
  *
  * Cost, for n frames: claim and release O(pieces), of which a word has 32 at worst; a run O(1), or
  * what 2 * LOOK intervals cost to look at.

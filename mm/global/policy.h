@@ -6,10 +6,10 @@
  * ZONE_FRAMES_MAX, in memory that the zone gives it. Frames are pfns everywhere.
  *
  * Context. Every function but metadata_bytes, init and the two that plan is called under the zone's
- * lock with interrupts masked (validate: at rest), so never by two CPUs at once for one instance. No
- * function sleeps, prints, allocates or takes a lock. Each uses less than 300 bytes of stack, which
- * `make lint` tests. Only port_panic() leaves in another way, and the instance is of no use after
- * it.
+ * lock with interrupts masked (validate: at rest), so never by two CPUs at once for one instance.
+ * No function sleeps, prints, allocates or takes a lock. Each uses less than 300 bytes of stack,
+ * which `make lint` tests. Only port_panic() leaves in another way, and the instance is of no use
+ * after it.
  *
  * Single frames cross this border by the word: 64 neighbouring frames, as a bit set. So a batch
  * of 64 is claimed in as few steps as there are words, and what the words mean frame by frame is
@@ -94,8 +94,8 @@ struct policy {
 
 	/*
 	 * May be NULL. WITHOUT the lock, in any context outside it: what release() of these words
-	 * (count >= 1) can be told beforehand from the words alone. zone.c does not ask for one
-	 * word or two, which are released as fast without.
+	 * (count >= 1) can know beforehand from the words alone. zone.c does not ask for one word
+	 * or two, which are released as fast without.
 	 */
 	void (*plan_release)(const void *instance, const struct frame_word *words, unsigned count,
 			     struct policy_plan *plan);

@@ -3,8 +3,8 @@
  * buddy.c - the buddy system (Knowlton, CACM 1965; Knuth, TAOCP 1, 2.5) as a tree of rooms.
  *
  * Concept. An arena of 2^m units is the root of a binary tree, node 1; the halves of node n's
- * block are those of nodes 2n and 2n + 1, buddies of each other. A node is in one of three
- * states, told apart by its room alone, for a node of order k:
+ * block are those of nodes 2n and 2n + 1, buddies of each other. A node is in one of three states.
+ * Its room alone says which. For a node of order k:
  *
  *	room = k + 1	  free as a whole
  *	room = TAKEN	  allocated as a whole

@@ -10,9 +10,9 @@
  *
  * A span index (span.h) finds, for any address, the arena or the large block there.
  *
- * When no arena has room, the heap takes frames: an arena of 32 frames if there are so many
- * together, a smaller arena if memory is short or fragmented, and at last only the frames of this
- * one block. So a request of up to a frame fails only when frame_alloc() fails.
+ * When no arena has room, the heap takes frames: an arena of 32 frames if there is a free run of
+ * 32, a smaller arena if memory is short or fragmented, and at last only the frames of this one
+ * block. So a request of up to a frame fails only when frame_alloc() fails.
  *
  * Invariants
  *
@@ -32,9 +32,9 @@
  * there is room by then. A block that is being freed belongs to its owner until the critical
  * section that frees it, so krealloc may copy from it without the lock.
  *
- * Costs. A critical section walks the index once and one buddy down and up. One that adds or
- * removes an arena also writes its slots, 32 at most. The cost does not depend on how much the heap
- * holds.
+ * Costs. A critical section walks the index once and one buddy down and up. A critical section that
+ * adds or removes an arena also writes its slots, 32 at most. The cost does not depend on how much
+ * the heap holds.
  *
  * What needs frames and no lock is in kmalloc_frames.c, statistics and validation in
  * kmalloc_stats.c.

@@ -72,7 +72,7 @@ unsigned span_missing(const struct span_index *index, uint64_t frame);
 
 /*
  * Enters `span` for `count` frames, which do not cross a multiple of SPAN_SLOTS. Takes the
- * span_missing() nodes that it needs from `nodes`, which has so many, all zeroed.
+ * span_missing() nodes that it needs from `nodes`. The caller provides that number, all zeroed.
  */
 void span_enter(struct span_index *index, uint64_t first, uint64_t count, struct span span,
 		struct span_nodes *nodes);

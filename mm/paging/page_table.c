@@ -8,7 +8,7 @@
  *
  * A map goes over the range twice. mapping_plan() checks that nothing is mapped there and counts
  * the missing tables; below an absent entry their number follows from the ends of the range. If the
- * reserve has so many frames, mapping_fill() writes, and cannot fail.
+ * reserve has that number of frames, mapping_fill() writes, and cannot fail.
  */
 #include "mm/paging/page_table.h"
 

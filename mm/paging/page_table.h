@@ -166,8 +166,9 @@ PAGE_MUST_USE enum page_status page_table_replace(struct page_table *table, virt
 						  struct page_reserve *reserve);
 
 /*
- * unshare: nobody else has these frames any more, so what PAGE_WRITE asked for is allowed, in a
- * range that is mapped from end to end. Only allows more: a flush can be left to the faults.
+ * unshare: no other space refers to these frames any more, so the writes that PAGE_WRITE asked for
+ * are allowed. The whole range is mapped. The call only adds permissions, so the flush can be left
+ * to the faults.
  */
 PAGE_MUST_USE enum page_status page_table_unshare(struct page_table *table, virt_t address,
 						  uint64_t length, struct page_gather *gather,

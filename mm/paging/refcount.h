@@ -6,8 +6,8 @@
  * frames that were never shared need no count. The counts of 1024 neighbouring frames (4 MiB) are
  * in one frame. That frame comes from a reserve when the first of them is shared, and stays until
  * the end. A directory has 8 bytes for each such frame. So a machine that shares nothing pays 2
- * bytes for each MiB, and one that shares everything 1/1024 of its memory. To unmap a page that is
- * not PAGE_SHARED needs no count.
+ * bytes for each MiB. A machine that shares everything pays 1/1024 of its memory. To unmap a page
+ * that is not PAGE_SHARED needs no count.
  *
  * Only the owner of a reference passes on another one. References are taken and dropped in any
  * order, on any CPU, without a lock; each count is one atomic 32-bit word. A CPU that drops the

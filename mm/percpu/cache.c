@@ -20,7 +20,7 @@ _Static_assert(offsetof(struct frame_cache, top) == 0 &&
 	       "a hit touches one line");
 _Static_assert(offsetof(struct frame_cache, remote) == PORT_CACHE_LINE &&
 		       offsetof(struct frame_cache, batch_max) < 2 * PORT_CACHE_LINE,
-	       "what is read-only between two configurations has a line of its own");
+	       "fields that are read-only between two configurations have their own cache line");
 _Static_assert(
 	offsetof(struct frame_cache, stats) == 2 * PORT_CACHE_LINE &&
 		offsetof(struct frame_cache, asked) / PORT_CACHE_LINE ==
@@ -30,8 +30,8 @@ _Static_assert(
 /* ---- making ------------------------------------------------------------------------------ */
 
 /*
- * Twice the largest stack and a batch, so that many flushes pass before the stack must be moved back
- * down; and one more, for the sentinel behind a full stack while a flush groups it.
+ * Twice the largest stack and a batch, so that many flushes pass before the stack must be moved
+ * back down; and one more, for the sentinel behind a full stack while a flush groups it.
  */
 static size_t stack_words(uint32_t slots)
 {
@@ -178,9 +178,9 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 }
 
 /*
- * The opening is counted before the stack gets room: so a request that found no frames can tell later
- * whether a cache may have taken one since (drain.c). A cache that is off line is not asked for its
- * frames, so it takes none.
+ * The opening is counted before the stack gets room: so a request that found no frames can tell
+ * later whether a cache may have taken one since (drain.c). A cache that is off line is not asked
+ * for its frames, so it takes none.
  */
 __attribute__((noinline)) bool cache_open(struct frame_cache *cache)
 {
@@ -266,7 +266,9 @@ static void validate_cached(uint64_t frame, const struct zone *zone)
 		      (unsigned long long)frame, zone->state[frame - zone->first]);
 }
 
-/* A frame that is also free in its zone is found by frame_validate(): the ledger does not add up. */
+/*
+ * A frame that is also free in its zone is found by frame_validate(): the ledger does not add up.
+ */
 void frame_cache_validate(const struct frame_cache *cache)
 {
 	uint64_t remote_frames = 0;

@@ -2,43 +2,46 @@
 /*
  * cache.h - the per-CPU cache of free frames: its layout, and the pop and push.
  *
- * A cache is a stack of pfns that one CPU owns. Below its bottom stands a sentinel, which is negative as
- * a signed number, so the pop needs no comparison with the bottom. Pop and push are restartable sequences
- * (Bershad, Redell and Ellis, ASPLOS 1992): loads, stores to slots that have no meaning yet, and one
- * last store, of `top`, which commits. A trap inside a sequence makes it start again. A port whose trap
- * handlers may allocate defines PORT_STACK_POP and PORT_STACK_PUSH that way; all others use the plain C
- * below.
+ * A cache is a stack of pfns that one CPU owns. Below its bottom stands a sentinel, which is
+ * negative as a signed number, so the pop needs no comparison with the bottom. Pop and push are
+ * restartable sequences (Bershad, Redell and Ellis, ASPLOS 1992): loads, stores to slots that have
+ * no meaning yet, and one last store, of `top`, which commits. A trap inside a sequence makes it
+ * start again. A port whose trap handlers may allocate defines PORT_STACK_POP and PORT_STACK_PUSH
+ * that way; all others use the plain C below.
  *
- * Files: cache.c has levels and configuration, refill.c and flush.c move batches between a cache and the
- * zones, drain.c asks other CPUs for what their caches hold.
+ * Files: cache.c has levels and configuration, refill.c and flush.c move batches between a cache
+ * and the zones, drain.c asks other CPUs for what their caches hold.
  *
  * Invariants
  *
- *   C1  base <= bottom <= top <= limit <= end; bottom[-1] is the sentinel; the frames in [bottom, top)
- *	 are free and in no other place.
+ *   C1  base <= bottom <= top <= limit <= end; bottom[-1] is the sentinel; the frames in [bottom,
+ *	 top) are free and in no other place.
  *   C2  With CHECKS, all of them are of one zone, [first, first + count), whose state bytes are at
  *	 state_bias + pfn. The zone changes only while the stack is empty, and never inside a trap
  *	 handler: so what an operation has read of it is still true after an interrupt.
- *   C3  Frames of other zones that this CPU frees wait in `remote`, one short stack for each zone. When
- *	 FRAME_CACHE_BATCH of one zone wait, all of them go back in one hold of the zone's lock.
+ *   C3  Frames of other zones that this CPU frees wait in `remote`, one short stack for each zone.
+ *	 When FRAME_CACHE_BATCH of one zone wait, all of them go back in one hold of the zone's
+ *	 lock.
  *   C4  limit - bottom >= 2 * batch. A refill brings `batch` frames or more and leaves at most
- *	 limit - batch; a flush takes `batch`. A hold moves at most POLICY_WORDS_MAX words, so where a
- *	 batch is larger it moves at least that many frames. So each hold is paid for by at least
+ *	 limit - batch; a flush takes `batch`. A hold moves at most POLICY_WORDS_MAX words, so where
+ *	 a batch is larger it moves at least that many frames. So each hold is paid for by at least
  *	 min(batch, POLICY_WORDS_MAX) operations that pay for no other hold, whatever the trace
  *	 (Bonwick and Adams, USENIX 2001, with one stack for their two magazines), and each hold for
  *	 remote frames by FRAME_CACHE_BATCH frees of them. Exceptions: a fixed batch above
- *	 POLICY_WORDS_MAX that is no multiple of it; and a refill where no zone has a whole batch left.
+ *	 POLICY_WORDS_MAX that is no multiple of it; and a refill where no zone has a whole batch
+ *	 left.
  *   C5  A flush gives back the coldest frames and moves bottom and limit up past them: no frame is
  *	 copied. The stack moves back down to base when it is empty or no room is left above.
- *   C6  Every move of a batch between the cache and a zone, and every change of more than `top`, is one
- *	 section with interrupts masked. So outside of these sections each free frame is in a zone or
- *	 in a cache, and a trap handler always finds its CPU's cache whole.
- *   C7  `state` says whether the cache takes frames: OPEN; CLOSING, while a request empties it; PARKED,
- *	 where limit = top = bottom and no frame waits in `remote`. Only the owner opens a parked cache.
- *	 drain.c has the protocol.
+ *   C6  Every move of a batch between the cache and a zone, and every change of more than `top`, is
+ *	 one section with interrupts masked. So outside of these sections each free frame is in a
+ *	 zone or in a cache, and a trap handler always finds its CPU's cache whole.
+ *   C7  `state` says whether the cache takes frames: OPEN; CLOSING, while a request empties it;
+ *	 PARKED, where limit = top = bottom and no frame waits in `remote`. Only the owner opens a
+ *	 parked cache. drain.c has the protocol.
  *
- * Writers: the owning CPU writes everything but `asked`, which a CPU that is short of frames raises.
- * Any CPU may read the counters, `capacity`, `state`, `answered` and `online`, and levels as an estimate.
+ * Writers: the owning CPU writes everything but `asked`, which a CPU that is short of frames
+ * raises. Any CPU may read the counters, `capacity`, `state`, `answered` and `online`, and levels
+ * as an estimate.
  *
  * Locks: none. A zone's lock is taken inside zone.c, with interrupts masked.
  */
@@ -59,10 +62,10 @@ struct zone;
 struct zone_order;
 
 /*
- * The smallest batch of an adaptive cache, and the largest batch. 512 frames are eight words where memory
- * is not fragmented: a hold then lasts about twice as long as for one word, and there are eight times
- * fewer. A larger batch gains little, and each CPU may keep more memory: 2 * 512 + 64 frames are
- * 4.25 MiB already.
+ * The smallest batch of an adaptive cache, and the largest batch. 512 frames are eight words where
+ * memory is not fragmented: a hold then lasts about twice as long as for one word, and there are
+ * eight times fewer. A larger batch gains little, and each CPU may keep more memory: 2 * 512 + 64
+ * frames are 4.25 MiB already.
  */
 #define FRAME_CACHE_BATCH     64
 #define FRAME_CACHE_BATCH_MAX 512
@@ -86,7 +89,9 @@ enum frame_cache_state {
 	FRAME_CACHE_PARKED   /* empty, without room, until its owner opens it */
 };
 
-/* Memory that refills, flushes and requests work in: one for each CPU, used with interrupts masked. */
+/*
+ * Memory that refills, flushes and requests work in: one for each CPU, used with interrupts masked.
+ */
 struct frame_cache_work;
 
 struct frame_cache_stats {
@@ -129,9 +134,12 @@ struct frame_cache {
 	/* The owner's slow paths: written once or more for each hold. */
 	_Alignas(PORT_CACHE_LINE) struct frame_cache_stats stats;
 	uint32_t uncontended_streak; /* holds in a row that did not wait for the lock */
-	uint32_t asking; /* this CPU's requests under way; a trap handler may be in a second one */
+	uint32_t asking; /* this CPU's open requests; a trap handler may make a second */
 
-	/* Between this CPU and those that ask it for its frames (drain.c); other CPUs read all of it. */
+	/*
+	 * Between this CPU and those that ask it for its frames (drain.c); other CPUs read all of
+	 * it.
+	 */
 	uint64_t asked;	   /* written by other CPUs: the highest ticket of a request to this one */
 	uint64_t answered; /* the last ticket that this CPU has answered */
 	uint32_t online;
@@ -145,8 +153,8 @@ static inline struct frame_cache *frame_cache_self(void)
 }
 
 /*
- * `top` and `bottom` have one writer, the owner. Other CPUs may read them at any time, as an estimate. So
- * they are stored and loaded whole, and order nothing.
+ * `top` and `bottom` have one writer, the owner. Other CPUs may read them at any time, as an
+ * estimate. So they are stored and loaded whole, and order nothing.
  */
 #if defined(__SANITIZE_THREAD__)
 #define frame_cache_level_store(place, value) __atomic_store_n(place, value, __ATOMIC_RELAXED)
@@ -189,40 +197,42 @@ static inline struct frame_cache *frame_cache_self(void)
 size_t frame_cache_bytes(uint32_t slots, unsigned zone_count);
 
 /*
- * Makes an empty cache that is off, in a zeroed area. `memory` is zeroed too, aligned to PORT_CACHE_LINE,
- * of frame_cache_bytes(slots, zones.count) bytes, and the cache keeps it. `home` is the number of the
- * zone to try first. Before the owning CPU allocates.
+ * Makes an empty cache that is off, in a zeroed area. `memory` is zeroed too, aligned to
+ * PORT_CACHE_LINE, of frame_cache_bytes(slots, zones.count) bytes, and the cache keeps it. `home`
+ * is the number of the zone to try first. Before the owning CPU allocates.
  */
 void frame_cache_init(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home);
 
 /*
- * The same, in frame_cache_bytes(slots, zone_room) bytes: for a kernel that makes its zones again later
- * and then has at most zone_room of them.
+ * The same, in frame_cache_bytes(slots, zone_room) bytes: for a kernel that makes its zones again
+ * later and then has at most zone_room of them.
  */
 void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home,
 			  unsigned zone_room);
 
 /*
- * Sets the CPU's NUMA node, and the order in which it tries zones from now on: zones.count entries, which
- * the caller keeps. While the owning CPU is not in a call of the allocator.
+ * Sets the CPU's NUMA node, and the order in which it tries zones from now on: zones.count entries,
+ * which the caller keeps. While the owning CPU is not in a call of the allocator.
  */
 void frame_cache_set_order(struct frame_cache *cache, unsigned node, const struct zone_order *order);
 
 /*
- * On the owning CPU: empties the cache and sets its capacity and batch, in frames. capacity is cut to the
- * memory there is; 0 turns the cache off. batch 0 lets the batch follow contention between
+ * On the owning CPU: empties the cache and sets its capacity and batch, in frames. capacity is cut
+ * to the memory there is; 0 turns the cache off. batch 0 lets the batch follow contention between
  * FRAME_CACHE_BATCH and FRAME_CACHE_BATCH_MAX, as far as the capacity allows. Panics unless
  * capacity >= 2 * batch and batch <= FRAME_CACHE_BATCH_MAX, and in a trap handler.
  */
 void frame_cache_configure(uint32_t capacity, uint32_t batch);
 
-/* On the owning CPU: gives all its frames back to their zones. Any context outside a zone's lock. */
+/*
+ * On the owning CPU: gives all its frames back to their zones. Any context outside a zone's lock.
+ */
 void frame_cache_flush(void);
 
 /*
- * On the owning CPU: one step towards a parked cache. From the first step on the cache takes no more
- * frames; each step gives back at most FRAME_CACHE_STEP of them in one hold, with interrupts masked.
- * False: the cache is parked now. Any context outside a zone's lock.
+ * On the owning CPU: one step towards a parked cache. From the first step on the cache takes no
+ * more frames; each step gives back at most FRAME_CACHE_STEP of them in one hold, with interrupts
+ * masked. False: the cache is parked now. Any context outside a zone's lock.
  */
 bool frame_cache_park_step(struct frame_cache *cache);
 
@@ -241,10 +251,13 @@ void frame_cache_validate(const struct frame_cache *cache);
 /* The slow halves of frame_alloc() and frame_free(); flags as for frame_alloc(). */
 pfn_t frame_cache_refill(unsigned flags);
 void frame_cache_overflow(uint64_t frame);
-/* The free of a frame outside the cache's zone: checks it, and keeps it until its zone gets it back. */
+/*
+ * The free of a frame outside the cache's zone: checks it, and keeps it until its zone gets it
+ * back.
+ */
 void frame_cache_free_elsewhere(uint64_t frame);
 /*
- * The free of a frame that is not allocated: panics and says which mistake it was. It is not declared
- * _Noreturn, so that the compiler may jump to it without saving the return address.
+ * The free of a frame that is not allocated: panics and says which mistake it was. It is not
+ * declared _Noreturn, so that the compiler may jump to it without saving the return address.
  */
 void frame_cache_bad_free(uint64_t frame);

@@ -2,68 +2,73 @@
 /*
  * drain.c - exact out-of-memory: the drain protocol.
  *
- * Claim. frame_alloc() fails only if there was an instant during the call at which no frame was free
- * anywhere: in no zone and in no CPU's cache. (A batch between the two is in a section with interrupts
- * masked, C6, so a CPU that has answered holds no batch.)
+ * Claim. frame_alloc() fails only if there was an instant during the call at which no frame was
+ * free anywhere: in no zone and in no CPU's cache. (A batch between the two is in a section with
+ * interrupts masked, C6, so a CPU that has answered holds no batch.)
  *
- *   1. A CPU that found all zones empty raises `pressure`, takes a ticket from `requests`, and raises
- *	`asked` to it for every other CPU that is on line and not parked. One IPI call tells up to 64 of
- *	them.
+ *   1. A CPU that found all zones empty raises `pressure`, takes a ticket from `requests`, and
+ *	raises `asked` to it for every other CPU that is on line and not parked. One IPI call tells
+ *	up to 64 of them.
  *   2. A CPU that is asked gives all it has back to the zones, in steps of at most FRAME_CACHE_STEP
- *	frames. From the first step on its cache is CLOSING, and takes no more frames. After the last step
- *	it is PARKED: empty and without room. The CPU then stores the ticket as `answered`.
- *   3. A parked cache opens at its owner's next operation that misses it: the owner stores OPEN, and
- *	then looks at `pressure`. Under pressure it parks again, and takes and gives single frames past the
- *	cache. Else it counts the opening, and gives the stack its room.
- *   4. The requester parks its own cache, and waits for the CPUs that it asked. In each turn of that wait
- *	it answers requests of others: so two requesters never wait for each other, whether interrupts are
- *	masked or not. A CPU that goes off line has given all its frames back before it says so.
- *   5. Now every cache is parked, and none opens as long as pressure is up. Free frames are in zones,
- *	or nowhere.
- *   6. The requester looks into each zone, under its lock. If there is one zone, and it is empty, that
- *	is the instant. With several zones there was such an instant if no zone was given a frame between the
- *	first look and the last (each zone counts its releases under its lock): zones only lose frames
- *	otherwise, so all were empty at the end. If a zone was given one, the requester looks again. After
- *	LOOKS_APART looks it takes all zones' locks at once, by rising number, and that look is final: so
- *	the number of looks has a bound.
+ *	frames. From the first step on its cache is CLOSING, and takes no more frames. After the
+ *	last step it is PARKED: empty and without room. The CPU then stores the ticket as
+ *	`answered`.
+ *   3. A parked cache opens at its owner's next operation that misses it: the owner stores OPEN,
+ *	and then looks at `pressure`. Under pressure it parks again, and takes and gives single
+ *	frames past the cache. Else it counts the opening, and gives the stack its room.
+ *   4. The requester parks its own cache, and waits for the CPUs that it asked. In each turn of
+ *	that wait it answers requests of others: so two requesters never wait for each other,
+ *	whether interrupts are masked or not. A CPU that goes off line has given all its frames back
+ *	before it says so.
+ *   5. Now every cache is parked, and none opens as long as pressure is up. Free frames are in
+ *	zones, or nowhere.
+ *   6. The requester looks into each zone, under its lock. If there is one zone, and it is empty,
+ *	that is the instant. With several zones there was such an instant if no zone was given a
+ *	frame between the first look and the last (each zone counts its releases under its lock):
+ *	zones only lose frames otherwise, so all were empty at the end. If a zone was given one, the
+ *	requester looks again. After LOOKS_APART looks it takes all zones' locks at once, by rising
+ *	number, and that look is final: so the number of looks has a bound.
  *   7. It lowers pressure.
  *
- * Runs. A request for several frames, or for an alignment, does the same without pressure, and looks
- * once. So caches that have answered may open again at once: a caller whose memory is fragmented costs
- * each other CPU one miss, not a lock hold for each frame.
+ * Runs. A request for several frames, or for an alignment, does the same without pressure, and
+ * looks once. So caches that have answered may open again at once: a caller whose memory is
+ * fragmented costs each other CPU one miss, not a lock hold for each frame.
  *
- * Early requests. A claim that crosses a zone's low mark asks, and does not wait. It asks only CPUs whose
- * caches seem to hold frames of that zone.
+ * Early requests. A claim that crosses a zone's low mark asks, and does not wait. It asks only CPUs
+ * whose caches seem to hold frames of that zone.
  *
  * Not repeated. A request that found nothing notes how many releases and openings there had been:
- * openings before it asked, releases before its last look. While neither has grown, nothing has been
- * freed since: for at the time of the look each cache had been parked, so a frame that is freed goes
- * to a zone, which counts a release, or into a cache that was opened first. What was not there then is
- * not there now, and the next request of this CPU says so without asking.
+ * openings before it asked, releases before its last look. While neither has grown, nothing has
+ * been freed since: for at the time of the look each cache had been parked, so a frame that is
+ * freed goes to a zone, which counts a release, or into a cache that was opened first. What was not
+ * there then is not there now, and the next request of this CPU says so without asking.
  *
  * Tickets are 64 bits wide: at one request each nanosecond they last 500 years.
  *
  * Fences.
  *
- *   (a) `pressure` before the ticket, and so before `asked`: the first full fence in ask() pairs with the
- *	 acquire fence in frame_drain_answer(). A CPU that sees that ticket, or one that was drawn later,
- *	 sees the pressure. Without it another request could draw a later ticket, be answered, and the
- *	 cache be opened, before the pressure is seen; the requester would take that answer for its own.
+ *   (a) `pressure` before the ticket, and so before `asked`: the first full fence in ask() pairs
+ *	 with the acquire fence in frame_drain_answer(). A CPU that sees that ticket, or one that
+ *	 was drawn later, sees the pressure. Without it another request could draw a later ticket,
+ *	 be answered, and the cache be opened, before the pressure is seen; the requester would take
+ *	 that answer for its own.
  *   (b) A CPU's releases to zones before PARKED and `answered`: the release fence in
  *	 frame_cache_park_step() pairs with the acquire fence at the end of wait_for_answers().
- *   (c) `pressure` before the look at `online` and `state`: the second full fence in ask() pairs with the
- *	 one in cache_open(), between OPEN and the look at pressure. Either the requester finds the cache
- *	 open, and asks; or the owner finds pressure, and parks again. The same for a CPU that comes on
- *	 line, which is parked until it opens.
- *   (d) The sums of releases around a look: full fences. Each counter is written before the unlock that
- *	 makes a release visible.
+ *   (c) `pressure` before the look at `online` and `state`: the second full fence in ask() pairs
+ *	 with the one in cache_open(), between OPEN and the look at pressure. Either the requester
+ *	 finds the cache open, and asks; or the owner finds pressure, and parks again. The same for
+ *	 a CPU that comes on line, which is parked until it opens.
+ *   (d) The sums of releases around a look: full fences. Each counter is written before the unlock
+ *	 that makes a release visible.
  *   (e) Going off line: the release fence before `online` = 0 pairs with the acquire fence of (b).
  *   (f) `openings` before the look at `state`: the second full fence in ask() pairs with the one in
- *	 cache_open(), between OPEN and the count. A requester that has read the count with an opening in it
- *	 finds that cache OPEN, or parked by a later answer. And the count before the room: the release fence
- *	 in frame_drain_count_opening() pairs with the full fence in nothing_freed_since().
+ *	 cache_open(), between OPEN and the count. A requester that has read the count with an
+ *	 opening in it finds that cache OPEN, or parked by a later answer. And the count before the
+ *	 room: the release fence in frame_drain_count_opening() pairs with the full fence in
+ *	 nothing_freed_since().
  *
- * Locks. No lock is held while a CPU waits here. Only the final look holds zones' locks, all of them.
+ * Locks. No lock is held while a CPU waits here. Only the final look holds zones' locks, all of
+ * them.
  *
  * The model is docs/models/pressure.pml.
  */
@@ -83,7 +88,7 @@
 
 #define CPUS_PER_SET 64
 
-/* Every CPU writes these, each on a line of its own. */
+/* Every CPU writes these. Each has its own cache line. */
 static struct {
 	_Alignas(PORT_CACHE_LINE) uint32_t pressure; /* CPUs that need a single frame */
 	_Alignas(PORT_CACHE_LINE) uint64_t requests; /* tickets given out */
@@ -124,7 +129,9 @@ static void raise_asked(struct frame_cache *cache, uint64_t ticket)
 		;
 }
 
-/* Gives the ticket to CPUs from `first` on; returns those it gave it to: first + i for each bit i. */
+/*
+ * Gives the ticket to CPUs from `first` on; returns those it gave it to: first + i for each bit i.
+ */
 static uint64_t give_tickets(unsigned first, uint64_t ticket, const struct zone *zone)
 {
 	uint64_t set = 0;
@@ -142,9 +149,9 @@ static uint64_t give_tickets(unsigned first, uint64_t ticket, const struct zone 
 }
 
 /*
- * Returns the ticket; *asked: at least one CPU was given it. This CPU counts as asking meanwhile, so that a
- * trap handler does not take it off line between the raise of `asked` and the IPI: then no IPI would be
- * sent, and others would wait for that answer.
+ * Returns the ticket; *asked: at least one CPU was given it. This CPU counts as asking meanwhile,
+ * so that a trap handler does not take it off line between the raise of `asked` and the IPI: then
+ * no IPI would be sent, and others would wait for that answer.
  */
 static __attribute__((noinline)) uint64_t ask(const struct zone *zone, bool *asked)
 {
@@ -188,8 +195,8 @@ void frame_drain_low(struct zone *zone)
 }
 
 /*
- * An early request costs an IPI and a flush on each CPU that has frames of the zone. After one, the next
- * comes only when the zone had low_rearm free frames again (zone.h).
+ * An early request costs an IPI and a flush on each CPU that has frames of the zone. After one, the
+ * next comes only when the zone had low_rearm free frames again (zone.h).
  */
 void frame_drain_set_low(uint64_t frames)
 {
@@ -217,7 +224,10 @@ bool frame_drain_answer(void)
 
 	if (ck_pr_load_64(&cache->asked) == cache->answered)
 		return false;
-	/* Read again: a trap handler may have answered a later request since; `answered` never goes back. */
+	/*
+	 * Read again: a trap handler may have answered a later request since; `answered` never goes
+	 * back.
+	 */
 	flags = port_irq_save();
 	asked = ck_pr_load_64(&cache->asked);
 	ck_pr_fence_acquire(); /* (a) */
@@ -231,7 +241,10 @@ bool frame_drain_answer(void)
 	return more;
 }
 
-/* A CPU that was parked when ask() looked at it has not been given the ticket, and is not waited for. */
+/*
+ * A CPU that was parked when ask() looked at it has not been given the ticket, and is not waited
+ * for.
+ */
 static bool is_waited_for(const struct frame_cache *cache, uint64_t ticket)
 {
 	return ck_pr_load_64(&cache->answered) < ticket && ck_pr_load_64(&cache->asked) >= ticket &&
@@ -239,8 +252,9 @@ static bool is_waited_for(const struct frame_cache *cache, uint64_t ticket)
 }
 
 /*
- * A requester that waits has parked its own cache, so it can answer without giving anything back. If a trap
- * handler has opened the cache since, interrupts are let in here, and the handler of the IPI answers.
+ * A requester that waits has parked its own cache, so it can answer without giving anything back.
+ * If a trap handler has opened the cache since, interrupts are let in here, and the handler of the
+ * IPI answers.
  */
 static void answer_parked(struct frame_cache *cache)
 {
@@ -291,7 +305,10 @@ static uint64_t releases_of_all(void)
 	return sum;
 }
 
-/* True: this CPU's last request was for no more than this, found nothing, and nothing was freed since. */
+/*
+ * True: this CPU's last request was for no more than this, found nothing, and nothing was freed
+ * since.
+ */
 static bool nothing_freed_since(struct frame_cache *cache, uint64_t count, uint64_t align)
 {
 	unsigned long flags = port_irq_save(); /* a request in a trap handler may replace the note */
@@ -360,8 +377,8 @@ static bool needs_pressure(const struct frame_drain_note *note)
 }
 
 /*
- * Steps 1 to 5. From here to end_request() this CPU does not go off line. note->openings is read before
- * other CPUs are asked.
+ * Steps 1 to 5. From here to end_request() this CPU does not go off line. note->openings is read
+ * before other CPUs are asked.
  */
 static void empty_all_caches(struct frame_cache *cache, struct frame_drain_note *note)
 {
@@ -451,7 +468,7 @@ void frame_cache_offline(void)
 {
 	struct frame_cache *cache = frame_cache_self();
 
-	check(!cache->asking, "frame_cache_offline: cpu %u is in a request of its own", port_cpu());
+	check(!cache->asking, "frame_cache_offline: cpu %u waits for its own request", port_cpu());
 	while (frame_cache_park_step(cache))
 		;
 	ck_pr_fence_release(); /* (e) */

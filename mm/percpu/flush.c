@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * flush.c - a free that finds the stack full: the coldest batch goes back to its zone. Also frames of
- * other zones, and what empties a cache.
+ * flush.c - a free that finds the stack full: the coldest batch goes back to its zone. Also frames
+ * of other zones, and what empties a cache.
  *
- * A flush is one section with interrupts masked (C6). It groups the frames where they lie by word, 64
- * neighbouring frames; plans the release; holds the zone's lock for the release alone; and moves
- * `bottom` up past the frames that are gone. Where the frames are of several zones (CHECKS=0), or of more
- * words than one hold may move, it sorts the frames of this hold to the front and leaves the rest to the
- * next flush.
+ * A flush is one section with interrupts masked (C6). It groups the frames where they lie by word,
+ * 64 neighbouring frames; plans the release; holds the zone's lock for the release alone; and moves
+ * `bottom` up past the frames that are gone. Where the frames are of several zones (CHECKS=0), or
+ * of more words than one hold may move, it sorts the frames of this hold to the front and leaves
+ * the rest to the next flush.
  *
- * Locks: none is held here; the zones' are taken in zone.c.
+ * Locks: no lock is held here; zone.c takes the zones' locks.
  */
 #include "mm/global/bits.h"
 #include "mm/percpu/cache_private.h"
@@ -19,7 +19,10 @@
 
 /* ---- frames by word ---------------------------------------------------------------------- */
 
-/* The entry of the word that begins at `base`, made if there is none; NULL: there is no room for it. */
+/*
+ * The entry of the word that begins at `base`, made if there is none; NULL: there is no room for
+ * it.
+ */
 static struct frame_word *group_word(struct frame_cache_work *work, uint64_t base)
 {
 	unsigned mask = work->mask;
@@ -59,9 +62,9 @@ static inline void add_run(struct frame_word *word, uint64_t bits, size_t frames
 }
 
 /*
- * The end of the row that begins at `next`: each of its frames is the one before plus `step`, which is 1
- * or -1. The sentinel ends a row too: no row of frames reaches below 0, because a zone's first frame is
- * its metadata.
+ * The end of the row that begins at `next`: each frame number is the previous one plus `step`,
+ * which is 1 or -1. The sentinel ends a row too: no row of frames reaches below 0, because a zone's
+ * first frame is its metadata.
  */
 static inline const uint64_t *row_end(const uint64_t *next, uint64_t step)
 {
@@ -99,8 +102,8 @@ static inline bool add_row(struct frame_cache_work *work, const struct zone *zon
 }
 
 /*
- * Adds the frames from `next` on that are of one word and in no row. Returns the frame behind them; NULL
- * where group_all() returns false.
+ * Adds the frames from `next` on that are of one word and in no row. Returns the frame behind them;
+ * NULL where group_all() returns false.
  */
 static inline const uint64_t *add_scattered(struct frame_cache_work *work, const struct zone *zone,
 					    const uint64_t *next)
@@ -128,10 +131,10 @@ static inline const uint64_t *add_scattered(struct frame_cache_work *work, const
 }
 
 /*
- * Groups frames[0..count) by word. False if one of them is not of the zone, or if they are of more than
- * POLICY_WORDS_MAX words. Mostly neighbours follow each other, up or down; then a frame costs one
- * comparison. A frame in no row costs a comparison and a bit. frames[count] is the sentinel, which is of
- * no word.
+ * Groups frames[0..count) by word. False if one of them is not of the zone, or if they are of more
+ * than POLICY_WORDS_MAX words. Mostly neighbours follow each other, up or down; then a frame costs
+ * one comparison. A frame in no row costs a comparison and a bit. frames[count] is the sentinel,
+ * which is of no word.
  */
 static inline bool group_all(struct frame_cache_work *work, const struct zone *zone,
 			     const uint64_t *frames, unsigned count)
@@ -158,8 +161,8 @@ static inline bool group_all(struct frame_cache_work *work, const struct zone *z
 }
 
 /*
- * Groups as many frames of the zone as fit and moves them to the front, which changes the order of the
- * others. Returns how many: at least one, because frames[0] is of the zone.
+ * Groups as many frames of the zone as fit and moves them to the front, which changes the order of
+ * the others. Returns how many: at least one, because frames[0] is of the zone.
  */
 static __attribute__((noinline)) unsigned group_some(struct frame_cache_work *work,
 						     const struct zone *zone, uint64_t *frames,
@@ -185,9 +188,9 @@ static __attribute__((noinline)) unsigned group_some(struct frame_cache_work *wo
 }
 
 /*
- * Gives back frames[0..count) in one hold, or those of them that one hold may move, which are at the front
- * then. All of these are of one zone, that of frames[0]. frames[count] is overwritten meanwhile and
- * restored. Returns how many have gone. Interrupts are masked.
+ * Gives back frames[0..count) in one hold, or those of them that one hold may move, which are at
+ * the front then. All of these are of one zone, that of frames[0]. frames[count] is overwritten
+ * meanwhile and restored. Returns how many have gone. Interrupts are masked.
  */
 static inline __attribute__((always_inline)) unsigned release_masked(struct frame_cache *cache,
 								     uint64_t *frames,
@@ -219,9 +222,9 @@ static inline __attribute__((always_inline)) unsigned release_masked(struct fram
 /* ---- the stack --------------------------------------------------------------------------- */
 
 /*
- * No frame is copied: they are given back from where they lie, and bottom moves past them, and limit too
- * while the cache is open. The hold may make the batch grow, which moves the stack; so bottom is read
- * again after it.
+ * No frame is copied: they are given back from where they lie, and bottom moves past them, and
+ * limit too while the cache is open. The hold may make the batch grow, which moves the stack; so
+ * bottom is read again after it.
  */
 unsigned cache_flush_coldest(struct frame_cache *cache, unsigned wanted)
 {
@@ -272,8 +275,8 @@ static void free_direct(struct frame_cache *cache, uint64_t frame)
 }
 
 /*
- * The stack is full, or the cache is off or parked. Where the cache is open, its coldest batch makes room
- * and the frame goes on top; else the frame goes to its zone.
+ * The stack is full, or the cache is off or parked. Where the cache is open, its coldest batch
+ * makes room and the frame goes on top; else the frame goes to its zone.
  */
 void frame_cache_overflow(uint64_t frame)
 {

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * refill.c - an allocation that finds the stack empty: a batch from a zone into the cache, or one frame
- * past the cache where the cache cannot take a batch.
+ * refill.c - an allocation that finds the stack empty: a batch from a zone into the cache, or one
+ * frame past the cache where the cache cannot take a batch.
  *
- * A batch moves in one section with interrupts masked (C6): planning the claim, the hold of the zone's
- * lock, and writing the frames onto the stack. The lock is held for the claim alone. A claim returns
- * words; they are expanded into frames after the lock is released.
+ * A batch moves in one section with interrupts masked (C6): planning the claim, the hold of the
+ * zone's lock, and writing the frames onto the stack. The lock is held for the claim alone. A claim
+ * returns words; they are expanded into frames after the lock is released.
  *
- * Trap handlers. One may have run between the pop that found no frame and the masked section, and have
- * left frames, another zone or a parked cache behind. So the masked section looks at all of them again.
+ * Trap handlers. A handler may have run between the pop that found no frame and the masked section.
+ * It may have left frames, another zone or a parked cache behind. So the masked section looks at
+ * all of them again.
  *
- * Locks: none is held here; the zones' are taken in zone.c.
+ * Locks: no lock is held here; zone.c takes the zones' locks.
  */
 #include "mm/frame.h"
 #include "mm/global/bits.h"
@@ -18,7 +19,10 @@
 #include "mm/percpu/drain.h"
 #include "sync/trace.h"
 
-/* A word that is not entirely free: row by row, because neighbouring frames are often free together. */
+/*
+ * A word that is not entirely free: row by row, because neighbouring frames are often free
+ * together.
+ */
 static inline uint64_t *expand_rows(uint64_t *slot, uint64_t frame, uint64_t bits)
 {
 	while (bits) {
@@ -40,8 +44,8 @@ static inline uint64_t *expand_rows(uint64_t *slot, uint64_t frame, uint64_t bit
 }
 
 /*
- * Writes the frames of `words` below `slot`, downwards, so that they pop in rising order; eight at a time
- * where a word is entirely free.
+ * Writes the frames of `words` below `slot`, downwards, so that they pop in rising order; eight at
+ * a time where a word is entirely free.
  */
 static void expand(uint64_t *slot, const struct frame_word *words, unsigned count)
 {
@@ -71,7 +75,10 @@ static inline bool may_shrink(const struct frame_cache *cache)
 	return cache->uncontended_streak >= UNCONTENDED_HOLDS && cache->batch != cache->batch_min;
 }
 
-/* The stack is empty: with a smaller batch the limit is lower, and frames above it would have no place. */
+/*
+ * The stack is empty: with a smaller batch the limit is lower, and frames above it would have no
+ * place.
+ */
 static __attribute__((noinline)) void shrink(struct frame_cache *cache)
 {
 	cache->uncontended_streak = 0;
@@ -80,9 +87,9 @@ static __attribute__((noinline)) void shrink(struct frame_cache *cache)
 }
 
 /*
- * Moves a batch from the zone to the stack and returns its last frame, which is the caller's. SENTINEL,
- * with nothing changed, if the cache cannot take a batch of this zone or the zone is empty. The stack is
- * empty; interrupts are masked.
+ * Moves a batch from the zone to the stack and returns its last frame, which is the caller's.
+ * SENTINEL, with nothing changed, if the cache cannot take a batch of this zone or the zone is
+ * empty. The stack is empty; interrupts are masked.
  */
 static inline __attribute__((always_inline)) uint64_t refill_masked(struct frame_cache *cache,
 								    struct zone *zone,
@@ -159,7 +166,10 @@ struct zone *cache_claim_run(struct frame_cache *cache, uint64_t count, uint64_t
 	return NULL;
 }
 
-/* For a frame claimed past the cache. Interrupts are masked for the counting: trap handlers count too. */
+/*
+ * For a frame claimed past the cache. Interrupts are masked for the counting: trap handlers count
+ * too.
+ */
 static pfn_t hand_out(struct frame_cache *cache, struct zone *zone, uint64_t frame)
 {
 	unsigned long flags = port_irq_save();
@@ -182,8 +192,8 @@ static pfn_t alloc_direct(struct frame_cache *cache, struct zone *zone)
 }
 
 /*
- * One frame out of a new batch from this zone. Compiled twice, so that without a trace the way of a batch
- * has no instruction for it.
+ * One frame out of a new batch from this zone. Compiled twice, so that without a trace the way of a
+ * batch has no instruction for it.
  */
 static inline __attribute__((always_inline)) pfn_t alloc_batch_as(struct frame_cache *cache,
 								  struct zone *zone, bool traced)
@@ -194,7 +204,10 @@ static inline __attribute__((always_inline)) pfn_t alloc_batch_as(struct frame_c
 	unsigned taken = 0;
 
 	if (__builtin_expect(cache->top != cache->bottom, 0)) {
-		/* A trap handler has filled the stack. With CHECKS its frames are of the cache's zone. */
+		/*
+		 * A trap handler has filled the stack. With CHECKS its frames are of the cache's
+		 * zone.
+		 */
 		frame = cache->top[-1];
 		zone = cache->zone;
 		cache_set_top(cache, cache->top - 1);
@@ -226,9 +239,9 @@ static pfn_t alloc_batch(struct frame_cache *cache, struct zone *zone)
 }
 
 /*
- * True if the cache takes a batch of this zone, which has frames. A parked cache is opened for that, and
- * only then: an opening says to requesters that frames may have been freed (drain.c). In a trap handler
- * the cache's zone must stay (C2).
+ * True if the cache takes a batch of this zone, which has frames. A parked cache is opened for
+ * that, and only then: an opening says to requesters that frames may have been freed (drain.c). In
+ * a trap handler the cache's zone must stay (C2).
  */
 static inline bool takes_batch(struct frame_cache *cache, const struct zone *zone)
 {
@@ -277,16 +290,17 @@ static pfn_t alloc_remote(struct frame_cache *cache)
 }
 
 /*
- * First from a zone with a whole batch: from a nearly empty zone a hold would bring few frames. Then from
- * any zone, then from this CPU's own remote frames, and at last from the caches of other CPUs.
+ * First from a zone with a whole batch: from a nearly empty zone a hold would bring few frames.
+ * Then from any zone, then from this CPU's own remote frames, and at last from the caches of other
+ * CPUs.
  */
 static __attribute__((noinline)) pfn_t refill_from_anywhere(struct frame_cache *cache,
 							    unsigned flags)
 {
 	pfn_t frame = alloc_anywhere(cache, cache->batch);
 	/*
-	 * Read before the look at all zones: a trap handler may give these frames back after a zone was
-	 * looked at, although they were free all the time.
+	 * Read before the look at all zones: a trap handler may give these frames back after a zone
+	 * was looked at, although they were free all the time.
 	 */
 	uint32_t remote_frames = cache->remote_frames;
 

@@ -361,7 +361,7 @@ TEST(coming_and_going_at_the_wrong_time_is_refused)
 	held[held_count++] = frame_alloc(FRAME_ANY);
 	EXPECT_PANIC(frame_cache_online(), "has frames in its cache already");
 	cache_of(0)->asking = 1;
-	EXPECT_PANIC(frame_cache_offline(), "in a request of its own");
+	EXPECT_PANIC(frame_cache_offline(), "waits for its own request");
 	cache_of(0)->asking = 0;
 	host_self->in_trap = true;
 	EXPECT_PANIC(frame_cache_configure(192, 0), "in a trap handler");
