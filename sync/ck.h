@@ -18,11 +18,11 @@
  *	memory, acqrel, atomic	rw before rw	the kit's		this header's
  *	load, store, the rest	as named	the kit's		this header's
  *
- * On any other machine they are the kit's. 0.7.1 and before have no port for RISC-V: each of their fences
- * is the compiler's full fence, and each atomic is a full barrier. In 0.7.2 an atomic orders nothing. So
- * no code here takes an atomic for a fence: the fence beside it is always written.
+ * On any other machine they are the kit's. 0.7.1 and before have no port for RISC-V: each of their
+ * fences is the compiler's full fence, and each atomic is a full barrier. In 0.7.2 an atomic orders
+ * nothing. So no code here takes an atomic for a fence: the fence beside it is always written.
  *
- * A lock acquires and an unlock releases. Code that needs more order than that has a fence of its own.
+ * A lock acquires and an unlock releases. Code that needs more order than that has its own fence.
  */
 #pragma once
 
@@ -35,8 +35,8 @@
 #include <stdint.h>
 
 /*
- * Without a port for RISC-V: the kit's own fences are renamed while its header is read, and RISC-V's
- * take their names.
+ * Without a port for RISC-V: the kit's own fences are renamed while its header is read, and
+ * RISC-V's take their names.
  */
 #if defined(__riscv) && !__has_include(<gcc/riscv64/ck_pr.h>)
 #define CK_HAS_NO_RISCV 1
@@ -106,9 +106,9 @@ CK_RISCV_FENCE(unlock, rw, w)
 /*
  * Counters. Each has one writer, a CPU, and any CPU may read it. So they need no atomic
  * read-modify-write, only loads and stores that are whole and that the compiler may not invent or
- * merge. They order nothing. In the build for ThreadSanitizer the kit's loads and stores take part in
- * the order that fences make (tests/host/tsan/ck_pr.h), and a counter's do not: code that relies on a
- * counter for order is reported as a race there.
+ * merge. They order nothing. In the build for ThreadSanitizer the kit's loads and stores take part
+ * in the order that fences make (tests/host/tsan/ck_pr.h), and a counter's do not: code that relies
+ * on a counter for order is reported as a race there.
  */
 
 /* Any CPU: the value is whole, and may be stale. */

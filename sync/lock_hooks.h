@@ -3,7 +3,7 @@
  * lock_hooks.h - the one place where the statistics, the wait matrix and the trace are hooked into
  * the lock. For spinlock.c, which calls lock_stats_on_*(), and for the layers' own files.
  *
- *	spin_lock	on_lock		before the try: who counts this acquire, and how
+ *	spin_lock	on_lock		before the try: which part of the lock counts this acquire
  *	  no wait	on_acquire	in the critical section
  *	  a wait	on_wait		before the queue; on_waited in the critical section
  *	spin_unlock	on_unlock	in the critical section
@@ -99,7 +99,9 @@ static inline void lock_stats_on_acquire(struct spinlock *lock, struct spin_node
 		node->stats.acquired_ticks = port_clock();
 }
 
-/* Returns when the wait began. The holder is read before the clock: it is why this CPU must wait. */
+/*
+ * Returns when the wait began. The holder is read before the clock: it is why this CPU must wait.
+ */
 static inline uint64_t lock_stats_on_wait(struct spinlock *lock, struct spin_node *node)
 {
 	struct spin_cpu *self = node->stats.counted;

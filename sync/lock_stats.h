@@ -59,9 +59,9 @@ struct lock_stats_cpu {
 /* Part of each struct spin_node: what one acquire leaves for its release. */
 struct lock_stats_node {
 #if LOCK_STATS
-	struct spin_cpu *counted; /* the part of the lock that counts this acquire; NULL: none does */
-	uint64_t acquired_ticks; /* the clock after the acquire; 0: it was not read */
-	uint64_t waited_ticks;	 /* set where the acquire waited and is counted */
+	struct spin_cpu *counted; /* the lock's part that counts this acquire; NULL: not counted */
+	uint64_t acquired_ticks;  /* the clock after the acquire; 0: it was not read */
+	uint64_t waited_ticks;	  /* set where the acquire waited and is counted */
 #endif
 };
 

@@ -7,16 +7,16 @@
  *	spin_release_KIND	by the CPU that holds the lock
  *	spin_held_KIND		true if a CPU holds it; stale when the caller reads it
  *
- * They are functions of their own and never inlined, so that `make lint` finds each by name in the
+ * They are separate functions and never inlined, so that `make lint` finds each by name in the
  * machine code and checks its fences.
  *
  * Three algorithms have no try (ticket, clh, anderson). Their spin_try_* asks whether the lock is
  * held, and acquires if it is not: if another CPU comes between the two, it waits and still returns
  * true, so that wait is not counted as one.
  *
- * SPIN_FOR_EACH_KIND has the kinds that give mutual exclusion. SPIN_NONE has the same functions, with
- * neither a fence nor an atomic in them, because it stands for the cost of no lock; `make lint` checks
- * that too.
+ * SPIN_FOR_EACH_KIND has the kinds that give mutual exclusion. SPIN_NONE has the same functions,
+ * with neither a fence nor an atomic in them, because it stands for the cost of no lock; `make
+ * lint` checks that too.
  */
 #pragma once
 

@@ -41,7 +41,9 @@ bool spin_kind_needs_memory(enum spin_kind kind)
 	return kind == SPIN_CLH || kind == SPIN_ANDERSON;
 }
 
-/* clh has one more node than there are CPUs, in the lock itself; anderson has a slot for each CPU. */
+/*
+ * clh has one more node than there are CPUs, in the lock itself; anderson has a slot for each CPU.
+ */
 size_t spin_bytes(unsigned cpu_count)
 {
 	size_t slots = cpu_count * sizeof(struct ck_spinlock_anderson_thread);
@@ -148,7 +150,7 @@ bool spin_locked_relaxed(struct spinlock *lock)
 
 /* ---- acquire and release ------------------------------------------------------------------ */
 
-/* Not inlined, so that an acquire that does not wait saves no registers for one that does. */
+/* Not inlined, so that an acquire without a wait does not save registers for the wait. */
 static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spin_node *node)
 {
 	uint64_t started_ticks;
@@ -169,7 +171,9 @@ static inline __attribute__((always_inline)) void acquire(struct spinlock *lock,
 		lock_stats_on_acquire(lock, node, mode);
 }
 
-/* The mode is a constant in each call of acquire(), so no critical section begins with testing it. */
+/*
+ * The mode is a constant in each call of acquire(), so no critical section begins with testing it.
+ */
 void spin_lock(struct spinlock *lock, struct spin_node *node)
 {
 	enum spin_stats_mode mode = lock_stats_on_lock(lock, node, __builtin_return_address(0));

@@ -22,7 +22,10 @@ static void waits_add(struct spin_waits *waits, const struct spin_waits *more)
 	counter_add(&waits->ticks, counter_read(&more->ticks));
 }
 
-/* Where the pair is, or where it may be: an empty entry, or the one with the fewest ticks. */
+/*
+ * The entry of the pair, or the entry to use for it: an empty entry, or the entry with the fewest
+ * ticks.
+ */
 static struct spin_site_pair *place_of(struct spin_sites *sites, uint64_t waiter, uint64_t holder)
 {
 	struct spin_site_pair *place = &sites->pair[0];
