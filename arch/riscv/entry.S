@@ -4,8 +4,8 @@
  *
  * The first hart comes from the firmware: a0 = hart id, a1 = device tree. Which hart that is, is
  * a lottery. The others come from SBI HSM hart_start: a0 = hart id, a1 = their struct hart_arrival
- * (hart.h): the swap that says "arrived" also says when they are too late. One that was stopped in
- * the middle of something (hart_stop.S) goes on there, whichever of the two ways it came.
+ * (hart.h): the swap that says "arrived" also says when they are too late. A hart that was stopped
+ * in the middle of its work (hart_stop.S) goes on there, whichever of the two ways it came.
  */
 #include "arch/riscv/cpu.h"
 #include "arch/riscv/hart.h"

@@ -12,9 +12,9 @@
 
 /*
  * All that this hart has read and written in memory comes before what it next writes to a CSR or a
- * device, or asks of the firmware. `o` for the CSR and the device; `w` because the firmware keeps
- * words of its own in memory: if its word of an IPI overtook ours, the IPI could be taken, and be
- * gone, before the target finds what it announces.
+ * device, or asks of the firmware. `o` for the CSR and the device; `w` because the firmware has its
+ * own data in memory: if its store for an IPI overtook our stores, the target could take and clear
+ * the IPI before it finds what the IPI announces.
  */
 static inline void arch_fence_memory_to_device(void)
 {

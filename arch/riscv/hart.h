@@ -19,7 +19,7 @@
 
 /* What a starting hart is given, and where it and the starter agree whether it came. */
 struct hart_arrival {
-	uint32_t state; /* 0, then HART_ARRIVED or HART_GIVEN_UP, whoever is first */
+	uint32_t state; /* 0; then HART_ARRIVED or HART_GIVEN_UP, whichever comes first */
 	struct arch_cpu *block;
 	uint64_t hart_id;
 };
@@ -44,13 +44,13 @@ enum hart_start_result {
 enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error);
 
-/* Called once for a hart that has not come when a tenth of its bound is over; NULL: nothing is. */
+/* Called once for a hart that has not come when a tenth of its bound is over; NULL: no call. */
 extern void (*hart_is_late)(uint64_t hart_id);
 
 /*
  * In a handler, with interrupts masked: the hart stops here, once it has stored `said` into *word,
- * and a hart that sees that sees what it wrote before. Returns 0 when hart_start has brought it back
- * with the same block (all that a call preserves, sstatus and sie as they were); else the
+ * and a hart that sees that sees what it wrote before. Returns 0 when hart_start has brought it
+ * back with the same block (all that a call preserves, sstatus and sie as they were); else the
  * firmware's error: it has not stopped. Its timer is neither armed nor disarmed then.
  */
 long hart_stop_here(uint32_t *word, uint32_t said);
@@ -62,7 +62,7 @@ bool hart_is_stopped(uint64_t hart_id);
  * An IPI to the harts base + i, for each bit i of mask: a software interrupt, which also wakes a
  * hart that waits in hart_wait(). What the caller wrote before is seen by a hart that has taken it
  * (hart_ipi_clear). One call into the firmware. False: it has refused, because a hart of the mask
- * is stopped, on its way there, or absent; the others may not have got the IPI either. Any context.
+ * is stopped, stopping, or absent; the other harts may not have got the IPI either. Any context.
  */
 __attribute__((warn_unused_result)) bool hart_ipi_send(uint64_t base, uint64_t mask);
 
@@ -95,9 +95,9 @@ void hart_ipi_clear(void);
 uint64_t hart_time(void);
 
 /*
- * The timer interrupt of this hart, for when the time CSR reaches `when_ticks`; one that is due
- * or armed already is replaced. Through the Sstc extension once hart_timer_has_sstc() has said
- * that the harts have it, else through the firmware.
+ * The timer interrupt of this hart, for when the time CSR reaches `when_ticks`; it replaces a timer
+ * interrupt that is due or armed already. Through the Sstc extension once hart_timer_has_sstc() has
+ * said that the harts have it, else through the firmware.
  */
 void hart_timer_has_sstc(bool has);
 void hart_timer_arm(uint64_t when_ticks);
@@ -110,8 +110,8 @@ void hart_timer_disable(void);
 /*
  * Ends the machine. `finisher` is the address of a sifive,test0 device, which can carry a status
  * out, or 0: then the firmware shuts the machine down, and no status is carried out. The firmware
- * is asked, too, where the machine still runs `patience_ticks` of the time CSR after the finisher
- * was told; it is never asked earlier, because the later request decides the status. In any
+ * is asked, too, where the machine still runs `patience_ticks` of the time CSR after the store to
+ * the finisher; it is never asked earlier, because the later request decides the status. In any
  * context; interrupts are masked.
  */
 _Noreturn void hart_power_off(uint64_t finisher, uint64_t patience_ticks, bool pass);

@@ -4,8 +4,8 @@
  *
  * The pop and push of the frame cache are restartable sequences. Each notes its bounds in the
  * section `.restartable`; a trap whose pc lies within [start, end) resumes at start (trap.c). So
- * every instruction before the last must leave nothing behind that another run of the sequence
- * would mind: inputs are never overwritten, and the one store anyone looks at is the last.
+ * no instruction before the last may disturb another run of the sequence: inputs are never
+ * overwritten, and the last instruction is the only store that other code reads.
  */
 #pragma once
 

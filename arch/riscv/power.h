@@ -2,7 +2,7 @@
 /* power.h - the instructions that power.c needs; the host test of power.c has its own. */
 #pragma once
 
-/* What was printed, and all that memory holds, comes before the machine is told to end. */
+/* All output, and all stores to memory, come before the store that ends the machine. */
 static inline void power_fence_before_store(void)
 {
 	__asm__ volatile("fence iorw, o" ::: "memory");

@@ -4,8 +4,8 @@
  * all the rest.
  *
  * A hook runs on the interrupted cpu, with interrupts masked, inside trap_handle: port_in_trap()
- * is true. It may allocate and free frames. NULL (the state at boot) means the interrupt is not
- * expected, and one that comes is a panic.
+ * is true. It may allocate and free frames. NULL (the state at boot) means that the interrupt is
+ * not expected: if it comes, the CPU panics.
  */
 #pragma once
 
@@ -24,7 +24,7 @@ typedef void trap_hook(struct trap_frame *frame);
 struct trap_cause {
 	const char *name;
 	uint64_t scause;
-	uint64_t address; /* stval: where a load, store or fetch went wrong, the instruction, or 0 */
+	uint64_t address; /* stval: the address that failed, the instruction, or 0 */
 	bool has_address; /* it is an address */
 	bool off_stack;	  /* the stack had no room left for the trap's frame */
 };
@@ -33,9 +33,9 @@ struct trap_cause {
 extern void (*trap_on_exception)(const struct trap_frame *frame, const struct trap_cause *cause);
 
 /*
- * For a trap that found no memory to save its registers in (trap_no_stack.S); on a separate stack, and
- * with translation off on this hart. Does not return. NULL: the message goes out through the firmware
- * and the machine is ended.
+ * For a trap that found no memory to save its registers in (trap_no_stack.S); on a separate stack,
+ * and with translation off on this hart. Does not return. NULL: the message goes out through the
+ * firmware and the machine is ended.
  */
 extern void (*trap_on_fatal)(const char *message);
 
@@ -43,8 +43,8 @@ extern void (*trap_on_fatal)(const char *message);
 _Noreturn void trap_fatal_end(const char *message);
 
 /*
- * Asked first about each page fault, with interrupts masked. True: the instruction is executed again.
- * NULL: none is. Set while no other cpu takes a page fault.
+ * Asked first about each page fault, with interrupts masked. True: the instruction is executed
+ * again. NULL: no handler. Set while no other cpu takes a page fault.
  */
 extern bool (*trap_on_page_fault)(void);
 

@@ -2,20 +2,21 @@
 /*
  * trap_entry.S - saves what C may change, calls trap_handle(frame), puts it back.
  *
- * The kernel runs nothing but itself, so a trap always finds a good tp. sp may be at its end: a trap
- * that finds no room for its frame on the cpu's stack, the fault of a guard page above all, goes to
- * the emergency stack and does not come back. The frame holds all 31 registers in the order of their
- * numbers (x1 at 8), for the register dump of a panic. sepc and sstatus are kept too: a handler may
- * meet a fault that is foreseen (mmu_try.S), whose trap takes both and whose return leaves "to user
- * mode" in the second.
+ * The kernel runs nothing but itself, so a trap always finds a good tp. sp may be at its end: a
+ * trap that finds no room for its frame on the cpu's stack, the fault of a guard page above all,
+ * goes to the emergency stack and does not come back. The frame holds all 31 registers in the order
+ * of their numbers (x1 at 8), for the register dump of a panic. sepc and sstatus are kept too: a
+ * handler may meet a fault that is foreseen (mmu_try.S), whose trap takes both and whose return
+ * leaves "to user mode" in the second.
  *
  * A store-conditional comes before the return. The trap may have come between the load-reserved and
  * the store-conditional of what it interrupted, and the handler may have left a reservation itself
- * (a compare-and-swap that finds another value does). Taking a trap need not drop a reservation, nor
- * does SRET (QEMU drops it, hardware may keep it), so the interrupted store-conditional could succeed
- * though the word was changed, and changed back, by the handler. After another store-conditional it
- * fails: that always drops the hart's reservation (Unprivileged ISA 20191213, 8.2). It goes to the
- * frame's slot of x0, which nothing reads, for it stores where the reservation happens to be there.
+ * (a compare-and-swap that finds another value does). Taking a trap need not drop a reservation,
+ * nor does SRET (QEMU drops it, hardware may keep it), so the interrupted store-conditional could
+ * succeed though the word was changed, and changed back, by the handler. After another
+ * store-conditional it fails: that always drops the hart's reservation (Unprivileged ISA 20191213,
+ * 8.2). It goes to the frame's slot of x0, which nothing reads, for it stores where the reservation
+ * happens to be there.
  */
 #include "arch/riscv/cpu.h"
 
@@ -73,8 +74,8 @@ trap_entry:
 	sret
 
 /*
- * A trap on the emergency stack comes here too, and starts it again: the panic then finds itself. One
- * that cannot save there either must not come here again, and for ever.
+ * A trap on the emergency stack comes here too, and starts it again: the panic then finds itself. A
+ * trap that cannot save there either must not come here again, in an endless loop.
  */
 off_the_stack:
 	la	t0, trap_fatal
