@@ -111,7 +111,10 @@ void arguments_choose_flush(void)
 	shootdown_choose(asked == BOOTARGS_FLUSH_IPI ? SHOOTDOWN_IPI : SHOOTDOWN_FIRMWARE);
 }
 
-/* As many frames as an adaptive cache can use, cut to its share; at least what a calm cache wants. */
+/*
+ * As many frames as an adaptive cache can use, cut to its share of memory; at least as many as a
+ * cache with the smallest batch wants.
+ */
 static uint64_t default_capacity(void)
 {
 	uint64_t share = memory_ram_frames() / CACHES_SHARE / port_cpu_count();

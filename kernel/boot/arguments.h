@@ -21,7 +21,7 @@ void arguments_choose_lock(void);
 void arguments_choose_flush(void);
 
 /*
- * The capacities of caches: sets the one that was not given. After memory_collect(). Returns the
- * largest of them, in frames.
+ * The capacities of caches: sets the capacity that was not given. After memory_collect(). Returns
+ * the largest of them, in frames.
  */
 unsigned arguments_choose_caches(void);

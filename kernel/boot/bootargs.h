@@ -4,12 +4,12 @@
  *
  * Nothing is guessed and nothing is skipped: an unknown key, an unknown value, a number that
  * does not fit, a key given twice are all refused, with an error that names the word and lists
- * what would have been valid. A run that did something other than what it was asked for is worse
- * than one that did not start.
+ * what would have been valid. A run that did something else than its boot arguments say is worse
+ * than no run.
  *
  * Pure functions of their arguments: no allocation, no lock, no machine; any context with a few
- * hundred bytes of stack. What only the machine can judge (whether it has that many cpus, whether
- * its memory holds such caches) is left to the caller.
+ * hundred bytes of stack. The caller checks what depends on the machine: whether it has that many
+ * cpus, and whether its memory holds such caches.
  *
  * Where several values are to be compared in one boot (a sweep), some keys take lists of them.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bootargs_check.c - refusing a word; and what is wrong with the boot arguments as a whole: names that no key takes, and
- * words that cannot stand together. And when a sweep is asked for.
+ * bootargs_check.c - refusing a word; and what is wrong with the boot arguments as a whole: names
+ * that no key takes, and words that cannot stand together. And when a sweep is asked for.
  */
 #include "kernel/boot/bootargs_private.h"
 
@@ -149,7 +149,7 @@ static bool check_sweep(struct parser *parser)
 
 /*
  * The bound on how often a cpu takes the lock holds only for a cache of two batches or more: one
- * that is left after a refill, one that is left after a flush.
+ * batch is left after a refill, and one batch is left after a flush.
  */
 static bool check_caches(struct parser *parser)
 {

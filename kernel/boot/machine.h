@@ -40,7 +40,7 @@ struct machine_memory {
 	/* The position of the iterator. */
 	struct devicetree_node node;
 	uint32_t next_entry;
-	struct devicetree_range entry; /* the one before next_entry */
+	struct devicetree_range entry; /* the entry before next_entry */
 	uint32_t next_usable; /* of the ranges that limit `entry`; 0: take the next entry */
 };
 

@@ -2,12 +2,12 @@
 /*
  * nodes.h - NUMA: the order in which each cpu tries the zones.
  *
- * A cpu tries the zones of its own node first: the largest of them, which is its home, then the
- * others by address. Then it tries the zones of other nodes by rising distance, and by address
- * where distances are equal. So the home of a cpu whose node has no memory is on the nearest node
- * that has some, and the memory of a node without cpus is used like any other. Distances come from
- * the tree (machine.h has the defaults). A node is a number on a zone and on a cpu: the count and
- * the numbering of nodes do not matter.
+ * A cpu tries the zones of its own node first: the largest of them, its home zone, then the others
+ * by address. Then it tries the zones of other nodes by rising distance, and by address where
+ * distances are equal. So the home of a cpu whose node has no memory is on the nearest node that
+ * has some, and the memory of a node without cpus is used like any other. Distances come from the
+ * tree (machine.h has the defaults). A node is a number on a zone and on a cpu: the count and the
+ * numbering of nodes do not matter.
  *
  * Orders are written at boot or at rest, and only read while cpus allocate.
  */

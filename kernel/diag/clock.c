@@ -20,7 +20,7 @@ void clock_measure(void)
 
 /*
  * An emulator that counts in its host's time has many ticks between two reads in a row, and never
- * the same number; one that counts instructions may count a power of two for each.
+ * the same number. An emulator that counts instructions may count a power of two for each.
  */
 void clock_measure_counter(void)
 {

@@ -28,7 +28,7 @@ struct cpu {
 	/* The cpu's own. */
 	jmp_buf *panic_return; /* an expected panic comes back here; NULL: none is expected */
 	char panic_message[320];
-	uint32_t online_pins; /* calls of cpu_pin_online() that cpu_unpin() has not ended; read by handlers */
+	uint32_t online_pins; /* calls of cpu_pin_online() less those of cpu_unpin(); read by handlers */
 
 	/* Written by cpu 0, read by this cpu. */
 	_Alignas(64) cpu_work *work;
@@ -44,7 +44,7 @@ struct cpu {
 	long stop_error; /* written by this cpu: the firmware's, when it refused to stop it */
 	struct hart_arrival *arrival;
 	struct space *space; /* that this cpu is in; NULL: in the kernel's (space.c) */
-	uint64_t maps_seen; /* the count of that space's mappings when this cpu flushed last (space.c) */
+	uint64_t maps_seen;  /* that space's count of mappings at this cpu's last flush (space.c) */
 
 	/* Flushes of its translation caches (shootdown.c). */
 	_Alignas(64) uint64_t flush_wanted; /* by others; atomic */
@@ -83,7 +83,7 @@ unsigned cpu_online_count(void);
 
 /*
  * Stops a cpu, and returns when its hart is stopped: its frames are in the zones by then. Or starts
- * one that was stopped: it goes on where it was, and takes part again when this returns. From any
+ * a cpu that was stopped: it goes on where it was, and takes part again when this returns. From any
  * cpu, not in a handler, no lock held, interrupts let in. One at a time: a cpu that stops or starts
  * another one is not stopped meanwhile. While a cpu is stopped cpus_run() must not count on it.
  */

@@ -11,12 +11,12 @@
  *	STOPPED, STOPPING -> RUNNING	the cpu: back on line; or it never went, with stop_error
  *
  * The handler of an IPI is a good place to stop: interrupts are let in, so no zone's lock and not
- * the heap's is held, and what the cache has in flight the drain gives back. A cpu that holds a lock
- * which is held with interrupts let in is not stopped before it has released it (cpu_pin_online).
- * The stopper waits with interrupts let in: it answers drains meanwhile, those of the cpu it waits
- * for among them. It cannot be stopped itself, as stoppers take turns.
+ * the heap's is held, and what the cache has in flight the drain gives back. A cpu that holds a
+ * lock which is held with interrupts let in is not stopped before it has released it
+ * (cpu_pin_online). The stopper waits with interrupts let in: it answers drains meanwhile, those of
+ * the cpu it waits for among them. It cannot be stopped itself, as stoppers take turns.
  *
- * An IPI that meets the cpu stopped, or on its way there, is lost, and need not be sent again: when
+ * An IPI to a cpu that is stopped or stopping is lost, and need not be sent again: when
  * the cpu is back, the loop that waits for work looks once more (cpu_work.c), frame_cache_online()
  * looks for requests for frames, and shootdown_online() for flushes.
  *
@@ -25,8 +25,8 @@
  * context before STOPPED: `fence iorw, ow` in hart_stop_here, pairs with the acquire fence at the
  * end of cpu_stop. (c) What the starter wrote before the start: the fence in hart_start, pairs with
  * the swap.aqrl at secondary_entry. (d) Back on line before RUNNING: the release fence in leave,
- * pairs with the acquire fences of cpu_start and cpu_stop. (e) One turn before the next: release and
- * acquire fences around `turn`.
+ * pairs with the acquire fences of cpu_start and cpu_stop. (e) One turn before the next: release
+ * and acquire fences around `turn`.
  */
 #include <port.h>
 

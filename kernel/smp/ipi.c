@@ -72,8 +72,8 @@ void ipi_enable(void)
 
 /*
  * Firmware that refuses a mask because of one stopped hart has interrupted none of the others: then
- * each hart has a call to itself, and one that is refused alone needs no IPI. It looks at all that an
- * IPI may announce when it is back.
+ * each hart gets a separate call. A hart whose separate call is refused needs no IPI: when it is
+ * started again, it looks at everything that an IPI may announce.
  */
 static void send(uint64_t base, uint64_t mask)
 {

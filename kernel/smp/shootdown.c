@@ -19,28 +19,34 @@
  * Why an answer is one. The asker's word came before its number, so a cpu that has read that number
  * has either taken the word, or had taken it before, for an earlier number: in both cases it has
  * flushed since. The number alone would not do for one asker of many: numbers are common to all, so
- * a cpu answers those of requests to other cpus too, with an empty word. They are
- * 64 bits wide and do not wrap: a cpu that was not asked for long may be any number behind.
+ * a cpu answers those of requests to other cpus too, with an empty word. They are 64
+ * bits wide and do not wrap: a cpu that was not asked for long may be any number behind.
  *
- * Requests are made for 64 cpus at a time, whoever is in the set then. The set is the caller's copy:
- * a bit that appeared between the IPI and the wait would be waited for without an IPI.
+ * Requests are made for 64 cpus at a time: those that are in the set at that moment. The set is the
+ * caller's copy: a bit that appeared between the IPI and the wait would be waited for without an
+ * IPI.
  *
- * Fences. (a) The entries, then `flush_wanted`, then `requests`: release fences in ask(), pair with
- * the acquire fences in shootdown_answer() after the read of each; SFENCE.VMA orders what is visible
- * there by then before all later walks. (b) The flush, and all that the cpu did through old entries,
- * before its `flush_answered`: the release fence there pairs with the acquire fence at the end of
- * wait_for(); a frame that is freed after that is freed unused. (c) `flush_wanted` and `requests` before
- * the look at `flush_online`: the full fence in ask() pairs with the full fence in
- * shootdown_online(): a cpu that comes on line gets an IPI, or sees the number itself and answers. For
- * the firmware the same with the entries: it is asked, or its walks, which begin later, find them.
- * (d) Going off line: what was done through old entries before `flush_online` = 0, the release fence
- * there pairs with the acquire fence of (b), or in the firmware's way with that of ask_firmware().
- * (e) What is asked for comes before the IPI: hart_ipi_send's own fence, and hart_ipi_clear's. (f) A
- * departure is counted between `flush_online` = 0 and the stop: the full fence in shootdown_offline
- * pairs with the one in ask_firmware. An asker that has read the count with it names the cpu no
- * more; an asker that has named it, and is refused because it has stopped, reads another count
- * afterwards (the acquire fence there, which pairs with what orders the firmware's own note that the
- * hart has stopped).
+ * Fences.
+ *
+ *   (a) The entries, then `flush_wanted`, then `requests`: release fences in ask(), pair with the
+ *	 acquire fences in shootdown_answer() after the read of each; SFENCE.VMA orders what is
+ *	 visible there by then before all later walks.
+ *   (b) The flush, and all that the cpu did through old entries, before its `flush_answered`: the
+ *	 release fence there pairs with the acquire fence at the end of wait_for(); a frame that is
+ *	 freed after that is freed unused.
+ *   (c) `flush_wanted` and `requests` before the look at `flush_online`: the full fence in ask()
+ *	 pairs with the full fence in shootdown_online(): a cpu that comes on line gets an IPI, or
+ *	 sees the number itself and answers. For the firmware the same with the entries: it is
+ *	 asked, or its walks, which begin later, find them.
+ *   (d) Going off line: what was done through old entries before `flush_online` = 0, the release
+ *	 fence there pairs with the acquire fence of (b), or in the firmware's way with that of
+ *	 ask_firmware().
+ *   (e) What is asked for comes before the IPI: hart_ipi_send's own fence, and hart_ipi_clear's.
+ *   (f) A departure is counted between `flush_online` = 0 and the stop: the full fence in
+ *	 shootdown_offline pairs with the one in ask_firmware. An asker that has read the count with
+ *	 it names the cpu no more; an asker that has named it, and is refused because it has
+ *	 stopped, reads another count afterwards (the acquire fence there, which pairs with what
+ *	 orders the firmware's own note that the hart has stopped).
  *
  * A cpu that goes off line has switched satp off and flushed all before: nothing walks tables for
  * it, so nothing can be freed under its walks. It comes back on line before it loads satp again.
@@ -91,7 +97,8 @@ static bool is_online(const struct cpu *cpu)
 #define WANTED_PAGE_SHIFT 12
 #define WANTED_PAGES_MASK ((UINT64_C(1) << WANTED_PAGE_SHIFT) - 1)
 
-_Static_assert(MMU_FLUSH_PAGES_MAX < WANTED_PAGES_MASK, "pages are told from everything");
+_Static_assert(MMU_FLUSH_PAGES_MAX < WANTED_PAGES_MASK,
+	       "a number of pages is never WANTED_EVERYTHING");
 
 /* An address without its lowest 12 bits is the page's number in place. */
 static uint64_t wanted_of(uint64_t start, uint64_t bytes)
@@ -218,7 +225,7 @@ static void ask_firmware(unsigned first, uint64_t set, uint64_t start, uint64_t 
 		if (mmu_flush_harts(base, harts, start, bytes)) {
 			set &= ~named;
 		} else {
-			ck_pr_fence_acquire(); /* (f): the firmware's look at the harts was before */
+			ck_pr_fence_acquire(); /* (f): the firmware looked at the harts before */
 			check(ck_pr_load_64(&departures) != before,
 			      "shootdown: the firmware refuses to flush harts %llu + i for each "
 			      "bit i "

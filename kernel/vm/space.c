@@ -2,7 +2,7 @@
 /*
  * space.c - the life of a space: create, destroy, enter, leave; see space.h.
  *
- * Who writes which field of struct space. `table`: the holder of `lock` (space_change.c,
+ * The writer of each field of struct space. `table`: the holder of `lock` (space_change.c,
  * space_fault.c), and create and destroy, which have the space to themselves. `cpu_mask`: each cpu
  * its own bit. `inside`: the cpu that enters or leaves. `flushing`: the holder of `lock` adds,
  * space_end_flush() takes away. `maps`: the cpu that has mapped, after it has released the lock.

@@ -94,8 +94,8 @@ static inline void space_end_flush(struct space *space)
 }
 
 /*
- * Takes the lock at a time when no flush is under way; a flush that begins later waits for the
- * lock. Waits without the lock, so that it does not compete for it with the cpus that flush.
+ * Takes the lock at a time when no flush runs. A flush that begins later waits for the lock. Waits
+ * without the lock, so that it does not compete for it with the cpus that flush.
  */
 static inline void space_lock_when_flushed(struct space *space, struct spin_node *node)
 {
