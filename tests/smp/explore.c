@@ -70,10 +70,13 @@
 /* The modes of preempt=, which say where switches are more frequent than elsewhere. */
 enum preempt_mode {
 	PREEMPT_ANY, /* nowhere */
-	/* Where a batch or a heap block is on its way: before, in and after critical sections. */
+	/* Where a batch or a heap block moves: before, in and after critical sections. */
 	PREEMPT_LOCKS,
 	PREEMPT_STACK, /* in a restartable sequence and next to one */
-	/* Nowhere; but some cpus sleep where they were interrupted, up to thousands of switches long. */
+	/*
+	 * Nowhere; but some cpus sleep where they were interrupted, up to thousands of switches
+	 * long.
+	 */
 	PREEMPT_STALL,
 	PREEMPT_MODES
 };
@@ -86,13 +89,13 @@ ARGUMENT_VALUES(preempt, mode_names, mode_count);
 
 enum place {
 	PLACE_PLAIN,
-	PLACE_SLOW,	/* a batch, a heap block or a page is on its way */
+	PLACE_SLOW,	/* a batch, a heap block or a page moves */
 	PLACE_SEQUENCE, /* in a restartable sequence */
 	PLACE_NEAR,	/* next to one */
 	PLACES
 };
 
-/* One a cpu, written by it. */
+/* One for each cpu, which alone writes it. */
 struct explorer {
 	_Alignas(64) uint64_t random;
 	uint64_t digest;
@@ -219,7 +222,10 @@ static void digest_event(struct explorer *explorer, const struct trap_frame *tra
 	explorer->digest = mix(digest, trap->pc);
 }
 
-/* A holder masks interrupts, so the interrupted cpu holds none: another cpu was left in its section. */
+/*
+ * A holder masks interrupts, so the interrupted cpu holds none: another cpu was left in its
+ * section.
+ */
 static bool some_lock_is_held(void)
 {
 	for (unsigned i = 0; i < zones.count; i++)
@@ -294,7 +300,7 @@ static void arm_again(void)
 
 /* ---- the run ------------------------------------------------------------------------------ */
 
-/* Where the seed's runs part: cpus draw from generators of their own. */
+/* Makes one random generator for each cpu from the seed. */
 static void seed_explorer(struct explorer *explorer, unsigned cpu)
 {
 	explorer->random = (settings.arguments.seed * 64 + cpu + 1) * UINT64_C(0xd1342543de82ef95) |

@@ -6,8 +6,8 @@
  * Each round runs each cell once, so what drifts on the host meets all cells alike; each run
  * begins with zones made again, so no cell inherits the memory that another has scattered. First
  * come pilots: a run that finds how many operations fit a cell's time, and where several cpus
- * work, a run on a single cpu that times every hold, to judge whether the times are the lock's or
- * the host's.
+ * work, a run on a single cpu that times every hold, to decide whether the lock or the host caused
+ * the times.
  */
 #include <stdio.h>
 
@@ -225,9 +225,9 @@ static uint64_t ops_of_another(const struct cell *cell)
 }
 
 /*
- * The holds of one cpu are known only where all holds are timed. Without cores for all cpus times
- * are worth nothing anyway, and only a queue has to be told apart; with lockstat=all holds are
- * asked for.
+ * The holds of one cpu are known only where all holds are timed. Without a core for each cpu the
+ * times mean nothing, and only a queue has to be recognised. With lockstat=all the user has asked
+ * for the holds.
  */
 static bool wants_hold(const struct cell *cell)
 {

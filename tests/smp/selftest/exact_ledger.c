@@ -20,15 +20,15 @@
 #include "tests/smp/selftest/exact_memory.h"
 #include "tests/smp/selftest/expect.h"
 
-#define LEDGER_HANDLERS 2000	/* the test ends after so many */
-#define LEDGER_OPS_MAX	4000000 /* or after so many operations: some handlers have run by then */
+#define LEDGER_HANDLERS 2000	/* the test ends after this number */
+#define LEDGER_OPS_MAX	4000000 /* or after this number of operations: some handlers have run */
 #define LEDGER_FRAMES	400	/* more than the cache holds, so that it is refilled and flushed */
 
 static struct {
 	volatile uint64_t held; /* by the interrupted code, without the frame of its current call */
 	uint64_t allocated_before;
 	uint64_t random, handlers, in_flight;
-	struct frame_ledger wrong; /* the first wrong one; total 0: none */
+	struct frame_ledger wrong; /* the first wrong ledger; total 0: none was wrong */
 	uint64_t wrong_held;
 } books;
 

@@ -114,7 +114,7 @@ static const char *cross_marks(struct ballast *ballast)
 }
 
 /*
- * Among the zones whose frames the last cpu has cached (or has not): the one with the most free
+ * Among the zones whose frames the last cpu has cached (or has not): the zone with the most free
  * frames.
  */
 static struct zone *zone_with_most(bool cached)

@@ -129,7 +129,7 @@ static unsigned queue_waiting(struct spinlock *lock, struct spin_node *node)
 	}
 }
 
-/* At rest: as if so many cpus had been served that a counter goes back to 0 after `turns` more. */
+/* At rest: sets the counters so that one goes back to 0 after `turns` more acquires. */
 static void queue_wraps_after(struct spinlock *lock, unsigned turns)
 {
 	struct ck_spinlock_anderson *anderson = &lock->word.anderson;
@@ -215,7 +215,7 @@ static void work_tries(void *argument)
 
 /* ---- arranged arrivals ------------------------------------------------------------------- */
 
-/* Cpus 1 and up in an order of their own for each round; cpu 0 comes last, for the second time. */
+/* Cpus 1 and up in a different random order each round; cpu 0 comes last, for the second time. */
 static void draw_turns(struct lock_trial *trial, uint64_t *random)
 {
 	for (unsigned i = 0; i + 1 < trial->cpus; i++) {
@@ -233,7 +233,7 @@ static uint32_t call_of(const struct lock_trial *trial, unsigned round, unsigned
 	return round * trial->cpus + cpu + 1;
 }
 
-/* By cpu 0, the holder: calls the others in, each when the one before stands in the queue. */
+/* By cpu 0, the holder: calls the other cpus in, each when the previous cpu is in the queue. */
 static void call_in(struct lock_trial *trial, unsigned round)
 {
 	for (unsigned i = 0; i + 1 < trial->cpus; i++) {
@@ -269,7 +269,7 @@ static void look_at_round(struct lock_trial *trial)
 	spin_unlock(&trial->lock, &node);
 }
 
-/* By cpu 0. Who is served out of turn may come after it, so it waits for all. */
+/* By cpu 0. A cpu that is served out of turn may come after cpu 0, so cpu 0 waits for all. */
 static void arrange(struct lock_trial *trial, struct lock_trier *self, unsigned round)
 {
 	struct spin_node node;
@@ -329,7 +329,9 @@ static void wait_to_be_let_in(struct lock_trial *trial)
 	ck_pr_inc_32(&trial->tried);
 }
 
-/* Inside, with the hold's number: who was served, whether before its turn, and if that is enough.
+/*
+ * In the critical section, with the hold's number: counts the holds of this cpu, and those that
+ * came before its turn. Ends the crowd when there are enough holds.
  */
 static void count_hold(struct lock_trial *trial, struct lock_trier *self, uint64_t number)
 {
@@ -465,7 +467,10 @@ static const char *look_at_tries(const struct lock_trial *trial)
 
 static const char *try_arrivals(struct lock_trial *trial)
 {
-	/* Those who are called wait; cpu 0 may find them all gone, or the last on its way out, twice. */
+	/*
+	 * The called cpus wait. Cpu 0 may find that all have left, or that the last is leaving,
+	 * twice.
+	 */
 	uint64_t waits = (uint64_t)trial->arrivals * (trial->cpus - 1);
 	const char *wrong;
 

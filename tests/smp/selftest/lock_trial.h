@@ -9,15 +9,16 @@
  *			for ever; `progress` stands still then, which the caller of the trial has to
  *			notice
  *	order		where the algorithm serves in the order of arrival. See below
- *	try		takes a free lock and leaves alone one that is held, whoever holds it
+ *	try		takes a free lock, and does not take a held lock, whichever CPU holds it
  *	wrap-around	counters of tickets and slots go past 2^32 with a queue waiting across it
  *	statistics	to the last acquisition, on each cpu; the waits too where they are arranged
  *
- * Order is checked twice, and both checks hold however the CPUs are scheduled. Arranged arrivals: the
- * holder lets the other CPUs come one by one, each when the one before is seen in the queue, then releases
- * and comes last itself; they must be served as they came. The crowd: a CPU that releases the lock and sees
- * q CPUs in the queue must not have it again before q holds of others. How many CPUs pass another one
- * between its call and its place in the queue is not checked: no algorithm promises anything about that.
+ * Order is checked twice, and both checks hold however the CPUs are scheduled. Arranged arrivals:
+ * the holder lets the other CPUs come one by one, each when the previous CPU is seen in the queue,
+ * then releases and comes last itself; they must be served as they came. The crowd: a CPU that
+ * releases the lock and sees q CPUs in the queue must not have it again before q holds of others.
+ * How many CPUs pass another one between its call and its place in the queue is not checked: no
+ * algorithm promises anything about that.
  *
  * How evenly the crowd was served is measured, and not checked: where CPUs share cores, the host's
  * scheduler decides it.

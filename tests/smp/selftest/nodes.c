@@ -4,8 +4,9 @@
  *
  * The test reads each cpu's node and the distances of the zones from the tree, again and by itself.
  * Then one cpu after the other takes all of memory, alone. Whenever a frame comes from another zone
- * than the one before, all nearer zones must be empty, or, where frames come in batches, have less
- * than a batch. Then the cpu frees all frames, and each zone must have exactly as many as before.
+ * than the previous frame, all nearer zones must be empty, or, where frames come in batches, have
+ * less than a batch. Then the cpu frees all frames, and each zone must have exactly as many as
+ * before.
  *
  * Covers: kernel/boot/nodes.c mm/global/zone_order.c
  */
@@ -191,7 +192,7 @@ const char *nodes_test(void)
 struct node_totals {
 	unsigned node, cpus, zones;
 	uint64_t total, free;
-	uint64_t local, remote; /* frames that its cpus took of their own node, of others */
+	uint64_t local, remote; /* frames that its cpus took from this node, from others */
 };
 
 /* The least node number that is at least `from`; false when there is none. */
@@ -290,7 +291,7 @@ void nodes_report(nodes_stats *stats_of)
 		return;
 	printf("\nnodes: frames that their cpus took of zones, over all runs with caches\n"
 	       "  %-4s %5s %5s %10s %10s %14s %14s %11s\n",
-	       "node", "cpus", "zones", "total", "free", "of its own", "of others", "of its own");
+	       "node", "cpus", "zones", "total", "free", "own node", "other nodes", "own node");
 	each_node(stats_of, print_node);
 }
 

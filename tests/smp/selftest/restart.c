@@ -67,7 +67,7 @@ static void on_timer(struct trap_frame *trap)
 	};
 	uint64_t wait,
 		pc = csr_read(
-			sepc); /* not the trap frame's pc: that is already moved to the start of the sequence */
+			sepc); /* not the trap frame's pc, which is already at the sequence's start */
 
 	(void)trap;
 	hart_timer_disarm();
@@ -98,9 +98,9 @@ static const struct restartable *site_in(uint64_t function)
 }
 
 /*
- * Each sequence is found from each of its instructions, but not from the one before or after it, at
- * any position in the table. The last ones are in rare paths, which perhaps no trap of this test
- * hits.
+ * Each sequence is found from each of its instructions, but not from the instruction before or
+ * after it, at any position in the table. The last ones are in rare paths, which perhaps no trap of
+ * this test hits.
  */
 static bool table_is_found_whole(void)
 {

@@ -144,7 +144,7 @@ const char *locks_test_none(void)
 
 /* ---- the wait matrix ---------------------------------------------------------------------- */
 
-/* The last cpu waits for the first, at a lock of their own. */
+/* The last cpu waits for the first, at a separate lock. */
 static struct {
 	struct spinlock lock;
 	struct spin_node node; /* the waiter's */
@@ -222,7 +222,7 @@ static const char *try_wait_matrix(enum spin_kind kind, void *memory, void *matr
 	return check_wait_matrix(settings.arguments.lockstat != BOOTARGS_LOCKSTAT_OFF);
 }
 
-/* Nobody waits on one cpu. */
+/* On a single cpu no acquire waits. */
 const char *locks_test_wait_matrix(void)
 {
 	size_t mark = program_memory_mark();

@@ -52,9 +52,9 @@ struct workload {
 	bool exact;	  /* counts all frames, so no other code may allocate during its work */
 	/* frame_alloc_run() of more than one frame, and to a multiple of more than one. */
 	bool needs_runs, needs_aligned_runs;
-	bool needs_paging; /* the kernel on page tables of its own */
+	bool needs_paging; /* the kernel must run on its own page tables */
 	bool uses_heap;	   /* whose lock each operation takes, whatever the caches are */
-	bool prints;	   /* lines of its own, in its teardown */
+	bool prints;	   /* its teardown prints lines */
 	bool (*setup)(struct workload_run *run); /* false: not enough memory */
 	void (*work)(struct workload_run *run, unsigned cpu);
 	void (*teardown)(struct workload_run *run);
@@ -94,9 +94,10 @@ bool workload_has_worked(const struct workload_run *run, unsigned cpu, uint64_t 
 
 /*
  * Whether the calling cpu's time is over before its ops are done. Every workload asks, while it has
- * something left to do and at least once in run->stride operations, and stops where it is: nobody
- * may wait for what a cpu does that has stopped. What it still holds its teardown gives back, on
- * cpu 0, alone, and uncounted; what was counted was done. Without a limit a load and a branch.
+ * something left to do and at least once in run->stride operations, and stops where it is: no other
+ * cpu may wait for a cpu that has stopped. The teardown gives back what the stopped cpu still
+ * holds: on cpu 0, alone, and uncounted. What was counted was done. Without a limit this costs a
+ * load and a branch.
  */
 static inline bool workload_is_over(const struct workload_run *run, unsigned cpu)
 {
@@ -106,7 +107,7 @@ static inline bool workload_is_over(const struct workload_run *run, unsigned cpu
 
 /*
  * The same for a cpu that frees what others have allocated: it has a quarter of the limit more, to
- * free what is still on its way when the others have stopped.
+ * free what has not reached it yet when the others stop.
  */
 static inline bool workload_is_late(const struct workload_run *run, unsigned cpu)
 {

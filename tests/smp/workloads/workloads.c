@@ -19,14 +19,14 @@
 	      .needs_runs = true, .needs_aligned_runs = true)                                     \
 	entry(kmalloc, "heap blocks of mixed sizes", 20000, kmalloc_setup, kmalloc_teardown,      \
 	      false, .uses_heap = true)                                                           \
-	entry(exhaust, "all of memory until none is left", 8192, exhaust_setup, exhaust_teardown, \
+	entry(exhaust, "all of memory, to the last frame", 8192, exhaust_setup, exhaust_teardown, \
 	      true)                                                                               \
 	entry(asym, "one cpu allocates, all others free", 65536, asym_setup, asym_teardown, true) \
 	entry(churn, "random frames while harts come and go", 8192, churn_setup, churn_teardown,  \
 	      false)                                                                              \
 	entry(larson, "heap blocks that other cpus inherit and free", 10000, larson_setup,        \
 	      larson_teardown, false, .uses_heap = true)                                          \
-	entry(burst, "nobody, then everybody allocates at once", 32768, burst_setup,              \
+	entry(burst, "no cpu allocates, then all do at once", 32768, burst_setup,                 \
 	      slots_teardown, false)                                                              \
 	entry(cache_thrash, "neighbouring frames of different cpus", 8192, cache_thrash_setup,    \
 	      NULL, false)                                                                        \

@@ -14,8 +14,7 @@
 struct all {
 	uint64_t rounds;
 	uint64_t free_frames; /* before each round */
-	/* frag's: a run that there is as long as nothing is taken; of 0 frames: none that is known.
-	 */
+	/* frag's: a run that exists while no frame is taken; 0 frames: no such run is known. */
 	uint64_t witness_frames;
 	bool over; /* written by cpu 0: the time is over */
 	struct {
@@ -49,7 +48,7 @@ static void check_taken(const struct workload_run *run, uint64_t rounds_left)
 	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
 		sum += all->cpu[cpu].taken;
 	check(sum == all->free_frames,
-	      "%s: %u cpus got %llu frames until each was told that there are no more, expected "
+	      "%s: %u cpus got %llu frames until each found no more, expected "
 	      "all %llu that were free; %llu rounds to go",
 	      run->workload->name, run->cpus, (unsigned long long)sum,
 	      (unsigned long long)all->free_frames, (unsigned long long)rounds_left);

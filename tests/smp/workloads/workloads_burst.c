@@ -188,8 +188,8 @@ static void thrash_turn(struct workload_cpu *cpu, unsigned number, pfn_t *frame)
 	thrash_check(*frame, number);
 	give(cpu, number, *frame);
 	*frame = take(cpu, number);
-	check(!pfn_is_none(*frame),
-	      "cache_thrash: cpu %u has freed a frame and is told that there is none", number);
+	check(!pfn_is_none(*frame), "cache_thrash: cpu %u has freed a frame and then gets none",
+	      number);
 	thrash_write(*frame, number);
 }
 

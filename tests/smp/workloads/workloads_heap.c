@@ -40,7 +40,7 @@ static void check_fill(const struct held_block *held, uint32_t size)
 	for (uint32_t i = 0; i < size; i++)
 		check(held->block[i] == held->fill,
 		      "heap: byte %u of block %p is %#x, expected %#x: it has another owner, or "
-		      "somebody wrote to it",
+		      "was overwritten",
 		      i, (void *)held->block, held->block[i], held->fill);
 }
 

@@ -29,7 +29,7 @@
 #define COW_BYTES	    (COW_PAGES * FRAME_SIZE)
 #define CHILD		    0x8000 /* bit of a word's owner: stored in a clone */
 #define STORES		    12	   /* at most, to a clone in one life */
-#define PARENT_PAGES	    2 /* of the parent, stored to in one life: each needs a flush of all harts */
+#define PARENT_PAGES	    2 /* of the parent, stored to in one life; each flushes all harts */
 #define PARENT_STORES	    100000 /* to each of them, at most */
 #define PARENT_STORES_SHORT 200	   /* where each cpu has only a few lives */
 #define PARENT_STORES_AFTER 8
@@ -38,7 +38,7 @@
 
 /*
  * A store to a clone, with its share of the costs of a life (mainly flushes of all harts), takes as
- * long as some hundred operations of other workloads, and counts as so many: so one ops= takes
+ * long as some hundred operations of other workloads, and counts as that number: so one ops= takes
  * about the same time in all workloads.
  */
 #define STORE_COUNTS 512

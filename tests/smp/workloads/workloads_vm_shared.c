@@ -16,7 +16,7 @@
 /*
  * Every page has one cpu that maps, protects and unmaps it; all cpus load from it and store to it
  * at any time. A page's state is one atomic word, which its cpu changes before and after each of
- * its calls. A cpu that finds the same state before and after an access, and no change under way,
+ * its calls. A cpu that finds the same state before and after an access, and no change in progress,
  * knows whether the access must fault:
  *
  *	changer: state, changing; full fence (a); space_...(); release (b); new state
