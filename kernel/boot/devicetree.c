@@ -77,9 +77,7 @@ static const char *string_in(const struct devicetree *tree, struct devicetree_bl
 	return (const char *)tree->blob + offset;
 }
 
-/*
- * ---- tokens: each function returns what is wrong with the token, or NULL ----------------------
- */
+/* ---- tokens: each function returns what is wrong with the token, or NULL --------------------- */
 
 static const char *begin_node_read(const struct devicetree *tree, struct devicetree_token *token)
 {
@@ -150,9 +148,7 @@ bool devicetree_node_token(const struct devicetree *tree, struct devicetree_node
 	       token->kind == DEVICETREE_BEGIN_NODE;
 }
 
-/*
- * ---- the proof --------------------------------------------------------------------------------
- */
+/* ---- the proof ------------------------------------------------------------------------------- */
 
 /* The position of the proof's walk, and what is allowed there. */
 struct place {

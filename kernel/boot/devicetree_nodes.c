@@ -116,9 +116,7 @@ const char *devicetree_name(const struct devicetree *tree, struct devicetree_nod
 	return devicetree_node_token(tree, node, &token) ? token.name : "";
 }
 
-/*
- * ---- properties -------------------------------------------------------------------------------
- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
 bool devicetree_next_property(const struct devicetree *tree, struct devicetree_node node,
 			      struct devicetree_property *property)

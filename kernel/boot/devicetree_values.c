@@ -14,9 +14,7 @@
 #define DEFAULT_ADDRESS_CELLS 2
 #define DEFAULT_SIZE_CELLS    1
 
-/*
- * ---- numbers and strings ----------------------------------------------------------------------
- */
+/* ---- numbers and strings --------------------------------------------------------------------- */
 
 uint32_t devicetree_word(const struct devicetree_property *property, uint32_t index)
 {
@@ -128,9 +126,7 @@ enum devicetree_result devicetree_is_enabled(const struct devicetree *tree,
 	return DEVICETREE_FOUND;
 }
 
-/*
- * ---- cells and addresses ----------------------------------------------------------------------
- */
+/* ---- cells and addresses --------------------------------------------------------------------- */
 
 static enum devicetree_result cell_count(const struct devicetree *tree, struct devicetree_node bus,
 					 const char *name, uint32_t *cells,

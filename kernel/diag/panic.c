@@ -31,9 +31,7 @@ static const char *doing_what = "boot", *doing_which;
 
 extern char __kernel_start[], __text_end[], __rodata_end[], __kernel_end[];
 
-/*
- * ---- panics that a test expects ---------------------------------------------------------------
- */
+/* ---- panics that a test expects -------------------------------------------------------------- */
 
 /* Not inlined, so that the compiler keeps nothing of it in a register across the setjmp below. */
 static __attribute__((noinline)) void expect_panic(jmp_buf *here)
@@ -58,9 +56,7 @@ bool panics(void (*mistake)(uint64_t a, uint64_t b), uint64_t a, uint64_t b)
 	return false;
 }
 
-/*
- * ---- what cpus are doing ----------------------------------------------------------------------
- */
+/* ---- what cpus are doing --------------------------------------------------------------------- */
 
 void panic_set_activity(const char *what, const char *which)
 {
@@ -84,9 +80,7 @@ static void print_doing(const struct cpu *cpu)
 		printf("%s", doing_what);
 }
 
-/*
- * ---- the other cpus ---------------------------------------------------------------------------
- */
+/* ---- the other cpus -------------------------------------------------------------------------- */
 
 static _Noreturn void park(uint64_t pc)
 {
@@ -160,9 +154,7 @@ static void stop_others(void)
 			print_other(cpu_of(i));
 }
 
-/*
- * ---- the panic --------------------------------------------------------------------------------
- */
+/* ---- the panic ------------------------------------------------------------------------------- */
 
 /*
  * Returns on the first cpu that panics, which then prints. A cpu that panics after it stops here.

@@ -85,9 +85,7 @@ static inline uint64_t arena_frames(const struct arena *arena)
 	return frames_of_order(arena->buddy.order);
 }
 
-/*
- * ---- the lists of arenas by room, under the lock (H1) ------------------------------------------
- */
+/* ---- the lists of arenas by room, under the lock (H1) ---------------------------------------- */
 
 static inline void list_locked(struct arena *arena)
 {
@@ -121,9 +119,7 @@ static inline void relist_locked(struct arena *arena, unsigned room_before)
 	list_locked(arena);
 }
 
-/*
- * ---- frames, without the lock -------------------------------------------------------------------
- */
+/* ---- frames, without the lock ---------------------------------------------------------------- */
 
 /* One frame without alignment is taken from this CPU's cache; a run is taken from a zone. */
 static inline bool is_single(uint64_t count, uint64_t align)

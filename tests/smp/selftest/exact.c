@@ -30,9 +30,7 @@
 #define ROUNDS	    100
 #define ROUNDS_MANY 10 /* with more than two cpus */
 
-/*
- * ---- the cache of a busy cpu ------------------------------------------------------------------
- */
+/* ---- the cache of a busy cpu ----------------------------------------------------------------- */
 
 struct busy_test {
 	struct barrier barrier;
@@ -182,9 +180,7 @@ const char *exact_test_busy_runs(void)
 	return exact_has_caches() ? run_busy(&test) : NULL;
 }
 
-/*
- * ---- a run in the cache of another cpu ---------------------------------------------------------
- */
+/* ---- a run in the cache of another cpu ------------------------------------------------------- */
 
 static uint64_t free_in_zones(void)
 {

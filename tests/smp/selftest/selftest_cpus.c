@@ -234,9 +234,7 @@ const char *cpus_test_each(void)
 	return NULL;
 }
 
-/*
- * ---- a cpu that does not answer, and a hart that was not requested -----------------------------
- */
+/* ---- a cpu that does not answer, and a hart that was not requested --------------------------- */
 
 struct deaf_test {
 	struct barrier barrier;
@@ -337,9 +335,7 @@ const char *cpus_test_stranger(void)
 	return NULL;
 }
 
-/*
- * ---- exhaustion while harts come and go -------------------------------------------------------
- */
+/* ---- exhaustion while harts come and go ------------------------------------------------------ */
 
 struct exhaust_test {
 	struct barrier barrier;
