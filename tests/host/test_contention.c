@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: plain */
 /*
- * test_contention.c - that nothing is told of waits where the host's scheduler made them: no share,
+ * test_contention.c - that waits are not printed where the host's scheduler caused them: no share,
  * no count, no time, no pair of cpus or sites, neither on the console nor in a record.
  *
  * The kernel's own printing, of made-up figures whose digits occur nowhere else. Here are the
  * verdict of the timed loops, the console, and what a cell's round took.
  *
- * Covers: kernel/diag/contention.c kernel/diag/record.c kernel/diag/wait_report.c kernel/diag/figures.c
+ * Covers: kernel/diag/contention.c kernel/diag/record.c kernel/diag/wait_report.c
+ * Covers: kernel/diag/figures.c
  * Covers: tests/smp/lock_report.c tests/smp/result.c tests/smp/sweep_report.c
  */
 #include <stdlib.h>
@@ -180,7 +181,7 @@ static void check_lock(bool is_measurable)
 	print_lock();
 	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (has(texts[i]) != is_measurable)
-			unit_fail(__FILE__, __LINE__, "%s is%s told", texts[i],
+			unit_fail(__FILE__, __LINE__, "%s is%s printed", texts[i],
 				  is_measurable ? " not" : "");
 	CHECK_EQ(has("NOT MEASURABLE"), !is_measurable);
 	CHECK_EQ(has("\"valid\":false,\"why\":\""), !is_measurable);

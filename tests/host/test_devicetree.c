@@ -1878,7 +1878,7 @@ TEST(a_tree_cut_short_with_its_header_reads_nothing_outside)
 		}
 		dtb_free(&whole);
 	}
-	/* The structure is whole or refused, and every name in the strings is somebody's. */
+	/* The structure is whole or refused, and each name in the strings is a property's name. */
 	CHECK_EQ(opened, 0);
 }
 

@@ -3,7 +3,7 @@
 /*
  * test_devicetree_libfdt.c - our reader of device trees against libfdt, on damaged trees.
  *
- * The judge is libfdt_judge.c; here are the trees, made by chance from the seed.
+ * libfdt_judge.c compares the answers. This file makes the trees, at random from the seed.
  *
  * Covers: kernel/boot/devicetree*.c
  */

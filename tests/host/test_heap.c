@@ -5,7 +5,7 @@
  *
  * The buddy is held against a map of units, the span index against an array, and the whole heap
  * against a table of blocks whose every byte is known, with frames of other owners in between.
- * Every test that starts a memory ends by closing the books: see finish().
+ * Every test that starts a memory ends with a check of all counts: see finish().
  *
  * Covers: mm/heap/buddy.c mm/heap/kmalloc.c mm/heap/span.c
  */
@@ -150,7 +150,7 @@ static void model_free(struct buddy_model *model)
 static void run_buddy(struct buddy_model *model, unsigned order)
 {
 	memset(owner, 0, sizeof(owner));
-	memset(model, 0xa5, sizeof(*model)); /* what nobody has written may be anything */
+	memset(model, 0xa5, sizeof(*model)); /* memory that was never written may hold anything */
 	model->count = 0;
 	model->live_bytes = 0;
 	buddy_init(&model->buddy, order);
@@ -814,7 +814,7 @@ TEST(memory_without_runs_serves_small_requests)
 	finish();
 }
 
-/* The index is empty and needs two frames for the first span; an arena needs two of its own. */
+/* The index is empty and needs two frames for the first span; an arena needs two more. */
 TEST(a_handful_of_frames_is_used_or_left_alone)
 {
 	static pfn_t frames[1024];
@@ -1010,7 +1010,7 @@ TEST(wild_pointers_are_caught)
 	finish();
 }
 
-/* Nothing of the heap is in a free block: whoever writes there harms nobody. */
+/* A free block holds no data of the heap: a write to it does no harm. */
 TEST(writes_to_freed_blocks_do_not_harm_the_heap)
 {
 	unsigned char *block[100];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: plain tsan */
 /*
- * test_known_bugs_heap.c - what the bugs of tests/mutants showed that nothing else looked at: who has
- * which node of a queue lock, locks of many cpus, a barrier gone through at full speed, that the
- * heap keeps its lock to itself, and blocks that change size while others take what they leave.
+ * test_known_bugs_heap.c - what the bugs of tests/mutants showed that nothing else looked at: which
+ * CPU has which node of a queue lock, locks of many cpus, a barrier gone through at full speed,
+ * that the heap keeps its lock to itself, and blocks that change size while others take what they
+ * leave.
  *
  * Covers: mm/heap/kmalloc.c sync/spinlock.c sync/spin_kinds.c sync/barrier.c
  */
@@ -124,7 +125,7 @@ static struct barrier barrier;
 static _Alignas(64) unsigned reached[4];
 static unsigned early;
 
-/* Nothing between two rounds: who goes on first is there again while others leave. */
+/* No work between two rounds: the fastest cpu is at the barrier again while others leave it. */
 static void go_rounds(void *argument)
 {
 	unsigned next = (port_cpu() + 1) % port_cpu_count();
@@ -327,7 +328,7 @@ TEST(every_call_leaves_the_heaps_lock_free)
 static bool pictures_end;
 static unsigned pictures_torn, churned;
 
-/* Cpu 0 looks at the books while the other has blocks of one size come and go. */
+/* Cpu 0 reads the statistics while the other allocates and frees blocks of one size. */
 static void look_at_books(void *argument)
 {
 	(void)argument;

@@ -6,7 +6,8 @@
  * Some need another cpu in the middle of a refill, a flush or a request: files of mm/ are here once
  * more, with a function of ours wherever interrupts are masked or a full fence stands.
  *
- * Covers: mm/global/segment_tree*.c mm/global/run_tree.c mm/global/zone.c mm/percpu/cache.c mm/percpu/refill.c
+ * Covers: mm/global/segment_tree*.c mm/global/run_tree.c mm/global/zone.c mm/percpu/cache.c
+ * Covers: mm/percpu/refill.c
  * Covers: mm/percpu/flush.c mm/percpu/drain.c
  */
 #include <stdlib.h>
@@ -51,7 +52,7 @@ static void seen_lock(struct spinlock *lock, struct spin_node *node)
 	releases_at_lock = zone->releases;
 }
 
-/* Who gave something back has counted that under the same hold. */
+/* A cpu that gave frames back has counted them under the same hold. */
 static void seen_unlock(struct spinlock *lock, struct spin_node *node)
 {
 	const struct zone *zone = (struct zone *)((char *)lock - offsetof(struct zone, lock));
@@ -477,7 +478,7 @@ static void use_zone(struct zone *zone, bool masked)
 	locks = 0;
 	CHECK(!seen_zone_claim_run(zone, 1, 1, &first, &low));
 	CHECK_EQ(locks, 1);    /* without it, that is no last look */
-	zone->free_frames = 1; /* as one who is about to find nothing sees it */
+	zone->free_frames = 1; /* as a cpu sees it that is about to find nothing */
 	irq_masked = true;
 	CHECK(!seen_zone_claim_one_masked(zone, &first, &hold));
 	irq_masked = was_masked;
@@ -985,13 +986,18 @@ TEST(a_request_in_any_section_finds_nothing_left_behind)
 	ask_in_all_sections(false);
 }
 
-/* No cpu needs a frame at once, so the cache may open again: what was given back is not there twice. */
+/*
+ * No cpu needs a frame at once, so the cache may open again: what was given back is not there
+ * twice.
+ */
 TEST(an_early_request_in_any_section_takes_what_there_is_once)
 {
 	ask_in_all_sections(true);
 }
 
-/* The request comes in the middle of the opening: after OPEN was stored, before pressure is read. */
+/*
+ * The request comes in the middle of the opening: after OPEN was stored, before pressure is read.
+ */
 static void another_cpu_asks_who_opens(void)
 {
 	const struct frame_cache *cache = frame_cache_self();
@@ -1096,7 +1102,10 @@ TEST(an_answer_does_not_go_back)
 	end_drained();
 }
 
-/* In each of the first `moves` looks one frame goes back into a zone that the look has seen already. */
+/*
+ * In each of the first `moves` looks one frame goes back into a zone that the look has seen
+ * already.
+ */
 static unsigned moves, looks_at_all;
 
 static bool look_past_a_release(void *argument, struct spin_node *all_zones)
@@ -1132,8 +1141,8 @@ TEST(a_release_during_the_look_is_looked_for)
 }
 
 /*
- * (a), (c), (d) and (f) in drain.c: a full fence before a ticket; and between a sum of releases and the
- * look behind it. No run on a host with total store order shows that one is missing.
+ * (a), (c), (d) and (f) in drain.c: a full fence before a ticket; and between a sum of releases and
+ * the look behind it. No run on a host with total store order shows that one is missing.
  */
 static void check_fences(unsigned looks_wanted, uint64_t count)
 {
@@ -1176,7 +1185,7 @@ TEST(a_look_that_never_comes_to_rest_has_a_bound)
 	end_drained();
 }
 
-/* All zones' locks at once, for the one frame that there is, in whichever zone. */
+/* All zones' locks at once, for the only free frame, in whichever zone. */
 TEST(a_frame_of_any_zone_is_found_under_all_locks)
 {
 	for (unsigned from = 0; from < 2; from++) {
@@ -1316,7 +1325,9 @@ static void cpu_1_asks(void)
 	become(0);
 }
 
-/* The first ticket reaches a cpu after the second one, or while it does; it must answer the second. */
+/*
+ * The first ticket reaches a cpu after the second one, or while it does; it must answer the second.
+ */
 static void overtake(void (**where)(void))
 {
 	const struct frame_cache *cache;
@@ -1339,7 +1350,9 @@ TEST(a_later_ticket_is_not_taken_back)
 	overtake(&behind_load);
 }
 
-/* A handler of the same cpu answers a later request than the one that this cpu has just read. */
+/*
+ * A handler of the same cpu answers a later request than the request that this cpu has just read.
+ */
 static void a_later_ticket_is_answered(void)
 {
 	struct frame_cache *cache = frame_cache_self();
@@ -1475,7 +1488,9 @@ TEST(a_release_during_the_look_for_a_run_is_not_missed_by_its_note)
 
 /* ---- handlers, and holds that were waited for --------------------------------------------- */
 
-/* Home is empty and so is the stack. A handler gets a frame of another zone, past the cache (C2). */
+/*
+ * Home is empty and so is the stack. A handler gets a frame of another zone, past the cache (C2).
+ */
 TEST(a_handler_does_not_change_the_zone_of_the_cache)
 {
 	const struct zone *home = NULL;
@@ -1577,7 +1592,9 @@ TEST(a_calm_batch_is_halved_down_to_its_least)
 	end_drained();
 }
 
-/* The batch grows in the hold of a flush, which moves the stack; the flush then moves its bottom. */
+/*
+ * The batch grows in the hold of a flush, which moves the stack; the flush then moves its bottom.
+ */
 TEST(a_flush_that_was_waited_for_loses_no_frame)
 {
 	struct frame_cache *cache = start_adaptive();
@@ -1596,7 +1613,7 @@ TEST(a_flush_that_was_waited_for_loses_no_frame)
 	end_drained();
 }
 
-/* Whoever waited for the lock meanwhile: from the first step on there is room for nothing. */
+/* Even if the lock was contended meanwhile: from the first step on the cache has no room. */
 TEST(a_cache_that_is_closing_does_not_grow)
 {
 	struct frame_cache *cache = start_adaptive();

@@ -3,8 +3,8 @@
 /*
  * test_limit.c - workloads whose time is over before their ops are done, from the kernel's source.
  *
- * They are asked for more than any host could do, so whoever does not stop hangs here. When they have
- * stopped nothing may be left behind, wherever it was: in slots, rings, lots, chains.
+ * They are asked for more than any host could do, so a workload that does not stop hangs here. When
+ * they have stopped, nothing may be left behind, wherever it was: in slots, rings, lots, chains.
  *
  * Covers: tests/smp/workloads/workload.c tests/smp/workloads/workloads*.c
  */
@@ -143,7 +143,7 @@ CONCURRENT_TEST(four_cpus_stop)
 	run_all(4, 0);
 }
 
-/* Who has done all it should before its time is over was not cut short. */
+/* A workload that has done all its ops before its time is over was not cut short. */
 CONCURRENT_TEST(done_in_time_is_not_cut)
 {
 	start(2, 192);

@@ -562,7 +562,10 @@ static struct piece random_piece(void)
 	return (struct piece){start, end, (unsigned)unit_random_below(2)};
 }
 
-/* Where two claim a unit, the piece that starts lower has it, and of two the one before. */
+/*
+ * Where two pieces claim a unit, the piece that starts lower has it; if both start at the same
+ * unit, the piece that comes first has it.
+ */
 static void map_memory(const struct piece *pieces, unsigned count)
 {
 	memset(unit_node, 0, sizeof(unit_node));

@@ -6,7 +6,7 @@
  *
  * The sources of mm/paging/ are compiled in here under other names, so that every store to an entry
  * and every frame taken or freed can be seen: between any two stores the whole tree is read as a
- * walker would, and any of the frames that a call wants can be the one that is not to be had.
+ * walker would read it, and any of the frames that a call wants can be refused.
  *
  * Covers: mm/paging/
  */
@@ -504,7 +504,7 @@ TEST(paging_pages_are_as_large_as_can_be)
 	map(0, 4 * GIB, 1 << 18, GIB, RW);
 	check_sizes(virt(4 * GIB), GIB, 0, 0, 1, 0);
 	unmap(0, 4 * GIB, GIB);
-	/* A frame aligned to 2 MiB only: 512 entries and the one that leads to them. */
+	/* A frame aligned to 2 MiB only: 512 entries, and the entry that leads to them. */
 	seen.stores = seen.loads = 0;
 	CHECK_EQ(locked_map(&spaces.table[0], virt(4 * GIB), pfn(512), GIB, RW), PAGE_OK);
 	CHECK_EQ(seen.stores, 513);
@@ -604,7 +604,7 @@ TEST(paging_a_full_gather_ends_a_step)
 	EXPECT_PANIC((void)!page_table_unmap(table, virt(GIB + 99 * FRAME_SIZE), FRAME_SIZE,
 					     &spaces.gather, NULL),
 		     "rest");
-	/* Somebody else unmaps two of the rest meanwhile. */
+	/* Another caller unmaps two pages of the rest meanwhile. */
 	CHECK_EQ(locked_unmap(table, virt(GIB + 50 * FRAME_SIZE), 2 * FRAME_SIZE, &other), PAGE_OK);
 	page_gather_release(&other, model_drop, spaces.expected);
 	while (status == PAGE_AGAIN) {
@@ -620,7 +620,7 @@ TEST(paging_a_full_gather_ends_a_step)
 	flush_and_release();
 	CHECK_EQ(spaces.found->count, SCATTERED - 2);
 	check_spaces();
-	/* A rest that somebody maps a large page across. */
+	/* Another caller maps a large page across the rest. */
 	map_scattered(PAGE_GATHER_RUNS + 1);
 	CHECK_EQ(locked_unmap(table, virt(GIB), (PAGE_GATHER_RUNS + 1) * FRAME_SIZE, &spaces.gather),
 		 PAGE_AGAIN);
@@ -947,7 +947,7 @@ static enum page_status attempt(const struct call *call, uint64_t budget, uint64
 
 #define FAILURES 40
 
-/* Each frame that it takes, and each share, is once the one that it does not get; then all are. */
+/* Each frame that the call takes, and each share, is refused once; then all are refused. */
 static enum page_status make_with_failures(const struct call *call)
 {
 	enum page_status status = PAGE_NO_FRAMES;
@@ -1178,7 +1178,10 @@ static void unmap_meanwhile(void)
 	model_unmap(spaces.model[0], NEIGHBOUR >> 12, (NEIGHBOUR >> 12) + 1, spaces.expected);
 }
 
-/* The space has changed while the stock was filled: what is over goes back, what lacks is got. */
+/*
+ * The space has changed while the reserve was filled: spare frames go back, missing frames are
+ * taken.
+ */
 TEST(paging_a_space_changes_while_a_stock_is_filled)
 {
 	start(SV39_LEVELS);
@@ -1335,7 +1338,7 @@ static bool share_frames(void *context, pfn_t first, uint64_t frames, struct pag
 	return frame_refs_share(context, first, frames, stock);
 }
 
-/* A clone's undoing: somebody has a reference still. */
+/* A clone is undone: another reference must remain. */
 static void undo_share(void *context, pfn_t first, uint64_t frames, bool shared)
 {
 	(void)shared;
@@ -1343,7 +1346,7 @@ static void undo_share(void *context, pfn_t first, uint64_t frames, bool shared)
 		CHECK(!frame_refs_drop(context, pfn_add(first, i)));
 }
 
-/* Frames that are mapped but are nobody's to free. */
+/* Frames that are mapped but that no caller may free. */
 static void drop_counts(void *context, pfn_t first, uint64_t frames, bool shared)
 {
 	for (uint64_t i = 0; shared && i < frames; i++)
@@ -1383,8 +1386,8 @@ static enum page_status clone_counted(unsigned chunks, uint64_t budget)
 }
 
 /*
- * A clone needs frames for tables and for counts, of which it is not known how many; each of them
- * is once the one that is not to be had. With as many as it needs it succeeds, and it asks seldom.
+ * A clone needs frames for tables and for counts, whose number is not known before; each of them is
+ * refused once. With as many frames as it needs the clone succeeds, and it asks seldom.
  */
 TEST(paging_clone_takes_frames_for_counts)
 {
@@ -1498,8 +1501,7 @@ CONCURRENT_TEST(paging_references_race)
 	finish_refs();
 }
 
-/* Who drops a frame as the last sees what each of the others has written there before it dropped.
- */
+/* The last owner to drop a frame sees what each of the others wrote there before it dropped. */
 #define LEAVERS	    4
 #define LEFT_FRAMES 256
 
@@ -1546,9 +1548,9 @@ CONCURRENT_TEST(paging_last_owner_sees_all)
 /* ---- cpus -------------------------------------------------------------------------------- */
 
 /*
- * What a kernel does, each cpu in a space of its own: all are clones of one, so all begin with the
- * same frames. A write is a fault, and gets the cpu its own copy, or the frame if it is the last
- * to have it. At the end all is unmapped, and every frame is back.
+ * What a kernel does, with a space for each cpu: all are clones of one space, so all begin with the
+ * same frames. A write is a fault, and gets the cpu its own copy, or the frame if it is the last to
+ * have it. At the end all is unmapped, and every frame is back.
  */
 #define FORK_CPUS  4
 #define FORK_PAGES 64

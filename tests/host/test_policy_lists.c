@@ -3,7 +3,7 @@
 /*
  * test_policy_lists.c - the two policies that are lists: what is theirs and not in the contract.
  *
- * Of free_list, that a link which somebody wrote over is found when its frame is claimed, and never
+ * Of free_list, that a link which was overwritten is found when its frame is claimed, and never
  * followed. Of recycler, the order of recycling, which runs it has and when it has none, and
  * that its ring is large enough and no larger. (That both keep the contract, test_policy.c shows.)
  *
@@ -160,7 +160,7 @@ TEST(a_link_that_is_a_number_is_found)
 	expect_found_always((FIRST + 3) << FRAME_SHIFT); /* an address */
 }
 
-/* What the link ought to be can be told where its index is right. */
+/* If the index of a link is right, the panic says what the link should be. */
 static void expect_bit_found(unsigned bit)
 {
 	struct policy_model model;
@@ -687,7 +687,9 @@ static void start_machine(const struct policy *policy, uint32_t capacity)
 	host_machine_start(&machine, &range, 1);
 }
 
-/* Nobody may take a free frame for zeros: it has a link, and what its last owner left. */
+/*
+ * No caller may assume that a free frame is zeroed: it holds a link, and what its last owner left.
+ */
 static void every_frame_is_zero(const struct policy *policy, uint32_t capacity)
 {
 	start_machine(policy, capacity);

@@ -3,8 +3,9 @@
 /*
  * test_stress.c - the kernel's workloads, from the same source, with threads for cpus.
  *
- * Every frame carries its owner's stamp and every block its pattern (tests/smp/workloads/workloads.h), so
- * what one cpu breaks for another panics there; here the books are closed after each run.
+ * Every frame carries its owner's stamp and every block its pattern
+ * (tests/smp/workloads/workloads.h), so what one cpu breaks for another panics there. Here all
+ * counts are checked after each run.
  *
  * Covers: mm/frame.c mm/heap/kmalloc.c mm/percpu/ tests/smp/workloads/workloads_*.c
  */

@@ -126,7 +126,7 @@ TEST(claims_rise_by_address_and_words_are_whole)
 	policy_model_end(&model);
 }
 
-/* One claim of exactly so many frames after the other takes row after row, and leaves no gap. */
+/* Claims of an exact number of frames take row after row, and leave no gap. */
 TEST(exact_claims_take_one_row_after_the_other)
 {
 	for (unsigned count = 1; count <= 64; count++) {
@@ -271,7 +271,7 @@ TEST(a_run_given_back_below_is_claimed_first)
 	policy_model_end(&model);
 }
 
-/* The group that claims look in has no free frame, and is below the one that is released to. */
+/* The group that claims look in has no free frame, and is below the group that is released to. */
 TEST(a_frame_released_to_an_empty_zone_is_claimed)
 {
 	struct policy_model model;

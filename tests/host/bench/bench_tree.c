@@ -4,8 +4,8 @@
  *
  * The policy is called through its contract, as a zone would. Only metadata is mapped: no policy
  * call touches a frame, so a zone of 1 TiB needs 37 MiB. The metadata asks for huge pages: at
- * 1 TiB a random free would otherwise measure the host's TLB, which the kernel, whose memory is
- * mapped by gigabytes or not at all, does not have in its way.
+ * 1 TiB a random free would otherwise measure misses of the host's TLB. The kernel has none: its
+ * memory is mapped by gigabytes or not at all.
  *
  * A figure is a median of medians. One *section* of code is timed as a whole, long enough for
  * the clock and short enough that the host rarely takes the processor away in it; a repetition

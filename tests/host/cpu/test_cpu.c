@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: cpu */
 /*
- * test_cpu.c - stops and starts of cpus (kernel/smp/cpu_stop.c) where the firmware refuses, or nobody
- * answers: what no machine at hand does. And IPIs: how many calls into the firmware they take on
- * machines of up to 130 harts with any hart ids, whom they reach where the firmware refuses a mask,
- * and what their handler does in which order.
+ * test_cpu.c - stops and starts of cpus (kernel/smp/cpu_stop.c) where the firmware refuses, or a
+ * cpu does not answer: no machine that we have does that. And IPIs: how many calls into the
+ * firmware they take on machines of up to 130 harts with any hart ids, which harts they reach where
+ * the firmware refuses a mask, and what their handler does in which order.
  *
- * One thread plays all cpus. Here are the firmware, which does as `play` says, the cache, which
- * only notes when it went on and off line, and a clock that a look at it moves on.
+ * One thread simulates all cpus. Simulated here are the firmware, which does as `play` says; the
+ * cache, which only notes when it went on and off line; and a clock that each read moves on.
  *
  * Covers: kernel/smp/cpu*.c kernel/smp/ipi.c kernel/smp/hart_mask.h
  */
@@ -75,7 +75,7 @@ static struct {
 	void (*in_window)(void);
 } steps;
 
-static jmp_buf away; /* the victim stands still for good, and whoever ipi_pending it goes on */
+static jmp_buf away; /* the victim stops for good, and the cpu that sent the IPI goes on */
 static uint64_t now;
 
 static void note_return(void)
@@ -139,7 +139,7 @@ void port_irq_restore(unsigned long flags)
 	(void)flags;
 }
 
-/* Who waits is alone here: far beyond any patience nobody will end it. */
+/* A waiter is alone here. Long after any time limit no other cpu can end the wait. */
 void port_relax(void)
 {
 	CHECK(play.relaxed++ < 10 * 60 * settings.timebase);
@@ -187,7 +187,10 @@ void frame_cache_offline(void)
 		longjmp(away, 1);
 }
 
-/* Flushed by nobody: so it must walk and cache nothing, and walks again only when it is asked again. */
+/*
+ * No other cpu flushes this one any more: so it must walk and cache nothing, and walks again only
+ * when it is asked again.
+ */
 void shootdown_offline(void)
 {
 	CHECK_EQ(sim_satp, MMU_OFF);
@@ -378,7 +381,10 @@ TEST(a_stop_that_the_firmware_refuses)
 	expect_stop_and_start();
 }
 
-/* Who was asked in vain does not stop later, when nobody waits for that any more. */
+/*
+ * A cpu that did not answer a request to stop does not stop later, when no cpu waits for it any
+ * more.
+ */
 TEST(a_cpu_that_does_not_answer_is_asked_no_longer)
 {
 	begin();
@@ -393,7 +399,7 @@ TEST(a_cpu_that_does_not_answer_is_asked_no_longer)
 	expect_stop_and_start();
 }
 
-/* It follows what it was asked for as soon as it can, and is ipi_pending until then. */
+/* It does what it was asked for as soon as it can, and gets IPIs until then. */
 TEST(a_cpu_that_is_short_of_frames_stops_after_that)
 {
 	begin();
@@ -402,7 +408,7 @@ TEST(a_cpu_that_is_short_of_frames_stops_after_that)
 	CHECK_EQ(play.kicks_taken, 6);
 }
 
-/* Who stays twice, in the middle of something that others wait for, must say twice that it is over. */
+/* A cpu that has pinned itself on line twice must unpin twice before it stops. */
 TEST(a_cpu_that_stays_stops_after_that)
 {
 	begin();
@@ -416,7 +422,8 @@ TEST(a_cpu_that_stays_stops_after_that)
 }
 
 /*
- * One that has begun to leave is off line whatever the stopper's patience: it is not said to run.
+ * A cpu that has begun to stop is off line however long the stopper waits: it is not reported as
+ * running.
  */
 TEST(a_cpu_that_sticks_on_its_way_is_lost)
 {
@@ -429,7 +436,7 @@ TEST(a_cpu_that_sticks_on_its_way_is_lost)
 	CHECK_EQ(cpu_start(VICTIM), CPU_ALREADY);
 }
 
-/* Its own word is not enough: it may still be on its way into the firmware. */
+/* What the cpu stores itself is not enough: it may not have reached the firmware yet. */
 TEST(a_cpu_is_gone_when_the_firmware_says_so)
 {
 	begin();
@@ -474,7 +481,7 @@ TEST(every_result_has_a_text)
 				     cpu_result_text((enum cpu_result)j)));
 }
 
-/* ---- callers that could not answer ------------------------------------------------------------ */
+/* ---- callers that could not answer ----------------------------------------------------------- */
 
 static void do_nothing(void *unused)
 {
@@ -495,7 +502,7 @@ TEST(a_wait_for_others_is_refused_where_interrupts_are_masked)
 	CHECK_EQ(play.IPIs, 0);
 }
 
-/* ---- IPIs to many ----------------------------------------------------------------------------- */
+/* ---- IPIs to many ---------------------------------------------------------------------------- */
 
 /* Hart ids in a row from `first` on, but the boot hart's is the id of the cpu `boot`. */
 static void begin_crowd(unsigned count, uint64_t first, uint64_t step, unsigned boot)
@@ -626,7 +633,7 @@ TEST(a_stopped_hart_keeps_no_ipi_from_others)
 	}
 }
 
-/* ---- the handler ------------------------------------------------------------------------------ */
+/* ---- the handler ----------------------------------------------------------------------------- */
 
 static void take_ipi_at(unsigned depth)
 {
@@ -665,7 +672,7 @@ static void take_another(void)
 	CHECK_EQ(steps.done, done + 1);
 }
 
-/* One that comes in there does one step, and the one that was interrupted does the rest. */
+/* A handler that comes in there does one step, and the interrupted handler does the rest. */
 TEST(a_nested_handler_does_one_step)
 {
 	begin_handler(10);

@@ -9,7 +9,7 @@
  * one input to the next: a crash must repeat from its input alone.
  *
  * An input is a string of choices. It never ends: behind its end are zeros, so each input means
- * something, and one that is cut off means the beginning of what it meant before.
+ * something. An input that is cut off means the beginning of what it meant before.
  */
 #pragma once
 
@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* What a failure ends in: libFuzzer wants a crash, the replay a result. */
 _Noreturn void fuzz_failed(const char *message);
 
-/* For what only compares: tracing it for libFuzzer guides nobody, and takes most of the time. */
+/* For code that only compares: tracing it does not help libFuzzer, and takes most of the time. */
 #if defined(__clang__)
 #define FUZZ_UNTRACED __attribute__((no_sanitize("coverage")))
 #else

@@ -3,7 +3,7 @@
  * fuzz_bootargs.c - fuzz target: the parser of boot arguments against another reading of the same
  * grammar, written without a table and without its spans: the text is cut up into strings.
  *
- * Compared are whether the text is accepted, every field, and which word is to blame. The text
+ * Compared are whether the text is accepted, every field, and which word is refused. The text
  * lies in an allocation of just its size, so that a byte read behind it is seen. The first byte
  * of an input chooses the names that are known, the rest is the text, up to a byte of 0.
  *
@@ -84,7 +84,7 @@ static bool read_ops(char *text, uint64_t *ops)
 	return good;
 }
 
-/* -1 where the names have no such one. */
+/* -1 if the name is not among them. */
 static int name_index(const char *const *names, unsigned count, const char *wanted)
 {
 	for (unsigned i = 0; i < count; i++)
@@ -113,7 +113,7 @@ static bool read_choice(const char *const *names, unsigned count, const char *te
 	return index >= 0;
 }
 
-/* for_all: so many of the names are meant by "all"; 0: it is no word. */
+/* for_all: "all" means this number of names, from the first on; 0: "all" is no value. */
 static bool read_one_of_set(const char *const *names, unsigned count, const char *item,
 			    unsigned for_all, bool knows_all, uint64_t *set)
 {
@@ -432,7 +432,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 		reading->args.workload |= UINT64_C(1) << i;
 	for (char *word = strtok_r(text, " \t\r\n", &rest); word;
 	     word = strtok_r(NULL, " \t\r\n", &rest)) {
-		/* There are fewer keys than that, and none is good twice. */
+		/* There are fewer keys than that, and no key is accepted twice. */
 		CHECK(count < KEYS_MAX);
 		if (!read_word(reading, word, seen, count)) {
 			blame(reading, word);

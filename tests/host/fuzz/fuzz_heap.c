@@ -98,7 +98,7 @@ static void check_in_memory(const struct block *block)
 	CHECK(zone_of(first) && zone_of(first) == zone_of(last));
 }
 
-/* ---- the books --------------------------------------------------------------------------- */
+/* ---- the accounts ------------------------------------------------------------------------ */
 
 static struct kheap_stats stats_now(void)
 {
@@ -332,7 +332,7 @@ static void mistake(void)
 	call_with(pointer, how);
 	snprintf(text, sizeof(text), "%p", (void *)pointer);
 	CHECK(unit_message_has(text));
-	/* Of a block with frames of its own, only the first is known to be the heap's. */
+	/* Of a block with separate frames, only the first frame is known to be the heap's. */
 	if (around && pointer - around->bytes < (ptrdiff_t)FRAME_SIZE)
 		CHECK(unit_message_has("interior pointer"));
 	else if (!around)

@@ -11,9 +11,9 @@
  *it:
  *
  *	- refused is what has no meaning, and a kernel that cannot stay where it is, and nothing
- *else;
+ *	  else;
  *	- early memory lies in whole frames of RAM in which nothing is reserved, is aligned, zeroed
- *and given once, and is had as long as a stretch of such frames has room;
+ *	  and given once, and can be had as long as a range of such frames has room;
  *	- zones are all other such frames, each of one node, less those that are accounted as lost;
  *	- mapped is all RAM but no-map frames and guard pages, each page as it should be.
  *
@@ -77,7 +77,7 @@ static struct {
 } now;
 
 /* Of each byte of the window. */
-static uint8_t ram_of[WINDOW];	/* the node of RAM plus 1; 0: none */
+static uint8_t ram_of[WINDOW];	/* the node of RAM plus 1; 0: no RAM */
 static uint8_t cut_of[WINDOW];	/* RESERVED, NO_MAP, INITRD */
 static uint8_t used_of[WINDOW]; /* early memory */
 
@@ -429,7 +429,9 @@ static unsigned usable_parts(const struct piece *piece, struct piece *parts)
 	return count;
 }
 
-/* Where two claim a byte, the piece that starts lower has it, and of two that do, the one before.
+/*
+ * Where two pieces claim a byte, the piece that starts lower has it; if both start at the same
+ * byte, the piece that comes first has it.
  */
 PLAIN static void mark_ram(void)
 {
@@ -520,7 +522,7 @@ static bool fits(uint64_t from, uint64_t to, uint64_t bytes, uint64_t align)
 	return from <= to && bytes <= to - from;
 }
 
-/* Whether a stretch of frames, [start, end), has room: at its bottom, or behind a span in it. */
+/* Whether a range of frames, [start, end), has room: at its bottom, or behind a span in it. */
 static bool stretch_has_room(uint64_t start, uint64_t end, uint64_t bytes, uint64_t align)
 {
 	uint64_t bottom = next_span_start(start, end);
@@ -632,10 +634,9 @@ static bool move_tree(struct devicetree *tree)
 }
 
 /*
- * Each span lies at the bottom of a stretch, or is the kernel's with what follows: so none cuts a
- * zone in two. But before the tree moved its old place was the end of a stretch, and the place
- * above it the bottom of another: where nothing was taken before the copy, one span is there at
- * most.
+ * Each span lies at the bottom of a range, or is the kernel's with what follows: so no span cuts a
+ * zone in two. But before the tree moved, its old place was the end of a range, and the place above
+ * it the bottom of another: where nothing was taken before the copy, one span is there at most.
  */
 static void check_spans(bool moved_first)
 {

@@ -3,8 +3,8 @@
  * fuzz_paging.c - fuzz target: two page tables against lists of what is mapped where.
  *
  * The input chooses the mode and how few frames there are, and then calls: ranges near every
- * border, pages of all sizes, all flags, clones and copies, frames taken away in between. Each says
- * what the model says, and one that finds no frames leaves every bit as it was.
+ * border, pages of all sizes, all flags, clones and copies, frames taken away in between. Each call
+ * answers what the model answers. A call that finds no frames leaves every bit as it was.
  *
  * Covers: mm/paging/
  */

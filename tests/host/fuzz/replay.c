@@ -3,8 +3,8 @@
  * replay.c - main() of a fuzz target that makes up nothing: runs the files it is given, and
  * those in the folders it is given, and prints KTAP, one test a file.
  *
- * The first failure ends the program, for nothing can be trusted after it: the plan then tells
- * that results are missing, and the last one which input it was.
+ * The first failure ends the program, because nothing can be trusted after it. The plan then shows
+ * that results are missing, and the last result shows which input failed.
  */
 #include "fuzz.h"
 
@@ -17,7 +17,7 @@
 
 #include <sanitizer/common_interface_defs.h>
 
-/* Inputs take milliseconds: only one that loops takes this long. */
+/* Inputs take milliseconds: only an input that loops takes this long. */
 #define INPUT_SECONDS_MAX 300
 
 static char **paths;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * simulated.c - see simulated.h: turns, IPIs, the MMUs, the firmware, and what kernel/vm/space.c wants of
- * the rest of the kernel.
+ * simulated.c - see simulated.h: turns, IPIs, the MMUs, the firmware, and what kernel/vm/space.c
+ * wants of the rest of the kernel.
  */
 #include "tests/host/space/simulated.h"
 
@@ -28,7 +28,7 @@
 #define STACK_BYTES	(256 << 10)
 #define KEPT		4096 /* translations, of each cpu */
 #define KEPT_TABLES	512
-#define LAST_PAGES	32 /* that were accessed, which walks that nobody asked for go to */
+#define LAST_PAGES	32 /* that were accessed; speculative walks go to these */
 #define STOP_ONE_IN	6
 #define AWAY_LOG	12
 #define COPY_ONE_IN	2 /* goes on for long */
@@ -41,8 +41,8 @@
 #define PAGES_OF(bytes) ((bytes) >> FRAME_SHIFT)
 
 /*
- * One that was kept, while its generation is the hart's; a page's entry, 0: there is none.
- * `of_table`: for there is no table that it could be in.
+ * A cached translation, valid while its generation is the hart's. `entry`: the page's; 0: the page
+ * is not mapped. `of_table`: not mapped because there is no table for it.
  */
 struct kept {
 	uint64_t generation, asid, page, entry;
@@ -110,7 +110,7 @@ static bool is_ready(unsigned cpu)
 	return harts[cpu].active && harts[cpu].away_until <= points;
 }
 
-/* One that is ready, not `but`; where there is none, the first of those that are away. */
+/* A ready cpu other than `but`. If no cpu is ready: the cpu that will be ready first. */
 static unsigned choose(unsigned but)
 {
 	unsigned first = (unsigned)below(machine.cpus), soonest = but;
@@ -149,7 +149,7 @@ static void go_away(struct hart *hart)
 static void count_point(void)
 {
 	if (++points > machine.points_max)
-		port_panic("somebody waits for ever");
+		port_panic("a cpu waits for ever");
 }
 
 /* Interrupts come between instructions. */
@@ -304,7 +304,7 @@ static void on_ipi(void)
 		;
 }
 
-/* An interrupt may be long on its way. */
+/* An interrupt may come late. */
 static void take_ipi(unsigned cpu, bool at_once)
 {
 	struct host_cpu *ipi_pending = &host_cpus[cpu], *before = host_self;
@@ -321,7 +321,7 @@ static void take_ipi(unsigned cpu, bool at_once)
 	host_self = before;
 }
 
-/* One that has no work sleeps, and wakes up for this alone. */
+/* A cpu without work sleeps, and wakes up only for an interrupt. */
 static void interrupt(unsigned cpu)
 {
 	step(true);
@@ -377,8 +377,8 @@ static uint64_t *frame_of(uint64_t number, const char *what)
 	const struct zone *zone = &zones.zone[0];
 
 	if (number - zone->first >= zone->total_frames || zone->state[number - zone->first] == 0)
-		port_panic("cpu %u %s frame %#llx, which nobody has allocated", host_self->number,
-			   what, (unsigned long long)number);
+		port_panic("cpu %u %s frame %#llx, which is not allocated", host_self->number, what,
+			   (unsigned long long)number);
 	return port_phys_pointer(number << FRAME_SHIFT);
 }
 
@@ -464,7 +464,9 @@ static bool take_page_fault(struct hart *hart)
 	return repeated;
 }
 
-/* The word, or NULL: it faults. From here on it is one instruction, until its caller has ended it. */
+/*
+ * The word, or NULL: it faults. From here on it is one instruction, until its caller has ended it.
+ */
 static uint64_t *begin_access(const void *address, uint64_t wanted)
 {
 	struct hart *hart = self();
@@ -571,7 +573,7 @@ bool mmu_flush_harts(uint64_t first_hart, uint64_t mask, uint64_t start, uint64_
 			sim_relax();
 		flush(&harts[cpu], start, bytes);
 	}
-	CHECK_EQ(mask, 0); /* none that is not there */
+	CHECK_EQ(mask, 0); /* no cpu that does not exist */
 	return true;
 }
 

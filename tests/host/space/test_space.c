@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: space */
 /*
- * test_space.c - kernel/vm/space.c and kernel/smp/shootdown.c on played MMUs, under many schedules
- * (tests/host/space/simulated.h).
+ * test_space.c - kernel/vm/space.c and kernel/smp/shootdown.c on simulated MMUs, under many
+ * schedules (tests/host/space/simulated.h).
  *
- * The kernel's own workloads of address spaces run here, from the same source, and check as they
- * do there; and one that only this machine shows anything with: spaces that come and go, and their
- * ASIDs with them. Both ways to flush are tried, with ASIDs and without, with and without cpus that
- * stop. A failure names its schedule.
+ * The kernel's own workloads of address spaces run here, from the same source, and check as they do
+ * there. One more workload can fail only on this machine: spaces that come and go, and their ASIDs
+ * with them. Both ways to flush are tried, with ASIDs and without, with and without cpus that stop.
+ * A failure names its schedule.
  *
  * Covers: kernel/vm/space*.c kernel/smp/shootdown.c tests/smp/workloads/workloads_vm_*.c
  */
@@ -207,8 +207,8 @@ TEST(space_with_130_cpus)
 
 /*
  * As vm_cow, but with so few pages that cpus meet at them all the time. Each cpu has a word in each
- * page of the parent, which it alone writes to, and knows what it stored there last; now and then it
- * makes a clone, in which its own words must be those of that moment, and the others' must not
+ * page of the parent, which it alone writes to, and knows what it stored there last; now and then
+ * it makes a clone, in which its own words must be those of that moment, and the others' must not
  * change any more.
  */
 #define STORM_PAGES 2
@@ -243,7 +243,7 @@ static void expect_at(unsigned page, unsigned cpu, uint64_t expected, const char
 			   (unsigned long long)expected);
 }
 
-/* Stores that were over before the look began are seen, by every cpu and whoever made them. */
+/* Stores that were over before the look began are seen by every cpu, whichever cpu made them. */
 static void expect_nothing_older(void)
 {
 	for (unsigned page = 0; page < STORM_PAGES; page++)
@@ -354,11 +354,11 @@ TEST(space_of_each_cpus_own)
 /* ---- spaces, and ASIDs, that come and go ----------------------------------------------------- */
 
 /*
- * Any cpu makes a space, enters one, maps or unmaps a page, or destroys one that nobody is in.
- * All of them map the same addresses, and there are fewer ASIDs than spaces: who still has a
- * translation of a space that is gone finds its words, or no frame, in the next one. What a page
- * holds says which space's it is. The test's own state is changed between two points, so it is no
- * other cpu's to see in the middle.
+ * Any cpu makes a space, enters a space, maps or unmaps a page, or destroys a space that no cpu is
+ * in. All spaces map the same addresses, and there are fewer ASIDs than spaces: a cpu that still
+ * has a translation of a destroyed space finds that space's words, or no frame, in the next space.
+ * The contents of a page say which space it belongs to. The test's own state is changed between two
+ * points, so no other cpu sees half a change.
  */
 #define SPACES 4
 #define PAGES  4
@@ -530,14 +530,14 @@ TEST(space_asids_come_and_go)
 	run_schedules(run_come_and_go, 1500);
 }
 
-/* ---- one page, mapped and unmapped by two cpus that know nothing of each other ---------------- */
+/* ---- one page, mapped and unmapped by two cpus that know nothing of each other --------------- */
 
 #define TURNS 60
 
 static struct {
 	struct space space;
-	uint64_t made;	 /* frames that were to be mapped, each of which holds its number */
-	uint64_t mapped; /* the last one that was */
+	uint64_t made;	 /* frames prepared for mapping; each holds its number */
+	uint64_t mapped; /* the last frame that was mapped */
 	uint64_t times;
 } over;
 
@@ -607,9 +607,9 @@ TEST(space_nothing_is_mapped_before_all_have_flushed)
 /* ---- what is mapped is there ----------------------------------------------------------------- */
 
 /*
- * Before a page is mapped, cpus have looked in vain where it will be, in the space, and have gone out
- * of it again or not: with an ASID they keep that there is nothing. Each window has a table to itself,
- * so that what they keep is of a table.
+ * Before a page is mapped, cpus have looked in vain where it will be, in the space, and have gone
+ * out of it again or not: with an ASID they keep that there is nothing. Each window has a table to
+ * itself, so that what they keep is of a table.
  */
 #define WINDOWS	    24
 #define WINDOW_STEP (UINT64_C(1) << 21)
@@ -617,7 +617,7 @@ TEST(space_nothing_is_mapped_before_all_have_flushed)
 static struct {
 	struct space space, other;
 	bool trap_asks;	 /* the trap of a page fault asks whether it is to be repeated */
-	unsigned mapped; /* windows; what a cpu reads here, it has been told */
+	unsigned mapped; /* windows; cpus learn the number here */
 	bool by_clone;
 } handed;
 
@@ -807,7 +807,7 @@ TEST(space_a_fault_for_good_is_not_repeated_for_ever)
 	}
 }
 
-/* ---- callers that could not answer ------------------------------------------------------------ */
+/* ---- callers that could not answer ----------------------------------------------------------- */
 
 static void ask_masked(void)
 {

@@ -34,7 +34,9 @@ static void damage_word(struct dtb_bytes blob, size_t offset)
 	dtb_poke(blob, offset, word);
 }
 
-/* The header is small and all that follows hangs on it: it gets a share of its own. */
+/*
+ * The header is small, and all that follows depends on it: it gets a separate share of the damage.
+ */
 void dtb_damage(struct dtb_bytes blob)
 {
 	for (uint64_t times = 1 + unit_random_below(4); times > 0; times--) {

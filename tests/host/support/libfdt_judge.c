@@ -453,7 +453,10 @@ static enum libfdt_verdict verdict_of_one(const struct pair *pair, bool ours, bo
 					  const struct devicetree_error *error)
 {
 	if (ours) {
-		/* The one way of ours to be laxer: libfdt takes no NOP between root and end. */
+		/*
+		 * Our reader is more tolerant in this case only: libfdt takes no NOP between root
+		 * and end.
+		 */
 		CHECK_EQ(peek(pair->ours.blob, pair->ours.structure.end - 8), FDT_NOP);
 		return LIBFDT_OURS_ONLY;
 	}

@@ -24,7 +24,7 @@ void for_each_policy(void (*test)(const struct policy *policy))
 
 /* ---- the frames themselves --------------------------------------------------------------- */
 
-/* Whoever has a frame writes to it what it likes. */
+/* The owner of a frame may write any bytes to it. */
 #define GARBAGE_BYTES 64
 
 static char *bytes_of(const struct policy_model *model, uint64_t i)

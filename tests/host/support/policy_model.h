@@ -21,7 +21,7 @@
 
 /*
  * A TEST() of unit.h that is run for every policy in the table, which it gets as `policy`. Each
- * is named as its turn comes: the last one named is the one that failed.
+ * policy is named before its run: the last policy named is the one that failed.
  */
 #define POLICY_TEST(test_name)                                                                     \
 	static void test_name##_by(const struct policy *policy);                                   \
@@ -36,7 +36,7 @@ void for_each_policy(void (*test)(const struct policy *policy));
 enum model_state {
 	MODEL_TAKEN,
 	MODEL_FREE,
-	MODEL_LEAVING /* still taken, and in the words of a release that is under way */
+	MODEL_LEAVING /* still taken, and in the words of a release that has begun */
 };
 
 struct policy_model {
@@ -67,7 +67,7 @@ struct model_release {
 void policy_model_start(struct policy_model *model, const struct policy *policy, uint64_t first,
 			uint64_t count);
 
-/* Frees all memory, and asks the instance nothing: it may be one that has panicked. */
+/* Frees all memory, and does not call the instance: it may have panicked. */
 void policy_model_drop(struct policy_model *model);
 
 /* Lets the policy look at taken frames too, as it may when it is damaged; or no more. */
@@ -107,7 +107,7 @@ void policy_model_release(struct policy_model *model, struct model_release *rele
 /* Whether there is such a run; align is a power of two. */
 bool policy_model_has_run(const struct policy_model *model, uint64_t count, uint64_t align);
 
-/* Whether the policy may be asked for this, and whether it may miss one that is there. */
+/* Whether the policy may be asked for such a run, and whether it may miss an existing run. */
 bool policy_may_be_asked(const struct policy *policy, uint64_t count, uint64_t align);
 bool policy_may_overlook(const struct policy *policy, uint64_t count, uint64_t align);
 

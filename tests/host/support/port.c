@@ -65,7 +65,7 @@ void host_take_ipi(struct host_cpu *cpu)
 	host_self = interrupted;
 }
 
-/* One that does not run is at rest between two operations of a test that plays all cpus in turn. */
+/* A cpu that does not run is at rest between two operations: the test runs all cpus in turn. */
 uint64_t host_ipi_calls, host_ipi_calls_masked;
 
 void port_ipi_send(unsigned first, uint64_t set)
@@ -188,14 +188,14 @@ struct host_work {
 	unsigned *finished; /* cpus */
 };
 
-/* A cpu that has done its work still answers, until nobody is left who could ask. */
+/* A cpu that has done its work still answers, until no other cpu can ask. */
 static void work_and_answer(const struct host_work *work)
 {
 	work->work(work->argument);
 	__atomic_fetch_add(work->finished, 1, __ATOMIC_ACQ_REL);
 	while (__atomic_load_n(work->finished, __ATOMIC_ACQUIRE) < host_cpu_count)
 		port_relax();
-	port_relax(); /* what was asked before the last one finished */
+	port_relax(); /* what was asked before the last cpu finished */
 }
 
 static void *run_cpu(void *argument)
@@ -208,9 +208,9 @@ static void *run_cpu(void *argument)
 }
 
 /*
- * Cpus have a core each where there are so many, and the scheduler does as it likes where there
- * are not: two that must share one would only lose their turns to each other. Programs that run
- * side by side do not all begin at the same core.
+ * Each cpu is pinned to a core if there are enough cores. Otherwise the scheduler decides: two cpus
+ * pinned to the same core would only delay each other. Programs that run side by side do not all
+ * begin at the same core.
  */
 static bool has_cores(const cpu_set_t *allowed)
 {

@@ -28,7 +28,7 @@ struct host_cpu {
 	unsigned number;
 	bool masked; /* the cpu's own, like in_trap */
 	bool in_trap;
-	bool running; /* in host_run(); else whoever IPIs it does what it would do */
+	bool running; /* in host_run(); else the sender of an IPI runs the handler for it */
 	uint32_t ipi_pending;
 };
 
@@ -127,7 +127,10 @@ static inline void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64
 	host_trace(event, begun, a, b);
 }
 
-/* Calls of port_ipi_send() so far, and those of them with interrupts masked; for tests, one cpu at a time. */
+/*
+ * Calls of port_ipi_send() so far, and those of them with interrupts masked; for tests, one cpu at
+ * a time.
+ */
 extern uint64_t host_ipi_calls, host_ipi_calls_masked;
 
 void port_relax(void);

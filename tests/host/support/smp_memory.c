@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* smp_memory.c - memory for tests/smp/ in a host process, whoever plays the cpus. */
+/* smp_memory.c - memory for tests/smp/ in a host process, for threads and for simulated cpus. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tried_lock.h - the one lock that test_sync.c and test_lock_stats.c try, and what both do with it.
+ * tried_lock.h - the lock that test_sync.c and test_lock_stats.c try, and what both do with it.
  */
 #pragma once
 
@@ -14,8 +14,8 @@ static const unsigned cpu_counts[] = {1, 2, 3, TRIED_CPUS_MAX};
 extern struct spinlock lock;
 
 /*
- * Makes the lock for `cpus` CPUs, with a wait matrix where the build has that layer; the caller is CPU 0.
- * Its memory has not a byte more than the lock asks for: the sanitizer sees the next one.
+ * Makes the lock for `cpus` CPUs, with a wait matrix where the build has that layer; the caller is
+ * CPU 0. Its memory has not a byte more than the lock asks for: the sanitizer sees the next one.
  */
 void tried_lock_start(enum spin_kind kind, unsigned cpus);
 void tried_lock_end(void);

@@ -5,7 +5,7 @@
  *
  * Masking is kept for each cpu, and a "trap handler" may run on a cpu wherever it is not masked;
  * see traps.h for when. The pop and the push are the kernel's restartable sequences step by step:
- * a trap that lands before any of their steps runs its handler and then begins them anew.
+ * a trap that lands before any of their steps runs its handler and then begins them again.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: traps */
 /*
- * test_trace.c - the ring of a cpu's last events (kernel/diag/trace_ring.c), with handlers and readers
- * at every point of it, and whether what mm/ says of itself agrees with what it counts.
+ * test_trace.c - the ring of a cpu's last events (kernel/diag/trace_ring.c), with handlers and
+ * readers at every point of it, and whether what mm/ says of itself agrees with what it counts.
  *
  * Built as test_traps is: see tests/host/traps/traps.h for what a point is.
  *
@@ -373,7 +373,7 @@ static void hear(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
 	CHECK(event > TRACE_NONE && event < TRACE_EVENTS);
 	said[cpu].events[event]++;
 	said[cpu].frames[event] += a;
-	/* One thread plays all cpus: whoever holds a zone's lock here is this one. */
+	/* One thread simulates all cpus: a zone's lock that is held here is held by this cpu. */
 	for (unsigned i = 0; i < zones.count; i++)
 		said[cpu].under_lock |= spin_locked_relaxed(&zones.zone[i].lock);
 }

@@ -6,13 +6,13 @@
  * First systematically: for one operation, all its points are counted, and then it is done once
  * for each of them and each thing that a trap handler, or another cpu, may do there. Then at
  * random: several cpus stopped in the middle of each other, traps on any of them. What a point is
- * and why none is missed: tests/host/traps/traps.h.
+ * and why no point is missed: tests/host/traps/traps.h.
  *
  * The model is a byte a frame, in or out; so a frame that is handed out twice is found at once,
  * and after each run every frame must be in exactly one place.
  *
- * A failure of the systematic part prints a line that begins with ONLY=; that in the environment
- * runs the one case again and nothing else.
+ * A failure of the systematic part prints a line that begins with ONLY=. With that line in the
+ * environment, only that case runs.
  *
  * Covers: mm/frame.c mm/frame_called.c mm/percpu/ mm/global/zone.c mm/heap/kmalloc.c
  */
@@ -78,7 +78,7 @@ struct pile {
 	uint64_t frame[SPAN_MAX];
 };
 
-/* An allocation that is under way: how few frames were free at some instant of it. */
+/* An allocation in progress: the fewest frames that were free at any instant of it. */
 struct call {
 	struct call *next;
 	uint64_t fewest;
@@ -95,12 +95,14 @@ static struct {
 	unsigned runs;
 	struct call *calls;
 	bool failed; /* an allocation of the interrupted code failed */
-	uint64_t missed; /* frames that seemed free when an allocation of the handler or CPU that came in failed */
+	uint64_t missed; /* frames that seemed free when an allocation that was let in failed */
 	uint64_t in_hands; /* of the interrupted code: this many frames may seem so */
 	uint64_t giving;   /* if it gives one back: which; 0: it does not */
 } model;
 
-/* What came in is over, with no operation half done, when the interrupted code goes on and fails. */
+/*
+ * What came in is over, with no operation half done, when the interrupted code goes on and fails.
+ */
 static bool is_exact;
 
 static char story[200];
@@ -135,7 +137,7 @@ static void set_out(uint64_t first, uint64_t count, bool out)
 			call->fewest = model.total_free - model.out_count;
 }
 
-/* Calls end in any order: one that waits may outlast the one it is in the middle of. */
+/* Calls end in any order: a call that waits may outlast the call that it has interrupted. */
 static void call_begins(struct call *call)
 {
 	*call = (struct call){model.calls, model.total_free - model.out_count};
@@ -152,8 +154,8 @@ static void call_ends(const struct call *call)
 }
 
 /*
- * That there is none, is right if there was an instant at which none was free. What the one that is
- * stopped has in its own hands is none of the free: how much that may be, its operation says.
+ * The answer "no frame" is right if no frame was free at some instant of the call. Frames that the
+ * stopped operation holds for itself are not free; the operation says how many that may be.
  */
 static void judge_failure(const struct pile *pile, const struct call *call)
 {
@@ -206,7 +208,7 @@ static bool take_run(uint64_t count, uint64_t align)
 {
 	pfn_t first;
 
-	if (model.runs >= LENGTH(model.run) / 2) /* whoever stops us may have some more */
+	if (model.runs >= LENGTH(model.run) / 2) /* the operation that stops us may have more */
 		return false;
 	first = frame_alloc_run(count, align);
 	if (pfn_is_none(first))
@@ -230,7 +232,7 @@ static void give_run(void)
 	frame_free_run(pfn(run.first), run.count);
 }
 
-/* One that the cache of this cpu is of, or is not of; -1: there is none. */
+/* A frame of the zone of this cpu's cache, or of another zone; -1: there is no such frame. */
 static int find(const struct pile *pile, bool home)
 {
 	const struct frame_cache *cache = frame_cache_self();
@@ -584,7 +586,7 @@ static void ready_remote_full(void)
 	}
 }
 
-/* As above, with enough of them in hand. */
+/* As above, with enough of them allocated. */
 static void ready_remote_overflow(void)
 {
 	become(1);
@@ -694,7 +696,9 @@ static void do_configure(void)
 	frame_cache_configure(cache->capacity ? 100 : 0, 0);
 }
 
-/* What an operation has in its hands while it is stopped, if anything: neither free nor given out. */
+/*
+ * What an operation has in its hands while it is stopped, if anything: neither free nor given out.
+ */
 enum hands {
 	HANDS_EMPTY,
 	HANDS_TAKE, /* what it is about to return */
@@ -784,8 +788,8 @@ static void add_region(void *at, size_t bytes)
 }
 
 /*
- * All that changes between here and the next restore, but for the tickets and openings that drain.c counts:
- * these go on, which does no harm.
+ * All that changes between here and the next restore, but for the tickets and openings that drain.c
+ * counts: these go on, which does no harm.
  */
 static void snapshot_take(void)
 {
@@ -850,8 +854,9 @@ static void release_all_out(struct zone *zone)
 }
 
 /*
- * Every frame is in exactly one place: those in caches and those that are out go back to their
- * zones, which panic about one that they have; and then none is missing. Uses the machine up.
+ * Every frame is in exactly one place: the cached and the allocated frames go back to their zones,
+ * which panic if they already have a frame; then no frame may be missing. The machine is of no use
+ * afterwards.
  */
 static void check_every_frame(void)
 {
@@ -912,7 +917,10 @@ static void fire_once(void)
 		traps_elsewhere(1, act);
 }
 
-/* Who was let in and found nothing may only have missed what the other had in its hands. */
+/*
+ * An operation that was let in and found no frame may have missed only the frames that the stopped
+ * operation held.
+ */
 static void check_missed(const struct operation *operation)
 {
 	if (!model.missed)
@@ -931,7 +939,9 @@ static void tell(unsigned machine, const struct operation *operation, uint64_t p
 		 machines[machine].capacity, machines[machine].batch);
 }
 
-/* A cache that was emptied for a run may open again, and take part of that run, before it is found. */
+/*
+ * A cache that was emptied for a run may open again, and take part of that run, before it is found.
+ */
 static bool may_lose(const struct operation *operation)
 {
 	return operation->ready == ready_cached_run;
@@ -1050,7 +1060,7 @@ TEST(another_cpu_at_every_point_of_every_operation)
 
 static unsigned swap_one_in;
 
-/* Gives back the frame of the other zone that it has, then takes the one that was free. */
+/* Gives back its frame of the other zone, then takes the free frame. */
 static void swap_frames(void)
 {
 	uint64_t given = model.kept.frame[0];
@@ -1120,8 +1130,9 @@ TEST(a_frame_that_moves_from_zone_to_zone_is_found)
 
 #define DEPTH_MAX 3 /* one in the middle of another */
 /*
- * Let in in one step. What is let in may take all memory, frame by frame, and has thousands of points then;
- * so without a bound a step could grow for as long as it is let. Behind it, what is under way must end.
+ * Let in in one step. What is let in may take all memory, frame by frame, and has thousands of
+ * points then; so without a bound a step could grow without end. After the bound, the operations in
+ * progress must end.
  */
 #define FIRES_MAX 3000
 

@@ -38,15 +38,16 @@ struct traps_cpu {
 };
 
 /*
- * What a cpu does in the middle of another's operation runs on a stack of its own: so it can wait
- * for that other, which then goes on. There is one for each cpu; the test's own is no cpu's.
+ * What a cpu does in the middle of another cpu's operation runs on a separate stack: so it can wait
+ * for the other cpu, which then goes on. There is one stack for each cpu; the test's own stack
+ * belongs to no cpu.
  */
 struct context {
 	ucontext_t state;
 	char *stack;
 	const char *top;	 /* locals lie below it */
 	struct context *resumer; /* goes on when this one waits or ends */
-	struct host_cpu *self;	 /* who it was when it began to wait */
+	struct host_cpu *self;	 /* the cpu that it was when it began to wait */
 	void (*work)(void);
 	bool active;	/* its work is not over */
 	bool waits;	/* and lets others go on */
@@ -57,10 +58,10 @@ struct context {
 static struct traps_cpu cpus[CPUS_MAX];
 static struct context contexts[CPUS_MAX], test_context;
 static struct context *current = &test_context;
-static unsigned test_cpu; /* whose operation the test's own stack is */
+static unsigned test_cpu; /* the cpu whose operation runs on the test's own stack */
 static uint64_t waits;
 static bool kicks_are_lost;
-static bool is_over; /* who still waits may end, but arm no more */
+static bool is_over; /* a cpu that still waits may end, but not arm again */
 static bool armed;
 static bool watched; /* between traps_arm() and traps_disarm(), whatever has fired */
 static uint64_t clock_ticks;
@@ -240,7 +241,9 @@ static void switch_to(struct context *to)
 	volatile bool is_back = false;
 
 	from->self = host_self;
-	/* Not swapcontext(), which AddressSanitizer warns of; none of its frames are on our stacks. */
+	/*
+	 * Not swapcontext(), which AddressSanitizer warns of; none of its frames are on our stacks.
+	 */
 	getcontext(&from->state);
 	if (!is_back) {
 		is_back = true;
@@ -265,7 +268,7 @@ static void run_context(void)
 	self_context->work();
 	self_context->active = false;
 	switch_to(self_context->resumer);
-	abort(); /* nobody resumes what is done */
+	abort(); /* a finished context is never resumed */
 }
 
 static bool resume_all(void)
@@ -320,7 +323,7 @@ bool traps_is_busy(unsigned cpu)
 
 /* ---- the port ---------------------------------------------------------------------------- */
 
-/* As the other cpu, which nobody stops. */
+/* As the other cpu, which is never stopped. */
 static void holder_does(void (*work)(struct spinlock *lock, struct spin_node *node), bool held)
 {
 	struct host_cpu *before = host_self;
@@ -364,7 +367,7 @@ void traps_irq_restore(unsigned long flags)
 {
 	self()->masked = flags;
 	deliver(host_self->number);
-	/* A cpu in the middle of its own work cannot be the one that takes it. */
+	/* A cpu in the middle of its own work cannot take it. */
 	if (holder.again && !holder.held && !cpus[holder.cpu].busy &&
 	    !contexts[holder.cpu].active && traps_may_trap(holder.cpu))
 		holder_does(spin_lock, true);
@@ -414,7 +417,10 @@ void traps_ipi_send(unsigned first, uint64_t set)
 		send_ipi(first + (unsigned)__builtin_ctzll(set));
 }
 
-/* Whoever is waited for goes on: those who wait too, then the one in whose middle we are. */
+/*
+ * The cpus that are waited for go on: first the other waiters, then the cpu that we have
+ * interrupted.
+ */
 void traps_relax(void)
 {
 	if (++waits > WAITS_MAX)
@@ -436,7 +442,7 @@ uint64_t traps_clock(void)
 	return ++clock_ticks;
 }
 
-/* True when a trap landed on this very cpu: its sequence begins anew. */
+/* True when a trap landed on this very cpu: its sequence begins again. */
 static bool trapped(void)
 {
 	uint64_t before = self()->traps;
@@ -486,8 +492,8 @@ start:
 /* ---- what the compiler calls ------------------------------------------------------------- */
 
 /*
- * What lies on the stack above us, up to the code that armed, is a local of what runs: no other code
- * sees it, so a trap may as well land at the next access that is not.
+ * What lies on the stack above us, up to the code that armed, is a local of what runs: no other
+ * code sees it, so a trap may as well land at the next access that is not.
  */
 static __attribute__((noinline)) void watched_access(const char *address, size_t bytes,
 						     const char *what)

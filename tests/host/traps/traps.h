@@ -10,14 +10,15 @@
  *	- on the same cpu, as a trap handler, when interrupts are not masked;
  *	- on another cpu, as whatever it likes, when no zone's lock is held.
  *
- * A cpu that is ipi_pending answers at the point where it is stopped, as a trap handler, or if it is
- * masked there, where it unmasks: until then whoever waits for it is stopped in turn, and it goes
- * on. There is one thread, with a stack for each cpu, so all of it repeats. Nothing is missed
- * between two points: registers and locals are the interrupted code's own, so wherever between them it is stopped, the others and it
- * see the same. What the compiler keeps in a register across a point it keeps across a trap in the
- * kernel too, because the calls are put in late, when the optimizer has done its work. What is
- * missing: the order of another compilation's accesses, and stores that another cpu sees late. The
- * lock words' own accesses are no points; there is one before each acquire and one after.
+ * A cpu that gets an IPI answers at the point where it is stopped, as a trap handler; or if it is
+ * masked there, where it unmasks: until then the cpu that waits for it is stopped, and it goes on.
+ * There is one thread, with a stack for each cpu, so all of it repeats. Nothing is missed between
+ * two points: registers and locals are the interrupted code's own, so wherever between them it is
+ * stopped, the others and it see the same. What the compiler keeps in a register across a point it
+ * keeps across a trap in the kernel too, because the calls are put in late, when the optimizer has
+ * done its work. What is missing: the order of another compilation's accesses, and stores that
+ * another cpu sees late. The lock words' own accesses are no points; there is one before each
+ * acquire and one after.
  */
 #pragma once
 
@@ -32,7 +33,7 @@ enum traps_where {
 	TRAPS_ELSEWHERE = 2 /* those at which another cpu may do a whole operation */
 };
 
-/* Nobody is masked, in a trap or busy; nothing is armed. For each machine anew. */
+/* No cpu is masked, in a trap or busy; nothing is armed. For each new machine. */
 void traps_reset(void);
 
 /*
@@ -53,17 +54,17 @@ bool traps_may_switch(void);
 bool traps_all_may_trap(void);
 
 /*
- * Runs `work` as a trap handler on the cpu; or as an operation of its own on another. Where that
- * one has to wait for the cpu that is stopped, the stopped one goes on, and the other after it
- * has let interrupts in; so it may be under way for longer than the call, until traps_finish().
- * A handler that the stopped cpu did not ask for must find all others ready for a trap: it cannot
+ * Runs `work` as a trap handler on the cpu; or as a separate operation on another cpu. If that cpu
+ * has to wait for the stopped cpu, the stopped cpu goes on; the other goes on after the first has
+ * let interrupts in. So the operation may last longer than the call, until traps_finish(). A
+ * handler that the stopped cpu did not ask for must find all others ready for a trap: it cannot
  * wait, because what it has interrupted may not go on.
  */
 void traps_trap(unsigned cpu, void (*work)(void));
 void traps_elsewhere(unsigned cpu, void (*work)(void));
 void traps_finish(void);
 
-/* Kicks have no effect for a while. */
+/* IPIs have no effect for a while. */
 void traps_lose_kicks(bool lost);
 
 /* Set around an operation that may be stopped in the middle: its cpu then has only traps. */
@@ -71,8 +72,8 @@ void traps_set_busy(unsigned cpu, bool busy);
 bool traps_is_busy(unsigned cpu);
 
 /*
- * Another cpu holds this lock until somebody has waited for it; takes it `again` where that one
- * unmasks interrupts, until traps_hold_end().
+ * Another cpu holds this lock until a cpu has waited for it. With `again`, it takes the lock again
+ * where the waiter unmasks interrupts, until traps_hold_end().
  */
 void traps_hold(struct zone *zone, unsigned cpu, bool again);
 void traps_hold_end(void);

@@ -35,8 +35,8 @@
  * - The instructions are the host's, in the host's order.
  *
  * Stricter than C11 it is in this: a release fence is for one store, save one before an atomic
- * (store_atomic), which is for all up to the next acquire fence. Code that means one fence for
- * several stores is told so by a report, and must say it here.
+ * (store_atomic), which is for all up to the next acquire fence. If code uses one fence for several
+ * stores, a report says so, and the code must say it here.
  */
 #pragma once
 

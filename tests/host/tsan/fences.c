@@ -8,8 +8,8 @@ const char *__tsan_default_options(void);
 const char *__tsan_default_suppressions(void);
 
 /*
- * The first race ends the program, with a status that no test program has. As long a history as can be: a
- * read whose stack is forgotten cannot be told from one that is known.
+ * The first race ends the program, with a status that no test program has. The history is as long
+ * as possible: a read whose stack is forgotten cannot be matched with a known read.
  */
 const char *__tsan_default_options(void)
 {
@@ -23,7 +23,7 @@ const char *__tsan_default_options(void)
  * may have been let go and be in use for its next acquire, which sets `wait` by a plain store. The
  * word is aligned and written whole, so the question reads one of the two values, and nodes live as
  * long as the lock (spinlock.h). Either value is an answer that may be stale, as any answer to
- * "is it held?"; it only chooses how an acquire is counted, and excludes nobody.
+ * "is it held?"; it only chooses how an acquire is counted, and excludes no CPU.
  *
  * _ck_ring_enqueue_sp writes a slot that the consumer has read. The consumer reads the slot, passes
  * a fence, then stores its head; the producer loads that head, and writes the slot only behind a

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cpu.h - arch/riscv/cpu.h for test_space: whose turn it is, is tp. */
+/* cpu.h - arch/riscv/cpu.h for test_space: tp is the cpu whose turn it is. */
 #pragma once
 
 #include <stdint.h>

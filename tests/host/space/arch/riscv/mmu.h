@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* mmu.h - arch/riscv/mmu.h for test_space: the hardware and the firmware are played (simulated.c). */
+/* mmu.h - arch/riscv/mmu.h for test_space: hardware and firmware are simulated (simulated.c). */
 #pragma once
 
 #include <stdbool.h>
