@@ -94,8 +94,8 @@ static struct {
 	struct run run[64];
 	unsigned runs;
 	struct call *calls;
-	bool failed; /* an allocation of the interrupted code failed */
-	uint64_t missed; /* frames that seemed free when an allocation that was let in failed */
+	bool failed;	   /* an allocation of the interrupted code failed */
+	uint64_t missed;   /* frames that seemed free when an allocation that was let in failed */
 	uint64_t in_hands; /* of the interrupted code: this many frames may seem so */
 	uint64_t giving;   /* if it gives one back: which; 0: it does not */
 } model;
