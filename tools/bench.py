@@ -725,7 +725,7 @@ def summary(rows: Sequence[Row], problems: Sequence[str], cores: int) -> str:
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run the benchmarks and judge every bound.")
+    parser = argparse.ArgumentParser(description="Run the benchmarks and check every bound.")
     add = parser.add_argument
     for name in ("checks0", "checks1", "checks0-zbb", "checks1-zbb"):
         add(f"--kernel-{name}", type=Path, required=True, metavar="ELF")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Finds out how often a sweep's check of its own times is wrong, and would be otherwise.
+"""Measures how often a sweep's check of its times is wrong, and how often variants would be.
 
 Cells are run on a host whose doing is known: under -icount, where the host cannot be seen at all;
 alone on it; with more cpus than cores; against busy processes. What the host really did is asked
@@ -47,7 +47,7 @@ CELLS = ("run=bench policy=segment_tree lock=fas,ticket,mcs cache=0,128 rounds=3
          " lockstat=all")
 WORKLOADS = ("repeat", "bulk", "rand", "xfree")
 
-# Takes a core for so many seconds, and leaves it alone for so many.
+# Takes a core for argv[1] seconds, and then leaves it alone for argv[2] seconds.
 TURN_MS = 10
 TAKER = """
 import sys, time
@@ -125,7 +125,7 @@ def go_first(pid: int, condition: Condition) -> None:
 
 @contextlib.contextmanager
 def ready_to_go_first(condition: Condition) -> Iterator[None]:
-    """Whoever lets QEMU go first has to be there when its sweep begins."""
+    """This process raises QEMU's priority, so it must get a core itself when the sweep begins."""
     if not condition.realtime:
         yield
         return
@@ -232,7 +232,7 @@ def ticks_ns(cell: Record, name: str) -> float:
 
 
 def stolen(cell: Record, factor: float) -> float | None:
-    """Percent of the run that holds took beyond so many times what they take alone."""
+    """Percent of the run that holds took beyond `factor` times their time alone."""
     alone = ticks_ns(cell, "hold_alone_ticks")
     if not alone or not value(cell, "sum_ns"):
         return None
@@ -382,9 +382,9 @@ def main() -> int:
     parser.add_argument("--hogs", type=int, default=os.cpu_count() or 1,
                         help="busy processes beside some boots; 0 where the host is busy anyway")
     parser.add_argument("--realtime", action="store_true",
-                        help="boots, too, that go before all others: needs the right to")
+                        help="also boots with real-time priority; needs the right to set it")
     parser.add_argument("--only", action="append", metavar="CONDITION", help="may be repeated")
-    parser.add_argument("--reuse", type=Path, help="the cells of an earlier run, and no boots")
+    parser.add_argument("--reuse", type=Path, help="boot nothing; read the cells of an earlier run")
     options = parser.parse_args()
     cells = parse(options.reuse.read_text()) if options.reuse else run_all(options)
     if not cells:

@@ -6,7 +6,7 @@
 	symbols   what the objects define clashes with nothing usual; what they need is in the document,
 	          and neither the heap nor paging is needed by the rest
 	calls     each public call has a row in the document's table, and the other way round
-	hostile   a kernel with names of its own builds and works, without the heap and paging
+	hostile   a kernel with its own names builds and works, without the heap and paging
 	example   the document's build command, taken from it and run as it stands
 	line      the example and the tests of frames, zones and locks with lines of 128 bytes
 	warnings  no compiler that is here warns, at any level of optimisation
@@ -37,7 +37,7 @@ EXAMPLE = ROOT / "docs" / "porting" / "posix"
 PUBLIC_HEADERS = ("mm/frame.h", "mm/heap/kmalloc.h", "mm/percpu/drain.h")
 STANDARD_HEADERS = ("stdbool.h", "stddef.h", "stdint.h")
 
-# What xv6-riscv and most kernels that are taught with define themselves: none may be mm/'s.
+# What xv6-riscv and most teaching kernels define themselves: mm/ must define none of these.
 OF_OTHER_KERNELS = frozenset("""
     memset memcpy memmove memcmp strlen strcmp strncmp strncpy strlcpy safestrcpy printf printk
     sprintf snprintf puts putchar panic assert abort exit main start
@@ -190,7 +190,7 @@ def own_text(preprocessed: str, ours: Callable[[str], bool]) -> str:
 
 
 def matching(tokens: list[str], start: int) -> int:
-    """The index after the bracket that closes the one at `start`."""
+    """The index after the bracket that closes the bracket at `start`."""
     pairs = {"(": ")", "{": "}", "[": "]"}
     depth, opened, closed = 0, tokens[start], pairs[tokens[start]]
     for index in range(start, len(tokens)):
@@ -463,7 +463,7 @@ def check_hostile(out: Path) -> Report:
         if built.returncode:
             problems.append(f"{order or 'mm/ first'}: {first_error(built.stderr)}")
         else:
-            problems += run_program(program, "a kernel with names of its own: ok")
+            problems += run_program(program, "a kernel with its own names: ok")
     return Report(problems, f"{len(objects)} objects, no heap, no paging, two orders of includes")
 
 
@@ -629,7 +629,8 @@ def list_names(out: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Checks what docs/porting.md promises.")
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"of {' '.join(CHECKS)}; all")
+    parser.add_argument("checks", nargs="*", metavar="CHECK",
+                        help=f"of {' '.join(CHECKS)} (default: all)")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "porting", metavar="DIR")
     parser.add_argument("--list", action="store_true", help="print the names and check none")
     options = parser.parse_args(arguments)

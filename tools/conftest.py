@@ -62,7 +62,7 @@ def plan_of(config: pytest.Config) -> str:
 
 
 def short(command: list[str]) -> str:
-    """As somebody at the top of the tree would type it."""
+    """The command as a user types it at the top of the tree."""
     words = [word.replace(f"{check.ROOT}/", "") for word in command]
     return shlex.join(["python3" if word == sys.executable else word for word in words])
 
@@ -384,7 +384,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Workers are told at once, so that they end their jobs; pytest-xdist would let them wait first.
+    """Signals the workers at once, so that they end their jobs: pytest-xdist would wait first.
 
     It takes seconds at most: a second Ctrl-C must not end this process before the jobs have ended.
     """

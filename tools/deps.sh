@@ -4,7 +4,7 @@
 #
 #   run     what it takes to build the kernel and boot it
 #   report  that, and what draws the plots, for `make report`
-#   test    that, and what the host tests, the model and the museum need
+#   test    that, and what the host tests, the model and the mutation tests need
 #   fuzz    that, and clang with its sanitizers and libFuzzer, for `make fuzz` alone
 #   format  what `make format` needs, and no more
 #   all     all that, and the debugger
@@ -149,7 +149,7 @@ give_up()
 	exit 1
 }
 
-# A password can be asked for only where somebody may answer.
+# sudo can ask for a password only where a user can type it.
 run_sudo()
 {
 	if [ -t 0 ]; then

@@ -13,8 +13,9 @@ The first few seeds run twice, and must give the same digest.
 
 Leaves in --out: results.jsonl, a line for each run, and the console of each seed that failed.
 
-Exit status: 0 when every schedule passed; 1 when one failed, or a replay's digest is not the one
-on record; 2 cannot run; 128 + N when ended by signal N. A replay that fails ends as launch.py does.
+Exit status: 0 when every schedule passed; 1 when one failed, or a replay's digest differs from the
+digest on record; 2 cannot run; 128 + N when ended by signal N. A replay that fails ends as
+launch.py does.
 """
 
 from __future__ import annotations
@@ -272,7 +273,7 @@ def digest_of(outcome: Outcome) -> str:
 
 
 def find_fault(seed: int, outcome: Outcome) -> str:
-    """What is wrong with a schedule: also with one that passed and has explored nothing."""
+    """What is wrong with a schedule, or with a passed schedule that has explored nothing."""
     explored = outcome.find("explore")
     if outcome.fault:
         return outcome.fault
@@ -373,7 +374,7 @@ class Totals:
 
 
 class Sweep:
-    """Runs every seed, some of them twice, and keeps the books."""
+    """Runs every seed, some of them twice, and counts the results."""
 
     def __init__(self, options: argparse.Namespace, interrupts: launch.Interrupts) -> None:
         self.options = options
@@ -509,7 +510,7 @@ def sweep(options: argparse.Namespace) -> int:
 
 
 def read_lines(path: Path) -> Iterator[Record]:
-    """The JSON objects of a file, one to a line; none where there is no such file."""
+    """The JSON objects of a file, one to a line; no objects if there is no such file."""
     with contextlib.suppress(FileNotFoundError):
         for line in path.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):
@@ -589,7 +590,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--smp", default=DEFAULT_SMP, metavar="N", help=f"harts (default: {DEFAULT_SMP})")
     add("--mem", default=DEFAULT_MEM, metavar="SIZE", help=f"memory (default: {DEFAULT_MEM})")
     add("--workload", type=parse_workloads, default=WORKLOADS, metavar="NAME,..",
-        help="these only (default: all)")
+        help="only these workloads (default: all)")
     add("--preempt", default="", metavar="MIN:RANGE:MODE",
         help="in place of the seed's; also MIN:RANGE or MODE alone")
     add("--bootargs", default="", metavar="WORDS", help="in place of the seed's, key by key")
@@ -600,8 +601,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add_common(parser)
     add("--seeds", type=parse_seeds, default=parse_seeds("1-64"), metavar="A-B,..",
-        help="to sweep over (default: 1-64)")
-    add("--replay", type=int, metavar="SEED", help="run this one, with its console shown")
+        help="seeds to run (default: 1-64)")
+    add("--replay", type=int, metavar="SEED", help="run this seed, with its console shown")
     add("--gdb", action="store_true", help="a replay that waits for gdb on port 1234")
     add("--check-digests", type=int, default=DEFAULT_DIGEST_CHECKS, metavar="N",
         help=f"run the first N seeds twice (default: {DEFAULT_DIGEST_CHECKS})")
@@ -609,7 +610,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--jobs", type=positive, default=len(os.sched_getaffinity(0)), metavar="N",
         help="boots at a time (default: the host's processors)")
     add("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS",
-        help="of each boot")
+        help="limit for each boot")
     add("--out", type=Path, default=DEFAULT_OUT, metavar="DIR")
     options = parser.parse_args(arguments)
     options.out = options.out.resolve()

@@ -297,7 +297,7 @@ def by_length(data: bytes) -> tuple[int, bytes]:
 
 
 def spread(inputs: list[bytes], count: int) -> list[bytes]:
-    """So many of them, short and long ones alike, the longest among them."""
+    """`count` of the inputs, of all lengths, the longest among them."""
     ordered = sorted(inputs, key=by_length, reverse=True)
     step = max(1.0, len(ordered) / max(1, count))
     return [ordered[int(i * step)] for i in range(min(count, len(ordered)))]
@@ -340,8 +340,8 @@ def cover(target: Target, option: str, processes: Processes) -> list[bytes]:
 
 def merge(target: Target, processes: Processes) -> None:
     """
-    Which edges are taken, all inputs of the corpus must tell together. How often each was is told
-    by ten times as many inputs: of those, what there is room for.
+    All inputs of the corpus together must cover every edge. To cover also how often each edge was
+    taken needs ten times as many inputs: of those, as many as there is room for.
     """
     target.make_folders()
     needed = cover(target, "-use_counters=0", processes)
@@ -381,8 +381,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--seconds", type=positive, default=60, help="for each target")
     add("--jobs", type=positive, default=len(os.sched_getaffinity(0)), metavar="N",
         help="targets at once (default: the host's processors)")
-    add("--only", default="", metavar="NAME,..", help="these of the targets")
-    add("--merge", action="store_true", help="minimise into the tree, do not fuzz")
+    add("--only", default="", metavar="NAME,..", help="only these targets")
+    add("--merge", action="store_true", help="minimise the corpus in the tree; do not fuzz")
     return parser.parse_args(arguments)
 
 

@@ -171,7 +171,7 @@ class Console:
     log: BinaryIO
     records_file: BinaryIO | None
     shown: bool
-    raw: bool  # show bytes at once, as somebody is typing at a prompt
+    raw: bool  # show bytes at once, because a user types at a prompt
     records: list[dict[str, object]] = field(default_factory=list)
     last_lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=LAST_LINES_KEPT))
     panicked: bool = False
@@ -216,7 +216,7 @@ class Console:
         try:
             write_all(sys.stdout.fileno(), data)
         except BrokenPipeError:
-            self.shown = False  # nobody reads any more; the run is judged all the same
+            self.shown = False  # the reader has gone; the run is judged all the same
 
 
 # The run -------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class Run:
     console: Console
     status: int | None = None  # None: it had to be killed
     timed_out: bool = False
-    signal: int = 0  # the one that ended us
+    signal: int = 0  # that ended us
     seconds: float = 0.0
 
 
@@ -273,7 +273,7 @@ def terminal_kept() -> Iterator[None]:
 def start(
     command: list[str], interactive: bool, typed: BinaryIO | None
 ) -> subprocess.Popen[bytes]:
-    """QEMU in a process group of its own, except where it needs the terminal."""
+    """QEMU in its own process group, except where it needs the terminal."""
     try:
         return subprocess.Popen(
             command,
@@ -452,7 +452,7 @@ def report(judgement: Judgement, run: Run) -> None:
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Boot the kernel under QEMU and judge the run.",
+        description="Boot the kernel under QEMU and say whether the run passed.",
         epilog="QEMU in the environment names another qemu-system-riscv64.",
     )
     add = parser.add_argument
@@ -461,7 +461,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--mem", default="128M", metavar="SIZE", help="memory (default: 128M)")
     add("--bootargs", default="", metavar="WORDS", help="the kernel's boot arguments")
     add("--timeout", type=float, metavar="SECONDS",
-        help="of wall clock; 0: none (default: 120, none with --interactive or --gdb)")
+        help="limit in wall clock; 0: no limit (default: 120; with --interactive or --gdb: 0)")
     add("--icount", metavar="SPEC", help="QEMU's -icount, such as shift=0,sleep=off")
     add("--dtb", type=Path, metavar="FILE", help="a device tree in place of QEMU's")
     add("--qemu-arg", action="append", default=[], metavar="ARG",

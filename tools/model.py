@@ -295,7 +295,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "models",
                         help="where the searching programs and trails go")
     parser.add_argument("--only", default="", metavar="PART",
-                        help="those searches whose name has this in it")
+                        help="only searches whose name contains this")
     parser.add_argument("--jobs", type=int, default=2, help="searches at once")
     options = parser.parse_args(arguments)
     for tool in ("spin", "gcc"):

@@ -162,7 +162,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--kernel", type=Path, metavar="ELF", help="what to boot")
     add("--out", type=Path, default=ROOT / "build" / "report", metavar="DIR")
-    add("--redraw", action="store_true", help="boot nothing: the page again, from records.jsonl")
+    add("--redraw", action="store_true", help="boot nothing; draw records.jsonl again")
     options = parser.parse_args(arguments)
     if not options.redraw and options.kernel is None:
         parser.error("--kernel is needed, or --redraw")

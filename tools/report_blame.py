@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The figure of who waited for whom at a lock, and where in the code, out of `lock` records."""
+"""The figure of which cpu waited for which at a lock, and where in the code."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def pair_rows(record: Record, pairs: Sequence[Pair], kind: str) -> list[list[Val
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
-    columns = ["lock", "who waited", "who held it", "waits", "waited", "mean"]
+    columns = ["lock", "waiter", "holder", "waits", "waited", "mean"]
     cpus = [row for r in records for row in pair_rows(r, pairs_of(r), "blame")]
     sites = [row for r in records for row in pair_rows(r, sites_of(r), "site")]
     return [Table("Waits by pairs of cpus", columns, cpus),
@@ -220,8 +220,9 @@ def blame_figure(everything: Iterable[Record], host: Host) -> Figure:
     found = [record for record in records if is_blamed(record)]
     figure = Figure(
         "blame", "Which cpu waited for which", "",
-        "A wait is put on the cpu that held the lock as it began, all of it, also what was owed to "
-        "others in line. On the diagonal are those whose holder had not said yet that it was. "
+        "A whole wait is counted for the cpu that held the lock when the wait began, also the part "
+        "spent for other cpus in the queue. On the diagonal are waits whose holder had not noted "
+        "itself yet. "
         "Which cpu waits for which is NOT MEASURABLE where the host has not given each cpu a core, "
         "for there it is its scheduler’s doing: nothing is drawn of it then. Shades are of each lock "
         "by itself.", legend=LEGEND,

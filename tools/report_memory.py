@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Figures of where the frames are: how whole the free memory is, and who has the rest."""
+"""Figures of where the frames are: how whole the free memory is, and where the rest is."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def band_edges(levels: Sequence[Record]) -> list[list[float]]:
 
 
 def phase_marks(levels: Sequence[Record]) -> list[str]:
-    """Where each phase begins, unless they are too many to be told apart."""
+    """Where each phase begins, unless there are too many to distinguish."""
     script, found = [], phases(levels)
     for tag, (phase, index) in enumerate(found if len(found) <= PHASES_MAX else ()):
         script += [
@@ -302,7 +302,7 @@ def level_row(samples: Samples, index: int, phase: str, names: Sequence[str]) ->
 
 
 def level_shows(found: Sequence[Samples]) -> str:
-    """The most that caches and batches under way had, of all frames."""
+    """The most frames that caches and moving batches had, of all frames."""
     most, total, where = 0, 1, None
     for samples in found:
         for level in samples.levels:
@@ -313,7 +313,7 @@ def level_shows(found: Sequence[Samples]) -> str:
     said = f"{sum(exact)} of {len(exact)} samples are exact."
     if where is None:
         return f"No sample found a frame in a cache. {said}"
-    return (f"Caches and batches under way never had more than {most:,} frames, "
+    return (f"Caches and moving batches never had more than {most:,} frames, "
             f"{short(100 * most / total)} % of {total:,}. {said}")
 
 

@@ -51,7 +51,7 @@ class Margins:
 
 @dataclass
 class Panel:
-    """One small plot. `script` is what gnuplot is told after the frame has been set."""
+    """One small plot. `script` has the commands for gnuplot after the frame has been set."""
 
     title: str
     describes: str
@@ -99,7 +99,7 @@ def tick_name(text: str) -> str:
 
 
 def block(name: str, rows: Iterable[Sequence[float]]) -> list[str]:
-    """A named data block; without rows, one that plots nothing."""
+    """A named data block; without rows, it plots nothing."""
     lines = [" ".join(f"{value:.9g}" for value in row) for row in rows]
     return [f"${name} << END_OF_DATA", *(lines or ["NaN NaN NaN NaN"]), "END_OF_DATA"]
 
@@ -134,7 +134,7 @@ def plain(value: float) -> str:
 
 
 def log_scale(values: Sequence[float], steps: Sequence[float] = (1, 3)) -> Scale:
-    """From the tick under the least to the one over the greatest."""
+    """From the tick under the least value to the tick over the greatest."""
     positive = [value for value in values if value > 0] or [1.0]
     decades = range(math.floor(math.log10(min(positive))) - 1,
                     math.ceil(math.log10(max(positive))) + 2)

@@ -19,7 +19,7 @@ Record = dict[str, object]
 SETTINGS = ("workload", "policy", "lock", "cache", "batch", "cpus", "lockstat", "checks", "zbb",
             "zones")
 
-# Of two figures that could be drawn, the one nearest to what the kernel does when asked nothing.
+# Of several settings that could be drawn: the nearest to what the kernel does by default.
 DEFAULTS: Record = {"policy": "segment_tree", "lock": "fas", "batch": 0, "workload": "bulk",
                     "lockstat": "contended", "checks": 1, "zbb": 0, "zones": 1}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import report_plot as plot
 
-# Told apart by the colour-blind too, after Okabe and Ito, darker on paper and lighter on black so
-# that text in them can be read.
+# Colour-blind readers can distinguish them too; after Okabe and Ito, darker on paper and lighter on
+# black so that text in them can be read.
 SERIES = (
     ("#0063a5", "#5cb3f0"),  # blue
     ("#c14a00", "#ff9350"),  # vermilion
@@ -34,7 +34,7 @@ def mix(one: tuple[int, ...], other: tuple[int, ...], part: float) -> str:
 
 
 def level_colour(level: int, dark: int) -> str:
-    """The ends stand apart from what is between them: whole, part, and nothing free."""
+    """Three kinds of colours: all free and nothing free differ from the levels between."""
     if level == 0:
         return mix(EMPTY[dark], EMPTY[dark], 0)
     if level == plot.LEVELS - 1:

@@ -76,7 +76,7 @@ BLAMED = "bulk,rand,burst,run,kmalloc"
 
 
 def standard_sweep(cores: int) -> list[Boot]:
-    """All policies and all locks, each with what it depends on, for a host of so many cores."""
+    """All policies and all locks, each with what it depends on, for a host with `cores` cores."""
     most = CPUS_AT_LEAST
     while most * 2 <= cores:
         most *= 2

@@ -52,7 +52,7 @@ LEGEND = (("refill", "refill"), ("flush", "flush"), ("lock-wait", "waits for a l
 # Events of one cpu that make a window full; those of another count for more.
 ENOUGH = 20
 
-# One level of nesting is so much lower than the one around it.
+# INSET: how much lower a nested level is than the level around it.
 LANE, INSET, TOP, LEFT, RIGHT, AXIS = 30, 4, 8, 42, 6, 26
 
 
@@ -94,7 +94,7 @@ def run_traced(options: argparse.Namespace, sweep: Sweep) -> None:
 
 
 def kept_trace(out: Path) -> Trace | None:
-    """The trace of the report in this folder, if it has one that can be read."""
+    """The trace of the report in this folder, if it has a readable trace."""
     try:
         trace = read_trace((out / RECORDS_FILE).read_text(encoding="utf-8").splitlines())
     except (OSError, BadTrace):
@@ -146,7 +146,7 @@ def shortage(trace: Trace) -> Moment | None:
     drain = min(fitting, key=lambda event: event.length)
     around = max(drain.length * 0.15, trace.ticks_hz / 1e6)
     return Moment("A shortage", "A cpu that finds no frame IPIs the others; each gives back what "
-                  "its cache has, and the one that asked looks once more.",
+                  "its cache has, and the cpu that asked looks once more.",
                   drain.start - around, drain.end + around)
 
 
@@ -283,7 +283,7 @@ def shows(trace: Trace) -> str:
             f"{time_text(trace.us(trace.end - trace.begin))}")
     if parts:
         text += f", in {', '.join(dict.fromkeys(part.split(' /')[0] for part in parts))}"
-    return text + (f"; {lost:,} older ones were overwritten." if lost else "; none was lost.")
+    return text + (f"; {lost:,} older ones were overwritten." if lost else "; no event was lost.")
 
 
 # What run= asks for; its own parts say more.
@@ -315,7 +315,7 @@ def section(place: int, trace: Trace, table_markup: Callable[[Table], str], comm
 
 
 def write_for_viewers(trace: Trace | None, out: Path) -> None:
-    """No file rather than one that the page does not speak of."""
+    """Writes no file if the page does not mention it."""
     if trace:
         write_viewer_file(trace, out / VIEWER_FILE)
     else:

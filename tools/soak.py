@@ -7,12 +7,12 @@ one boot, in real parallelism, every frame with its owner's stamp; how many oper
 for follows from how long it took before. Then explore.py's schedules, whose seeds go on where the
 last soak stopped: of all workloads, and in turn with those of what exhausts memory or stops harts.
 And the long tests (LONG): of one thing each, minutes at a time, where that much time is left. Every
-boot has a seed of its own.
+boot has its own seed.
 
 The cell that ran least is next, so the soak goes round over all of them until its time is up. What
 was done is in --out/state.json, renewed after each boot: a soak that was ended, in whatever way,
 is continued by the next one, whose time is its own but whose counts go on. A kernel that has changed
-begins its counts anew; seeds go on.
+starts its counts from 0; seeds go on.
 
 Exit status: 0 nothing failed, also in the soaks continued; 1 something did; 2 cannot run.
 128 + N when ended by signal N without a failure.
@@ -76,7 +76,7 @@ LEAST_OPS, MOST_OPS = 50, 20_000_000
 BOOT_SECONDS = 6.0
 GROWTH_MAX = 16
 
-# A boot that is under way when the time is up may go on for so long; then it is ended, and counts
+# A boot that still runs when the time is up may go on for this long. Then it is ended, and counts
 # as not begun.
 GRACE_SECONDS = 20.0
 TIME_IS_UP = signal.SIGALRM
@@ -98,13 +98,13 @@ class Long:
     bootargs: str
     seconds: float  # what it may take; what it took the last time says more
     mem: str = "64M"
-    wanted: str = ""  # on its console, so many times
+    wanted: str = ""  # must be on its console `times` times
     times: int = 1
-    workload: str = ""  # of which there are to be so many operations
+    workload: str = ""  # of which there must be `ops` operations
     ops: int = 0
 
     def find_fault(self, outcome: Outcome, console: str) -> str:
-        """Also with one that passed and did less than it should."""
+        """What is wrong with the boot, also if it passed and did less than it should."""
         if outcome.fault:
             return outcome.fault
         if console.count(self.wanted) < self.times:
@@ -229,7 +229,7 @@ def write_state(path: Path, state: State) -> None:
 
 @dataclass
 class Task:
-    """A boot under way: of a cell, a long test, or a schedule where there is neither."""
+    """A running boot: of a cell, of a long test, or else of a schedule."""
 
     seed: int
     boot: Boot
@@ -282,7 +282,7 @@ def operations_of(outcome: Outcome) -> dict[str, int]:
 
 
 def find_fault(outcome: Outcome, workloads: tuple[str, ...], cell: Cell) -> str:
-    """What is wrong with a stress: also with one that passed and left something out."""
+    """What is wrong with a stress, also if it passed and left something out."""
     if outcome.fault:
         return outcome.fault
     boot = outcome.find("boot")
@@ -299,7 +299,7 @@ def find_fault(outcome: Outcome, workloads: tuple[str, ...], cell: Cell) -> str:
 
 
 def next_pace(ops: int, seconds: float, wanted: float) -> int:
-    """Operations for about `wanted` seconds, after a boot that took so long for so many."""
+    """Operations for about `wanted` seconds, after a boot that took `seconds` for `ops`."""
     factor = min(wanted / max(seconds, 0.001), GROWTH_MAX)
     return min(max(int(ops * factor), LEAST_OPS), MOST_OPS)
 
@@ -350,7 +350,7 @@ class Soak:
         return self.state.long_seconds.get(long.name, long.seconds)
 
     def next_long(self) -> Long | None:
-        """The one that ran least, of those that there is time and a machine for."""
+        """The long test that ran least, of those that there is time and a machine for."""
         def boots(long: Long) -> int:
             running = sum(task.long == long for task in self.running.values())
             return self.state.long.get(long.name, 0) + running
@@ -360,7 +360,7 @@ class Soak:
         return min(fitting, key=boots, default=None)
 
     def next_kind(self) -> str:
-        """Also counts what is under way, as long as it is meant to take."""
+        """Also counts running boots, with the time that they are meant to take."""
         spent = dict(self.spent)
         for task in self.running.values():
             spent[task.kind] += task.slots * task.seconds
@@ -438,7 +438,7 @@ class Soak:
     # What has ended
 
     def take(self, task: Task, outcome: Outcome, schedules: TextIO) -> None:
-        """One that we ended ourselves was not judged, and counts as not begun."""
+        """A boot that we ended ourselves has no result, and counts as not begun."""
         if outcome.interrupted:
             task.log.unlink(missing_ok=True)
             return
@@ -487,8 +487,8 @@ class Soak:
         return bool(self.interrupts.received) or self.left <= 0
 
     def start_what_fits(self, pool: ThreadPoolExecutor, waiting: Task | None) -> Task | None:
-        """Returns the one whose turn it is and for which there are not enough slots yet: nothing
-        passes it, or small boots would keep large ones waiting for ever."""
+        """Returns the task whose turn it is if there are not enough slots for it yet. No other task
+        passes it, or small boots would keep large boots waiting for ever."""
         while not self.ending():
             if waiting is None:
                 waiting = self.next_task()
@@ -568,15 +568,15 @@ def begin(options: argparse.Namespace) -> State:
         try:
             old = read_state(path)
         except ValueError as error:
-            raise launch.CannotRun(f"{path}: {error}; FRESH=1 begins anew") from error
+            raise launch.CannotRun(f"{path}: {error}; FRESH=1 starts from 0") from error
     if old is None:
         return State(kernel=kernel)
     if old.kernel != kernel:
-        print("soak: the kernel has changed; counts begin anew, seeds go on", flush=True)
+        print("soak: the kernel has changed; counts start from 0, seeds go on", flush=True)
         return State(kernel=kernel, next_seed=old.next_seed, next_schedule=old.next_schedule,
                      next_shortage=old.next_shortage)
     print(f"soak: goes on from {old.boots} boots, {old.operations:.3g} operations, "
-          f"{len(old.failures)} failed (FRESH=1 begins anew)", flush=True)
+          f"{len(old.failures)} failed (FRESH=1 starts from 0)", flush=True)
     return old
 
 
@@ -619,22 +619,22 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--kernel", type=Path, default=explore.DEFAULT_KERNEL, metavar="ELF")
     add("--minutes", type=float, default=DEFAULT_MINUTES, metavar="N",
-        help=f"of this soak (default: {DEFAULT_MINUTES:.0f})")
+        help=f"length of this soak (default: {DEFAULT_MINUTES:.0f})")
     add("--cpus", type=cpu_list, default=cpu_list(DEFAULT_CPUS), metavar="N,..",
         help=f"harts of the machines (default: {DEFAULT_CPUS})")
     add("--mem", metavar="SIZE",
         help=f"memory (default: {DEFAULT_MEM}, {LITTLE_MEM} where much of it takes too long)")
     add("--workload", type=explore.parse_workloads, default=WORKLOADS, metavar="NAME,..",
-        help="of the stress (default: all)")
+        help="workloads of the stress (default: all)")
     add("--share", type=share, default=DEFAULT_SHARE, metavar="FRACTION",
-        help=f"of the time, for explored schedules (default: {DEFAULT_SHARE})")
+        help=f"share of the time for explored schedules (default: {DEFAULT_SHARE})")
     add("--long", type=share, default=DEFAULT_LONG_SHARE, metavar="FRACTION",
-        help=f"of the rest, for long tests (default: {DEFAULT_LONG_SHARE})")
+        help=f"share of the remaining time for long tests (default: {DEFAULT_LONG_SHARE})")
     add("--fresh", action="store_true", help="forget earlier soaks")
     add("--jobs", type=explore.positive, default=len(os.sched_getaffinity(0)), metavar="N",
         help="cpus to boot at a time (default: the host's processors)")
     add("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS",
-        help="of each boot")
+        help="limit for each boot")
     add("--out", type=Path, default=DEFAULT_OUT, metavar="DIR")
     options = parser.parse_args(arguments)
     options.out = options.out.resolve()

@@ -31,7 +31,7 @@ COUNTED = {
     "bulk_pair_lockstat_contended": (41.0, 53.0),
     "bulk_pair_lockstat_all": (44.0, 56.0),
 }
-# Told of, and held against nothing.
+# Printed, and compared with no bound.
 MAPPING = {f"{what}_{page}": 50.0 for what in ("map", "unmap")
            for page in ("one_4k", "range_4k_page", "range_2m_page")}
 MAPPING_TIMES = ("gib_of_4k_pages_us", "gib_of_2m_pages_us")

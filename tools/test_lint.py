@@ -197,7 +197,7 @@ class LinkerScript(Tree):
 
 
 class Includes(Tree):
-    """The rules alone: where the files are, is told by the repository's root."""
+    """The rules alone: the test gives the root of the files."""
 
     def found(self, files: dict[str, str]) -> list[str]:
         self.write(files)

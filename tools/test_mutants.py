@@ -157,7 +157,7 @@ class TestChoosing(unittest.TestCase):
         self.assertEqual(found, {1, 2, 3, 4})
 
     def test_consecutive_commits_cover_all(self) -> None:
-        """A tenth of the mutants a commit: none is left out for long."""
+        """A tenth of the mutants a commit: no mutant is left out for long."""
         items = [catalog.Broken(str(number), "", "") for number in range(100)]
         seen = set()
         for count in range(1000, 1018):

@@ -151,7 +151,7 @@ def counted() -> list[Record]:
 
 
 def blamed_lock(cpus: int = 4, **fields: object) -> Record:
-    """What a stress says of a lock: each cpu waited for the next, the last for nobody knows whom."""
+    """What a stress says of a lock: each cpu waited for the next; the last holder is not known."""
     cpu_mask = [*range(1, cpus), cpus - 1]
     waits = [100 * (cpu + 1) for cpu in range(cpus)]
     return {"record": "lock", "name": "zone0", "kind": "mcs", "cpus": cpus, "valid": True,
@@ -339,7 +339,7 @@ class TestBlame(unittest.TestCase):
 
 
 class TestContention(unittest.TestCase):
-    """Shares are told of cells whose check passed, whatever a record has."""
+    """Shares are shown of cells whose check passed, whatever a record has."""
 
     def cells(self, valid: bool) -> list[Record]:
         return [settings(record="bench", supported=True, valid=valid, cpus=2, lock=lock, cache=cache,

@@ -251,9 +251,9 @@ class TestSoak(Soaking):
 
 
 class TestLong(Soaking):
-    """What the long tests are, and that one that did less than it should is a failure."""
+    """What the long tests are, and that a long test that did less than it should fails."""
 
-    # They are told to take minutes; the stand-in takes none.
+    # Long tests take minutes; the stand-in takes no time.
     PROGRAM = """import dataclasses, sys, soak
 soak.LONG = tuple(dataclasses.replace(l, seconds=0.1) for l in soak.LONG)
 sys.exit(soak.main(sys.argv[1:]))"""
@@ -356,7 +356,7 @@ class TestFailures(Soaking):
 
 class TestEnding(Soaking):
     def started(self, qemu: str, *arguments: str) -> tuple[subprocess.Popen[str], Path]:
-        """With a boot under way that does not end by itself."""
+        """A soak with a running boot that does not end by itself."""
         pid = self.folder / "pid"
         hang = f"[ $seed = 6 ] && {{ echo $$ >{pid}.new; mv {pid}.new {pid}; sleep 300; }};"
         process = subprocess.Popen(self.command("--share=0", "--long=0", *arguments), text=True,
@@ -375,7 +375,7 @@ class TestEnding(Soaking):
         self.assertEqual(list(self.out.glob("*.log")), [])
 
     def test_killed(self) -> None:
-        """Nothing is lost but what was under way."""
+        """Only the running boots are lost."""
         process, pid = self.started("both", "--jobs=1")
         process.kill()
         process.communicate(timeout=60)

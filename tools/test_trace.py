@@ -278,7 +278,7 @@ class TestCommand(InTemporaryFolder):
 
 
 def busy_trace(cpus: int = 4) -> list[str]:
-    """Each cpu at something of its own, all through ten milliseconds, and one shortage."""
+    """Each cpu does different work through ten milliseconds, and there is one shortage."""
     dice = random.Random(9)
     lines = [head()]
     for cpu in range(cpus):

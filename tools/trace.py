@@ -386,7 +386,8 @@ def summary_text(trace: Trace) -> str:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make a file for trace viewers of a run's trace.")
     parser.add_argument("records", type=Path, help="a run's records or console (build/logs/run.jsonl)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="for a viewer; without: only look")
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="the file for a viewer (default: only check the trace)")
     options = parser.parse_args(arguments)
     try:
         with options.records.open(encoding="utf-8", errors="replace") as lines:

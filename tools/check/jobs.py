@@ -2,7 +2,7 @@
 """Runs one job, a command with a time-out, and judges what it printed and how it ended.
 
 A job that crashes, times out, prints no results or fewer than it planned has failed, whatever its
-results say. Every job is the leader of its own process group, so that it ends with all its children.
+results say. Every job leads its own process group, so that it ends with all its children.
 """
 
 from __future__ import annotations

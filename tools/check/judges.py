@@ -62,7 +62,7 @@ OF_A_LOCK = re.compile(r"  (\w+), (waiting: how|which cpu waited|where it was wa
 
 
 def contention_problems(output: str) -> list[str]:
-    """Whether anything was told of waits that the host's scheduler has made."""
+    """Where the output has figures of waits that the host's scheduler has caused."""
     lines = output.splitlines()
     found = (launch.parse_record(line.encode()) for line in lines)
     records = [record for record in found if record and "valid" in record]

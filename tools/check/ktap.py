@@ -36,7 +36,7 @@ def count_result(ktap: Ktap, failed: bool, skipped: bool) -> None:
 
 
 def parse_ktap(output: str) -> Ktap:
-    """Nested results are indented, and belong to the one that sums them up."""
+    """Nested results are indented, and belong to the result that sums them up."""
     ktap = Ktap()
     number = 0
     for line in output.splitlines():

@@ -181,7 +181,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="the same, built for ThreadSanitizer")
     add("--corpus", nargs="*", action="extend", default=[], metavar="PROGRAM",
         help="fuzz targets, each to run over its corpus")
-    add("--kernel", type=Path, metavar="ELF", help="without it, nothing is run under QEMU")
+    add("--kernel", type=Path, metavar="ELF", help="the kernel; without it, no job runs QEMU")
     add("--quick", action="store_true", help="few boots, for `make check`")
     add("--smp", default="4", metavar="N,..", help="harts, for the matrix")
     add("--mem", default="128M", metavar="SIZE,..", help="memory, for the matrix")

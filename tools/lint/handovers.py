@@ -19,7 +19,7 @@ from .walks import Taken, calls, decides, lock_reads, stored_words, writes
 
 @dataclass(frozen=True)
 class Announcer:
-    """A function that tells another hart of something: what does it, and the fence before that."""
+    """A function that announces something to another hart: the store, and the fence before it."""
 
     name: str
     word: str = "sw"  # what stores it
@@ -223,7 +223,7 @@ def check_ipi_clear(kernel: Kernel) -> list[str]:
 
 
 def check_ipi_taken(name: str, kernel: Kernel) -> list[str]:
-    """The ipi is cleared before anything is answered: one that comes later is still pending."""
+    """The IPI is cleared before anything is answered: a later IPI is still pending."""
     function = kernel.function(name)
     first = next((i for i in function.code.values() if i.kind is Kind.CALL), None)
     if first is None or not calls(first, IPI_CLEAR, kernel):

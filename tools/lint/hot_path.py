@@ -145,7 +145,7 @@ def check_hot_path(kernel: Kernel) -> Report:
         if not found.paths:
             report.problems.append(f"{name}: no path to ret without a slow half")
         if not found.slow:
-            report.problems.append(f"{name}: no slow half, so nothing was told from it")
+            report.problems.append(f"{name}: no slow half found, so the hit path is not known")
         lengths = sorted({len(path) for path in found.paths})
         counts.append(f"{name} {' or '.join(map(str, lengths))} instructions")
     report.problems = list(dict.fromkeys(report.problems))

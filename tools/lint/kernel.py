@@ -81,7 +81,7 @@ class Function:
 
     @cached_property
     def words(self) -> dict[int, Address]:
-        """Of each load, store and atomic the address, as far as it can be told from others."""
+        """The address of each load, store and atomic, as far as it differs from others."""
         return addresses_in(self)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Segments: nothing is both written and executed, and none is for threads."""
+"""Segments: nothing is both written and executed, and no segment is for threads."""
 
 from __future__ import annotations
 

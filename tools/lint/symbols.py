@@ -47,7 +47,7 @@ RULES = (
 ENTRIES = frozenset(("kernel_main", "kernel_secondary"))
 
 # Files of one folder that name each other's symbols: parts of one mechanism that would be worse
-# apart. The lower one, the one that it calls upward, and why.
+# apart. The lower file, the file that it calls upward, and why.
 CIRCLES = {
     ("mm/percpu/cache", "mm/percpu/drain"): "a cache that opens looks at the pressure",
     ("mm/percpu/cache", "mm/percpu/flush"): "a cache that goes off line is parked, by flushes",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # commands.mk - compile_commands.json, for clangd and other tools: how each source is compiled, by the
 # same function as the rules use. A source that several builds compile is there once for each; the
-# kernel's command comes first, which is the one that clangd takes.
+# kernel's command comes first, and clangd takes the first.
 
 command_builds := kernel $(test_builds) fuzz host_bench
 

@@ -103,7 +103,7 @@ $(BUILD)/clang/hartframe.elf: $(clang_objects) linker.ld $(BUILD)/kernel.link
 
 # ---- kernels of the benchmarks ---------------------------------------------------------------
 
-# With and without the checks of callers, with and without Zbb; each in a folder with a build of its own.
+# With and without the checks of callers, with and without Zbb; each is built in its own folder.
 bench_dir := $(BUILD)/bench
 bench_kernels := $(foreach kind,checks0 checks1 checks0-zbb checks1-zbb,$(bench_dir)/$(kind)/hartframe.elf)
 

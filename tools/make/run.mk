@@ -43,7 +43,7 @@ bench: $(bench_kernels) $(bench_dir)/host/bench_tree
 		--kernel-checks1-zbb $(bench_dir)/checks1-zbb/hartframe.elf \
 		--host-bench $(bench_dir)/host/bench_tree --out $(bench_dir) --smp $(SMP)
 
-# The sweep's kernel is the one that users get, without the asserts of our own invariants.
+# The sweep's kernel is the kernel that users get, without the asserts of our own invariants.
 report: deps-report $(bench_dir)/checks1/hartframe.elf
 	$(quiet)tools/report.py --kernel $(bench_dir)/checks1/hartframe.elf --out $(BUILD)/report
 

@@ -19,7 +19,7 @@ pytest = $(or $(firstword $(foreach python,python3 /usr/bin/python3,\
 pytest_options = --junitxml=$(BUILD)/logs/junit.xml $(if $(K),-k '$(K)') $(if $(LF),--lf) $(ARGS)
 test_plan = $(test_arguments) --model "$(model)" --wide "$(port_check) line" "$(port_check) warnings"
 
-# A make that has been given -j shares its jobs with the one that it starts.
+# A make that has been given -j shares its jobs with the make that it starts.
 build_parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 test: $(BUILD)/deps/test

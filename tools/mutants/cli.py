@@ -53,11 +53,11 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     add("--only", default="", metavar="PATTERNS",
-        help="mutants whose name has one of these words in it, or matches; GROUP/ is a group")
+        help="mutants whose name contains or matches one of these words; GROUP/ is a group")
     add("--part", default="1/1", metavar="K/N",
         help="every N-th mutant from the K-th on; auto/N takes K from the commit's hash")
     add("--minutes", type=float, default=0, metavar="N",
-        help="as many mutants as fit, from one that depends on the commit; named tests only")
+        help="as many mutants as fit; the commit's hash chooses the first; named tests only")
     add("--matrix", action="store_true", help="run all tests on each mutant, for study")
     add("--named", action="store_true", help="run only the tests that a mutant names")
     add("--generate", nargs="+", default=[], metavar="PATTERN",

@@ -21,7 +21,7 @@ from mutants.source import (
 )
 
 # A mutant that changed the tests would be caught by its own change.
-# Rules of tools/make may be wrong, too: they are no judge.
+# Rules of tools/make may be mutated: they do not decide whether a mutant is caught.
 JUDGES = ("tools/*.py", "tools/*.sh", "tests/host/*", "tests/mutants/*")
 NEAREST_NAMES = 3
 # Two lines are similar when they have this share of their names in common.
@@ -231,7 +231,7 @@ def not_found(index: Index, edit: Edit, scopes: Sequence[Scope], code: bool) -> 
 
 
 def locate(index: Index, edit: Edit) -> tuple[Source, int]:
-    """The one place that the edit means: a file, and the first word of the old text."""
+    """The only place that the edit means: a file, and the first word of the old text."""
     try:
         scopes = candidates(index, edit)
     except BadMutant as error:

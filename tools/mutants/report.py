@@ -68,7 +68,7 @@ def rules_table(findings: Sequence[Finding]) -> list[str]:
 
 
 def summary(findings: Sequence[Finding], chosen: int) -> list[str]:
-    """The score: who caught what, and what a mutant costs."""
+    """The score: which tests caught the mutants, and what a mutant costs."""
     caught = [finding for finding in findings if finding.status == CAUGHT]
     unexpected = [finding for finding in caught if finding.is_unexpected]
     lines = [

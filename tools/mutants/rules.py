@@ -125,7 +125,7 @@ def logic_operand(words: Sequence[str], at: int, step: int) -> int:
 
 
 def header_end(words: Sequence[str], opening: int) -> int:
-    """The word after the parenthesis that closes the one at `opening`."""
+    """The word after the parenthesis that closes the parenthesis at `opening`."""
     depth = 0
     for at in range(opening, len(words)):
         depth += (words[at] == "(") - (words[at] == ")")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The tests that judge a mutant, and how one of them is built and run in a tree.
+"""The tests that are run on a mutant, and how a test is built and run in a tree.
 
 A test is a job of tools/check (`host/test_frame`, `qemu/smp=4 mem=128M`, `lint`), one test
 of a host program (`host/test_frame:NAME`), the build, or a sweep of schedules by explore.py.
@@ -67,7 +67,7 @@ def rank(test: str) -> int:
 
 
 def split_name(test: str) -> tuple[str, str]:
-    """A job, and the one test of it or what it explores."""
+    """A job, and the single test of it or what it explores."""
     if test.startswith("qemu/"):
         return test, ""
     job, _, part = test.partition(":")

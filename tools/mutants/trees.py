@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Copies of the tree: one that stays clean, and one for each worker.
+"""Copies of the tree: a clean copy, and a copy for each worker.
 
 A worker's tree persists. After each mutant, every file that differs from the clean tree in time or
 length is copied back with its time: the sources, and the objects and programs that were built of

@@ -9,7 +9,7 @@ cannot be resolved, a recursion without a stated bound, and a stack pointer that
 are problems.
 
 Not counted: calls that end in port_panic(), which does not return. The functions of the port (arch/
-and kernel/) that a chain reaches are counted in a column of their own.
+and kernel/) that a chain reaches are counted in a separate column.
 
 With --su the sizes that the compiler wrote beside the objects (-fstack-usage) are held against what
 the machine code does. With --compile mm/ and sync/ are compiled with other options, and the same is

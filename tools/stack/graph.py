@@ -96,7 +96,7 @@ class Depths:
             left = self._budget(call.callee)
             if component is not None and self.cycle_of.get(call.callee) == component:
                 if component not in self.bounded:
-                    continue  # told already
+                    continue  # reported already
                 left = budget - (self.bounded[component] == call.callee)
                 if left < 0:
                     continue

@@ -140,7 +140,7 @@ class Machine:
         known = self.walks.get(code.entry, Walked(returns=True))
         if known is not None and code.entry in self.walks:
             return known
-        if known is None:  # under way: a recursion, which returns for all we know
+        if known is None:  # still being walked: a recursion; assume that it returns
             return Walked(returns=True)
         self.walks[code.entry] = None
         walked = Walked()

@@ -90,7 +90,7 @@ class Pointers:
         return found
 
     def targets(self, path: str, text: str) -> list[Target]:
-        """Of the calls through pointers in this source; none where no such call is known."""
+        """Of the calls through pointers in this source; empty if no such call is known."""
         found: list[Target] = []
         for pointer, slot in MEMBER_CALL.findall(text):
             found += self.slots.get((pointer, slot), [])

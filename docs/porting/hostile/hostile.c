@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * hostile.c - a kernel with names of its own uses mm/ for frames, and its own kalloc and kfree.
+ * hostile.c - a kernel with its own names uses mm/ for frames, and its own kalloc and kfree.
  *
  * It includes mm/frame.h before its own header, or after it with -DOWN_FIRST, and is linked with mm/
  * but for mm/heap/ and mm/paging/. That it compiles and links is most of the test
@@ -143,5 +143,5 @@ int main(void)
 	frame_validate();
 	if (frame_free_count() != free || fills == 0)
 		panic("frames are missing, or mm/ has another memset");
-	return puts("a kernel with names of its own: ok") < 0;
+	return puts("a kernel with its own names: ok") < 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kernel.h - what another kernel has of its own, under the names that teaching kernels use
+ * kernel.h - what another kernel defines itself, under the names that teaching kernels use
  * for it (most are xv6-riscv's). None of it is what mm/ or the C library has under that name.
  */
 #pragma once
