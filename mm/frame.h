@@ -9,15 +9,15 @@
  *	...
  *	frame_free(frame);
  *
- * All functions may be called on any CPU whose area the port has made, in any context outside a zone's
- * lock. Each function's comment says whether it may wait for other CPUs.
+ * All functions may be called on any CPU whose area the port has made, in any context outside a
+ * zone's lock. Each function's comment says whether it may wait for other CPUs.
  *
- * A frame may be freed on another CPU than the one that allocated it. The CPU that hands it over does so
- * with a release, and the other CPU takes it with an acquire (a lock, a ring): this orders the data in the
- * frame, and the frame's state byte, which belongs to the frame's owner.
+ * A frame may be freed on another CPU than the CPU that allocated it. The CPU that hands it over
+ * does so with a release, and the other CPU takes it with an acquire (a lock, a ring): this orders
+ * the data in the frame, and the frame's state byte, which belongs to the frame's owner.
  *
- * Exhaustion is an answer, PFN_NONE. A caller's mistake panics at the call that made it: a frame that is
- * freed twice or was never allocated, an address that is no frame's.
+ * Exhaustion is an answer, PFN_NONE. A caller's mistake panics at the call that made it: a frame
+ * that is freed twice or was never allocated, an address that is no frame's.
  */
 #pragma once
 
@@ -26,16 +26,16 @@
 #include "mm/platform.h"
 
 /*
- * What an allocation may do. Without FRAME_NOWAIT it may wait, before it fails, until other CPUs have given
- * back what their caches hold. So its caller may hold no lock that another CPU may wait for with interrupts
- * masked (docs/porting.md, "Which call may wait").
+ * What an allocation may do. Without FRAME_NOWAIT it may wait, before it fails, until other CPUs
+ * have given back what their caches hold. So its caller may hold no lock that another CPU may wait
+ * for with interrupts masked (docs/porting.md, "Which call may wait").
  */
 enum frame_flags {
 	FRAME_ANY = 0,
 	FRAME_ZERO = 1, /* all bytes 0; zeroed outside every lock of the allocator */
 	/*
-	 * Waits for no other CPU, and is legal under any lock of the caller's. It may fail although caches
-	 * have frames: those of other CPUs, and for a run also this CPU's own.
+	 * Waits for no other CPU, and is legal under any lock of the caller's. It may fail although
+	 * caches have frames: those of other CPUs, and for a run also this CPU's own.
 	 */
 	FRAME_NOWAIT = 2
 };
@@ -50,8 +50,8 @@ static inline void *frame_bytes(pfn_t frame)
 void frame_zero(pfn_t frame);
 
 /*
- * For mm/ alone: counts one allocation in the frame's state byte, which is at state_bias + frame. enum
- * frame_state in zone.h says why it adds.
+ * For mm/ alone: counts one allocation in the frame's state byte, which is at state_bias + frame.
+ * enum frame_state in zone.h says why it adds.
  */
 static inline void frame_mark_allocated(uintptr_t state_bias, uint64_t frame)
 {
@@ -68,9 +68,10 @@ static inline void frame_mark_allocated(uintptr_t state_bias, uint64_t frame)
 /*
  * Allocates one frame; PFN_NONE if there is none. flags: enum frame_flags.
  *
- * Cost: a hit of the cache has no lock, atomic, CSR or call, and does not touch the frame. One miss for
- * each batch takes a zone's lock once. If no zone has a frame, it waits for other CPUs, unless
- * FRAME_NOWAIT; PFN_NONE then means that at some instant during the call no frame was free anywhere.
+ * Cost: a hit of the cache has no lock, atomic, CSR or call, and does not touch the frame. One miss
+ * for each batch takes a zone's lock once. If no zone has a frame, it waits for other CPUs, unless
+ * FRAME_NOWAIT; PFN_NONE then means that at some instant during the call no frame was free
+ * anywhere.
  */
 __attribute__((always_inline)) static inline pfn_t frame_alloc(unsigned flags)
 {
@@ -91,7 +92,9 @@ empty:
 	return frame;
 }
 
-/* Frees a frame of frame_alloc(). Costs as much as frame_alloc(), and never waits for another CPU. */
+/*
+ * Frees a frame of frame_alloc(). Costs as much as frame_alloc(), and never waits for another CPU.
+ */
 __attribute__((always_inline)) static inline void frame_free(pfn_t frame)
 {
 	struct frame_cache *cache __attribute__((unused)) = frame_cache_self();
@@ -121,13 +124,13 @@ pfn_t frame_alloc_called(void);
 void frame_free_called(pfn_t frame);
 
 /*
- * Allocates `count` contiguous frames, the first a multiple of `align` frames in physical memory. count >= 1;
- * align: a power of two, or 0 for any; else it panics. PFN_NONE if no such run is free.
+ * Allocates `count` contiguous frames, the first a multiple of `align` frames in physical memory.
+ * count >= 1; align: a power of two, or 0 for any; else it panics. PFN_NONE if no such run is free.
  *
- * Cost: takes a zone's lock; O(log frames), plus the repair of the run tree where single-frame traffic has
- * dirtied it. Flags as for frame_alloc(): without FRAME_NOWAIT, and if no zone has such a run, it asks
- * other CPUs once for what their caches hold. It does not ask again while no zone has been given a frame and
- * no cache has opened since the last time.
+ * Cost: takes a zone's lock; O(log frames), plus the repair of the run tree where single-frame
+ * traffic has dirtied it. Flags as for frame_alloc(): without FRAME_NOWAIT, and if no zone has such
+ * a run, it asks other CPUs once for what their caches hold. It does not ask again while no zone
+ * has been given a frame and no cache has opened since the last time.
  */
 pfn_t frame_alloc_run_flags(uint64_t count, uint64_t align, unsigned flags);
 
@@ -135,8 +138,8 @@ pfn_t frame_alloc_run_flags(uint64_t count, uint64_t align, unsigned flags);
 pfn_t frame_alloc_run(uint64_t count, uint64_t align);
 
 /*
- * Frees a whole run of frame_alloc_run(), with the same count. Writes `count` state bytes, takes one zone's
- * lock, and never waits for another CPU.
+ * Frees a whole run of frame_alloc_run(), with the same count. Writes `count` state bytes, takes
+ * one zone's lock, and never waits for another CPU.
  */
 void frame_free_run(pfn_t first, uint64_t count);
 
@@ -153,10 +156,10 @@ uint64_t frame_total_count(void);
 uint64_t frame_cached_count(void);
 
 /*
- * Where all frames are. `allocated` is the rest; it includes frames that are this moment between their owner
- * and a zone, at most one for each CPU. All are exact, and in_flight is 0, while no CPU is in the
- * allocator, which frame_drain_settle() can bring about. Else the numbers are of different moments: each
- * is wrong by at most what moved during the call.
+ * Where all frames are. `allocated` is the rest; it includes frames that are this moment between
+ * their owner and a zone, at most one for each CPU. All are exact, and in_flight is 0, while no CPU
+ * is in the allocator, which frame_drain_settle() can bring about. Else the numbers are of
+ * different moments: each is wrong by at most what moved during the call.
  */
 struct frame_ledger {
 	uint64_t total;	    /* = reserved + free + cached + in_flight + allocated */
@@ -170,7 +173,9 @@ struct frame_ledger {
 
 void frame_ledger(struct frame_ledger *ledger);
 
-/* At rest: checks every cache and zone, and that the ledger adds up over all of them; else panics. */
+/*
+ * At rest: checks every cache and zone, and that the ledger adds up over all of them; else panics.
+ */
 void frame_validate(void);
 
 /*

@@ -35,9 +35,9 @@
  * worst, and next to nothing while frames come back above `lowest`; a run O(n / 64), and for any
  * count and alignment, exactly. Metadata: 1/8 byte a frame, and 64 bytes.
  *
- * What it cannot do: find a free frame in a zone that is nearly full, or a run in one that is cut
- * to pieces, without passing over everything else that is there. The segment tree (segment_tree.c)
- * is this bitmap with summaries that answer both.
+ * What it cannot do: find a free frame in a zone that is nearly full, or a run in a zone that is
+ * cut to pieces, without passing over everything else that is there. The segment tree
+ * (segment_tree.c) is this bitmap with summaries that answer both.
  */
 #include "mm/global/bitmap.h"
 

@@ -8,7 +8,7 @@
  *   knows the top. A claimed frame is its owner's from end to end. It needs no other memory,
  *   whatever the zone's size: that is its one merit, and the reason to compare it. It
  *   pays by touching every frame that it takes or gives, under the zone's lock, and each load of a
- *   claim waits for the one before it. On one host a batch of 64 took 35 to 75 times as long as
+ *   claim waits for the load before it. On one host a batch of 64 took 35 to 75 times as long as
  *   from the segment tree with the links in the processor's caches, and hundreds of times without.
  *   Memory that is slow, asleep or not there yet is touched all the same.
  *
@@ -49,8 +49,8 @@
  *
  * Cost: claim and release O(1) a frame: one line of the frame, read or written, and three
  * multiplications. Neighbours share a word of a claim only where they lie next to each other in the
- * list. So runs and words are pushed from the last frame to the first: what was given together
- * comes back together, by rising address. A run given costs a link a frame, under the lock.
+ * list. So runs and words are pushed from the last frame to the first: frames that were given
+ * together come back together, by rising address. A run given costs a link a frame, under the lock.
  * Metadata: a cache line, with CHECKS the map of free frames besides, 1/8 byte a frame.
  */
 #include "mm/global/free_list.h"
@@ -132,7 +132,7 @@ static _Noreturn __attribute__((noinline)) void bad_link(const struct free_list 
 		   (unsigned long long)below, (unsigned long long)(height - 1));
 }
 
-/* What the link of a frame says is below it: tested first, and only then followed. */
+/* The frame below, as the link says: the link is tested first, and only then followed. */
 static inline uint32_t below_of(const struct free_list *list, uint32_t index, uint64_t height)
 {
 	uint64_t found = *link_of(list, index);

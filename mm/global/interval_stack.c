@@ -41,7 +41,7 @@
  *
  * What it cannot do: put together what came back in pieces. Two intervals side by side are two, so
  * a run that lies across them is not found, and after some random traffic there are no runs to
- * speak of; what lies in the middle of a deep stack is not found either (exact_runs is not set).
+ * speak of; a run in the middle of a deep stack is not found either (exact_runs is not set).
  * Nor does it know the lowest free frame, or anything by address.
  */
 #include "mm/global/interval_stack.h"
@@ -74,7 +74,7 @@ static size_t stack_metadata_bytes(uint64_t first, uint64_t count)
 	       count * sizeof(struct interval);
 }
 
-/* What lies above the top is never read, and is left as it is. */
+/* Entries above the top are never read, and are left as they are. */
 static void *stack_init(void *memory, uint64_t first, uint64_t count)
 {
 	struct interval_stack *stack = memory;

@@ -30,7 +30,7 @@ struct frame_word {
 #define FRAMES_PER_WORD 64
 
 /*
- * What a policy worked out before the lock was taken, to have less to do under it. A caller that
+ * A plan: the part of the work that a policy does before the lock is taken. A caller that
  * has no plan sets `words` to 0 and `ordinary` to false; the rest then means nothing. `words` and
  * `frames` say how much of the caller's array of words plan_claim() filled.
  */
@@ -38,7 +38,7 @@ struct policy_plan {
 	unsigned words;
 	unsigned frames;
 	bool ordinary; /* the policy may use the plan */
-	/* What the policy likes. */
+	/* The preferences of the policy. */
 	uint64_t place;
 	uint64_t mask;
 	uint64_t chunks;
@@ -57,8 +57,8 @@ struct policy {
 	const char *name;
 
 	/*
-	 * What claim_run() may be asked for besides a single frame: more than one, and an alignment
-	 * of more than one. zone.c answers for the policy where it may not.
+	 * What claim_run() accepts besides a single frame: several frames, and an alignment of
+	 * several frames. zone.c answers requests that the policy does not accept.
 	 */
 	bool has_runs;
 	bool aligns_runs;

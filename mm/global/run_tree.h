@@ -13,11 +13,11 @@
  *
  * Lazy repair
  *
- *   To keep all nodes exact, each free would have to walk to the root. Traffic of single frames does
- *   not need the tree, so it only marks chunks dirty: one bit for each node, set from the chunk
- *   upwards until a set bit is met. A search goes from left to right. It believes a clean node. It
- *   enters a dirty node, and makes it exact when it has passed over all of it in vain. So a search
- *   repairs only what it must read, and the next search need not repair that again.
+ *   To keep all nodes exact, each free would have to walk to the root. Traffic of single frames
+ *   does not need the tree, so it only marks chunks dirty: one bit for each node, set from the
+ *   chunk upwards until a set bit is met. A search goes from left to right. It believes a clean
+ *   node. It enters a dirty node, and makes it exact when it has passed over all of it in vain. So
+ *   a search repairs only what it must read, and the next search need not repair that again.
  *
  * Invariants (under the zone's lock, between calls)
  *
@@ -90,7 +90,7 @@ void run_tree_init(struct run_tree *tree, void *memory, uint64_t base, uint64_t 
 enum run_result run_tree_search(struct run_tree *tree, uint64_t count, uint64_t align,
 				unsigned steps, uint64_t *first);
 
-/* Marks a node dirty, and its ancestors up to the first one that is marked already (S3). */
+/* Marks a node dirty, and its ancestors up to the first node that is marked already (S3). */
 void run_tree_mark_dirty(struct run_tree *tree, unsigned level, uint64_t node);
 
 /* Panics where S2 or S3 is broken. O(n). */

@@ -28,9 +28,9 @@
  *   S1  `frames` and `chunks` are exact, always.
  *   S2  A run-tree node that is not dirty is exact.
  *   S3  The parent of a dirty node is dirty.
- *   S4  group_lowest is the lowest group (the 64 words under one word of the first summary) in which
- *	 a frame is free. If no frame is free it is any group. So a claim climbs no summary: it looks
- *	 in that group, and the claim that empties the group finds the next one.
+ *   S4  group_lowest is the lowest group (the 64 words under one word of the first summary) in
+ *	 which a frame is free. If no frame is free it is any group. So a claim climbs no summary:
+ *	 it looks in that group, and the claim that empties the group finds the next one.
  *   S5  Bits outside the zone's frames are always 0. Index 0 is a multiple of 512 frames, at or
  *	 below the zone's first, so alignment up to a chunk is the same in indices as in pfns.
  *   S6  A chunk of which all frames are free is exact in the run tree, and so is not dirty. A claim
@@ -38,11 +38,11 @@
  *
  * Routes
  *
- *   A special route is here only if a row of `make bench` or of the policies' table (docs/lab.md) is
- *   2 % worse without it; docs/measuring.md has the figures. Words: a plan that holds, one frame,
- *   and all else. Runs: an aligned chunk, 64 frames or fewer, and all else. The common case of each
- *   route is a few stores and calls nothing; what must change above the bitmap in rare cases is in
- *   separate functions.
+ *   A special route is here only if a row of `make bench` or of the policies' table (docs/lab.md)
+ *   is 2 % worse without it; docs/measuring.md has the figures. Words: a plan that holds, one
+ *   frame, and all else. Runs: an aligned chunk, 64 frames or fewer, and all else. The common case
+ *   of each route is a few stores and calls nothing; rare changes above the bitmap are in separate
+ *   functions.
  *
  * Writers: everything is written under the zone's lock. segment_tree_plan_claim reads group_lowest,
  * the first summary and the bitmap without it, so those are stored with counter_set.
@@ -100,7 +100,9 @@ static void *tree_init(void *memory, uint64_t first, uint64_t count)
 
 /* ---- claims ------------------------------------------------------------------------------ */
 
-/* One frame, the lowest: a bit, and mostly nothing else. Not inlined, for tree_claim's registers. */
+/*
+ * One frame, the lowest: a bit, and mostly nothing else. Not inlined, for tree_claim's registers.
+ */
 static __attribute__((noinline)) unsigned claim_one(struct segment_tree *tree,
 						    struct frame_word *words, unsigned *taken)
 {

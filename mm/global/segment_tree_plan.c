@@ -8,7 +8,7 @@
  * claim goes on without one. A plan is used only if it has enough frames for the batch
  * (`ordinary`).
  *
- * What a release will change above the bitmap depends on its words alone, as long as they lie in one
+ * The changes of a release above the bitmap depend on its words alone, as long as they lie in one
  * group (`ordinary`); so that is computed without the lock too.
  *
  * In struct policy_plan, `place` is the group, `mask` the words of it, a bit each, and `chunks` the

@@ -85,7 +85,7 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
  */
 void zone_set_low(struct zone *zone, uint64_t frames);
 
-/* What a hold of a zone's lock has to say besides what it was for. */
+/* Results of a hold of a zone's lock besides the frames. */
 struct zone_hold {
 	bool contended; /* the lock had to be waited for */
 	bool low; /* this claim took the zone below its low mark: once for a fall, not again before
@@ -93,11 +93,11 @@ struct zone_hold {
 };
 
 /*
- * Claiming frames as words (see policy.h), in two steps: what can be worked out without the lock,
- * in any context outside it; then the claim, with interrupts masked by the caller, which can then
- * note in the same section which cpu has the frames. Takes between min and max frames, fewer only
- * when the zone holds fewer. `words` has room for min(max, POLICY_WORDS_MAX). Returns the number of
- * words and *taken.
+ * Claiming frames as words (see policy.h), in two steps: first the plan, without the lock, in any
+ * context outside it; then the claim, with interrupts masked by the caller, which can then note in
+ * the same section which cpu has the frames. Takes between min and max frames, fewer only when the
+ * zone holds fewer. `words` has room for min(max, POLICY_WORDS_MAX). Returns the number of words
+ * and *taken.
  */
 void zone_plan_claim(const struct zone *zone, unsigned min, unsigned max, struct frame_word *words,
 		     struct policy_plan *plan);
@@ -109,8 +109,8 @@ unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
 bool zone_claim_one_masked(struct zone *zone, uint64_t *frame, struct zone_hold *hold);
 
 /*
- * The same of whichever zone has one, all their locks held at once: NULL says that at one instant no
- * zone had any. Interrupts masked; nodes[zones.count].
+ * The same of whichever zone has one, all their locks held at once: NULL says that at one instant
+ * no zone had any. Interrupts masked; nodes[zones.count].
  */
 struct zone *zones_claim_one_masked(struct spin_node *nodes, uint64_t *frame);
 

@@ -100,7 +100,7 @@ unsigned buddy_room(const struct buddy *buddy)
 }
 
 /*
- * Of the halves that have room for `order`, the one with less room: this keeps large blocks whole.
+ * Of the halves that have room for `order`, the half with less room: this keeps large blocks whole.
  */
 static unsigned tighter_half(const struct buddy *buddy, unsigned node, unsigned order)
 {

@@ -20,9 +20,9 @@
  *	 is not empty.
  *   H2  Every frame of an arena has a slot in the index that names the arena; every large block has
  *	 a slot for its first frame; no other frame has a slot.
- *   H3  An arena that is wholly free is `idle`, and there is at most one. The heap keeps it, so that
- *	 a block which is allocated and freed again and again does not take and give back an arena
- *	 each time. kheap_trim() gives it back.
+ *   H3  An arena that is wholly free is `idle`, and there is at most one. The heap keeps it, so
+ *	 that a block which is allocated and freed again and again does not take and give back an
+ *	 arena each time. kheap_trim() gives it back.
  *
  * Locking. One lock, "heap", with interrupts masked, guards the whole heap. Under it the heap
  * zeroes, copies and prints nothing, takes and gives no frame, and reports no caller's mistake: it
@@ -36,7 +36,7 @@
  * adds or removes an arena also writes its slots, 32 at most. The cost does not depend on how much
  * the heap holds.
  *
- * What needs frames and no lock is in kmalloc_frames.c, statistics and validation in
+ * Code that needs frames and no lock is in kmalloc_frames.c, statistics and validation in
  * kmalloc_stats.c.
  */
 #include "mm/heap/kmalloc_private.h"
@@ -241,7 +241,7 @@ enum verdict {
 	VERDICT_FOREIGN	  /* in no block of the heap */
 };
 
-/* What the heap has at an address. */
+/* The object of the heap at an address. */
 struct found {
 	enum verdict verdict;
 	uint64_t start; /* of the block: physical */

@@ -14,7 +14,7 @@
  * that names the pointer, what is there, and the call.
  *
  * All functions but kheap_validate() may be called on any cpu, in any context outside the heap's
- * lock and a zone's lock, trap handlers included. A block may be freed on another cpu than the one
+ * lock and a zone's lock, trap handlers included. A block may be freed on another cpu than the cpu
  * that allocated it. Where no zone has a frame, an allocation waits for other cpus to give back
  * what they have cached, as frame_alloc() does, unless the caller forbids it (kmalloc_flags).
  * Freeing never waits.

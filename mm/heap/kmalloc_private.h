@@ -141,7 +141,7 @@ static inline void give_frames(pfn_t first, uint64_t count, bool single)
 		frame_free_run(first, count);
 }
 
-/* What a critical section has taken out of the heap, to be given back after it. */
+/* The frames that a critical section has taken out of the heap, to be given back after it. */
 struct leaving {
 	struct arena *arena;
 	pfn_t run;

@@ -163,8 +163,8 @@ static uint64_t tables_at(struct mapping mapping, unsigned level)
 }
 
 /*
- * The number of tables below an absent entry of this level. What is below a large page counts as
- * leaves of each smaller size, so it adds nothing.
+ * The number of tables below an absent entry of this level. The part below a large page counts as
+ * leaves of each smaller size, so it adds no table.
  */
 static uint64_t tables_below(struct mapping mapping, unsigned level)
 {

@@ -12,7 +12,7 @@
  * has a reason to write an entry or to trap for it. The two bits for software say how a leaf's
  * frames are owned; see enum page_flags.
  *
- * A level is a page size: level 0 is 4 KiB, each further level 512 times the one before. Every
+ * A level is a page size: level 0 is 4 KiB, each further level 512 times the level before. Every
  * function here is pure, O(1), and legal in any context.
  */
 #pragma once

@@ -115,9 +115,9 @@ bool frame_refs_share(struct frame_refs *refs, pfn_t first, uint64_t frames,
 }
 
 /*
- * The release before the decrement pairs with the acquire after a zero was found: what former
- * owners did with the frame comes before what the last owner does. A CPU that finds zero is the
- * only owner, so no other CPU shares or drops the frame.
+ * The release before the decrement pairs with the acquire after a zero was found: the accesses of
+ * former owners to the frame come before those of the last owner. A CPU that finds zero is the only
+ * owner, so no other CPU shares or drops the frame.
  */
 bool frame_refs_drop(struct frame_refs *refs, pfn_t frame)
 {

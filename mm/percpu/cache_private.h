@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cache_private.h - what the files of mm/percpu/, and mm/frame.c, share: the memory that a cache works
- * in, and the small steps of which refills, flushes and requests are made.
+ * cache_private.h - what the files of mm/percpu/, and mm/frame.c, share: the memory that a cache
+ * works in, and the small steps of which refills, flushes and requests are made.
  *
- * All of it is for the owning CPU. What changes the cache is called with interrupts masked (C6), unless
- * its comment says otherwise.
+ * All of it is for the owning CPU. Functions that change the cache are called with interrupts
+ * masked (C6), unless their comments say otherwise.
  */
 #pragma once
 
@@ -13,13 +13,17 @@
 #include "mm/percpu/cache.h"
 #include "sync/ck.h"
 
-/* Below the bottom of a stack, and behind the frames that a flush groups: no pfn; negative when signed. */
+/*
+ * Below the bottom of a stack, and behind the frames that a flush groups: no pfn; negative when
+ * signed.
+ */
 #define SENTINEL UINT64_MAX
 
 /*
- * An adaptive batch doubles when its CPU had to wait for a zone's lock, and is halved after this many holds
- * in a row that did not wait (Bonwick's magazines grow on contention too; they never shrink). So a batch
- * whose size is stable meets contention about once in UNCONTENDED_HOLDS holds: 0.4 %.
+ * An adaptive batch doubles when its CPU had to wait for a zone's lock, and is halved after this
+ * many holds in a row that did not wait (Bonwick's magazines grow on contention too; they never
+ * shrink). So a batch whose size is stable meets contention about once in UNCONTENDED_HOLDS holds:
+ * 0.4 %.
  */
 #define UNCONTENDED_HOLDS 256
 
@@ -40,8 +44,8 @@ struct frame_cache_work {
 	struct frame_word words[POLICY_WORDS_MAX];
 	struct policy_plan plan;
 	/*
-	 * Where a flush finds the entry of a word: an open-addressed table, never more than half full,
-	 * of indices in `words` plus 1; 0: free.
+	 * Where a flush finds the entry of a word: an open-addressed table, never more than half
+	 * full, of indices in `words` plus 1; 0: free.
 	 */
 	unsigned count;
 	unsigned mask; /* entries of the table less 1 */
@@ -109,17 +113,19 @@ static inline void cache_count_hold(struct frame_cache *cache, const struct zone
 bool cache_open(struct frame_cache *cache);
 
 /*
- * Gives back up to `wanted` of the coldest frames, all of one zone, in one hold. Returns how many; 0 only
- * if the stack is empty. Masks interrupts itself.
+ * Gives back up to `wanted` of the coldest frames, all of one zone, in one hold. Returns how many;
+ * 0 only if the stack is empty. Masks interrupts itself.
  */
 unsigned cache_flush_coldest(struct frame_cache *cache, unsigned wanted);
 
-/* Gives back the frames that wait for that zone, in one hold; its remote stack is empty afterwards. */
+/*
+ * Gives back the frames that wait for that zone, in one hold; its remote stack is empty afterwards.
+ */
 void cache_flush_remote(struct frame_cache *cache, unsigned zone);
 
 /*
- * Claims one frame, or a run, past the cache, from the first zone in this CPU's order that has it. NULL:
- * no zone had. Looks into each zone under its lock. Any context outside a zone's lock.
+ * Claims one frame, or a run, past the cache, from the first zone in this CPU's order that has it.
+ * NULL: no zone had. Looks into each zone under its lock. Any context outside a zone's lock.
  */
 struct zone *cache_claim_one(struct frame_cache *cache, uint64_t *frame);
 struct zone *cache_claim_run(struct frame_cache *cache, uint64_t count, uint64_t align,
@@ -128,7 +134,9 @@ struct zone *cache_claim_run(struct frame_cache *cache, uint64_t count, uint64_t
 /* The zone of a frame that is given back; panics if there is none. */
 struct zone *cache_zone_of(uint64_t frame);
 
-/* The zone's state bytes as frame_mark_allocated() takes them: the byte of pfn p is at this plus p. */
+/*
+ * The zone's state bytes as frame_mark_allocated() takes them: the byte of pfn p is at this plus p.
+ */
 static inline uintptr_t cache_state_bias(const struct zone *zone)
 {
 	return (uintptr_t)zone->state - zone->first;

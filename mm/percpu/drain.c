@@ -40,8 +40,8 @@
  * Not repeated. A request that found nothing notes how many releases and openings there had been:
  * openings before it asked, releases before its last look. While neither has grown, nothing has
  * been freed since: for at the time of the look each cache had been parked, so a frame that is
- * freed goes to a zone, which counts a release, or into a cache that was opened first. What was not
- * there then is not there now, and the next request of this CPU says so without asking.
+ * freed goes to a zone, which counts a release, or into a cache that was opened first. A frame that
+ * was not there then is not there now, so the next request of this CPU fails without asking.
  *
  * Tickets are 64 bits wide: at one request each nanosecond they last 500 years.
  *
@@ -317,7 +317,7 @@ static bool nothing_freed_since(struct frame_cache *cache, uint64_t count, uint6
 	port_irq_restore(flags);
 	if (!note.count || note.count > count || note.align > align)
 		return false;
-	ck_pr_fence_memory(); /* what follows is read during this call; (f) */
+	ck_pr_fence_memory(); /* later reads happen during this call; (f) */
 	return ck_pr_load_64(&drain.openings) == note.openings && releases_of_all() == note.releases;
 }
 
