@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * barrier.h - a centralised sense-reversing barrier for any number of CPUs (Mellor-Crummey and Scott,
- * TOCS 1991, section 3.1). All CPUs of a workload start and end together by it.
+ * barrier.h - a centralised sense-reversing barrier for any number of CPUs (Mellor-Crummey and
+ * Scott, TOCS 1991, section 3.1). All CPUs of a workload start and end together by it.
  *
- * The last CPU that arrives resets `arrived` and then begins a new `round`; the others wait for the new
- * round. Writers: every CPU increments `arrived`; only the last one writes `round`.
+ * The last CPU that arrives resets `arrived` and then begins a new `round`; the others wait for the
+ * new round. Writers: every CPU increments `arrived`; only the last one writes `round`.
  */
 #pragma once
 
@@ -22,7 +22,7 @@ struct barrier {
 void barrier_init(struct barrier *barrier, uint32_t cpu_count);
 
 /*
- * Waits until all CPUs have come. What any of them wrote before, all of them see after it. No lock may
- * be held.
+ * Waits until all CPUs have come. After it, all CPUs see what any of them wrote before it. No lock
+ * may be held.
  */
 void barrier_wait(struct barrier *barrier);

@@ -6,9 +6,8 @@
  * reads nothing of it. A build with -DLOCK_STATS=0 has empty hooks, no fields of this layer in a
  * lock or a node, and functions here that return zeros.
  *
- * A CPU counts after its release, so the counting does not lengthen the critical section. What
- * the clock is read for depends on the mode (enum spin_stats_mode); the mode is read before the
- * acquire.
+ * A CPU counts after its release, so the counting does not lengthen the critical section. The mode
+ * (enum spin_stats_mode) says when the clock is read; the mode is read before the acquire.
  *
  * Writers: each CPU writes only its own part, on its own cache lines, without an atomic
  * read-modify-write. Any CPU may read at any time: each figure is whole but may be stale.

@@ -7,22 +7,23 @@
  *
  * A site is the return address of a call of spin_lock(): one for each place that takes a lock.
  *
- * What is noted. A CPU notes its site in its own part of the lock before it tries. Once it has the
+ * Notes. A CPU notes its site in its own part of the lock before it tries. Once it has the
  * lock it notes itself as the holder in the lock: one store, to the cache line that the acquire has
- * just taken. An acquire that must wait reads both, relaxed, before it takes its place in the queue.
- * After its release it adds the wait to its own row of the matrix and to its own table of sites.
+ * just taken. An acquire that must wait reads both, relaxed, before it takes its place in the
+ * queue. After its release it adds the wait to its own row of the matrix and to its own table of
+ * sites.
  *
  * What the figures mean:
  *
- *   - The holder is the CPU that noted itself last before the wait began. The whole wait is put on
- *     it, also what was spent on other CPUs that stood in the queue before the waiter.
+ *   - The holder is the CPU that noted itself last before the wait began. The whole wait is counted
+ *     for it, also the part spent for other CPUs that were in the queue before the waiter.
  *   - Between an acquire and its note, the holder before is still noted. Where that is the waiter
  *     itself, or no CPU was noted yet, the holder is unknown: the wait is counted on the diagonal,
  *     cell [cpu][cpu], which means nothing else, and for site 0.
  *   - The holder's site may be that of its next acquire, if it has begun that meanwhile.
  *
- * Writers: each CPU writes its own row and its own site; the holder of the lock writes the note. All
- * are whole relaxed stores. Any CPU may read them at any time.
+ * Writers: each CPU writes its own row and its own site; the holder of the lock writes the note.
+ * All are whole relaxed stores. Any CPU may read them at any time.
  */
 #pragma once
 
@@ -55,9 +56,9 @@ struct spin_site_pair {
 #define SPIN_SITE_PAIRS 16
 
 /*
- * Where a pair comes for which no entry is free, the pair with the fewest ticks makes room: its waits
- * are added to `others`. If it comes again it starts at 0. So the sum of all entries and `others` is
- * exact, and a pair had at least the waits that its entry says.
+ * Where a pair comes for which no entry is free, the pair with the fewest ticks makes room: its
+ * waits are added to `others`. If it comes again it starts at 0. So the sum of all entries and
+ * `others` is exact, and a pair had at least the waits that its entry says.
  */
 struct spin_sites {
 	struct spin_site_pair pair[SPIN_SITE_PAIRS];
@@ -90,7 +91,7 @@ struct wait_matrix_note {
 };
 
 /*
- * Part of each struct spin_cpu; that CPU writes it. What a wait begins with is here and not in the
+ * Part of each struct spin_cpu; that CPU writes it. The start of a wait is kept here and not in the
  * node: a node is on the stack of every caller, and most acquires do not wait.
  */
 struct wait_matrix_cpu {
@@ -122,7 +123,7 @@ void wait_matrix_start(struct spinlock *lock, void *memory);
 bool wait_matrix_exists(const struct spinlock *lock);
 
 /*
- * What `waiter` waited while `holder` held the lock; zeros for a lock without a matrix. waiter ==
+ * The waits of `waiter` while `holder` held the lock; zeros for a lock without a matrix. waiter ==
  * holder: the holder was not known. Any context; both figures are whole but may be stale.
  */
 struct spin_waits wait_matrix_read(const struct spinlock *lock, unsigned waiter, unsigned holder);
