@@ -12,9 +12,9 @@
 
 /*
  * The firmware has sent the hart here because of words in memory and of an IPI, which is device
- * input: what was written before hart_start's fence, the partner of this one, is read after it. And
- * whatever stored the kernel's code, and this hart's caches while it was off, FENCE.I comes between
- * that and the fetch of what follows.
+ * input: this fence pairs with hart_start's, so this hart reads after it all that was written
+ * before hart_start's. FENCE.I comes between the stores of the kernel's code and the fetch of the
+ * next instructions, whatever this hart's caches held while it was off.
  */
 	.macro	arrive
 	fence	ior, rw

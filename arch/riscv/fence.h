@@ -22,8 +22,8 @@ static inline void arch_fence_memory_to_device(void)
 }
 
 /*
- * What this hart has read from or written to CSRs and devices, and what the firmware has read in
- * memory on this hart, comes before all that it reads and writes in memory next.
+ * This hart's accesses to CSRs and devices, and the firmware's reads of memory on this hart, come
+ * before all that the hart reads and writes in memory next.
  */
 static inline void arch_fence_device_to_memory(void)
 {

@@ -20,7 +20,7 @@ uint64_t hart_time(void)
 /*
  * OpenSBI 1.1 marks the hart as to be started before it writes down where (sbi_hsm_hart_start): a
  * hart that happens to be awake just then starts where the boot hart did, at _start, with the
- * boot hart's argument. entry.S sends it on from there if it is the one that is awaited. Seen when
+ * boot hart's argument. entry.S sends it on from there if it is the awaited hart. Seen when
  * a timer of the starting hart ended its turn between the two; any delay there will do.
  *
  * A hart that is started again comes in, in that case, where it came in last, with the argument it
@@ -32,10 +32,11 @@ extern struct hart_arrival *hart_awaited; /* in entry.S */
 void (*hart_is_late)(uint64_t hart_id);
 
 /*
- * The fence before the call pairs with the fence at secondary_entry: what we wrote comes before the
- * firmware's words and its IPI, and the hart reads it after those. The hart's swap in entry.S and
- * our compare-and-swap decide between them whether it came in time. Either a load or the
- * compare-and-swap finds that it came: the acquire fence behind both pairs with the swap's release.
+ * The fence before the call pairs with the fence at secondary_entry: our stores come before the
+ * firmware's stores and its IPI, and the hart reads our stores after those. The hart's swap in
+ * entry.S and our compare-and-swap decide between them whether it came in time. Either a load or
+ * the compare-and-swap finds that it came: the acquire fence behind both pairs with the swap's
+ * release.
  */
 enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error)
@@ -82,7 +83,9 @@ bool hart_ipi_send(uint64_t base, uint64_t mask)
 {
 	struct sbi_result result;
 
-	/* What the IPI announces comes before it; pairs with the fence in hart_ipi_clear. */
+	/*
+	 * The stores that the IPI announces come before it; pairs with the fence in hart_ipi_clear.
+	 */
 	arch_fence_memory_to_device();
 	result = sbi_send_ipi(mask, base);
 	return result.error == 0;

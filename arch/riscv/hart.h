@@ -17,7 +17,9 @@
 
 #include "arch/riscv/cpu.h"
 
-/* What a starting hart is given, and where it and the starter agree whether it came. */
+/*
+ * The arguments of a starting hart, and the word by which it and the starter agree whether it came.
+ */
 struct hart_arrival {
 	uint32_t state; /* 0; then HART_ARRIVED or HART_GIVEN_UP, whichever comes first */
 	struct arch_cpu *block;
@@ -39,7 +41,7 @@ enum hart_start_result {
  * `bound_ticks` of the time CSR are over. A hart that comes later than that parks itself.
  * `arrival` belongs to the hart for ever, and is used again when it is started again. *error is the
  * firmware's, where it refused. Interrupts stay as they are: a caller that other harts may wait for
- * lets them in (cpu_start does; at boot no hart waits for the one that starts the others).
+ * lets them in (cpu_start does; at boot no hart waits for the hart that starts the others).
  */
 enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival,
 				  struct arch_cpu *block, uint64_t bound_ticks, long *error);
@@ -60,9 +62,10 @@ bool hart_is_stopped(uint64_t hart_id);
 
 /*
  * An IPI to the harts base + i, for each bit i of mask: a software interrupt, which also wakes a
- * hart that waits in hart_wait(). What the caller wrote before is seen by a hart that has taken it
- * (hart_ipi_clear). One call into the firmware. False: it has refused, because a hart of the mask
- * is stopped, stopping, or absent; the other harts may not have got the IPI either. Any context.
+ * hart that waits in hart_wait(). A hart that has taken the IPI (hart_ipi_clear) sees what the
+ * caller wrote before. One call into the firmware. False: it has refused, because a hart of the
+ * mask is stopped, stopping, or absent; the other harts may not have got the IPI either. Any
+ * context.
  */
 __attribute__((warn_unused_result)) bool hart_ipi_send(uint64_t base, uint64_t mask);
 
@@ -88,7 +91,7 @@ void hart_sleep(struct hart_arrival *arrival);
 bool hart_is_asleep(uint64_t hart_id);
 bool hart_can_sleep(void);
 
-/* The pending IPI is over; what is read after this sees what the IPI announced. */
+/* Clears the pending IPI. Reads after this call see what the IPI announced. */
 void hart_ipi_clear(void);
 
 /* The time CSR, in ticks of the device tree's timebase-frequency. */

@@ -51,9 +51,9 @@ void mmu_flush(uint64_t start, uint64_t bytes)
 }
 
 /*
- * The first fence comes before the firmware's message to the harts, whose SFENCE.VMA is its partner.
- * The second comes after what the firmware has read of their answers: what those harts did before
- * their SFENCE.VMA is before what the caller does next.
+ * The first fence comes before the firmware's message to the harts, whose SFENCE.VMA is its
+ * partner. The second comes after the firmware's reads of their answers: all that those harts did
+ * before their SFENCE.VMA comes before all that the caller does next.
  */
 bool mmu_flush_harts(uint64_t first_hart, uint64_t mask, uint64_t start, uint64_t bytes)
 {

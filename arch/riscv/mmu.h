@@ -38,7 +38,8 @@ static inline void mmu_flush_all(void)
 }
 
 /*
- * This hart walks these tables from here on; what it has cached of others is gone.
+ * This hart walks these tables from here on. It has dropped all cached translations of other
+ * tables.
  *
  * The first SFENCE.VMA orders the stores to the tables before the walks: without it the fetch of
  * the instruction behind the write of satp may walk tables that it does not see yet. It also drops
@@ -62,9 +63,9 @@ static inline void mmu_use(uint64_t satp)
  * There is no SFENCE.VMA: an SFENCE.VMA that orders all tables of the ASID would drop all cached
  * translations of it. It is not needed. Without it a walk may find, for each entry, what it held at
  * any time since the last SFENCE.VMA of this hart that covers it. For each change that takes a
- * right or a table away the hart has executed one, as it was in the mask. What is left are changes
- * that only add: an entry that is not seen yet is a page fault, after which the handler flushes and
- * tries again, as it must for entries that are cached as not valid.
+ * right or a table away the hart has executed one, as it was in the mask. Only changes that add
+ * remain: an entry that is not seen yet is a page fault, after which the handler flushes and tries
+ * again, as it must for entries that are cached as not valid.
  */
 static inline void mmu_switch(uint64_t satp)
 {

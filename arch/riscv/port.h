@@ -77,7 +77,7 @@ static inline uint64_t port_clock(void)
 /* The trace (sync/trace.h) is on where this cpu has a ring: one load through tp. */
 #define PORT_TRACE_IS_ON() (arch_cpu_self()->trace != NULL)
 
-/* The one clock that all harts share; coarse, 100 ns on QEMU's machine. */
+/* The clock that all harts share; coarse, 100 ns on QEMU's machine. */
 static inline uint64_t port_trace_time(void)
 {
 	return csr_read(time);
@@ -131,7 +131,7 @@ extern void (*port_on_panic)(const struct port_panic_site *site, const char *for
 				      : empty);                                                    \
 	} while (0)
 
-/* Six. What is stored in the slot above the top counts only when top has moved. */
+/* Six. A store to the slot above the top counts only when top has moved. */
 #define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                       \
 	do {                                                                                         \
 		uint64_t top_, limit_;                                                               \

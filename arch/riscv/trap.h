@@ -20,7 +20,7 @@ struct trap_frame {
 
 typedef void trap_hook(struct trap_frame *frame);
 
-/* What a trap that ends the run was. */
+/* The cause of a trap that ends the run. */
 struct trap_cause {
 	const char *name;
 	uint64_t scause;
@@ -39,7 +39,7 @@ extern void (*trap_on_exception)(const struct trap_frame *frame, const struct tr
  */
 extern void (*trap_on_fatal)(const char *message);
 
-/* What both come to: trap_on_fatal, else the message, and the end of the machine with a failure. */
+/* Both end here: trap_on_fatal, else the message, and the end of the machine with a failure. */
 _Noreturn void trap_fatal_end(const char *message);
 
 /*
