@@ -12,7 +12,8 @@
  *	2. takes early memory for those that will run (memory_bytes);
  *	3. prepares them, when the boot hart has zones, a cache and the heap, and no other hart has
  *	   started (prepare);
- *	4. runs them by rising number, on cpu 0, when all harts have arrived and the boot is reported (run).
+ *	4. runs them by rising number, on cpu 0, when all harts have arrived and the boot is
+ *	   reported (run).
  *
  * A program says what went wrong by verdict_fail(), and may count its checks (kernel/diag/panic.h).
  * All of this is read-only data; every function here is for cpu 0, at rest.
@@ -30,7 +31,10 @@ struct program {
 
 	/* It runs where run= is not given. */
 	bool is_default;
-	/* Alone in run= and given workload= or lists of values, it is a sweep over all combinations. */
+	/*
+	 * Alone in run= and given workload= or lists of values, it is a sweep over all
+	 * combinations.
+	 */
 	bool compares;
 	/*
 	 * From `prepare` on the timers of all harts are its own, and each hart's turn ends by
@@ -39,7 +43,10 @@ struct program {
 	 */
 	bool owns_timers;
 
-	/* It cannot be named in run=: other boot arguments ask for it, and is_wanted() looks at them. */
+	/*
+	 * It cannot be named in run=: other boot arguments ask for it, and is_wanted() looks at
+	 * them.
+	 */
 	bool is_unnamed;
 	/* Whether it is to run; `is_named`: run= names it. NULL: it runs if run= names it. */
 	bool (*is_wanted)(bool is_named);
@@ -50,7 +57,7 @@ struct program {
 	void (*run)(void);
 };
 
-/* What the linker collects. */
+/* The lines that the linker collects. */
 struct program_entry {
 	const struct program *program;
 	unsigned long number;
@@ -76,8 +83,8 @@ struct argument_values {
 		used, section(".argument_values." #key_word))) = &argument_values_##key_word
 
 /*
- * What the programs know of boot arguments; the policies are left out. Valid for ever. A panic
- * where two programs have the same number or name, or names for the same key.
+ * All names that the programs add to the boot arguments; policies are not among them. Valid for
+ * ever. A panic where two programs have the same number or name, or names for the same key.
  */
 void programs_know(struct bootargs_known *known);
 

@@ -5,7 +5,7 @@
  *
  * It is early memory, outside of all zones: so no policy has to be able to give it, the frames
  * that a run finds free are all there are, and it stays while the zones are made again. A stack:
- * what was taken after a mark ends with the mark. On cpu 0, at rest.
+ * memory that was taken after a mark is released with the mark. On cpu 0, at rest.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ void *program_memory_alloc(size_t bytes);
 /* The same, or a panic that says what for. */
 void *program_memory_need(size_t bytes, const char *what);
 
-/* What was taken after a mark ends with its release. */
+/* Releasing a mark also releases the memory that was taken after it. */
 size_t program_memory_mark(void);
 void program_memory_release(size_t mark);
 

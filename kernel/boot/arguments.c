@@ -125,7 +125,10 @@ static uint64_t default_capacity(void)
 	return share < FRAME_CACHE_CAPACITY_MAX ? share : FRAME_CACHE_CAPACITY_MAX;
 }
 
-/* What the parser cannot know: what this machine has room for, and this cache can work with. */
+/*
+ * Checks what the parser cannot know: what this machine has room for, and what this cache can work
+ * with.
+ */
 static void check_cache(uint64_t cache)
 {
 	uint64_t batch = most_of(&settings.arguments.batches);

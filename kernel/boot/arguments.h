@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * arguments.h - the boot arguments of this boot: read, and held against what programs and this
- * machine can do. Whatever cannot be done ends the run with a failing verdict that says what can.
+ * arguments.h - the boot arguments of this boot: read, and compared with what programs and this
+ * machine can do. An argument that cannot be met ends the run with a failing verdict, which says
+ * what is valid.
  *
  * The grammar is bootargs.h's. On cpu 0, before other harts start; in the order of these functions.
  */

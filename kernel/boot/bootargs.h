@@ -118,7 +118,10 @@ struct bootargs_values {
 	struct bootargs_names names;
 };
 
-/* What run= can name, in the order in which it runs. The sets are of indices into the names. */
+/*
+ * The names that run= accepts, in the order in which they run. The sets are of indices into the
+ * names.
+ */
 struct bootargs_programs {
 	struct bootargs_names names;
 	uint64_t defaults; /* these run where run= is not given */
@@ -140,7 +143,7 @@ struct bootargs_known {
 
 struct bootargs_key;
 
-/* What was wrong with the first bad word; for bootargs_print_error(). Points into the text. */
+/* The error in the first bad word; for bootargs_print_error(). Points into the text. */
 struct bootargs_error {
 	const char *word;
 	size_t word_length;

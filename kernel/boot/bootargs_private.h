@@ -41,7 +41,9 @@ struct bootargs_key {
 	uint64_t all;			    /* of a set: what `all` stands for; 0: no such word */
 	uint64_t least, most;		    /* of a number; most 0: no bound */
 	bool takes_suffix;		    /* k and M after a number */
-	/* Where several values are only for a sweep: the field of their first, and what they are. */
+	/*
+	 * Where several values are only for a sweep: the field of their first, and what they are.
+	 */
 	bool sweeps;
 	size_t first;
 	const char *listed;
@@ -73,7 +75,9 @@ bool bootargs_has_no_value(const struct bootargs_key *key, const struct bootargs
 /* Whether the names that the caller knows can be used at all. False with *parser->error set. */
 bool bootargs_check_known(struct parser *parser);
 
-/* What words must not say together; sets args.sweeps. False with *parser->error set. */
+/*
+ * Checks for words that must not stand together; sets args.sweeps. False with *parser->error set.
+ */
 bool bootargs_check_together(struct parser *parser);
 
 /* Sets *parser->error, the reason as by printf; returns false. */

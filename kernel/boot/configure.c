@@ -62,7 +62,9 @@ static void cache_on(void *unused)
 	frame_cache_configure(frames, frames ? (uint32_t)arguments->batch_frames : 0);
 }
 
-/* A cpu without a part in what is measured goes off line: no IPI goes to it, no cpu waits for it. */
+/*
+ * A cpu without a part in what is measured goes off line: no IPI goes to it, no cpu waits for it.
+ */
 static void cache_off(void *stay)
 {
 	frame_cache_configure(0, 0);
@@ -95,8 +97,8 @@ static bool caches_are_off(void)
 }
 
 /*
- * What is in caches and in the heap goes back to the zones, and all other frames are there
- * already. A cpu that a low mark still asks for frames has none to give, and touches no zone.
+ * All frames in caches and in the heap go back to the zones; all other frames are there already. A
+ * cpu that a low mark still asks for frames has none to give, and touches no zone.
  */
 static void give_all_back(unsigned stay)
 {

@@ -144,7 +144,10 @@ static void cut(struct range *free_range, struct range obstacle)
 		free_range->start = obstacle.end < free_range->end ? obstacle.end : free_range->end;
 }
 
-/* What is left overlaps no obstacle: a cut only shortens it, so earlier obstacles stay outside. */
+/*
+ * The remaining range overlaps no obstacle: a cut only shortens it, so earlier obstacles stay
+ * outside.
+ */
 static void cut_by_all(struct range *free_range)
 {
 	struct machine_reserved reserved = {0};

@@ -3,8 +3,8 @@
  * memory.h - makes zones of the RAM that the device tree names.
  *
  * Order of calls: memory_collect(), memory_start(), then memory_remake() any number of times. All
- * on cpu 0; memory_remake() at rest. What the functions return is constant between these calls, so
- * any cpu may read it.
+ * on cpu 0; memory_remake() at rest. The return values of the functions are constant between these
+ * calls, so any cpu may read it.
  */
 #pragma once
 

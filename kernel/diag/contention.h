@@ -16,9 +16,10 @@
 #include <stdint.h>
 
 /*
- * Looks whether each cpu has a core now. After the first look that says no there is no other: what
- * has been counted since the boot is the host's doing for good. True where all looks said yes. On
- * cpu 0, at rest, with all cpus on line; lasts as long as 40 million turns of an empty loop.
+ * Looks whether each cpu has a core now. After the first look that says no there is no other look:
+ * from then on the counts since the boot include waits that the host caused. True if all looks
+ * said yes. On cpu 0, at rest, with all cpus on line; lasts as long as 40 million turns of an empty
+ * loop.
  */
 bool contention_look(void);
 

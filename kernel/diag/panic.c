@@ -190,7 +190,7 @@ static _Noreturn void finish(const char *message)
 	verdict_end();
 }
 
-/* What port_panic() does. */
+/* The body of port_panic(). */
 static void panic_called(const struct port_panic_site *site, const char *format, va_list arguments)
 {
 	struct cpu *self = cpu_self();

@@ -87,8 +87,8 @@ extern const struct trace_event_names trace_event_names[TRACE_EVENTS];
 char *trace_put_number(char *text, uint64_t number);
 
 /*
- * What a record is encoded relative to: the end of the record before, and the arguments of the last
- * record of each kind. Zeros at first, except `ticks`.
+ * The base that a record is encoded against: the end of the record before, and the arguments of the
+ * last record of each kind. Zeros at first, except `ticks`.
  */
 struct trace_text {
 	uint64_t ticks;

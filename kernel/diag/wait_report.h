@@ -13,7 +13,7 @@
 struct wait_report {
 	const char *name;
 	unsigned cpus;
-	/* What `waiter` waited for `holder`; the same cpu twice: for an unknown holder. */
+	/* The waits of `waiter` for `holder`; the same cpu twice: for an unknown holder. */
 	struct spin_waits (*read)(const struct wait_report *report, unsigned waiter,
 				  unsigned holder);
 	const struct spinlock *lock; /* as it is now; or */

@@ -39,7 +39,7 @@ struct cpu {
 	_Alignas(64) uint32_t done_number;
 	uint32_t online; /* has come, once and for all */
 
-	/* What the cpu and its stopper or starter tell each other (cpu_stop.c). */
+	/* Written by the cpu and by the cpu that stops or starts it (cpu_stop.c). */
 	_Alignas(64) uint32_t state;
 	long stop_error; /* written by this cpu: the firmware's, when it refused to stop it */
 	struct hart_arrival *arrival;
@@ -119,9 +119,9 @@ static inline void cpu_unpin(void)
 extern void (*cpu_on_return)(void);
 
 /*
- * Runs work(argument) on cpus 0..count-1, this one included, and returns when all are done: what
- * they wrote is seen. On cpu 0, not in a handler, no lock held, interrupts let in. One IPI, a call
- * into the firmware, for every 64 harts in a row.
+ * Runs work(argument) on cpus 0..count-1, this one included, and returns when all are done: the
+ * caller then sees what they wrote. On cpu 0, not in a handler, no lock held, interrupts let in.
+ * One IPI, a call into the firmware, for every 64 harts in a row.
  */
 void cpus_run(cpu_work *work, void *argument, unsigned count);
 

@@ -3,7 +3,7 @@
  * ipi.h - interrupts from cpu to cpu: port_ipi_send() of mm/platform.h, and what a cpu does when an
  * interrupt comes in.
  *
- * An IPI carries nothing. What it asks for lies in memory, where its sender has written it before;
+ * An IPI carries nothing. Its request lies in memory, where the sender has written it before;
  * the handler of an IPI calls a function for each thing that an IPI may ask for, and that function
  * looks whether it was asked. Those functions belong to files above this one, which register them
  * here: this file calls none of them by name.
@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /*
- * What the handler calls, in this order, with interrupts masked and the IPI cleared. Registered by
+ * The handler calls these, in this order, with interrupts masked and the IPI cleared. Registered by
  * cpu 0 before ipi_enable() on any cpu, and never changed again. A call that is not registered does
  * nothing.
  *

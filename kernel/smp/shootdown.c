@@ -38,10 +38,10 @@
  *	 pairs with the full fence in shootdown_online(): a cpu that comes on line gets an IPI, or
  *	 sees the number itself and answers. For the firmware the same with the entries: it is
  *	 asked, or its walks, which begin later, find them.
- *   (d) Going off line: what was done through old entries before `flush_online` = 0, the release
- *	 fence there pairs with the acquire fence of (b), or in the firmware's way with that of
- *	 ask_firmware().
- *   (e) What is asked for comes before the IPI: hart_ipi_send's own fence, and hart_ipi_clear's.
+ *   (d) Going off line: all accesses through old entries come before `flush_online` = 0. The
+ *	 release fence there pairs with the acquire fence of (b), or in the firmware's way with that
+ *	 of ask_firmware().
+ *   (e) The request comes before the IPI: hart_ipi_send's own fence, and hart_ipi_clear's.
  *   (f) A departure is counted between `flush_online` = 0 and the stop: the full fence in
  *	 shootdown_offline pairs with the one in ask_firmware. An asker that has read the count with
  *	 it names the cpu no more; an asker that has named it, and is refused because it has

@@ -4,11 +4,11 @@
  *
  * There are two ways. The firmware (SBI RFENCE) interrupts the harts itself and does it above our
  * heads, with our interrupts masked or not. Or we send the cpus IPIs as for anything else, and each
- * does it in the IPI's handler: for firmware without that extension, and for run=explore, where a hart
- * that waits in the firmware, with no timer of ours running, would let no other hart go on.
+ * does it in the IPI's handler: for firmware without that extension, and for run=explore, where a
+ * hart that waits in the firmware, with no timer of ours running, would let no other hart go on.
  *
- * Either way a cpu that is stopped (cpu.h) has nothing cached, is asked for nothing, and no cpu waits
- * for it.
+ * Either way a cpu that is stopped (cpu.h) has nothing cached, is asked for nothing, and no cpu
+ * waits for it.
  */
 #pragma once
 
@@ -24,20 +24,24 @@ const char *shootdown_way_name(enum shootdown_way way);
 
 /*
  * Cpus first + i, for each bit i of `set`, flush [start, start + bytes), both multiples of 4096 and
- * bytes not 0; everything, where that is long. The calling cpu may be among them. When this returns,
- * they walk the tables as the caller left them, and are done with whatever they used an old entry for. Not in
- * a trap handler, no lock held, interrupts let in: what others ask meanwhile is answered, and those
- * that are asked may have to wait for us. One IPI or one call into the firmware a cpu at most.
- * Returns how many others are in the set.
+ * bytes not 0; everything, where that is long. The calling cpu may be among them. When this
+ * returns, they walk the tables as the caller left them, and are done with whatever they used an
+ * old entry for. Not in a trap handler, no lock held, interrupts let in: this cpu answers requests
+ * of others meanwhile, and the cpus that it asks may have to wait for it. One IPI or one call into
+ * the firmware a cpu at most. Returns how many others are in the set.
  */
 unsigned shootdown(unsigned first, uint64_t set, uint64_t start, uint64_t bytes);
 
-/* In the handler of an IPI: flushes what this cpu was asked to. Interrupts masked. Cheap if nothing. */
+/*
+ * In the handler of an IPI: flushes what this cpu was asked to. Interrupts masked. Cheap if
+ * nothing.
+ */
 void shootdown_answer(void);
 
 /*
  * This cpu takes part from here on: before it uses tables that others change, and before IPIs are
- * let in. Or no longer, with interrupts masked until it stops: it has nothing cached, and satp is off.
+ * let in. Or no longer, with interrupts masked until it stops: it has nothing cached, and satp is
+ * off.
  */
 void shootdown_online(void);
 void shootdown_offline(void);

@@ -8,10 +8,10 @@
  * space_end_flush() takes away. `maps`: the cpu that has mapped, after it has released the lock.
  *
  * Order of locks: two spaces' (space_clone), `from` first; no other cpu uses `to` yet. No other
- * lock is taken under them, for nothing is allocated or freed there: what a change needs is in a
- * reserve before it, and what it has taken out is in a gather after it. So no cpu waits for another
- * cpu while it holds a space's lock (`make lint` follows the calls). Interrupts stay enabled while
- * a lock is held or waited for.
+ * lock is taken under them, for nothing is allocated or freed there: the frames that a change needs
+ * are in a reserve before it, and the frames that it has taken out are in a gather after it. So no
+ * cpu waits for another cpu while it holds a space's lock (`make lint` follows the calls).
+ * Interrupts stay enabled while a lock is held or waited for.
  */
 #include "kernel/vm/space_private.h"
 

@@ -10,17 +10,17 @@
  * share owned pages; each gets a frame for itself when it writes.
  *
  * No frame that was unmapped is freed, and nothing is mapped in its place, before every cpu of the
- * mask has flushed its translations. What one cpu has stored to a page is there for every cpu that
+ * mask has flushed its translations. A store of one cpu to a page is visible to every cpu that
  * learns of it, whatever is cloned and copied meanwhile.
  *
- * What a call has mapped or permitted is valid when it returns: for the calling cpu, also if that
- * enters the space only later; and for every other cpu that learns of it from the caller (by a
- * lock, or by a release and an acquire) and then accesses it in the space. Neither sees a fault. A
- * mapping where nothing was interrupts no other cpu. A cpu whose hardware has cached that there was
- * nothing takes one page fault, in whose trap space_fault_is_stale() flushes, and the access is
- * repeated. That costs the cpu this trap and one SFENCE.VMA for all mappings since its last flush.
- * A fault for which there is no page costs the same more, if there were mappings since. Accesses in
- * trap handlers are repeated, too.
+ * A mapping or permission that a call has made is valid when the call returns: for the calling cpu,
+ * also if that enters the space only later; and for every other cpu that learns of it from the
+ * caller (by a lock, or by a release and an acquire) and then accesses it in the space. Neither
+ * sees a fault. A mapping where nothing was interrupts no other cpu. A cpu whose hardware has
+ * cached that there was nothing takes one page fault, in whose trap space_fault_is_stale() flushes,
+ * and the access is repeated. That costs the cpu this trap and one SFENCE.VMA for all mappings
+ * since its last flush. A fault for which there is no page costs the same more, if there were
+ * mappings since. Accesses in trap handlers are repeated, too.
  *
  * No frame is allocated, zeroed or freed under a space's lock, and no cpu waits for another one
  * there.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * space_fault.c - copy on write: what follows a store to a page that is shared.
+ * space_fault.c - copy on write: the fault of a store to a shared page.
  *
  * While a frame is copied, without the lock, the fault keeps one more reference to it. With that
  * reference no cpu finds itself as the only owner, so no cpu writes to the frame. Then the page is
@@ -17,7 +17,7 @@
 #include "arch/riscv/mmu.h"
 #include "mm/frame.h"
 
-/* What a page needs to which a store has faulted. */
+/* The steps that a page needs after a store to it has faulted. */
 enum fault {
 	FAULT_NOTHING, /* the page can be written to: another cpu was first */
 	FAULT_REFUSED, /* the page is not mapped, or not for writing */
