@@ -2,7 +2,7 @@
 /*
  * bench_paging.c - see bench_paging.h.
  *
- * What is mapped is never touched, so no memory stands behind it: 1 GiB of addresses leads to a
+ * Mapped pages are never touched, so they need no memory: 1 GiB of addresses leads to a
  * range of frames that have no owner. Tables are frames of frame_alloc(), and counted.
  */
 #include "tests/smp/bench_paging.h"

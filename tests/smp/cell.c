@@ -44,7 +44,7 @@ static void no_work(struct workload_run *run, unsigned cpu)
 	(void)cpu;
 }
 
-/* What a run of nothing counts between the two: barriers and clocks. */
+/* What an empty run counts between the two: barriers and clocks. */
 static uint64_t instructions_of_nothing(struct workload_run like)
 {
 	static const struct workload nothing = {.name = "nothing", .work = no_work};
@@ -257,7 +257,7 @@ unsigned cell_median_round(struct cell *cell)
 
 /* ---- what the times are worth --------------------------------------------------------------- */
 
-/* What is beyond that is the host's. */
+/* The time beyond that is the host's. */
 static bool holds_are_explained(const struct cell *cell)
 {
 	const struct spin_times *hold = &cell->sum.zone_locks.hold;

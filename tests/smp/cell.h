@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cell.h - one combination of a sweep: what it is made of, how one run of it goes, what its runs
- * came to.
+ * cell.h - one combination of a sweep: its settings, one run of it, and the results of its runs.
  */
 #pragma once
 
@@ -44,7 +43,9 @@ struct cell {
 	enum cell_validity validity;
 };
 
-/* Whether its contended acquisitions, and waits, may be printed and recorded. After cell_judge(). */
+/*
+ * Whether its contended acquisitions, and waits, may be printed and recorded. After cell_judge().
+ */
 static inline bool cell_waits_are_measurable(const struct cell *cell)
 {
 	return cell->validity == CELL_VALID;

@@ -4,15 +4,15 @@
  *
  * One more is in kernel/diag/timing.h, for it holds for all times and waits. All are found by
  * tools/calibrate.py, which reads the figures in both files and shows how often they, and others,
- * would be wrong. What it found, and what it could not, is in docs/lab.md, "When a time counts".
+ * would be wrong. The results, and their limits, are in docs/lab.md, "When a time counts".
  */
 #pragma once
 
 /*
  * Holds are the same instructions on any cpu, but caches of the machine may be cold: up to
- * HOLD_FACTOR times what a hold takes on one cpu is still explained. What all holds together took
- * beyond that is time that the host took away: more than STOLEN_PERCENT_MOST of the run spoils the
- * cell's times.
+ * HOLD_FACTOR times what a hold takes on one cpu is still explained. The time of all holds beyond
+ * that was taken away by the host: more than STOLEN_PERCENT_MOST of the run spoils the cell's
+ * times.
  */
 #define HOLD_FACTOR	    4
 #define STOLEN_PERCENT_MOST 5

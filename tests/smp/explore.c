@@ -16,9 +16,9 @@
  * RANGE ticks, unless the mode says otherwise (enum preempt_mode). In every mode the handler itself
  * sometimes allocates and frees (handler_ops.h).
  *
- * What a cpu draws from its own generator decides its own intervals, sleeps and acts; what
- * decides the schedule is all of them together, and every one follows from the seed. Nothing here
- * reads a clock that the host drives.
+ * Each cpu's random generator decides that cpu's intervals, sleeps and acts. All generators
+ * together decide the schedule, and all of them follow from the seed. Nothing here reads a clock
+ * that the host drives.
  *
  * Each cpu writes its own struct explorer, in its handler, with interrupts masked. `events` is
  * shared and counts all switches in their order. The boot hart reads the rest at the end, after

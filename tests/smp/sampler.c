@@ -63,7 +63,10 @@ static unsigned zero_bytes(uint64_t word)
 	return 8 - zeros;
 }
 
-/* The states are others' to write, each a byte of these words: whole, but perhaps a moment old. */
+/*
+ * Other cpus write the states, each a byte of these words: a value is whole, but may be a moment
+ * old.
+ */
 static uint32_t count_free(const struct zone *zone, uint64_t start, uint64_t end)
 {
 	uint32_t frames = 0;

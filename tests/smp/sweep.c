@@ -361,7 +361,7 @@ static void sweep_run(void)
 
 	sweep.start_ns = smp_nanoseconds();
 	make_cells();
-	smp_set_quiet(true); /* what a workload prints of one run is too much for hundreds */
+	smp_set_quiet(true); /* hundreds of runs would print too many lines */
 	printf("\nsweep: %u combinations, %llu rounds, about %llu ms each\n", sweep.count,
 	       (unsigned long long)sweep.rounds, (unsigned long long)(target_ns() / 1000000));
 	console_flush();

@@ -78,7 +78,7 @@ static uint64_t longest_ns(const struct cell *cell)
 	return longest;
 }
 
-/* What tools/calibrate.py needs besides the rest of the record: a mean tells no number of waits. */
+/* For tools/calibrate.py, which needs the number of waits: a mean does not give it. */
 static void record_judged_by(const struct cell *cell)
 {
 	const struct spin_times *wait = &cell->sum.zone_locks.wait;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * zone_direct.h - for tests: frames from and to one zone, past the caches. On any cpu; what a claim
- * says of the low mark is acted upon as the caches do.
+ * zone_direct.h - for tests: frames from and to one zone, past the caches. On any cpu. If a claim
+ * crosses the low mark, frames are asked for as the caches do.
  */
 #pragma once
 

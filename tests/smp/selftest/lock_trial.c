@@ -227,7 +227,10 @@ static void draw_turns(struct lock_trial *trial, uint64_t *random)
 	trial->turns[trial->cpus - 1] = 0;
 }
 
-/* What calls a cpu: another word in each round, for the last one's is still there. */
+/*
+ * The word that calls a cpu: different in each round, because the word of the last round is still
+ * there.
+ */
 static uint32_t call_of(const struct lock_trial *trial, unsigned round, unsigned cpu)
 {
 	return round * trial->cpus + cpu + 1;

@@ -88,7 +88,7 @@ static void on_timer(struct trap_frame *trap)
 		__asm__ volatile("" ::: "memory");
 }
 
-/* The one sequence inside a function that begins at `function`. */
+/* The only sequence inside a function that begins at `function`. */
 static const struct restartable *site_in(uint64_t function)
 {
 	for (uint64_t pc = function; pc < function + 64; pc += 2)

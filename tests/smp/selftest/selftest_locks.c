@@ -2,8 +2,8 @@
 /*
  * selftest_locks.c - see selftest_locks.h.
  *
- * The lock= of the boot does not matter here: each trial makes its own lock. What a trial measured
- * is printed as it ends, so that the last line before a run that stands still says which one comes
+ * The lock= of the boot does not matter here: each trial makes its own lock. The figures of a trial
+ * are printed as it ends, so that the last line before a run that stands still says which one comes
  * after; the launcher ends such a run.
  *
  * Covers: sync/spinlock.c sync/spin_kinds.c
