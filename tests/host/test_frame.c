@@ -113,7 +113,7 @@ static void finish(void)
 
 /* ---- the model --------------------------------------------------------------------------- */
 
-/* Whose a frame is. In which zone or cache a free one lies, the model does not know. */
+/* The owner of a frame. The model does not know in which zone or cache a free frame lies. */
 enum owner {
 	OWNER_NONE, /* metadata, or no RAM: never to be handed out */
 	OWNER_FREE,
@@ -419,7 +419,9 @@ POLICY_TEST(one_cpu_gets_every_frame_of_every_zone)
 		}
 }
 
-/* A frame of another zone waits in `remote`; an allocation that finds no other must find it there. */
+/*
+ * A frame of another zone waits in `remote`; an allocation that finds no other must find it there.
+ */
 POLICY_TEST(the_last_frame_is_found_wherever_this_cpu_keeps_it)
 {
 	static const struct host_range ranges[] = {{0x80000, 300, 0}, {0x80200, 200, 0}};

@@ -304,7 +304,7 @@ static uint32_t planned_distance(uint32_t from, uint32_t to)
 	return from == to ? 10 : 20;
 }
 
-/* The nearest zone that is not tried yet, of those the one with the lowest address. */
+/* The nearest zone that is not tried yet, of those the zone with the lowest address. */
 static unsigned nearest(unsigned node, const bool *tried)
 {
 	unsigned best = ZONES_MAX;

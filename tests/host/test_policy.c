@@ -53,7 +53,7 @@ static void claim(struct policy_model *model, unsigned min, unsigned max)
 	policy_model_claim(model, &claim, max);
 }
 
-/* With a plan, with one that has gone stale, and without. */
+/* With a plan, with a stale plan, and without a plan. */
 static void claim_planned(struct policy_model *model, unsigned min, unsigned max)
 {
 	struct model_claim claim = {.min = min};

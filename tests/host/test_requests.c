@@ -3,8 +3,8 @@
 /*
  * test_requests.c - what a request costs the CPUs that are asked, and which calls make one.
  *
- * Whether a request finds every frame is tested in test_drain.c and test_traps.c. In most tests here one thread runs all
- * CPUs in turn: a CPU that gets an IPI answers at once.
+ * Whether a request finds every frame is tested in test_drain.c and test_traps.c. In most tests
+ * here one thread runs all CPUs in turn: a CPU that gets an IPI answers at once.
  *
  * Covers: mm/percpu/drain.c mm/percpu/flush.c mm/frame.c mm/heap/kmalloc.c
  */
@@ -151,7 +151,9 @@ TEST(a_run_that_is_not_there_is_asked_for_once)
 	end();
 }
 
-/* Another cpu's cache is emptied by a run that fails, and takes frames again at its next operation. */
+/*
+ * Another cpu's cache is emptied by a run that fails, and takes frames again at its next operation.
+ */
 TEST(a_run_that_fails_leaves_caches_usable)
 {
 	uint64_t direct;
@@ -333,7 +335,7 @@ TEST(a_request_leaves_out_no_cpu_but_the_requester)
 	ask_many(130, 128);
 }
 
-/* What a cpu frees on its way off line is not hidden in its cache. */
+/* A frame that a cpu frees while it goes off line is not hidden in its cache. */
 TEST(a_cache_that_is_off_line_takes_nothing)
 {
 	unsigned long flags;
@@ -369,7 +371,10 @@ TEST(coming_and_going_at_the_wrong_time_is_refused)
 	end();
 }
 
-/* With room for zones that are made later, their remote stacks do not overlap the memory of a batch. */
+/*
+ * With room for zones that are made later, their remote stacks do not overlap the memory of a
+ * batch.
+ */
 TEST(a_cache_has_room_for_more_zones_than_there_are)
 {
 	size_t bytes = frame_cache_bytes(192, 5);
@@ -443,7 +448,10 @@ static void rise_to(const struct zone *zone, uint64_t free_frames)
 	}
 }
 
-/* While free memory goes up and down around the mark there is one request; another after it recovered. */
+/*
+ * While free memory goes up and down around the mark there is one request; another after it
+ * recovered.
+ */
 TEST(a_low_mark_makes_one_request_for_a_fall)
 {
 	struct zone *zone;
@@ -487,8 +495,9 @@ TEST(early_requests_leave_nothing_behind)
 /* ---- under a lock of the caller's --------------------------------------------------------- */
 
 /*
- * The lock of another kernel: it masks interrupts, and its waiters spin with interrupts masked. The CPU
- * that holds it takes all memory there is, while each other CPU has frames in its cache and spins.
+ * The lock of another kernel: it masks interrupts, and its waiters spin with interrupts masked. The
+ * CPU that holds it takes all memory there is, while each other CPU has frames in its cache and
+ * spins.
  */
 static struct {
 	uint32_t word;

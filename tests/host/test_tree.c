@@ -17,7 +17,7 @@
 static const struct policy *const policy = &segment_tree_policy;
 static const struct policy_plan no_plan;
 
-/* With a plan, with one that has gone stale, and without. */
+/* With a plan, with a stale plan, and without a plan. */
 static void claim(struct policy_model *model, unsigned min, unsigned max)
 {
 	struct model_claim claim = {.min = min};
@@ -196,7 +196,7 @@ static uint64_t lowest_run(const struct policy_model *model, uint64_t count, uin
 	return UINT64_MAX;
 }
 
-/* Wherever a short run is looked for first, it is the lowest one that is found. */
+/* Wherever the search for a short run begins, it finds the lowest run. */
 TEST(a_short_run_is_the_lowest_there_is)
 {
 	for (unsigned round = 0; round < 200; round++) {
