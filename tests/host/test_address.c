@@ -3,7 +3,7 @@
 /*
  * test_address.c - the address types: their arithmetic, and that the compiler keeps them apart.
  *
- * What must not compile cannot be in this file, so those tests hand the compiler ($CC, or gcc)
+ * Code that must not compile cannot be in this file, so those tests hand the compiler ($CC, or gcc)
  * small programs. Each wrong program has a right twin that differs in the mistake alone: a twin
  * that compiles shows that the other was refused for its mistake and not for a typing error.
  *

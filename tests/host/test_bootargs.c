@@ -53,7 +53,7 @@ __attribute__((format(printf, 1, 2))) static int print_captured(const char *form
 	return length;
 }
 
-/* Parses a copy of exactly `length` bytes and a terminator; what the error prints is captured. */
+/* Parses a copy of exactly `length` bytes and a terminator; the printed error is captured. */
 static bool parse_knowing(const struct bootargs_known *names, const char *bytes, size_t length,
 			  struct bootargs *args)
 {
@@ -682,7 +682,7 @@ static size_t random_pieces(char *bytes, size_t size)
 	}
 }
 
-/* What was accepted obeys every rule there is. */
+/* Accepted arguments obey every rule. */
 static void check_sound(const struct bootargs *args)
 {
 	bool only_bench = args->run == BENCH;

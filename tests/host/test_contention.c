@@ -201,7 +201,7 @@ TEST(a_lock_tells_of_waits_while_every_look_found_cores)
 	each_has_a_core = false;
 	CHECK(!contention_look());
 	check_lock(false);
-	each_has_a_core = true; /* what has been counted is no better for it */
+	each_has_a_core = true; /* the waits counted before stay invalid */
 	CHECK(!contention_look());
 	check_lock(false);
 	CHECK_EQ(looks, 3);

@@ -3,9 +3,10 @@
 /*
  * test_drain.c - exhaustion with threads for CPUs: no allocation fails while a frame is free.
  *
- * No CPU frees a frame while any CPU allocates, unless the test says so. Then all frames must be allocated
- * when every CPU's allocation has failed, and no allocation may fail before. IPIs are taken where a CPU lets
- * interrupts in or waits (port.h); test_traps.c has CPUs that are interrupted anywhere.
+ * No CPU frees a frame while any CPU allocates, unless the test says so. Then all frames must be
+ * allocated when every CPU's allocation has failed, and no allocation may fail before. IPIs are
+ * taken where a CPU lets interrupts in or waits (port.h); test_traps.c has CPUs that are
+ * interrupted anywhere.
  *
  * Covers: mm/percpu/drain.c mm/percpu/refill.c mm/percpu/cache.c
  */
@@ -46,7 +47,7 @@ static const struct setting {
 	uint32_t capacity, batch;
 } settings[] = {{0, 0}, {2, 1}, {8, 0}, {192, 64}, {FRAME_CACHE_CAPACITY_MAX, 0}};
 
-/* What the cpus of a test share; each writes its own pile. */
+/* Shared by the cpus of a test; each writes its own pile. */
 static struct {
 	struct pile {
 		_Alignas(64) unsigned count;
@@ -404,7 +405,7 @@ static bool ring_get(struct ring *ring, uint64_t *frame)
 	return true;
 }
 
-/* Frames that have left cpu 0 and are not free again: what it may not count on. */
+/* Frames that have left cpu 0 and are not free again: cpu 0 may not count on them. */
 static void take_for_all(unsigned wanted)
 {
 	uint64_t most = shared.free_frames - 1;

@@ -141,7 +141,7 @@ TEST(rows_of_any_place_and_length)
 	finish();
 }
 
-/* What looks like a row at its ends, or at every other frame, and is none. */
+/* Frames that look like a row at the ends, or at every other frame, and are no row. */
 TEST(rows_with_a_stranger_in_them)
 {
 	start(two_zones, 2);

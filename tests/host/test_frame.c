@@ -209,7 +209,7 @@ static bool zone_has_run(const struct model *model, const struct zone *zone, uin
 	return false;
 }
 
-/* Wherever its frames are: what cpus have cached is given back for a run that needs it. */
+/* Wherever its frames are: cpus give back cached frames for a run that needs them. */
 static bool run_is_free(const struct model *model, uint64_t count, uint64_t align)
 {
 	for (unsigned i = 0; i < zones.count; i++)
@@ -543,7 +543,7 @@ TEST(a_run_is_found_across_the_caches_of_all_cpus)
 	finish();
 }
 
-/* What is shut for a shortage is open again after the next operation, on every cpu. */
+/* A cache that a shortage has parked is open again after the next operation, on every cpu. */
 TEST(caches_are_used_again_after_a_shortage)
 {
 	start_one_zone(1000, 3, 192, 64);

@@ -262,7 +262,7 @@ TEST(krealloc_gives_nothing_back_before_it_is_copied)
 	free(heap_memory);
 }
 
-/* Whatever the call: it gives the lock back, and no more often than it took it. */
+/* Every call releases the lock exactly as often as it acquires it. */
 static void check_lock_is_free(unsigned kind)
 {
 	if (spin_locked_relaxed(kheap_lock()))

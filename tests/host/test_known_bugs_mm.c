@@ -256,7 +256,7 @@ struct zone *cache_zone_of(uint64_t frame);
 #include "mm/percpu/cache.c"
 #include "mm/percpu/refill.c"
 #include "mm/percpu/flush.c"
-/* What a request looks for is what a test says, where one does. */
+/* A request looks for what the test sets, if it sets anything. */
 static bool (*looking)(void *argument, struct spin_node *all_zones);
 static void *looking_argument;
 
@@ -1070,7 +1070,7 @@ TEST(the_last_look_is_at_parked_caches)
 	end_drained();
 }
 
-/* What is read without the lock may be old, and says nothing of one moment. */
+/* Values read without the lock may be old, and may be of different moments. */
 TEST(the_last_look_takes_the_lock_of_each_zone)
 {
 	start_drained(1);
@@ -1215,7 +1215,7 @@ TEST(a_frame_of_any_zone_is_found_under_all_locks)
 	}
 }
 
-/* What was not found is not asked for again, until a frame has been freed, wherever it went. */
+/* A CPU that found no frame does not ask again until a frame has been freed, wherever it went. */
 TEST(a_request_is_not_repeated_while_nothing_was_freed)
 {
 	struct frame_cache *cache;
@@ -1473,7 +1473,9 @@ TEST(a_cache_that_opens_during_a_request_for_a_run)
 	end_drained();
 }
 
-/* What is freed during the only look, behind its back, is looked for the next time. */
+/*
+ * A frame that is freed during the only look, where it has already looked, is found the next time.
+ */
 TEST(a_release_during_the_look_for_a_run_is_not_missed_by_its_note)
 {
 	start_drained(1);

@@ -3,8 +3,8 @@
 /*
  * test_lock_stats.c - what locks count: acquisitions, times, and which CPU waited for which.
  *
- * Whether a CPU must wait is never left to chance: where a test depends on it, the test arranges it, or
- * tries until it has happened.
+ * Whether a CPU must wait is never left to chance: where a test depends on it, the test arranges
+ * it, or tries until it has happened.
  *
  * Covers: sync/lock_stats.c sync/wait_matrix.c
  */
@@ -155,8 +155,8 @@ CONCURRENT_TEST(a_wait_is_counted_once)
 /* ---- the wait matrix --------------------------------------------------------------------- */
 
 /*
- * On one thread: CPU `holder` has the lock; CPU `waiter` acquires it and must wait. At the first turn of its
- * wait `meanwhile` runs instead, which ends with the lock free.
+ * On one thread: CPU `holder` has the lock; CPU `waiter` acquires it and must wait. At the first
+ * turn of its wait `meanwhile` runs instead, which ends with the lock free.
  */
 static struct {
 	unsigned waiter, holder, other;
@@ -213,7 +213,10 @@ static uint64_t play_wait(void)
 	return node.stats.waited_ticks;
 }
 
-/* The site at which `acquire` calls spin_lock(): what the lock notes for an acquire that need not wait. */
+/*
+ * The site at which `acquire` calls spin_lock(): the lock notes it for an acquire that need not
+ * wait.
+ */
 static uint64_t site_of(void (*acquire)(struct spin_node *node))
 {
 	struct spin_node node;
@@ -303,7 +306,10 @@ static void it_comes_again(void)
 	spin_unlock(&lock, &node);
 }
 
-/* A CPU that came later and got the lock first is not the holder that the wait began for. No queue allows that. */
+/*
+ * A CPU that came later and got the lock first is not the holder that the wait began for. No queue
+ * allows that.
+ */
 TEST(the_holder_is_the_cpu_that_held_it_as_the_wait_began)
 {
 	static void (*const meanwhile[])(void) = {another_is_faster, it_comes_again};
@@ -359,7 +365,10 @@ static uint64_t wait_for_unnoted(unsigned waiter)
 	return node.stats.waited_ticks;
 }
 
-/* In turn: no CPU was noted yet; the waiter was noted last; another CPU was, and is taken for the holder. */
+/*
+ * In turn: no CPU was noted yet; the waiter was noted last; another CPU was, and is taken for the
+ * holder.
+ */
 TEST(a_holder_that_is_not_known_is_on_the_diagonal)
 {
 	for (unsigned kind = 0; kind < SPIN_KINDS; kind++) {

@@ -55,7 +55,7 @@ struct extent {
 	unsigned node; /* of RAM; of what is reserved: 1 is no-map */
 };
 
-/* What the tree of a test says. */
+/* The contents of a test's tree. */
 static struct extent ram[40], cuts[40];
 static unsigned ram_count, cut_count;
 static uint64_t initrd_start, initrd_end;
@@ -240,7 +240,7 @@ TEST(what_early_memory_steps_over_becomes_a_zone)
 	end_early();
 }
 
-/* What was taken before the tree moved may lie above the place that the tree had. */
+/* Memory taken before the tree moved may lie above the old place of the tree. */
 TEST(a_span_above_the_old_tree_cuts_a_zone_in_two)
 {
 	add_ram(BASE, 8 * MIB, 0);
@@ -703,7 +703,7 @@ static void boot(const struct dtb_bytes *blob, struct piece kernel)
 	map_spans();
 }
 
-/* False: what is reserved leaves no room for the tables. */
+/* False: the reservations leave no room for the tables. */
 static bool has_booted(const struct dtb_bytes *blob, struct piece kernel)
 {
 	volatile bool done = false;

@@ -35,7 +35,7 @@ static void run_workload(const struct workload *workload)
 		.workload = workload, .cpus = CPUS, .ops = OPS, .seed = unit_random(), .cpu = cpu};
 
 	smp_host_forget_printed();
-	/* What its cpus share is a run, which a policy may not find, or not have. */
+	/* Its cpus share a run, which a policy may not find, or not support. */
 	if (!workload_execute(&run)) {
 		CHECK(!zones.zone[0].policy->exact_runs);
 		printf("# no run of frames for %s\n", workload->name);

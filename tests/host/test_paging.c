@@ -94,7 +94,7 @@ static uint64_t seen_load_64(const uint64_t *word)
 	return ck_pr_load_64(word);
 }
 
-/* What another cpu does between a look at a count and its change. */
+/* Done by another cpu between a look at a count and its change. */
 static uint32_t seen_load_32(const uint32_t *word)
 {
 	uint32_t value = ck_pr_load_32(word);
@@ -107,7 +107,7 @@ static uint32_t seen_load_32(const uint32_t *word)
 	return value;
 }
 
-/* What another cpu does just before a pointer is put where there was none. */
+/* Done by another cpu just before a first pointer is stored. */
 static bool seen_cas_ptr(void *target, void *old, void *new)
 {
 	void (*other)(void) = seen.on ? seen.before_cas_ptr : NULL;
@@ -248,7 +248,7 @@ static void check_spaces(void)
 		 spaces.frames_at_start);
 }
 
-/* Whatever is still mapped comes out at the end, and every frame is back. */
+/* At the end all remaining mappings are removed, and every frame is back. */
 static void finish(void)
 {
 	seen.after_store = NULL;
@@ -700,7 +700,7 @@ struct call {
 	enum page_status range;
 };
 
-/* What a trace came to: [operation][status]. */
+/* The results of a trace: [operation][status]. */
 static unsigned tally[OPERATIONS][PAGE_REFUSED + 1];
 
 static uint64_t shared_calls, refuse_at;
@@ -754,7 +754,7 @@ static enum page_status make_call(const struct call *call)
 	return status;
 }
 
-/* What the call must say when there are frames enough. */
+/* The status that the call must give when there are enough frames. */
 static enum page_status expected_status(const struct call *call)
 {
 	const struct model_space *model = spaces.model[call->which];
@@ -1689,7 +1689,7 @@ CONCURRENT_TEST(paging_cpus_with_copies)
 
 /*
  * One cpu changes a space under its lock, the others translate without: each answer is right for
- * some moment. What is freed waits for all of them, as behind a flush that they answer.
+ * some moment. A freed frame waits for all of them, as after a flush that they answer.
  */
 #define LOOK_CPUS  3
 #define LOOK_TURNS 300

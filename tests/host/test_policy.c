@@ -470,7 +470,7 @@ POLICY_TEST(a_run_that_appears_behind_the_search_is_found)
 	policy_model_end(&model);
 }
 
-/* What was too short when it was looked at has grown since, at its end or at its beginning. */
+/* A run that was too short at the last look has grown since, at its end or at its beginning. */
 POLICY_TEST(a_run_that_has_grown_is_found)
 {
 	for (unsigned below = 0; below < 2; below++) {

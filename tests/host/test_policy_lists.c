@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: plain checks0 */
 /*
- * test_policy_lists.c - the two policies that are lists: what is theirs and not in the contract.
+ * test_policy_lists.c - the two policies that are lists: their properties beyond the contract.
  *
  * Of free_list, that a link which was overwritten is found when its frame is claimed, and never
  * followed. Of recycler, the order of recycling, which runs it has and when it has none, and
@@ -335,7 +335,7 @@ TEST(a_frame_pushed_twice_is_found)
 #endif
 }
 
-/* What was given together comes back together, by rising address, last in, first out. */
+/* Frames given together come back together, by rising address, last in, first out. */
 TEST(the_list_is_a_stack_in_words)
 {
 	struct policy_model model;
@@ -609,7 +609,7 @@ TEST(of_two_ranges_the_longer_is_kept)
 	policy_model_end(&model);
 }
 
-/* What lies below the aligned frame is not lost, and a run that does not fit costs nothing. */
+/* The frames below the aligned frame are not lost, and a run that does not fit costs nothing. */
 TEST(skipped_frames_are_recycled)
 {
 	struct policy_model model;

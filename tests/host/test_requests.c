@@ -245,7 +245,10 @@ TEST(an_answer_is_given_in_bounded_steps)
 		CHECK(cache->stats.flushes - flushes <= 1);
 		CHECK(more == (cache->answered != cache->asked));
 		if (more) {
-			/* A trap handler between two steps: what it frees is not kept. */
+			/*
+			 * A trap handler between two steps: the cache does not keep the frames that
+			 * it frees.
+			 */
 			CHECK_EQ(cache->state, FRAME_CACHE_CLOSING);
 			CHECK(!limit || cache->limit == limit);
 			limit = cache->limit;

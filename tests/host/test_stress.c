@@ -73,7 +73,7 @@ static void check_books(uint64_t free_frames)
 	CHECK_EQ(frame_free_count(), free_frames);
 }
 
-/* What the workloads count must add up too: a run that did nothing proves nothing. */
+/* The counts of the workloads must add up too: a run that did nothing proves nothing. */
 static void check_work(const struct workload_run *run)
 {
 	uint64_t allocs = 0, frees = 0;

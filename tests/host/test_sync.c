@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: plain tsan bare */
 /*
- * test_sync.c - locks of every kind, counters and barriers, with threads. What locks count is in
- * test_lock_stats.c; this file also runs without statistics (-DLOCK_STATS=0).
+ * test_sync.c - locks of every kind, counters and barriers, with threads. The statistics of locks
+ * are tested in test_lock_stats.c; this file also runs without statistics (-DLOCK_STATS=0).
  *
- * The host may have fewer cores than a test has CPUs, and then a queue lock waits for CPUs that do not
- * run: rounds are few, and port_relax() yields.
+ * The host may have fewer cores than a test has CPUs, and then a queue lock waits for CPUs that do
+ * not run: rounds are few, and port_relax() yields.
  *
- * What every algorithm must do is in tests/smp/selftest/lock_trial.h, for the kernel too. Here are more
- * CPUs, fewer holds, and what one thread can look at.
+ * The duties of every algorithm are tested in tests/smp/selftest/lock_trial.h, for the kernel too.
+ * Here are more CPUs, fewer holds, and what one thread can look at.
  *
  * Covers: sync/spinlock.c sync/spin_kinds.c sync/barrier.c
  */

@@ -20,7 +20,7 @@
 
 static unsigned empty_words, wrong_counts;
 
-/* What a claim brings is checked, and given back in another mixture than it came. */
+/* The frames of a claim are checked, and given back in another mixture than they came. */
 static void claim_and_release(void *argument)
 {
 	struct zone *zone = argument;

@@ -10,8 +10,8 @@
  * A figure is a median of medians. One *section* of code is timed as a whole, long enough for
  * the clock and short enough that the host rarely takes the processor away in it; a repetition
  * is the median of some sections; the figure is the median of some repetitions, printed with the
- * least and the greatest of them, and valid where these are close. What a section changed is put
- * back outside of its time.
+ * least and the greatest of them, and valid where these are close. Changes that a section made are
+ * undone outside of its time.
  *
  * Prints one JSON record a line; exits 1 when an answer was wrong. `--quick`: fewer repetitions.
  */
@@ -54,7 +54,10 @@
 static const struct policy *const policy = &segment_tree_policy;
 static const struct policy_plan no_plan;
 
-/* As a zone does: what can be worked out first is not the lock's to wait for, but it costs too. */
+/*
+ * As a zone does: the plan is made before the lock is taken, so no waiter waits for it, but it
+ * costs time too.
+ */
 static inline void release(void *tree, const struct frame_word *words, unsigned count)
 {
 	struct policy_plan plan;
@@ -92,7 +95,7 @@ struct zone {
 	size_t metadata_bytes;
 	void *memory, *saved;
 	void *tree;
-	uint64_t *free; /* a bit a frame: what fill_half() made free */
+	uint64_t *free; /* a bit for each frame: those that fill_half() freed */
 	uint64_t random;
 };
 
@@ -429,7 +432,7 @@ static void bench_empty(struct zone *zone)
 
 static void bench_half(struct zone *zone)
 {
-	unsigned few = sections < 5 ? sections : 5; /* what restores a zone takes its time */
+	unsigned few = sections < 5 ? sections : 5; /* restoring a zone takes time */
 	uint64_t first;
 
 	zone_fill_half(zone);

@@ -682,7 +682,7 @@ TEST(a_nested_handler_does_one_step)
 	CHECK(steps.windows >= 4);
 }
 
-/* What is asked of it once more while it lets others in is done before it returns. */
+/* A request that comes while it lets interrupts in is served before it returns. */
 static void ask_for_more(void)
 {
 	if (steps.windows == 1)

@@ -21,7 +21,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What a failure ends in: libFuzzer wants a crash, the replay a result. */
+/* The end of a failed input: libFuzzer wants a crash, the replay a result. */
 _Noreturn void fuzz_failed(const char *message);
 
 /* For code that only compares: tracing it does not help libFuzzer, and takes most of the time. */

@@ -19,7 +19,7 @@
 
 /* ---- the reference ----------------------------------------------------------------------- */
 
-/* What became of the reference's reading. */
+/* The result of the reference's reading. */
 struct reading {
 	struct bootargs args;
 	const struct bootargs_known *known;
@@ -397,7 +397,7 @@ static void read_together(struct reading *reading)
 	set_firsts(args);
 }
 
-/* What is a matter of tuning, not of the grammar, the parser may say itself. */
+/* The parser alone decides values that are tuning and not grammar. */
 static void set_tuned(struct bootargs *args)
 {
 	struct bootargs_error error;

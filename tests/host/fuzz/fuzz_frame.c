@@ -158,7 +158,7 @@ FUZZ_UNTRACED static bool range_has_run(const struct host_range *range, uint64_t
 	return false;
 }
 
-/* Wherever its frames are: what cpus have cached is given back for a run that needs it. */
+/* Wherever its frames are: cpus give back cached frames for a run that needs them. */
 FUZZ_UNTRACED static bool run_is_free(uint64_t count, uint64_t align)
 {
 	for (unsigned i = 0; i < model.zone_count; i++)

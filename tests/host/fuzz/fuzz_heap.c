@@ -5,8 +5,8 @@
  * The input chooses how much memory there is, in one zone or two, and then operations: blocks of
  * all sizes and alignments made, moved and freed, frames of other owners in between, and the
  * mistakes of callers. Of every block each byte is known: blocks overlap nothing, lose nothing
- * and lie as aligned as promised; what is refused could not be had; a mistake is named and
- * changes nothing; and at the end every frame is back.
+ * and lie as aligned as promised; a request is refused only if no memory was left for it; a mistake
+ * is named and changes nothing; and at the end every frame is back.
  *
  * Covers: mm/heap/
  */
@@ -173,8 +173,8 @@ static size_t alignment_due(size_t size, size_t align)
 }
 
 /*
- * What one frame serves is refused only where frames end, or those for the index of frames; or
- * where another cpu's cache has them, which is out of reach.
+ * A request that one frame serves is refused only where no frame is free, for it or for the span
+ * index; or where another cpu's cache has them, which is out of reach.
  */
 static void check_refusal(size_t size, size_t align)
 {

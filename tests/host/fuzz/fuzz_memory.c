@@ -5,7 +5,7 @@
  *
  * The input is the content of a tree that is well-formed, but as awkward as the specification and
  *the bindings let it be: RAM in entries and nodes that touch, overlap, repeat, are nested, empty or
- * disabled; what is reserved in four ways, whole or in odd bytes, outside of RAM, up to the top of
+ * disabled; reservations of four kinds, whole or in odd bytes, outside of RAM, up to the top of
  *the address space; the tree's blob anywhere; and RAM at its end. The model is a byte for each byte
  *of a window of memory, filled in from the same choices, and knows nothing of how the kernel does
  *it:

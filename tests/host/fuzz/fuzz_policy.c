@@ -8,7 +8,8 @@
  * what was found to be hard on one is tried on the others.
  *
  * Covers: mm/global/policies.c mm/global/bitmap.c mm/global/free_list.c mm/global/free_map.c
- * Covers: mm/global/interval_stack.c mm/global/recycler.c mm/global/segment_tree*.c mm/global/run_tree.c
+ * Covers: mm/global/interval_stack.c mm/global/recycler.c mm/global/segment_tree*.c
+ * Covers: mm/global/run_tree.c
  */
 #include "fuzz.h"
 
@@ -157,7 +158,7 @@ static void release_run(struct state *state)
 		policy_model_release_run(model, model->first + i, end - i);
 }
 
-/* Of a free frame, alone or among others. What has panicked is not asked again. */
+/* Of a free frame, alone or among others. An instance that has panicked is not called again. */
 static void release_free_frame(struct state *state, uint64_t frame)
 {
 	struct policy_model *model = &state->model;

@@ -20,7 +20,7 @@ uint64_t sim_clock(void); /* of points, so that what depends on it repeats */
 unsigned long sim_irq_save(void);
 void sim_irq_restore(unsigned long flags);
 
-/* What kernel/vm/space.c copies pages with: others may have many turns before and after. */
+/* kernel/vm/space.c copies pages with this: other cpus may have many turns before and after. */
 void *sim_copy(void *to, const void *from, size_t bytes);
 
 /* The plain ones above stay behind, unused. */

@@ -253,7 +253,7 @@ void sim_irq_restore(unsigned long flags)
 	step(true);
 }
 
-/* What kernel/vm/space.c calls in the place of spin_lock() and spin_unlock(). */
+/* kernel/vm/space.c calls these in the place of spin_lock() and spin_unlock(). */
 void sim_lock(struct spinlock *lock, struct spin_node *node)
 {
 	self()->locks++;
@@ -348,7 +348,7 @@ bool hart_irqs_are_masked(void)
 
 /* ---- walks ----------------------------------------------------------------------------------- */
 
-/* What is in `pages` slots for this ASID and page, or might be. */
+/* The entry of `pages` slots for this ASID and page, or the slot for it. */
 static struct kept *slot(struct kept *kept, uint64_t slots, uint64_t asid, uint64_t page)
 {
 	return &kept[((page ^ asid * 5) * UINT64_C(0x9e3779b97f4a7c15) >> 40) % slots];

@@ -40,8 +40,8 @@
 static void *lock_memory;
 
 /*
- * What a schedule is on: all of it follows from its number, and from the number of cpus where that
- * is given. Large machines have hart ids in a row, or one in a window of a mask.
+ * The machine of a schedule: all of it follows from its number, and from the number of cpus where
+ * that is given. Large machines have hart ids in a row, or one in a window of a mask.
  */
 static void start_cpus(uint64_t schedule, unsigned cpus)
 {
@@ -556,7 +556,7 @@ static void map_over(void)
 	}
 }
 
-/* What has been mapped is there, or nothing is: not what was there before. */
+/* An access finds the new mapping or no mapping, but not the old mapping. */
 static void look_for_older(void)
 {
 	uint64_t least = over.mapped, word = 0;
@@ -657,7 +657,9 @@ static void expect_window(unsigned window)
 			   port_cpu(), (unsigned long long)word);
 }
 
-/* In the space, and out of it again; or the cpu stays in it. What it finds is for no one to say. */
+/*
+ * In the space, and out of it again; or the cpu stays in it. The test does not check what it finds.
+ */
 static void look_in_vain(unsigned window, bool stays)
 {
 	uint64_t word;

@@ -40,8 +40,8 @@ void host_memory_end(void);
 /* Runs work(argument) on every cpu at once (the caller is cpu 0) and waits for all. */
 void host_run(void (*work)(void *argument), void *argument);
 
-/* What smp_print() was given since it was last forgotten. */
+/* All text given to smp_print() since it was last forgotten. */
 const char *smp_host_printed(void);
 void smp_host_forget_printed(void);
-/* What smp_waits_are_measurable() answers; false at first. */
+/* The answer of smp_waits_are_measurable(); false at first. */
 void smp_host_set_waits_measurable(bool are);

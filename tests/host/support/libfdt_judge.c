@@ -12,9 +12,9 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /*
- * What the specification forbids and libfdt 1.6.1 reads nonetheless. Its reservation block ends
- * at the first size of 0, ours at the first entry of two zeros (chapter 5.3); and it bounds the
- * names of a version 16 tree by the blob, not by the strings block.
+ * Trees that the specification forbids and libfdt 1.6.1 reads nonetheless. Its reservation block
+ * ends at the first size of 0, ours at the first entry of two zeros (chapter 5.3); and it bounds
+ * the names of a version 16 tree by the blob, not by the strings block.
  */
 static const char *const stricter[] = {
 	"block is not aligned",

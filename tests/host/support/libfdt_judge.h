@@ -2,10 +2,10 @@
 /*
  * libfdt_judge.h - our reader of device trees against libfdt, on one blob, sound or damaged.
  *
- * What both accept must read the same: nodes, names, nesting, properties, reservations, paths,
- * phandles, cells, `reg`, and the machine's memory. What only one accepts must be a difference we
- * chose; libfdt_judge.c lists them. A difference we did not choose ends the test through CHECK of
- * unit.h.
+ * If both accept a tree, they must read the same: nodes, names, nesting, properties, reservations,
+ * paths, phandles, cells, `reg`, and the machine's memory. If only one of them accepts it, that
+ * must be a difference we chose; libfdt_judge.c lists them. A difference we did not choose ends the
+ * test through CHECK of unit.h.
  *
  * libfdt reads a copy with room behind it: on lists without terminators it may look one byte
  * too far, which is not ours to report.

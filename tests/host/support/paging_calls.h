@@ -3,8 +3,8 @@
  * paging_calls.h - calls as a kernel makes them: under a lock, with a reserve of frames that is
  * filled outside of it.
  *
- * For one C file. paging_locked is set where a kernel would hold the space's lock; what must not
- * happen there can look at it. paging_meanwhile, if set, is what another cpu does with the space
+ * For one C file. paging_locked is set where a kernel would hold the space's lock; code that must
+ * not run there can check it. paging_meanwhile, if set, is what another cpu does with the space
  * between two locks, once.
  */
 #pragma once

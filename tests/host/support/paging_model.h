@@ -43,7 +43,7 @@ struct model_runs {
 uint64_t model_pages(unsigned levels);
 uint64_t model_address(unsigned levels, uint64_t page);
 
-/* What the range is, as any call with it must first say; *first and *end set for PAGE_OK. */
+/* The status that any call with this range must first give; *first and *end set for PAGE_OK. */
 enum page_status model_range(unsigned levels, uint64_t address, uint64_t length, uint64_t *first,
 			     uint64_t *end);
 bool model_flags_are_good(unsigned flags);

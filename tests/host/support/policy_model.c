@@ -178,7 +178,7 @@ static unsigned take_word(struct policy_model *model, struct frame_word word)
 	return frames;
 }
 
-/* What is about to be given back, the policy may write to. */
+/* The policy may write to frames that are about to be given back. */
 static void show_word(const struct policy_model *model, struct frame_word word)
 {
 	for (unsigned bit = 0; bit < FRAMES_PER_WORD; bit++)

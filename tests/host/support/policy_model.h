@@ -2,11 +2,11 @@
 /*
  * policy_model.h - a policy and, beside it, a model that is one byte a frame and cannot be wrong.
  *
- * Each operation here is done by both and compared: what a claim brings was free, is brought once
- * and is as long, as aligned and as much as mm/global/policy.h says; what it does not bring was
- * not there. A difference ends the test through CHECK of unit.h. Nothing of a policy is known
- * but its contract: what it does not say it can do (has_runs, aligns_runs) is answered for it, as
- * the zone does, and what it may overlook (not exact_runs) is no mistake.
+ * Each operation here is done by both and compared: the frames of a claim were free, are claimed
+ * once, and are as long, as aligned and as many as mm/global/policy.h says; if a claim brings
+ * fewer, there were no more. A difference ends the test through CHECK of unit.h. Nothing of a
+ * policy is known but its contract: requests that it does not support (has_runs, aligns_runs) are
+ * answered for it, as the zone does, and a run that it may overlook (not exact_runs) is no mistake.
  *
  * A policy with uses_frames finds memory behind its frames, through port_phys_pointer(), which
  * is this model's from start to drop: so there is one such model at a time. A frame that is taken

@@ -112,7 +112,7 @@ static inline uint64_t port_clock(void)
 #endif
 }
 
-/* What a test does with the events of sync/trace.h; NULL: nothing is traced. */
+/* Gets the events of sync/trace.h; NULL: nothing is traced. */
 extern void (*host_trace)(unsigned event, uint64_t begun, uint64_t a, uint64_t b);
 
 #define PORT_TRACE_IS_ON() (host_trace != NULL)

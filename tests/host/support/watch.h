@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * watch.h - the end of a test that stands still: what waits for ever fails, and says where.
+ * watch.h - the end of a test that stands still: a program that waits for ever fails, and says
+ * where.
  *
  * Not a limit of time: a program in which anything moves at all goes on, however slow its host.
  */

@@ -327,7 +327,7 @@ TEST(a_record_is_five_numbers)
 	CHECK(end - text <= TRACE_RECORD_CHARS);
 }
 
-/* As a reader of the records would; what is between belongs to other kinds. */
+/* As a reader of the records does; records in between belong to other kinds. */
 TEST(records_are_told_apart_from_the_last_of_their_kind)
 {
 	struct trace_text before = {.ticks = 5000};

@@ -101,7 +101,8 @@ static struct {
 } model;
 
 /*
- * What came in is over, with no operation half done, when the interrupted code goes on and fails.
+ * The code that was let in has ended, with no operation half done, when the interrupted code goes
+ * on and fails.
  */
 static bool is_exact;
 
@@ -612,7 +613,7 @@ static void ready_cached_run(void)
 	uint64_t first = model.run[0].first, count = model.run[0].count;
 
 	ready_nothing();
-	/* What was a run is frames from now on, as if it had been taken so. */
+	/* A run is single frames from now on, as if they had been taken one by one. */
 	model.run[0] = model.run[--model.runs];
 	set_out(first, count, false);
 	frame_free_run(pfn(first), count);
@@ -697,12 +698,12 @@ static void do_configure(void)
 }
 
 /*
- * What an operation has in its hands while it is stopped, if anything: neither free nor given out.
+ * The frames that an operation holds while it is stopped: neither free nor given out.
  */
 enum hands {
 	HANDS_EMPTY,
-	HANDS_TAKE, /* what it is about to return */
-	HANDS_GIVE, /* what it was given, until it is free */
+	HANDS_TAKE, /* the frame that it is about to return */
+	HANDS_GIVE, /* the frame that it was given, until it is free */
 };
 
 struct operation {
@@ -833,7 +834,7 @@ static void snapshot_restore(void)
 
 /* ---- at rest ------------------------------------------------------------------------------ */
 
-/* What the model calls out goes straight to the zone, by the word. */
+/* Frames that the model has as allocated go straight to the zone, by the word. */
 static void release_all_out(struct zone *zone)
 {
 	struct frame_word words[SPAN_MAX / 64 + 2];
@@ -887,7 +888,7 @@ static const struct action *action_now;
 static unsigned where_now;
 static uint64_t runs_done;
 
-/* What must hold wherever a trap may land. */
+/* Invariants that must hold wherever a trap may land. */
 static void check_cache_is_whole(void)
 {
 	const struct frame_cache *cache = frame_cache_self();
@@ -1130,9 +1131,9 @@ TEST(a_frame_that_moves_from_zone_to_zone_is_found)
 
 #define DEPTH_MAX 3 /* one in the middle of another */
 /*
- * Let in in one step. What is let in may take all memory, frame by frame, and has thousands of
- * points then; so without a bound a step could grow without end. After the bound, the operations in
- * progress must end.
+ * Let in in one step. The code that is let in may take all memory, frame by frame, and has
+ * thousands of points then; so without a bound a step could grow without end. After the bound, the
+ * operations in progress must end.
  */
 #define FIRES_MAX 3000
 

@@ -24,7 +24,7 @@
 
 #define CPUS_MAX 8
 
-/* More accesses than any operation makes, or waits; what goes beyond has no end. */
+/* More accesses, or waits, than any operation makes; an operation that makes more has no end. */
 #define CALLS_MAX   100000000
 #define WAITS_MAX   10000
 #define STACK_BYTES (256 << 10)
@@ -122,7 +122,7 @@ void traps_reset(void)
 
 /* ---- points ------------------------------------------------------------------------------ */
 
-/* What is asked here is instrumented itself, so nothing may be armed. */
+/* The code called here is instrumented too, so nothing may be armed. */
 static bool any_lock_is_held(void)
 {
 	bool held = false, was_armed = armed;
@@ -492,8 +492,8 @@ start:
 /* ---- what the compiler calls ------------------------------------------------------------- */
 
 /*
- * What lies on the stack above us, up to the code that armed, is a local of what runs: no other
- * code sees it, so a trap may as well land at the next access that is not.
+ * An address on the stack above us, up to the code that armed, is a local of the running code: no
+ * other code sees it, so the trap may land at the next access to other memory.
  */
 static __attribute__((noinline)) void watched_access(const char *address, size_t bytes,
 						     const char *what)

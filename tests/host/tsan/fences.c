@@ -17,7 +17,7 @@ const char *__tsan_default_options(void)
 }
 
 /*
- * What is no mistake though no chain of fences orders it, each with its proof.
+ * Accesses that are correct though no chain of fences orders them, each with its proof.
  *
  * ck_spinlock_clh_locked follows the queue's tail to a node and reads its `wait`. By then the node
  * may have been let go and be in use for its next acquire, which sets `wait` by a plain store. The
@@ -29,8 +29,8 @@ const char *__tsan_default_options(void)
  * a fence, then stores its head; the producer loads that head, and writes the slot only behind a
  * branch on it. Loads are ordered before stores that a branch makes depend on them (RVWMO:
  * control dependency), so the write is after the read; C11 alone does not promise it. A missing
- * fence of the ring is not hidden by this: what goes through the ring is a frame, and its bytes
- * and its state are then a race.
+ * fence of the ring is not hidden by this: the ring carries frames, and their bytes and their
+ * states are then a race.
  */
 const char *__tsan_default_suppressions(void)
 {
