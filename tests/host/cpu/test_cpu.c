@@ -53,7 +53,7 @@ static struct {
 	enum hart_start_result start;
 	bool comes_back; /* after a start that was accepted */
 	/* What happened. */
-	unsigned IPIs, kicks_taken, answers, returns;
+	unsigned IPIs, ipis_taken, answers, returns;
 	unsigned offline, online; /* how often */
 	uint64_t relaxed;
 	uint32_t *state, state_left;
@@ -280,7 +280,7 @@ bool hart_ipi_send(uint64_t base, uint64_t mask)
 	if (play.deaf || play.stopped ||
 	    play.offline > play.online) /* it is in its handler, or away */
 		return true;
-	play.kicks_taken++;
+	play.ipis_taken++;
 	arch_self = &cpus[VICTIM].arch;
 	if (!setjmp(away)) {
 		cpus[VICTIM].arch.trap_depth = 1;
@@ -394,7 +394,7 @@ TEST(a_cpu_that_does_not_answer_is_asked_no_longer)
 	CHECK(play.answers > 0);
 	play.deaf = false;
 	CHECK(hart_ipi_send(HART_OF(VICTIM), 1));
-	CHECK_EQ(play.kicks_taken, 1);
+	CHECK_EQ(play.ipis_taken, 1);
 	CHECK_EQ(play.offline, 0);
 	expect_stop_and_start();
 }
@@ -405,7 +405,7 @@ TEST(a_cpu_that_is_short_of_frames_stops_after_that)
 	begin();
 	play.asks = 5;
 	CHECK_EQ(cpu_stop(VICTIM), CPU_DONE);
-	CHECK_EQ(play.kicks_taken, 6);
+	CHECK_EQ(play.ipis_taken, 6);
 }
 
 /* A cpu that has pinned itself on line twice must unpin twice before it stops. */
@@ -417,7 +417,7 @@ TEST(a_cpu_that_stays_stops_after_that)
 	cpu_pin_online();
 	arch_self = &cpus[0].arch;
 	CHECK_EQ(cpu_stop(VICTIM), CPU_DONE);
-	CHECK_EQ(play.kicks_taken, 3);
+	CHECK_EQ(play.ipis_taken, 3);
 	CHECK_EQ(cpus[VICTIM].online_pins, 0);
 }
 
@@ -431,7 +431,7 @@ TEST(a_cpu_that_sticks_on_its_way_is_lost)
 	play.sticks = true;
 	CHECK_EQ(cpu_stop(VICTIM), CPU_LOST);
 	CHECK_EQ(cpus[VICTIM].state, play.state_left);
-	CHECK_EQ(play.kicks_taken, 1);
+	CHECK_EQ(play.ipis_taken, 1);
 	CHECK_EQ(cpu_stop(VICTIM), CPU_ALREADY);
 	CHECK_EQ(cpu_start(VICTIM), CPU_ALREADY);
 }

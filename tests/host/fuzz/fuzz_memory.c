@@ -523,7 +523,7 @@ static bool fits(uint64_t from, uint64_t to, uint64_t bytes, uint64_t align)
 }
 
 /* Whether a range of frames, [start, end), has room: at its bottom, or behind a span in it. */
-static bool stretch_has_room(uint64_t start, uint64_t end, uint64_t bytes, uint64_t align)
+static bool range_has_room(uint64_t start, uint64_t end, uint64_t bytes, uint64_t align)
 {
 	uint64_t bottom = next_span_start(start, end);
 
@@ -547,7 +547,7 @@ static bool has_room(uint64_t bytes, uint64_t align)
 		for (last = first; last < FRAMES && is_early_frame(last); last++)
 			continue;
 		if (last > first &&
-		    stretch_has_room(first * FRAME_SIZE, last * FRAME_SIZE, bytes, align))
+		    range_has_room(first * FRAME_SIZE, last * FRAME_SIZE, bytes, align))
 			return true;
 	}
 	return false;

@@ -67,8 +67,8 @@ struct hart {
 };
 
 struct settings settings;
-static struct cpu cpus[PLAYED_CPUS_MAX];
-static struct hart harts[PLAYED_CPUS_MAX];
+static struct cpu cpus[SIM_CPUS_MAX];
+static struct hart harts[SIM_CPUS_MAX];
 static struct sim_machine machine;
 static ucontext_t at_rest;
 static bool runs;

@@ -23,7 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PLAYED_CPUS_MAX 130 /* three words of cpus, and the last has two */
+#define SIM_CPUS_MAX 130 /* three words of cpus, and the last has two */
 
 struct sim_machine {
 	uint64_t seed; /* decides all that follows */

@@ -484,9 +484,9 @@ static void ready_asked(void)
 			give_some(&model.mine, false);
 	}
 	become(1);
-	traps_lose_kicks(true);
+	traps_lose_ipis(true);
 	frame_drain_ask();
-	traps_lose_kicks(false);
+	traps_lose_ipis(false);
 	become(0);
 }
 

@@ -60,7 +60,7 @@ static struct context contexts[CPUS_MAX], test_context;
 static struct context *current = &test_context;
 static unsigned test_cpu; /* the cpu whose operation runs on the test's own stack */
 static uint64_t waits;
-static bool kicks_are_lost;
+static bool ipis_are_lost;
 static bool is_over; /* a cpu that still waits may end, but not arm again */
 static bool armed;
 static bool watched; /* between traps_arm() and traps_disarm(), whatever has fired */
@@ -395,9 +395,9 @@ static void deliver(unsigned cpu)
 	resume_all();
 }
 
-void traps_lose_kicks(bool lost)
+void traps_lose_ipis(bool lost)
 {
-	kicks_are_lost = lost;
+	ipis_are_lost = lost;
 }
 
 /* Wherever the cpu is, it answers there and then; or where it lets interrupts in again. */
@@ -413,7 +413,7 @@ static void send_ipi(unsigned cpu)
 
 void traps_ipi_send(unsigned first, uint64_t set)
 {
-	for (; set && !kicks_are_lost; set &= set - 1)
+	for (; set && !ipis_are_lost; set &= set - 1)
 		send_ipi(first + (unsigned)__builtin_ctzll(set));
 }
 

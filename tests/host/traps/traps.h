@@ -65,7 +65,7 @@ void traps_elsewhere(unsigned cpu, void (*work)(void));
 void traps_finish(void);
 
 /* IPIs have no effect for a while. */
-void traps_lose_kicks(bool lost);
+void traps_lose_ipis(bool lost);
 
 /* Set around an operation that may be stopped in the middle: its cpu then has only traps. */
 void traps_set_busy(unsigned cpu, bool busy);
