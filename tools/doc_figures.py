@@ -1,0 +1,519 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The tables of measured figures in docs/*.md: made from records, and held against them.
+
+A document marks such a table with `<!-- figures: NAME -->` before it and `<!-- end -->` after it. NAME
+is a key of TABLES. The records are in docs/records/*.jsonl, one JSON object a line. A record says in
+`boot` which boot it is from; the `source` record with the same `boot` has the command of that boot.
+Records of `"record":"experiment"` were typed in: they are of code that was changed for a measurement,
+or of one particular host. They say the commit and the command; --measure does not make them again.
+
+    tools/doc_figures.py                        fill: write the tables again, from the records
+    tools/doc_figures.py --check                name each cell where a document differs from its record
+    tools/doc_figures.py --measure              boot the kernels of build/, and write docs/records
+    tools/doc_figures.py --measure --out FILE   the same, but all records into FILE
+    tools/doc_figures.py --compare FILE         which records differ by more than 2 % from those in FILE
+
+The kernels are built by
+
+    make build/hartframe.elf build/bench/checks0/hartframe.elf build/bench/checks1/hartframe.elf \\
+            build/bench/checks0-zbb/hartframe.elf build/bench/checks1-zbb/hartframe.elf
+
+FILE may also be build/report/records.jsonl, which `make report` writes, or the records of one boot of
+run=bench. All figures are counts of instructions under -icount: a busy host does not change them.
+
+Exit status: 0; 1 when --check found a difference, --compare one of more than 2 %, or a boot of --measure failed;
+2 cannot run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import launch
+from report_records import Record, number, parse
+from report_sweep import Boot, standard_sweep
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+RECORDS = DOCS / "records"
+BUILD = ROOT / "build"
+
+# --compare names a record that differs from the fresh one by more than this.
+TOLERANCE_PERCENT = 2.0
+
+POLICIES = ("segment_tree", "bitmap", "interval_stack", "recycler", "free_list")
+
+
+class CannotRun(Exception):
+    """Says why."""
+
+
+# The boots that make the records --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """A boot of one kernel; its records go to docs/records/FILE.jsonl."""
+
+    file: str
+    kernel: str  # below the build's folder
+    boot: Boot
+
+
+COUNTED = "cpus=1 rounds=1 ops=100000"
+ROUTE_SWEEP = f"run=bench policy=segment_tree cache=128,0 {COUNTED} workload=repeat,bulk,rand,run,frag"
+SIZE_SWEEP = f"run=bench policy=all cache=128,0 {COUNTED} workload=rand,run"
+SIZE_MEMS = ("32M", "256M")
+
+
+def counting(title: str, bootargs: str, mem: str = "128M") -> Boot:
+    return Boot(title, bootargs, 1, mem, counts=True)
+
+
+def metadata_boot(policy: str, mem: str) -> str:
+    return f"metadata {policy} {mem}"
+
+
+def sources() -> list[Source]:
+    """Figure 4 of the report is of its boots `instructions` and `whole`: these are the same."""
+    report = {boot.title: boot for boot in standard_sweep(1)}
+    checks1 = "bench/checks1/hartframe.elf"
+    return [
+        *(Source("policies", checks1, report[title]) for title in ("instructions", "whole")),
+        *(Source("switches", f"bench/{kind}/hartframe.elf", counting(f"bench {kind}", "run=bench"))
+          for kind in ("checks0", "checks1", "checks0-zbb", "checks1-zbb")),
+        Source("switches", "hartframe.elf", counting("bench asserts", "run=bench")),
+        Source("switches", checks1, counting("bench trace", "run=bench trace=on")),
+        Source("routes", checks1, counting("routes", ROUTE_SWEEP)),
+        *(Source("sizes", checks1, counting(f"sizes {mem}", SIZE_SWEEP, mem)) for mem in SIZE_MEMS),
+        *(Source("sizes", checks1, counting(metadata_boot(policy, mem), f"run=bench policy={policy}", mem))
+          for policy in POLICIES for mem in SIZE_MEMS),
+    ]
+
+
+# What a record of a document keeps: which figure it is, and the figure.
+KEPT = ("workload", "policy", "cache", "cpus", "ops", "checks", "zbb", "supported",
+        "instructions_per_op", "value", "unit")
+
+
+def kept(record: Record, boot: str) -> Record:
+    found: Record = {"record": record["record"], "boot": boot, "bench": record.get("bench")}
+    return {**found, **{name: record[name] for name in KEPT if name in record}}
+
+
+METADATA = "metadata_tree_bytes_per_1000_frames"
+
+
+def is_figure(record: Record, boot: str) -> bool:
+    """A count, or a cell of a sweep: nothing that depends on the host."""
+    if record.get("record") != "bench":
+        return False
+    if boot.startswith("metadata "):
+        return record.get("bench") == METADATA
+    return record.get("bench") == "sweep" or record.get("unit") in ("instructions", "bytes")
+
+
+def printed_by(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def boot_once(source: Source, kernel: Path, logs: Path) -> list[Record]:
+    """Its source record and its figures."""
+    logs.mkdir(parents=True, exist_ok=True)
+    stem = logs / re.sub(r"\W+", "-", source.boot.title)
+    records = stem.with_suffix(".jsonl")
+    records.unlink(missing_ok=True)
+    command = [sys.executable, str(ROOT / "tools" / "launch.py"), *source.boot.arguments(kernel),
+               "--quiet", "--log", str(stem.with_suffix(".console")), "--records", str(records)]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False)
+    if done.returncode:
+        raise CannotRun(f"{source.boot.title}: {done.stderr.strip() or done.returncode}")
+    title = source.boot.title
+    figures = [r for r in parse(records.read_text(encoding="utf-8")) if is_figure(r, title)]
+    if not figures:
+        raise CannotRun(f"{title}: passed, but printed no figure")
+    about: Record = {"record": "source", "boot": title, "command": source.boot.command(kernel),
+                     "commit": printed_by("git", "describe", "--always", "--dirty")}
+    return [about, *(kept(record, title) for record in figures)]
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
+def measure(build: Path, out: Path | None) -> int:
+    """Boots all; a boot that fails leaves the file of its records as it was."""
+    wanted = sources()
+    fresh: dict[str, list[Record]] = {}
+    failed: set[str] = set()
+    for place, source in enumerate(wanted, 1):
+        kernel = build / source.kernel
+        print(f"[{place:2}/{len(wanted)}] {source.boot.title}", flush=True)
+        try:
+            if not kernel.is_file():
+                raise CannotRun(f"{kernel}: no such file; --help says how to build it")
+            fresh.setdefault(source.file, []).extend(boot_once(source, kernel, build / "logs" / "figures"))
+        except CannotRun as error:
+            complain(str(error))
+            failed.add(source.file)
+    if out:
+        write_records(out, [record for of_file in fresh.values() for record in of_file])
+    else:
+        for file, records in fresh.items():
+            if file not in failed:
+                write_records(RECORDS / f"{file}.jsonl", records)
+    return 1 if failed else 0
+
+
+def complain(message: str) -> None:
+    print(f"doc_figures: {message}", file=sys.stderr, flush=True)
+
+
+# Finding a figure -----------------------------------------------------------------------------
+
+
+class Missing(Exception):
+    """No record, or more than one, has what a cell shows."""
+
+
+class Records:
+    """All records of docs/records."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.records = list(records)
+
+    def one(self, **wanted: object) -> Record:
+        found = [r for r in self.records if all(r.get(k) == v for k, v in wanted.items())]
+        if len(found) != 1:
+            shown = ", ".join(f"{name}={value}" for name, value in wanted.items())
+            raise Missing(f"{len(found) or 'no'} records of {shown}")
+        return found[0]
+
+    def of(self, member: str, **wanted: object) -> float:
+        value = number(self.one(**wanted), member)
+        if value is None:
+            raise Missing(f"no number {member!r} in the record of {wanted}")
+        return value
+
+    def bench(self, boot: str, name: str) -> float:
+        return self.of("value", record="bench", boot=boot, bench=name)
+
+    def cell(self, boot: str, workload: str, policy: str, cache: int) -> float | None:
+        """Instructions an operation; None: the policy does not support the workload."""
+        wanted = {"record": "bench", "boot": boot, "bench": "sweep", "workload": workload,
+                  "policy": policy, "cache": cache}
+        if self.one(**wanted).get("supported") is False:
+            return None
+        return self.of("instructions_per_op", **wanted)
+
+
+def read_records(folder: Path) -> Records:
+    found: list[Record] = []
+    for path in sorted(folder.glob("*.jsonl")):
+        for line_number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            record = json.loads(line)
+            if not isinstance(record, dict) or "record" not in record:
+                raise CannotRun(f"{path}:{line_number}: not a record")
+            found.append(record)
+    return Records(found)
+
+
+# The tables -----------------------------------------------------------------------------------
+
+Row = list[str]
+
+NO_RUNS = "no runs"
+
+
+def one_decimal(value: float | None) -> str:
+    return NO_RUNS if value is None else f"{value:.1f}"
+
+
+def policies(records: Records) -> list[Row]:
+    rows = [["workload", *(f"`{policy}`" for policy in POLICIES)]]
+    boots = {"repeat": "instructions", "bulk": "instructions", "rand": "instructions", "run": "whole",
+             "exhaust": "whole", "burst": "instructions", "frag": "whole"}
+    for workload, boot in boots.items():
+        for cache, name in ((128, "cache of 128"), (0, "no cache")):
+            cells = [records.cell(boot, workload, policy, cache) for policy in POLICIES]
+            rows.append([f"`{workload}`, {name}", *map(one_decimal, cells)])
+    return rows
+
+
+def switches(records: Records) -> list[Row]:
+    def pair(kernel: str) -> str:
+        how = (records.bench(f"bench {kernel}", f"pair_{how}") for how in ("inlined", "called"))
+        return " / ".join(f"{value:.0f}" for value in how)
+
+    def bulk(kernel: str, mode: str = "") -> float:
+        return records.bench(f"bench {kernel}", f"bulk_pair{mode}")
+
+    def more(value: float, than: float) -> str:
+        return f"{value - than:+.2f}".replace("-0.00", "0").replace("+0.00", "0").replace("-", "−")
+
+    base = bulk("checks1")
+    statistics = {mode: bulk("checks1", f"_lockstat_{mode}") for mode in ("off", "contended", "all")}
+    rows = [["build or boot", "pair that hits (inlined / called)", "bulk pair"]]
+    rows += [["`CHECKS=0`", pair("checks0"), f"{bulk('checks0'):.1f}"],
+             ["`CHECKS=1`, the default", pair("checks1"), f"{base:.1f}"]]
+    rows += [[f"`CHECKS=1`, `lockstat={mode}` instead of `contended`", pair("checks1"),
+              more(statistics[mode], statistics["contended"])] for mode in ("off", "all")]
+    rows += [["`CHECKS=1 ZBB=1`", pair("checks1-zbb"), more(bulk("checks1-zbb"), base)],
+             ["`CHECKS=1`, `trace=on`", pair("trace"), more(bulk("trace"), base)],
+             ["`CHECKS=1 ASSERTS=1`, the default of `make`", pair("asserts"),
+              more(bulk("asserts"), base)]]
+    return rows
+
+
+# What a row of the next table shows: the name in the document, and where its figure is.
+ROUTE_FIGURES: dict[str, tuple[str, str]] = {
+    "refill": ("hold of a refill", "hold_refill_4_words"),
+    "flush": ("hold of a flush", "hold_flush_4_words"),
+    "one": ("one frame of the tree", "tree_single_alloc_128m"),
+    "free": ("random free", "tree_random_free_128m"),
+    "aligned": ("aligned run", "tree_run_512_128m"),
+    "failure": ("failure of an aligned run", "tree_run_512_failure_128m"),
+    "rand": ("`rand`, no cache", "rand 0"),
+    "run": ("`run`, cache of 128", "run 128"),
+}
+
+
+def route_now(records: Records, name: str) -> str:
+    workload, _, cache = name.partition(" ")
+    if not cache:
+        return f"{records.bench('bench checks1', name):.0f}"
+    return one_decimal(records.cell("routes", workload, "segment_tree", int(cache)))
+
+
+def routes(records: Records) -> list[Row]:
+    rows = [["route", "figure", "now", "with it, then", "without it, then"]]
+    for record in records.records:
+        if record.get("experiment") == "route":
+            figure, name = ROUTE_FIGURES[str(record["figure"])]
+            rows.append([str(record["route"]), figure, route_now(records, name),
+                         f"{record['with']}", f"{record['without']}"])
+    return rows
+
+
+def removed_routes(records: Records) -> list[Row]:
+    return [["removed route", "what it had saved"],
+            *([str(r["route"]), str(r["saved"])] for r in records.records
+              if r.get("experiment") == "removed route")]
+
+
+def bulk_designs(records: Records) -> list[Row]:
+    return [["design", "bulk pair"],
+            *([str(r["design"]), f"{r['value']}"] for r in records.records
+              if r.get("experiment") == "bulk pair")]
+
+
+def called_pair(records: Records) -> list[Row]:
+    return [["design", "called", "inlined"],
+            *([str(r["design"]), f"{r['called']}", f"{r['inlined']}"] for r in records.records
+              if r.get("experiment") == "called pair")]
+
+
+def thresholds(records: Records) -> list[Row]:
+    return [["check", "threshold", "undisturbed and rejected", "disturbed and accepted",
+             "other thresholds: undisturbed and rejected, disturbed and accepted"],
+            *([str(r[name]) for name in ("check", "threshold", "rejected", "accepted", "others")]
+              for r in records.records if r.get("experiment") == "threshold")]
+
+
+def sizes(records: Records) -> list[Row]:
+    def both(policy: str, workload: str, cache: int) -> str:
+        cells = [records.cell(f"sizes {mem}", workload, policy, cache) for mem in SIZE_MEMS]
+        return NO_RUNS if None in cells else " / ".join(map(one_decimal, cells))
+
+    def metadata(policy: str) -> str:
+        found = (records.bench(metadata_boot(policy, mem), METADATA) for mem in SIZE_MEMS)
+        return " / ".join(f"{value / 1000:.3f}" for value in found)
+
+    mems = " / ".join(SIZE_MEMS)
+    rows = [["policy", f"a frame of `rand`, {mems}", "the same, `cache=0`", f"a frame of `run`, {mems}",
+             "bytes of metadata a frame"]]
+    for policy in POLICIES:
+        rows.append([f"`{policy}`", both(policy, "rand", 128), both(policy, "rand", 0),
+                     both(policy, "run", 128), metadata(policy)])
+    return rows
+
+
+TABLES: dict[str, Callable[[Records], list[Row]]] = {
+    "policies": policies, "sizes": sizes, "thresholds": thresholds, "switches": switches,
+    "bulk-designs": bulk_designs, "routes": routes, "removed-routes": removed_routes,
+    "called-pair": called_pair,
+}
+
+
+# Documents ------------------------------------------------------------------------------------
+
+BEGIN = re.compile(r"^<!-- figures:", re.MULTILINE)
+MARKED = re.compile(r"^<!-- figures: (\S+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    head, *body = [f"| {' | '.join(row)} |\n" for row in rows]
+    return "".join([head, "|" + "---|" * len(rows[0]) + "\n", *body])
+
+
+def cells_of_line(line: str) -> Row:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def table_in(text: str) -> list[Row]:
+    rows = [cells_of_line(line) for line in text.splitlines() if line.startswith("|")]
+    return [row for row in rows if set("".join(row)) != {"-"}]
+
+
+def wanted_rows(name: str, records: Records) -> list[Row]:
+    if name not in TABLES:
+        raise Missing("there is no table of this name")
+    return TABLES[name](records)
+
+
+def differences(shown: Sequence[Row], wanted: Sequence[Row]) -> Iterator[str]:
+    """What a person looks for: the row, the column, and both values."""
+    if len(shown) != len(wanted):
+        yield f"{len(shown)} rows in the document, {len(wanted)} in the records"
+    for row, right in zip(shown, wanted):
+        if len(row) != len(right):
+            yield f"row {right[0]}: {len(row)} cells in the document, {len(right)} in the records"
+        for column, (cell, value) in enumerate(zip(row, right)):
+            if cell != value:
+                heading = wanted[0][column]
+                yield f"row {right[0]}, column {heading}: document {cell}, record {value}"
+
+
+def check_text(text: str, records: Records) -> list[str]:
+    problems = []
+    for found in MARKED.finditer(text):
+        name = found[1]
+        try:
+            wanted = wanted_rows(name, records)
+        except Missing as missing:
+            problems.append(f"{name}: {missing}")
+            continue
+        problems += [f"{name}: {problem}" for problem in differences(table_in(found[2]), wanted)]
+    if len(BEGIN.findall(text)) != len(MARKED.findall(text)):
+        problems.append("a `<!-- figures: NAME -->` without an `<!-- end -->`")
+    return problems
+
+
+def filled(text: str, records: Records) -> str:
+    def table(found: re.Match[str]) -> str:
+        rows = markdown(wanted_rows(found[1], records))
+        return f"<!-- figures: {found[1]} -->\n{rows}<!-- end -->"
+
+    return MARKED.sub(table, text)
+
+
+def documents(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.md"))
+            if BEGIN.search(path.read_text(encoding="utf-8"))]
+
+
+def check(docs: Path, records: Records) -> int:
+    problems, used = [], set()
+    for path in documents(docs):
+        text = path.read_text(encoding="utf-8")
+        used |= {found[1] for found in MARKED.finditer(text)}
+        problems += [f"docs/{path.name}: {problem}" for problem in check_text(text, records)]
+    problems += [f"{name}: no document shows this table" for name in TABLES if name not in used]
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+def fill(docs: Path, records: Records) -> int:
+    for path in documents(docs):
+        before = path.read_text(encoding="utf-8")
+        after = filled(before, records)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"docs/{path.name}: filled")
+    return 0
+
+
+# Against fresh records --------------------------------------------------------------------------
+
+IDENTITY = ("boot", "bench", "workload", "policy", "cache", "cpus", "checks", "zbb")
+
+
+def identity(record: Record) -> tuple[object, ...]:
+    """Which figure it is. The records of one boot of run=bench do not say the boot's title."""
+    zbb = "-zbb" if record.get("zbb") else ""
+    boot = record.get("boot", f"bench checks{record.get('checks')}{zbb}")
+    return tuple({**record, "boot": boot}.get(name) for name in IDENTITY)
+
+
+def figure(record: Record) -> float | None:
+    value = number(record, "instructions_per_op")
+    return number(record, "value") if value is None else value
+
+
+def compare(records: Records, fresh: Iterable[Record]) -> int:
+    by_identity = {identity(r): figure(r) for r in fresh if r.get("record") == "bench"}
+    compared, differ = 0, 0
+    for record in records.records:
+        old = figure(record) if record["record"] == "bench" else None
+        new = by_identity.get(identity(record))
+        if old is None or new is None:
+            continue
+        compared += 1
+        if abs(new - old) * 100 > TOLERANCE_PERCENT * old:
+            differ += 1
+            which = ", ".join(str(part) for part in identity(record) if part is not None)
+            print(f"{which}: record {old:g}, now {new:g} ({(new / old - 1) * 100:+.1f} %)" if old
+                  else f"{which}: record {old:g}, now {new:g}")
+    print(f"{compared} records compared, {differ} differ by more than {TOLERANCE_PERCENT:g} %")
+    if not compared:
+        raise CannotRun("no record of docs/records is in that file")
+    return 1 if differ else 0
+
+
+# The command line -------------------------------------------------------------------------------
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="compare the documents with the records")
+    what.add_argument("--measure", action="store_true", help="boot, and write new records")
+    what.add_argument("--compare", type=Path, metavar="FILE", help="compare the records with fresh ones")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="of --measure: instead of docs/records")
+    parser.add_argument("--build", type=Path, default=BUILD, metavar="DIR", help="where the kernels are")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.measure:
+        return measure(options.build, options.out)
+    records = read_records(RECORDS)
+    if options.check:
+        return check(DOCS, records)
+    if options.compare:
+        return compare(records, parse(options.compare.read_text(encoding="utf-8")))
+    return fill(DOCS, records)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    try:
+        return run(parse_arguments(arguments))
+    except (CannotRun, Missing, launch.CannotRun, OSError) as error:
+        complain(str(error))
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
