@@ -22,8 +22,8 @@ The kernels are built by
 FILE may also be build/report/records.jsonl, which `make report` writes, or the records of one boot of
 run=bench. All figures are counts of instructions under -icount: a busy host does not change them.
 
-Exit status: 0; 1 when --check found a difference, --compare one of more than 2 %, or a boot of --measure failed;
-2 cannot run.
+Exit status: 0; 1 if --check found a difference, --compare found one of more than 2 %, or a boot of
+--measure failed; 2 cannot run.
 """
 
 from __future__ import annotations
@@ -121,9 +121,26 @@ def is_figure(record: Record, boot: str) -> bool:
     return record.get("bench") == "sweep" or record.get("unit") in ("instructions", "bytes")
 
 
-def printed_by(*command: str) -> str:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+# What a kernel is built from.
+KERNEL_SOURCES = ("arch", "kernel", "mm", "sync", "tests/smp", "linker.ld", "Makefile", "tools/make")
+
+
+def printed_by_git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip()
+
+
+def kernel_commit() -> str:
+    """The newest commit of anything that a kernel is built from."""
+    commit = printed_by_git("log", "-1", "--format=%h", "--", *KERNEL_SOURCES) or "unknown"
+    changed = printed_by_git("diff", "HEAD", "--name-only", "--", *KERNEL_SOURCES)
+    return f"{commit} and changes" if changed else commit
+
+
+def compiler_of(kernel: Path) -> str:
+    """As the compiler has noted it for debuggers: counts depend on it."""
+    found = re.search(rb"GNU C11 ([\d.]+) ", kernel.read_bytes())
+    return f"gcc {found[1].decode()}" if found else "unknown"
 
 
 def boot_once(source: Source, kernel: Path, logs: Path) -> list[Record]:
@@ -143,13 +160,18 @@ def boot_once(source: Source, kernel: Path, logs: Path) -> list[Record]:
     if not figures:
         raise CannotRun(f"{title}: passed, but printed no figure")
     about: Record = {"record": "source", "boot": title, "command": source.boot.command(kernel),
-                     "commit": printed_by("git", "describe", "--always", "--dirty")}
+                     "commit": kernel_commit(), "compiler": compiler_of(kernel)}
     return [about, *(kept(record, title) for record in figures)]
+
+
+def compact(record: Record) -> str:
+    """As the kernel writes it."""
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    path.write_text("".join(compact(record) + "\n" for record in records), encoding="utf-8")
 
 
 def measure(build: Path, out: Path | None) -> int:
@@ -486,7 +508,8 @@ def compare(records: Records, fresh: Iterable[Record]) -> int:
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="compare the documents with the records")
     what.add_argument("--measure", action="store_true", help="boot, and write new records")
