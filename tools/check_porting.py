@@ -506,6 +506,7 @@ def check_example(_out: Path) -> Report:
 
 
 def check_line(out: Path) -> Report:
+    out.mkdir(parents=True, exist_ok=True)
     command = example_command().replace("gcc ", f"gcc -DPORT_CACHE_LINE={LINE_BYTES} ", 1)
     command = re.sub(r"\bbuild/", f"{out}/line-", command)
     problems = run_example(command)
