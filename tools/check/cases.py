@@ -240,6 +240,8 @@ CASES = (
                        "free takes one number: frames", "alloc takes one number: frames",
                        "ledger takes nothing", "trace of cpu 1, ", "there is no such cpu\n", "3 frames more, 3 held",
                        "3 frames given back, 0 held")),
+    Case("bench-without-memory", "run=bench", smp="2", mem="32M", expect="fail",
+         must_contain=("bench: ", " frames are free, and it needs 16384 (MEM=)")),
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
     Case("lockstat-off", "run=stress lockstat=off ops=20k"),
     Case("lockstat-all", "run=stress lockstat=all ops=20k"),
