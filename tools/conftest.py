@@ -299,7 +299,7 @@ class Reporter(TerminalReporter):
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
         outcome = yield
         outcome.get_result()
-        if self.config.cache and not hasattr(self.config, "workerinput"):
+        if getattr(self.config, "cache", None) and not hasattr(self.config, "workerinput"):
             known = self.config.cache.get(SECONDS_KEPT, {})
             self.config.cache.set(SECONDS_KEPT, {**known, **self.seconds})
         if exitstatus == pytest.ExitCode.INTERRUPTED and not session.shouldfail:

@@ -10,10 +10,11 @@ it. A tree's jobs run in that tree: ROOT is where this package lies.
     slots.py   shares out the processors    workers.py hands jobs to pytest-xdist's workers
 """
 
-from .jobs import ROOT, Job, Processes, Result, collect, log_path, run_job
+from .jobs import ROOT, Job, Processes, Result, collect, judge, log_path, run_job
 from .plan import HOST_TIMEOUT_SECONDS, LAUNCHER_GRACE_SECONDS, parse_arguments, plan
 
 __all__ = [
     "HOST_TIMEOUT_SECONDS", "LAUNCHER_GRACE_SECONDS", "ROOT", "Job", "Processes", "Result", "collect",
+    "judge",
     "log_path", "parse_arguments", "plan", "run_job",
 ]
