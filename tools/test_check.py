@@ -197,6 +197,8 @@ class TestRunner(InTemporaryFolder):
         process = subprocess.Popen(
             self.command("--host", slow, options=options), cwd=TOOLS.parent,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            # A shell's background jobs ignore SIGINT, and so would their children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         while not pid.exists():
             self.assertIsNone(process.poll())
