@@ -26,9 +26,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+
+from lint.report import Nothing, Report, ktap_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "porting.md"
@@ -74,18 +76,6 @@ CROSS_FLAGS = ("-march=rv64imac", "-misa-spec=2.2", "-mabi=lp64", "-mcmodel=meda
 # Bounds that only a hang reaches, on a slow machine too.
 BUILD_SECONDS_MAX = 1200
 RUN_SECONDS_MAX = 600
-
-
-class Nothing(Exception):
-    """What a check wanted to look at is not there, or a tool does not do its work."""
-
-
-@dataclass
-class Report:
-    """What a check found: problems, or what it looked at."""
-
-    problems: list[str] = field(default_factory=list)
-    note: str = ""
 
 
 def run_tool(command: list[str], text: str = "", timeout: int = BUILD_SECONDS_MAX,
@@ -607,15 +597,6 @@ def run(check: Callable[[Path], Report], out: Path) -> Report:
         return check(out)
     except Nothing as nothing:
         return Report([str(nothing)])
-
-
-def ktap_lines(number: int, name: str, report: Report) -> list[str]:
-    if not report.problems:
-        return [f"ok {number} {name} # {report.note}"]
-    if len(report.problems) == 1:
-        return [f"not ok {number} {name} # {report.problems[0]}"]
-    details = [f"#   {problem}" for problem in report.problems]
-    return [f"not ok {number} {name} # {len(report.problems)} problems:", *details]
 
 
 def list_names(out: Path) -> None:

@@ -16,7 +16,11 @@ size_t port_cpu_block_bytes;
 
 void (*port_on_panic)(const struct port_panic_site *site, const char *format, va_list arguments);
 
-/* Every layer may call it, so it stands below them all, and whatever a panic does is registered. */
+/*
+ * Every layer may call it, so it stands below them all, and what a panic does is registered. The
+ * registered function does not return. Before it is registered, the message goes out through the
+ * firmware's console.
+ */
 void port_panic(const char *format, ...)
 {
 	struct port_panic_site site = {
@@ -27,8 +31,10 @@ void port_panic(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	if (port_on_panic)
+	if (port_on_panic) {
 		port_on_panic(&site, format, arguments);
+		trap_fatal_end("a panic has returned");
+	}
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
 	trap_fatal_end(message);

@@ -6,7 +6,7 @@
  *
  *	RUNNING -> STOP_REQUESTED	the stopper, before its IPI
  *	STOP_REQUESTED -> STOPPING	the cpu, in the IPI's handler, by compare-and-swap; or
- *	STOP_REQUESTED -> RUNNING	the stopper, likewise, when its patience is over
+ *	STOP_REQUESTED -> RUNNING	the stopper, likewise, after WAIT_SECONDS_MAX
  *	STOPPING -> STOPPED		the cpu: the cache is empty and off line, the context saved
  *	STOPPED, STOPPING -> RUNNING	the cpu: back on line; or it never went, with stop_error
  *

@@ -30,11 +30,11 @@ static struct {
 	uint64_t random, handlers, in_flight;
 	struct frame_ledger wrong; /* the first wrong ledger; total 0: none was wrong */
 	uint64_t wrong_held;
-} books;
+} seen;
 
 static bool adds_up(const struct frame_ledger *ledger)
 {
-	uint64_t expected = books.allocated_before + books.held;
+	uint64_t expected = seen.allocated_before + seen.held;
 
 	return ledger->allocated >= expected && ledger->allocated <= expected + 1 &&
 	       ledger->cached <= ledger->cached_max;
@@ -47,25 +47,25 @@ static void on_ledger(struct trap_frame *trap)
 	(void)trap;
 	hart_timer_disarm();
 	frame_ledger(&ledger);
-	books.handlers++;
-	books.in_flight += ledger.in_flight != 0;
-	if (!adds_up(&ledger) && !books.wrong.total) {
-		books.wrong = ledger;
-		books.wrong_held = books.held;
+	seen.handlers++;
+	seen.in_flight += ledger.in_flight != 0;
+	if (!adds_up(&ledger) && !seen.wrong.total) {
+		seen.wrong = ledger;
+		seen.wrong_held = seen.held;
 	}
-	hart_timer_arm(hart_time() + 10 + random_below(&books.random, 100));
+	hart_timer_arm(hart_time() + 10 + random_below(&seen.random, 100));
 }
 
 static void go_up_and_down(void)
 {
 	pfn_t newest = PFN_NONE, frame;
 
-	while (books.held < LEDGER_FRAMES && !pfn_is_none(frame = frame_alloc_called())) {
-		books.held++;
+	while (seen.held < LEDGER_FRAMES && !pfn_is_none(frame = frame_alloc_called())) {
+		seen.held++;
 		exact_chain(&newest, frame);
 	}
 	while (exact_unchain(&newest, &frame)) {
-		books.held--;
+		seen.held--;
 		frame_free_called(frame);
 	}
 }
@@ -78,31 +78,30 @@ static const char *watch_ledger(void)
 	frame_ledger(&ledger);
 	EXPECT(ledger.in_flight == 0);
 	EXPECT(ledger.total == ledger.reserved + ledger.free + ledger.cached + ledger.allocated);
-	books.allocated_before = ledger.allocated;
-	books.random = settings.arguments.seed * 2 + 1;
+	seen.allocated_before = ledger.allocated;
+	seen.random = settings.arguments.seed * 2 + 1;
 	trap_on_timer = on_ledger;
 	hart_timer_arm(hart_time() + 1);
 	hart_timer_enable();
-	for (; books.handlers < LEDGER_HANDLERS && ops < LEDGER_OPS_MAX; ops += 2 * LEDGER_FRAMES)
+	for (; seen.handlers < LEDGER_HANDLERS && ops < LEDGER_OPS_MAX; ops += 2 * LEDGER_FRAMES)
 		go_up_and_down();
 	hart_timer_disable();
 	hart_timer_disarm();
 	trap_on_timer = NULL;
-	printf("# the ledger in %llu trap handlers\n", (unsigned long long)books.handlers);
-	if (books.wrong.total) {
+	printf("# the ledger in %llu trap handlers\n", (unsigned long long)seen.handlers);
+	if (seen.wrong.total) {
 		snprintf(exact_figures, sizeof(exact_figures),
 			 "in a handler: %llu allocated, expected %llu or 1 more; free %llu, cached "
 			 "%llu, "
 			 "in flight %llu",
-			 (unsigned long long)books.wrong.allocated,
-			 (unsigned long long)(books.allocated_before + books.wrong_held),
-			 (unsigned long long)books.wrong.free,
-			 (unsigned long long)books.wrong.cached,
-			 (unsigned long long)books.wrong.in_flight);
+			 (unsigned long long)seen.wrong.allocated,
+			 (unsigned long long)(seen.allocated_before + seen.wrong_held),
+			 (unsigned long long)seen.wrong.free, (unsigned long long)seen.wrong.cached,
+			 (unsigned long long)seen.wrong.in_flight);
 		return exact_figures;
 	}
-	EXPECT(books.handlers > 0);
-	EXPECT(books.in_flight == 0); /* a handler finds its cpu's cache whole (C6) */
+	EXPECT(seen.handlers > 0);
+	EXPECT(seen.in_flight == 0); /* a handler finds its cpu's cache whole (C6) */
 	return NULL;
 }
 
@@ -111,7 +110,7 @@ const char *exact_test_ledger(void)
 	const char *wrong;
 
 	exact_begin();
-	books = (typeof(books)){0};
+	seen = (typeof(seen)){0};
 	wrong = watch_ledger();
 	exact_end();
 	return wrong;
