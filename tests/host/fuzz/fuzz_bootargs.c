@@ -499,7 +499,8 @@ static void check_error(const struct bootargs_error *error, const char *text,
 static const char *const three[] = {"churn", "burst", "ring"};
 static const char *many[BOOTARGS_NAMES_MAX + 1];
 
-/* clang-format off: its versions disagree about initializers in macros */
+/* Versions of clang-format disagree about initializers in macros. */
+/* clang-format off */
 #define PROGRAMS {.names = {runs, 5}, .defaults = 3, .compares = 4, .switches = 16}
 #define VALUES(workloads, count) \
 	{{"workload", {workloads, count}}, {"crash", {crashes, 10}}, {"preempt", {modes, 4}}}
