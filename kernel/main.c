@@ -108,7 +108,6 @@ static void make_memory(void)
 /* A program that owns the timers has to have them before a second hart runs. */
 static void run_harts(void)
 {
-	clock_measure_counter();
 	cpus_init();
 	programs_prepare();
 	start_harts();
@@ -116,6 +115,7 @@ static void run_harts(void)
 	if (settings.arguments.paging == BOOTARGS_PAGING_ON)
 		kernel_space_on();
 	clock_measure();
+	clock_choose_turns();
 }
 
 void kernel_main(uint64_t hart_id, const void *blob)
@@ -125,6 +125,8 @@ void kernel_main(uint64_t hart_id, const void *blob)
 	console_init();
 	printf("\n");
 	read_tree(blob);
+	clock_measure_counter();
+	clock_choose();
 	make_cpus();
 	make_memory();
 	run_harts();

@@ -29,6 +29,8 @@ struct settings {
 	/* How much instret rises with each instruction; 0: it does not count instructions. */
 	uint64_t count_step;
 	bool counts_exactly; /* by 1: icount without a shift, or a real machine */
+	/* time=virtual: harts take turns, instret counts the instructions of all (clock.h). */
+	bool virtual_time;
 };
 
 extern struct settings settings;

@@ -40,6 +40,9 @@ from typing import BinaryIO
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_LOG = ROOT / "build" / "logs" / "launch.log"
 DEFAULT_TIMEOUT_SECONDS = 120.0
+# Virtual time (docs/virtual-time.md): the plugin, and instructions in a turn where turn= is not given.
+PLUGIN = ROOT / "build" / "qemu" / "hartframe.so"
+DEFAULT_TURN = 100
 # With more harts some firmware does not come up (docs/testing.md).
 HARTS_SAFE = 100
 
@@ -79,6 +82,22 @@ def find_qemu() -> str:
     return found
 
 
+def virtual_time(options: argparse.Namespace) -> list[str]:
+    """What makes the machine of the boot argument time=virtual; nothing without it."""
+    words = dict(word.partition("=")[::2] for word in options.bootargs.split())
+    if words.get("time") != "virtual":
+        return []
+    if options.icount:
+        raise CannotRun("time=virtual sets -icount itself: leave out --icount")
+    if not options.plugin.is_file():
+        raise CannotRun(f"time=virtual needs {options.plugin}: `make` builds it")
+    turn, seed = words.get("turn", str(DEFAULT_TURN)), words.get("seed", "1")
+    if not (turn.isdecimal() and int(turn) and seed.isdecimal()):
+        return ["-icount", "shift=0,sleep=off"]  # the kernel refuses it, and says what is valid
+    plugin = f"{options.plugin},turn={int(turn)},seed={int(seed) % 2**64}"
+    return ["-icount", "shift=0,sleep=off", "-plugin", plugin]
+
+
 def qemu_command(options: argparse.Namespace) -> list[str]:
     command = [find_qemu(), "-machine", "virt", "-nographic", "-monitor", "none"]
     # A guest that resets must not boot again and be taken for a run that goes on.
@@ -92,7 +111,7 @@ def qemu_command(options: argparse.Namespace) -> list[str]:
         command += ["-dtb", str(options.dtb)]
     if options.gdb:
         command += ["-s", "-S"]
-    return command + options.qemu_arg
+    return command + virtual_time(options) + options.qemu_arg
 
 
 def check_files(options: argparse.Namespace) -> None:
@@ -396,8 +415,21 @@ def judge_unfinished(run: Run) -> Judgement | None:
     return None
 
 
+def refusal(console: Console) -> str:
+    """The line in which QEMU says, before the guest starts, that it has no virtual time; or ""."""
+    for line in [] if console.records else console.last_lines:
+        text = line.decode("utf-8", "replace")
+        if text.startswith("virtual time: "):
+            return text
+        if "-plugin" in text and "invalid option" in text:
+            return "virtual time: this QEMU was built without plugins"
+    return ""
+
+
 def judge_verdict(run: Run) -> Judgement:
     """Of a run that ended by itself: pass, or which kind of failure."""
+    if refused := refusal(run.console):
+        return Judgement(CANNOT_RUN, refused)
     kinds = [record["record"] for record in run.console.records]
     if "verdict" not in kinds:
         text = f"QEMU ended without a verdict (crash, hang or reset), {status_text(run.status)}"
@@ -473,6 +505,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--quiet", action="store_true", help="do not pass the console on")
     add("--interactive", action="store_true", help="connect this terminal to the console")
     add("--typed", type=Path, metavar="FILE", help="what is typed on the console")
+    add("--plugin", type=Path, default=PLUGIN, metavar="FILE",
+        help="QEMU's plugin for the boot argument time=virtual")
     add("--gdb", action="store_true", help="wait for gdb on port 1234")
     add("--expect", choices=("pass", "fail", "fail-untold", "panic"), default="pass",
         help="the outcome that is a success (default: pass)")

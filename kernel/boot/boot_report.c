@@ -7,6 +7,7 @@
 #include "arch/riscv/sbi.h"
 #include "kernel/boot/memory.h"
 #include "kernel/boot/nodes.h"
+#include "kernel/diag/clock.h"
 #include "kernel/diag/record.h"
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
@@ -53,6 +54,10 @@ void boot_report_print(void)
 	if (frame_cache_self()->batch_max > frame_cache_self()->batch_min)
 		printf(" to %u, as contention asks", frame_cache_self()->batch_max);
 	printf("; seed %llu\n", (unsigned long long)settings.arguments.seed);
+	if (settings.virtual_time)
+		printf("time: virtual, in instructions of one cpu; cpus take turns of %llu "
+		       "instructions\n",
+		       (unsigned long long)settings.arguments.turn);
 }
 
 void boot_report_record(void)
@@ -64,6 +69,7 @@ void boot_report_record(void)
 	record_number("boot_hart", cpu_self()->arch.hart_id);
 	record_number("timebase_hz", settings.timebase);
 	record_number("clock_hz", settings.clock_hertz);
+	clock_record();
 	record_number("ram_frames", account->ram_frames);
 	record_number("outside_frames", account->outside_frames);
 	record_number("lost_frames", account->lost_frames);

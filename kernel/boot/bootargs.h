@@ -55,6 +55,15 @@ enum bootargs_trace {
 	BOOTARGS_TRACE_ON,
 };
 
+/* Which clock times are taken from (kernel/diag/clock.h). */
+enum bootargs_time {
+	BOOTARGS_TIME_HOST,
+	BOOTARGS_TIME_VIRTUAL,
+};
+
+/* Instructions in a turn of virtual time, where turn= is not given. tools/launch.py has it too. */
+#define BOOTARGS_TURN 100
+
 /* How a cpu makes other cpus flush their translation caches (shootdown.h). */
 enum bootargs_flush {
 	BOOTARGS_FLUSH_AUTO,
@@ -93,6 +102,8 @@ struct bootargs {
 	uint64_t paging;   /* enum bootargs_paging */
 	uint64_t trace;	   /* enum bootargs_trace */
 	uint64_t flush;	   /* enum bootargs_flush */
+	uint64_t time;	   /* enum bootargs_time */
+	uint64_t turn;	   /* instructions in a turn of virtual time */
 	uint64_t crash;	   /* index into the caller's names; 0: nothing is done wrong */
 	uint64_t sweeps;   /* 1: all combinations are measured (programs.compares, below) */
 	uint64_t rounds;   /* of a sweep; 0: not given */

@@ -25,6 +25,8 @@ NAMES(trace_names, [BOOTARGS_TRACE_OFF] = "off", [BOOTARGS_TRACE_ON] = "on");
 NAMES(flush_names, [BOOTARGS_FLUSH_AUTO] = "auto", [BOOTARGS_FLUSH_FIRMWARE] = "firmware",
       [BOOTARGS_FLUSH_IPI] = "kick");
 
+NAMES(time_names, [BOOTARGS_TIME_HOST] = "host", [BOOTARGS_TIME_VIRTUAL] = "virtual");
+
 /* Of a set: all the names there are. */
 #define ALL UINT64_MAX
 
@@ -73,6 +75,11 @@ const struct bootargs_key bootargs_keys[BOOTARGS_KEYS] = {
 	 .meaning = "whether each cpu keeps its last slow events, written out at the end"},
 	{KEY("flush", FORM_CHOICE, flush), .names = &flush_names, .initial = BOOTARGS_FLUSH_AUTO,
 	 .meaning = "how other cpus are made to flush translations; auto: the firmware if it can, unless a program owns the timers"},
+	{KEY("time", FORM_CHOICE, time), .names = &time_names, .initial = BOOTARGS_TIME_HOST,
+	 .meaning = "virtual: harts take turns, and a time is a number of instructions (make VTIME=1)"},
+	{KEY("turn", FORM_NUMBER, turn), .initial = BOOTARGS_TURN, .least = 1, .most = 1000000,
+	 .valid = "1 to 1000000",
+	 .meaning = "instructions in a turn of virtual time"},
 	{KEY("crash", FORM_CHOICE, crash), .naming = NAMING_VALUES,
 	 .meaning = "what to do wrong first, on purpose"},
 	{KEY("rounds", FORM_NUMBER, rounds), .least = 1, .most = 1000,

@@ -16,5 +16,31 @@ void clock_measure(void);
 /* Sets settings.count_step and settings.counts_exactly. On cpu 0. */
 void clock_measure_counter(void);
 
-/* Nanoseconds of the time CSR: since some fixed time, the same on all cpus. Any context. */
+/*
+ * Ends the run with a failing verdict where time=virtual was asked for and instret does not count
+ * instructions one by one. After clock_measure_counter(), on cpu 0.
+ */
+void clock_choose(void);
+
+/*
+ * In virtual time the turns have the stated length from now on; at boot they are longer. Without
+ * virtual time, nothing. On cpu 0.
+ */
+void clock_choose_turns(void);
+
+/*
+ * Nanoseconds of the time CSR: since some fixed time, the same on all cpus. In virtual time,
+ * instructions of one cpu: those that all have executed, divided by the number of cpus that execute
+ * (clock_share). Any context.
+ */
 uint64_t clock_nanoseconds(void);
+
+/*
+ * From now on this number of cpus executes, until the next call; all others are asleep. In virtual
+ * time a run has to say so: instret counts the instructions of all of them. Without virtual time,
+ * nothing. On cpu 0, at rest.
+ */
+void clock_share(unsigned cpus);
+
+/* Members of the open record: "clock", and in virtual time "turn". */
+void clock_record(void);

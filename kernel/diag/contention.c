@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "kernel/diag/clock.h"
 #include "kernel/diag/figures.h"
 #include "kernel/diag/record.h"
 #include "kernel/diag/timing.h"
@@ -26,6 +27,9 @@ bool contention_is_measurable(void)
 
 const char *contention_why_not(void)
 {
+	static const char *const unfair =
+		"the cpus did not take equal turns: is this QEMU run with "
+		"the plugin of virtual time (make run VTIME=1)?";
 	static const char *const reasons[] = {
 		[NOT_LOOKED] = "it is not known whether the host has given each cpu a core",
 		[EACH_HAS_A_CORE] = "",
@@ -33,7 +37,7 @@ const char *contention_why_not(void)
 			     "which acquisition waits",
 	};
 
-	return reasons[found];
+	return found == NO_CORES && settings.virtual_time ? unfair : reasons[found];
 }
 
 void contention_print_share(int width, uint64_t part, uint64_t whole, bool measurable)
@@ -51,6 +55,7 @@ void contention_print_share(int width, uint64_t part, uint64_t whole, bool measu
 
 void contention_record_validity(bool measurable)
 {
+	clock_record();
 	record_bool("valid", measurable);
 	if (!measurable)
 		record_string("why", contention_why_not());

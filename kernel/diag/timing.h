@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 /*
- * Nanoseconds that work(count) took the slowest of cpus 0..cpus-1, which all began at once. `enter`
- * is called on each before, or is NULL. At rest, on cpu 0.
+ * Nanoseconds (clock_nanoseconds()) that work(count) took the slowest of cpus 0..cpus-1, which all
+ * began at once. `enter` is called on each before, or is NULL. At rest, on cpu 0.
  */
 uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t count, unsigned cpus);
 
@@ -21,13 +21,22 @@ uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t co
  */
 #define CORES_PERCENT_MOST 115
 
+/* In virtual time the emulator gives all cpus equal turns; then it is at most this. */
+#define TURNS_PERCENT_MOST 102
+
 /*
  * Work that shares nothing takes as long on all cpus at once as on one cpu, if each has a core of
  * the host. Returns how long it took on all, in percent of the time on one. A single cpu is
  * compared with its clock instead: the time it watched the clock, in percent of what is left
  * without the gaps in which the host ran something else. Lasts some tens of milliseconds.
+ *
+ * In virtual time the fastest cpu counts too: 103 means that a cpu took 3 % more or 3 % less than
+ * alone.
  */
 uint64_t cores_percent(unsigned cpus);
 
-/* False when that is more than CORES_PERCENT_MOST. A single cpu always has its core. */
+/* Whether that is little enough. */
+bool cores_are_enough(uint64_t percent);
+
+/* Whether cores_percent() is little enough now. A single cpu always has its core. */
 bool cores_for_all(unsigned cpus);

@@ -154,9 +154,9 @@ static struct heaviest *heaviest_sites(const struct wait_report *report, unsigne
 
 /* ---- for people --------------------------------------------------------------------------- */
 
-static unsigned long long us_of(struct spin_waits waits)
+static unsigned long long time_of(const struct wait_report *report, struct spin_waits waits)
 {
-	return ticks_to_ns(waits.ticks) / 1000;
+	return ticks_to_ns(waits.ticks, report->cpus) / time_unit_ns();
 }
 
 /* A row of counts, and under it a row of times; the diagonal, where the holder is unknown, goes last. */
@@ -172,23 +172,23 @@ static void print_row(const struct wait_report *report, unsigned waiter)
 			printf(" %10llu",
 			       (unsigned long long)report->read(report, waiter, holder).count);
 	}
-	printf("\n    %4s", "us");
+	printf("\n   %5s", time_unit());
 	for (unsigned i = 0; i <= report->cpus; i++) {
 		unsigned holder = i < report->cpus ? i : waiter;
 
 		if (i == waiter)
 			printf(" %10s", "");
 		else
-			printf(" %10llu", us_of(report->read(report, waiter, holder)));
+			printf(" %10llu", time_of(report, report->read(report, waiter, holder)));
 	}
 	printf("\n");
 }
 
 static void print_matrix(const struct wait_report *report)
 {
-	printf("\n  %s, which cpu waited for which: rows wait, columns hold; waits, and us waited\n"
+	printf("\n  %s, which cpu waited for which: rows wait, columns hold; waits, and %s waited\n"
 	       "    %4s",
-	       report->name, "cpu");
+	       report->name, time_unit(), "cpu");
 	for (unsigned cpu = 0; cpu < report->cpus; cpu++)
 		printf(" %10u", cpu);
 	printf(" %10s\n", "unknown");
@@ -196,16 +196,17 @@ static void print_matrix(const struct wait_report *report)
 		print_row(report, waiter);
 }
 
-static void print_weight(struct spin_waits waits)
+static void print_weight(const struct wait_report *report, struct spin_waits waits)
 {
-	printf("    %10llu waits %10llu us  ", (unsigned long long)waits.count, us_of(waits));
+	printf("    %10llu waits %10llu %s  ", (unsigned long long)waits.count,
+	       time_of(report, waits), time_unit());
 }
 
-static void print_others(const struct heaviest *heaviest)
+static void print_others(const struct wait_report *report, const struct heaviest *heaviest)
 {
 	if (!heaviest->others.count)
 		return;
-	print_weight(heaviest->others);
+	print_weight(report, heaviest->others);
 	printf("all others\n");
 }
 
@@ -213,14 +214,14 @@ static void print_pairs(const struct wait_report *report, const struct heaviest 
 {
 	printf("\n  %s, which cpu waited for which: the heaviest pairs\n", report->name);
 	for (unsigned i = 0; i < heaviest->count; i++) {
-		print_weight(heaviest->waits[i]);
+		print_weight(report, heaviest->waits[i]);
 		printf("cpu %u for ", (unsigned)heaviest->waiter[i]);
 		if (heaviest->holder[i] == heaviest->waiter[i])
 			printf("one not known\n");
 		else
 			printf("cpu %u\n", (unsigned)heaviest->holder[i]);
 	}
-	print_others(heaviest);
+	print_others(report, heaviest);
 }
 
 /* The addresses end the line: the launcher puts their names behind it. */
@@ -228,14 +229,14 @@ static void print_sites(const struct wait_report *report, const struct heaviest 
 {
 	printf("\n  %s, where it was waited for, and where it had been taken\n", report->name);
 	for (unsigned i = 0; i < heaviest->count; i++) {
-		print_weight(heaviest->waits[i]);
+		print_weight(report, heaviest->waits[i]);
 		printf("[<%#llx>] for ", (unsigned long long)heaviest->waiter[i]);
 		if (heaviest->holder[i])
 			printf("[<%#llx>]\n", (unsigned long long)heaviest->holder[i]);
 		else
 			printf("one not known\n");
 	}
-	print_others(heaviest);
+	print_others(report, heaviest);
 }
 
 void wait_report_print(const struct wait_report *report)
@@ -260,20 +261,21 @@ struct names {
 	const char *waiter, *holder, *waits, *wait_ns, *others_waits, *others_wait_ns;
 };
 
-static void record_heaviest(const struct heaviest *heaviest, const struct names *names)
+static void record_heaviest(const struct wait_report *report, const struct heaviest *heaviest,
+			    const struct names *names)
 {
 	uint64_t waits[PAIRS_RECORD], ns[PAIRS_RECORD];
 
 	for (unsigned i = 0; i < heaviest->count; i++) {
 		waits[i] = heaviest->waits[i].count;
-		ns[i] = ticks_to_ns(heaviest->waits[i].ticks);
+		ns[i] = ticks_to_ns(heaviest->waits[i].ticks, report->cpus);
 	}
 	record_numbers(names->waiter, heaviest->waiter, heaviest->count);
 	record_numbers(names->holder, heaviest->holder, heaviest->count);
 	record_numbers(names->waits, waits, heaviest->count);
 	record_numbers(names->wait_ns, ns, heaviest->count);
 	record_number(names->others_waits, heaviest->others.count);
-	record_number(names->others_wait_ns, ticks_to_ns(heaviest->others.ticks));
+	record_number(names->others_wait_ns, ticks_to_ns(heaviest->others.ticks, report->cpus));
 }
 
 void wait_report_record(const struct wait_report *report)
@@ -287,6 +289,6 @@ void wait_report_record(const struct wait_report *report)
 
 	if (!contention_is_measurable())
 		return;
-	record_heaviest(heaviest_cpus(report, PAIRS_RECORD), &cpus);
-	record_heaviest(heaviest_sites(report, PAIRS_RECORD), &sites);
+	record_heaviest(report, heaviest_cpus(report, PAIRS_RECORD), &cpus);
+	record_heaviest(report, heaviest_sites(report, PAIRS_RECORD), &sites);
 }

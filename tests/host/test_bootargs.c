@@ -269,7 +269,7 @@ TEST(unknown_keys_are_refused)
 {
 #define KEYS                                                                                       \
 	"valid keys: run policy lock cache batch low workload ops cpus seed lockstat "             \
-	"paging trace flush crash "                                                                \
+	"paging trace flush time turn crash "                                                      \
 	"rounds cell samples preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);

@@ -47,6 +47,10 @@ void console_flush(void)
 {
 }
 
+void clock_record(void)
+{
+}
+
 void *program_memory_alloc(size_t bytes)
 {
 	return calloc(1, bytes);
@@ -98,7 +102,7 @@ static void fill(struct spin_stats *stats, bool all_holds)
 static void print_cell(enum cell_validity validity, enum spin_stats_mode mode)
 {
 	static const struct workload workload = {.name = "bulk", .what = "frames"};
-	static struct cell_round rounds[1] = {{100, 4200}};
+	static struct cell_round rounds[1] = {{100, 4200, 0}};
 	struct cell cell = {.workload = &workload,
 			    .configuration = {.policy = policies[0], .cpus = CPUS},
 			    .rounds = rounds,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "arch/riscv/csr.h"
+#include "arch/riscv/hint.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/timing.h"
 #include "kernel/program_memory.h"
@@ -110,7 +111,7 @@ bool cell_run(const struct cell *cell, struct cell_run *run)
 	struct workload_run work = {.workload = cell->workload,
 				    .cpus = run->cpus,
 				    .ops = run->ops,
-				    .seed = settings.arguments.seed,
+				    .seed = settings.arguments.seed + run->sequence,
 				    .limit_ns = run->limit_ns,
 				    .stride = run->stride,
 				    .enter = note_before,
@@ -125,6 +126,7 @@ bool cell_run(const struct cell *cell, struct cell_run *run)
 	work.cpu = program_memory_need(run->cpus * sizeof(*work.cpu), "the cpus' results");
 	free_before = frame_free_count();
 	run->instructions = 0;
+	hint(HINT_TURNS + run->halvings * HINT_SEQUENCES + run->sequence);
 	ran = execute(&work, run);
 	run->result = worked;
 	run->ns_least = shortest(&work);
@@ -175,7 +177,7 @@ bool cell_choose_ops(struct cell *cell, uint64_t target_ns, uint64_t ops_of_anot
 	struct cell_run pilot = {.ops = start > PILOT_OPS ? start : PILOT_OPS,
 				 .limit_ns = target_ns,
 				 .stride = 1,
-				 .cpus = cell->configuration.cpus};
+				 .cpus = settings.virtual_time ? 1 : cell->configuration.cpus};
 	uint64_t ns;
 
 	for (;; pilot.ops *= PILOT_SHARE) {
@@ -190,7 +192,8 @@ bool cell_choose_ops(struct cell *cell, uint64_t target_ns, uint64_t ops_of_anot
 	cell->ops = ratio(pilot.ops, ns / 1000 + 1, target_ns / 1000); /* 64 bits hold the product */
 	if (cell->ops == 0)
 		cell->ops = 1;
-	cell->limit_ns = target_ns;
+	if (!settings.virtual_time)
+		cell->limit_ns = target_ns;
 	return true;
 }
 
@@ -217,9 +220,14 @@ bool cell_add_round(struct cell *cell)
 			       .cpus = cell->configuration.cpus};
 	const struct result *result = &run.result;
 
+	if (settings.virtual_time) {
+		run.halvings = cell->rounds_done % 2;
+		run.sequence = cell->rounds_done / 2 % HINT_SEQUENCES;
+	}
 	if (!cell_run(cell, &run))
 		return false;
-	cell->rounds[cell->rounds_done++] = (struct cell_round){result->ops, result->ns};
+	cell->rounds[cell->rounds_done++] = (struct cell_round){result->ops, result->ns,
+								run.halvings};
 	cell->rounds_cut += result->is_cut;
 	cell->sum.ops += result->ops;
 	cell->sum.ns += result->ns;
@@ -266,7 +274,8 @@ static bool holds_are_explained(const struct cell *cell)
 
 	if (cell->hold_alone_ticks == 0)
 		return true;
-	return ticks_to_ns(beyond) * 100 <= cell->sum.ns * STOLEN_PERCENT_MOST;
+	return ticks_to_ns(beyond, cell->configuration.cpus) * 100 <=
+	       cell->sum.ns * STOLEN_PERCENT_MOST;
 }
 
 static bool queue_collapsed(const struct cell *cell)
@@ -287,11 +296,39 @@ static bool rounds_agree(const struct cell *cell)
 	return fastest && slowest * 100 <= fastest * ROUNDS_PERCENT_MOST;
 }
 
+/* Time of an operation in the rounds of this length of turns, in hundredths; 0: there are none. */
+static uint64_t mean_of_turns(const struct cell *cell, unsigned halvings)
+{
+	uint64_t sum = 0, count = 0;
+
+	for (unsigned i = 0; i < cell->rounds_done; i++)
+		if (cell->rounds[i].halvings == halvings) {
+			sum += cell_round_hundredths(cell, i);
+			count++;
+		}
+	return ratio(sum, count, 1);
+}
+
+static void judge_turns(struct cell *cell)
+{
+	unsigned last = cell->rounds_done - 1;
+	uint64_t whole = mean_of_turns(cell, 0), half = mean_of_turns(cell, 1);
+
+	if (half)
+		cell->half_turn = ratio(half > whole ? half - whole : whole - half, whole, 10000);
+	cell->spread = ratio(cell_round_hundredths(cell, last) - cell_round_hundredths(cell, 0),
+			     whole, 10000);
+}
+
 void cell_judge(struct cell *cell, uint64_t cores_percent)
 {
 	cell_median_round(cell);
 	cell->cores_percent = cores_percent;
-	if (cores_percent > CORES_PERCENT_MOST)
+	if (settings.virtual_time)
+		judge_turns(cell);
+	if (settings.virtual_time && cores_are_enough(cores_percent))
+		cell->validity = CELL_VALID;
+	else if (!cores_are_enough(cores_percent))
 		cell->validity = queue_collapsed(cell) ? CELL_QUEUE : CELL_NO_CORES;
 	else if (!holds_are_explained(cell))
 		cell->validity = CELL_HOLDS;

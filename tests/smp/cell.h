@@ -17,14 +17,16 @@
  */
 enum cell_validity {
 	CELL_VALID,
-	CELL_NO_CORES, /* the host has not given each cpu a core */
+	CELL_NO_CORES, /* the host has not given each cpu a core; in virtual time, not equal turns */
 	CELL_QUEUE,    /* nor to the next in line of a lock that serves in order */
 	CELL_HOLDS,    /* cpus were taken away while they held a lock */
 	CELL_UNSTEADY  /* the rounds differ more than twofold */
 };
 
+/* In virtual time, the turns of a round: the stated length divided by 2^halvings, and which sequence. */
 struct cell_round {
 	uint64_t operations, ns;
+	unsigned halvings;
 };
 
 struct cell {
@@ -41,7 +43,13 @@ struct cell {
 	uint64_t hold_alone_ticks;
 	uint64_t cores_percent; /* what it was judged by */
 	enum cell_validity validity;
+	/* In virtual time: how far apart the rounds are, and by how much turns of half the length move
+	 * the time of an operation, in hundredths of a percent. */
+	uint64_t spread, half_turn;
 };
+
+/* A time that moves by more than this with the length of the turns is marked. */
+#define HALF_TURN_MOST 1000
 
 /*
  * Whether its contended acquisitions, and waits, may be printed and recorded. After cell_judge().
@@ -60,6 +68,7 @@ static inline bool cell_waits_are_measurable(const struct cell *cell)
 struct cell_run {
 	uint64_t ops, limit_ns, stride;
 	unsigned cpus;
+	unsigned halvings, sequence; /* of the turns of virtual time (hint.h) */
 	void (*sampler)(struct workload_run *run, uint64_t done, const char *phase, bool at_rest);
 	struct result result;
 	uint64_t ns_least; /* of the cpu that worked the shortest */
@@ -71,6 +80,9 @@ bool cell_run(const struct cell *cell, struct cell_run *run);
 /*
  * Chooses ops, such that a run takes about target_ns, by runs that take less; the limit is the
  * target. The first begins below what another cell of the kind does in that time; 0: from nothing.
+ *
+ * In virtual time the run is one of a single cpu, and there is no limit: then cells that differ in
+ * lock, policy and number of cpus do the same work on each cpu.
  */
 bool cell_choose_ops(struct cell *cell, uint64_t target_ns, uint64_t ops_of_another);
 

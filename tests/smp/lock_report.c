@@ -11,18 +11,21 @@
 
 static uint64_t mean_ns(const struct spin_times *times)
 {
-	return times->samples ? ticks_to_ns(times->ticks_total / times->samples) : 0;
+	return times->samples ? ticks_to_ns(times->ticks_total / times->samples, settings.cpus) : 0;
 }
 
 /* ---- for people --------------------------------------------------------------------------- */
 
 static void print_mean_and_worst(const struct spin_times *times)
 {
-	uint64_t ns[2] = {mean_ns(times), ticks_to_ns(times->ticks_max)};
+	uint64_t ns[2] = {mean_ns(times), ticks_to_ns(times->ticks_max, settings.cpus)};
 
 	for (unsigned i = 0; i < 2; i++)
-		printf("%s%llu.%llu", i ? " / " : "   ", (unsigned long long)(ns[i] / 1000),
-		       (unsigned long long)(ns[i] / 100 % 10));
+		if (settings.virtual_time)
+			printf("%s%llu", i ? " / " : "   ", (unsigned long long)ns[i]);
+		else
+			printf("%s%llu.%llu", i ? " / " : "   ", (unsigned long long)(ns[i] / 1000),
+			       (unsigned long long)(ns[i] / 100 % 10));
 }
 
 static void print_lock(const struct spin_stats *stats, const char *name)
@@ -46,12 +49,11 @@ static void print_table(const struct lock_totals *totals, const char *const *nam
 
 	if (contention_is_measurable())
 		printf("\nlocks, over all runs with caches (%s; times of %s)\n"
-		       "  %-8s %12s %10s %15s   %-22s %s\n",
+		       "  %-8s %12s %10s %15s   wait mean/worst %-6s hold mean/worst %s\n",
 		       kind,
 		       settings.arguments.lockstat == SPIN_STATS_ALL ? "every acquisition"
 								     : "the contended acquisitions",
-		       "lock", "acquired", "contended", "share", "wait mean/worst us",
-		       "hold mean/worst us");
+		       "lock", "acquired", "contended", "share", time_unit(), time_unit());
 	else
 		printf("\nlocks, over all runs with caches (%s)\n  %-8s %12s %15s\n", kind, "lock",
 		       "acquired", "contended");
@@ -79,7 +81,9 @@ static void print_histogram(const char *name, const char *what, const struct spi
 
 		if (!times->histogram[i])
 			continue;
-		printf("  %10llu ns %10llu ", (unsigned long long)ticks_to_ns(UINT64_C(1) << i),
+		printf("  %10llu %s %10llu ",
+		       (unsigned long long)ticks_to_ns(UINT64_C(1) << i, settings.cpus),
+		       settings.virtual_time ? "instr" : "ns",
 		       (unsigned long long)times->histogram[i]);
 		while (bar--)
 			printf("#");
@@ -103,7 +107,7 @@ static void record_times(const char *mean, const char *worst, const char *histog
 			 const struct spin_times *times)
 {
 	record_number(mean, mean_ns(times));
-	record_number(worst, ticks_to_ns(times->ticks_max));
+	record_number(worst, ticks_to_ns(times->ticks_max, settings.cpus));
 	record_numbers(histogram, times->histogram, SPIN_HISTOGRAM_BUCKETS);
 }
 

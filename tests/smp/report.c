@@ -78,9 +78,13 @@ void report_add(const struct workload_run *run)
 
 /* ---- workloads --------------------------------------------------------------------------- */
 
-static uint64_t per_second(const struct result *result)
+/* Operations of all cpus in a second; in virtual time, while a cpu executes a million instructions. */
+static uint64_t rate(const struct result *result)
 {
 	uint64_t us = result->ns / 1000;
+
+	if (settings.virtual_time)
+		return ratio(result->ops, result->ns, 1000000);
 
 	return us ? result->ops * 1000000 / us : 0;
 }
@@ -100,8 +104,8 @@ void report_begin(void)
 	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same "
 	       "boot\n"
 	       "  %-12s %12s %12s %9s %15s %15s %14s\n",
-	       settings.cpus, "workload", "ops/s", "baseline", "ratio", "contended", "baseline",
-	       "locks/1000 ops");
+	       settings.cpus, "workload", settings.virtual_time ? "ops/Minstr" : "ops/s",
+	       "baseline", "ratio", "contended", "baseline", "locks/1000 ops");
 }
 
 void report_workload_begin(const struct workload *workload)
@@ -125,7 +129,8 @@ static void record_result(const struct workload_results *ran, bool cached)
 	record_number("seed", settings.arguments.seed);
 	record_number("ops", result->ops);
 	record_number("ns", result->ns);
-	record_number("ops_per_second", per_second(result));
+	record_number(settings.virtual_time ? "ops_per_million_instructions" : "ops_per_second",
+		      rate(result));
 	record_number("refills", result->refills);
 	record_number("flushes", result->flushes);
 	record_number("direct", result->direct);
@@ -146,13 +151,13 @@ static void print_share(const struct spin_stats *stats)
 void report_workload_end(const struct workload *workload, const struct result *cached,
 			 const struct result *baseline)
 {
-	uint64_t faster = ratio(per_second(cached), per_second(baseline), 10);
+	uint64_t faster = ratio(rate(cached), rate(baseline), 10);
 	uint64_t locks = ratio(cached->zone_locks.acquisitions, cached->ops, 10000);
 
 	if (workload->prints)
 		printf("\n  %-12s ", workload->name);
-	printf("%12llu %12llu %7llu.%llux", (unsigned long long)per_second(cached),
-	       (unsigned long long)per_second(baseline), (unsigned long long)(faster / 10),
+	printf("%12llu %12llu %7llu.%llux", (unsigned long long)rate(cached),
+	       (unsigned long long)rate(baseline), (unsigned long long)(faster / 10),
 	       (unsigned long long)(faster % 10));
 	print_share(&cached->zone_locks);
 	print_share(&baseline->zone_locks);

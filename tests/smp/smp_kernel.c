@@ -16,7 +16,9 @@ static bool is_quiet;
 
 void smp_run(void (*work)(void *argument), void *argument, unsigned cpus)
 {
+	clock_share(cpus);
 	cpus_run(work, argument, cpus);
+	clock_share(1);
 }
 
 void *smp_memory(uint64_t bytes)

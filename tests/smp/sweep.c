@@ -34,6 +34,13 @@
 #define ROUNDS_MOST  3
 
 /*
+ * In virtual time: instructions of a run on a single cpu. Rounds differ in the length and in the
+ * sequence of the turns: two of each.
+ */
+#define VIRTUAL_CELL   200000
+#define VIRTUAL_ROUNDS 4
+
+/*
  * Without rounds=, no round is begun that would end later than this: an oversubscribed host can
  * need many times what a cell's runs are meant to take.
  */
@@ -69,7 +76,9 @@ static unsigned cells_at_most(void)
 
 static uint64_t rounds_at_most(void)
 {
-	return settings.arguments.rounds ? settings.arguments.rounds : ROUNDS_MOST;
+	if (settings.arguments.rounds)
+		return settings.arguments.rounds;
+	return settings.virtual_time ? VIRTUAL_ROUNDS : ROUNDS_MOST;
 }
 
 /* Of program memory. */
@@ -179,6 +188,8 @@ static uint64_t target_ns(void)
 	uint64_t runs = sweep.count * (sweep.rounds + PILOTS);
 	uint64_t ms = settings.arguments.cell_ms;
 
+	if (!ms && settings.virtual_time)
+		return VIRTUAL_CELL;
 	if (!ms)
 		ms = SWEEP_MS / runs < CELL_MS_MOST ? SWEEP_MS / runs : CELL_MS_MOST;
 	return (ms ? ms : 1) * 1000000;
@@ -205,7 +216,7 @@ static uint64_t percent_for(const struct cell *cell)
 
 static bool has_cores(const struct cell *cell)
 {
-	return percent_for(cell) <= CORES_PERCENT_MOST;
+	return cores_are_enough(percent_for(cell));
 }
 
 /* Of an earlier cell of the same table and caches, with another policy or lock. */
@@ -249,8 +260,34 @@ static bool waits_for_host(const struct cell *cell)
 	       (configuration->cache_frames == 0 || cell->workload->uses_heap);
 }
 
+/* An earlier cell with the same work on each cpu; NULL: there is none. */
+static const struct cell *cell_with_same_work(const struct cell *cell)
+{
+	for (const struct cell *other = sweep.cells; other != cell; other++)
+		if (!other->unsupported && other->workload == cell->workload &&
+		    other->configuration.cache_frames == cell->configuration.cache_frames &&
+		    other->configuration.batch_frames == cell->configuration.batch_frames)
+			return other;
+	return NULL;
+}
+
+static bool pilot_in_virtual_time(struct cell *cell)
+{
+	const struct cell *same = cell_with_same_work(cell);
+
+	cell->stride = WORKLOAD_STRIDE;
+	if (settings.arguments.ops)
+		return true;
+	if (!same)
+		return cell_choose_ops(cell, target_ns(), 0);
+	cell->ops = same->ops;
+	return true;
+}
+
 static bool pilot(struct cell *cell)
 {
+	if (settings.virtual_time)
+		return pilot_in_virtual_time(cell);
 	cell->stride = waits_for_host(cell) ? 1 : WORKLOAD_STRIDE;
 	if (!settings.arguments.ops && !cell_choose_ops(cell, target_ns(), ops_of_another(cell)))
 		return false;
@@ -281,8 +318,12 @@ static uint64_t elapsed_ms(void)
 
 static void tell_progress(const char *what, uint64_t number, uint64_t of)
 {
-	printf("sweep: %s %llu of %llu, after %llu s\n", what, (unsigned long long)number,
-	       (unsigned long long)of, (unsigned long long)(elapsed_ms() / 1000));
+	if (settings.virtual_time)
+		printf("sweep: %s %llu of %llu\n", what, (unsigned long long)number,
+		       (unsigned long long)of);
+	else
+		printf("sweep: %s %llu of %llu, after %llu s\n", what, (unsigned long long)number,
+		       (unsigned long long)of, (unsigned long long)(elapsed_ms() / 1000));
 	console_flush();
 }
 
@@ -362,8 +403,15 @@ static void sweep_run(void)
 	sweep.start_ns = smp_nanoseconds();
 	make_cells();
 	smp_set_quiet(true); /* hundreds of runs would print too many lines */
-	printf("\nsweep: %u combinations, %llu rounds, about %llu ms each\n", sweep.count,
-	       (unsigned long long)sweep.rounds, (unsigned long long)(target_ns() / 1000000));
+	if (settings.virtual_time)
+		printf("\nsweep: %u combinations, %llu rounds, about %llu instructions each on one "
+		       "cpu\n",
+		       sweep.count, (unsigned long long)sweep.rounds,
+		       (unsigned long long)target_ns());
+	else
+		printf("\nsweep: %u combinations, %llu rounds, about %llu ms each\n", sweep.count,
+		       (unsigned long long)sweep.rounds,
+		       (unsigned long long)(target_ns() / 1000000));
 	console_flush();
 	sweep_report_begin(sweep.count, (unsigned)sweep.rounds,
 			   (unsigned)settings.arguments.samples);

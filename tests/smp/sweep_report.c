@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
+#include "kernel/diag/clock.h"
 #include "kernel/diag/console.h"
+#include "kernel/diag/figures.h"
 #include "kernel/diag/record.h"
 #include "kernel/settings.h"
 #include "mm/frame.h"
@@ -95,6 +97,12 @@ static void record_times(const struct cell *cell)
 {
 	unsigned last = cell->rounds_done - 1, median = cell->rounds_done / 2;
 
+	clock_record();
+	if (settings.virtual_time) {
+		record_fraction("spread_percent", cell->spread, 2);
+		record_fraction("half_turn_percent", cell->half_turn, 2);
+		record_bool("converged", cell->half_turn <= HALF_TURN_MOST);
+	}
 	record_bool("valid", cell->validity == CELL_VALID);
 	if (cell->validity != CELL_VALID) {
 		record_string("why", reasons[cell->validity]);
@@ -114,10 +122,10 @@ static void record_times(const struct cell *cell)
 }
 
 static void record_spin_times(const char *total, const char *worst, const char *samples,
-			      const char *histogram, const struct spin_times *times)
+			      const char *histogram, const struct spin_times *times, unsigned cpus)
 {
-	record_number(total, ticks_to_ns(times->ticks_total));
-	record_number(worst, ticks_to_ns(times->ticks_max));
+	record_number(total, ticks_to_ns(times->ticks_total, cpus));
+	record_number(worst, ticks_to_ns(times->ticks_max, cpus));
 	record_number(samples, times->samples);
 	record_numbers(histogram, times->histogram, SPIN_HISTOGRAM_BUCKETS);
 }
@@ -131,7 +139,10 @@ static void record_counts(const struct cell *cell)
 	record_number("direct", sum->direct);
 	record_number("failures", sum->failures);
 	record_number("acquisitions", sum->zone_locks.acquisitions);
-	record_number("tick_hz", settings.clock_hertz);
+	/* Of the histograms: in virtual time a tick is an instruction of any cpu. */
+	record_number("tick_hz", settings.virtual_time
+					 ? 1000000000 * (uint64_t)cell->configuration.cpus
+					 : settings.clock_hertz);
 }
 
 /*
@@ -147,11 +158,11 @@ static void record_contention(const struct cell *cell)
 		record_number("contended", locks->contended);
 	if (cell_waits_are_measurable(cell) && lockstat != SPIN_STATS_OFF)
 		record_spin_times("wait_ns", "wait_ns_max", "wait_samples", "wait_histogram",
-				  &locks->wait);
+				  &locks->wait, cell->configuration.cpus);
 	if (lockstat == SPIN_STATS_ALL ||
 	    (lockstat == SPIN_STATS_CONTENDED && cell_waits_are_measurable(cell)))
 		record_spin_times("hold_ns", "hold_ns_max", "hold_samples", "hold_histogram",
-				  &locks->hold);
+				  &locks->hold, cell->configuration.cpus);
 }
 
 void sweep_record(const struct cell *cell)
@@ -178,13 +189,56 @@ static void print_hundredths(int width, uint64_t hundredths)
 	       (unsigned long long)(hundredths % 100));
 }
 
+/* ---- tables in virtual time ----------------------------------------------------------------- */
+
+static void print_virtual_head(const struct cell *cell)
+{
+	unsigned cpus = cell->configuration.cpus;
+
+	printf("\n%s, %u cpu%s: %s\n", cell->workload->name, cpus, cpus == 1 ? "" : "s",
+	       cell->workload->what);
+	printf("  %-14s %-13s %5s %5s %11s %9s %9s %9s %9s %11s %9s\n", "policy", "lock", "cache",
+	       "batch", "ops/Minstr", "instr/op", "wait/op", "contended", "locks/1k", "spread",
+	       "half turn");
+}
+
+/* Instructions that an operation waits for locks of zones, in hundredths. */
+static uint64_t wait_hundredths(const struct cell *cell)
+{
+	uint64_t waited = ticks_to_ns(cell->sum.zone_locks.wait.ticks_total,
+				      cell->configuration.cpus);
+
+	return ratio(waited, cell->sum.ops, 100);
+}
+
+static void print_virtual(const struct cell *cell)
+{
+	const struct spin_stats *locks = &cell->sum.zone_locks;
+	uint64_t cost = cell_round_hundredths(cell, cell->rounds_done / 2);
+	uint64_t rate = ratio(cell->configuration.cpus, cost, 100000000);
+
+	printf(" %11llu", (unsigned long long)rate);
+	print_hundredths(6, cost);
+	print_hundredths(6, wait_hundredths(cell));
+	print_hundredths(4, ratio(locks->contended, locks->acquisitions, 10000));
+	printf(" %%");
+	print_hundredths(6, ratio(locks->acquisitions, cell->sum.ops, 100000));
+	print_hundredths(6, cell->spread);
+	printf(" %%");
+	print_hundredths(4, cell->half_turn);
+	printf(" %%%s", cell->half_turn > HALF_TURN_MOST ? " depends on the turns" : "");
+	printf("%s%s\n", cell->validity == CELL_VALID ? "" : "  ", marks[cell->validity]);
+}
+
+/* ---- tables in the host's time -------------------------------------------------------------- */
+
 static void print_head(const struct cell *cell)
 {
 	unsigned cpus = cell->configuration.cpus;
 
 	printf("\n%s, %u cpu%s: %s\n", cell->workload->name, cpus, cpus == 1 ? "" : "s",
 	       cell->workload->what);
-	printf("  %-14s %-8s %5s %5s %10s %21s%s %8s %9s\n", "policy", "lock", "cache", "batch",
+	printf("  %-14s %-13s %5s %5s %10s %21s%s %8s %9s\n", "policy", "lock", "cache", "batch",
 	       "ns/op", "of all rounds", settings.counts_exactly && cpus == 1 ? "    instr/op" : "",
 	       "contended", "locks/1k");
 }
@@ -221,11 +275,15 @@ static void print_cell(const struct cell *cell)
 	const struct configuration *configuration = &cell->configuration;
 	const struct spin_stats *locks = &cell->sum.zone_locks;
 
-	printf("  %-14s %-8s %5u", configuration->policy->name, spin_kind_name(configuration->lock),
-	       configuration->cache_frames);
+	printf("  %-14s %-13s %5u", configuration->policy->name,
+	       spin_kind_name(configuration->lock), configuration->cache_frames);
 	print_batch(cell);
 	if (cell->unsupported) {
 		printf("   not run: %s\n", cell->unsupported);
+		return;
+	}
+	if (settings.virtual_time) {
+		print_virtual(cell);
 		return;
 	}
 	print_times(cell);
@@ -273,7 +331,7 @@ void sweep_print(const struct cell *cells, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
 		if (i == 0 || !same_table(&cells[i], &cells[i - 1]))
-			print_head(&cells[i]);
+			(settings.virtual_time ? print_virtual_head : print_head)(&cells[i]);
 		print_cell(&cells[i]);
 	}
 	printf("\n");

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The boots of the kernel that `make test` makes, and what each must come to: data, and no more.
 
-Beside these, `make test` boots every number of harts with every size of memory (matrix()).
+Beside these, `make test` boots each number of harts and each size of memory (matrix()).
 """
 
 from __future__ import annotations
@@ -226,6 +226,12 @@ CASES = (
     *(Case(f"harts=66-{workload}", f"run=stress workload={workload} ops=1", smp="66",
            timeout=MANY_HARTS_TIMEOUT_SECONDS, must_contain=("stress: 66 cpus", wanted))
       for workload, wanted in (("vm_shared", '"workload":"vm_shared"'), ("churn", '"record":"churn"'))),
+    # The same in virtual time, where a schedule follows from its seed, and many operations are cheap.
+    *(Case(f"harts={harts}-churn-seed={seed}", f"time=virtual turn=300 run=stress workload=churn ops=300 seed={seed}",
+           smp=harts, mem="256M", must_contain=('"record":"churn"',))
+      for harts, seed in (("66", 1), ("66", 2), ("66", 3), ("96", 4))),
+    Case("harts=66-paging-in-turns", "time=virtual turn=300 run=stress workload=vm_shared,vm_cow ops=20", smp="66",
+         mem="256M", must_contain=('"workload":"vm_cow"',)),
     Case("harts=96", "run=monitor", smp="96", typed="tests/smp/monitor_many.txt",
          timeout=MANY_HARTS_TIMEOUT_SECONDS,
          must_contain=("hartframe: 96 cpus", "cpu 95: done", "cpu 95: it is so already", "held: none is free anywhere", "free 0 + cached 0",
@@ -347,10 +353,14 @@ CASES = (
 
 
 def matrix(smp: str, mem: str) -> list[Case]:
+    """Each number of harts, with one of the sizes of memory in turn; and each size at least once."""
+    numbers, sizes = smp.split(","), mem.split(",")
     return [
         Case(f"smp={harts} mem={size}", smp=harts, mem=size)
-        for harts in smp.split(",")
-        for size in mem.split(",")
+        for harts, size in (
+            (numbers[i % len(numbers)], sizes[i % len(sizes)])
+            for i in range(max(len(numbers), len(sizes)))
+        )
     ]
 
 

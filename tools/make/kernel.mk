@@ -110,3 +110,13 @@ bench_kernels := $(foreach kind,checks0 checks1 checks0-zbb checks1-zbb,$(bench_
 $(bench_kernels): $(bench_dir)/%/hartframe.elf: FORCE | $(BUILD)/deps/run
 	$(quiet)$(MAKE) --no-print-directory BUILD=$(bench_dir)/$* ASSERTS=0 \
 		CHECKS=$(if $(findstring checks0,$*),0,1) ZBB=$(if $(findstring zbb,$*),1,0) $@
+
+# ---- QEMU's plugin of virtual time -------------------------------------------------------------
+
+plugin_sources := $(wildcard tools/qemu/*.c)
+
+$(BUILD)/qemu/hartframe.so: $(plugin_sources) $(wildcard tools/qemu/*.h) | $(BUILD)/deps/run
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(quiet)$(HOSTCC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -fvisibility=hidden -shared -fPIC \
+		-o $@ $(plugin_sources) -ldl

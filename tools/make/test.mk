@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # test.mk - what checks the project: tests, mutation tests, lint, the stack's bounds, ports, the model.
 
-explore_240 = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-240
+explore_seeds = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-240
 
 # What the tests need and run. The mutation tests run the same on each mutant.
-test_needs := all $(BUILD)/bare/hartframe.elf host host-checks0 host-bare tsan $(BUILD)/deps/test $(trees)
+test_needs := all $(BUILD)/bare/hartframe.elf $(BUILD)/qemu/hartframe.so host host-checks0 host-bare tsan $(BUILD)/deps/test $(trees)
 test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) --host-bare $(host_bare_tests) \
 	--host $(host_tests) --corpus $(replays) \
-	--explore "$(explore_240)" \
+	--explore "$(explore_seeds)" \
 	--kernel $(BUILD)/hartframe.elf --smp $(SMPS) --mem $(MEMS) --lint "$(MAKE) -s lint" \
 	"$(port_check) headers symbols calls hostile example"
 

@@ -98,6 +98,7 @@ static const char *const locks[] = {"fas", "cas", "dec",      "ticket",
 				    "mcs", "clh", "anderson", "none"};
 static const char *const lockstats[] = {"off", "contended", "all"};
 static const char *const switches[] = {"off", "on"};
+static const char *const times[] = {"host", "virtual"};
 static const char *const flushes[] = {"auto", "firmware", "kick"};
 static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
 				      "rodata-store", "data-jump", "frame-jump", "illegal",
@@ -299,6 +300,10 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		return read_choice(switches, 2, value, &args->trace);
 	if (!strcmp(key, "flush"))
 		return read_choice(flushes, 3, value, &args->flush);
+	if (!strcmp(key, "time"))
+		return read_choice(times, 2, value, &args->time);
+	if (!strcmp(key, "turn"))
+		return read_to(value, 1, 1000000, &args->turn);
 	if (!strcmp(key, "crash"))
 		return has_programs(reading) && read_choice(crashes, 10, value, &args->crash);
 	if (!strcmp(key, "preempt")) {
@@ -314,7 +319,7 @@ static void blame(struct reading *reading, char *word)
 	reading->blamed = word;
 }
 
-#define KEYS_MAX 20
+#define KEYS_MAX 22
 
 /* `seen` are the words that were read before, to find a key again. */
 static bool read_word(struct reading *reading, char *word, char **seen, unsigned seen_count)
@@ -423,6 +428,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 			 .cpu_counts = {1, {0}},
 			 .low_frames = BOOTARGS_NOT_GIVEN,
 			 .seed = 1,
+			 .turn = 100,
 			 .lockstat = 1,
 			 .paging = 1},
 		.known = known,

@@ -82,6 +82,8 @@ void bulk_work(struct workload_run *run, unsigned number)
 	uint64_t width = ((struct slots *)run->shared)->width;
 	pfn_t *slot = slots_of(run, number);
 
+	if (run->ops < width)
+		width = run->ops;
 	for (uint64_t done = 0; done < run->ops && !workload_is_over(run, number); done += width)
 		bulk_give(run, number, slot, bulk_take(run, number, slot, width, done), done);
 }

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hint.h - what the kernel tells the emulator that it runs on, with instructions that do nothing.
+ *
+ * `slti zero, zero, NUMBER` changes no state: the unprivileged specification reserves it as a hint
+ * for such use. A machine that does not know the hint executes it as a no-operation. QEMU's plugin
+ * of virtual time (tools/qemu/plugin.c) knows these numbers.
+ */
+#pragma once
+
+#define HINT_FIRST     0x400
+#define HINT_COUNT     64
+/* From here on: turns of the stated length divided by 2^halvings, of another random sequence. */
+#define HINT_TURNS     0
+#define HINT_HALVINGS  4
+#define HINT_SEQUENCES 16
+
+#ifndef __ASSEMBLER__
+
+/* number: below HINT_COUNT. Any context; executes 8 instructions. */
+void hint(unsigned number);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * turns.c - virtual time: harts execute in turns of a stated number of instructions.
+ *
+ * With -icount QEMU executes all vcpus on one thread, one after the other, and goes to the next
+ * vcpu when the current one leaves its loop. This file makes it leave the loop after `left`
+ * instructions. In a round each vcpu that is not asleep has one turn, and all turns of a round have
+ * the same length. So vcpus that do not sleep execute at the same rate, whatever they do, and a
+ * vcpu that spins cannot keep another from its turn.
+ *
+ * - A turn ends at the end of a block, some instructions late. The vcpu's next turn is that much
+ *   shorter, so the error does not add up.
+ * - Lengths are drawn between half and one and a half times the stated length. Equal lengths would
+ *   let regular programs fall into step with the turns.
+ * - A vcpu may also lose its turn early, when a timer of the guest expires. It has the rest of its
+ *   turn in the next round.
+ */
+#include "plugin.h"
+
+void (*turns_end)(unsigned vcpu);
+
+static struct {
+	uint64_t stated, average, length; /* asked for; at present; of the turns of this round */
+	uint64_t seed, random;
+	unsigned vcpu;	/* whose turn it is */
+	bool has_ended; /* and QEMU has been told so */
+	int64_t left[VCPUS_MOST];
+} turns;
+
+static uint64_t mix(uint64_t value)
+{
+	value ^= value >> 30;
+	value *= UINT64_C(0xbf58476d1ce4e5b9);
+	value ^= value >> 27;
+	value *= UINT64_C(0x94d049bb133111eb);
+	return value ^ value >> 31;
+}
+
+static void begin_round(void)
+{
+	turns.random += UINT64_C(0x9e3779b97f4a7c15);
+	turns.length = turns.average - turns.average / 2 + mix(turns.random) % (turns.average + 1);
+}
+
+/* Until the guest chooses: firmware and kernel boot faster so. */
+#define FIRST_TURN 10000
+
+void turns_start(uint64_t instructions, uint64_t seed)
+{
+	turns.seed = seed;
+	turns.stated = instructions;
+	turns.average = FIRST_TURN;
+	turns.random = mix(seed);
+	turns.vcpu = VCPUS_MOST;
+	turns.has_ended = true;
+}
+
+void turns_choose(unsigned halvings, unsigned sequence)
+{
+	turns.average = turns.stated >> halvings ? turns.stated >> halvings : 1;
+	turns.random = mix(turns.seed + ((uint64_t)sequence << 32 | halvings));
+	for (unsigned vcpu = 0; vcpu < VCPUS_MOST; vcpu++)
+		turns.left[vcpu] = 0;
+	turns.vcpu = VCPUS_MOST; /* the next vcpu, whichever it is, begins a round */
+	turns.has_ended = true;
+}
+
+static void begin_turn(unsigned vcpu)
+{
+	if (vcpu <= turns.vcpu)
+		begin_round();
+	if (turns.left[vcpu] <= 0)
+		turns.left[vcpu] += (int64_t)turns.length;
+	turns.vcpu = vcpu;
+	turns.has_ended = false;
+}
+
+void turns_execute(unsigned vcpu, uint64_t instructions)
+{
+	if (vcpu >= VCPUS_MOST)
+		plugin_refuse("more than %u harts", VCPUS_MOST);
+	if (turns.has_ended || vcpu != turns.vcpu)
+		begin_turn(vcpu);
+	turns.left[vcpu] -= (int64_t)instructions;
+	if (turns.left[vcpu] > 0)
+		return;
+	turns.has_ended = true;
+	turns_end(vcpu);
+}
