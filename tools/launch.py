@@ -42,7 +42,7 @@ DEFAULT_LOG = ROOT / "build" / "logs" / "launch.log"
 DEFAULT_TIMEOUT_SECONDS = 120.0
 # Virtual time (docs/virtual-time.md): the plugin, and instructions in a turn where turn= is not given.
 PLUGIN = ROOT / "build" / "qemu" / "hartframe.so"
-DEFAULT_TURN = 100
+DEFAULT_TURN = 25
 # With more harts some firmware does not come up (docs/testing.md).
 HARTS_SAFE = 100
 
@@ -195,6 +195,7 @@ class Console:
     last_lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=LAST_LINES_KEPT))
     panicked: bool = False
     pending: bytes = b""
+    hidden: bool = False  # until the kernel has booted
     dimmed: bool = field(default_factory=sys.stdout.isatty)
 
     def feed(self, data: bytes) -> None:
@@ -225,7 +226,9 @@ class Console:
             self.panicked |= PANIC.search(line) is not None
             line = self.symbols.annotate(line)
             self.last_lines.append(line)
-        if not self.raw and not (record and record["record"] in UNSHOWN):
+        if self.hidden:
+            self.hidden = record is None or record["record"] not in ("boot", "verdict")
+        elif not self.raw and not (record and record["record"] in UNSHOWN):
             dim = record is not None and self.dimmed
             self.show(DIM + line + UNDIM + b"\n" if dim else line + b"\n")
 
@@ -503,6 +506,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--usage", type=Path, metavar="FILE",
         help="what QEMU used of the host, as one JSON object: max_rss_kib")
     add("--quiet", action="store_true", help="do not pass the console on")
+    add("--after-boot", action="store_true", help="pass on what comes after the kernel's record of boot")
     add("--interactive", action="store_true", help="connect this terminal to the console")
     add("--typed", type=Path, metavar="FILE", help="what is typed on the console")
     add("--plugin", type=Path, default=PLUGIN, metavar="FILE",
@@ -558,6 +562,7 @@ def launch(options: argparse.Namespace) -> int:
             records_file=records_file,
             shown=not options.quiet,
             raw=options.interactive,
+            hidden=options.after_boot,
         )
         interrupts = Signals()
         with terminal_kept():

@@ -62,7 +62,7 @@ enum bootargs_time {
 };
 
 /* Instructions in a turn of virtual time, where turn= is not given. tools/launch.py has it too. */
-#define BOOTARGS_TURN 100
+#define BOOTARGS_TURN 25
 
 /* How a cpu makes other cpus flush their translation caches (shootdown.h). */
 enum bootargs_flush {

@@ -212,31 +212,64 @@ bool cell_measure_hold(struct cell *cell, uint64_t limit_ns)
 
 /* ---- rounds --------------------------------------------------------------------------------- */
 
+static void add_counts(struct result *sum, const struct result *result)
+{
+	sum->ops += result->ops;
+	sum->ns += result->ns;
+	sum->refills += result->refills;
+	sum->flushes += result->flushes;
+	sum->direct += result->direct;
+	sum->failures += result->failures;
+	spin_stats_sum(&sum->zone_locks, &result->zone_locks);
+	spin_stats_sum(&sum->heap_lock, &result->heap_lock);
+}
+
+static struct cell_run round_of(const struct cell *cell)
+{
+	return (struct cell_run){.ops = cell->ops,
+				 .limit_ns = cell->limit_ns,
+				 .stride = cell->stride,
+				 .cpus = cell->configuration.cpus};
+}
+
+static bool run_without_statistics(const struct cell *cell, struct cell_run *run)
+{
+	bool ran;
+
+	spin_stats_configure(SPIN_STATS_OFF);
+	ran = cell_run(cell, run);
+	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
+	return ran;
+}
+
 bool cell_add_round(struct cell *cell)
 {
-	struct cell_run run = {.ops = cell->ops,
-			       .limit_ns = cell->limit_ns,
-			       .stride = cell->stride,
-			       .cpus = cell->configuration.cpus};
+	struct cell_run run = round_of(cell);
 	const struct result *result = &run.result;
 
 	if (settings.virtual_time) {
 		run.halvings = cell->rounds_done % 2;
 		run.sequence = cell->rounds_done / 2 % HINT_SEQUENCES;
 	}
-	if (!cell_run(cell, &run))
+	if (!(settings.virtual_time ? run_without_statistics : cell_run)(cell, &run))
 		return false;
 	cell->rounds[cell->rounds_done++] = (struct cell_round){result->ops, result->ns,
 								run.halvings};
 	cell->rounds_cut += result->is_cut;
-	cell->sum.ops += result->ops;
-	cell->sum.ns += result->ns;
-	cell->sum.refills += result->refills;
-	cell->sum.flushes += result->flushes;
-	cell->sum.direct += result->direct;
-	cell->sum.failures += result->failures;
-	spin_stats_sum(&cell->sum.zone_locks, &result->zone_locks);
+	if (!settings.virtual_time)
+		add_counts(&cell->sum, result);
+	cell->timed_ops += result->ops;
 	cell->instructions += run.instructions;
+	return true;
+}
+
+bool cell_add_counts(struct cell *cell)
+{
+	struct cell_run run = round_of(cell);
+
+	if (!cell_run(cell, &run))
+		return false;
+	add_counts(&cell->sum, &run.result);
 	return true;
 }
 

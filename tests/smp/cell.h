@@ -37,8 +37,10 @@ struct cell {
 	uint64_t limit_ns, stride; /* these of workload_run */
 	struct cell_round *rounds;
 	unsigned rounds_done, rounds_cut; /* by the limit, before a cpu's ops were done */
-	struct result sum;		  /* of all rounds */
-	uint64_t instructions;
+	/* What was counted: in all rounds; in virtual time in one more run, because a round is then
+	 * without the statistics of locks, which take time themselves. */
+	struct result sum;
+	uint64_t timed_ops, instructions; /* of all rounds */
 	/* What a hold took with every acquisition timed, on one cpu; 0: not measured. */
 	uint64_t hold_alone_ticks;
 	uint64_t cores_percent; /* what it was judged by */
@@ -91,6 +93,9 @@ bool cell_measure_hold(struct cell *cell, uint64_t limit_ns);
 
 /* One round more. */
 bool cell_add_round(struct cell *cell);
+
+/* In virtual time, after the last round: the run that counts. */
+bool cell_add_counts(struct cell *cell);
 
 /* After the last; cores_percent of this number of cpus, the worst before and after all rounds. */
 void cell_judge(struct cell *cell, uint64_t cores_percent);

@@ -33,10 +33,9 @@ static void print_lock(const struct spin_stats *stats, const char *name)
 	bool measurable = contention_is_measurable();
 
 	printf("  %-8s %12llu", name, (unsigned long long)stats->acquisitions);
-	if (measurable)
-		printf(" %10llu", (unsigned long long)stats->contended);
-	contention_print_share(15, stats->contended, stats->acquisitions, measurable);
 	if (measurable) {
+		printf(" %10llu", (unsigned long long)stats->contended);
+		contention_print_share(15, stats->contended, stats->acquisitions, measurable);
 		print_mean_and_worst(&stats->wait);
 		print_mean_and_worst(&stats->hold);
 	}
@@ -55,13 +54,13 @@ static void print_table(const struct lock_totals *totals, const char *const *nam
 								     : "the contended acquisitions",
 		       "lock", "acquired", "contended", "share", time_unit(), time_unit());
 	else
-		printf("\nlocks, over all runs with caches (%s)\n  %-8s %12s %15s\n", kind, "lock",
-		       "acquired", "contended");
+		printf("\nlocks, over all runs with caches (%s)\n  %-8s %12s\n", kind, "lock",
+		       "acquired");
 	for (unsigned i = 0; i < count; i++)
 		print_lock(&totals[i].stats, names[i]);
 	if (!contention_is_measurable())
-		printf("  Contended shares, waits, holds, and which cpu waited for which are NOT "
-		       "MEASURABLE: %s.\n",
+		printf("  What the locks cost is NOT MEASURABLE in this boot: %s.\n"
+		       "  In virtual time it is, on any host: make run VTIME=1\n",
 		       contention_why_not());
 }
 

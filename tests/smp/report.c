@@ -34,6 +34,7 @@ struct workload_results {
 };
 
 static struct workload_results *results;
+static bool shows_contention; /* in the table: it was measurable when the table began */
 static unsigned result_count;
 static struct cpu_totals *cpu_totals;
 static struct lock_totals *lock_totals; /* of the zones, then of the heap */
@@ -101,11 +102,15 @@ void report_begin(void)
 		wait_report_begin(&lock_totals[i].waits, settings.cpus);
 	results = program_memory_need(workload_count * sizeof(*results), "the workloads' results");
 	result_count = 0;
+	shows_contention = contention_is_measurable();
 	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same "
 	       "boot\n"
-	       "  %-12s %12s %12s %9s %15s %15s %14s\n",
+	       "  %-12s %12s %12s %9s",
 	       settings.cpus, "workload", settings.virtual_time ? "ops/Minstr" : "ops/s",
-	       "baseline", "ratio", "contended", "baseline", "locks/1000 ops");
+	       "baseline", "ratio");
+	if (shows_contention)
+		printf(" %15s %15s", "contended", "baseline");
+	printf(" %14s\n", "locks/1000 ops");
 }
 
 void report_workload_begin(const struct workload *workload)
@@ -159,8 +164,10 @@ void report_workload_end(const struct workload *workload, const struct result *c
 	printf("%12llu %12llu %7llu.%llux", (unsigned long long)rate(cached),
 	       (unsigned long long)rate(baseline), (unsigned long long)(faster / 10),
 	       (unsigned long long)(faster % 10));
-	print_share(&cached->zone_locks);
-	print_share(&baseline->zone_locks);
+	if (shows_contention) {
+		print_share(&cached->zone_locks);
+		print_share(&baseline->zone_locks);
+	}
 	printf(" %12llu.%llu  %s\n", (unsigned long long)(locks / 10),
 	       (unsigned long long)(locks % 10), workload->what);
 	results[result_count++] = (struct workload_results){workload, *cached, *baseline,

@@ -63,6 +63,7 @@ void result_collect(struct result *result, const struct workload_run *run)
 		spin_stats_add(&zones.zone[i].lock, &stats);
 		spin_stats_sum(&result->zone_locks, &stats);
 	}
+	spin_stats_add(kheap_lock(), &result->heap_lock);
 	for (unsigned cpu = 0; cpu < run->cpus; cpu++) {
 		const struct workload_cpu *work = &run->cpu[cpu];
 

@@ -18,6 +18,7 @@ struct result {
 	uint64_t refills, flushes, direct;
 	uint64_t failures;
 	struct spin_stats zone_locks; /* of all zones together */
+	struct spin_stats heap_lock;
 };
 
 /* Before a run: the statistics of all locks and caches begin at 0. At rest, on cpu 0. */

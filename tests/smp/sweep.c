@@ -37,7 +37,7 @@
  * In virtual time: instructions of a run on a single cpu. Rounds differ in the length and in the
  * sequence of the turns: two of each.
  */
-#define VIRTUAL_CELL   200000
+#define VIRTUAL_CELL   300000
 #define VIRTUAL_ROUNDS 4
 
 /*
@@ -352,6 +352,8 @@ static bool run_rounds(void)
 			return false;
 		tell_progress("round", ++sweep.rounds, most);
 	}
+	if (settings.virtual_time && !for_each_cell(cell_add_counts))
+		return false;
 	look_for_cores();
 	return true;
 }

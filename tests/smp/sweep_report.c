@@ -118,7 +118,7 @@ static void record_times(const struct cell *cell)
 	record_fraction("ns_per_op_max", cell_round_hundredths(cell, last), 2);
 	if (cell->instructions)
 		record_fraction("instructions_per_op",
-				ratio(cell->instructions, cell->sum.ops, 100), 2);
+				ratio(cell->instructions, cell->timed_ops, 100), 2);
 }
 
 static void record_spin_times(const char *total, const char *worst, const char *samples,
@@ -134,11 +134,13 @@ static void record_counts(const struct cell *cell)
 {
 	const struct result *sum = &cell->sum;
 
+	record_number("counted_operations", sum->ops);
 	record_number("refills", sum->refills);
 	record_number("flushes", sum->flushes);
 	record_number("direct", sum->direct);
 	record_number("failures", sum->failures);
 	record_number("acquisitions", sum->zone_locks.acquisitions);
+	record_number("heap_acquisitions", sum->heap_lock.acquisitions);
 	/* Of the histograms: in virtual time a tick is an instruction of any cpu. */
 	record_number("tick_hz", settings.virtual_time
 					 ? 1000000000 * (uint64_t)cell->configuration.cpus
@@ -151,18 +153,22 @@ static void record_counts(const struct cell *cell)
  */
 static void record_contention(const struct cell *cell)
 {
-	const struct spin_stats *locks = &cell->sum.zone_locks;
+	const struct spin_stats *locks = &cell->sum.zone_locks, *heap = &cell->sum.heap_lock;
+	unsigned cpus = cell->configuration.cpus;
 	uint64_t lockstat = settings.arguments.lockstat;
 
-	if (cell_waits_are_measurable(cell))
+	if (cell_waits_are_measurable(cell)) {
 		record_number("contended", locks->contended);
+		record_number("heap_contended", heap->contended);
+		record_number("heap_wait_ns", ticks_to_ns(heap->wait.ticks_total, cpus));
+	}
 	if (cell_waits_are_measurable(cell) && lockstat != SPIN_STATS_OFF)
 		record_spin_times("wait_ns", "wait_ns_max", "wait_samples", "wait_histogram",
-				  &locks->wait, cell->configuration.cpus);
+				  &locks->wait, cpus);
 	if (lockstat == SPIN_STATS_ALL ||
 	    (lockstat == SPIN_STATS_CONTENDED && cell_waits_are_measurable(cell)))
 		record_spin_times("hold_ns", "hold_ns_max", "hold_samples", "hold_histogram",
-				  &locks->hold, cell->configuration.cpus);
+				  &locks->hold, cpus);
 }
 
 void sweep_record(const struct cell *cell)
@@ -202,27 +208,27 @@ static void print_virtual_head(const struct cell *cell)
 	       "half turn");
 }
 
-/* Instructions that an operation waits for locks of zones, in hundredths. */
-static uint64_t wait_hundredths(const struct cell *cell)
+/* The zones' locks and the heap's. */
+static struct spin_stats all_locks(const struct cell *cell)
 {
-	uint64_t waited = ticks_to_ns(cell->sum.zone_locks.wait.ticks_total,
-				      cell->configuration.cpus);
+	struct spin_stats locks = cell->sum.zone_locks;
 
-	return ratio(waited, cell->sum.ops, 100);
+	spin_stats_sum(&locks, &cell->sum.heap_lock);
+	return locks;
 }
 
 static void print_virtual(const struct cell *cell)
 {
-	const struct spin_stats *locks = &cell->sum.zone_locks;
+	unsigned cpus = cell->configuration.cpus;
+	struct spin_stats locks = all_locks(cell);
 	uint64_t cost = cell_round_hundredths(cell, cell->rounds_done / 2);
-	uint64_t rate = ratio(cell->configuration.cpus, cost, 100000000);
 
-	printf(" %11llu", (unsigned long long)rate);
+	printf(" %11llu", (unsigned long long)ratio(cpus, cost, 100000000));
 	print_hundredths(6, cost);
-	print_hundredths(6, wait_hundredths(cell));
-	print_hundredths(4, ratio(locks->contended, locks->acquisitions, 10000));
+	print_hundredths(6, ratio(ticks_to_ns(locks.wait.ticks_total, cpus), cell->sum.ops, 100));
+	print_hundredths(4, ratio(locks.contended, locks.acquisitions, 10000));
 	printf(" %%");
-	print_hundredths(6, ratio(locks->acquisitions, cell->sum.ops, 100000));
+	print_hundredths(6, ratio(locks.acquisitions, cell->sum.ops, 100000));
 	print_hundredths(6, cell->spread);
 	printf(" %%");
 	print_hundredths(4, cell->half_turn);
@@ -255,7 +261,7 @@ static void print_times(const struct cell *cell)
 		 (unsigned long long)(most % 100));
 	printf(" %21s", range);
 	if (cell->instructions)
-		print_hundredths(8, ratio(cell->instructions, cell->sum.ops, 100));
+		print_hundredths(8, ratio(cell->instructions, cell->timed_ops, 100));
 }
 
 static void print_batch(const struct cell *cell)

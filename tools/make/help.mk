@@ -6,8 +6,9 @@ hartframe: a RISC-V kernel that allocates frames on many harts at once
 
 Build and boot
   make             build/hartframe.elf and compile_commands.json
-  make run         boot it under QEMU: selftest, stress, report, verdict
+  make run         boot it under QEMU: selftest, stress, report, verdict; then once more for what locks cost
                      SMP=4 MEM=128M TIMEOUT=120 BOOTARGS="key=value ..."
+                     VTIME=1: in virtual time, where lock contention is exact on any host
   make monitor     a prompt in the running kernel: ledger, zones, caches, stop, start, load
   make debug       QEMU waiting for gdb
 

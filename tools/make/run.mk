@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # run.mk - what boots the kernel: runs, schedules, soak, benchmarks, the report.
 
-launch = tools/launch.py --kernel $(BUILD)/hartframe.elf --smp $(SMP) --mem $(MEM) \
-	--timeout $(TIMEOUT) --log $(BUILD)/logs/run.log --records $(BUILD)/logs/run.jsonl
+launch_as = tools/launch.py --kernel $(BUILD)/hartframe.elf --smp $(SMP) --mem $(MEM) \
+	--timeout $(TIMEOUT) --log $(BUILD)/logs/$1.log --records $(BUILD)/logs/$1.jsonl
+launch = $(call launch_as,run)
 
-run: all
-	$(quiet)$(launch) --bootargs "$(BOOTARGS)"
+# VTIME=1: the run is in virtual time.
+virtual := $(if $(filter 1,$(VTIME)),time=virtual )
+
+# The stress runs in parallel, because that finds bugs. What locks cost is measured in virtual time, in a
+# second boot, where the user has not said what to run.
+powers_below = $(foreach n,1 2 4 8,$(if $(filter-out $n,$(firstword $(shell printf '%s\n' $n $1 | sort -n))),,$(filter-out $1,$n)))
+lock_costs = time=virtual run=bench workload=bulk,kmalloc cache=0,128 \
+	cpus=$(subst $(space),$(comma),$(strip $(call powers_below,$(SMP)) $(SMP)))
+
+run: all $(BUILD)/qemu/hartframe.so
+	$(quiet)$(launch) --bootargs "$(virtual)$(BOOTARGS)"
+	$(if $(virtual)$(BOOTARGS),,$(quiet)$(call launch_as,locks) --after-boot --bootargs "$(lock_costs)")
 
 monitor: BOOTARGS := run=monitor $(BOOTARGS)
 monitor: all

@@ -428,7 +428,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 			 .cpu_counts = {1, {0}},
 			 .low_frames = BOOTARGS_NOT_GIVEN,
 			 .seed = 1,
-			 .turn = 100,
+			 .turn = 25,
 			 .lockstat = 1,
 			 .paging = 1},
 		.known = known,
