@@ -74,16 +74,18 @@ static void times_merge(struct spin_times *sum, const struct spin_times *times)
 		sum->histogram[i] += counter_read(&times->histogram[i]);
 }
 
+void spin_stats_sum(struct spin_stats *sum, const struct spin_stats *stats)
+{
+	sum->acquisitions += counter_read(&stats->acquisitions);
+	sum->contended += counter_read(&stats->contended);
+	times_merge(&sum->wait, &stats->wait);
+	times_merge(&sum->hold, &stats->hold);
+}
+
 void spin_stats_add(const struct spinlock *lock, struct spin_stats *sum)
 {
-	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++) {
-		const struct spin_stats *stats = spin_stats_of(lock, cpu);
-
-		sum->acquisitions += counter_read(&stats->acquisitions);
-		sum->contended += counter_read(&stats->contended);
-		times_merge(&sum->wait, &stats->wait);
-		times_merge(&sum->hold, &stats->hold);
-	}
+	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++)
+		spin_stats_sum(sum, spin_stats_of(lock, cpu));
 }
 
 void spin_stats_reset(struct spinlock *lock)

@@ -75,6 +75,9 @@ const struct spin_stats *spin_stats_of(const struct spinlock *lock, unsigned cpu
 /* Adds what all CPUs have counted to *sum. Any context; O(CPUs). */
 void spin_stats_add(const struct spinlock *lock, struct spin_stats *sum);
 
+/* *sum += *stats; of the worst times, the worse. `stats` may be in use by the CPU that counts. */
+void spin_stats_sum(struct spin_stats *sum, const struct spin_stats *stats);
+
 /* Sets the lock's statistics and its wait matrix to zero. At rest only. */
 void spin_stats_reset(struct spinlock *lock);
 
@@ -98,6 +101,12 @@ static inline void spin_stats_add(const struct spinlock *lock, struct spin_stats
 {
 	(void)lock;
 	(void)sum;
+}
+
+static inline void spin_stats_sum(struct spin_stats *sum, const struct spin_stats *stats)
+{
+	(void)sum;
+	(void)stats;
 }
 
 static inline void spin_stats_reset(struct spinlock *lock)

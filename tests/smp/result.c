@@ -22,24 +22,6 @@ void statistics_reset(void)
 	}
 }
 
-static void add_times(struct spin_times *sum, const struct spin_times *times)
-{
-	sum->samples += times->samples;
-	sum->ticks_total += times->ticks_total;
-	if (times->ticks_max > sum->ticks_max)
-		sum->ticks_max = times->ticks_max;
-	for (unsigned i = 0; i < SPIN_HISTOGRAM_BUCKETS; i++)
-		sum->histogram[i] += times->histogram[i];
-}
-
-void spin_stats_sum(struct spin_stats *sum, const struct spin_stats *stats)
-{
-	sum->acquisitions += stats->acquisitions;
-	sum->contended += stats->contended;
-	add_times(&sum->wait, &stats->wait);
-	add_times(&sum->hold, &stats->hold);
-}
-
 static void add_cpu(struct result *result, const struct workload_cpu *work, unsigned cpu)
 {
 	const struct frame_cache *cache = port_area_of(cpu);

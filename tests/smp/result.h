@@ -26,6 +26,3 @@ void statistics_reset(void);
 
 /* After it: sums up. At rest, on cpu 0. */
 void result_collect(struct result *result, const struct workload_run *run);
-
-/* *sum += *stats; of the worst times, the worse. */
-void spin_stats_sum(struct spin_stats *sum, const struct spin_stats *stats);
