@@ -115,7 +115,6 @@ static void run_harts(void)
 	if (settings.arguments.paging == BOOTARGS_PAGING_ON)
 		kernel_space_on();
 	clock_measure();
-	clock_choose_turns();
 }
 
 void kernel_main(uint64_t hart_id, const void *blob)

@@ -58,10 +58,11 @@ void clock_choose(void)
 	verdict_end();
 }
 
-void clock_choose_turns(void)
+static unsigned turns; /* the hint for a run of several cpus */
+
+void clock_choose_turns(unsigned halvings, unsigned sequence)
 {
-	if (settings.virtual_time)
-		hint(HINT_TURNS);
+	turns = HINT_TURNS + halvings * HINT_SEQUENCES + sequence;
 }
 
 /* Instructions of one cpu up to a count of instret, and how many cpus have shared it since. */
@@ -72,8 +73,12 @@ static struct {
 
 void clock_share(unsigned cpus)
 {
-	uint64_t now = csr_read(instret);
+	uint64_t now;
 
+	if (!settings.virtual_time)
+		return;
+	hint(cpus == 1 ? HINT_LONG_TURNS : turns);
+	now = csr_read(instret);
 	shared.base += (now - shared.count) / shared.cpus;
 	shared.count = now;
 	shared.cpus = cpus;

@@ -23,10 +23,10 @@ void clock_measure_counter(void);
 void clock_choose(void);
 
 /*
- * In virtual time the turns have the stated length from now on; at boot they are longer. Without
- * virtual time, nothing. On cpu 0.
+ * In virtual time, the turns of the runs that follow: of the stated length divided by 2^halvings, of
+ * this random sequence; below HINT_HALVINGS and HINT_SEQUENCES (arch/riscv/hint.h). On cpu 0, at rest.
  */
-void clock_choose_turns(void);
+void clock_choose_turns(unsigned halvings, unsigned sequence);
 
 /*
  * Nanoseconds of the time CSR: since some fixed time, the same on all cpus. In virtual time,
@@ -37,8 +37,8 @@ uint64_t clock_nanoseconds(void);
 
 /*
  * From now on this number of cpus executes, until the next call; all others are asleep. In virtual
- * time a run has to say so: instret counts the instructions of all of them. Without virtual time,
- * nothing. On cpu 0, at rest.
+ * time a run has to say so: instret counts the instructions of all of them. For one
+ * cpu, turns are long, which saves the host's time. Without virtual time, nothing. On cpu 0, at rest.
  */
 void clock_share(unsigned cpus);
 

@@ -69,7 +69,7 @@ uint64_t time_all(void (*enter)(void), void (*work)(uint64_t count), uint64_t co
 /* In virtual time, the fewest with which a turn is less than a hundredth of the loop. */
 #define SPINS	      20000000
 #define SPINS_A_TURN  200
-#define SPINS_VIRTUAL 50000
+#define SPINS_VIRTUAL 10000
 
 static void spin_alone(uint64_t rounds)
 {

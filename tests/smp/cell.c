@@ -6,6 +6,7 @@
 
 #include "arch/riscv/csr.h"
 #include "arch/riscv/hint.h"
+#include "kernel/diag/clock.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/timing.h"
 #include "kernel/program_memory.h"
@@ -126,7 +127,7 @@ bool cell_run(const struct cell *cell, struct cell_run *run)
 	work.cpu = program_memory_need(run->cpus * sizeof(*work.cpu), "the cpus' results");
 	free_before = frame_free_count();
 	run->instructions = 0;
-	hint(HINT_TURNS + run->halvings * HINT_SEQUENCES + run->sequence);
+	clock_choose_turns(run->halvings, run->sequence);
 	ran = execute(&work, run);
 	run->result = worked;
 	run->ns_least = shortest(&work);
@@ -359,8 +360,8 @@ void cell_judge(struct cell *cell, uint64_t cores_percent)
 	cell->cores_percent = cores_percent;
 	if (settings.virtual_time)
 		judge_turns(cell);
-	if (settings.virtual_time && cores_are_enough(cores_percent))
-		cell->validity = CELL_VALID;
+	if (settings.virtual_time)
+		cell->validity = cores_are_enough(cores_percent) ? CELL_VALID : CELL_UNFAIR;
 	else if (!cores_are_enough(cores_percent))
 		cell->validity = queue_collapsed(cell) ? CELL_QUEUE : CELL_NO_CORES;
 	else if (!holds_are_explained(cell))

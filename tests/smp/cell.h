@@ -17,10 +17,11 @@
  */
 enum cell_validity {
 	CELL_VALID,
-	CELL_NO_CORES, /* the host has not given each cpu a core; in virtual time, not equal turns */
+	CELL_NO_CORES, /* the host has not given each cpu a core */
 	CELL_QUEUE,    /* nor to the next in line of a lock that serves in order */
 	CELL_HOLDS,    /* cpus were taken away while they held a lock */
-	CELL_UNSTEADY  /* the rounds differ more than twofold */
+	CELL_UNSTEADY, /* the rounds differ more than twofold */
+	CELL_UNFAIR    /* in virtual time: the cpus did not take equal turns */
 };
 
 /* In virtual time, the turns of a round: the stated length divided by 2^halvings, and which sequence. */

@@ -195,8 +195,11 @@ static uint64_t target_ns(void)
 	return (ms ? ms : 1) * 1000000;
 }
 
+/* In virtual time one look is enough: the machine is the same all the time. */
 static void look_for_cores(void)
 {
+	if (settings.virtual_time && sweep.cores_percent[0])
+		return;
 	for (uint64_t i = 0; i < settings.arguments.cpu_counts.count; i++) {
 		uint64_t percent = cores_percent(cpus_asked(i));
 

@@ -19,6 +19,7 @@ static const char *const marks[] = {
 	[CELL_QUEUE] = "NOT MEASURABLE (queue)",
 	[CELL_HOLDS] = "NOT MEASURABLE (holds)",
 	[CELL_UNSTEADY] = "NOT MEASURABLE (unsteady)",
+	[CELL_UNFAIR] = "NOT MEASURABLE (turns)",
 };
 
 static const char *const reasons[] = {
@@ -31,6 +32,9 @@ static const char *const reasons[] = {
 		"the host took cpus away while they held a lock: holds were longer than their "
 		"instructions explain",
 	[CELL_UNSTEADY] = "the rounds differ more than twofold: the host was not at rest",
+	[CELL_UNFAIR] =
+		"the cpus did not take equal turns: turn= is too short, or QEMU runs without "
+		"the plugin of virtual time",
 };
 
 /* ---- records -------------------------------------------------------------------------------- */
@@ -310,7 +314,7 @@ static bool same_table(const struct cell *a, const struct cell *b)
 
 static void print_reasons(const struct cell *cells, unsigned count)
 {
-	for (unsigned reason = CELL_NO_CORES; reason <= CELL_UNSTEADY; reason++) {
+	for (unsigned reason = CELL_NO_CORES; reason <= CELL_UNFAIR; reason++) {
 		unsigned cells_with = 0;
 
 		for (unsigned i = 0; i < count; i++)

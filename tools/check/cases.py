@@ -226,7 +226,13 @@ CASES = (
     *(Case(f"harts=66-{workload}", f"run=stress workload={workload} ops=1", smp="66",
            timeout=MANY_HARTS_TIMEOUT_SECONDS, must_contain=("stress: 66 cpus", wanted))
       for workload, wanted in (("vm_shared", '"workload":"vm_shared"'), ("churn", '"record":"churn"'))),
-    # The same in virtual time, where a schedule follows from its seed, and many operations are cheap.
+    # Everything in turns: a wait that no other hart can end would never end.
+    *(Case(f"virtual-smp={harts}", "time=virtual turn=200 run=selftest,stress ops=300", smp=harts,
+           must_contain=("time: virtual, ", '"clock":"virtual","turn":200'))
+      for harts in ("1", "2", "3", "7")),
+    Case("virtual-without-the-plugin", qemu_args=("-append", "time=virtual"), smp="2", expect="fail",
+         must_contain=("time=virtual: instret does not count instructions one by one on this",)),
+    # Harts that come and go in virtual time, where a schedule follows from its seed, and many operations are cheap.
     *(Case(f"harts={harts}-churn-seed={seed}", f"time=virtual turn=300 run=stress workload=churn ops=300 seed={seed}",
            smp=harts, mem="256M", must_contain=('"record":"churn"',))
       for harts, seed in (("66", 1), ("66", 2), ("66", 3), ("96", 4))),

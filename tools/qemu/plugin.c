@@ -88,16 +88,20 @@ static void find_end_of_turn(void)
 /* ---- hints of the guest --------------------------------------------------------------------- */
 
 /* The numbers of arch/riscv/hint.h. */
-#define HINT_TURNS 0x400 /* and halvings * 16 + sequence, below 64 */
+#define HINT_TURNS	0x400 /* + halvings * 16 + sequence */
+#define HINT_LONG_TURNS 0x430
 
 static void on_hint(unsigned vcpu, void *number)
 {
 	unsigned hint = (unsigned)(uintptr_t)number;
 
-	if (hint - HINT_TURNS < 64) {
-		turns_choose(hint % 64 / 16, hint % 16);
-		turns_end(vcpu);
-	}
+	if (hint == HINT_LONG_TURNS)
+		turns_lengthen();
+	else if (hint >= HINT_TURNS && hint < HINT_LONG_TURNS)
+		turns_choose((hint - HINT_TURNS) / 16, hint % 16);
+	else
+		return;
+	turns_end(vcpu);
 }
 
 /* The interface's function gives a pointer up to version 2, and fills memory from version 3 on. */

@@ -22,7 +22,7 @@ noreturn void plugin_refuse(const char *format, ...) __attribute__((format(print
 
 /*
  * Turns of random lengths, `instructions` on average, that follow from the seed. They are in force
- * from the first turns_choose() on; until then turns are longer.
+ * from the first turns_choose() on; until then turns are long.
  */
 void turns_start(uint64_t instructions, uint64_t seed);
 
@@ -34,6 +34,9 @@ void turns_execute(unsigned vcpu, uint64_t instructions);
  * sequence of random lengths. What follows does not depend on what went before.
  */
 void turns_choose(unsigned halvings, unsigned sequence);
+
+/* From now on, long turns, as before the first turns_choose(). */
+void turns_lengthen(void);
 
 /* Ends the turn of the vcpu that is executing, at the end of its block. */
 extern void (*turns_end)(unsigned vcpu);

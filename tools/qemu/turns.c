@@ -42,27 +42,40 @@ static void begin_round(void)
 	turns.length = turns.average - turns.average / 2 + mix(turns.random) % (turns.average + 1);
 }
 
-/* Until the guest chooses: firmware and kernel boot faster so. */
-#define FIRST_TURN 10000
+/*
+ * While the guest has not chosen, and while one hart works and all others sleep. The end of a turn
+ * takes time for each hart that sleeps.
+ */
+#define LONG_TURN 10000
 
-void turns_start(uint64_t instructions, uint64_t seed)
+/* What follows does not depend on what went before. The next vcpu, whichever it is, begins a round. */
+static void begin(uint64_t average, uint64_t random)
 {
-	turns.seed = seed;
-	turns.stated = instructions;
-	turns.average = FIRST_TURN;
-	turns.random = mix(seed);
+	turns.average = average;
+	turns.random = random;
+	for (unsigned vcpu = 0; vcpu < VCPUS_MOST; vcpu++)
+		turns.left[vcpu] = 0;
 	turns.vcpu = VCPUS_MOST;
 	turns.has_ended = true;
 }
 
+void turns_start(uint64_t instructions, uint64_t seed)
+{
+	turns.stated = instructions;
+	turns.seed = seed;
+	turns_lengthen();
+}
+
+void turns_lengthen(void)
+{
+	begin(LONG_TURN, mix(turns.seed));
+}
+
 void turns_choose(unsigned halvings, unsigned sequence)
 {
-	turns.average = turns.stated >> halvings ? turns.stated >> halvings : 1;
-	turns.random = mix(turns.seed + ((uint64_t)sequence << 32 | halvings));
-	for (unsigned vcpu = 0; vcpu < VCPUS_MOST; vcpu++)
-		turns.left[vcpu] = 0;
-	turns.vcpu = VCPUS_MOST; /* the next vcpu, whichever it is, begins a round */
-	turns.has_ended = true;
+	uint64_t average = turns.stated >> halvings;
+
+	begin(average ? average : 1, mix(turns.seed + ((uint64_t)sequence << 32 | halvings) + 1));
 }
 
 static void begin_turn(unsigned vcpu)
