@@ -8,15 +8,15 @@
  */
 #pragma once
 
-#define HINT_FIRST     0x400
-#define HINT_COUNT     64
+#define HINT_FIRST	0x400
+#define HINT_COUNT	64
 /*
  * From now on, turns of the stated length divided by 2^halvings, of one of 16 random sequences:
  * HINT_TURNS + halvings * HINT_SEQUENCES + sequence.
  */
-#define HINT_TURNS     0
-#define HINT_HALVINGS  3
-#define HINT_SEQUENCES 16
+#define HINT_TURNS	0
+#define HINT_HALVINGS	3
+#define HINT_SEQUENCES	16
 /* From now on, long turns: one hart works, and all others sleep. */
 #define HINT_LONG_TURNS (HINT_HALVINGS * HINT_SEQUENCES)
 
