@@ -231,6 +231,60 @@ class TestCommandLine(Launching):
         self.check('echo "$@" | grep -q -- "-s -S" && ' + PASS, 0, "target remote", "--gdb")
 
 
+class TestVirtualTime(Launching):
+    def setUp(self) -> None:
+        super().setUp()
+        self.plugin = self.folder / "turns.so"
+        self.plugin.write_bytes(b"not really")
+
+    def given(self, words: str, *wanted: str) -> None:
+        """What QEMU is given with these boot arguments."""
+        for text in wanted:
+            script = f'case "$*" in *"{text}"*) {PASS};; *) echo "$*";; esac'
+            self.check(script, 0, "launch: pass", "--plugin", str(self.plugin), "--bootargs", words)
+
+    def test_the_plugin_is_loaded(self) -> None:
+        self.given("run=bench time=virtual", "-icount shift=0,sleep=off",
+                   f"-plugin {self.plugin},turn=25,seed=1")
+
+    def test_turn_and_seed_are_the_boot_arguments(self) -> None:
+        self.given("time=virtual turn=100 seed=7", f"{self.plugin},turn=100,seed=7")
+
+    def test_the_kernel_refuses_a_bad_turn(self) -> None:
+        script = f'case "$*" in *-plugin*) ;; *) {PASS};; esac'
+        for words in ("time=virtual turn=0", "time=virtual turn=many", "time=virtual seed=x"):
+            self.check(script, 0, "launch: pass", "--plugin", str(self.plugin), "--bootargs", words)
+
+    def test_not_without_it(self) -> None:
+        script = f'case "$*" in *-icount*) ;; *) {PASS};; esac'
+        for words in ("", "time=host", "run=stress"):
+            self.check(script, 0, "launch: pass", "--bootargs", words)
+
+    def test_missing_plugin(self) -> None:
+        missing = str(self.folder / "none.so")
+        self.check(PASS, 2, f"needs {missing}: `make` builds it", "--plugin", missing,
+                   "--bootargs", "time=virtual")
+
+    def test_icount_is_its_own(self) -> None:
+        self.check(PASS, 2, "leave out --icount", "--bootargs", "time=virtual", "--icount", "shift=0")
+
+    def test_a_qemu_that_cannot(self) -> None:
+        for said in ("virtual time: this QEMU has no way", "qemu: -plugin a.so: invalid option"):
+            self.check(f"echo '{said}'; exit 1", 2, "launch: virtual time: this QEMU", "--plugin",
+                       str(self.plugin), "--bootargs", "time=virtual")
+
+
+class TestAfterBoot(Launching):
+    def test_what_comes_before_is_not_shown(self) -> None:
+        said = """echo firmware; echo '{"record":"boot"}'; echo table; """
+        run = self.launch(said + PASS, "--after-boot")
+        self.assertEqual(run.stdout.decode().splitlines()[0], "table")
+        self.assertIn("firmware", self.log.read_text())
+
+    def test_a_failure_before_it_is_shown(self) -> None:
+        self.check("echo no memory; exit 1", 1, "    | no memory", "--after-boot")
+
+
 class TestEnding(Launching):
     def end_with(self, number: int) -> int:
         """The launcher's exit status; QEMU's stand-in, and its child, must be gone."""
