@@ -11,6 +11,8 @@
  *		before the cpu first calls into mm/. Cheap (a register): the hot path asks for it each time.
  *	unsigned port_cpu(void)		This cpu's dense number, 0..port_cpu_count()-1.
  *	unsigned port_cpu_count(void)	Cpus whose areas exist; fixed before mm/ is used.
+ *	unsigned port_cpu_group(void)	The number of one cpu of this cpu's group, the same for all
+ *					cpus of the group: those that share a cache or a node.
  *	void *port_area_of(unsigned cpu)	Another cpu's area.
  *
  *	unsigned long port_irq_save(void); void port_irq_restore(unsigned long flags)
@@ -61,6 +63,7 @@ PORT_HAS(port_area, void *(void));
 PORT_HAS(port_area_of, void *(unsigned));
 PORT_HAS(port_cpu, unsigned(void));
 PORT_HAS(port_cpu_count, unsigned(void));
+PORT_HAS(port_cpu_group, unsigned(void));
 PORT_HAS(port_irq_save, unsigned long(void));
 PORT_HAS(port_irq_restore, void(unsigned long));
 PORT_HAS(port_in_trap, bool(void));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* spin_kinds.c - see spin_kinds.h. The fences are those inside Concurrency Kit's functions. */
+/* spin_kinds.c - see spin_kinds.h. The fences are those inside the algorithms' functions. */
 #include "sync/spin_kinds.h"
 
 #include <port.h>
@@ -47,6 +47,8 @@ SIMPLE_KIND(ticket)
 TRY_BY_ASKING(ticket)
 TRY_BY_ASKING(clh)
 TRY_BY_ASKING(anderson)
+TRY_BY_ASKING(ticket_pb)
+TRY_BY_ASKING(cohort)
 
 bool spin_try_mcs(struct spinlock *lock, struct spin_node *node)
 {
@@ -104,6 +106,94 @@ void spin_acquire_anderson(struct spinlock *lock, struct spin_node *node)
 void spin_release_anderson(struct spinlock *lock, struct spin_node *node)
 {
 	ck_spinlock_anderson_unlock(&lock->word.anderson, node->anderson);
+}
+
+/*
+ * Turns of the wait for each CPU ahead, as a power of two. 16 turns of a few instructions are less
+ * than any critical section here with its hand-over, so a waiter does not sleep through its turn.
+ */
+#define TICKET_PB_SHIFT 4
+
+void spin_acquire_ticket_pb(struct spinlock *lock, struct spin_node *node)
+{
+	(void)node;
+	ck_spinlock_ticket_lock_pb(&lock->word.ticket, TICKET_PB_SHIFT);
+}
+
+void spin_release_ticket_pb(struct spinlock *lock, struct spin_node *node)
+{
+	(void)node;
+	ck_spinlock_ticket_unlock(&lock->word.ticket);
+}
+
+bool spin_held_ticket_pb(struct spinlock *lock)
+{
+	return ck_spinlock_ticket_locked(&lock->word.ticket);
+}
+
+/* A group holds the global lock, whichever of its CPUs is in the critical section. */
+bool spin_held_cohort(struct spinlock *lock)
+{
+	return ck_spinlock_ticket_locked(&lock->word.ticket);
+}
+
+/* The fences beside the kit's: see cohort.h. */
+void spin_acquire_cohort(struct spinlock *lock, struct spin_node *node)
+{
+	struct spin_group *group = &lock->cpus[port_cpu_group()].group;
+
+	ck_cohort_spin_lock(&group->cohort, NULL, &node->mcs);
+	ck_pr_fence_lock();
+}
+
+void spin_release_cohort(struct spinlock *lock, struct spin_node *node)
+{
+	struct spin_group *group = &lock->cpus[port_cpu_group()].group;
+
+	ck_pr_fence_unlock();
+	ck_cohort_spin_unlock(&group->cohort, NULL, &node->mcs);
+}
+
+bool spin_try_qspinlock(struct spinlock *lock, struct spin_node *node)
+{
+	(void)node;
+	return spin_qspinlock_trylock(&lock->word.qspinlock);
+}
+
+void spin_acquire_qspinlock(struct spinlock *lock, struct spin_node *node)
+{
+	spin_qspinlock_lock(&lock->word.qspinlock, &node->qspinlock);
+}
+
+void spin_release_qspinlock(struct spinlock *lock, struct spin_node *node)
+{
+	(void)node;
+	spin_qspinlock_unlock(&lock->word.qspinlock);
+}
+
+bool spin_held_qspinlock(struct spinlock *lock)
+{
+	return spin_qspinlock_locked(&lock->word.qspinlock);
+}
+
+bool spin_try_reciprocating(struct spinlock *lock, struct spin_node *node)
+{
+	return spin_reciprocating_trylock(&lock->word.reciprocating, &node->reciprocating);
+}
+
+void spin_acquire_reciprocating(struct spinlock *lock, struct spin_node *node)
+{
+	spin_reciprocating_lock(&lock->word.reciprocating, &node->reciprocating);
+}
+
+void spin_release_reciprocating(struct spinlock *lock, struct spin_node *node)
+{
+	spin_reciprocating_unlock(&lock->word.reciprocating, &node->reciprocating);
+}
+
+bool spin_held_reciprocating(struct spinlock *lock)
+{
+	return spin_reciprocating_locked(&lock->word.reciprocating);
 }
 
 /* ---- no lock ------------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * spin_kinds.h - acquire, try, release and held of each of Concurrency Kit's algorithms.
+ * spin_kinds.h - acquire, try, release and held of each algorithm.
  *
  *	spin_acquire_KIND	waits until this CPU has the lock
  *	spin_try_KIND		true: the lock was taken without waiting
@@ -10,9 +10,10 @@
  * They are separate functions and never inlined, so that `make lint` finds each by name in the
  * machine code and checks its fences.
  *
- * Three algorithms have no try (ticket, clh, anderson). Their spin_try_* asks whether the lock is
- * held, and acquires if it is not: if another CPU comes between the two, it waits and still returns
- * true, so that wait is not counted as one.
+ * Some algorithms have no try (ticket, ticket_pb, clh, anderson), or none that can be used (cohort).
+ * Their spin_try_* asks whether the lock is held, and acquires if it is not: if another CPU comes
+ * between the two, it waits and still returns true, so that wait is not counted as one. The try of
+ * the others (fas, cas, dec, mcs, qspinlock, reciprocating) is exact: it never waits.
  *
  * SPIN_FOR_EACH_KIND has the kinds that give mutual exclusion. SPIN_NONE has the same functions,
  * with neither a fence nor an atomic in them, because it stands for the cost of no lock; `make
@@ -24,7 +25,10 @@
 
 #define SPIN_FOR_EACH_KIND(apply)                                                                  \
 	apply(fas, SPIN_FAS) apply(cas, SPIN_CAS) apply(dec, SPIN_DEC) apply(ticket, SPIN_TICKET)  \
-		apply(mcs, SPIN_MCS) apply(clh, SPIN_CLH) apply(anderson, SPIN_ANDERSON)
+		apply(mcs, SPIN_MCS) apply(clh, SPIN_CLH) apply(anderson, SPIN_ANDERSON)           \
+			apply(ticket_pb, SPIN_TICKET_PB) apply(cohort, SPIN_COHORT)                \
+				apply(qspinlock, SPIN_QSPINLOCK)                                   \
+					apply(reciprocating, SPIN_RECIPROCATING)
 
 #define SPIN_DECLARE(kind_name, kind)                                                              \
 	bool spin_try_##kind_name(struct spinlock *lock, struct spin_node *node);                  \

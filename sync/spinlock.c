@@ -17,7 +17,8 @@ _Static_assert(offsetof(struct wait_matrix_note, holder) == 32 &&
 		       offsetof(struct ck_spinlock_anderson, pad) <= 32 &&
 		       offsetof(struct ck_spinlock_anderson, next) >= 40 &&
 		       sizeof(struct ck_spinlock_ticket) <= 32 &&
-		       sizeof(struct ck_spinlock_dec) <= 32,
+		       sizeof(struct ck_spinlock_dec) <= 32 && sizeof(struct spin_qspinlock) <= 32 &&
+		       sizeof(struct spin_reciprocating) <= 32,
 	       "the holder's note lies beside the lock's word");
 #endif
 
@@ -33,22 +34,41 @@ const char *spin_kind_name(enum spin_kind kind)
 
 bool spin_kind_is_fifo(enum spin_kind kind)
 {
-	return kind == SPIN_TICKET || kind == SPIN_MCS || kind == SPIN_CLH || kind == SPIN_ANDERSON;
+	return kind == SPIN_TICKET || kind == SPIN_MCS || kind == SPIN_CLH ||
+	       kind == SPIN_ANDERSON || kind == SPIN_TICKET_PB || kind == SPIN_QSPINLOCK;
+}
+
+bool spin_kind_hands_over(enum spin_kind kind)
+{
+	return spin_kind_is_fifo(kind) || kind == SPIN_COHORT || kind == SPIN_RECIPROCATING;
 }
 
 bool spin_kind_needs_memory(enum spin_kind kind)
 {
-	return kind == SPIN_CLH || kind == SPIN_ANDERSON;
+	return kind == SPIN_CLH || kind == SPIN_ANDERSON || kind == SPIN_COHORT;
 }
 
 /*
- * clh has one more node than there are CPUs, in the lock itself; anderson has a slot for each CPU.
+ * clh has one more node than there are CPUs, in the lock itself; anderson has a slot for each CPU;
+ * the groups of cohort are in the parts of some CPUs.
  */
 size_t spin_bytes(unsigned cpu_count)
 {
 	size_t slots = cpu_count * sizeof(struct ck_spinlock_anderson_thread);
 
 	return cpu_count * sizeof(struct spin_cpu) + cache_line_round_up(slots);
+}
+
+static void init_groups(struct spinlock *lock)
+{
+	ck_spinlock_ticket_init(&lock->word.ticket);
+	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++) {
+		struct spin_group *group = &lock->cpus[cpu].group;
+
+		ck_spinlock_mcs_init(&group->local);
+		ck_cohort_spin_init(&group->cohort, &lock->word.ticket, &group->local,
+				    CK_COHORT_DEFAULT_LOCAL_PASS_LIMIT);
+	}
 }
 
 static void init_word(struct spinlock *lock)
@@ -64,6 +84,7 @@ static void init_word(struct spinlock *lock)
 		ck_spinlock_dec_init(&lock->word.dec);
 		break;
 	case SPIN_TICKET:
+	case SPIN_TICKET_PB:
 		ck_spinlock_ticket_init(&lock->word.ticket);
 		break;
 	case SPIN_MCS:
@@ -75,6 +96,15 @@ static void init_word(struct spinlock *lock)
 	case SPIN_ANDERSON:
 		ck_spinlock_anderson_init(&lock->word.anderson, lock->anderson_slots,
 					  lock->cpu_count);
+		break;
+	case SPIN_COHORT:
+		init_groups(lock);
+		break;
+	case SPIN_QSPINLOCK:
+		spin_qspinlock_init(&lock->word.qspinlock);
+		break;
+	case SPIN_RECIPROCATING:
+		spin_reciprocating_init(&lock->word.reciprocating);
 		break;
 	case SPIN_NONE: /* without an owner since the memset */
 		break;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * spinlock.h - every spinlock of the kernel: the algorithms of Concurrency Kit behind one interface.
+ * spinlock.h - every spinlock of the kernel: the algorithms of Concurrency Kit, and two more
+ * (qspinlock.h, reciprocating.h), behind one interface.
  *
  * The algorithm of a lock is chosen at run time, when the lock is made. A queue lock needs a node for
  * each acquire, so every caller passes one from its stack; the simple locks ignore it:
@@ -17,14 +18,15 @@
  *     taken with interrupts masked.
  *   - The Craig-Landin-Hagersten lock (clh) passes its nodes from CPU to CPU, so they cannot be on a
  *     stack: they are in the lock's memory, one for each CPU and one more in the lock.
+ *   - A lock of kind cohort keeps what a group of CPUs shares in the part of the CPU that
+ *     port_cpu_group() names. The group of a CPU does not change while the lock exists.
  *   - SPIN_NONE gives no mutual exclusion and orders nothing: it is for comparing the cost of the
  *     algorithms with the cost of no lock, and legal only where one CPU runs. It notes its owner in a
  *     plain word: an acquire that finds an owner there, and a release that finds another owner,
  *     panic. Two CPUs that acquire it at the same instant may both find no owner.
  *
- * Memory order: spin_lock() acquires and spin_unlock() releases. The fences are Concurrency Kit's:
- * ck_pr_fence_lock after the access that took the lock pairs with ck_pr_fence_unlock before the store
- * that frees it. `make lint` finds both in the machine code of every algorithm.
+ * Memory order: spin_lock() acquires and spin_unlock() releases. In each algorithm ck_pr_fence_lock
+ * after the access that took the lock pairs with ck_pr_fence_unlock before the store that frees it. `make lint` finds both in the machine code of every algorithm.
  *
  * Writers: the algorithms write `word` and the queue nodes. A CPU alone writes the rest of its part,
  * struct spin_cpu. All other fields are read-only after spin_init().
@@ -48,11 +50,18 @@
 
 /*
  * Concurrency Kit's stall is only a compiler barrier on RISC-V; the loops in which its locks wait get
- * the machine's own hint instead.
+ * the machine's own hint instead. So does the loop of its backoff, which counts compiler barriers.
  */
+#define ck_pr_barrier port_relax
+#include <ck_backoff.h>
+#undef ck_pr_barrier
 #define ck_pr_stall port_relax
 #include <ck_spinlock.h>
 #undef ck_pr_stall
+
+#include "sync/cohort.h"
+#include "sync/qspinlock.h"
+#include "sync/reciprocating.h"
 
 /* A loop over all algorithms ends at SPIN_KINDS, so it does not reach SPIN_NONE. */
 enum spin_kind {
@@ -63,6 +72,10 @@ enum spin_kind {
 	SPIN_MCS,
 	SPIN_CLH,
 	SPIN_ANDERSON,
+	SPIN_TICKET_PB,
+	SPIN_COHORT,
+	SPIN_QSPINLOCK,
+	SPIN_RECIPROCATING,
 	SPIN_KINDS,
 	SPIN_NONE = SPIN_KINDS
 };
@@ -71,8 +84,11 @@ enum spin_kind {
 struct spin_cpu {
 	_Alignas(PORT_CACHE_LINE) struct wait_matrix_cpu matrix;
 	struct lock_stats_cpu stats;
-	struct ck_spinlock_clh *clh; /* the node that this CPU will use next */
-	_Alignas(PORT_CACHE_LINE) struct ck_spinlock_clh clh_node;
+	struct ck_spinlock_clh *clh;	  /* the node that this CPU will use next */
+	_Alignas(PORT_CACHE_LINE) union { /* by the lock's kind */
+		struct ck_spinlock_clh clh_node;
+		struct spin_group group; /* of the CPUs whose port_cpu_group() is this CPU */
+	};
 };
 
 struct spinlock {
@@ -88,10 +104,12 @@ struct spinlock {
 		struct ck_spinlock_fas fas;
 		struct ck_spinlock_cas cas;
 		struct ck_spinlock_dec dec;
-		struct ck_spinlock_ticket ticket;
+		struct ck_spinlock_ticket ticket; /* also of ticket_pb; the global lock of cohort */
 		struct ck_spinlock_mcs *mcs;
 		struct ck_spinlock_clh *clh;
 		struct ck_spinlock_anderson anderson;
+		struct spin_qspinlock qspinlock;
+		struct spin_reciprocating reciprocating;
 		unsigned owner; /* SPIN_NONE: the CPU that holds it, plus 1; 0: it is free */
 		struct wait_matrix_note note;
 	} word;
@@ -100,9 +118,11 @@ struct spinlock {
 
 /* One acquire and its release; on the caller's stack. */
 struct spin_node {
-	union { /* by the lock's kind */
-		struct ck_spinlock_mcs mcs;
+	union {				    /* by the lock's kind */
+		struct ck_spinlock_mcs mcs; /* also of cohort, in its group's queue */
 		struct ck_spinlock_anderson_thread *anderson;
+		struct spin_qspinlock_node qspinlock;
+		struct spin_reciprocating_node reciprocating;
 	};
 	struct lock_stats_node stats;
 	bool contended; /* this acquire had to wait */
@@ -134,13 +154,18 @@ bool spin_locked_relaxed(struct spinlock *lock);
 const char *spin_kind_name(enum spin_kind kind);
 
 /*
- * True for an algorithm that serves in the order of arrival (ticket, mcs, clh, anderson): once a CPU
- * has its place, each other CPU gets the lock at most once before it. The price: the lock can go only
- * to the next CPU in line, whether that one runs or not. Where CPUs outnumber the host's cores, each
- * hand-over lasts until the host schedules that thread, so times and throughput are the host
- * scheduler's more than the algorithm's.
+ * True for an algorithm that serves in the order of arrival (ticket, ticket_pb, mcs, clh, anderson,
+ * qspinlock): once a CPU has its place, each other CPU gets the lock at most once before it.
  */
 bool spin_kind_is_fifo(enum spin_kind kind);
 
-/* True if the algorithm keeps each CPU's place in the queue in the lock's memory. */
+/*
+ * True for an algorithm that hands the lock to one particular waiter: those that serve in the order
+ * of arrival, and cohort and reciprocating. The price: that waiter must run. Where CPUs outnumber the
+ * host's cores, each hand-over lasts until the host schedules that thread, so times and throughput
+ * are the host scheduler's more than the algorithm's.
+ */
+bool spin_kind_hands_over(enum spin_kind kind);
+
+/* True if the algorithm keeps places in the queue, or a group's part, in the lock's memory. */
 bool spin_kind_needs_memory(enum spin_kind kind);

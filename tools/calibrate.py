@@ -57,7 +57,7 @@ while True:
         pass
     time.sleep(float(sys.argv[2]))
 """
-FIFO = ("ticket", "mcs", "clh", "anderson")
+HAND_OVER = ("ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock", "reciprocating")
 
 
 # What is run ---------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def stolen(cell: Record, factor: float) -> float | None:
 
 def queue(cell: Record) -> float | None:
     alone, mean = value(cell, "hold_alone_ticks"), value(cell, "wait_ticks_mean")
-    if cell["lock"] not in FIFO or not alone or not mean:
+    if cell["lock"] not in HAND_OVER or not alone or not mean:
         return None
     return mean / (value(cell, "cpus") * alone)
 

@@ -59,7 +59,8 @@ DEFAULT_DIGEST_CHECKS = 4
 
 WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust", "asym", "churn",
              "larson", "burst", "cache_thrash", "frag", "kalloctest", "vm_map", "vm_shared", "vm_cow")
-LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson")
+LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock",
+         "reciprocating")
 CACHES: tuple[dict[str, str], ...] = (
     {},  # the kernel's own, whose batches follow contention
     {"cache": "2", "batch": "1"},
@@ -115,9 +116,9 @@ class Schedule:
 def schedule_of(seed: int, workloads: tuple[str, ...] = WORKLOADS) -> Schedule:
     """What a seed runs: a function of the seed, and of the workloads asked for.
 
-    Lock, mode, caches and interval go round every 7, 4, 5 and 3 seeds, which have no common factor:
-    any ROUND = 420 in a row run each combination of those once. A workload lasts 7 seeds, in which
-    each of the others' choices comes up, so any 240 seeds in a row run each pair of choices. From
+    Lock, mode, caches and interval go round every 11, 4, 5 and 3 seeds, which have no common factor:
+    any ROUND = 660 in a row run each combination of those once. A workload lasts 11 seeds, in which
+    each of the others' choices comes up, so any 363 seeds in a row run each pair of choices. From
     round to round a combination meets the workload 61 further on, one more than there are to a
     round; 61 is a prime, so as many rounds as there are workloads run the whole product.
     """

@@ -66,9 +66,9 @@ WITHOUT_RUNS = ("free_list",)
 # Each of the cell's caches has its turn, the default first.
 CACHES = tuple(caches for caches in explore.CACHES if caches.get("cache") != "0")
 
-# A lock that serves in order, where cpus outnumber the host's cores, waits for the host's scheduler
-# at every step, thousands of times longer than elsewhere.
-IN_ORDER = ("ticket", "mcs", "clh", "anderson")
+# A lock that hands over to one waiter, where cpus outnumber the host's cores, waits for the host's
+# scheduler at every step, thousands of times longer than elsewhere.
+HAND_OVER = ("ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock", "reciprocating")
 
 # Of the first boot of a cell; from then on it follows from the time that the last one took.
 FIRST_OPS, FIRST_OPS_SLOW = 2000, 100
@@ -144,7 +144,7 @@ class Cell:
         return f"{self.lock}/{self.policy}/{self.cpus}"
 
     def is_slow_on(self, cores: int) -> bool:
-        return self.lock in IN_ORDER and self.cpus > cores
+        return self.lock in HAND_OVER and self.cpus > cores
 
 
 def cells_of(cpus: list[int]) -> list[Cell]:

@@ -40,7 +40,8 @@ TOOLS = Path(__file__).resolve().parent
 
 POLICIES = {"segment_tree": 1.0, "bitmap": 1.9, "interval_stack": 1.2, "recycler": 0.7,
             "free_list": 0.55}
-LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson")
+LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock",
+         "reciprocating")
 WORKLOADS = {"repeat": 0.3, "bulk": 1.0, "rand": 1.4, "run": 3.0}
 WHY = "4 cpus on 2 host cores"
 # What a kernel says of a cell only if its check of the host's cores passed.

@@ -61,7 +61,7 @@ OPS_A_BOOT = len(soak.WORKLOADS) * 32
 class TestCells(unittest.TestCase):
     def test_every_lock_policy_and_count(self) -> None:
         cells = soak.cells_of([1, 2, 4, 8])
-        self.assertEqual(len({cell.key for cell in cells}), 4 * 7 * len(soak.POLICIES))
+        self.assertEqual(len({cell.key for cell in cells}), 4 * len(explore.LOCKS) * len(soak.POLICIES))
         self.assertEqual({cell.lock for cell in cells}, set(explore.LOCKS))
         self.assertEqual({cell.cpus for cell in cells}, {1, 2, 4, 8})
 
@@ -81,7 +81,7 @@ class TestCells(unittest.TestCase):
         self.assertEqual(sorted(soak.WITHOUT_RUNS), without)
 
     def test_slow_locks_are_locks(self) -> None:
-        self.assertLessEqual(set(soak.IN_ORDER), set(explore.LOCKS))
+        self.assertLessEqual(set(soak.HAND_OVER), set(explore.LOCKS))
 
     def test_default_cpus_of_make_are_these(self) -> None:
         self.assertIn("CPUS=" + soak.DEFAULT_CPUS, kernel_source("tools/make/help.mk"))
@@ -210,7 +210,7 @@ class TestSoak(Soaking):
         done = self.state().cells
         boots = [done.get(cell.key, 0) for cell in soak.cells_of([1, 8])]
         self.assertLessEqual(max(boots) - min(boots), 1)
-        self.assertIn(f"{min(boots)} rounds over {14 * len(soak.POLICIES)} cells", output)
+        self.assertIn(f"{min(boots)} rounds over {2 * len(explore.LOCKS) * len(soak.POLICIES)} cells", output)
 
     def test_share(self) -> None:
         self.soak("both", 0, *self.SHORT, "--share=1")

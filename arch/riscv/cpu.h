@@ -39,6 +39,7 @@ struct arch_cpu {
 	uintptr_t stack_low;	 /* stack_top - ARCH_STACK_BYTES, also of the boot hart */
 	uintptr_t emergency_top; /* of the stack for traps that find no room on the first */
 	void *trace;		 /* where port_trace() writes; NULL: nothing is traced */
+	unsigned group;		 /* number of the first cpu of this cpu's group (nodes.h) */
 };
 
 _Static_assert(offsetof(struct arch_cpu, number) == ARCH_CPU_NUMBER, "entry.S");

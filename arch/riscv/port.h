@@ -37,6 +37,11 @@ static inline unsigned port_cpu_count(void)
 	return port_cpus;
 }
 
+static inline unsigned port_cpu_group(void)
+{
+	return arch_cpu_self()->group;
+}
+
 static inline void *port_area_of(unsigned cpu)
 {
 	return port_cpu_blocks + cpu * port_cpu_block_bytes;

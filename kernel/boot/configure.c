@@ -46,8 +46,11 @@ static void set_nodes(void)
 	struct devicetree_error error;
 	char text[128];
 
-	if (nodes_start(settings.tree, settings.cpus, hart_of, &error))
+	if (nodes_start(settings.tree, settings.cpus, hart_of, &error)) {
+		for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
+			cpu_of(cpu)->arch.group = nodes_group_of(cpu, settings.cpus);
 		return;
+	}
 	devicetree_error_text(&error, text, sizeof(text));
 	verdict_fail("device tree: %s", text);
 	verdict_end();

@@ -107,6 +107,21 @@ bool nodes_are_many(unsigned count)
 	return false;
 }
 
+unsigned nodes_group_of(unsigned cpu, unsigned count)
+{
+	const struct frame_cache *own = port_area_of(cpu);
+
+	if (!nodes_are_many(count))
+		return cpu - cpu % NODES_GROUP_CPUS;
+	for (unsigned first = 0; first < cpu; first++) {
+		const struct frame_cache *cache = port_area_of(first);
+
+		if (cache->node == own->node)
+			return first;
+	}
+	return cpu;
+}
+
 static void print_node(unsigned first, unsigned count)
 {
 	const struct frame_cache *of_node = port_area_of(first);

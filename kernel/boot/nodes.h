@@ -33,5 +33,14 @@ bool nodes_start(const struct devicetree *tree, unsigned count, uint64_t (*hart_
 /* Whether cpus 0..count-1 and the zones are of more than one node. */
 bool nodes_are_many(unsigned count);
 
+/*
+ * The group of a cpu below `count`, for locks that keep the lock within a group (sync/cohort.h): the
+ * number of the group's first cpu. With more than one node the cpus of a node are a group, else
+ * NODES_GROUP_CPUS cpus in a row. After nodes_start(). O(zones + cpus).
+ */
+#define NODES_GROUP_CPUS 4
+
+unsigned nodes_group_of(unsigned cpu, unsigned count);
+
 /* Prints one line for each node that has cpus: its zones in order, their distances, its cpus. */
 void nodes_print(unsigned count);

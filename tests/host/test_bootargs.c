@@ -100,7 +100,9 @@ static bool parse(const char *text, struct bootargs *args)
 
 #define CHECK_REFUSED(text, line) CHECK_REFUSED_KNOWING(&known, text, line)
 
-#define LOCKS	  "; valid: fas cas dec ticket mcs clh anderson none all"
+#define LOCKS                                                                                      \
+	"; valid: fas cas dec ticket mcs clh anderson ticket_pb cohort qspinlock "                 \
+	"reciprocating none all"
 #define POLICIES  "; valid: tree map list all"
 #define WORKLOADS "; valid: churn burst ring all"
 
@@ -184,13 +186,14 @@ TEST(one_key_leaves_the_others_at_their_defaults)
 
 TEST(every_choice_has_its_number)
 {
-	static const char *const locks[] = {"fas", "cas", "dec",      "ticket",
-					    "mcs", "clh", "anderson", "none"};
+	static const char *const locks[] = {"fas",    "cas",	   "dec",	    "ticket",
+					    "mcs",    "clh",	   "anderson",	    "ticket_pb",
+					    "cohort", "qspinlock", "reciprocating", "none"};
 	static const char *const modes[] = {"off", "contended", "all"};
 	struct bootargs args;
 	char text[64];
 
-	for (unsigned i = 0; i < 8; i++) {
+	for (unsigned i = 0; i < sizeof(locks) / sizeof(locks[0]); i++) {
 		snprintf(text, sizeof(text), "lock=%s", locks[i]);
 		CHECK_ACCEPTED(text, &args);
 		CHECK_EQ(args.lock, i);
@@ -459,9 +462,9 @@ TEST(all_is_every_policy_and_every_lock_that_locks)
 
 	CHECK_ACCEPTED("run=bench policy=all lock=all", &args);
 	CHECK_EQ(args.policies, 7);
-	CHECK_EQ(args.locks, 0x7f);
+	CHECK_EQ(args.locks, 0x7ff);
 	CHECK_ACCEPTED("run=bench lock=all,none", &args);
-	CHECK_EQ(args.locks, 0xff);
+	CHECK_EQ(args.locks, 0xfff);
 	CHECK_REFUSED("run=bench lock=all,mcs", "\"lock=all,mcs\": names twice \"mcs\"" LOCKS);
 	CHECK_REFUSED("run=bench policy=map,all",
 		      "\"policy=map,all\": names twice \"all\"" POLICIES);

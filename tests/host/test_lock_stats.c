@@ -318,7 +318,7 @@ TEST(the_holder_is_the_cpu_that_held_it_as_the_wait_began)
 		for (unsigned i = 0; i < LENGTH(meanwhile); i++) {
 			uint64_t ticks, waiting, holding;
 
-			if (spin_kind_is_fifo((enum spin_kind)kind))
+			if (spin_kind_hands_over((enum spin_kind)kind))
 				continue;
 			tried_lock_start((enum spin_kind)kind, 4);
 			play.waiter = 3, play.holder = 1, play.other = 2;

@@ -84,6 +84,10 @@ KIND_TEST(ticket, SPIN_TICKET)
 KIND_TEST(mcs, SPIN_MCS)
 KIND_TEST(clh, SPIN_CLH)
 KIND_TEST(anderson, SPIN_ANDERSON)
+KIND_TEST(ticket_pb, SPIN_TICKET_PB)
+KIND_TEST(cohort, SPIN_COHORT)
+KIND_TEST(qspinlock, SPIN_QSPINLOCK)
+KIND_TEST(reciprocating, SPIN_RECIPROCATING)
 
 CONCURRENT_TEST(every_policy_with_every_workload)
 {

@@ -292,6 +292,32 @@ TEST(one_node_is_not_many)
 	end();
 }
 
+/* For locks: the number of the first cpu of the group. */
+TEST(cpus_of_a_node_are_a_group)
+{
+	static const int nodes[] = {7, 3, 7, 0, 3, 3};
+	static const unsigned groups[] = {0, 1, 0, 3, 1, 1};
+
+	add_zone(0, 100);
+	for (unsigned cpu = 0; cpu < 6; cpu++)
+		add_cpu(nodes[cpu]);
+	CHECK(start(0));
+	for (unsigned cpu = 0; cpu < 6; cpu++)
+		CHECK_EQ(nodes_group_of(cpu, plan.cpus), groups[cpu]);
+	end();
+}
+
+TEST(without_nodes_neighbours_are_a_group)
+{
+	add_zone(0, 100);
+	for (unsigned cpu = 0; cpu < 2 * NODES_GROUP_CPUS + 1; cpu++)
+		add_cpu(0);
+	CHECK(start(0));
+	for (unsigned cpu = 0; cpu < plan.cpus; cpu++)
+		CHECK_EQ(nodes_group_of(cpu, plan.cpus), cpu / NODES_GROUP_CPUS * NODES_GROUP_CPUS);
+	end();
+}
+
 /* ---- orders by chance --------------------------------------------------------------------- */
 
 static uint32_t planned_distance(uint32_t from, uint32_t to)

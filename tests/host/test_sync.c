@@ -61,6 +61,8 @@ CONCURRENT_TEST(locks_without_memory_exclude_and_count_nothing)
 		     "lock tested: no memory for clh");
 	EXPECT_PANIC(spin_init(&lock, "tested", SPIN_ANDERSON, 3, NULL),
 		     "lock tested: no memory for anderson");
+	EXPECT_PANIC(spin_init(&lock, "tested", SPIN_COHORT, 3, NULL),
+		     "lock tested: no memory for cohort");
 }
 
 static const unsigned trial_cpus[] = {1, 2, 3, 4, 8, 16};
@@ -73,7 +75,7 @@ static void set_up_trial(struct lock_trial *trial, enum spin_kind kind, unsigned
 	memset(trial, 0, sizeof(*trial));
 	trial->kind = kind;
 	trial->cpus = cpus;
-	trial->holds = spin_kind_is_fifo(kind) ? HOLDS_IN_ORDER : 20000;
+	trial->holds = spin_kind_hands_over(kind) ? HOLDS_IN_ORDER : 20000;
 	trial->arrivals = cpus == 2 ? 200 : cpus <= 4 ? 20 : 4;
 	trial->counted = LOCK_STATS;
 	trial->seed = unit_random();
@@ -137,16 +139,75 @@ TEST(a_lock_says_whether_it_is_held)
 		}
 }
 
+/* A cpu of this group that has said that it will take the local lock. */
+static void announce(unsigned cpu)
+{
+	ck_pr_inc_uint(&lock.cpus[cpu].group.cohort.waiting_threads);
+}
+
+static void take_and_pass(unsigned cpu, bool stays_in_group)
+{
+	struct spin_node node;
+
+	become(cpu);
+	spin_acquire_cohort(&lock, &node);
+	spin_release_cohort(&lock, &node);
+	CHECK_EQ(spin_locked_relaxed(&lock), stays_in_group);
+}
+
+/*
+ * With a waiter in the group the global lock stays with it, for a bounded number of holds; without
+ * one, or at the bound, it is released. One thread plays the CPUs: groups are of two.
+ */
+TEST(a_cohort_passes_the_lock_within_its_group_but_not_for_ever)
+{
+	tried_lock_start(SPIN_COHORT, 4);
+	take_and_pass(2, false);
+	announce(2);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned hold = 1; hold < CK_COHORT_DEFAULT_LOCAL_PASS_LIMIT; hold++)
+			take_and_pass(2 + hold % 2, true);
+		take_and_pass(2, false);
+	}
+	take_and_pass(0, false); /* of a group without a waiter */
+	become(0);
+	tried_lock_end();
+}
+
+/* The try of these never waits, so one that says "held" has left nothing behind. */
+TEST(a_try_in_vain_leaves_the_lock_as_it_was)
+{
+	static const enum spin_kind kinds[] = {SPIN_QSPINLOCK, SPIN_RECIPROCATING};
+
+	for (unsigned i = 0; i < LENGTH(kinds); i++) {
+		struct spin_node node, in_vain;
+		uint64_t word;
+
+		tried_lock_start(kinds[i], 2);
+		spin_lock(&lock, &node);
+		word = lock.word.qspinlock.word; /* the first of the union, like the other's */
+		become(1);
+		CHECK(!(kinds[i] == SPIN_QSPINLOCK ? spin_try_qspinlock(&lock, &in_vain)
+						   : spin_try_reciprocating(&lock, &in_vain)));
+		CHECK_EQ(lock.word.qspinlock.word, word);
+		become(0);
+		spin_unlock(&lock, &node);
+		CHECK_EQ(lock.word.qspinlock.word, 0);
+		tried_lock_end();
+	}
+}
+
 static void lock_unknown_kind(void)
 {
 	EXPECT_PANIC(spin_init(&lock, "odd", (enum spin_kind)(SPIN_NONE + 1), 1, lock.cpus),
-		     "no algorithm 8");
+		     "no algorithm 12");
 }
 
 TEST(kinds_have_names)
 {
-	static const char *const names[] = {"fas", "cas",      "dec",  "ticket", "mcs",
-					    "clh", "anderson", "none", "unknown"};
+	static const char *const names[] = {
+		"fas",	     "cas",    "dec",	    "ticket",	     "mcs",  "clh",    "anderson",
+		"ticket_pb", "cohort", "qspinlock", "reciprocating", "none", "unknown"};
 
 	for (unsigned kind = 0; kind < LENGTH(names); kind++)
 		CHECK(!strcmp(spin_kind_name((enum spin_kind)kind), names[kind]));

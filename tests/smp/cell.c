@@ -317,7 +317,7 @@ static bool queue_collapsed(const struct cell *cell)
 	const struct spin_times *wait = &cell->sum.zone_locks.wait;
 	uint64_t line = cell->configuration.cpus * cell->hold_alone_ticks;
 
-	return spin_kind_is_fifo(cell->configuration.lock) && wait->samples &&
+	return spin_kind_hands_over(cell->configuration.lock) && wait->samples &&
 	       wait->ticks_total / wait->samples > WAIT_FACTOR_MOST * line;
 }
 

@@ -248,7 +248,7 @@ static bool wants_hold(const struct cell *cell)
 	if (settings.arguments.lockstat == SPIN_STATS_ALL)
 		return true;
 	return cell->configuration.cpus > 1 &&
-	       (has_cores(cell) || spin_kind_is_fifo(cell->configuration.lock));
+	       (has_cores(cell) || spin_kind_hands_over(cell->configuration.lock));
 }
 
 /*
@@ -259,7 +259,7 @@ static bool waits_for_host(const struct cell *cell)
 {
 	const struct configuration *configuration = &cell->configuration;
 
-	return !has_cores(cell) && spin_kind_is_fifo(configuration->lock) &&
+	return !has_cores(cell) && spin_kind_hands_over(configuration->lock) &&
 	       (configuration->cache_frames == 0 || cell->workload->uses_heap);
 }
 

@@ -34,10 +34,10 @@ class Case:
 
 POLICIES = ("bitmap", "interval_stack", "recycler", "free_list")  # segment_tree is the default
 
-# A lock that serves in order waits for the host to schedule each cpu in turn where cpus outnumber
-# its cores, so those get two cpus and less to do.
+# A lock that hands over to one waiter waits for the host to schedule each cpu in turn where cpus
+# outnumber its cores, so those get two cpus and less to do.
 UNFAIR_LOCKS = ("cas", "dec")
-FIFO_LOCKS = ("ticket", "mcs", "clh", "anderson")
+HAND_OVER_LOCKS = ("ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock", "reciprocating")
 
 
 def refused(name: str, bootargs: str, *must_contain: str) -> Case:
@@ -146,7 +146,7 @@ TWO_TIB = ("-machine", "memory-backend=m0",
 # Boots beside the matrix of --smp and --mem, which runs everything with the defaults.
 CASES = (
     *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=20k") for lock in UNFAIR_LOCKS),
-    *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=5k", smp="2") for lock in FIFO_LOCKS),
+    *(Case(f"lock-{lock}", f"run=stress lock={lock} ops=5k", smp="2") for lock in HAND_OVER_LOCKS),
     # Under icount a timer's interrupt can land on any instruction, and the selftest insists.
     Case("icount", "run=selftest", smp="1", icount="shift=0,sleep=off"),
     # Machines that are not QEMU's plain one.

@@ -34,7 +34,9 @@ def check_memory_model(cc: str, flags: str) -> Report:
     return report
 
 
-LOCK_KINDS = frozenset("fas cas dec ticket mcs clh anderson".split())
+LOCK_KINDS = frozenset(
+    "fas cas dec ticket mcs clh anderson ticket_pb cohort qspinlock reciprocating".split()
+)
 NO_LOCK = "none"
 
 

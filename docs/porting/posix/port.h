@@ -53,6 +53,12 @@ static inline unsigned port_cpu_count(void)
 	return demo_cpu_count;
 }
 
+/* No cpu is nearer to one than to another: one group. */
+static inline unsigned port_cpu_group(void)
+{
+	return 0;
+}
+
 /* No code interrupts a cpu here, so there is nothing to mask, and no trap handler. */
 static inline unsigned long port_irq_save(void)
 {

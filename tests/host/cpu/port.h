@@ -15,6 +15,7 @@ static inline unsigned port_cpu(void)
 }
 
 unsigned port_cpu_count(void);
+unsigned port_cpu_group(void);
 void *port_area_of(unsigned cpu);
 /* Declared for mm/platform.h alone: the code under test calls none of these. */
 void *port_area(void);

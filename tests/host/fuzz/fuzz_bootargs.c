@@ -94,8 +94,9 @@ static int name_index(const char *const *names, unsigned count, const char *want
 }
 
 static const char *const runs[] = {"selftest", "stress", "bench", "monitor", "explore"};
-static const char *const locks[] = {"fas", "cas", "dec",      "ticket",
-				    "mcs", "clh", "anderson", "none"};
+static const char *const locks[] = {"fas",    "cas",	   "dec",	    "ticket",
+				    "mcs",    "clh",	   "anderson",	    "ticket_pb",
+				    "cohort", "qspinlock", "reciprocating", "none"};
 static const char *const lockstats[] = {"off", "contended", "all"};
 static const char *const switches[] = {"off", "on"};
 static const char *const times[] = {"host", "virtual"};
@@ -245,7 +246,7 @@ static bool read_listed(struct reading *reading, const char *key, char *value, c
 	}
 	if (!strcmp(key, "lock")) {
 		reading->lock = word;
-		return read_set(locks, 8, value, 7, true, &args->locks);
+		return read_set(locks, 12, value, 11, true, &args->locks);
 	}
 	if (!strcmp(key, "cache")) {
 		reading->cache = word;

@@ -62,6 +62,12 @@ static inline unsigned port_cpu_count(void)
 	return host_cpu_count;
 }
 
+/* Groups of two cpus, so that a test with few cpus has several groups. */
+static inline unsigned port_cpu_group(void)
+{
+	return host_self->number & ~1u;
+}
+
 /* Takes the IPI that is pending, as a trap handler. */
 void host_take_ipi(struct host_cpu *cpu);
 

@@ -43,6 +43,7 @@ static void prepare(struct lock_trial *trial, char *memory)
 	trial->out_of_order = trial->served_count = 0;
 	trial->tried = trial->come = trial->over = 0;
 	trial->last = trial->streak = 0;
+	trial->group_last = trial->group_streak = trial->passed_too_long = 0;
 	trial->streak_max = 0;
 	trial->plain_holds = trial->left = trial->right = 0;
 	trial->inside = 0;
@@ -93,7 +94,12 @@ static uintptr_t queue_end(struct spinlock *lock)
 {
 	switch (lock->kind) {
 	case SPIN_TICKET:
+	case SPIN_TICKET_PB:
 		return tickets_taken(&lock->word.ticket);
+	case SPIN_QSPINLOCK:
+		return ck_pr_load_64(&lock->word.qspinlock.word);
+	case SPIN_RECIPROCATING:
+		return ck_pr_load_64(&lock->word.reciprocating.arrivals);
 	case SPIN_MCS:
 		return (uintptr_t)ck_pr_load_ptr(&lock->word.mcs);
 	case SPIN_CLH:
@@ -105,6 +111,27 @@ static uintptr_t queue_end(struct spinlock *lock)
 	}
 }
 
+/* Whether queue_end() shows that a cpu has its place. */
+static bool shows_places(enum spin_kind kind)
+{
+	return spin_kind_is_fifo(kind) || kind == SPIN_RECIPROCATING;
+}
+
+/* The pending cpu, and at least one more if the queue is not empty. */
+static unsigned qspinlock_waiting(struct spin_qspinlock *word)
+{
+	uint64_t value = ck_pr_load_64(&word->word);
+
+	return ((value & SPIN_QSPINLOCK_PENDING) != 0) + ((value & ~SPIN_QSPINLOCK_BITS) != 0);
+}
+
+/* A cpu below the holder in its segment, or one that has arrived since the segment was taken. */
+static unsigned reciprocating_waiting(struct spin_reciprocating *word,
+				      struct spin_reciprocating_node *node)
+{
+	return node->successor != 0 || ck_pr_load_64(&word->arrivals) != ck_pr_load_64(&node->gate);
+}
+
 static unsigned anderson_waiting(struct ck_spinlock_anderson *word, const struct spin_node *node)
 {
 	unsigned next = ck_pr_load_uint(&word->next) % word->count;
@@ -112,12 +139,20 @@ static unsigned anderson_waiting(struct ck_spinlock_anderson *word, const struct
 	return (next + word->count - node->anderson->position - 1) % word->count;
 }
 
-/* By the holder: cpus that wait in the queue, at least. Mcs and clh show whether there is one. */
+/*
+ * By the holder: cpus that wait in the queue, at least. mcs, clh and reciprocating show whether there
+ * is one.
+ */
 static unsigned queue_waiting(struct spinlock *lock, struct spin_node *node)
 {
 	switch (lock->kind) {
 	case SPIN_TICKET:
+	case SPIN_TICKET_PB:
 		return tickets_waiting(&lock->word.ticket);
+	case SPIN_QSPINLOCK:
+		return qspinlock_waiting(&lock->word.qspinlock);
+	case SPIN_RECIPROCATING:
+		return reciprocating_waiting(&lock->word.reciprocating, &node->reciprocating);
 	case SPIN_MCS:
 		return ck_pr_load_ptr(&lock->word.mcs) != &node->mcs;
 	case SPIN_CLH:
@@ -135,7 +170,7 @@ static void queue_wraps_after(struct spinlock *lock, unsigned turns)
 	struct ck_spinlock_anderson *anderson = &lock->word.anderson;
 	unsigned start = UINT_MAX - turns + 1;
 
-	if (lock->kind == SPIN_TICKET)
+	if (lock->kind == SPIN_TICKET || lock->kind == SPIN_TICKET_PB || lock->kind == SPIN_COHORT)
 		tickets_start(&lock->word.ticket, start);
 	if (lock->kind != SPIN_ANDERSON)
 		return;
@@ -260,6 +295,17 @@ static void be_served(struct lock_trial *trial, struct lock_trier *self)
 	spin_unlock(&trial->lock, &node);
 }
 
+/*
+ * Which cpu the lock promises at this place of a round. A stack serves the called cpus from the last
+ * to the first; cpu 0, which comes after its release, is in a later segment.
+ */
+static unsigned promised(const struct lock_trial *trial, unsigned place)
+{
+	if (trial->kind == SPIN_RECIPROCATING && place + 1 < trial->cpus)
+		place = trial->cpus - 2 - place;
+	return trial->turns[place];
+}
+
 /* Under the lock, so that what the others noted under it is seen. */
 static void look_at_round(struct lock_trial *trial)
 {
@@ -267,7 +313,7 @@ static void look_at_round(struct lock_trial *trial)
 
 	spin_lock(&trial->lock, &node);
 	for (unsigned i = 0; i < trial->cpus; i++)
-		trial->out_of_order += trial->served[i] != trial->turns[i];
+		trial->out_of_order += trial->served[i] != promised(trial, i);
 	hold(trial, &trial->triers[0]);
 	spin_unlock(&trial->lock, &node);
 }
@@ -313,7 +359,7 @@ static void work_arrivals(void *argument)
  */
 static void let_crowd_in(struct lock_trial *trial)
 {
-	if (spin_kind_is_fifo(trial->kind))
+	if (shows_places(trial->kind))
 		call_in(trial, 0);
 	else
 		ck_pr_store_32(&trial->called, ANYBODY);
@@ -333,14 +379,33 @@ static void wait_to_be_let_in(struct lock_trial *trial)
 }
 
 /*
+ * In the critical section of a cohort: holds in a row by cpus of one group, from the first at which
+ * another group was seen waiting for the global lock. Such a row is part of one hold of that lock.
+ */
+static void count_group(struct lock_trial *trial)
+{
+	unsigned group = port_cpu_group() + 1;
+
+	if (trial->kind != SPIN_COHORT)
+		return;
+	trial->group_streak = trial->group_last == group ? trial->group_streak + 1 : 1;
+	trial->passed_too_long += trial->group_streak > CK_COHORT_DEFAULT_LOCAL_PASS_LIMIT;
+	trial->group_last = tickets_waiting(&trial->lock.word.ticket) ? group : 0;
+}
+
+/*
  * In the critical section, with the hold's number: counts the holds of this cpu, and those that
- * came before its turn. Ends the crowd when there are enough holds.
+ * came before its turn. The cpus that were called in all wait before cpu 0 releases the lock, so
+ * each of them comes before a cpu that has been served since. Ends the crowd when there are enough holds.
  */
 static void count_hold(struct lock_trial *trial, struct lock_trier *self, uint64_t number)
 {
 	bool measured = number < trial->measured_to;
 
 	self->too_early += number < self->not_before;
+	if (self->crowd_holds == 0 && port_cpu() != 0 && shows_places(trial->kind))
+		self->too_late += number >= trial->measured_to - trial->holds - 1 + trial->cpus;
+	count_group(trial);
 	self->crowd_holds++;
 	self->measured_holds += measured;
 	trial->streak = trial->last == port_cpu() + 1 ? trial->streak + 1 : 1;
@@ -443,20 +508,25 @@ static const char *look_at_statistics(const struct lock_trial *trial, uint64_t l
 
 static const char *look_at_holds(struct lock_trial *trial)
 {
-	unsigned met = 0, too_early = 0;
+	unsigned met = 0, too_early = 0, too_late = 0;
 
 	for (unsigned cpu = 0; cpu < trial->cpus; cpu++) {
 		met += trial->triers[cpu].met;
 		too_early += trial->triers[cpu].too_early;
+		too_late += trial->triers[cpu].too_late;
 	}
 	if (met)
 		return "two cpus were inside at once";
 	if (trial->plain_holds != trial->progress)
 		return "updates were lost";
 	if (trial->out_of_order)
-		return "cpus were not served in the order in which they came";
+		return "cpus were not served in the order that the lock promises";
 	if (too_early)
 		return "a cpu was served again before others that had waited";
+	if (too_late)
+		return "a cpu that had waited was served after a cpu that came later";
+	if (trial->passed_too_long)
+		return "a group kept the lock too long while another group waited";
 	return spin_locked_relaxed(&trial->lock) ? "no cpu holds it, and it is not free" : NULL;
 }
 
@@ -477,7 +547,7 @@ static const char *try_arrivals(struct lock_trial *trial)
 	uint64_t waits = (uint64_t)trial->arrivals * (trial->cpus - 1);
 	const char *wrong;
 
-	if (!spin_kind_is_fifo(trial->kind) || trial->cpus == 1)
+	if (!shows_places(trial->kind) || trial->cpus == 1)
 		return NULL;
 	trial->called = 0;
 	queue_wraps_after(&trial->lock, trial->cpus / 2 + 1);

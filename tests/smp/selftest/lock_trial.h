@@ -8,15 +8,19 @@
  *			has had its share of them, however small. A wake-up that is lost stops it
  *			for ever; `progress` stands still then, which the caller of the trial has to
  *			notice
- *	order		where the algorithm serves in the order of arrival. See below
+ *	order		where the algorithm promises one. See below
+ *	bounds		a group of a cohort keeps the lock for a bounded number of holds while
+ *			another group waits
  *	try		takes a free lock, and does not take a held lock, whichever CPU holds it
  *	wrap-around	counters of tickets and slots go past 2^32 with a queue waiting across it
  *	statistics	to the last acquisition, on each cpu; the waits too where they are arranged
  *
  * Order is checked twice, and both checks hold however the CPUs are scheduled. Arranged arrivals:
  * the holder lets the other CPUs come one by one, each when the previous CPU is seen in the queue,
- * then releases and comes last itself; they must be served as they came. The crowd: a CPU that
- * releases the lock and sees q CPUs in the queue must not have it again before q holds of others.
+ * then releases and comes last itself; they must be served as they came (reciprocating: the other way
+ * round, and the holder still last). The crowd: a CPU that releases the lock and sees q CPUs in the
+ * queue must not have it again before q holds of others; and CPUs that all waited as the crowd began
+ * are served before any CPU is served twice.
  * How many CPUs pass another one between its call and its place in the queue is not checked: no
  * algorithm promises anything about that.
  *
@@ -50,6 +54,7 @@ struct lock_trier {
 	uint64_t overtaken_max;
 	unsigned met;	    /* times that it was not alone inside, or found words torn */
 	unsigned too_early; /* times that it was served before its turn */
+	unsigned too_late;  /* and after CPUs that came when it was waiting */
 	unsigned tries_wrong;
 };
 
@@ -80,6 +85,9 @@ struct lock_trial {
 	uint64_t measured_to; /* the hold with which the measured part ends */
 	unsigned last, streak;
 	uint64_t streak_max;
+	unsigned group_last;   /* group of the last hold, plus 1, if another group waited then */
+	unsigned group_streak; /* holds in a row of one group while another one waited */
+	unsigned passed_too_long;
 	/* Guarded by the lock, and plain. */
 	_Alignas(PORT_CACHE_LINE) volatile uint64_t plain_holds;
 	volatile uint64_t left, right; /* equal, outside of a hold */

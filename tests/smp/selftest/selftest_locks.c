@@ -22,8 +22,8 @@
 #include "tests/smp/smp.h"
 
 /*
- * Where cpus outnumber the host's cores, a lock that serves in order waits for the host to schedule
- * each cpu in turn, a good part of a millisecond each, and many where the host is busy: few holds
+ * Where cpus outnumber the host's cores, a lock that hands over waits for the host to schedule each
+ * cpu in turn, a good part of a millisecond each, and many where the host is busy: few holds
  * of those are enough to see it work. The others' cost next to nothing.
  */
 #define HOLDS	       100000
@@ -63,7 +63,7 @@ static const char *run_trial(enum spin_kind kind)
 		return "no memory";
 	trial.kind = kind;
 	trial.cpus = settings.cpus;
-	trial.holds = spin_kind_is_fifo(kind) ? HOLDS_IN_ORDER : HOLDS;
+	trial.holds = spin_kind_hands_over(kind) ? HOLDS_IN_ORDER : HOLDS;
 	trial.arrivals = arrivals > ARRIVALS_MIN ? arrivals : ARRIVALS_MIN;
 	trial.counted = settings.arguments.lockstat != BOOTARGS_LOCKSTAT_OFF;
 	trial.seed = settings.arguments.seed;
