@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .instructions import Instruction, Kind
 from .kernel import Function, Kernel
 from .report import Nothing, Report, run_tool
-from .walks import Taken, lock_reads
+from .walks import Taken, lock_reads, writes
 
 MODEL_ERROR = re.compile(r"#error.*relaxed memory order")
 
@@ -106,6 +106,43 @@ def check_acquire(function: Function, kernel: Kernel, kind: str, is_try: bool) -
     return problems
 
 
+# The queue of these locks has a head, which waits at the lock's word for its CPU's turn.
+WITH_HEAD = ("qspinlock",)
+
+
+def check_head(function: Function) -> list[str]:
+    """A fence rw,w comes right before the store that makes the next CPU the head of the queue, and a
+    fence r,rw between a CPU's look at its node and its next look at the word.
+
+    The lock is the first argument and the CPU's node the second; what a CPU waits for there is the
+    one word of 32 bits.
+    """
+    problems: list[str] = []
+    handed: set[int] = set()
+    waited: set[int] = set()
+
+    def step(instruction: Instruction, state: tuple[bool, bool]) -> tuple[bool, bool]:
+        fenced, unordered = state
+        root = function.words.get(instruction.address, ("", 0))[0]
+        if instruction.mnemonic == "sw" and writes(instruction, function) and root != "a1":
+            handed.add(instruction.address)
+            if not fenced:
+                problems.append(f"{function.place(instruction)} with no fence rw,w right before it")
+        if root == "a0" and unordered:
+            problems.append(f"{function.place(instruction)} is reached unordered")
+            unordered = False
+        if instruction.mnemonic in ("lw", "lwu") and root == "a1":
+            waited.add(instruction.address)
+            unordered = True
+        fenced = (fenced or instruction.orders("rw", "w")) and not writes(instruction, function)
+        return fenced, unordered and not instruction.orders("r", "rw")
+
+    function.walk([function.entry], (False, False), step)
+    if not handed or not waited:
+        problems.append(f"{function.name} has no queue with a head")
+    return problems
+
+
 def check_bare(function: Function) -> list[str]:
     """The lock `none` orders nothing: a fence or an atomic would be a cost of another lock."""
     bound = (Kind.FENCE, Kind.ATOMIC)
@@ -132,6 +169,8 @@ def check_fences(kernel: Kernel) -> Report:
             (f"spin_acquire_{kind}", lambda f, kind=kind: check_acquire(f, kernel, kind, False)),
             (f"spin_try_{kind}", lambda f, kind=kind: check_acquire(f, kernel, kind, True)),
         )
+        if kind in WITH_HEAD:
+            checks += ((f"spin_acquire_{kind}", check_head),)
         for name, check in checks:
             try:
                 report.problems += check(kernel.function(name))
