@@ -109,8 +109,8 @@ void spin_release_anderson(struct spinlock *lock, struct spin_node *node)
 }
 
 /*
- * Turns of the wait for each CPU ahead, as a power of two. 16 turns of a few instructions are less
- * than any critical section here with its hand-over, so a waiter does not sleep through its turn.
+ * Turns of the wait for each CPU ahead, as a power of two. The CPU that is next looks every 16 turns
+ * of a few instructions, so it comes late by less than a short critical section lasts.
  */
 #define TICKET_PB_SHIFT 4
 

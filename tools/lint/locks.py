@@ -65,14 +65,12 @@ def check_release(function: Function, kernel: Kernel) -> list[str]:
 
 
 def after_atomic(instruction: Instruction, taken: Taken) -> Taken:
-    if instruction.acquires:
-        return Taken.ACQUIRED
     # A store-conditional reads nothing: its load-reserved has been here before it.
     return taken if instruction.mnemonic.startswith("sc.") else Taken.UNORDERED
 
 
 def check_acquire(function: Function, kernel: Kernel, kind: str, is_try: bool) -> list[str]:
-    """On every path to `ret` a fence r,rw (or .aq) comes after the last atomic or deciding load.
+    """On every path to `ret` a fence r,rw comes after the last atomic or deciding load.
 
     A try may return without an atomic, when it has only asked.
     """
@@ -143,6 +141,32 @@ def check_head(function: Function) -> list[str]:
     return problems
 
 
+# These queue the node that is the second argument.
+WITH_NODE = ("mcs", "cohort", "qspinlock", "reciprocating")
+
+
+def check_published(function: Function) -> list[str]:
+    """A fence w,w or more comes between what a CPU writes to its node and the next atomic, which may
+    show the node to other CPUs. What an atomic orders by itself does not count.
+    """
+    problems: list[str] = []
+    written: set[int] = set()
+
+    def step(instruction: Instruction, fresh: bool) -> bool:
+        if instruction.kind is Kind.ATOMIC and fresh:
+            problems.append(f"{function.place(instruction)} shows a node with no fence w,w before it")
+            return False
+        if instruction.kind is Kind.STORE and function.words[instruction.address][0] == "a1":
+            written.add(instruction.address)
+            return True
+        return fresh and not instruction.orders("w", "w")
+
+    function.walk([function.entry], False, step)
+    if not written:
+        problems.append(f"{function.name} writes no node")
+    return problems
+
+
 def check_bare(function: Function) -> list[str]:
     """The lock `none` orders nothing: a fence or an atomic would be a cost of another lock."""
     bound = (Kind.FENCE, Kind.ATOMIC)
@@ -169,6 +193,8 @@ def check_fences(kernel: Kernel) -> Report:
             (f"spin_acquire_{kind}", lambda f, kind=kind: check_acquire(f, kernel, kind, False)),
             (f"spin_try_{kind}", lambda f, kind=kind: check_acquire(f, kernel, kind, True)),
         )
+        if kind in WITH_NODE:
+            checks += ((f"spin_acquire_{kind}", check_published),)
         if kind in WITH_HEAD:
             checks += ((f"spin_acquire_{kind}", check_head),)
         for name, check in checks:
