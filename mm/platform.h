@@ -36,11 +36,15 @@
  *	PORT_CACHE_LINE			Optional: bytes of a cache line, a power of two; 64 where the
  *					port says nothing.
  *	PORT_TRACE_IS_ON(), uint64_t port_trace_time(void),
- *	void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
+ *	void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c)
  *					Optional: keeps a trace of the slow paths (sync/trace.h).
  *					Whether this cpu does, a load; a clock that all cpus share,
  *					never 0; and one event that is over, which began at `begun`,
  *					or takes no time where that is 0. Any context.
+ *	PORT_WAIT_TURNS()		Optional, with the trace's clock: a signed integer of this
+ *					cpu, 0 at first, which only sync/lock_owners.h uses: it makes a
+ *					cpu that waits long for a lock call lock_wait_on_look.
+ *	PORT_CALL_KEEPING(function)	Optional: a call that keeps all registers, for such a wait.
  *	PORT_STACK_POP(...), PORT_STACK_PUSH(...)	Optional restartable pop and push, see
  *					mm/percpu/cache.h; without them plain C is used, which is
  *					right where no trap handler that interrupts a call of mm/

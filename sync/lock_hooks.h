@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * lock_hooks.h - the one place where the statistics, the wait matrix and the trace are hooked into
- * the lock. For spinlock.c, which calls lock_stats_on_*(), and for the layers' own files.
+ * lock_hooks.h - the one place where the statistics, the owners, the wait matrix and the trace are
+ * hooked into the lock. For spinlock.c, which calls lock_stats_on_*(), and for the layers' own files.
  *
  *	spin_lock	on_lock		before the try: which part of the lock counts this acquire
  *	  no wait	on_acquire	in the critical section
- *	  a wait	on_wait		before the queue; on_waited in the critical section
+ *	  a wait	on_wait		before the queue; on_waited in the critical section;
+ *					around the queue lock_wait_begin() and lock_wait_end()
  *	spin_unlock	on_unlock	in the critical section
  *			on_unlocked	after it
  *
- * In the critical section there is no more than the note of the holder, which is a store, and the
+ * In the critical section there is no more than the note of the holder, which is two stores, and the
  * reading of the clock where the mode asks for it. With LOCK_STATS=0 every hook is empty.
  */
 #pragma once
 
+#include "sync/lock_owners.h"
 #include "sync/lock_stats.h"
 #include "sync/spinlock.h"
 #include "sync/trace.h"
@@ -30,42 +32,70 @@ void lock_stats_count_timed(struct spinlock *lock, const struct spin_node *node,
 
 #endif
 
+/* ---- the owners --------------------------------------------------------------------------- */
+
+#if LOCK_OWNERS
+
+/* Before the try: what this CPU will note in the lock once it has it. */
+static inline void lock_owner_prepare(struct spin_node *node, const void *site, unsigned cpu)
+{
+	node->owner.note = lock_owner_pack(site, cpu);
+}
+
+/* In the critical section: one load and one store. */
+static inline void lock_owner_note(struct spinlock *lock, const struct spin_node *node)
+{
+	counter_set(&lock->word.note.holder, node->owner.note);
+}
+
+/* The last thing in the critical section, of every release: one load, one store. */
+static inline void lock_owner_release(struct spinlock *lock, const struct spin_node *node)
+{
+	counter_set(&lock->word.note.holder, ~node->owner.note);
+}
+
+/* Of an acquire that is not counted: no CPU is known. */
+static inline void lock_owner_forget(struct spin_node *node)
+{
+	node->owner.note = 0;
+}
+
+#else
+
+#define lock_owner_prepare(node, site, cpu) ((void)(site), (void)(cpu))
+#define lock_owner_note(lock, node)	    ((void)(lock))
+#define lock_owner_release(lock, node)	    ((void)(lock))
+#define lock_owner_forget(node)		    ((void)(node))
+
+#endif
+
 /* ---- the wait matrix ---------------------------------------------------------------------- */
 
 #if WAIT_MATRIX
 
 /* Adds one wait to the waiter's row, if the lock has a matrix. By the waiter, after its release. */
-void wait_matrix_count(struct spinlock *lock, struct spin_cpu *waiter, uint64_t waited_ticks);
+void wait_matrix_count(struct spinlock *lock, const struct spin_node *node);
 
 void wait_matrix_reset(struct spinlock *lock);
 
-static inline void wait_matrix_note_site(struct spin_cpu *self, const void *site)
-{
-	counter_set(&self->matrix.site, (uintptr_t)site);
-}
-
-static inline void wait_matrix_note_holder(struct spinlock *lock, const struct spin_cpu *self)
-{
-	counter_set(&lock->word.note.holder, (uintptr_t)self);
-}
-
-/* Which CPU holds the lock that this one is going to wait for, and since which site. */
+/* Which CPU holds the lock that this one is going to wait for, or held it last, and since which site. */
 static inline void wait_matrix_find_holder(const struct spinlock *lock, struct spin_cpu *self)
 {
-	uint64_t holder = counter_read(&lock->word.note.holder);
-	const struct spin_cpu *cpu = (const struct spin_cpu *)(uintptr_t)holder;
+	self->matrix.holder = lock_owner_last(counter_read(&lock->word.note.holder));
+}
 
-	self->matrix.holder = holder;
-	self->matrix.holder_site = holder ? counter_read(&cpu->matrix.site) : 0;
+/* What that was, for the event of the wait; 0: not known. */
+static inline uint64_t wait_matrix_holder(const struct spin_cpu *self)
+{
+	return self->matrix.holder;
 }
 
 #else
 
-#define wait_matrix_count(lock, waiter, waited_ticks) ((void)(lock), (void)(waited_ticks))
-#define wait_matrix_reset(lock)			      ((void)(lock))
-#define wait_matrix_note_site(self, site)	      ((void)(site))
-#define wait_matrix_note_holder(lock, self)	      ((void)(lock))
-#define wait_matrix_find_holder(lock, self)	      ((void)(lock))
+#define wait_matrix_count(lock, node)	    ((void)(lock))
+#define wait_matrix_reset(lock)		    ((void)(lock))
+#define wait_matrix_find_holder(lock, self) ((void)(lock))
+#define wait_matrix_holder(self)	    0
 
 #endif
 
@@ -78,14 +108,17 @@ static inline enum spin_stats_mode lock_stats_on_lock(struct spinlock *lock, str
 						      const void *site)
 {
 	enum spin_stats_mode mode = lock_stats_mode;
+	unsigned cpu;
 
 	node->stats.acquired_ticks = 0;
 	if (mode == SPIN_STATS_OFF || !lock->cpus) {
 		node->stats.counted = NULL;
+		lock_owner_forget(node);
 		return SPIN_STATS_OFF;
 	}
-	node->stats.counted = &lock->cpus[port_cpu()];
-	wait_matrix_note_site(node->stats.counted, site);
+	cpu = port_cpu();
+	node->stats.counted = &lock->cpus[cpu];
+	lock_owner_prepare(node, site, cpu);
 	return mode;
 }
 
@@ -94,7 +127,7 @@ static inline void lock_stats_on_acquire(struct spinlock *lock, struct spin_node
 {
 	if (mode == SPIN_STATS_OFF)
 		return;
-	wait_matrix_note_holder(lock, node->stats.counted);
+	lock_owner_note(lock, node);
 	if (mode == SPIN_STATS_ALL)
 		node->stats.acquired_ticks = port_clock();
 }
@@ -118,14 +151,15 @@ static inline void lock_stats_on_waited(struct spinlock *lock, struct spin_node 
 {
 	if (!node->stats.counted)
 		return;
-	wait_matrix_note_holder(lock, node->stats.counted);
+	lock_owner_note(lock, node);
 	node->stats.acquired_ticks = port_clock();
 	node->stats.waited_ticks = node->stats.acquired_ticks - started_ticks;
 }
 
 /* Returns when the critical section ends; 0 if its acquire did not read the clock. */
-static inline uint64_t lock_stats_on_unlock(const struct spin_node *node)
+static inline uint64_t lock_stats_on_unlock(struct spinlock *lock, const struct spin_node *node)
 {
+	lock_owner_release(lock, node);
 	return node->stats.acquired_ticks ? port_clock() : 0;
 }
 
@@ -145,7 +179,7 @@ static inline void lock_stats_on_unlocked(struct spinlock *lock, const struct sp
 #define lock_stats_on_acquire(lock, node, mode)		   ((void)(mode))
 #define lock_stats_on_wait(lock, node)			   0
 #define lock_stats_on_waited(lock, node, started_ticks)	   ((void)(started_ticks))
-#define lock_stats_on_unlock(node)			   0
+#define lock_stats_on_unlock(lock, node)		   0
 #define lock_stats_on_unlocked(lock, node, released_ticks) ((void)(released_ticks))
 
 #endif

@@ -42,8 +42,9 @@ static __attribute__((noinline)) void count_wait(struct spinlock *lock, const st
 
 	counter_add(&stats->counts.contended, 1);
 	times_add(&stats->counts.wait, waited_ticks);
-	trace_end(TRACE_LOCK_WAIT, stats->trace_begun, trace_name(lock->name), waited_ticks);
-	wait_matrix_count(lock, node->stats.counted, waited_ticks);
+	trace_end_wait(stats->trace_begun, trace_name(lock->name), waited_ticks,
+		       wait_matrix_holder(node->stats.counted));
+	wait_matrix_count(lock, node);
 }
 
 void lock_stats_count_timed(struct spinlock *lock, const struct spin_node *node,

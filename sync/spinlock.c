@@ -12,8 +12,8 @@
 #include "sync/lock_hooks.h"
 #include "sync/spin_kinds.h"
 
-#if WAIT_MATRIX
-_Static_assert(offsetof(struct wait_matrix_note, holder) == 32 &&
+#if LOCK_OWNERS
+_Static_assert(offsetof(struct lock_owner_note, holder) == 32 &&
 		       offsetof(struct ck_spinlock_anderson, pad) <= 32 &&
 		       offsetof(struct ck_spinlock_anderson, next) >= 40 &&
 		       sizeof(struct ck_spinlock_ticket) <= 32 &&
@@ -183,11 +183,14 @@ bool spin_locked_relaxed(struct spinlock *lock)
 /* Not inlined, so that an acquire without a wait does not save registers for the wait. */
 static __attribute__((noinline)) void wait_for(struct spinlock *lock, struct spin_node *node)
 {
+	struct lock_wait_noted noted;
 	uint64_t started_ticks;
 
 	node->contended = true;
+	lock_wait_begin(lock, node, &noted);
 	started_ticks = lock_stats_on_wait(lock, node);
 	acquire_kind(lock, node);
+	lock_wait_end(&noted);
 	lock_stats_on_waited(lock, node, started_ticks);
 }
 
@@ -219,7 +222,7 @@ void spin_lock(struct spinlock *lock, struct spin_node *node)
 
 void spin_unlock(struct spinlock *lock, struct spin_node *node)
 {
-	uint64_t released_ticks = lock_stats_on_unlock(node);
+	uint64_t released_ticks = lock_stats_on_unlock(lock, node);
 
 	release_kind(lock, node);
 	lock_stats_on_unlocked(lock, node, released_ticks);

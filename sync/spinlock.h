@@ -31,9 +31,9 @@
  * Writers: the algorithms write `word` and the queue nodes. A CPU alone writes the rest of its part,
  * struct spin_cpu. All other fields are read-only after spin_init().
  *
- * The statistics (lock_stats.h), the wait matrix (wait_matrix.h) and the trace (trace.h) are layers
- * that a build can leave out. They are hooked into spinlock.c through lock_hooks.h, and keep what
- * they note in the fields `stats`, `matrix` and `note` below.
+ * The statistics (lock_stats.h), the owners (lock_owners.h), the wait matrix (wait_matrix.h) and the
+ * trace (trace.h) are layers that a build can leave out. They are hooked into spinlock.c through
+ * lock_hooks.h, and keep what they note in the fields `stats`, `owner`, `matrix` and `note` below.
  */
 #pragma once
 
@@ -45,17 +45,19 @@
 
 #include "sync/cache_line.h"
 #include "sync/ck.h"
+#include "sync/lock_owners.h"
 #include "sync/lock_stats.h"
 #include "sync/wait_matrix.h"
 
 /*
  * Concurrency Kit's stall is only a compiler barrier on RISC-V; the loops in which its locks wait get
- * the machine's own hint instead. So does the loop of its backoff, which counts compiler barriers.
+ * the machine's own hint instead, and count their turns (lock_owners.h). The loop of its backoff, which
+ * counts compiler barriers, gets the hint alone.
  */
 #define ck_pr_barrier port_relax
 #include <ck_backoff.h>
 #undef ck_pr_barrier
-#define ck_pr_stall port_relax
+#define ck_pr_stall lock_wait_turn
 #include <ck_spinlock.h>
 #undef ck_pr_stall
 
@@ -111,7 +113,7 @@ struct spinlock {
 		struct spin_qspinlock qspinlock;
 		struct spin_reciprocating reciprocating;
 		unsigned owner; /* SPIN_NONE: the CPU that holds it, plus 1; 0: it is free */
-		struct wait_matrix_note note;
+		struct lock_owner_note note;
 	} word;
 	_Alignas(PORT_CACHE_LINE) struct ck_spinlock_clh clh_unowned;
 };
@@ -125,6 +127,7 @@ struct spin_node {
 		struct spin_reciprocating_node reciprocating;
 	};
 	struct lock_stats_node stats;
+	struct lock_owner_node owner;
 	bool contended; /* this acquire had to wait */
 };
 

@@ -58,19 +58,21 @@ static void sites_add(struct spin_sites *sites, uint64_t waiter, uint64_t holder
 
 /* ---- counting: by the waiter, after its release ------------------------------------------- */
 
-void wait_matrix_count(struct spinlock *lock, struct spin_cpu *waiter, uint64_t waited_ticks)
+void wait_matrix_count(struct spinlock *lock, const struct spin_node *node)
 {
-	const struct spin_waits wait = {1, waited_ticks};
-	uint64_t self = (uintptr_t)waiter;
-	uint64_t holder = waiter->matrix.holder ? waiter->matrix.holder : self;
-	uint64_t site = holder == self ? 0 : waiter->matrix.holder_site;
+	const struct spin_cpu *waiter = node->stats.counted;
+	const struct spin_waits wait = {1, node->stats.waited_ticks};
+	unsigned self = (unsigned)(waiter - lock->cpus);
+	struct lock_owner holder = lock_owner_unpack(waiter->matrix.holder);
 	struct wait_matrix *own;
 
 	if (!lock->matrix.rows)
 		return;
-	own = matrix_row_of(lock, (unsigned)(waiter - lock->cpus));
-	waits_add(&own->holder[(struct spin_cpu *)(uintptr_t)holder - lock->cpus], &wait);
-	sites_add(&own->sites, counter_read(&waiter->matrix.site), site, &wait);
+	if (!holder.site || holder.cpu == self)
+		holder = (struct lock_owner){.cpu = self};
+	own = matrix_row_of(lock, self);
+	waits_add(&own->holder[holder.cpu], &wait);
+	sites_add(&own->sites, lock_owner_unpack(node->owner.note).site, holder.site, &wait);
 }
 
 /* ---- making ------------------------------------------------------------------------------- */

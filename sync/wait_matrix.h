@@ -2,28 +2,25 @@
 /*
  * wait_matrix.h - which CPU waited for which CPU, and at which call sites.
  *
- * This is a layer over the statistics (lock_stats.h), which time the waits. A build with
- * -DWAIT_MATRIX=0 has none of it; -DLOCK_STATS=0 takes it away too.
+ * This is a layer over the statistics (lock_stats.h), which time the waits, and over the owners
+ * (lock_owners.h). A build with -DWAIT_MATRIX=0 has none of it; -DLOCK_STATS=0 or -DLOCK_OWNERS=0
+ * takes it away too.
  *
  * A site is the return address of a call of spin_lock(): one for each place that takes a lock.
  *
- * Notes. A CPU notes its site in its own part of the lock before it tries. Once it has the
- * lock it notes itself as the holder in the lock: one store, to the cache line that the acquire has
- * just taken. An acquire that must wait reads both, relaxed, before it takes its place in the
- * queue. After its release it adds the wait to its own row of the matrix and to its own table of
- * sites.
+ * The CPU that must wait reads who holds the lock (lock_owners.h), relaxed, before it takes its place
+ * in the queue. After its release it adds the wait to its own row of the matrix and to its own table
+ * of sites.
  *
  * What the figures mean:
  *
  *   - The holder is the CPU that noted itself last before the wait began. The whole wait is counted
  *     for it, also the part spent for other CPUs that were in the queue before the waiter.
- *   - Between an acquire and its note, the holder before is still noted. Where that is the waiter
- *     itself, or no CPU was noted yet, the holder is unknown: the wait is counted on the diagonal,
- *     cell [cpu][cpu], which means nothing else, and for site 0.
- *   - The holder's site may be that of its next acquire, if it has begun that meanwhile.
+ *   - Between an acquire and its note, the holder before is still noted, as the one that released the
+ *     lock. Where that is the waiter itself, or no CPU was noted yet, the holder is unknown: the wait is
+ *     counted on the diagonal, cell [cpu][cpu], which means nothing else, and for site 0.
  *
- * Writers: each CPU writes its own row and its own site; the holder of the lock writes the note.
- * All are whole relaxed stores. Any CPU may read them at any time.
+ * Writers: each CPU writes its own row, by whole relaxed stores. Any CPU may read it at any time.
  */
 #pragma once
 
@@ -32,14 +29,15 @@
 #include <stdint.h>
 
 #include "sync/cache_line.h"
+#include "sync/lock_owners.h"
 #include "sync/lock_stats.h"
 
 #ifndef WAIT_MATRIX
-#define WAIT_MATRIX LOCK_STATS
+#define WAIT_MATRIX LOCK_OWNERS
 #endif
 
-#if WAIT_MATRIX && !LOCK_STATS
-#error "the wait matrix counts what the statistics time: WAIT_MATRIX=1 needs LOCK_STATS=1"
+#if WAIT_MATRIX && !(LOCK_STATS && LOCK_OWNERS)
+#error "the wait matrix counts what the statistics time, by owner: WAIT_MATRIX=1 needs both"
 #endif
 
 struct spin_waits {
@@ -79,25 +77,10 @@ struct wait_matrix_lock {
 #endif
 };
 
-/*
- * Part of the lock's word: the address of the holder's struct spin_cpu, or 0 while no CPU has noted
- * itself. It lies on the word's cache line, behind what the algorithms use of it.
- */
-struct wait_matrix_note {
-#if WAIT_MATRIX
-	char used_by_algorithm[32];
-	uint64_t holder;
-#endif
-};
-
-/*
- * Part of each struct spin_cpu; that CPU writes it. The start of a wait is kept here and not in the
- * node: a node is on the stack of every caller, and most acquires do not wait.
- */
+/* Part of each struct spin_cpu; that CPU writes it. */
 struct wait_matrix_cpu {
 #if WAIT_MATRIX
-	uint64_t site;		      /* of this CPU's last acquire that was counted */
-	uint64_t holder, holder_site; /* as its last wait began; holder: see the note above */
+	uint64_t holder; /* lock_owner_last() as this CPU's last wait began */
 #endif
 };
 

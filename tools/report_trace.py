@@ -28,7 +28,7 @@ from trace import (
     read_trace,
     summaries,
     time_text,
-    title_of,
+    title_with_holder,
     write_viewer_file,
 )
 
@@ -221,7 +221,7 @@ def lane(cpu: Cpu, y: float, moment: Moment, trace: Trace, x_of: Callable[[float
         parts.append(
             f'<rect class="f{colour(event)}" x="{left:.2f}" width="{max(right - left, 0.7):.2f}" '
             f'y="{y + inset:.0f}" height="{LANE - 6 - 2 * inset:.0f}"><title>'
-            f"{escape(title_of(event))}, {time_text(trace.us(length))}</title></rect>")
+            f"{escape(title_with_holder(event))}, {time_text(trace.us(length))}</title></rect>")
     for event in seen:
         if event.kind.name == "ipi":
             x = x_of(event.end)

@@ -314,6 +314,12 @@ class TestWhatIsNotCounted(Built):
         self.assertEqual(self.depth(measured), 16)
         self.assertEqual(list(measured.graph.cut), ["bad"])
 
+    def test_a_look_of_a_cpu_that_waits(self) -> None:
+        self.check(16 + 32, frame("start", 16, "1: la t1,look", "jal t0,arch_call_keeping", "bnez a0,1b",
+                                  "call b"),
+                   frame("b", 32, "nop"), frame("look", 2000, "nop"),
+                   "arch_call_keeping: addi sp,sp,-128; jalr t1; addi sp,sp,128; jr t0")
+
     def test_a_function_that_may_panic_counts(self) -> None:
         self.check(16 + 512, frame("start", 16, "call careful"),
                    frame("careful", 512, "bnez a0,1f", "call port_panic", "1: nop"),

@@ -22,14 +22,14 @@ from test_tools import InTemporaryFolder
 
 TOOLS = Path(__file__).resolve().parent
 TICKS_HZ, CLOCK_HZ = 10_000_000, 2_000_000_000
-KINDS = ("refill frames zone", "flush frames zone", "run-alloc frames first", "drain found -",
-         "ipi cpu number", "answer number frames", "lock-wait lock waited_ticks", "pressure-up cpus -",
-         "doing name name", "sleep - -")
+KINDS = ("refill frames zone -", "flush frames zone -", "run-alloc frames first -", "drain found - -",
+         "ipi cpu number -", "answer number frames -", "lock-wait lock waited_ticks holder",
+         "pressure-up cpus - -", "doing name name -", "sleep - - -")
 NUMBERS = {text.split(" ")[0]: place for place, text in enumerate(KINDS, 1)}
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
-# kind, end, length, a, b
-Made = tuple[str, int, int, int, int]
+# kind, end, length, a, b, and c where it is not 0
+Made = tuple[str, int, int, int, int] | tuple[str, int, int, int, int, int]
 
 
 def digits(number: int) -> str:
@@ -52,18 +52,19 @@ def counts_of(events: Sequence[Made]) -> list[int]:
     return [sum(event[0] == text.split(" ")[0] for event in events) for text in KINDS]
 
 
-def cpu_lines(cpu: int, events: Sequence[Made], lost: int = 0, block: int = 100) -> list[str]:
+def cpu_lines(cpu: int, events: Sequence[Made], lost: int = 0, block: int = 100,
+              arguments: int = 3) -> list[str]:
     """As the kernel writes them: of all these events the first are lost."""
     lines = [line(record="trace", cpu=cpu, count=len(events), lost=lost, counts=counts_of(events))]
     for first in range(lost, len(events), block):
         part = events[first : first + block]
         previous = part[0][1]
-        data, last = "", dict.fromkeys(NUMBERS, (0, 0))
-        for kind, end, length, a, b in part:
-            before = last[kind]
-            said = (NUMBERS[kind], end - previous, length, a ^ before[0], b ^ before[1])
-            data += "".join(map(digits, said))
-            previous, last[kind] = end, (a, b)
+        data, last = "", dict.fromkeys(NUMBERS, [0, 0, 0])
+        for kind, end, length, *given in part:
+            given = [*given, 0][:3]
+            changed = [one ^ other for one, other in zip(given, last[kind])][:arguments]
+            data += "".join(map(digits, (NUMBERS[kind], end - previous, length, *changed)))
+            previous, last[kind] = end, given
         lines.append(line(record="trace_block", cpu=cpu, first=first, count=len(part),
                           ticks=part[0][1], data=data))
     return lines
@@ -74,9 +75,12 @@ def head(**fields: object) -> str:
                                           "names": list(KINDS), **fields})
 
 
+HOLDER_SITE = 0x8020_dca2
+HELD_BY_1 = HOLDER_SITE << 16 | 1
+
 CPU_0: list[Made] = [
     ("doing", 1000, 0, packed("bulk"), 0),
-    ("lock-wait", 1100, 30, packed("zone1"), 4000),  # 2 us of the 3
+    ("lock-wait", 1100, 30, packed("zone1"), 4000, HELD_BY_1),  # 2 us of the 3
     ("refill", 1120, 100, 64, 1),
     ("pressure-up", 1200, 0, 1, 0),
     ("ipi", 1210, 0, 1, 7),
@@ -106,8 +110,32 @@ class TestReading(unittest.TestCase):
     def test_every_event_comes_back(self) -> None:
         for cpu, made in zip(read(example()).cpus, (CPU_0, CPU_1)):
             self.assertEqual(
-                [(e.kind.name, e.end, e.length, e.a, e.b) for e in cpu.events], list(made))
+                [(e.kind.name, e.end, e.length, e.a, e.b, e.c) for e in cpu.events],
+                [(*event, 0)[:6] for event in made])
             self.assertEqual([e.number for e in cpu.events], list(range(len(made))))
+
+    def test_a_trace_of_five_numbers_an_event(self) -> None:
+        names = [text.rsplit(" ", 1)[0] for text in KINDS]
+        found = read([head(names=names), *cpu_lines(0, CPU_0, arguments=2)])
+        self.assertEqual([(e.kind.name, e.end, e.length, e.a, e.b, e.c) for e in found.cpus[0].events],
+                         [(*event[:5], 0) for event in CPU_0])
+        self.assertEqual(trace.problems(found), [])
+        self.assertIsNone(trace.holder_of(found.cpus[0].events[1]))
+
+    def test_the_holder_of_a_lock(self) -> None:
+        found = read(example())
+        event = found.cpus[0].events[1]
+        self.assertEqual(trace.holder_of(event), (1, HOLDER_SITE))
+        self.assertEqual(trace.title_with_holder(event), "wait for zone1, held by cpu 1")
+        self.assertEqual(trace.arguments_of(event, found)["holder_site"], "0x8020dca2")
+        found.site_name = "claim+{:#x}".format
+        self.assertEqual(trace.arguments_of(event, found), {
+            "lock": "zone1", "waited_ticks": 4000, "holder": "cpu 1",
+            "holder_site": "claim+0x8020dca2"})
+        unknown = read([head(), *cpu_lines(0, [("lock-wait", 9, 3, packed("heap"), 1)])])
+        event = unknown.cpus[0].events[0]
+        self.assertEqual(trace.arguments_of(event, unknown)["holder"], "not known")
+        self.assertEqual(trace.title_with_holder(event), "wait for heap")
 
     def test_any_numbers(self) -> None:
         dice = random.Random(3)
@@ -207,7 +235,8 @@ class TestViewerFile(unittest.TestCase):
     def test_a_wait_lasts_as_the_finer_clock_says(self) -> None:
         wait = self.named("wait for zone1")
         self.assertEqual((wait["ts"], wait["dur"]), (7.0, 2.0))
-        self.assertEqual(wait["args"], {"lock": "zone1", "waited_ticks": 4000})
+        self.assertEqual(wait["args"], {"lock": "zone1", "waited_ticks": 4000, "holder": "cpu 1",
+                                        "holder_site": hex(HOLDER_SITE)})
 
     def test_a_ipi_leads_to_its_answer(self) -> None:
         ipi, answer = self.named("ipi", "s"), self.named("ipi", "f")

@@ -20,9 +20,11 @@ import argparse
 import bisect
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from launch import Symbols
 
 DIGITS = {
     digit: value
@@ -43,6 +45,9 @@ PROCESS = 1
 RUN_TRACK = 0
 
 
+NO_ARGUMENT = "-"
+
+
 class BadTrace(Exception):
     """Records that are no trace, or half of one."""
 
@@ -52,6 +57,7 @@ class Kind:
     name: str
     first: str
     second: str
+    third: str = NO_ARGUMENT  # kernels before this argument was added write five numbers an event
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Event:
     length: int
     a: int
     b: int
+    c: int = 0
 
     @property
     def start(self) -> int:
@@ -89,7 +96,9 @@ class Trace:
     ticks_hz: int
     clock_hz: int
     kinds: list[Kind]
+    width: int = 6  # numbers of an event in a block's data
     cpus: list[Cpu] = field(default_factory=list)
+    site_name: Callable[[int], str] = hex  # of a call site
 
     @property
     def begin(self) -> int:
@@ -145,24 +154,26 @@ def records_of(lines: Iterable[str]) -> Iterator[dict[str, object]]:
             yield record
 
 
+NOTHING_BEFORE = (0, 0, 0)
+
+
 def take_block(record: dict[str, object], trace: Trace, cpus: Mapping[object, Cpu]) -> None:
     cpu = cpus.get(record["cpu"])
     found = list(numbers(str(record["data"])))
     if cpu is None:
         raise BadTrace(f"a block of cpu {record['cpu']}, which has no trace")
-    if len(found) != 5 * int(str(record["count"])):
+    if len(found) != trace.width * int(str(record["count"])):
         raise BadTrace(f"cpu {cpu.number}: {record['count']} events promised, {len(found)} numbers came")
     ticks = int(str(record["ticks"]))
-    last: dict[int, tuple[int, int]] = {}
-    for place in range(0, len(found), 5):
-        kind, delta, length, a, b = found[place : place + 5]
+    last: dict[int, list[int]] = {}
+    for place in range(0, len(found), trace.width):
+        kind, delta, length, *said = found[place : place + trace.width]
         if not 1 <= kind <= len(trace.kinds):
             raise BadTrace(f"cpu {cpu.number}: no event has number {kind}")
         ticks += delta
-        before = last.get(kind, (0, 0))
-        a, b = last[kind] = a ^ before[0], b ^ before[1]
-        number = int(str(record["first"])) + place // 5
-        cpu.events.append(Event(number, trace.kinds[kind - 1], ticks, length, a, b))
+        said = last[kind] = [one ^ other for one, other in zip(said, last.get(kind, NOTHING_BEFORE))]
+        number = int(str(record["first"])) + place // trace.width
+        cpu.events.append(Event(number, trace.kinds[kind - 1], ticks, length, *said))
 
 
 def read_trace(lines: Iterable[str]) -> Trace | None:
@@ -175,8 +186,9 @@ def read_trace(lines: Iterable[str]) -> Trace | None:
             if what == "trace_events":
                 names = record["names"]
                 assert isinstance(names, list)
-                kinds = [Kind(*str(text).split(" ")) for text in names]
-                trace = Trace(int(str(record["ticks_hz"])), int(str(record["clock_hz"])), kinds)
+                words = [str(text).split(" ") for text in names]
+                trace = Trace(int(str(record["ticks_hz"])), int(str(record["clock_hz"])),
+                              [Kind(*text) for text in words], 2 + max(map(len, words)))
             elif trace is None:
                 raise BadTrace("no names of events came before the events")
             elif what == "trace":
@@ -225,12 +237,32 @@ def doing_name(event: Event) -> str:
     return packed_name(event.a) + packed_name(event.b)
 
 
-def arguments_of(event: Event) -> dict[str, object]:
+HOLDER_CPU_BITS = 16
+
+
+def holder_of(event: Event) -> tuple[int, int] | None:
+    """The cpu that held the lock as a wait began, and the call site of its acquire, where it is known."""
+    if event.kind.third != "holder" or not event.c:
+        return None
+    return event.c & (1 << HOLDER_CPU_BITS) - 1, event.c >> HOLDER_CPU_BITS
+
+
+def holder_arguments(event: Event, trace: Trace) -> dict[str, object]:
+    holder = holder_of(event)
+    if holder is None:
+        return {"holder": "not known"}
+    return {"holder": f"cpu {holder[0]}", "holder_site": trace.site_name(holder[1])}
+
+
+def arguments_of(event: Event, trace: Trace) -> dict[str, object]:
     found: dict[str, object] = {}
-    for name, value in ((event.kind.first, event.a), (event.kind.second, event.b)):
-        if name == "-":
+    for name, value in ((event.kind.first, event.a), (event.kind.second, event.b),
+                        (event.kind.third, event.c)):
+        if name == NO_ARGUMENT:
             continue
-        if (event.kind.name, name) in NAMES:
+        if name == "holder":
+            found |= holder_arguments(event, trace)
+        elif (event.kind.name, name) in NAMES:
             found[name] = packed_name(value)
         else:
             found[name] = "all ones" if value == ALL_ONES else value
@@ -243,10 +275,15 @@ def title_of(event: Event) -> str:
     return event.kind.name
 
 
+def title_with_holder(event: Event) -> str:
+    holder = holder_of(event)
+    return title_of(event) if holder is None else f"{title_of(event)}, held by cpu {holder[0]}"
+
+
 def viewer_event(trace: Trace, cpu: Cpu, event: Event, begin: int) -> dict[str, object]:
     said: dict[str, object] = {
         "name": title_of(event), "cat": event.kind.name, "pid": PROCESS, "tid": cpu.number + 1,
-        "ts": trace.us(event.start - begin), "args": arguments_of(event),
+        "ts": trace.us(event.start - begin), "args": arguments_of(event, trace),
     }
     if event.kind.name in MARKS:
         return {**said, "ph": "i", "s": "t"}
@@ -380,6 +417,16 @@ def summary_text(trace: Trace) -> str:
     return "\n".join(lines)
 
 
+def site_names(kernel: Path) -> Callable[[int], str]:
+    symbols = Symbols(kernel)
+
+    def name(address: int) -> str:
+        known = symbols.name(address)
+        return f"{known.decode('ascii', 'replace')} ({address:#x})" if known else hex(address)
+
+    return name
+
+
 # The command line ----------------------------------------------------------------------------
 
 
@@ -388,6 +435,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("records", type=Path, help="a run's records or console (build/logs/run.jsonl)")
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="the file for a viewer (default: only check the trace)")
+    parser.add_argument("--kernel", type=Path, metavar="ELF",
+                        help="the kernel of the run: names the call sites in the file")
     options = parser.parse_args(arguments)
     try:
         with options.records.open(encoding="utf-8", errors="replace") as lines:
@@ -399,6 +448,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"trace: {options.records}: the run kept no trace: boot it with trace=on",
               file=sys.stderr)
         return 2
+    if options.kernel:
+        trace.site_name = site_names(options.kernel)
     if options.out:
         write_viewer_file(trace, options.out)
     print(summary_text(trace))

@@ -88,7 +88,23 @@ static inline uint64_t port_trace_time(void)
 	return csr_read(time);
 }
 
-void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b);
+void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c);
+
+/* Turns of this cpu's waits for locks (sync/lock_owners.h): a word through tp. */
+#define PORT_WAIT_TURNS() (arch_cpu_self()->wait_turns)
+
+void arch_call_keeping(void); /* for the next macro alone */
+
+/*
+ * Calls a function without arguments or result, and keeps all registers but t0 and t1
+ * (call_keeping.S). The wait loops around such a call stay functions without a stack frame, which some
+ * locks also call where they do not wait.
+ */
+#define PORT_CALL_KEEPING(function)                                                                \
+	__asm__ volatile("lla	t1, %0\n\tcall	t0, arch_call_keeping"                                \
+			 :                                                                         \
+			 : "i"(function)                                                           \
+			 : "t0", "t1", "memory")
 
 /* Zihintpause, by its encoding: a FENCE that orders nothing where the hint is not known. */
 static inline void port_relax(void)

@@ -19,6 +19,7 @@
 #include "kernel/settings.h"
 #include "kernel/diag/trace_ring.h"
 #include "mm/address.h"
+#include "sync/lock_owners.h"
 
 /* The characters in a block's data, so that a line has a length that any program can read. */
 #define BLOCK_CHARS 4096
@@ -85,7 +86,8 @@ static void write_events(void)
 	for (unsigned event = 1; event < TRACE_EVENTS; event++) {
 		const struct trace_event_names *names = &trace_event_names[event];
 
-		printf("%s\"%s %s %s\"", event > 1 ? "," : "", names->event, names->a, names->b);
+		printf("%s\"%s %s %s %s\"", event > 1 ? "," : "", names->event, names->a, names->b,
+		       names->c);
 	}
 	printf("]");
 	record_end();
@@ -171,6 +173,15 @@ static void print_ticks(uint64_t ticks)
 	printf("%llu.%llu us", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));
 }
 
+/* Of the lock that was waited for. The address ends the line: the launcher adds its function. */
+static void print_holder(uint64_t note)
+{
+	struct lock_owner holder = lock_owner_unpack(note);
+
+	if (note)
+		printf(", held by cpu %u at [<%#llx>]", holder.cpu, (unsigned long long)holder.site);
+}
+
 /*
  * Both words are one name; or the first is the name of a lock and the second its wait. That wait is
  * shorter than the event, which ends when the lock is released.
@@ -182,6 +193,7 @@ static void print_named(const struct trace_record *record, bool is_wait)
 	if (is_wait) {
 		printf(", waited ");
 		print_ticks(record->b * settings.timebase / settings.clock_hertz);
+		print_holder(record->c);
 	} else {
 		print_packed(record->b);
 	}

@@ -10,9 +10,11 @@
 #define RECORDS_MOST  (UINT64_C(1) << 17) /* of all cpus together */
 #define MEMORY_SHARE  64		  /* rings take at most this part of memory */
 
-const struct trace_event_names trace_event_names[TRACE_EVENTS] = {[TRACE_NONE] = {"none", "-", "-"},
-#define TRACE_NAMES(number, name, first, second) [TRACE_##number] = {name, first, second},
-								  TRACE_FOR_EACH_EVENT(TRACE_NAMES)
+const struct trace_event_names trace_event_names[TRACE_EVENTS] = {
+	[TRACE_NONE] = {"none", "-", "-", "-"},
+#define TRACE_NAMES(number, name, first, second, third)                                            \
+	[TRACE_##number] = {name, first, second, third},
+	TRACE_FOR_EACH_EVENT(TRACE_NAMES)
 #undef TRACE_NAMES
 };
 
@@ -36,7 +38,7 @@ void trace_ring_init(struct trace_ring *ring, void *memory, uint64_t records)
 }
 
 void trace_ring_add(struct trace_ring *ring, enum trace_event event, uint64_t begun, uint64_t a,
-		    uint64_t b)
+		    uint64_t b, uint64_t c)
 {
 	unsigned long flags = port_irq_save();
 	uint64_t number = ring->next, now = port_trace_time();
@@ -48,6 +50,7 @@ void trace_ring_add(struct trace_ring *ring, enum trace_event event, uint64_t be
 	ck_pr_store_64(&record->length, begun ? now - begun : 0);
 	ck_pr_store_64(&record->a, a);
 	ck_pr_store_64(&record->b, b);
+	ck_pr_store_64(&record->c, c);
 	ck_pr_fence_store(); /* (b) */
 	ck_pr_store_64(&record->stamp, (number + 1) << 8 | (uint64_t)event);
 	counter_add(&ring->counts[event], 1);
@@ -77,6 +80,7 @@ bool trace_ring_read(const struct trace_ring *ring, uint64_t number, struct trac
 	record->length = ck_pr_load_64(&from->length);
 	record->a = ck_pr_load_64(&from->a);
 	record->b = ck_pr_load_64(&from->b);
+	record->c = ck_pr_load_64(&from->c);
 	ck_pr_fence_load(); /* (c) */
 	return record->stamp >> 8 == number + 1 && ck_pr_load_64(&from->stamp) == record->stamp;
 }
@@ -101,8 +105,10 @@ char *trace_put_record(char *text, const struct trace_record *record, struct tra
 	text = trace_put_number(text, record->length);
 	text = trace_put_number(text, record->a ^ before->a[event]);
 	text = trace_put_number(text, record->b ^ before->b[event]);
+	text = trace_put_number(text, record->c ^ before->c[event]);
 	before->ticks = record->ticks;
 	before->a[event] = record->a;
 	before->b[event] = record->b;
+	before->c[event] = record->c;
 	return text;
 }

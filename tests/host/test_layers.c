@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: plain bare */
 /*
- * test_layers.c - the statistics, the wait matrix and the trace are layers over the lock: a build can
+ * test_layers.c - the statistics, the owners, the wait matrix and the trace are layers over the lock: a build can
  * leave them out.
  *
  * It is built twice: with all layers, where their symbols are there and events arrive; and with
  * -DLOCK_STATS=0 -DWAIT_MATRIX=0 -DTRACE=0, where neither is. All objects of mm/ and sync/ are linked,
  * so a symbol that one of them defines is found.
  *
- * Covers: sync/lock_stats.c sync/wait_matrix.c sync/trace.h
+ * Covers: sync/lock_stats.c sync/lock_owners.c sync/wait_matrix.c sync/trace.h
  */
 #include <stdint.h>
 
 #include "host.h"
 #include "mm/frame.h"
+#include "sync/lock_owners.h"
 #include "sync/lock_stats.h"
 #include "sync/spinlock.h"
 #include "sync/trace.h"
@@ -27,6 +28,17 @@
 	X(spin_stats_of)                                                                           \
 	X(spin_stats_add)                                                                          \
 	X(spin_stats_reset)
+
+#define SYMBOLS_OF_LOCK_OWNERS(X)                                                                  \
+	X(lock_wait_on_look)                                                                       \
+	X(lock_owners_bytes)                                                                       \
+	X(lock_owners_start)                                                                       \
+	X(lock_wait_of)                                                                            \
+	X(lock_owner_of)                                                                           \
+	X(lock_wait_is_deadlock)                                                                   \
+	X(lock_wait_begin)                                                                         \
+	X(lock_wait_restore)                                                                       \
+	X(lock_wait_look)
 
 #define SYMBOLS_OF_WAIT_MATRIX(X)                                                                  \
 	X(wait_matrix_count)                                                                       \
@@ -42,6 +54,7 @@
 /* The linker's symbol of that name, whatever the headers say of it; at address 0 if there is none. */
 #define DECLARE(name) extern const char symbol_##name[] __asm__(#name) __attribute__((weak));
 SYMBOLS_OF_LOCK_STATS(DECLARE)
+SYMBOLS_OF_LOCK_OWNERS(DECLARE)
 SYMBOLS_OF_WAIT_MATRIX(DECLARE)
 #undef DECLARE
 
@@ -51,6 +64,7 @@ struct symbol {
 
 #define SYMBOL(name) {#name, symbol_##name},
 static const struct symbol of_lock_stats[] = {SYMBOLS_OF_LOCK_STATS(SYMBOL)};
+static const struct symbol of_lock_owners[] = {SYMBOLS_OF_LOCK_OWNERS(SYMBOL)};
 static const struct symbol of_wait_matrix[] = {SYMBOLS_OF_WAIT_MATRIX(SYMBOL)};
 #undef SYMBOL
 
@@ -65,6 +79,8 @@ static void check_symbols(const struct symbol *symbols, size_t count, bool layer
 TEST(a_layer_has_symbols_only_where_it_is_built)
 {
 	check_symbols(of_lock_stats, sizeof(of_lock_stats) / sizeof(of_lock_stats[0]), LOCK_STATS);
+	check_symbols(of_lock_owners, sizeof(of_lock_owners) / sizeof(of_lock_owners[0]),
+		      LOCK_OWNERS);
 	check_symbols(of_wait_matrix, sizeof(of_wait_matrix) / sizeof(of_wait_matrix[0]),
 		      WAIT_MATRIX);
 }
@@ -75,17 +91,20 @@ TEST(a_layer_has_fields_only_where_it_is_built)
 	CHECK_EQ(sizeof(struct lock_stats_node) != 0, LOCK_STATS);
 	CHECK_EQ(sizeof(struct wait_matrix_cpu) != 0, WAIT_MATRIX);
 	CHECK_EQ(sizeof(struct wait_matrix_lock) != 0, WAIT_MATRIX);
-	CHECK_EQ(sizeof(struct wait_matrix_note) != 0, WAIT_MATRIX);
+	CHECK_EQ(sizeof(struct lock_owner_note) != 0, LOCK_OWNERS);
+	CHECK_EQ(sizeof(struct lock_owner_node) != 0, LOCK_OWNERS);
+	CHECK_EQ(sizeof(struct lock_wait_noted) != 0, LOCK_OWNERS);
 }
 
 static unsigned events;
 
-static void count_event(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
+static void count_event(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c)
 {
 	(void)event;
 	(void)begun;
 	(void)a;
 	(void)b;
+	(void)c;
 	events++;
 }
 

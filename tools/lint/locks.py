@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .instructions import Instruction, Kind
 from .kernel import Function, Kernel
 from .report import Nothing, Report, run_tool
-from .walks import Taken, lock_reads, writes
+from .walks import Taken, calls, lock_reads, writes
 
 MODEL_ERROR = re.compile(r"#error.*relaxed memory order")
 
@@ -39,6 +39,9 @@ LOCK_KINDS = frozenset(
 )
 NO_LOCK = "none"
 
+# A call in a wait loop that keeps all registers (PORT_CALL_KEEPING): the path goes on after it as before.
+KEEPING = "arch_call_keeping"
+
 
 def check_release(function: Function, kernel: Kernel) -> list[str]:
     """On every path a fence rw,w comes before what may free the lock."""
@@ -48,6 +51,8 @@ def check_release(function: Function, kernel: Kernel) -> list[str]:
     def step(instruction: Instruction, fenced: bool) -> bool:
         if instruction.orders("rw", "w"):
             return True
+        if calls(instruction, KEEPING, kernel):
+            return fenced
         if function.leaves(instruction):
             problems.append(f"{function.place(instruction)} goes to {kernel.callee(instruction)}")
         atomic = instruction.kind is Kind.ATOMIC and not instruction.mnemonic.startswith("lr.")
@@ -84,6 +89,8 @@ def check_acquire(function: Function, kernel: Kernel, kind: str, is_try: bool) -
             if taken is Taken.UNORDERED or (taken is Taken.UNTOUCHED and not is_try):
                 problems.append(f"{function.place(instruction)} is reached {taken.name.lower()}")
             return None
+        if calls(instruction, KEEPING, kernel):
+            return taken
         if function.leaves(instruction):
             callee = kernel.callee(instruction)
             if instruction.kind is Kind.CALL and callee == f"spin_acquire_{kind}":

@@ -24,6 +24,10 @@ NOT_FOLLOWED = {
     "port_panic": "ends the run",
     "off_the_stack": "another stack, and it does not come back",
 }
+# Calls that come back and are not counted, and why. They keep all registers but t0 and t1.
+NOT_COUNTED = {
+    "arch_call_keeping": "a CPU that waits long for a lock looks why, and may print that",
+}
 SAVED = re.compile(r"s\d+")
 ENDS = ("ebreak", "unimp", "c.unimp", "mret", "sret")
 
@@ -226,6 +230,8 @@ class Machine:
         depth = -registers["sp"].number
         if self._ends_run(target, walked):
             return []
+        if target in self.codes and self.codes[target].name in NOT_COUNTED:
+            return [(follower, {n: v for n, v in registers.items() if n not in ("t0", "t1")})]
         walked.calls.append((instruction, depth, target))
         if target in self.codes and not self.walk(self.codes[target]).returns:
             return []

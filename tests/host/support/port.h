@@ -30,6 +30,7 @@ struct host_cpu {
 	bool in_trap;
 	bool running; /* in host_run(); else the sender of an IPI runs the handler for it */
 	uint32_t ipi_pending;
+	int64_t wait_turns;
 };
 
 extern _Thread_local struct host_cpu *host_self;
@@ -119,7 +120,7 @@ static inline uint64_t port_clock(void)
 }
 
 /* Gets the events of sync/trace.h; NULL: nothing is traced. */
-extern void (*host_trace)(unsigned event, uint64_t begun, uint64_t a, uint64_t b);
+extern void (*host_trace)(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c);
 
 #define PORT_TRACE_IS_ON() (host_trace != NULL)
 
@@ -128,10 +129,12 @@ static inline uint64_t port_trace_time(void)
 	return port_clock();
 }
 
-static inline void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b)
+static inline void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c)
 {
-	host_trace(event, begun, a, b);
+	host_trace(event, begun, a, b, c);
 }
+
+#define PORT_WAIT_TURNS() (host_self->wait_turns)
 
 /*
  * Calls of port_ipi_send() so far, and those of them with interrupts masked; for tests, one cpu at
