@@ -23,6 +23,7 @@
 #include "kernel/boot/boot_report.h"
 #include "kernel/diag/clock.h"
 #include "kernel/diag/console.h"
+#include "kernel/diag/lock_watch.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/trace.h"
 #include "kernel/program.h"
@@ -98,6 +99,7 @@ static void make_memory(void)
 	caches_reserve(arguments_choose_caches());
 	nodes_reserve();
 	trace_reserve();
+	lock_watch_reserve();
 	program_memory_reserve(port_cpu_count(), programs_memory_bytes());
 	configure_first(policies[settings.arguments.policy],
 			(enum spin_kind)settings.arguments.lock);

@@ -108,6 +108,7 @@ struct bootargs {
 	uint64_t flush;	   /* enum bootargs_flush */
 	uint64_t time;	   /* enum bootargs_time */
 	uint64_t turn;	   /* instructions in a turn of virtual time */
+	uint64_t stuck_s;  /* seconds that a wait for a lock may take; 0: any */
 	uint64_t crash;	   /* index into the caller's names; 0: nothing is done wrong */
 	uint64_t sweeps;   /* 1: all combinations are measured (programs.compares, below) */
 	uint64_t rounds;   /* of a sweep; 0: not given */

@@ -51,7 +51,7 @@ struct bootargs_key {
 	const char *meaning;
 };
 
-#define BOOTARGS_KEYS 21
+#define BOOTARGS_KEYS 22
 
 extern const struct bootargs_key bootargs_keys[BOOTARGS_KEYS];
 

@@ -14,6 +14,7 @@
 static bool has_debug_console;
 static char line[256];
 static unsigned line_bytes;
+static bool line_is_open;
 
 void console_init(void)
 {
@@ -38,10 +39,16 @@ void console_flush(void)
 	line_bytes = 0;
 }
 
+bool console_line_is_open(void)
+{
+	return line_is_open;
+}
+
 static int put(char byte, FILE *file)
 {
 	(void)file;
 	line[line_bytes++] = byte;
+	line_is_open = byte != '\n';
 	if (byte == '\n' || line_bytes >= sizeof(line))
 		console_flush();
 	return (unsigned char)byte;

@@ -16,6 +16,7 @@
 #include "arch/riscv/sbi.h"
 #include "kernel/diag/console.h"
 #include "kernel/diag/contention.h"
+#include "kernel/diag/lock_chain.h"
 #include "kernel/diag/trace.h"
 #include "kernel/diag/wait_report.h"
 #include "kernel/program.h"
@@ -157,9 +158,23 @@ static void print_waits(const struct spinlock *lock)
 	wait_report_print(&waits);
 }
 
+/* Which cpus hold locks and wait for locks. Locks of address spaces show where a cpu waits for one. */
+static void print_holders(void)
+{
+	unsigned held = 0;
+
+	for (unsigned i = 0; i < zones.count; i++)
+		held += lock_chain_print_holder(&zones.zone[i].lock);
+	held += lock_chain_print_holder(kheap_lock());
+	if (lock_chains_print() + held == 0)
+		printf("at this moment no cpu holds a zone's lock or the heap's, and none waits "
+		       "for a lock\n");
+}
+
 static void do_locks(uint64_t unused)
 {
 	(void)unused;
+	print_holders();
 	printf("%-8s %-8s %12s %15s\n", "lock", "kind", "acquisitions", "contended");
 	for (unsigned i = 0; i < zones.count; i++)
 		print_lock(&zones.zone[i].lock);
@@ -286,6 +301,7 @@ static void load_cpu(void *seconds)
 		while (hart_time() < until)
 			sleep_until(until);
 		print_ledger();
+		print_holders();
 	}
 	ck_pr_store_32(&load_is_over, 1);
 }
@@ -318,14 +334,16 @@ static const struct command {
 	{"ledger", NULL, "where all frames are, this moment", do_ledger},
 	{"zones", NULL, "each zone's frames and marks", do_zones},
 	{"cpus", NULL, "each cpu's hart, state and cache", do_cpus},
-	{"locks", NULL, "what each lock was asked for", do_locks},
+	{"locks", NULL, "which cpu holds and waits for which lock, and what each was asked for",
+	 do_locks},
 	{"trace", "cpu", "its last events, with trace=on", do_trace},
 	{"alloc", "frames", "take this number of frames and hold them", do_alloc},
 	{"free", "frames", "give this number of those back", do_free},
 	{"drain", NULL, "ask all cpus for what they have cached", do_drain},
 	{"stop", "cpu", "take its hart off line", do_stop},
 	{"start", "cpu", "and bring it back", do_start},
-	{"load", "seconds", "all cpus but 0 allocate and free; the ledger once a second", do_load},
+	{"load", "seconds", "all cpus but 0 allocate and free; ledger and holders once a second",
+	 do_load},
 	{"validate", NULL, "zones, caches and heap check themselves", do_validate},
 	{"quit", NULL, "end the run with its verdict", NULL},
 };

@@ -18,6 +18,7 @@
 
 #include "arch/riscv/hart.h"
 #include "kernel/diag/backtrace.h"
+#include "kernel/diag/lock_chain.h"
 #include "kernel/diag/trace.h"
 #include "kernel/diag/verdict.h"
 #include "kernel/settings.h"
@@ -184,6 +185,7 @@ static void begin(uint64_t pc, const char *message)
 static _Noreturn void finish(const char *message)
 {
 	stop_others();
+	lock_chains_print();
 	for (unsigned i = 0; i < settings.cpus; i++)
 		trace_print_last(i, EVENTS_SHOWN);
 	verdict_fail("panic on cpu %u: %s", port_cpu(), message);

@@ -129,6 +129,7 @@ static void check_defaults(const struct bootargs *args)
 	CHECK_EQ(args->seed, 1);
 	CHECK_EQ(args->lockstat, BOOTARGS_LOCKSTAT_CONTENDED);
 	CHECK_EQ(args->trace, BOOTARGS_TRACE_OFF);
+	CHECK_EQ(args->stuck_s, 10);
 	CHECK_EQ(args->preempt_min_ticks, 200);
 	CHECK_EQ(args->preempt_range_ticks, 4000);
 	CHECK_EQ(args->preempt_mode, 0);
@@ -272,7 +273,7 @@ TEST(unknown_keys_are_refused)
 {
 #define KEYS                                                                                       \
 	"valid keys: run policy lock cache batch low workload ops cpus seed lockstat "             \
-	"paging trace flush time turn crash "                                                      \
+	"paging trace flush time turn stuck crash "                                                \
 	"rounds cell samples preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
@@ -644,7 +645,7 @@ TEST(help_lists_every_key)
 		"\n  ops ",    "\n  workload ", "\n  cpus ",   "\n  seed ",   "\n  lockstat ",
 		" none all\n", " ring all\n",	"\n  policy ", " list all\n", "\n  rounds ",
 		"\n  cell ",   "\n  samples ",	"\n  paging ", "\n  trace ",  "\n  flush ",
-		"\n  crash "};
+		"\n  stuck ",  "\n  crash "};
 
 	printed_length = 0;
 	bootargs_print_valid(&known, print_captured);

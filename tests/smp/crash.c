@@ -3,14 +3,18 @@
  * crash.c - crash=: one forbidden thing, done on purpose, to see that the machine ends as it
  * should.
  *
- * The last cpu does it while the others are busy. The run does not come back from it where it is
- * noticed; where it is not, the run fails.
+ * The last cpu does it while the others are busy; for a deadlock and a long wait for a lock the cpu
+ * before it has a part, too, and stuck= says after what time that is noticed. The run does not come back
+ * from it where it is noticed; where it is not, the run fails.
  */
+#include "kernel/diag/lock_watch.h"
 #include "kernel/diag/panic.h"
 #include "kernel/program.h"
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
 #include "mm/frame.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kheap.h"
 #include "sync/ck.h"
 
 extern char __kernel_start[], __text_end[];
@@ -94,18 +98,90 @@ static void lose_stacks(void)
 	__asm__ volatile("li sp, 1024\n\tebreak");
 }
 
+/* ---- deadlocks --------------------------------------------------------------------------- */
+
+/* The cpus that hold their first lock; atomic. */
+static uint32_t holding;
+
+static void wait_for_both(void)
+{
+	ck_pr_inc_32(&holding);
+	while (ck_pr_load_32(&holding) < 2)
+		port_relax();
+}
+
+/* The last cpu acquires in this order, the cpu before it in the other. */
+static __attribute__((noinline)) void lock_heap_then_zone(void)
+{
+	struct spin_node heap, zone;
+
+	port_irq_save();
+	spin_lock(kheap_lock(), &heap);
+	wait_for_both();
+	spin_lock(&zones.zone[0].lock, &zone);
+	__asm__ volatile("" ::: "memory"); /* not by a jump */
+}
+
+static __attribute__((noinline)) void lock_zone_then_heap(void)
+{
+	struct spin_node heap, zone;
+
+	port_irq_save();
+	spin_lock(&zones.zone[0].lock, &zone);
+	wait_for_both();
+	spin_lock(kheap_lock(), &heap);
+	__asm__ volatile("" ::: "memory");
+}
+
+static __attribute__((noinline)) void lock_heap_twice(void)
+{
+	struct spin_node first, second;
+
+	port_irq_save();
+	spin_lock(kheap_lock(), &first);
+	spin_lock(kheap_lock(), &second);
+	__asm__ volatile("" ::: "memory");
+}
+
+/* No mistake: the last cpu holds the lock until the cpu before it has printed that it waits. */
+static __attribute__((noinline)) void hold_heap_long(void)
+{
+	unsigned long flags = port_irq_save();
+	struct spin_node node;
+
+	spin_lock(kheap_lock(), &node);
+	ck_pr_inc_32(&holding);
+	while (!lock_watch_reports())
+		port_relax();
+	spin_unlock(kheap_lock(), &node);
+	port_irq_restore(flags);
+}
+
+static __attribute__((noinline)) void wait_for_heap(void)
+{
+	unsigned long flags = port_irq_save();
+	struct spin_node node;
+
+	while (!ck_pr_load_32(&holding))
+		port_relax();
+	spin_lock(kheap_lock(), &node);
+	spin_unlock(kheap_lock(), &node);
+	port_irq_restore(flags);
+}
+
 static void do_nothing_wrong(void)
 {
 }
 
 #define KINDS(entry)                                                                               \
 	entry("none", do_nothing_wrong) entry("null-read", read_null)                              \
-		entry("null-jump", jump_to_null) entry("text-store", store_to_text)                \
-			entry("rodata-store", store_to_rodata) entry("data-jump", jump_to_data)    \
-				entry("frame-jump", jump_to_frame)                                 \
-					entry("illegal", do_nothing_legal)                         \
-						entry("stack", fill_stack)                         \
-							entry("no-stack", lose_stacks)
+		entry("null-jump", jump_to_null) entry("text-store", store_to_text) entry(         \
+			"rodata-store", store_to_rodata) entry("data-jump", jump_to_data)          \
+			entry("frame-jump", jump_to_frame) entry("illegal", do_nothing_legal)      \
+				entry("stack", fill_stack) entry("no-stack", lose_stacks)          \
+					entry("deadlock", lock_heap_then_zone)                     \
+						entry("self-deadlock", lock_heap_twice)            \
+							entry("long-hold", hold_heap_long)
 
 #define NAME(name, function)	 name,
 #define FUNCTION(name, function) function,
@@ -119,11 +195,24 @@ ARGUMENT_VALUES(crash, names, count);
 /* Written by the last cpu, read by the others; orders nothing. */
 static uint32_t survived;
 
-static void crash_last(void *kind)
+/* The part of the cpu before the last one, where two cpus are needed. */
+static void do_other_part(void (*kind)(void))
 {
+	if (kind == lock_heap_then_zone)
+		lock_zone_then_heap();
+	else if (kind == hold_heap_long)
+		wait_for_heap();
+}
+
+static void crash_last(void *number)
+{
+	void (*kind)(void) = kinds[(uintptr_t)number];
+
 	if (port_cpu() == settings.cpus - 1) {
-		kinds[(uintptr_t)kind]();
+		kind();
 		ck_pr_store_32(&survived, 1);
+	} else if (port_cpu() + 2 == settings.cpus) {
+		do_other_part(kind);
 	}
 	while (!ck_pr_load_32(&survived))
 		port_relax();

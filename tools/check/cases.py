@@ -133,6 +133,15 @@ def crash(kind: str, *must_contain: str) -> Case:
     return Case(f"crash-{kind}", f"crash={kind}", mem="32M", expect="fail", must_contain=wanted)
 
 
+def deadlock(name: str, bootargs: str) -> Case:
+    """The last two cpus hold a lock each, and ask for the other's."""
+    chains = ("cpu 2 waits for heap (", "cpu 3 waits for zone0 (", " held by cpu 3 (at [<0x",
+              " held by cpu 2 (at [<0x", "lock_zone_then_heap+0x", "lock_heap_then_zone+0x")
+    circle = "deadlock: cpu 2 -> heap -> cpu 3 -> zone0 -> cpu 2\n"
+    return Case(name, bootargs, mem="32M", expect="fail",
+                must_contain=("PANIC on cpu ", f"), crash: {circle}", f"\n{circle}", *chains))
+
+
 def crash_traced(kind: str, *must_contain: str) -> Case:
     """The same with a trace: each cpu's last events are said."""
     return Case(f"crash-{kind}-traced", f"crash={kind} trace=on", mem="32M", expect="fail",
@@ -251,7 +260,8 @@ CASES = (
                        "zones, caches and heap are whole", 'no command "bogus"; help lists them',
                        "free takes one number: frames", "alloc takes one number: frames",
                        "ledger takes nothing", "trace of cpu 1, ", "there is no such cpu\n", "3 frames more, 3 held",
-                       "3 frames given back, 0 held")),
+                       "3 frames given back, 0 held",
+                       "at this moment no cpu holds a zone's lock or the heap's, and none waits for a lock")),
     Case("bench-without-memory", "run=bench", smp="2", mem="32M", expect="fail",
          must_contain=("bench: ", " frames are free, and it needs 16384 (MEM=)")),
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
@@ -309,6 +319,18 @@ CASES = (
           ", the guard page of cpu 3's stack", "the stack of cpu 3 is [0x", "recurse"),
     Case("crash-no-stack", "crash=no-stack", mem="32M", expect="fail",
          must_contain=("PANIC: a trap without a stack: scause 0xf, stval 0x", ", sp 0x400, tp 0x")),
+    # Two cpus take two locks in opposite order: both are named with both call sites, whoever of them
+    # panics. Statistics in every mode that notes holders, and locks with and without a queue.
+    *(deadlock(f"crash-deadlock-{lock}", f"crash=deadlock stuck=1 lock={lock}{more}")
+      for lock, more in (("fas", ""), ("ticket", " lockstat=all"), ("mcs", " paging=off"), ("clh", ""))),
+    Case("crash-self-deadlock", "crash=self-deadlock", mem="32M", expect="fail", must_contain=(
+        "PANIC on cpu 3 (hart ", "), crash: deadlock: cpu 3 acquires lock heap at [<0x",
+        ", which it holds since [<0x", "lock_heap_twice+0x", "cpu 3 waits for heap (",
+        "deadlock: cpu 3 -> heap -> cpu 3\n")),
+    # A lock that is held for long is no deadlock: it is printed, and the run goes on.
+    Case("lock-held-long", "run=stress workload=repeat ops=100 crash=long-hold stuck=1", mem="32M", expect="fail", must_contain=(
+        " has waited for a lock for ", "cpu 2 waits for heap (", " held by cpu 3 (at [<0x",
+        "), which runs", "hold_heap_long+0x", "wait_for_heap+0x", "crash: no panic came of it")),
     Case("address-spaces-cow", "run=stress workload=vm_cow ops=40k"),
     Case("address-spaces", "run=stress workload=vm_map,vm_shared,vm_cow",
          must_contain=('"workload":"vm_map"', '"workload":"vm_shared"', '"workload":"vm_cow"')),

@@ -305,6 +305,8 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		return read_choice(times, 2, value, &args->time);
 	if (!strcmp(key, "turn"))
 		return read_to(value, 1, 1000000, &args->turn);
+	if (!strcmp(key, "stuck"))
+		return read_to(value, 0, 100000, &args->stuck_s);
 	if (!strcmp(key, "crash"))
 		return has_programs(reading) && read_choice(crashes, 10, value, &args->crash);
 	if (!strcmp(key, "preempt")) {
@@ -430,6 +432,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 			 .low_frames = BOOTARGS_NOT_GIVEN,
 			 .seed = 1,
 			 .turn = 25,
+			 .stuck_s = 10,
 			 .lockstat = 1,
 			 .paging = 1},
 		.known = known,
