@@ -43,9 +43,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <port.h>
-
 #include "sync/ck.h"
+#include "sync/lock_owners.h"
 
 #define SPIN_QSPINLOCK_HELD    UINT64_C(1)
 #define SPIN_QSPINLOCK_PENDING UINT64_C(2)
@@ -94,7 +93,7 @@ static inline bool spin_qspinlock_lock_pending(struct spin_qspinlock *lock)
 	if (!ck_pr_cas_64(&lock->word, SPIN_QSPINLOCK_HELD, SPIN_QSPINLOCK_BITS))
 		return false;
 	while (ck_pr_load_64(&lock->word) & SPIN_QSPINLOCK_HELD)
-		port_relax();
+		lock_wait_turn();
 	/* PENDING becomes HELD; CPUs that queue meanwhile change the rest. */
 	ck_pr_faa_64(&lock->word, SPIN_QSPINLOCK_HELD - SPIN_QSPINLOCK_PENDING);
 	ck_pr_fence_lock(); /* (b) */
@@ -123,7 +122,7 @@ static inline void spin_qspinlock_wait_for_head(struct spin_qspinlock_node *node
 
 	ck_pr_store_64(&before->next, (uint64_t)(uintptr_t)node);
 	while (ck_pr_load_32(&node->waits))
-		port_relax();
+		lock_wait_turn();
 	ck_pr_fence_acquire(); /* (e) */
 }
 
@@ -133,7 +132,7 @@ static inline void spin_qspinlock_hand_head_on(struct spin_qspinlock_node *node)
 	uint64_t next;
 
 	while (!(next = ck_pr_load_64(&node->next)))
-		port_relax();
+		lock_wait_turn();
 	ck_pr_fence_release(); /* (d) */
 	ck_pr_store_32(&((struct spin_qspinlock_node *)(uintptr_t)next)->waits, 0);
 }
@@ -148,7 +147,7 @@ static inline void spin_qspinlock_lock_queued(struct spin_qspinlock *lock,
 	if (predecessor)
 		spin_qspinlock_wait_for_head(node, predecessor);
 	while ((word = ck_pr_load_64(&lock->word)) & SPIN_QSPINLOCK_BITS)
-		port_relax();
+		lock_wait_turn();
 	if (word != self || !ck_pr_cas_64(&lock->word, self, SPIN_QSPINLOCK_HELD)) {
 		ck_pr_faa_64(&lock->word, SPIN_QSPINLOCK_HELD);
 		spin_qspinlock_hand_head_on(node);

@@ -49,9 +49,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <port.h>
-
 #include "sync/ck.h"
+#include "sync/lock_owners.h"
 
 /* No address of a node. */
 #define SPIN_RECIPROCATING_EMPTY UINT64_C(1)
@@ -114,7 +113,7 @@ static inline void spin_reciprocating_lock(struct spin_reciprocating *lock,
 		return;
 	}
 	while (!(end = ck_pr_load_64(&node->gate)))
-		port_relax();
+		lock_wait_turn();
 	ck_pr_fence_lock(); /* (b) */
 	node->successor = before;
 	if (before == end) {

@@ -40,7 +40,7 @@ struct arch_cpu {
 	uintptr_t emergency_top; /* of the stack for traps that find no room on the first */
 	void *trace;		 /* where port_trace() writes; NULL: nothing is traced */
 	unsigned group;		 /* number of the first cpu of this cpu's group (nodes.h) */
-	int64_t wait_turns; /* until this cpu, in a wait loop of a lock, looks at what it waits for */
+	int wait_turns; /* until this cpu, in a wait loop of a lock, looks at what it waits for */
 };
 
 _Static_assert(offsetof(struct arch_cpu, number) == ARCH_CPU_NUMBER, "entry.S");

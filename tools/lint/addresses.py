@@ -49,6 +49,9 @@ def constant_step(instruction: Instruction) -> int | None:
 def after_instruction(instruction: Instruction, held: Held) -> Held:
     """What the registers, and the words of the stack, hold behind it."""
     unknown: Address = (("made at", instruction.address), 0)
+    if instruction.kind is Kind.CALL and instruction.operands[:1] == ("t0",):
+        # The link register of functions that keep all other registers (PORT_CALL_KEEPING).
+        return held | {name: (("made at", instruction.address, name), 0) for name in ("t0", "t1")}
     if instruction.kind is Kind.CALL:
         kept = {
             name: value

@@ -129,7 +129,8 @@ def check_head(function: Function) -> list[str]:
     def step(instruction: Instruction, state: tuple[bool, bool]) -> tuple[bool, bool]:
         fenced, unordered = state
         root = function.words.get(instruction.address, ("", 0))[0]
-        if instruction.mnemonic == "sw" and writes(instruction, function) and root != "a1":
+        others = root not in ("a1", "tp")
+        if instruction.mnemonic == "sw" and writes(instruction, function) and others:
             handed.add(instruction.address)
             if not fenced:
                 problems.append(f"{function.place(instruction)} with no fence rw,w right before it")

@@ -30,7 +30,7 @@ struct host_cpu {
 	bool in_trap;
 	bool running; /* in host_run(); else the sender of an IPI runs the handler for it */
 	uint32_t ipi_pending;
-	int64_t wait_turns;
+	int wait_turns;
 };
 
 extern _Thread_local struct host_cpu *host_self;
