@@ -51,10 +51,10 @@
 
 /*
  * Concurrency Kit's stall is only a compiler barrier on RISC-V; the loops in which its locks wait get
- * the machine's own hint instead, and count their turns (lock_owners.h). The loop of its backoff, which
- * counts compiler barriers, gets the hint alone.
+ * the machine's own hint instead, and count their turns (lock_owners.h). So does the loop of its
+ * backoff, which counts compiler barriers.
  */
-#define ck_pr_barrier port_relax
+#define ck_pr_barrier lock_wait_turn
 #include <ck_backoff.h>
 #undef ck_pr_barrier
 #define ck_pr_stall lock_wait_turn

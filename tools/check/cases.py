@@ -322,7 +322,8 @@ CASES = (
     # Two cpus take two locks in opposite order: both are named with both call sites, whoever of them
     # panics. Statistics in every mode that notes holders, and locks with and without a queue.
     *(deadlock(f"crash-deadlock-{lock}", f"crash=deadlock stuck=1 lock={lock}{more}")
-      for lock, more in (("fas", ""), ("ticket", " lockstat=all"), ("mcs", " paging=off"), ("clh", ""))),
+      for lock, more in (("fas", ""), ("ticket", " lockstat=all"), ("mcs", " paging=off"), ("clh", ""),
+                         ("ticket_pb", ""), ("qspinlock", ""))),
     Case("crash-self-deadlock", "crash=self-deadlock", mem="32M", expect="fail", must_contain=(
         "PANIC on cpu 3 (hart ", "), crash: deadlock: cpu 3 acquires lock heap at [<0x",
         ", which it holds since [<0x", "lock_heap_twice+0x", "cpu 3 waits for heap (",
