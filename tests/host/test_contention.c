@@ -136,6 +136,7 @@ TEST(a_cell_whose_check_failed_tells_nothing_of_waits)
 			for (unsigned i = 0; i < sizeof(members) / sizeof(members[0]); i++)
 				CHECK_EQ(has(members[i]), valid);
 			CHECK_EQ(has("\"hold_samples\":"), valid || mode == SPIN_STATS_ALL);
+			CHECK_EQ(has("\"heap_hold_ns\":"), mode == SPIN_STATS_ALL);
 			CHECK(has("\"acquisitions\":90000"));
 			CHECK(has("\"refills\":"));
 		}

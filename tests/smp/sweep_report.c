@@ -173,6 +173,8 @@ static void record_contention(const struct cell *cell)
 	    (lockstat == SPIN_STATS_CONTENDED && cell_waits_are_measurable(cell)))
 		record_spin_times("hold_ns", "hold_ns_max", "hold_samples", "hold_histogram",
 				  &locks->hold, cpus);
+	if (lockstat == SPIN_STATS_ALL)
+		record_number("heap_hold_ns", ticks_to_ns(heap->hold.ticks_total, cpus));
 }
 
 void sweep_record(const struct cell *cell)
