@@ -83,8 +83,8 @@ def metadata_boot(policy: str, mem: str) -> str:
 
 
 def sources() -> list[Source]:
-    """Figure 4 of the report is of its boots `instructions` and `whole`: these are the same."""
-    report = {boot.title: boot for boot in standard_sweep(1)}
+    """The figure of policies in the report is of its boots `instructions` and `whole`: these are the same."""
+    report = {boot.title: boot for boot in standard_sweep()}
     checks1 = "bench/checks1/hartframe.elf"
     return [
         *(Source("policies", checks1, report[title]) for title in ("instructions", "whole")),

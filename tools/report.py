@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs the standard sweep and makes a page of it.
 
-Leaves in --out: index.html (one file, which needs nothing else), results.csv (every record, every
-field), records.jsonl (the same, one to a line, for --redraw), trace.json (what the cpus did in one more
-boot, for trace viewers; trace.jsonl is what it was made of) and the consoles in logs/.
+Leaves in --out: index.html (one file, which needs nothing else), a CSV file for each kind of record
+(bench.csv, lock.csv, ...), records.jsonl (all records, one to a line, for --redraw), trace.json (what
+the cpus did in one more boot, for trace viewers; trace.jsonl is what it was made of) and the consoles
+in logs/.
 
 A sweep that is interrupted or fails leaves all that it had by then: page and CSV are made of it,
 and say that they are partial.
 
 Exit status: 0 when the sweep ran to its end, 1 when some of it failed, 2 cannot run, 128 + N when
-ended by signal N. What could not be measured on this host fails nothing.
+ended by signal N.
 """
 
 from __future__ import annotations
@@ -31,21 +32,26 @@ import report_findings
 import report_plot as plot
 import report_trace
 from report_blame import blame_figure
-from report_figures import Host, count
-from report_locks import contention_figure, histogram_figure
+from report_figures import Figure, count
+from report_lines import lines_figure
+from report_locks import histogram_figure, time_figure
 from report_memory import level_figure, map_figure
 from report_page import Page, markup
+from report_policies import counts_figure
 from report_records import (
     NOT_MEASURABLE,
     UNSUPPORTED,
+    by_kind,
     cells_of,
+    csv_name,
     parse,
     samples_of,
     write_csv,
 )
-from report_speed import counts_figure, scaling_figure
-from report_sweep import ROOT, Sweep, run_sweep, standard_sweep
+from report_speed import heap_figure, scaling_figure, waits_figure
+from report_sweep import ROOT, TRACED, Sweep, run_sweep, standard_sweep
 from trace import Trace
+
 
 def say(message: str) -> None:
     print(f"report: {message}", file=sys.stderr, flush=True)
@@ -89,22 +95,29 @@ def facts(sweep: Sweep) -> list[tuple[str, str]]:
     return found
 
 
+def figures(sweep: Sweep, commands: dict[str, str]) -> list[Figure]:
+    """What is asked for first comes first."""
+    cells, samples = cells_of(sweep.records), samples_of(sweep.records)
+    found = [
+        scaling_figure(cells, commands), waits_figure(cells, commands), time_figure(cells, commands),
+        blame_figure(sweep.records, commands), lines_figure(sweep.records, cells, commands),
+        heap_figure(cells, commands), counts_figure(cells, commands),
+        histogram_figure(cells, commands), map_figure(samples, commands),
+        level_figure(samples, commands)]
+    return [figure for figure in found if figure]
+
+
 def make_page(sweep: Sweep, commands: dict[str, str], about: list[tuple[str, str]],
               trace: Trace | None = None) -> Page:
-    host = Host(len(os.sched_getaffinity(0)), commands)
-    cells, samples = cells_of(sweep.records), samples_of(sweep.records)
-    scaling = scaling_figure(cells, host)
-    figures = [scaling, contention_figure(cells, host), histogram_figure(cells, host),
-               blame_figure(sweep.records, host),
-               counts_figure(cells, host), map_figure(samples, host), level_figure(samples, host)]
     return Page(
         facts=about,
         tally=report_findings.tally(sweep.records),
-        findings=report_findings.findings(sweep.records, scaling.shows),
-        figures=figures,
+        findings=report_findings.findings(sweep.records),
+        figures=figures(sweep, commands),
         not_measurable=report_findings.reasons(sweep.records, NOT_MEASURABLE),
         unsupported=report_findings.reasons(sweep.records, UNSUPPORTED),
         commands=commands,
+        files={csv_name(kind): len(rows) for kind, rows in by_kind(sweep.records).items()},
         missing=sweep.problems,
         trace=trace,
     )
@@ -121,7 +134,7 @@ def write_records(
     sweep: Sweep, commands: dict[str, str], about: Sequence[object], out: Path
 ) -> None:
     """What was measured comes first and needs no gnuplot; the page is made of it afterwards."""
-    write_csv(sweep.records, out / "results.csv")
+    write_csv(sweep.records, out)
     kept = {"record": "report", "problems": sweep.problems, "commands": commands, "facts": about}
     lines = [json.dumps(record) for record in (kept, *sweep.records)]
     write(out / "records.jsonl", "\n".join(lines) + "\n")
@@ -145,8 +158,8 @@ def read_records(path: Path) -> tuple[Sweep, dict[str, str], list[tuple[str, str
 def conclude(sweep: Sweep, page: Page, out: Path) -> int:
     tally = page.tally
     print(f"{sum(tally.values())} cells: {tally['measured']} measured, {tally[NOT_MEASURABLE]} NOT "
-          f"MEASURABLE on this host, {tally[UNSUPPORTED]} not supported.")
-    print(f"Page and records: {out / 'index.html'}, {out / 'results.csv'}", flush=True)
+          f"MEASURABLE, {tally[UNSUPPORTED]} not supported.")
+    print(f"Page and records: {out / 'index.html'}, {', '.join(page.files)}", flush=True)
     for problem in sweep.problems:
         say(f"PARTIAL: {problem}")
     if sweep.signal:
@@ -161,13 +174,29 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the standard sweep and make a page of it.")
     add = parser.add_argument
     add("--kernel", type=Path, metavar="ELF", help="what to boot")
+    add("--plugin", type=Path, default=launch.PLUGIN, metavar="FILE", help="QEMU's, of virtual time")
     add("--out", type=Path, default=ROOT / "build" / "report", metavar="DIR")
     add("--redraw", action="store_true", help="boot nothing; draw records.jsonl again")
     options = parser.parse_args(arguments)
     if not options.redraw and options.kernel is None:
         parser.error("--kernel is needed, or --redraw")
-    options.out = options.out.resolve()
+    options.out, options.plugin = options.out.resolve(), options.plugin.resolve()
     return options
+
+
+def measure(options: argparse.Namespace) -> tuple[Sweep, dict[str, str], list[tuple[str, str]]]:
+    for path in (options.kernel, options.plugin):
+        if not path.is_file():
+            raise launch.CannotRun(f"{path}: no such file")
+    launch.find_qemu()
+    (options.out / "logs").mkdir(parents=True, exist_ok=True)
+    boots = [*standard_sweep(), TRACED]
+    sweep, outcomes = run_sweep(boots, options)
+    traced = next(outcome for outcome in outcomes if outcome.boot is TRACED)
+    wrong = report_trace.keep_trace(traced.records, options.out)
+    if wrong and not traced.problem:
+        sweep.problems.append(f"{TRACED.title}: {wrong}")
+    return sweep, {boot.title: boot.command(options.kernel) for boot in boots}, facts(sweep)
 
 
 def report(options: argparse.Namespace) -> int:
@@ -175,16 +204,7 @@ def report(options: argparse.Namespace) -> int:
     if options.redraw:
         sweep, commands, about = read_records(options.out / "records.jsonl")
     else:
-        if not options.kernel.is_file():
-            raise launch.CannotRun(f"{options.kernel}: no such file")
-        launch.find_qemu()
-        (options.out / "logs").mkdir(parents=True, exist_ok=True)
-        boots = standard_sweep(len(os.sched_getaffinity(0)))
-        sweep = run_sweep(boots, options)
-        report_trace.run_traced(options, sweep)
-        boots = [*boots, report_trace.TRACED]
-        commands = {boot.title: boot.command(options.kernel) for boot in boots}
-        about = facts(sweep)
+        sweep, commands, about = measure(options)
         write_records(sweep, commands, about, options.out)
     trace = report_trace.kept_trace(options.out)
     report_trace.write_for_viewers(trace, options.out)

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import launch
 import report_plot as plot
 from report_figures import (
+    Commands,
     Figure,
-    Host,
     Swatch,
     Table,
     Value,
-    commands,
     count,
-    duration,
+    fill,
+    instructions,
     short,
     words,
 )
-from report_records import NOT_MEASURABLE, Record, integer, number, numbers, text_of
+from report_records import Record, integer, number, numbers, text_of
 
 # What the launcher's names of the addresses are kept as, beside the addresses themselves.
 SITES = ("site_waiter", "site_holder")
@@ -43,17 +43,9 @@ class Pair:
 
 
 def is_blamed(record: Record) -> bool:
-    """A lock that was waited for, as far as that is known: not without a core for each cpu."""
-    return is_known(record) and any(numbers(record, "blame_waits"))
-
-
-def is_known(record: Record) -> bool:
-    return record.get("record") == "lock" and record.get("valid") is True
-
-
-def not_known(records: Iterable[Record]) -> list[Record]:
-    return [record for record in records
-            if record.get("record") == "lock" and record.get("valid") is not True]
+    """A lock that a cpu waited for, where that could be measured."""
+    return (record.get("record") == "lock" and record.get("valid") is True
+            and any(numbers(record, "blame_waits")))
 
 
 def rows_of(record: Record, kind: str) -> list[tuple[float, float, float, float]]:
@@ -164,7 +156,7 @@ def pair_rows(record: Record, pairs: Sequence[Pair], kind: str) -> list[list[Val
                   number(record, f"{kind}_others_wait_ns") or 0.0)
     return [[*words(lock_title(record), pair.waiter,
                     "not known" if pair.holder is None else pair.holder, f"{pair.waits:,}"),
-             *words(*(duration(ns) for ns in (pair.ns, pair.ns / pair.waits)))]
+             *words(*(instructions(ns) for ns in (pair.ns, pair.ns / pair.waits)))]
             for pair in (*pairs, others) if pair.waits]
 
 
@@ -175,12 +167,6 @@ def tables(records: Sequence[Record]) -> list[Table]:
     return [Table("Waits by pairs of cpus", columns, cpus),
             Table("Waits by where the lock was asked for, and where it had been taken", columns,
                   sites)]
-
-
-def unknown_table(records: Sequence[Record]) -> Table:
-    rows = [[*words(lock_title(r), f"{integer(r, 'acquisitions'):,}"), Value("–", NOT_MEASURABLE)]
-            for r in records]
-    return Table("Acquisitions, and how many of them waited", ["lock", "acquisitions", "waits"], rows)
 
 
 # The figure ----------------------------------------------------------------------------------
@@ -197,7 +183,7 @@ def shows(records: Sequence[Record]) -> str:
             text += "".join(
                 f"; {met} {pair.waiter} {held} {pair.holder or 'one not known'}"
                 f" ({short(100 * pair.waits / total)} %)" for pair in by_waits(pairs)[:1] if total)
-        said.append(f"{text_of(record, 'name')}: {text}.")
+        said.append(f"{lock_title(record)}: {text}.")
     return "\n".join(said)
 
 
@@ -215,32 +201,18 @@ def site_names_added(record: Record, symbols: launch.Symbols) -> Record:
     return {**record, **names}
 
 
-def blame_figure(everything: Iterable[Record], host: Host) -> Figure:
-    records = list(everything)
+def blame_figure(records: Iterable[Record], commands: Commands) -> Figure:
     found = [record for record in records if is_blamed(record)]
     figure = Figure(
-        "blame", "Which cpu waited for which", "",
+        "blame", "Which cpu waits for which", "",
         "A whole wait is counted for the cpu that held the lock when the wait began, also the part "
         "spent for other cpus in the queue. On the diagonal are waits whose holder had not noted "
-        "itself yet. "
-        "Which cpu waits for which is NOT MEASURABLE where the host has not given each cpu a core, "
-        "for there it is its scheduler’s doing: nothing is drawn of it then. Shades are of each lock "
-        "by itself.", legend=LEGEND,
+        "itself yet. Shades are of each lock by itself.", legend=LEGEND,
     )
-    unknown = not_known(records)
     if found:
-        most = max(map(cpus_in, found))
         figure.shows = shows(found)
         figure.how += left_out(found)
-        figure.conditions = f"{count(most, 'cpu')} on {host.cores} host cores, counted"
-        figure.commands = commands(found, host)
+        fill(figure, found, commands)
         figure.panels = [matrix_panel(record) for record in found]
         figure.tables = tables(found)
-    elif unknown:
-        figure.shows = "Which cpu waited for which could not be measured on this host."
-        figure.conditions = (f"{count(max(map(cpus_in, unknown)), 'cpu')} on {host.cores} host "
-                             "cores; waits NOT MEASURABLE")
-        figure.commands = commands(unknown, host)
-        figure.legend = []
-        figure.tables = [unknown_table(unknown)]
     return figure

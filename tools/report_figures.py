@@ -3,29 +3,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import report_plot as plot
 from report_records import (
-    NOT_MEASURABLE,
-    UNSUPPORTED,
     Record,
+    depends_on_turns,
     integer,
     is_counted,
     number,
-    state_of,
     text_of,
     values_of,
 )
 
+# Of each boot, by its title.
+Commands = Mapping[str, str]
+
+# What a table says of a figure: it depends on the length of the turns, or there is none.
+TURNS, NONE = "depends on the turns", "none"
+
 
 @dataclass(frozen=True)
 class Value:
-    """One entry of a table: a figure and whether it can be trusted, or words."""
+    """One entry of a table: a figure or words, and TURNS or NONE where that has to be marked."""
 
     text: str
-    state: str = "measured"
+    mark: str = ""
 
 
 @dataclass
@@ -56,16 +60,8 @@ class Figure:
     legend: list[Swatch] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Host:
-    """Where it was measured, for the captions."""
-
-    cores: int
-    commands: dict[str, str]  # of each boot, by its title
-
-
-HOLLOW_MEANS = "Filled marks are measured; hollow marks, joined by dots, are NOT MEASURABLE on " \
-    "this host and drawn only so that nothing is left out."
+HOLLOW_MEANS = "A hollow mark depends on the turns: with turns of half the length the figure " \
+    "moves by more than 10 %."
 
 
 def count(number_of: int, noun: str) -> str:
@@ -89,13 +85,9 @@ def short(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{max(0, min(digits - whole, 6))}f}"
 
 
-def duration(ns: float | None) -> str:
-    if ns is None:
-        return "–"
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if ns >= size:
-            return f"{short(ns / size)} {unit}"
-    return f"{short(ns)} ns"
+def instructions(value: float | None) -> str:
+    """A time of virtual time."""
+    return "–" if value is None else f"{short(value)} instr"
 
 
 def cache_name(cache: object) -> str:
@@ -113,14 +105,9 @@ def policy_order(cells: Iterable[Record]) -> list[object]:
     return sorted(values_of(cells, "policy"), key=lambda p: (p != "segment_tree", str(p)))
 
 
-def judged(text: str, cell: Record) -> Value:
-    """A figure with the state of its cell."""
-    state = state_of(cell)
-    if state == UNSUPPORTED:
-        return Value("not supported", UNSUPPORTED)
-    if state != NOT_MEASURABLE or text == "–":
-        return Value(text)
-    return Value(text, NOT_MEASURABLE)
+def marked(text: str, cell: Record) -> Value:
+    """A figure of the cell."""
+    return Value(text, TURNS if depends_on_turns(cell) and text != "–" else "")
 
 
 def words(*texts: object) -> list[Value]:
@@ -148,29 +135,33 @@ def setting_words(cells: Sequence[Record], name: str) -> str:
     return NAMED[name].format(value)
 
 
-def conditions(cells: Sequence[Record], host: Host) -> str:
-    """What all of them have in common, and what of them cannot be measured."""
+def conditions(cells: Sequence[Record]) -> str:
+    """What all of them have in common, and how they were measured."""
     names = ("workload", "policy", "lock", "cache", "batch", "zones", "lockstat", "checks", "zbb")
     said = [found for found in (setting_words(cells, name) for name in names) if found]
     cpus = [str(value) for value in values_of(cells, "cpus")]
-    said.append(f"{listing(cpus)} cpu{'s' if cpus != ['1'] else ''} on {host.cores} host cores")
+    said.append(f"{listing(cpus)} cpu{'s' if cpus != ['1'] else ''}")
     rounds = values_of(cells, "rounds")
     if len(rounds) == 1:
         said.append("one round" if rounds[0] == 1 else f"median of {rounds[0]} rounds")
-    invalid = sum(state_of(c) == NOT_MEASURABLE and not is_counted(c) for c in cells)
-    if all(map(is_counted, cells)):
-        said.append("instructions are exact")
-    elif invalid:
-        said.append(f"times and waits of {invalid} of {count(len(cells), 'cell')} NOT MEASURABLE")
-    else:
-        said.append("all times measurable")
+    turns = values_of(cells, "turn")
+    if cells and all(map(is_counted, cells)):
+        said.append("instructions counted exactly")
+    elif turns:
+        said.append(f"virtual time with turns of {listing([str(turn) for turn in turns])} "
+                    "instructions")
     return ", ".join(said)
 
 
-def commands(records: Iterable[Record], host: Host) -> list[str]:
+def commands_of(records: Iterable[Record], commands: Commands) -> list[str]:
     titles = dict.fromkeys(text_of(record, "boot") for record in records)
-    return [host.commands[title] for title in titles if title in host.commands]
+    return [commands[title] for title in titles if title in commands]
 
 
 def cpus_of(cells: Iterable[Record]) -> list[int]:
     return sorted({integer(cell, "cpus") for cell in cells if number(cell, "cpus")})
+
+
+def fill(figure: Figure, cells: Sequence[Record], commands: Commands) -> None:
+    figure.conditions = conditions(cells)
+    figure.commands = commands_of(cells, commands)

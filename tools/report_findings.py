@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The headline findings, in words computed from the records."""
+"""What was found, in three sentences that are computed from the records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from report_figures import count, cpus_of, duration, short
-from report_locks import mean_share
-from report_memory import differing, map_words, ordered
+from report_figures import batch_name, cache_name, count, cpus_of, short
 from report_records import (
     MEASURED,
     NOT_MEASURABLE,
@@ -15,101 +13,78 @@ from report_records import (
     Record,
     at,
     cells_of,
+    cost_of,
     integer,
-    is_counted,
-    locks_per_1000,
-    number,
-    one_slice,
-    samples_of,
+    part_of,
     state_of,
     text_of,
+    throughput,
     values_of,
 )
-from report_speed import counts_slice, main_cache, policy_place, scaling_slice
+from report_speed import growth_words, places_of, scaling_slice, span
 
 
 def tally(records: Sequence[Record]) -> dict[str, int]:
-    """How many cells there are of each state; a counted one's figures are exact."""
+    """How many cells there are of each state."""
     found = {MEASURED: 0, NOT_MEASURABLE: 0, UNSUPPORTED: 0}
     for cell in cells_of(records):
-        state = state_of(cell)
-        if state == NOT_MEASURABLE and is_counted(cell):
-            state = MEASURED
-        found[state] += 1
+        found[state_of(cell)] += 1
     return found
 
 
-def locks_saved(cells: Sequence[Record]) -> str:
-    """What caches do to how often the lock is taken: exact, of one cpu."""
-    chosen = one_slice(counts_slice(cells), ("workload", "cache"))
-    if 0 not in values_of(chosen, "cache") or not main_cache(chosen):
+def with_caches(cache: object) -> str:
+    return f"with caches of {cache} frames" if cache else "without caches"
+
+
+def growth(cells: Sequence[Record]) -> str:
+    """How far throughput grows without caches, and with; of the first workload that has both."""
+    for workload in values_of(cells, "workload"):
+        said = [f"{with_caches(cache)} {found}" for place, cache in places_of(cells)
+                if place == workload and (found := growth_words(cells, workload, cache))]
+        if said:
+            return f"In {workload} {'; '.join(said)}."
+    return ""
+
+
+def waiting(cells: Sequence[Record]) -> str:
+    """Which part of their time harts wait, at the most harts, by cache, over locks and workloads."""
+    said, most = [], max(cpus_of(cells), default=0)
+    for cache in values_of(cells, "cache"):
+        shares = [100 * wait / cost for c in at(cells, cache=cache, cpus=most)
+                  if (wait := part_of(c, "wait")) is not None and (cost := cost_of(c))]
+        if shares:
+            said.append(f"{span(shares, 2)} % of their time {with_caches(cache)}")
+    return f"{count(most, 'hart')} wait {', and '.join(said)}, over all locks and workloads." \
+        if said else ""
+
+
+def best_lock(cells: Sequence[Record]) -> str:
+    """The first and the last lock at the most harts, where locks differ most."""
+    most, found = max(cpus_of(cells), default=0), []
+    for workload, cache in places_of(cells):
+        chosen = at(cells, workload=workload, cache=cache, cpus=most)
+        rates = {text_of(c, "lock"): rate for c in chosen if (rate := throughput(c))}
+        ranked = sorted(rates, key=lambda lock: rates[lock])
+        if len(ranked) > 1:
+            found.append((rates[ranked[-1]] / rates[ranked[0]], ranked, workload, cache))
+    if not found:
         return ""
-    cache, said = main_cache(chosen), []
-    for workload in values_of(chosen, "workload"):
-        rates = [[locks_per_1000(c) for c in at(chosen, workload=workload, cache=size)]
-                 for size in (cache, 0)]
-        if all(rates) and None not in (rates[0][0], rates[1][0]):
-            said.append(f"{workload} {short(rates[0][0])} instead of {short(rates[1][0])}")
-    return (f"Locks taken in a thousand operations with a cache of {cache} frames: "
-            f"{'; '.join(said)} without.") if said else ""
+    ratio, ranked, workload, cache = max(found, key=lambda one: one[0])
+    return (f"The choice of the lock matters most in {workload} {with_caches(cache)}: there, "
+            f"with {count(most, 'hart')}, {ranked[-1]} does {short(100 * (ratio - 1), 2)} % more "
+            f"than {ranked[0]}.")
 
 
-def contention(cells: Sequence[Record]) -> str:
-    """Contended acquisitions with caches and without, over the cells that have both."""
-    chosen = scaling_slice(cells)
-    # As many cpus as there are for which every share is known.
-    known = [n for n in cpus_of(chosen) if mean_share(at(chosen, cpus=n)) is not None]
-    cpus = max(known, default=0)
-    cached, bare = (at(chosen, cpus=cpus, cache=size) for size in (main_cache(chosen), 0))
-    shares = mean_share(cached), mean_share(bare)
-    if cpus < 2 or None in shares or not main_cache(chosen):
-        return ""
-    return (f"Of the acquisitions of {count(cpus, 'cpu')}, over all workloads and policies, "
-            f"{short(shares[0])} % of {acquisitions(cached):,} were contended with caches and "
-            f"{short(shares[1])} % of {acquisitions(bare):,} without.")
-
-
-def acquisitions(cells: Sequence[Record]) -> int:
-    return sum(integer(cell, "acquisitions") for cell in cells)
-
-
-def worst_wait(cells: Sequence[Record]) -> str:
-    good = [c for c in cells if state_of(c) == MEASURED and not is_counted(c)
-            and integer(c, "wait_samples")]
-    if not good:
-        return ""
-    worst = max(good, key=lambda c: number(c, "wait_ns_max") or 0.0)
-    return (f"The longest wait for a zone’s lock that could be measured: "
-            f"{duration(number(worst, 'wait_ns_max'))} ({text_of(worst, 'workload')}, "
-            f"{text_of(worst, 'policy')}, lock {text_of(worst, 'lock')}, "
-            f"{count(integer(worst, 'cpus'), 'cpu')}).")
-
-
-def failures(cells: Sequence[Record]) -> str:
-    failed = sum(integer(cell, "failures") for cell in cells)
-    return f"{count(failed, 'allocation')} failed: no frame was free at that instant." \
-        if failed else ""
-
-
-def fragmentation(records: Sequence[Record]) -> str:
-    """Of the same requests to all policies alone: others have had other cpus' luck."""
-    mapped = ordered([samples for samples in samples_of(records)
-                      if samples.maps and is_counted(samples.settings)])
-    return map_words(mapped, differing(mapped)) if mapped else ""
-
-
-def findings(records: Sequence[Record], speedup: str) -> list[str]:
-    cells = cells_of(records)
-    found = [*policy_place(counts_slice(cells)), speedup, locks_saved(cells), contention(cells),
-             worst_wait(cells), fragmentation(records), failures(cells)]
-    return [text for text in found if text]
+def findings(records: Sequence[Record]) -> list[str]:
+    cells = scaling_slice(cells_of(records))
+    return [text for text in (growth(cells), waiting(cells), best_lock(cells)) if text]
 
 
 def reasons(records: Sequence[Record], state: str) -> dict[str, list[str]]:
     """Of the cells in a state: why, and which."""
     found: dict[str, list[str]] = {}
     for cell in cells_of(records):
-        if state_of(cell) == state and not (state == NOT_MEASURABLE and is_counted(cell)):
+        if state_of(cell) == state:
             why = text_of(cell, "why") or "no reason given"
             found.setdefault(why, []).append(cell_name(cell))
     return found
@@ -117,5 +92,5 @@ def reasons(records: Sequence[Record], state: str) -> dict[str, list[str]]:
 
 def cell_name(cell: Record) -> str:
     return (f"{text_of(cell, 'workload')} · {text_of(cell, 'policy')} · {text_of(cell, 'lock')} · "
-            f"cache {text_of(cell, 'cache')} · batch {text_of(cell, 'batch')} · "
+            f"{cache_name(cell.get('cache'))} · {batch_name(cell.get('batch'))} · "
             f"{count(integer(cell, 'cpus'), 'cpu')}")

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 import report_plot as plot
 from report_figures import (
+    Commands,
     Figure,
-    Host,
     Swatch,
     Table,
     Value,
     cache_name,
-    commands,
-    conditions,
     count,
-    duration,
+    fill,
+    instructions,
     short,
     words,
 )
@@ -183,7 +182,7 @@ ALIKE = "All policies get the very same requests, of one cpu under QEMU’s -ico
     "is the same on every host."
 
 
-def map_figure(found: Sequence[Samples], host: Host) -> Figure:
+def map_figure(found: Sequence[Samples], commands: Commands) -> Figure:
     everything = [samples for samples in found if samples.maps]
     alike = [samples for samples in everything if is_counted(samples.settings)]
     all_mapped = ordered(alike or everything)
@@ -198,7 +197,7 @@ def map_figure(found: Sequence[Samples], host: Host) -> Figure:
     if mapped:
         names = differing(mapped)
         figure.shows = map_words(mapped, names)
-        fill(figure, mapped, host)
+        fill(figure, [samples.settings for samples in mapped], commands)
         figure.panels = [map_panel(samples, names) for samples in mapped]
         figure.tables = [map_table(mapped, names)]
     return figure
@@ -206,13 +205,7 @@ def map_figure(found: Sequence[Samples], host: Host) -> Figure:
 
 def left_out(found: Sequence[Samples]) -> str:
     more = len(found) - PANELS_MAX
-    return f" {count(more, 'more cell')} were sampled: they are in results.csv." if more > 0 else ""
-
-
-def fill(figure: Figure, found: Sequence[Samples], host: Host) -> None:
-    said = conditions([samples.settings for samples in found], host)
-    figure.conditions = said.rpartition(", ")[0] + ", counted, not timed"
-    figure.commands = commands([samples.settings for samples in found], host)
+    return f" {count(more, 'more cell')}: see map.csv and level.csv." if more > 0 else ""
 
 
 # Levels --------------------------------------------------------------------------------------
@@ -297,8 +290,8 @@ def level_row(samples: Samples, index: int, phase: str, names: Sequence[str]) ->
     fields = ("allocated", "in_flight", "cached", "free", "reserved", "total")
     counts = ["–" if number(level, name) is None else f"{integer(level, name):,}"
               for name in fields]
-    return words(title_of(samples, names), integer(level, "sample"), phase or "–", duration(since),
-                 *counts, "yes" if level.get("exact") is True else "no")
+    return words(title_of(samples, names), integer(level, "sample"), phase or "–",
+                 instructions(since), *counts, "yes" if level.get("exact") is True else "no")
 
 
 def level_shows(found: Sequence[Samples]) -> str:
@@ -317,7 +310,7 @@ def level_shows(found: Sequence[Samples]) -> str:
             f"{short(100 * most / total)} % of {total:,}. {said}")
 
 
-def level_figure(found: Sequence[Samples], host: Host) -> Figure:
+def level_figure(found: Sequence[Samples], commands: Commands) -> Figure:
     sampled = [samples for samples in found if samples.levels]
     at_once = [samples for samples in sampled if not is_counted(samples.settings)]
     everything = ordered(at_once or sampled)
@@ -325,7 +318,7 @@ def level_figure(found: Sequence[Samples], host: Host) -> Figure:
     figure = Figure(
         "levels", "Who has the frames: allocated, cached, free", "",
         "One cpu looks between two of its operations, as often in each panel and evenly over the "
-        "operations. A sample is exact where no other "
+        "operations, while all others work. A sample is exact where no other "
         "cpu could be in the allocator; elsewhere the parts need not add up to the total. In "
         "flight are frames on their way between a cache and the zone. Same scale in all panels."
         + left_out(everything),
@@ -336,7 +329,7 @@ def level_figure(found: Sequence[Samples], host: Host) -> Figure:
         scale = plot.linear_scale(highest)
         y = plot.Scale(0, highest, False, tuple(t for t in scale.ticks if t[1] <= highest))
         figure.shows = level_shows(shown)
-        fill(figure, shown, host)
+        fill(figure, [samples.settings for samples in shown], commands)
         figure.panels = [level_panel(samples, names, y) for samples in shown]
         figure.tables = [level_table(shown, names)]
     return figure

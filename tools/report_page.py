@@ -10,9 +10,10 @@ from html import escape
 
 import report_plot as plot
 import report_trace
-from report_figures import Figure, Table, Value, count
+from report_figures import NONE, TURNS, Figure, Table, Value, count
 from report_records import MEASURED, NOT_MEASURABLE, UNSUPPORTED
 from report_style import style
+from report_sweep import TRACED
 from trace import Trace
 
 NUMBER = re.compile(r"[–\d]")
@@ -29,6 +30,7 @@ class Page:
     not_measurable: dict[str, list[str]]
     unsupported: dict[str, list[str]]
     commands: Mapping[str, str]
+    files: Mapping[str, int]  # of records, beside the page: how many
     missing: list[str] = field(default_factory=list)  # what makes it partial, and problems
     trace: Trace | None = None
 
@@ -41,19 +43,18 @@ def paragraph(css: str, text: str) -> str:
 
 
 def is_numeric(table: Table, column: int) -> bool:
-    texts = [row[column].text for row in table.rows if row[column].state != UNSUPPORTED]
+    texts = [row[column].text for row in table.rows if row[column].mark != NONE]
     return bool(texts) and all(NUMBER.match(text) for text in texts)
 
 
 def entry(value: Value, numeric: bool) -> str:
     css = " ".join(filter(None, ("n" if numeric else "",
-                                 {NOT_MEASURABLE: "nm", UNSUPPORTED: "no"}.get(value.state, ""))))
+                                 {TURNS: "turns", NONE: "no"}.get(value.mark, ""))))
     text = escape(value.text)
-    if value.state == NOT_MEASURABLE:
+    if value.mark == TURNS:
         text = f"○ {text}"
     attribute = f' class="{css}"' if css else ""
-    title = ' title="NOT MEASURABLE on this host"' if value.state == NOT_MEASURABLE else ""
-    return f"<td{attribute}{title}>{text}</td>"
+    return f"<td{attribute}>{text}</td>"
 
 
 def table_markup(table: Table) -> str:
@@ -61,8 +62,8 @@ def table_markup(table: Table) -> str:
     head = "".join(f'<th scope="col"{" class=n" if right else ""}>{escape(name)}</th>'
                    for name, right in zip(table.columns, numeric))
     rows = "".join("<tr>" + "".join(map(entry, row, numeric)) + "</tr>" for row in table.rows)
-    hollow = any(value.state == NOT_MEASURABLE for row in table.rows for value in row)
-    note = ". ○ NOT MEASURABLE on this host" if hollow else ""
+    hollow = any(value.mark == TURNS for row in table.rows for value in row)
+    note = f". ○ {TURNS}" if hollow else ""
     return (f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">'
             f"<table><caption>{escape(table.title)}{note}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>")
@@ -82,8 +83,8 @@ def command_markup(commands: Sequence[str]) -> str:
 def legend_markup(figure: Figure) -> str:
     if not figure.legend:
         return ""
-    parts = "".join(f'<i class="{swatch.css}"></i><span>{escape(swatch.text)}</span>'
-                    for swatch in figure.legend)
+    parts = "".join(f'<span{"" if swatch.text else " class=bare"}><i class="{swatch.css}"></i>'
+                    f"{escape(swatch.text)}</span>" for swatch in figure.legend)
     return f'<div class="key">{parts}</div>'
 
 
@@ -117,7 +118,7 @@ def figures_markup(figures: Sequence[Figure]) -> str:
 def trace_markup(page: Page) -> str:
     if not page.trace:
         return ""
-    command = page.commands.get(report_trace.TRACED.title, "")
+    command = page.commands.get(TRACED.title, "")
     return report_trace.section(len(page.figures) + 1, page.trace, table_markup, command)
 
 
@@ -155,6 +156,12 @@ def facts_markup(page: Page) -> str:
     return f"<dl>{''.join(pairs)}</dl>"
 
 
+def files_markup(page: Page) -> str:
+    links = ", ".join(f'<a href="{escape(name)}" download>{escape(name)}</a> ({count(rows, "row")})'
+                      for name, rows in page.files.items())
+    return f'<p class="muted">All records: {links}.</p>' if links else ""
+
+
 def navigation(page: Page) -> str:
     links = [(figure.key, f"{place}. {figure.title}")
              for place, figure in enumerate(page.figures, 1)]
@@ -178,14 +185,13 @@ def markup(page: Page) -> str:
         '<a class="skip" href="#scaling">To the figures</a>'
         f'<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>'
         f"{plot.SYMBOLS}</defs></svg><main><h1>hartframe: report of a sweep</h1>"
-        '<p class="muted">A kernel that allocates page frames on many harts at once, under QEMU. '
-        "Every number here is in results.csv beside this page.</p>"
-        f"{banner(page.missing)}{facts_markup(page)}{findings}{navigation(page)}"
+        '<p class="muted">A kernel that allocates page frames on many harts at once, under QEMU, in '
+        "virtual time: all harts execute at the same rate, and times are instructions of one hart. "
+        "So the figures are the same on every host.</p>"
+        f"{banner(page.missing)}{findings}{facts_markup(page)}{files_markup(page)}{navigation(page)}"
         f"{figures_markup(page.figures)}{trace_markup(page)}"
         + reasons_markup("not-measurable", "What could not be measured", page.not_measurable,
-                         "The times of these cells are not drawn as if they were good. Nor is it "
-                         "known which of their acquisitions waited, and for which cpu; acquisitions, "
-                         "refills and frames are counted.")
+                         "The times and waits of these cells are in no figure.")
         + reasons_markup("unsupported", "What is not supported", page.unsupported,
                          "These cells make no sense, and were not run.")
         + f'<section><figure><h2>How to run it again</h2>{command_markup(["make report"])}'

@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 340, 244
 TIMEOUT_SECONDS = 120
 
 ROLES = {"ink": 1, "muted": 2, "grid": 3, "paper": 4}
-SERIES_FIRST, SERIES_COUNT = 10, 8
+SERIES_FIRST, SERIES_COUNT = 10, 12
 LEVELS_FIRST, LEVELS = 30, 9
 
 # gnuplot's points, filled and hollow: disc, square, triangle up, triangle down, diamond, pentagon.
@@ -150,13 +150,12 @@ def log_scale(values: Sequence[float], steps: Sequence[float] = (1, 3)) -> Scale
 
 
 def linear_scale(highest: float, unit: str = "", parts: int = 4) -> Scale:
-    """From 0 to a round number not under `highest`."""
-    rough = max(highest, 1e-9) / parts
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough * 0.999)
-    count = math.ceil(max(highest, 1e-9) / step - 1e-9)
-    ticks = [step * index for index in range(count + 1)]
-    return Scale(0, step * count, False, tuple((f"{tick:,g}{unit}", tick) for tick in ticks))
+    """From 0 to a little over `highest`, with ticks at round numbers."""
+    highest = max(highest, 1e-9)
+    power = 10.0 ** math.floor(math.log10(highest / parts))
+    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= highest / parts * 0.999)
+    ticks = [step * index for index in range(int(highest * 1.03 / step) + 1)]
+    return Scale(0, highest * 1.03, False, tuple((f"{tick:,.9g}{unit}", tick) for tick in ticks))
 
 
 def doubling_scale(values: Sequence[float]) -> Scale:

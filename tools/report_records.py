@@ -1,13 +1,23 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """The records of a sweep: what a cell is, what it says, and which cells belong to one figure.
 
 A record carries all of its settings. What makes no sense for it is absent, never null or 0.
+
+As a command it writes the records of any run as CSV, a file for each kind of record:
+
+    tools/report_records.py build/logs/run.jsonl --out build/csv     # bench.csv, lock.csv, ...
+
+FILE has records, one JSON object a line; other lines, such as those of a console, are left out. A
+field that is a list is written as JSON. Exit status: 0, or 2 if a file cannot be read or written.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +31,7 @@ SETTINGS = ("workload", "policy", "lock", "cache", "batch", "cpus", "lockstat", 
 
 # Of several settings that could be drawn: the nearest to what the kernel does by default.
 DEFAULTS: Record = {"policy": "segment_tree", "lock": "fas", "batch": 0, "workload": "bulk",
-                    "lockstat": "contended", "checks": 1, "zbb": 0, "zones": 1}
+                    "lockstat": "all", "checks": 1, "zbb": 0, "zones": 1}
 
 MEASURED, NOT_MEASURABLE, UNSUPPORTED = "measured", "not measurable", "not supported"
 
@@ -73,8 +83,8 @@ def cells_of(records: Iterable[Record]) -> list[Record]:
 
 
 def is_counted(record: Record) -> bool:
-    """From a boot whose clock is the count of instructions: its times are none."""
-    return record.get("clock") == "instructions"
+    """From a boot under -icount alone, of one cpu: its instructions are exact, and it has no waits."""
+    return record.get("counted") is True
 
 
 def state_of(cell: Record) -> str:
@@ -82,6 +92,16 @@ def state_of(cell: Record) -> str:
     if cell.get("supported", True) is not True:
         return UNSUPPORTED
     return MEASURED if cell.get("valid") is True else NOT_MEASURABLE
+
+
+def is_virtual(cell: Record) -> bool:
+    """Measured in virtual time: its times are instructions of one hart."""
+    return cell.get("clock") == "virtual" and state_of(cell) == MEASURED
+
+
+def is_heap(cell: Record) -> bool:
+    """Of a workload that uses the heap."""
+    return integer(cell, "heap_acquisitions") > 0
 
 
 def key_of(record: Record, names: Sequence[str]) -> tuple[object, ...]:
@@ -126,35 +146,47 @@ def at(cells: Iterable[Record], **wanted: object) -> list[Record]:
 # What a cell says ----------------------------------------------------------------------------
 
 
-def throughput(cell: Record, ns: str = "ns_per_op") -> float | None:
-    """Operations of all cpus in a second."""
-    time, cpus = number(cell, ns), number(cell, "cpus")
-    return 1e9 * cpus / time if time and cpus else None
+def throughput(cell: Record, cost: str = "ns_per_op") -> float | None:
+    """Operations of all cpus while one of them executes a million instructions."""
+    time, cpus = number(cell, cost), number(cell, "cpus")
+    return 1e6 * cpus / time if time and cpus else None
+
+
+def cost_of(cell: Record) -> float | None:
+    """Instructions of one hart for an operation of it, with its waits."""
+    return number(cell, "ns_per_op") or None
+
+
+def part_of(cell: Record, what: str) -> float | None:
+    """Instructions of an operation that its hart waited for locks ("wait"), or held them ("hold").
+
+    Counted in a separate run: the rounds that are timed are without the statistics of locks.
+    """
+    spent, operations = number(cell, f"{what}_ns"), number(cell, "counted_operations")
+    if spent is None or not operations:
+        return None
+    return (spent + (number(cell, f"heap_{what}_ns") or 0)) / operations
+
+
+def parts_of(cell: Record) -> tuple[float, float, float] | None:
+    """Work, hold and wait of an operation; holds are known where every acquisition is timed."""
+    hold, wait = part_of(cell, "hold"), part_of(cell, "wait")
+    if cell.get("lockstat") != "all" or hold is None or wait is None:
+        return None
+    return max(0.0, (cost_of(cell) or 0) - hold - wait), hold, wait
 
 
 def contended_share(cell: Record) -> float | None:
-    """Of the acquisitions of the zones' locks, in percent; None where there were none.
-
-    Nor is there a share where times are NOT MEASURABLE: there the host's scheduler decides which
-    acquisition waits. A record of such a cell that has a number says nothing by it.
-    """
-    if state_of(cell) != MEASURED:
-        return None
-    acquisitions, contended = number(cell, "acquisitions"), number(cell, "contended")
-    if not acquisitions or contended is None:
-        return None
-    return 100 * contended / acquisitions
+    """Of the acquisitions of the locks, in percent; None where there were none."""
+    names = ("acquisitions", "contended")
+    acquisitions, contended = ((number(cell, name) or 0) + (number(cell, f"heap_{name}") or 0)
+                               for name in names)
+    return 100 * contended / acquisitions if acquisitions and "contended" in cell else None
 
 
-def locks_per_1000(cell: Record) -> float | None:
-    """Acquisitions in a thousand operations; known of cells of one round alone.
-
-    Acquisitions are those of all rounds, operations those of one, and rounds need not be alike.
-    """
-    acquisitions, operations = number(cell, "acquisitions"), number(cell, "operations")
-    if acquisitions is None or not operations or integer(cell, "rounds") != 1:
-        return None
-    return 1000 * acquisitions / operations
+def depends_on_turns(cell: Record) -> bool:
+    """Turns of half the length move the figure by more than the kernel's bound, a tenth."""
+    return cell.get("converged") is False
 
 
 # Samples of memory ---------------------------------------------------------------------------
@@ -209,18 +241,57 @@ def whole_share(row: Sequence[tuple[float, float]]) -> float | None:
     return 100 * sum(chunk for chunk, size in row if chunk >= size) / free if free else None
 
 
-# The file ------------------------------------------------------------------------------------
+# The files -----------------------------------------------------------------------------------
 
 
 def csv_cell(value: object) -> object:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def write_csv(records: Sequence[Record], path: Path) -> None:
-    """Every field any record has is a column, in the order in which they first come up."""
-    columns = list(dict.fromkeys(name for record in records for name in record))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        for record in records:
-            writer.writerow({name: csv_cell(value) for name, value in record.items()})
+def by_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(text_of(record, "record"), []).append(record)
+    return found
+
+
+def csv_name(kind: str) -> str:
+    """Of the file for a kind of record, whatever the kind is called."""
+    return "".join(c if c.isalnum() or c in "_-" else "_" for c in kind) + ".csv"
+
+
+def write_csv(records: Sequence[Record], folder: Path) -> list[Path]:
+    """A file for each kind of record. Every field that one of them has is a column, in the order in
+    which they first come up."""
+    written = []
+    for kind, rows in by_kind(records).items():
+        columns = list(dict.fromkeys(name for record in rows for name in record))
+        written.append(folder / csv_name(kind))
+        with written[-1].open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            for record in rows:
+                writer.writerow({name: csv_cell(value) for name, value in record.items()})
+    return written
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Write the records of a run as CSV, a file for each kind of record.")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="records, one a line")
+    parser.add_argument("--out", type=Path, default=Path("."), metavar="DIR")
+    options = parser.parse_args(arguments)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        records = [record for file in options.files
+                   for record in parse(file.read_text(encoding="utf-8", errors="replace"))]
+        for path in write_csv(records, options.out):
+            print(path)
+    except OSError as error:
+        print(f"report_records: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,352 +1,321 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Figures of what an operation costs: throughput as cpus are added, and instructions."""
+"""Figures over the number of harts, a line a lock: throughput, and waits; waits over batches too."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import report_plot as plot
+from report_curves import Axes, Curve, curves_panel, harts_scale, point_at, values_scale
 from report_figures import (
     HOLLOW_MEANS,
+    Commands,
     Figure,
-    Host,
     Table,
     Value,
+    batch_name,
     cache_name,
-    commands,
-    conditions,
     count,
     cpus_of,
-    duration,
-    judged,
-    listing,
-    policy_order,
+    fill,
+    marked,
     short,
     words,
 )
 from report_records import (
-    MEASURED,
-    NOT_MEASURABLE,
-    UNSUPPORTED,
     Record,
     at,
+    contended_share,
+    cost_of,
     integer,
-    is_counted,
+    is_heap,
+    is_virtual,
     number,
     one_slice,
-    state_of,
+    part_of,
     text_of,
     throughput,
     values_of,
 )
 
-MEGA = 1e6
+# Where the adaptive batch stands, to the right of the fixed ones: times the greatest.
+ADAPTIVE_AT = 2.6
+
+AXES = ("workload", "lock", "cache", "cpus")
+RATE = "operations / million instructions"
+WAIT = "instructions waited / operation"
 
 
-# Throughput ----------------------------------------------------------------------------------
+# Which cells -----------------------------------------------------------------------------------
 
 
-def scaling_slice(cells: Sequence[Record]) -> list[Record]:
-    timed = [cell for cell in cells if not is_counted(cell)]
-    chosen = one_slice(timed, ("workload", "policy", "cache", "cpus"))
+def virtual_cells(cells: Sequence[Record], heap: bool = False) -> list[Record]:
+    return [cell for cell in cells if is_virtual(cell) and is_heap(cell) == heap]
+
+
+def scaling_slice(cells: Sequence[Record], heap: bool = False) -> list[Record]:
+    """Locks compared over the number of harts: of the heap's workloads, or of all others."""
+    chosen = one_slice(virtual_cells(cells, heap), AXES)
     return chosen if len(cpus_of(chosen)) > 1 else []
 
 
-def series_lines(name: str, cells: list[Record], colour: str, mark: int) -> tuple[list[str], str]:
-    """One policy's data, and how to plot it; its line is solid where both ends are measured."""
-    rows = [(integer(c, "cpus"), (throughput(c) or 0) / MEGA,
-             (throughput(c, "ns_per_op_max") or throughput(c) or 0) / MEGA,
-             (throughput(c, "ns_per_op_min") or throughput(c) or 0) / MEGA) for c in cells]
-    good = [state_of(cell) == MEASURED for cell in cells]
-    solid = [row if ok else (float("nan"),) * 4 for row, ok in zip(rows, good)]
-    data = plot.block(f"{name}all", rows) + plot.block(f"{name}good", solid)
-    data += plot.block(f"{name}bad", [row for row, ok in zip(rows, good) if not ok])
-    hollow, filled = plot.point(mark, hollow=True), plot.point(mark)
-    paper = plot.role("paper")
-    return data, ", ".join((
-        f"${name}all using 1:3:(0):($4-$3) with vectors nohead lw 0.75 lc rgb {colour}",
-        f"${name}all using 1:2 with lines dt (1,4) lw 0.9 lc rgb {colour}",
-        f"${name}good using 1:2 with lines lw 1.8 lc rgb {colour}",
-        f"${name}bad using 1:2 with points pt {filled} ps 0.75 lc rgb {paper}",
-        f"${name}bad using 1:2 with points pt {hollow} ps 0.7 lc rgb {colour}",
-        f"${name}good using 1:2 with points pt {filled} ps 0.7 lc rgb {colour}",
-    ))
+def batch_slice(cells: Sequence[Record]) -> list[Record]:
+    """Of each workload in which batches were compared: its cells of lock and batch."""
+    several = [c for c in virtual_cells(cells) if integer(c, "cpus") > 1 and integer(c, "cache")]
+    slices = (one_slice(at(several, workload=workload), ("lock", "batch"))
+              for workload in values_of(several, "workload"))
+    return [c for chosen in slices if len(values_of(chosen, "batch")) > 1 for c in chosen]
 
 
-def scaling_panel(
-    title: str, cells: list[Record], policies: list[object], scales: tuple[plot.Scale, plot.Scale]
-) -> plot.Panel:
-    panel = plot.Panel(title, "")
-    x, y = scales
-    script, plots, labels, said = [], [], [], []
-    for index, policy in enumerate(policies):
-        line = sorted(at(cells, policy=policy), key=lambda c: integer(c, "cpus"))
-        line = [cell for cell in line if throughput(cell)]
-        if not line:
-            continue
-        colour = plot.series(index)
-        data, command = series_lines(f"p{index}", line, colour, index)
-        script += data
-        plots.append(command)
-        last = (throughput(line[-1]) or 0) / MEGA
-        labels.append(plot.EndLabel(str(policy), y.part(last), colour))
-        said.append(f"{policy}: " + ", ".join(
-            f"{short((throughput(c) or 0) / MEGA)} at {count(integer(c, 'cpus'), 'cpu')}"
-            + (" (not measurable)" if state_of(c) == NOT_MEASURABLE else "") for c in line))
-    panel.describes = f"Million operations per second. {'; '.join(said)}."
-    script += x.commands("x") + y.commands("y")
-    script += plot.unit_labels(panel, "million operations / s", "cpus")
-    script += plot.end_labels(panel.inner_height, labels)
-    panel.script = [*script, "plot " + (", ".join(plots) or "NaN")]
-    return panel
+def places_of(cells: Sequence[Record]) -> list[tuple[object, object]]:
+    """Workload and cache of each panel: without a cache first."""
+    return [(workload, cache) for workload in values_of(cells, "workload")
+            for cache in values_of(cells, "cache") if at(cells, workload=workload, cache=cache)]
 
 
-def scaling_panels(cells: list[Record]) -> list[plot.Panel]:
-    rates = [rate / MEGA for cell in cells if (rate := throughput(cell))]
-    if not rates:
-        return []
-    scales = plot.doubling_scale(cpus_of(cells)), plot.log_scale(rates)
-    policies = policy_order(cells)
-    panels = []
-    for cache in reversed(values_of(cells, "cache")):
-        for workload in values_of(cells, "workload"):
-            chosen = at(cells, workload=workload, cache=cache)
-            if any(map(throughput, chosen)):
-                title = f"{workload}, {cache_name(cache)}"
-                panels.append(scaling_panel(title, chosen, policies, scales))
+def place_name(workload: object, cache: object) -> str:
+    return f"{workload}, {cache_name(cache)}"
+
+
+# Curves ----------------------------------------------------------------------------------------
+
+
+def wait_of(cell: Record, name: str) -> float | None:
+    """The part of the cost that was waited; of the fastest and the slowest round it is not known."""
+    return part_of(cell, "wait") if name == "ns_per_op" else None
+
+
+def curves_of(cells: Sequence[Record], locks: Sequence[object], place: Callable[[Record], float],
+              figure: Callable[[Record, str], float | None]) -> list[Curve]:
+    """A curve a lock; its colour is that of the lock in all panels."""
+    curves = []
+    for index, lock in enumerate(locks):
+        line = sorted(at(cells, lock=lock), key=place)
+        found = (point_at(place(cell), cell, figure) for cell in line)
+        curves.append(Curve(str(lock), index, [point for point in found if point]))
+    return curves
+
+
+def harts_panels(cells: Sequence[Record], figure: Callable[[Record, str], float | None],
+                 unit: str) -> list[plot.Panel]:
+    """A panel for each workload and cache; each vertical axis fits what is drawn in it."""
+    locks, panels = values_of(cells, "lock"), []
+    for workload, cache in places_of(cells):
+        chosen = at(cells, workload=workload, cache=cache)
+        curves = curves_of(chosen, locks, lambda cell: float(integer(cell, "cpus")), figure)
+        axes = Axes(harts_scale(cpus_of(chosen)), values_scale(curves), "harts", unit, unit == RATE)
+        panels.append(curves_panel(place_name(workload, cache), curves, axes))
     return panels
 
 
-def scaling_table(cells: list[Record]) -> Table:
-    cpus = cpus_of(cells)
+# Throughput ------------------------------------------------------------------------------------
+
+
+def rows_over_harts(cells: Sequence[Record], value: Callable[[Record], Value]) -> list[list[Value]]:
     rows = []
-    for workload in values_of(cells, "workload"):
-        for cache in reversed(values_of(cells, "cache")):
-            for policy in policy_order(cells):
-                line = at(cells, workload=workload, cache=cache, policy=policy)
-                if line:
-                    found = [scaling_value(at(line, cpus=n)) for n in cpus]
-                    rows.append(words(workload, cache_name(cache), policy) + found)
-    columns = ["workload", "cache", "policy", *(count(n, "cpu") for n in cpus)]
-    return Table("Million operations per second, and nanoseconds an operation", columns, rows)
+    for workload, cache in places_of(cells):
+        for lock in values_of(cells, "lock"):
+            line = at(cells, workload=workload, cache=cache, lock=lock)
+            found = [at(line, cpus=n) for n in cpus_of(cells)]
+            if line:
+                rows.append(words(workload, cache_name(cache), lock)
+                            + [value(cell[0]) if cell else Value("–") for cell in found])
+    return rows
 
 
-def scaling_value(found: list[Record]) -> Value:
-    if not found:
-        return Value("–")
-    rate = throughput(found[0])
-    text = "–" if rate is None else \
-        f"{short(rate / MEGA)} · {duration(number(found[0], 'ns_per_op'))}"
-    return judged(text, found[0])
+def harts_table(title: str, cells: Sequence[Record], value: Callable[[Record], Value]) -> Table:
+    columns = ["workload", "cache", "lock", *(count(n, "hart") for n in cpus_of(cells))]
+    return Table(title, columns, rows_over_harts(cells, value))
 
 
-def speedups(cells: list[Record]) -> str:
-    """How far throughput grew, of what was measured."""
-    said = []
-    for cache in reversed(values_of(cells, "cache")):
-        ratios: list[tuple[float, int]] = []
-        for cell in at(cells, cache=cache):
-            same = {k: cell.get(k) for k in ("workload", "policy", "cache")}
-            base = [c for c in at(cells, **same) if integer(c, "cpus") == 1]
-            both = base and state_of(cell) == MEASURED == state_of(base[0])
-            if integer(cell, "cpus") > 1 and both:
-                ratio = (throughput(cell) or 0) / (throughput(base[0]) or 1)
-                ratios.append((ratio, integer(cell, "cpus")))
-        most = max((cpus for _, cpus in ratios), default=0)
-        found = [ratio for ratio, cpus in ratios if cpus == most]
-        if found:
-            low, high = short(min(found)), short(max(found))
-            span = low if low == high else f"{low} to {high}"
-            how = f"with a cache of {cache} frames" if cache else "without a cache"
-            said.append(f"{how} {count(most, 'cpu')} do {span} times what one does, over "
-                        f"{count(len(found), 'pair')} of cells")
-    if not said:
-        return "No throughput of more than one cpu could be measured on this host."
-    return f"Of what could be measured: {'; '.join(said)}."
+def rate_value(cell: Record) -> Value:
+    spread = number(cell, "spread_percent")
+    text = f"{throughput(cell):,.0f}" if throughput(cell) else "–"
+    return marked(text + (f" · {short(spread, 2)} %" if spread else ""), cell)
 
 
-def scaling_figure(cells: Sequence[Record], host: Host) -> Figure:
+def stops_growing(cells: Sequence[Record]) -> int:
+    """Of one line: the fewest harts of which more harts do not make a tenth more."""
+    rates = {integer(cell, "cpus"): throughput(cell) or 0.0 for cell in cells}
+    return min((n for n, rate in rates.items()
+                if all(other <= rate * 1.1 for m, other in rates.items() if m > n)), default=0)
+
+
+def speedup(line: Sequence[Record]) -> float | None:
+    """Of one line: the most harts over one hart."""
+    ends = [[throughput(cell) for cell in at(line, cpus=n)] for n in (1, max(cpus_of(line)))]
+    return ends[1][0] / ends[0][0] if all(ends) and ends[0][0] and ends[1][0] else None
+
+
+def span(values: Sequence[float], digits: int = 3) -> str:
+    low, high = short(min(values), digits), short(max(values), digits)
+    return low if low == high else f"{low} to {high}"
+
+
+def lines_of(cells: Sequence[Record], workload: object, cache: object) -> dict[str, list[Record]]:
+    chosen = at(cells, workload=workload, cache=cache)
+    return {str(lock): at(chosen, lock=lock) for lock in values_of(chosen, "lock")}
+
+
+def growth_words(cells: Sequence[Record], workload: object, cache: object) -> str:
+    """Where throughput stops growing, and how far it has come by the most harts."""
+    lines, most = lines_of(cells, workload, cache), max(cpus_of(cells))
+    ratios = [ratio for line in lines.values() if (ratio := speedup(line))]
+    ends = {lock: stops_growing(line) for lock, line in lines.items()}
+    if not ratios:
+        return ""
+    low, high = min(ends.values()), max(ends.values())
+    by_lock = "with every lock" if len(lines) > 1 else f"with {next(iter(lines))}"
+    if low == most:
+        how = f"throughput grows {by_lock} up to {count(most, 'hart')}, the most that were measured"
+    elif low == high:
+        how = f"throughput stops growing at {count(high, 'hart')} {by_lock}"
+    else:
+        how = f"throughput stops growing at {low} to {count(high, 'hart')}, by lock"
+    return f"{how}: {count(most, 'hart')} do {span(ratios)} times what one does"
+
+
+def scaling_words(cells: Sequence[Record]) -> str:
+    said = (f"{place_name(*place)}: {found}." for place in places_of(cells)
+            if (found := growth_words(cells, *place)))
+    return "\n".join(said)
+
+
+def scaling_figure(cells: Sequence[Record], commands: Commands) -> Figure:
     chosen = scaling_slice(cells)
     figure = Figure(
-        "scaling", "Throughput as cpus are added", "",
-        "Operations are allocations and frees, counted over all cpus. Each round runs from the "
-        "first cpu's start to the last one's end; the mark is the median round, the thin vertical "
-        "line spans the rounds. Both scales are logarithmic and the same in all panels, so lines "
-        "that rise alike scale alike. " + HOLLOW_MEANS,
+        "scaling", "Throughput against harts, by lock", "",
+        "Operations (allocations and frees) of all harts while one hart executes a million "
+        "instructions. The dotted line is as many times the best throughput of one hart as there "
+        "are harts. A mark is the median of the rounds, the thin vertical line spans them: rounds "
+        "differ in the length and the order of the turns. " + HOLLOW_MEANS,
     )
     if chosen:
-        figure.shows = speedups(chosen)
-        figure.conditions = conditions(chosen, host)
-        figure.commands = commands(chosen, host)
-        figure.panels = scaling_panels(chosen)
-        figure.tables = [scaling_table(chosen)]
+        figure.shows = scaling_words(chosen)
+        fill(figure, chosen, commands)
+        figure.panels = harts_panels(chosen, throughput, RATE)
+        figure.tables = [harts_table("Operations in a million instructions, and by how much the "
+                                     "rounds differ", chosen, rate_value)]
     return figure
 
 
-# Instructions --------------------------------------------------------------------------------
+# Waits -----------------------------------------------------------------------------------------
 
 
-def counts_slice(cells: Sequence[Record]) -> list[Record]:
-    counted = [c for c in cells if is_counted(c) and integer(c, "cpus") == 1]
-    return one_slice(counted, ("workload", "policy", "cache"))
+def wait_value(cell: Record) -> Value:
+    wait, share = part_of(cell, "wait"), contended_share(cell)
+    text = short(wait) + (f" · {short(share)} %" if share is not None else "")
+    return marked(text, cell)
 
 
-def main_cache(cells: Sequence[Record]) -> object:
-    """The largest cache, which stands for the caches being on."""
-    return max((int(str(v)) for v in values_of(cells, "cache")), default=0)
+def batch_place(batch: object, fixed: Sequence[float]) -> float:
+    """Where it stands on the axis of batches."""
+    return float(str(batch)) if batch else (max(fixed) * ADAPTIVE_AT if fixed else 1.0)
 
 
-def counts_of(cells: Sequence[Record], workload: object, cache: object) -> dict[str, float]:
-    """Instructions of an operation by policy, fewest first."""
-    found = {text_of(c, "policy"): number(c, "instructions_per_op")
-             for c in at(cells, workload=workload, cache=cache)}
-    known = {policy: value for policy, value in found.items() if value is not None}
-    return dict(sorted(known.items(), key=lambda item: item[1]))
+def batches_of(cells: Sequence[Record]) -> list[float]:
+    return [float(str(batch)) for batch in values_of(cells, "batch") if batch]
 
 
-def place_of(ranked: dict[str, float], policy: str) -> int:
-    """1 for the fewest; what ties shares the better place."""
-    return 1 + sum(value < ranked[policy] for value in ranked.values())
+def batch_scale(cells: Sequence[Record]) -> plot.Scale:
+    fixed = batches_of(cells)
+    adapts = [batch_place(0, fixed)] if 0 in values_of(cells, "batch") else []
+    scale = plot.doubling_scale([*fixed, *adapts] or [1.0])
+    ticks = [*((f"{batch:g}", batch) for batch in fixed), *(("adapts", at) for at in adapts)]
+    return plot.Scale(scale.low, scale.high, True, tuple(ticks))
 
 
-ORDINALS = ("", "first", "second", "third", "fourth", "fifth", "sixth", "seventh")
+def batch_panels(cells: Sequence[Record], locks: Sequence[object]) -> list[plot.Panel]:
+    panels = []
+    for workload in values_of(cells, "workload"):
+        chosen = at(cells, workload=workload)
+        fixed = batches_of(chosen)
+        compared = {lock for lock in locks if batches_of(at(chosen, lock=lock))}
+        chosen = [cell for cell in chosen if cell.get("lock") in compared]
+        curves = curves_of(chosen, locks, lambda c, f=fixed: batch_place(c.get("batch"), f), wait_of)
+        last = max(fixed, default=0.0)
+        curves = [replace(curve, joined=lambda p, last=last: p.x <= last) for curve in curves]
+        axes = Axes(batch_scale(chosen), values_scale(curves), "frames a batch", WAIT)
+        harts = count(max(cpus_of(chosen)), "hart")
+        panels.append(curves_panel(f"{workload}, by batch, {harts}", curves, axes))
+    return panels
 
 
-def place_words(ranked: dict[str, float], policy: str) -> str:
-    """Such as `third of 5`."""
-    place = place_of(ranked, policy)
-    return f"{ORDINALS[place] if place < len(ORDINALS) else place} of {len(ranked)}"
-
-
-def against_best(ranked: dict[str, float], policy: str) -> str:
-    """What it takes, and how far that is from the best of the others."""
-    mine = ranked[policy]
-    others = {other: value for other, value in ranked.items() if other != policy}
-    best, least = next(iter(others.items()))
-    if mine == least:
-        return f"{short(mine)}, as {best}"
-    part = short(100 * abs(mine - least) / least, 2)
-    return f"{short(mine)}, {part} % {'more' if mine > least else 'fewer'} than {best}"
-
-
-def policy_place(cells: Sequence[Record], policy: str = "segment_tree") -> list[str]:
-    """A policy's place among all, one sentence with the caches and one without."""
-    sentences = []
-    for cache in dict.fromkeys((main_cache(cells), 0)):
-        places: dict[str, list[str]] = {}
-        for workload in values_of(cells, "workload"):
-            ranked = counts_of(cells, workload, cache)
-            if policy in ranked and len(ranked) > 1:
-                said = f"{workload} ({against_best(ranked, policy)})"
-                places.setdefault(place_words(ranked, policy), []).append(said)
-        if places:
-            how = f"with a cache of {cache} frames" if cache else "without a cache"
-            found = (f"{place} in {listing(said)}"
-                     for place, said in sorted(places.items(), key=by_place))
-            sentences.append(f"Instructions an operation, fewest first, {how}: {policy} is "
-                             f"{'; '.join(found)}.")
-    return sentences
-
-
-def by_place(item: tuple[str, list[str]]) -> int:
-    return ORDINALS.index(item[0].split()[0]) if item[0].split()[0] in ORDINALS else len(ORDINALS)
-
-
-def counts_panel(
-    workload: object, cells: list[Record], policies: list[object], x: plot.Scale
-) -> plot.Panel:
-    height = 82 + 24 * len(policies)
-    panel = plot.Panel(str(workload), "", [], plot.Margins(left=100, right=12, top=24), height)
-    script, plots, said = [], [], []
-    rows = len(policies)
-    min_cache = min(values_of(cells, "cache"), key=lambda v: int(str(v)))
-    for index, cache in enumerate(sorted(values_of(cells, "cache"), key=lambda v: -int(str(v)))):
-        colour, points = plot.series(index), []
-        for row, policy in enumerate(policies):
-            found = at(cells, policy=policy, cache=cache)
-            value = number(found[0], "instructions_per_op") if found else None
-            if value:
-                points.append((value, rows - row))
-                said.append(f"{policy}, {cache_name(cache)}: {short(value)}")
-                row_cells = at(cells, policy=policy)
-                left = any((number(c, "instructions_per_op") or 0) > value for c in row_cells)
-                script.append(value_label(10 + 20 * index + row, value, rows - row, colour, left))
-            elif found and index == 0:
-                script.append(f"set label {60 + row} 'not supported' at graph 0.03,first "
-                              f"{rows - row} left tc rgb {plot.role('muted')}")
-        if points:
-            script += plot.block(f"c{index}", points)
-            side = "left" if cache == min_cache else "right"
-            script.append(f"set label {90 + index} {plot.quote(cache_name(cache))} at first "
-                          f"{points[0][0]:.9g},first {rows + 0.95:.3f} {side} tc rgb {colour}")
-            plots.append(f"$c{index} using 1:2 with points pt {plot.point(index)} ps 0.85 "
-                         f"lc rgb {colour}")
-    panel.describes = f"Instructions an operation. {'; '.join(said)}."
-    ticks = ", ".join(f"{plot.quote(str(p))} {rows - row}" for row, p in enumerate(policies))
-    script += x.commands("x")
-    script += [f"set yrange [0.4:{rows + 0.6}]", f"set ytics ({ticks}) textcolor rgb "
-               f"{plot.role('ink')}", *plot.unit_labels(panel, "", "instructions / operation")]
-    panel.script = [*script, "plot " + (", ".join(plots) or "NaN")]
-    return panel
-
-
-def value_label(tag: int, value: float, row: int, colour: str, left: bool) -> str:
-    """Beside its mark, on the side away from the row's other one."""
-    side = "right offset character -1.1,0" if left else "left offset character 1.1,0"
-    return (f"set label {tag} {plot.quote(short(value))} at first {value:.9g},first {row} "
-            f"{side} tc rgb {colour}")
-
-
-def counts_panels(cells: list[Record]) -> list[plot.Panel]:
-    values = [v for c in cells if (v := number(c, "instructions_per_op"))]
-    if not values:
-        return []
-    low, high = min(values) / 2.2, max(values) * 2.2
-    rounded = plot.log_scale([low, high])
-    ticks = tuple(tick for tick in rounded.ticks if low <= tick[1] <= high)
-    found = plot.Scale(low, high, True, ticks)
-    policies = policy_order(cells)
-    return [counts_panel(workload, at(cells, workload=workload), policies, found)
-            for workload in values_of(cells, "workload")]
-
-
-def counts_table(cells: list[Record]) -> Table:
-    policies = policy_order(cells)
+def batch_table(cells: Sequence[Record]) -> Table:
+    fixed = batches_of(cells)
+    batches = sorted(values_of(cells, "batch"), key=lambda batch: batch_place(batch, fixed))
     rows = []
     for workload in values_of(cells, "workload"):
-        for cache in reversed(values_of(cells, "cache")):
-            row = words(workload, cache_name(cache))
-            for policy in policies:
-                found = at(cells, workload=workload, cache=cache, policy=policy)
-                row.append(counts_value(found))
-            rows.append(row)
-    return Table("Instructions an operation", ["workload", "cache", *map(str, policies)], rows)
+        for lock in values_of(cells, "lock"):
+            line = at(cells, workload=workload, lock=lock)
+            found = [at(line, batch=batch) for batch in batches]
+            if len(line) > 1:
+                rows.append(words(workload, lock)
+                            + [wait_value(cell[0]) if cell else Value("–") for cell in found])
+    columns = ["workload", "lock", *(batch_name(batch) for batch in batches)]
+    return Table("The same by batch", columns, rows)
 
 
-def counts_value(found: list[Record]) -> Value:
-    if not found:
-        return Value("–")
-    if state_of(found[0]) == UNSUPPORTED:
-        return Value("not supported", UNSUPPORTED)
-    return Value(short(number(found[0], "instructions_per_op"), 4))
+def waits_words(cells: Sequence[Record], batches: Sequence[Record]) -> str:
+    """At the most harts: which part of the time of an operation is a wait; and what batches do."""
+    said, most = [], max(cpus_of(cells))
+    for workload, cache in places_of(cells):
+        shares = {text_of(c, "lock"): 100 * (part_of(c, "wait") or 0) / (cost_of(c) or 1)
+                  for c in at(cells, workload=workload, cache=cache, cpus=most)}
+        ranked = sorted(shares, key=lambda lock: shares[lock])
+        if ranked:
+            said.append(f"{place_name(workload, cache)}, {count(most, 'hart')}: "
+                        f"{short(shares[ranked[0]], 2)} % ({ranked[0]}) to "
+                        f"{short(shares[ranked[-1]], 2)} % ({ranked[-1]}) of the time is waited.")
+    fixed = batches_of(batches)
+    for workload in values_of(batches, "workload") if len(fixed) > 1 else ():
+        ends = [[part_of(c, "wait") or 0.0 for c in at(batches, workload=workload, batch=batch)]
+                for batch in (min(fixed), max(fixed))]
+        if all(ends):
+            said.append(f"{workload}: batches of {min(fixed):g} frames wait {span(ends[0])} "
+                        f"instructions an operation, batches of {max(fixed):g} {span(ends[1])}.")
+    return "\n".join(said)
 
 
-def counts_figure(cells: Sequence[Record], host: Host) -> Figure:
-    chosen = counts_slice(cells)
+def waits_figure(cells: Sequence[Record], commands: Commands) -> Figure:
+    chosen, batches = scaling_slice(cells), batch_slice(cells)
     figure = Figure(
-        "instructions", "Instructions an operation takes, by policy", "",
-        "Counted on one cpu under QEMU’s -icount, where the counter of instructions is exact: the "
-        "figures are the same on every host, loaded or not. A count is not a time: it knows no "
-        "caches of the hardware and nothing of what an atomic costs. Allocations and frees are "
-        "averaged; the loop around them is included. The scale is logarithmic and the same in "
-        "all panels.",
+        "waits", "How long an operation waits, against harts and batches", "",
+        "Instructions of one hart from its first look at a zone’s lock that was not free to its "
+        "acquisition, of all waits, for each operation. ‘adapts’ is the batch that follows "
+        "contention by itself. " + HOLLOW_MEANS,
     )
-    if any(number(c, "instructions_per_op") for c in chosen):
-        figure.shows = "\n".join(policy_place(chosen)) or "One policy only: there is no ranking."
-        figure.conditions = conditions(chosen, host)
-        figure.commands = commands(chosen, host)
-        figure.panels = counts_panels(chosen)
-        figure.tables = [counts_table(chosen)]
+    if chosen or batches:
+        locks = values_of([*chosen, *batches], "lock")
+        figure.shows = waits_words(chosen, batches) if chosen else ""
+        fill(figure, [*chosen, *batches], commands)
+        figure.panels = harts_panels(chosen, wait_of, WAIT) + batch_panels(batches, locks)
+        figure.tables = [harts_table("Instructions waited in an operation, and the contended "
+                                     "acquisitions", chosen, wait_value)] if chosen else []
+        figure.tables += [batch_table(batches)] if batches else []
     return figure
 
 
+# The heap --------------------------------------------------------------------------------------
+
+
+def heap_figure(cells: Sequence[Record], commands: Commands) -> Figure:
+    chosen = scaling_slice(cells, heap=True)
+    figure = Figure(
+        "heap", "The same of the heap: blocks instead of frames", "",
+        "The heap has one lock, with no cache before it: a wait here is for that lock, or for a "
+        "zone’s. " + HOLLOW_MEANS,
+    )
+    if chosen:
+        figure.shows = scaling_words(chosen)
+        fill(figure, chosen, commands)
+        figure.panels = harts_panels(chosen, throughput, RATE) + [
+            replace(panel, title=f"{panel.title}: waits")
+            for panel in harts_panels(chosen, wait_of, WAIT)]
+        figure.tables = [
+            harts_table("Operations in a million instructions, and by how much the rounds differ",
+                        chosen, rate_value),
+            harts_table("Instructions waited in an operation, and the contended acquisitions",
+                        chosen, wait_value)]
+    return figure

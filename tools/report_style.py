@@ -16,6 +16,10 @@ SERIES = (
     ("#3b6e8f", "#a5cfe8"),  # slate
     ("#6b5ab0", "#b7a9f5"),  # violet
     ("#5c5c5c", "#b9b9b9"),  # grey
+    ("#9c1f3a", "#ff8fa0"),  # crimson
+    ("#00788a", "#4fd3e3"),  # teal
+    ("#566b00", "#b8d24e"),  # olive
+    ("#7b4a1e", "#d9a578"),  # brown
 )
 ROLE_COLOURS = {
     "ink": ("#1b1d1f", "#e7e6e2"),
@@ -90,9 +94,9 @@ figcaption{margin-bottom:1rem}
 svg text{font-variant-numeric:tabular-nums;white-space:pre}
 .nothing{border:1px dashed var(--muted);padding:.7rem 1rem;color:var(--muted)}
 .key{display:flex;flex-wrap:wrap;align-items:center;gap:.15rem;margin:0 0 1rem;color:var(--muted)}
-.key i{width:1.35rem;height:.85rem;display:inline-block;outline:1px solid var(--grid)}
-.key span{margin:0 .9rem 0 .35rem}
-.key span:empty{margin:0}
+.key span{display:inline-flex;align-items:center;gap:.35rem;margin-right:.9rem;white-space:nowrap}
+.key .bare{margin-right:0}
+.key i{width:1.35rem;height:.85rem;outline:1px solid var(--grid)}
 details{margin:.8rem 0}
 summary{cursor:pointer;padding:.3rem 0}
 .scroll{overflow-x:auto;max-width:100%}
@@ -102,7 +106,7 @@ th,td{padding:.22rem .9rem .22rem 0;text-align:left;border-bottom:1px solid var(
  white-space:nowrap;vertical-align:top}
 td.n,th.n{text-align:right}
 th{font-weight:600}
-.nm{color:var(--p11)}
+.turns{color:var(--p11)}
 .no{color:var(--muted);font-style:italic}
 code{font:.8125rem/1.5 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .command{display:block;white-space:pre-wrap;overflow-wrap:anywhere;max-width:100ch;

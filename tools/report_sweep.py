@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The standard sweep: what is booted for the report, and how far it has come."""
+"""The standard sweep: what is booted for the report, several boots at a time, and its progress.
+
+Nothing is timed on the host: boots count instructions, or measure in virtual time. So boots that run
+side by side do not change each other's figures.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
-import shutil
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,10 +28,8 @@ ICOUNT = "shift=0,sleep=off"
 # A bound that only a hang reaches, on a slow machine too.
 BOOT_TIMEOUT_SECONDS = 1800
 
-# What the kernel's lines about its progress begin with.
+# What the kernel's lines about its progress begin with; how rarely a line is shown.
 ROUNDS = "sweep: "
-
-# Between lines where no terminal shows them.
 SECONDS_A_LINE = 10.0
 
 
@@ -42,13 +44,14 @@ class Boot:
     bootargs: str
     smp: int
     mem: str = "128M"
-    counts: bool = False  # under -icount, where the clock counts instructions
-    stress: bool = False  # no cells, but what the stress says of its locks
+    counts: bool = False  # under -icount without virtual time, on one cpu
+    kept: tuple[str, ...] = ("sweep", "bench", "level", "map", "lines", "line", "lines_site")
 
-    def arguments(self, kernel: Path) -> list[str]:
+    def arguments(self, kernel: Path, plugin: Path = launch.PLUGIN) -> list[str]:
         found = ["--kernel", str(kernel), "--smp", str(self.smp), "--mem", self.mem]
         found += ["--bootargs", self.bootargs]
         found += ["--icount", ICOUNT] if self.counts else []
+        found += ["--plugin", str(plugin)] if plugin != launch.PLUGIN else []
         return [*found, "--timeout", str(BOOT_TIMEOUT_SECONDS)]
 
     def command(self, kernel: Path) -> str:
@@ -56,51 +59,58 @@ class Boot:
         shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         return shlex.join(["tools/launch.py", *self.arguments(shown)])
 
+    def announces(self) -> str:
+        """What its progress counts."""
+        return "cells" if "bench" in self.kept else f"{self.kept[0]} records"
 
-# With more cpus than this the sweep goes only where the host has a core for each.
-CPUS_AT_LEAST = 4
 
-# One boot each: an interrupted sweep has all of those that came before.
+# A turn costs the host one to two microseconds, however short it is.
+VIRTUAL = "time=virtual turn=25"
+COUNTS = "1,2,4,8,16"
+MOST = 16
+# Of blocks. Of frames: `bulk`, and without caches `repeat`, which does little but take the lock. What an
+# operation of others does, such as `rand`, depends on how many cpus share memory.
+BLOCKS = ("kmalloc", "larson")
+
+# Of policies. Searching for runs needs as many operations for all policies, however long they take.
 WORKLOADS = ("repeat", "bulk", "rand", "burst")
-
-# Their operations are no equals: all of memory once, and the same for all policies, whatever fits a
-# time. Searching for runs is for one cpu: where cpus outnumber cores it takes minutes.
 WHOLE = ("exhaust", "run", "frag")
 WHOLE_OPS = 20000
 
-# Of a run, in ms: long against a tick of the clock, short enough for hundreds of cells.
-CELL_MS = 80
+# Two locks that any waiter may get, and two that serve in the order of arrival. The boot `bulk` has
+# the same cells with the batch that adapts.
+BATCHED = ("fas", "cas", "ticket", "mcs")
 
-# Frames one by one, in bursts and in runs, and blocks of the heap.
-BLAMED = "bulk,rand,burst,run,kmalloc"
+# The matrix of waits is recorded whole of up to 8 cpus. An unfair lock and a fair one.
+BLAMED_CPUS = 8
+BLAMED = ("fas", "mcs")
 
 
-def standard_sweep(cores: int) -> list[Boot]:
-    """All policies and all locks, each with what it depends on, for a host with `cores` cores."""
-    most = CPUS_AT_LEAST
-    while most * 2 <= cores:
-        most *= 2
-    counts = ",".join(str(1 << n) for n in range(most.bit_length()))
-    # Locks are compared where their times can be measured.
-    fitting = max(2, 1 << (min(cores, most).bit_length() - 1))
-    policies = "run=bench policy=all cache=128,0"
-    counted = f"{policies} cpus=1 rounds=1"
-    locks = "run=bench lock=all cache=128 lockstat=all workload=bulk,rand"
-    locks += f" cell={CELL_MS} cpus={fitting}"
+def standard_sweep() -> list[Boot]:
+    """The longest first: boots run side by side, and the last to begin should be short."""
+    locks = f"{VIRTUAL} run=bench lockstat=all"
+    counted = "run=bench policy=all cache=128,0 cpus=1 rounds=1"
     sampled = "run=bench cache=128 rounds=1 samples=48 ops=24000"
     return [
+        Boot("bulk", f"{locks} lock=all cache=0,128 cpus={COUNTS} workload=bulk", MOST),
+        *(Boot(workload, f"{locks} lock=all cache=128 cpus={COUNTS} workload={workload}", MOST)
+          for workload in BLOCKS),
+        Boot("repeat", f"{locks} lock=all cache=0 cpus={COUNTS} workload=repeat", MOST),
+        Boot("batches", f"{locks} lock={','.join(BATCHED)} cache=128 batch=8,16,32,64 cpus={MOST} "
+             "workload=bulk", MOST),
         Boot("instructions", f"{counted} workload={','.join(WORKLOADS)}", 1, counts=True),
         Boot("whole", f"{counted} ops={WHOLE_OPS} workload={','.join(WHOLE)}", 1, counts=True),
-        *(Boot(workload, f"{policies} cell={CELL_MS} cpus={counts} workload={workload}", most)
-          for workload in WORKLOADS),
-        Boot("batches", f"{locks} batch=8,16,32,64", fitting),
-        Boot("locks", locks, fitting),
-        # On one cpu under -icount all policies get the very same requests.
+        *(Boot(f"waits-{lock}", f"{VIRTUAL} run=stress workload=bulk ops=2000 cache=0 lock={lock}",
+               BLAMED_CPUS, kept=("lock",)) for lock in BLAMED),
+        # On one cpu all policies get the very same requests.
         Boot("map", f"{sampled} policy=all cpus=1 workload=rand,burst,frag", 1, mem="32M", counts=True),
-        Boot("levels", f"{sampled} cpus={fitting} workload=bulk,rand,burst", fitting, mem="64M"),
-        # Which cpu waits for which is known only where each has a core.
-        Boot("blame", f"run=stress ops=40k workload={BLAMED}", fitting, stress=True),
+        Boot("levels", f"{VIRTUAL} {sampled} cpus=4 workload=bulk,rand,burst", 4, mem="64M"),
     ]
+
+
+# Four cpus that fill memory together: batches, waits for the lock, and everybody's caches drained.
+TRACED = Boot("trace", "time=virtual run=stress workload=bulk,exhaust ops=20k trace=on", 4, mem="64M",
+              kept=("trace_events", "trace", "trace_block"))
 
 
 @dataclass
@@ -117,14 +127,13 @@ class Sweep:
 
 
 class Progress:
-    """Counts cells: a line that is written over on a terminal, a line now and then elsewhere."""
+    """Of one boot: counts its records, and says a line now and then."""
 
     def __init__(self, boot: Boot, place: int, boots: int) -> None:
         self.label = f"[{place}/{boots}] {boot.title}"
-        self.stress = boot.stress
+        self.boot = boot
         self.started = time.monotonic()
         self.said = self.started
-        self.terminal = sys.stdout.isatty()
         self.done, self.cells = 0, 0
 
     def hear(self, line: str) -> None:
@@ -135,36 +144,31 @@ class Progress:
     def take(self, record: Record) -> None:
         if record.get("record") == "sweep":
             self.cells = integer(record, "cells")
-        if self.stress and record.get("record") == "lock":
+        elif is_cell(record):
             self.done += 1
-        if self.stress or not is_cell(record):
-            return
-        self.done += 1
-        self.speak(cell_name(record))
+            self.speak(cell_name(record))
+        elif "bench" not in self.boot.kept and record.get("record") in self.boot.kept:
+            self.done += 1
 
     def speak(self, text: str) -> None:
-        """On a terminal at once, elsewhere when the last line is some time ago."""
         now = time.monotonic()
-        if self.terminal or now - self.said >= SECONDS_A_LINE:
+        if now - self.said >= SECONDS_A_LINE:
             self.said = now
-            self.show(self.line(text))
-
-    def line(self, text: str) -> str:
-        of = f"{self.done}/{self.cells}" if self.cells else f"{self.done}"
-        what = "locks" if self.stress else "cells"
-        return f"{self.label:<18} {of:>9} {what} {time.monotonic() - self.started:5.0f} s  {text}"
+            self.show(text)
 
     def show(self, text: str) -> None:
-        if self.terminal:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r\x1b[K{text[:width]}", end="", flush=True)
-        else:
-            print(text, flush=True)
+        of = f"{self.done}/{self.cells}" if self.cells else f"{self.done}"
+        print(f"{self.label:<20} {of:>9} {self.boot.announces()} "
+              f"{time.monotonic() - self.started:5.0f} s  {text}", flush=True)
 
-    def finish(self, outcome: str) -> None:
-        self.show(self.line(outcome))
-        if self.terminal:
-            print(flush=True)
+    def problem(self, judgement: launch.Judgement) -> str:
+        """Why the boot is not complete, or nothing."""
+        of = f"after {self.done} of {self.cells or 'an unknown number of'} {self.boot.announces()}"
+        if judgement.code != launch.PASS:
+            return f"{judgement.text}; {of}"
+        if not self.done:
+            return f"passed, but there were no {self.boot.announces()} in it"
+        return f"passed, {of}" if self.done < self.cells else ""
 
 
 class SweepConsole(launch.Console):
@@ -183,54 +187,61 @@ class SweepConsole(launch.Console):
 # Running -------------------------------------------------------------------------------------
 
 
-def run_boot(
-    boot: Boot, options: argparse.Namespace, interrupts: launch.Interrupts, progress: Progress
-) -> tuple[list[Record], launch.Judgement, int]:
-    """Its records, how it ended, and the signal that ended us."""
-    wanted = launch.parse_arguments([*boot.arguments(options.kernel), "--quiet"])
-    log = options.out / "logs" / f"{boot.title}.console"
-    with log.open("wb") as stream:
-        console = SweepConsole(launch.Symbols(options.kernel), stream, None, False, False)
-        console.progress = progress
-        run = launch.execute(launch.qemu_command(wanted), wanted, console, interrupts)
-    return console.records, launch.judge(run, "pass"), run.signal
+@dataclass(frozen=True)
+class Outcome:
+    boot: Boot
+    records: list[Record]
+    problem: str
 
 
 def marked(record: Record, boot: Boot) -> Record:
-    """With the boot it is from, and what that boot's clock counts."""
-    return {"boot": boot.title, "clock": "instructions" if boot.counts else "time", **record}
+    """With the boot it is from."""
+    counted: Record = {"counted": True} if boot.counts else {}
+    return {"boot": boot.title, **counted, **record}
 
 
 def kept(records: list[Record], boot: Boot, symbols: launch.Symbols) -> list[Record]:
-    """What the page and the table are made of; addresses have names only with their kernel."""
-    if boot.stress:
-        return [site_names_added(r, symbols) for r in records if r["record"] == "lock"]
-    return [r for r in records if r["record"] in ("sweep", "bench", "level", "map")]
+    """What the page and the tables are made of; addresses have names only with their kernel."""
+    found = (record for record in records if record["record"] in boot.kept)
+    return [site_names_added(r, symbols) if r["record"] == "lock" else r for r in found]
 
 
-def run_sweep(boots: list[Boot], options: argparse.Namespace) -> Sweep:
-    """A boot that fails ends no other; a signal ends all."""
-    sweep, interrupts = Sweep(), launch.Signals()
-    started, symbols = time.monotonic(), launch.Symbols(options.kernel)
-    for place, boot in enumerate(boots, 1):
-        if sweep.signal:
-            sweep.problems.append(f"{boot.title}: not run")
-            continue
-        progress = Progress(boot, place, len(boots))
-        records, judgement, sweep.signal = run_boot(boot, options, interrupts, progress)
-        sweep.records += [marked(record, boot) for record in kept(records, boot, symbols)]
-        problem = problem_of(progress, judgement)
-        if problem:
-            sweep.problems.append(f"{boot.title}: {problem}")
-        progress.finish(problem or "done")
-    sweep.seconds = time.monotonic() - started
-    return sweep
+def run_boot(boot: Boot, options: argparse.Namespace, interrupts: launch.Interrupts,
+             progress: Progress) -> Outcome:
+    if interrupts.received:
+        return Outcome(boot, [], "not run")
+    wanted = launch.parse_arguments([*boot.arguments(options.kernel, options.plugin), "--quiet"])
+    symbols = launch.Symbols(options.kernel)
+    with (options.out / "logs" / f"{boot.title}.console").open("wb") as stream:
+        console = SweepConsole(symbols, stream, None, False, False)
+        console.progress = progress
+        run = launch.execute(launch.qemu_command(wanted), wanted, console, interrupts)
+    problem = progress.problem(launch.judge(run, "pass"))
+    progress.show(problem or "done")
+    return Outcome(boot, kept(console.records, boot, symbols), problem)
 
 
-def problem_of(progress: Progress, judgement: launch.Judgement) -> str:
-    of = f"after {progress.done} of {progress.cells or 'an unknown number of'} cells"
-    if judgement.code != launch.PASS:
-        return f"{judgement.text}; {of}"
-    if not progress.done:
-        return "passed, but there was no " + ("lock" if progress.stress else "cell") + " in it"
-    return f"passed, {of}" if progress.done < progress.cells else ""
+def run_boots(boots: list[Boot], options: argparse.Namespace) -> tuple[list[Outcome], int]:
+    """As many at a time as the host has cores. A boot that fails ends no other; a signal ends all."""
+    interrupts = launch.Signals()
+
+    def run_one(place: int) -> Outcome:
+        progress = Progress(boots[place], place + 1, len(boots))
+        return run_boot(boots[place], options, interrupts, progress)
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        outcomes = list(pool.map(run_one, range(len(boots))))
+    return outcomes, interrupts.received
+
+
+def run_sweep(boots: list[Boot], options: argparse.Namespace) -> tuple[Sweep, list[Outcome]]:
+    """All that the boots left, in the order of the boots, which is not that in which they ended."""
+    started = time.monotonic()
+    outcomes, signal = run_boots(boots, options)
+    sweep = Sweep(signal=signal, seconds=time.monotonic() - started)
+    for outcome in outcomes:
+        if outcome.boot is not TRACED:
+            sweep.records += [marked(record, outcome.boot) for record in outcome.records]
+        if outcome.problem:
+            sweep.problems.append(f"{outcome.boot.title}: {outcome.problem}")
+    return sweep, outcomes

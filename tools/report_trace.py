@@ -6,17 +6,15 @@ Leaves trace.json, for a viewer, beside the page, and trace.jsonl, the records t
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import launch
 import report_plot as plot
 from report_figures import Swatch, Table, Value, count
-from report_sweep import Boot, Progress, Sweep, run_boot
+from report_records import Record
 from trace import (
     BadTrace,
     Cpu,
@@ -31,9 +29,6 @@ from trace import (
     title_with_holder,
     write_viewer_file,
 )
-
-# Four cpus that fill memory together: batches, waits for the lock, and everybody's caches drained.
-TRACED = Boot("trace", "run=stress workload=bulk,exhaust ops=20k trace=on", 4, mem="64M")
 
 VIEWER_FILE, RECORDS_FILE = "trace.json", "trace.jsonl"
 
@@ -53,7 +48,7 @@ LEGEND = (("refill", "refill"), ("flush", "flush"), ("lock-wait", "waits for a l
 ENOUGH = 20
 
 # INSET: how much lower a nested level is than the level around it.
-LANE, INSET, TOP, LEFT, RIGHT, AXIS = 30, 4, 8, 42, 6, 26
+LANE, INSET, TOP, LEFT, RIGHT, AXIS = 30, 4, 8, 42, 16, 26
 
 
 @dataclass(frozen=True)
@@ -66,31 +61,19 @@ class Moment:
     end: float
 
 
-# Booting -------------------------------------------------------------------------------------
+# Its records -------------------------------------------------------------------------------------
 
 
-def run_traced(options: argparse.Namespace, sweep: Sweep) -> None:
-    """Boots it and keeps its records; what goes wrong makes the report partial."""
-    kept = options.out / RECORDS_FILE
-    kept.unlink(missing_ok=True)
-    if sweep.signal:
-        sweep.problems.append(f"{TRACED.title}: not run")
-        return
-    progress = Progress(TRACED, 1, 1)
-    records, judgement, sweep.signal = run_boot(TRACED, options, launch.Signals(), progress)
-    lines = [json.dumps(record, separators=(",", ":")) + "\n" for record in records
-             if str(record["record"]).startswith("trace")]
-    kept.write_text("".join(lines), encoding="utf-8")
-    problem = judgement.text if judgement.code != launch.PASS else ""
+def keep_trace(records: Sequence[Record], out: Path) -> str:
+    """Keeps the records of the traced boot; says what is wrong with the trace, or nothing."""
+    lines = [json.dumps(record, separators=(",", ":")) + "\n" for record in records]
+    (out / RECORDS_FILE).write_text("".join(lines), encoding="utf-8")
     try:
         trace = read_trace(lines)
         found = problems(trace) if trace else ["the run kept no trace"]
     except BadTrace as error:
         found = [str(error)]
-    problem = problem or "; ".join(found[:2])
-    if problem:
-        sweep.problems.append(f"{TRACED.title}: {problem}")
-    progress.finish(problem or "done")
+    return "; ".join(found[:2])
 
 
 def kept_trace(out: Path) -> Trace | None:
@@ -290,9 +273,8 @@ def shows(trace: Trace) -> str:
 WHOLE_RUNS = ("selftest", "stress", "bench", "monitor", "explore")
 
 HOW = ("A bar is what one cpu did outside of its cache, and how long; bars lie within what they are part "
-       "of. A mark below is an IPI, its line leads to the answer. Where cpus outnumber the host's "
-       "cores, a long bar is mostly the host's: it had another cpu to run. Then which cpu waits for a "
-       "lock, and how often, is the host's doing too.")
+       "of. A mark below is an IPI, its line leads to the answer. A microsecond of virtual time is "
+       "1,000 instructions of all cpus together, so a cpu executes as many as there are cpus less.")
 
 OPENING = ("Open ui.perfetto.dev (Open trace file) or chrome://tracing (Load) in a browser and give it that "
            "file; it is not sent anywhere. A track is a cpu.")

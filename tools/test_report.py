@@ -24,12 +24,15 @@ import launch
 import report
 import report_blame
 import report_findings
+import report_lines
 import report_locks
 import report_memory
 import report_plot as plot
+import report_policies
 import report_records
 import report_speed
 import report_sweep
+from report_figures import TURNS, Figure
 from report_records import Record
 from test_tools import InTemporaryFolder
 from test_trace import busy_trace
@@ -43,17 +46,15 @@ POLICIES = {"segment_tree": 1.0, "bitmap": 1.9, "interval_stack": 1.2, "recycler
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock",
          "reciprocating")
 WORKLOADS = {"repeat": 0.3, "bulk": 1.0, "rand": 1.4, "run": 3.0}
-WHY = "4 cpus on 2 host cores"
-# What a kernel says of a cell only if its check of the host's cores passed.
-WAITS = ("contended", *(f"{kind}_{what}" for kind in ("wait", "hold")
-                        for what in ("ns", "ns_max", "samples", "histogram")))
+HARTS = (1, 2, 4, 8, 16)
+WHY = "the cpus did not take equal turns"
 
 
 def settings(**fields: object) -> Record:
     """Of one cell, the defaults where nothing is said."""
     return {"bench": "sweep", "workload": "bulk", "policy": "segment_tree", "lock": "fas",
-            "cache": 128, "batch": 0, "cpus": 4, "ops": 20000, "seed": 1,
-            "lockstat": "contended", "checks": 1, "zbb": 0, "zones": 1, "rounds": 3, **fields}
+            "cache": 128, "batch": 0, "cpus": 4, "ops": 20000, "seed": 1, "lockstat": "all",
+            "checks": 1, "zbb": 0, "zones": 1, "rounds": 4, **fields}
 
 
 def histogram(samples: int, middle: float, wide: float, buckets: int = 24) -> list[int]:
@@ -61,41 +62,79 @@ def histogram(samples: int, middle: float, wide: float, buckets: int = 24) -> li
     return [round(samples * weight / sum(weights)) for weight in weights]
 
 
-def cell(dice: random.Random, **fields: object) -> Record:
-    found = settings(**fields)
-    if found["workload"] == "run" and found["policy"] == "free_list":
-        return {"record": "bench", **found, "supported": False, "why": "not supported by free_list"}
-    cpus, cache = int(str(found["cpus"])), int(str(found["cache"]))
-    batch = int(str(found["batch"])) or 40
-    cost = WORKLOADS[str(found["workload"])] * POLICIES[str(found["policy"])]
-    ns = (12 + cost if cache else 70 + 60 * cost) * dice.uniform(0.97, 1.03)
-    ns *= 1 if cache else cpus**1.3
-    operations = 40000 * cpus
-    locks = operations * 3 // (batch if cache else 1)
-    share = min(0.9, 0.02 * cpus * (1 + LOCKS.index(str(found["lock"]))) / (batch if cache else 4))
-    waits = round(locks * share) if cpus > 1 else 0
-    valid = cpus <= 2
-    found.update(record="bench", supported=True, valid=valid, operations=operations,
-                 ns_per_op=round(ns, 2), ns_per_op_min=round(ns * 0.96, 2),
-                 ns_per_op_max=round(ns * 1.09, 2), refills=locks // 2, flushes=locks // 2,
-                 direct=0, failures=0, acquisitions=locks, contended=waits, wait_ns=waits * 900,
-                 wait_ns_max=41000, hold_ns=waits * 300, hold_ns_max=5200, wait_samples=waits,
-                 hold_samples=waits, tick_hz=10000000, wait_histogram=histogram(waits, 5, 3),
-                 hold_histogram=histogram(waits, 1.5, 1.5))
-    if not valid:
-        found["why"] = WHY
-        for name in WAITS:
-            del found[name]
+def cell(work: float = 400.0, hold: float = 80.0, wait: float = 0.0, **fields: object) -> Record:
+    """A cell of virtual time, whose operation takes these instructions."""
+    found = {"record": "bench", **settings(**fields), "supported": True, "valid": True,
+             "clock": "virtual", "turn": 25, "spread_percent": 3.0, "half_turn_percent": 1.5,
+             "converged": True}
+    cpus, cost = int(str(found["cpus"])), work + hold + wait
+    operations = 1000 * cpus
+    waits = operations if wait else 0
+    cost_fields: Record = {"operations": operations, "ns_per_op": cost,
+                           "ns_per_op_min": cost * 0.96, "ns_per_op_max": cost * 1.05,
+                           "counted_operations": operations, "heap_acquisitions": 0,
+                           "heap_contended": 0, "heap_wait_ns": 0, "heap_hold_ns": 0}
+    lock_fields: Record = {"acquisitions": operations, "contended": waits}
+    for kind, ns in (("wait", wait), ("hold", hold)):
+        samples = waits if kind == "wait" else operations
+        lock_fields.update({f"{kind}_ns": round(ns * operations), f"{kind}_ns_max": 90 * cpus,
+                            f"{kind}_samples": samples,
+                            f"{kind}_histogram": histogram(samples, 9, 2)})
+    return {**found, **cost_fields, **lock_fields, "tick_hz": 1000000000 * cpus, **fields}
+
+
+def heap_cell(work: float, hold: float, wait: float, **fields: object) -> Record:
+    """Of a workload of the heap: all waits are for its lock."""
+    found = cell(work, hold, wait, **fields)
+    found.update(heap_acquisitions=4000, heap_contended=3000, heap_wait_ns=found["wait_ns"],
+                 heap_hold_ns=found["hold_ns"], wait_ns=0, hold_ns=0, contended=0)
     return found
 
 
-def counted_cell(dice: random.Random, workload: str, policy: str, cache: int) -> Record:
-    found = cell(dice, workload=workload, policy=policy, cache=cache, cpus=1, rounds=1)
-    if found["supported"]:
-        cost = WORKLOADS[workload] * POLICIES[policy]
-        found["instructions_per_op"] = round(14 + 24 * cost if cache else 90 + 110 * cost, 2)
-        found.update(valid=False, why="under icount")
-    return found
+def wait_at(lock: str, cache: int, cpus: int) -> float:
+    """Each lock is a little worse than the one before it."""
+    worse = 1 + 0.6 * LOCKS.index(lock) / (len(LOCKS) - 1)
+    return max(0.0, 80.0 * worse * cpus - 400) if not cache else max(0.0, worse * (cpus - 8))
+
+
+def lock_cells() -> Iterator[Record]:
+    for workload in ("bulk", "rand"):
+        for cpus in HARTS:
+            for lock in LOCKS:
+                for cache in (0, 128):
+                    yield cell(400.0 if not cache else 45.0, 80.0 if not cache else 3.0,
+                               wait_at(lock, cache, cpus), workload=workload, lock=lock, cache=cache,
+                               cpus=cpus)
+
+
+def heap_cells() -> Iterator[Record]:
+    for cpus in HARTS:
+        for lock in LOCKS:
+            yield heap_cell(500.0, 600.0, 600.0 * (cpus - 1), workload="kmalloc", lock=lock,
+                            cpus=cpus)
+
+
+def batch_cells() -> Iterator[Record]:
+    for lock in LOCKS:
+        for batch in (0, 8, 16, 32, 64):
+            yield cell(45.0, 3.0, 300.0 / (batch or 40), lock=lock, batch=batch, cpus=16)
+
+
+def counted_cells() -> Iterator[Record]:
+    """Of policies, with one cpu under -icount alone."""
+    for workload in WORKLOADS:
+        for policy in POLICIES:
+            for cache in (128, 0):
+                found = settings(record="bench", workload=workload, policy=policy, cache=cache,
+                                 cpus=1, rounds=1, lockstat="contended", clock="host")
+                cost = WORKLOADS[workload] * POLICIES[policy]
+                count = round(14 + 24 * cost if cache else 90 + 110 * cost, 2)
+                if workload == "run" and policy == "free_list":
+                    found.update(supported=False, why="not supported by free_list")
+                else:
+                    found.update(supported=True, valid=True, instructions_per_op=count,
+                                 ns_per_op=count, operations=1000, acquisitions=10)
+                yield found
 
 
 def memory(policy: str, samples: int = 40, chunks: int = 64) -> Iterator[Record]:
@@ -121,41 +160,17 @@ def memory(policy: str, samples: int = 40, chunks: int = 64) -> Iterator[Record]
                "free": list(free)}
 
 
-def timed_cells(dice: random.Random) -> Iterator[Record]:
-    for workload in WORKLOADS:
-        for policy in POLICIES:
-            for cache in (128, 0):
-                for cpus in (1, 2, 4):
-                    yield cell(dice, workload=workload, policy=policy, cache=cache, cpus=cpus)
-    for workload in ("bulk", "rand"):
-        for lock in LOCKS:
-            for batch in (0, 8, 16, 32, 64):
-                if lock != "fas" or batch:
-                    cpus = 2 if workload == "bulk" else 4
-                    yield cell(dice, workload=workload, lock=lock, batch=batch, cpus=cpus)
-
-
-def timed() -> list[Record]:
-    """What the boot for times says."""
-    cells = list(timed_cells(random.Random(1)))
-    samples = [record for policy in POLICIES for record in memory(policy)]
-    head = {"record": "sweep", "cells": len(cells), "rounds": 3, "samples": 40}
-    return [head, *cells, *samples]
-
-
-def counted() -> list[Record]:
-    """What the boot that counts instructions says."""
-    dice = random.Random(2)
-    cells = [counted_cell(dice, workload, policy, cache)
-             for workload in WORKLOADS for policy in POLICIES for cache in (128, 0)]
-    return [{"record": "sweep", "cells": len(cells), "rounds": 3, "samples": 0}, *cells]
+def announced(cells: list[Record]) -> list[Record]:
+    """What a boot says of them."""
+    return [{"record": "sweep", "cells": len(cells), "rounds": 4, "samples": 0}, *cells]
 
 
 def blamed_lock(cpus: int = 4, **fields: object) -> Record:
     """What a stress says of a lock: each cpu waited for the next; the last holder is not known."""
     cpu_mask = [*range(1, cpus), cpus - 1]
     waits = [100 * (cpu + 1) for cpu in range(cpus)]
-    return {"record": "lock", "name": "zone0", "kind": "mcs", "cpus": cpus, "valid": True,
+    return {"record": "lock", "name": "zone0", "kind": "mcs", "cpus": cpus, "clock": "virtual",
+            "turn": 25, "valid": True,
             "acquisitions": 9000, "contended": sum(waits) + 7, "blame_waiter": list(range(cpus)),
             "blame_holder": cpu_mask, "blame_waits": waits,
             "blame_wait_ns": [n * 500 for n in waits], "blame_others_waits": 7,
@@ -164,19 +179,33 @@ def blamed_lock(cpus: int = 4, **fields: object) -> Record:
             "site_wait_ns": [9000, 50], "site_others_waits": 2, "site_others_wait_ns": 20, **fields}
 
 
-def unblamed_lock() -> Record:
-    """The same where the host has not given each cpu a core."""
-    return {"record": "lock", "name": "zone0", "kind": "mcs", "cpus": 4, "acquisitions": 9000,
-            "valid": False, "why": WHY}
+def line_records() -> list[Record]:
+    """Of two cells, two runs each: one line of the lock is hot, and lines of the caches."""
+    found: list[Record] = []
+    for number, busy in ((3, 1), (4, 5)):
+        for halvings in (0, 1):
+            run = {"cell": number, "halvings": halvings, "sequence": 0}
+            found.append({"record": "lines", **run, "cpus": 8, "operations": 1000,
+                          "misses": 4000 * busy, "false": 500, "upgrades": 1000 * busy})
+            for place, misses in enumerate((100, 3000 * busy, 40)):
+                found.append({"record": "line", **run, "range": "zone0", "offset": 64 * place,
+                              "address": 0x80300000 + 64 * place, "cpus": 255,
+                              "misses": misses + halvings, "false": 20, "upgrades": 10})
+    return found
 
 
 def whole_sweep() -> list[Record]:
     """As report.py keeps them."""
+    boots = {boot.title: boot for boot in BOOTS}
     mapped = [record for policy in POLICIES for record in memory(policy)]
-    marks = {"instructions": counted(), "times": timed(), "map": mapped, "blame": [blamed_lock()]}
-    return [{"boot": boot, "clock": "time" if boot in ("times", "blame") else "instructions",
-             **record}
-            for boot, records in marks.items() for record in records]
+    parts = {"bulk": list(lock_cells()), "kmalloc": list(heap_cells()), "batches": list(batch_cells()),
+             "instructions": list(counted_cells()), "map": mapped, "waits-mcs": [blamed_lock()],
+             "levels": [record for record in memory("segment_tree") if record["record"] == "level"]}
+    return [report_sweep.marked(record, boots[boot]) for boot, records in parts.items()
+            for record in records]
+
+
+BOOTS = report_sweep.standard_sweep()
 
 
 class PageReader(HTMLParser):
@@ -222,7 +251,23 @@ def read_page(text: str) -> PageReader:
 
 def page_of(records: list[Record], problems: tuple[str, ...] = ()) -> str:
     sweep = report_sweep.Sweep(list(records), list(problems))
-    return report.markup(report.make_page(sweep, {"times": "tools/launch.py"}, [("date", "now")]))
+    return report.markup(report.make_page(sweep, {"bulk": "tools/launch.py"}, [("date", "now")]))
+
+
+def part_of_page(page: str, key: str) -> str:
+    return page.partition(f'<figure id="{key}">')[2].partition("</figure>")[0]
+
+
+def panel_of(figure: Figure, title: str) -> plot.Panel:
+    return next(panel for panel in figure.panels if panel.title == title)
+
+
+def data_of(panel: plot.Panel, name: str) -> list[list[float]]:
+    """The rows of a named block that gnuplot is given."""
+    script = panel.script
+    first = script.index(f"${name} << END_OF_DATA") + 1
+    rows = script[first:script.index("END_OF_DATA", first)]
+    return [[float(value) for value in row.split()] for row in rows]
 
 
 class TestRecords(unittest.TestCase):
@@ -236,18 +281,27 @@ class TestRecords(unittest.TestCase):
             self.assertEqual(report_records.state_of(fields), state)
 
     def test_throughput_is_of_all_cpus(self) -> None:
-        self.assertEqual(report_records.throughput({"ns_per_op": 10.0, "cpus": 4}), 4e8)
+        self.assertEqual(report_records.throughput({"ns_per_op": 100.0, "cpus": 4}), 4e4)
         self.assertIsNone(report_records.throughput({"cpus": 4}))
 
-    def test_acquisitions_are_of_all_rounds_and_operations_of_one(self) -> None:
-        found = {"acquisitions": 90, "operations": 1000, "rounds": 1}
-        self.assertEqual(report_records.locks_per_1000(found), 90)
-        self.assertIsNone(report_records.locks_per_1000({**found, "rounds": 3}))
+    def test_the_parts_of_the_cost_are_the_cost(self) -> None:
+        """Lock times are of all cpus and all operations of the run that counts."""
+        for cpus in (1, 8):
+            parts = report_records.parts_of(cell(300.0, 80.0, 120.0, cpus=cpus))
+            for found, wanted in zip(parts or (), (300, 80, 120), strict=True):
+                self.assertAlmostEqual(found, wanted, places=3)
+        self.assertIsNone(report_records.parts_of(cell(300.0, 80.0, lockstat="contended")))
+        self.assertIsNone(report_records.parts_of({**cell(), "counted_operations": 0}))
+
+    def test_the_heap_s_lock_counts_where_the_workload_uses_it(self) -> None:
+        found = heap_cell(500.0, 600.0, 900.0, cpus=4)
+        self.assertAlmostEqual(report_records.part_of(found, "wait") or 0, 900, places=3)
+        self.assertEqual(report_records.contended_share(found), 100 * 3000 / (4000 + 4000))
+        self.assertEqual(report_speed.scaling_slice([found, {**found, "cpus": 1}]), [])
 
     def test_a_slice_is_of_one_kind(self) -> None:
-        dice = random.Random(3)
-        cells = [cell(dice, lock="fas", cpus=n) for n in (1, 2, 4)]
-        cells += [cell(dice, lock="mcs", cpus=n) for n in (1, 2)]
+        cells = [cell(lock="fas", cpus=n) for n in (1, 2, 4)]
+        cells += [cell(lock="mcs", cpus=n) for n in (1, 2)]
         found = report_records.one_slice(cells, ("cpus",))
         self.assertEqual([c["lock"] for c in found], ["fas"] * 3)
         self.assertEqual(report_records.one_slice([], ("cpus",)), [])
@@ -270,17 +324,39 @@ class TestRecords(unittest.TestCase):
         self.assertEqual(samples.map_row(1), [(0, 512), (512, 512), (17, 294)])
 
     def test_maps_are_of_the_same_requests_and_levels_of_several_cpus(self) -> None:
-        records = [{"boot": clock, "clock": clock, **record, "cpus": cpus}
-                   for clock, cpus in (("instructions", 1), ("time", 2))
+        records = [{"boot": boot, **more, **record, "cpus": cpus}
+                   for boot, more, cpus in (("map", {"counted": True}, 1), ("levels", {}, 2))
                    for record in memory("bitmap", 4)]
-        found, host = report_records.samples_of(records), report.Host(2, {})
-        self.assertIn("1 cpu on", report_memory.map_figure(found, host).conditions)
-        self.assertIn("2 cpus on", report_memory.level_figure(found, host).conditions)
-        self.assertEqual(report_findings.fragmentation(records[8:]), "")
+        found = report_records.samples_of(records)
+        self.assertIn("1 cpu,", report_memory.map_figure(found, {}).conditions)
+        self.assertIn("2 cpus,", report_memory.level_figure(found, {}).conditions)
 
     def test_whole_share(self) -> None:
         self.assertEqual(report_records.whole_share([(512, 512), (256, 512), (256, 512)]), 50)
         self.assertIsNone(report_records.whole_share([(0, 512)]))
+
+
+class TestCsv(InTemporaryFolder):
+    def test_a_file_for_each_kind_of_record(self) -> None:
+        lines = ["noise", json.dumps({"record": "bench", "a": 1, "b": [1, 2]}),
+                 json.dumps({"record": "lock", "name": "x,y"}), json.dumps({"record": "bench", "c": True}),
+                 json.dumps({"record": "../evil"})]
+        source = self.folder / "run.jsonl"
+        source.write_text("\n".join(lines), encoding="utf-8")
+        run = subprocess.run([str(TOOLS / "report_records.py"), str(source), "--out",
+                              str(self.folder / "csv")], capture_output=True, text=True, check=False)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(sorted(path.name for path in (self.folder / "csv").iterdir()),
+                         ["___evil.csv", "bench.csv", "lock.csv"])
+        self.assertEqual((self.folder / "csv" / "bench.csv").read_text(encoding="utf-8").split(),
+                         ["record,a,b,c", 'bench,1,"[1,', '2]",', "bench,,,true"])
+        self.assertIn("bench.csv", run.stdout)
+
+    def test_no_such_file(self) -> None:
+        run = subprocess.run([str(TOOLS / "report_records.py"), str(self.folder / "none")],
+                             capture_output=True, text=True, check=False)
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("none: No such file", run.stderr)
 
 
 class FakeSymbols(launch.Symbols):
@@ -289,8 +365,8 @@ class FakeSymbols(launch.Symbols):
 
 
 class TestBlame(unittest.TestCase):
-    def figure(self, record: Record, cores: int = 4) -> report.Figure:
-        return report_blame.blame_figure([record], report.Host(cores, {}))
+    def figure(self, record: Record) -> Figure:
+        return report_blame.blame_figure([record], {})
 
     def test_rows_wait_and_columns_hold(self) -> None:
         drawn = self.figure(blamed_lock(blame_waiter=[2, 0, 0, 0], blame_holder=[1, 0, 0, 0],
@@ -317,17 +393,10 @@ class TestBlame(unittest.TestCase):
                           ["zone_claim+0x10", "not known", "5"], ["all others", "", "2"]])
 
     def test_nothing_is_told_where_the_check_failed(self) -> None:
-        """Not even of a record that has the numbers: of an older kernel's, for one."""
         for record in (blamed_lock(valid=False, why=WHY),
-                       {k: v for k, v in blamed_lock().items() if k != "valid"},
-                       unblamed_lock()):
+                       {k: v for k, v in blamed_lock().items() if k != "valid"}):
             figure = self.figure(record)
-            self.assertEqual((figure.panels, figure.legend), ([], []))
-            self.assertIn("could not be measured", figure.shows)
-            self.assertIn("NOT MEASURABLE", figure.conditions)
-            self.assertEqual([[value.text for value in row] for row in figure.tables[0].rows],
-                             [["zone0, mcs", "9,000", "–"]])
-            self.assertEqual(figure.tables[0].rows[0][2].state, "not measurable")
+            self.assertEqual((figure.panels, figure.tables), ([], []))
 
     def test_many_cpus_have_no_numbers(self) -> None:
         few, many = (self.figure(blamed_lock(cpus)).panels[0] for cpus in (8, 9))
@@ -339,72 +408,149 @@ class TestBlame(unittest.TestCase):
         self.assertEqual(self.figure(blamed_lock(blame_waits=[])).panels, [])
 
 
-class TestContention(unittest.TestCase):
-    """Shares are shown of cells whose check passed, whatever a record has."""
+class TestHarts(unittest.TestCase):
+    """Curves over the number of harts: from the right cells, in the right place."""
 
-    def cells(self, valid: bool) -> list[Record]:
-        return [settings(record="bench", supported=True, valid=valid, cpus=2, lock=lock, cache=cache,
-                         batch=batch, policy="segment_tree", acquisitions=1000, contended=237,
-                         ns_per_op=10.0, lockstat="all", tick_hz=10000000, wait_samples=237,
-                         wait_histogram=[200, 37], wait_ns=900, wait_ns_max=90, hold_samples=1000,
-                         hold_histogram=[1000], hold_ns=100, hold_ns_max=10)
-                for lock in ("fas", "mcs") for batch in (8, 64) for cache in (128, 0)]
+    cells: list[Record]
 
-    def texts(self, valid: bool) -> str:
-        cells, host = self.cells(valid), report.Host(2, {})
-        cells += [{**cell, "cpus": 1, "contended": 0} for cell in cells]
-        figures = [report_locks.contention_figure(cells, host),
-                   report_locks.histogram_figure(cells, host)]
-        told = [report_findings.contention(cells)]
-        for figure in figures:
-            self.assertTrue(figure.tables and figure.conditions, figure.key)
-            told += [figure.shows, *(panel.describes for panel in figure.panels),
-                     *(line for panel in figure.panels for line in panel.script),
-                     *(value.text for table in figure.tables for row in table.rows
-                       for value in row)]
-        return "\n".join(told)
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.cells = [*lock_cells(), *heap_cells(), *batch_cells(),
+                     *({**c, "counted": True} for c in counted_cells())]
 
-    def test_a_measured_share_is_told(self) -> None:
-        text = self.texts(True)
-        self.assertIn("23.7 % of 1,000", text)
-        self.assertIn("23.7 % with batches of 8", text)
-        self.assertIn("were contended with caches", text)
-        self.assertIn("237 waits", text)
+    def test_a_curve_is_of_one_lock_one_workload_and_one_cache(self) -> None:
+        panel = panel_of(report_speed.scaling_figure(self.cells, {}), "bulk, no cache")
+        for place, lock in enumerate(LOCKS):
+            found = data_of(panel, f"c{place}all")
+            self.assertEqual([row[0] for row in found], list(HARTS), lock)
+            for cpus, row in zip(HARTS, found):
+                rate = 1e6 * cpus / (480 + wait_at(lock, 0, cpus))
+                for value, wanted in zip(row[1:], (rate, rate / 1.05, rate / 0.96)):
+                    self.assertAlmostEqual(value / wanted, 1, places=6)
+        cached = panel_of(report_speed.scaling_figure(self.cells, {}), "bulk, cache 128")
+        self.assertAlmostEqual(data_of(cached, "c0all")[0][1], 1e6 / 48, places=1)
 
-    def test_no_share_where_the_check_failed(self) -> None:
-        text = self.texts(False)
-        self.assertNotIn("23.7", text)
-        self.assertNotIn("237", text)
-        self.assertNotIn("were contended", text)
-        self.assertIn("No contended share could be measured", text)
-        self.assertIn("– of 1,000", text)
-        self.assertIn("waits NOT MEASURABLE", text)
+    def test_every_axis_fits_what_is_drawn_in_it(self) -> None:
+        figures = [make(self.cells, {}) for make in (
+            report_speed.scaling_figure, report_speed.waits_figure, report_speed.heap_figure)]
+        for panel in (panel for figure in figures for panel in figure.panels):
+            top = next(float(re.split(r"[:\]]", line)[1]) for line in panel.script
+                       if line.startswith("set yrange [0:"))
+            highest = max(row[3] for place in range(len(LOCKS))
+                          for row in data_of(panel, f"c{place}all"))
+            self.assertTrue(highest <= top <= highest * 1.1, (panel.title, highest, top))
 
-    def test_a_part_is_not_the_whole(self) -> None:
-        cells = self.cells(True)
-        mixed = [{**cell, "valid": cell["lock"] == "fas"} for cell in cells]
-        self.assertIsNone(report_locks.mean_share(mixed))
-        self.assertIn("Of 2 of 4 cells that could be measured",
-                      report_locks.contention_words([c for c in mixed if c["cache"]]))
-        self.assertEqual(report_findings.contention(mixed), "")
+    def test_a_cell_that_was_not_measured_is_in_no_figure(self) -> None:
+        bad = cell(1.0, 1.0, 1e9, cpus=32, cache=0, valid=False, why=WHY)
+        host = cell(1.0, 1.0, 1e9, cpus=32, cache=0, clock="host")
+        for make in (report_speed.scaling_figure, report_speed.waits_figure, report_locks.time_figure,
+                     report_locks.histogram_figure):
+            with_bad = make([bad, host, *self.cells], {})
+            without = make(self.cells, {})
+            self.assertEqual([panel.script for panel in with_bad.panels],
+                             [panel.script for panel in without.panels], make.__name__)
 
-    def test_a_page_without_shares(self) -> None:
-        bad = [{**r, "valid": False, "why": WHY} if "valid" in r else r for r in whole_sweep()]
-        page = page_of(bad)
-        for key in ("contention", "blame"):
-            part = page.partition(f'<figure id="{key}">')[2].partition("</figure>")[0]
-            self.assertNotIn("<svg", part, key)
-            self.assertIn("could be measured" if key == "contention" else "could not be measured",
-                          part)
-            self.assertIn("○ –", part, key)
-        self.assertEqual(read_page(page).badly_nested, [])
+    def test_what_depends_on_the_turns_is_hollow_and_marked(self) -> None:
+        cells = [{**c, "converged": False, "half_turn_percent": 12.0}
+                 if (c["cpus"], c["lock"], c["cache"], c["workload"]) == (16, "fas", 0, "bulk") else c
+                 for c in lock_cells()]
+        figure = report_speed.scaling_figure(cells, {})
+        panel = panel_of(figure, "bulk, no cache")
+        self.assertEqual([row[0] for row in data_of(panel, "c0hollow")], [16])
+        self.assertEqual([row[0] for row in data_of(panel, "c0full")], [1, 2, 4, 8])
+        self.assertNotIn(16, [row[0] for row in data_of(panel, "c1hollow")])
+        values = [value for row in figure.tables[0].rows for value in row if value.mark]
+        self.assertEqual([value.mark for value in values], [TURNS])
+        self.assertIn("depends on the turns", panel.describes)
+
+    def test_waits_against_harts_and_batches(self) -> None:
+        figure = report_speed.waits_figure(self.cells, {})
+        waits = data_of(panel_of(figure, "rand, no cache"), "c4all")
+        for cpus, row in zip(HARTS, waits):
+            self.assertAlmostEqual(row[1], wait_at("mcs", 0, cpus), places=2)
+        others = [{**c, "workload": "rand", "wait_ns": 1} for c in batch_cells()]
+        batches = panel_of(report_speed.waits_figure([*others, *batch_cells()], {}),
+                           "bulk, by batch, 16 harts")
+        self.assertEqual([(row[0], round(row[1], 3)) for row in data_of(batches, "c0all")],
+                         [(8, 37.5), (16, 18.75), (32, 9.375), (64, 4.688), (64 * 2.6, 7.5)])
+        self.assertEqual([row[0] for row in data_of(batches, "c0line")], [8, 16, 32, 64])
+        self.assertIn("'adapts' 166.4", "\n".join(batches.script))
+
+    def test_bars_are_the_parts_of_an_operation(self) -> None:
+        panel = panel_of(report_locks.time_figure(self.cells, {}), "bulk, no cache, 16 harts")
+        first, last = len(LOCKS), 1
+        for lock, row in ((LOCKS[0], first), (LOCKS[-1], last)):
+            wait = wait_at(lock, 0, 16)
+            boxes = [next(box for box in data_of(panel, part) if box[1] == row)
+                     for part in ("work", "hold", "wait")]
+            for box, (left, right) in zip(boxes, ((0, 400), (400, 480), (480, 480 + wait))):
+                self.assertAlmostEqual(box[2], left, places=2)
+                self.assertAlmostEqual(box[3], right, places=2)
+        self.assertEqual(len(data_of(panel, "wait")), len(LOCKS))
+
+    def test_the_heap_has_its_own_figure(self) -> None:
+        figure = report_speed.heap_figure(self.cells, {})
+        self.assertEqual([panel.title for panel in figure.panels],
+                         ["kmalloc, cache 128", "kmalloc, cache 128: waits"])
+        self.assertAlmostEqual(data_of(figure.panels[1], "c0all")[-1][1], 600 * 15, places=1)
+        titles = [panel.title for panel in report_speed.scaling_figure(self.cells, {}).panels]
+        self.assertEqual(titles, ["bulk, no cache", "bulk, cache 128", "rand, no cache",
+                                  "rand, cache 128"])
+
+    def test_histograms_are_of_the_place_with_the_most_waits(self) -> None:
+        figure = report_locks.histogram_figure(self.cells, {})
+        self.assertEqual([panel.title for panel in figure.panels], list(LOCKS))
+        self.assertIn("no cache, 16 harts", figure.shows)
+        # A tick is an instruction of any of 16 cpus.
+        edge = report_locks.outline(cell(wait=9.0, cpus=16), "wait")
+        self.assertEqual(edge[2][0], 2 / 16)
+
+    def test_policies_are_counted_with_one_cpu(self) -> None:
+        timed = next(counted_cells()) | {"instructions_per_op": 1.0}
+        figure = report_policies.counts_figure([timed, *self.cells], {})
+        self.assertEqual([panel.title for panel in figure.panels], list(WORKLOADS))
+        row = next(row for row in figure.tables[0].rows if row[0].text == "repeat")
+        self.assertEqual([value.text for value in row[2:]],
+                         ["21.20", "27.68", "17.96", "22.64", "19.04"])
+
+
+class TestLines(unittest.TestCase):
+    def figure(self, records: list[Record]) -> Figure | None:
+        return report_lines.lines_figure(records, report_records.cells_of(records), {})
+
+    def test_no_records_no_figure(self) -> None:
+        self.assertIsNone(self.figure(list(lock_cells())))
+        self.assertNotIn("cache lines", page_of(list(lock_cells())))
+
+    def test_the_hottest_line_of_the_busiest_cell_comes_first(self) -> None:
+        figure = self.figure([*line_records(), cell(cell=4, lock="mcs", cpus=8)])
+        assert figure
+        self.assertEqual([panel.title for panel in figure.panels],
+                         ["bulk, lock mcs, cache 128, 8 harts", "cell 3, 8 harts"])
+        ticks = next(line for line in figure.panels[0].script if line.startswith("set ytics"))
+        self.assertLess(ticks.index("'zone0+0x40' 3"), ticks.index("'zone0+0x0' 2"))
+        hottest = [next(row for row in data_of(figure.panels[0], part) if row[1] == 3)
+                   for part in ("misses", "false", "upgrades")]
+        self.assertEqual([(box[2], box[3]) for box in hottest],
+                         [(0, 14.98), (14.98, 15), (15, 15.01)])
+        self.assertIn("60 % of that", figure.shows)
+
+    def test_the_page_shows_them(self) -> None:
+        page = page_of([*lock_cells(), *line_records()])
+        self.assertIn("<svg", part_of_page(page, "lines"))
+        self.assertIn('href="#lines"', page)
+        self.assertIn('href="line.csv"', page)
+
+    def test_odd_records(self) -> None:
+        self.assertIsNone(self.figure([{"record": "lines"}, {"record": "line", "cell": 3}]))
+        self.assertTrue(self.figure([{"record": "lines"}, {"record": "line"}]))
 
 
 class TestWords(unittest.TestCase):
     def ranked(self, **values: float) -> list[str]:
-        cells = [settings(policy=policy, cpus=1, cache=0, clock="instructions", record="bench",
+        cells = [settings(policy=policy, cpus=1, cache=0, counted=True, record="bench",
                           instructions_per_op=value) for policy, value in values.items()]
-        return report_speed.policy_place(cells)
+        return report_policies.policy_place(cells)
 
     def test_place_of_the_tree(self) -> None:
         said = self.ranked(segment_tree=30.0, bitmap=40.0, free_list=20.0)
@@ -416,17 +562,32 @@ class TestWords(unittest.TestCase):
         self.assertEqual(self.ranked(segment_tree=10.0), [])
 
     def test_nothing_is_said_of_nothing(self) -> None:
-        self.assertEqual(report_findings.findings([], ""), [])
+        self.assertEqual(report_findings.findings([]), [])
 
-    def test_only_measured_times_count_as_speed(self) -> None:
-        good = [settings(cpus=n, ns_per_op=10.0, valid=True) for n in (1, 2)]
-        self.assertIn("2.00 times", report_speed.speedups(good))
-        bad = [{**c, "valid": c["cpus"] == 1} for c in good]
-        self.assertIn("No throughput", report_speed.speedups(bad))
+    def test_three_sentences(self) -> None:
+        said = report_findings.findings([*lock_cells(), *heap_cells()])
+        self.assertEqual(len(said), 3)
+        self.assertRegex(said[0], r"^In bulk without caches throughput stops growing at 8 harts with "
+                                  r"every lock: 16 harts do 3.61 to 5.65 times what one does; with caches "
+                                  r"of 128 frames throughput grows with every lock up to 16 harts, the "
+                                  r"most that were measured: 16 harts do 12.6 to 13.7 times")
+        self.assertIn("16 harts wait 65 to 77 % of their time without caches, and 14 to 21 % of their "
+                      "time with caches of 128 frames", said[1])
+        self.assertIn("in bulk without caches: there, with 16 harts, fas does 56 % more than "
+                      + LOCKS[-1], said[2])
 
-    def test_durations(self) -> None:
-        for ns, text in ((None, "–"), (12.3, "12.3 ns"), (4100, "4.10 µs"), (2.5e6, "2.50 ms")):
-            self.assertEqual(report_findings.duration(ns), text)
+    def line(self, *rates: float) -> list[Record]:
+        return [cell(1e6 * n / rate - 80, cpus=n, cache=0) for n, rate in zip(HARTS, rates)]
+
+    def test_where_throughput_stops_growing(self) -> None:
+        for rates, end in (((100, 200, 300, 310, 320), 4), ((100, 200, 400, 800, 1600), 16),
+                           ((100, 90, 80, 70, 60), 1), ((100, 150, 140, 300, 200), 8)):
+            self.assertEqual(report_speed.stops_growing(self.line(*rates)), end, rates)
+        self.assertIn("throughput stops growing at 4 harts with fas: 16 harts do 3.20 times what",
+                      report_speed.growth_words(self.line(100, 200, 300, 310, 320), "bulk", 0))
+
+    def test_times_of_the_host_say_nothing(self) -> None:
+        self.assertEqual(report_findings.findings([{**c, "clock": "host"} for c in lock_cells()]), [])
 
 
 class TestPlot(InTemporaryFolder):
@@ -487,7 +648,8 @@ class TestPage(unittest.TestCase):
         reader = read_page(self.whole)
         self.assertNotRegex(self.whole, r"https?://|//[a-z]+\.|@import|url\(")
         self.assertFalse({"script", "link", "img", "iframe"} & set(reader.counts))
-        self.assertTrue(all(value.startswith("#") for value in reader.values("href")))
+        files = {value for value in reader.values("href") if not value.startswith("#")}
+        self.assertEqual(files, {"bench.csv", "level.csv", "lock.csv", "map.csv"})
         self.assertEqual(reader.values("src"), [])
         self.assertLess(len(self.whole.encode()), 3 << 20)
 
@@ -496,7 +658,7 @@ class TestPage(unittest.TestCase):
         self.assertEqual((reader.badly_nested, reader.open), ([], []))
         ids = reader.values("id")
         self.assertEqual(len(ids), len(set(ids)))
-        targets = {value[1:] for value in reader.values("href")}
+        targets = {value[1:] for value in reader.values("href") if value.startswith("#")}
         self.assertLessEqual(targets, set(ids))
 
     def test_every_drawing_has_a_name_and_a_description(self) -> None:
@@ -510,35 +672,40 @@ class TestPage(unittest.TestCase):
         self.assertNotRegex(body, r"rgb\(|=\"(black|white|#[0-9a-f]{3,6})\"")
         self.assertIn("prefers-color-scheme:dark", self.whole)
 
-    def test_all_seven_figures_have_drawings_and_numbers(self) -> None:
+    def test_all_figures_have_drawings_and_numbers(self) -> None:
         self.assertNotIn("No records", self.whole)
-        for key in ("scaling", "contention", "times", "blame", "instructions", "map",
+        for key in ("scaling", "waits", "time", "blame", "heap", "instructions", "times", "map",
                     "levels"):
-            part = self.whole.partition(f'<figure id="{key}">')[2].partition("</figure>")[0]
+            part = part_of_page(self.whole, key)
             self.assertIn("<svg", part, key)
             self.assertIn("<table>", part, key)
             self.assertIn("Measured:", part, key)
 
-    def test_not_measurable_is_shown(self) -> None:
-        self.assertIn(f"<summary>{WHY}: ", self.whole)
-        self.assertIn('class="n nm" title="NOT MEASURABLE on this host">○ ', self.whole)
-        self.assertIn('href="#gpPt5"', self.whole)
-        self.assertIn("(not measurable)", self.whole)
+    def test_not_measurable_is_listed_and_not_drawn(self) -> None:
+        self.assertNotIn("not-measurable", self.whole)
+        bad = [{**r, "valid": False, "why": WHY} if "valid" in r else r for r in self.records]
+        page = page_of(bad)
+        self.assertIn(f"<summary>{WHY}: ", page)
+        for key in ("scaling", "waits", "time", "blame", "heap", "times"):
+            self.assertNotIn("<svg", part_of_page(page, key), key)
+        self.assertEqual(read_page(page).badly_nested, [])
 
-    def test_all_measured_has_no_hollow_marks(self) -> None:
-        good = [{**r, "valid": True, "contended": r.get("contended", 0)} if "valid" in r else r
-                for r in self.records]
-        page = page_of(good)
-        self.assertNotRegex(page, r'href="#gpPt(3|5|7|9|11|13)"')
-        self.assertNotIn("○", page)
+    def test_hollow_marks_are_of_what_depends_on_the_turns(self) -> None:
+        hollow = r'href="#gpPt(3|5|7|9|11|13)"'
+        self.assertNotRegex(part_of_page(self.whole, "scaling"), hollow)
+        self.assertNotIn("○", self.whole)
+        page = page_of([{**r, "converged": False} if r.get("lock") == "mcs" else r
+                        for r in self.records])
+        self.assertRegex(part_of_page(page, "scaling"), hollow)
+        self.assertIn('class="n turns">○ ', page)
 
     def test_not_supported_is_shown(self) -> None:
         self.assertIn('class="n no">not supported<', self.whole)
-        self.assertIn("not supported by free_list: 8 cells", self.whole)
+        self.assertIn("not supported by free_list: 2 cells", self.whole)
 
     def test_partial_is_marked(self) -> None:
         self.assertNotIn("PARTIAL", self.whole)
-        page = page_of(self.records[:100], ("times: ended by SIGINT; after 60 of 188 cells",))
+        page = page_of(self.records[:100], ("bulk: ended by SIGINT; after 60 of 188 cells",))
         self.assertIn("PARTIAL", page)
         self.assertIn("after 60 of 188 cells", page)
 
@@ -570,35 +737,29 @@ class TestPage(unittest.TestCase):
 
 # Whole runs ------------------------------------------------------------------------------------
 
-BOOTS = report_sweep.standard_sweep(len(os.sched_getaffinity(0)))
-
 # QEMU's stand-in: says what lies beside the kernel for this kind of boot.
 QEMU = """
-kernel= kind=times previous=
+kernel= previous= kind=others
 for word; do
-    case "$previous" in
-    -kernel) kernel=$word ;;
-    -icount) kind=counts ;;
-    esac
+    case "$previous" in -kernel) kernel=$word ;; esac
     previous=$word
 done
 case "$1" in --version) echo "QEMU emulator version 7.2.0"; exit ;; esac
 case "$*" in
 *trace=on*) kind=trace ;;
 *run=stress*) kind=stress ;;
-*ops=*) kind=others ;;
-*shift=* | *workload=bulk) ;;
-*) kind=others ;;
+*workload=bulk\ -*) kind=times ;;
+*-plugin*) ;;
+*workload=repeat*) kind=counts ;;
 esac
 cat "$kernel.$kind"
-if [ -e "$kernel.$kind.hangs" ]; then touch "$kernel.hanging"; exec sleep 600; fi
+if [ -e "$kernel.hangs" ]; then touch "$kernel.$kind.hanging"; exec sleep 600; fi
 if [ -e "$kernel.$kind.crashes" ]; then exit 1; fi
 echo '{"record":"verdict","result":"pass"}'
 """
-
-
-def few() -> Record:
-    return cell(random.Random(6), lock="mcs")
+TIMES = announced(list(lock_cells()))
+COUNTS = announced(list(counted_cells()))
+FEW = [cell(lock="mcs", cpus=2)]
 
 
 class TestWholeRuns(InTemporaryFolder):
@@ -607,14 +768,16 @@ class TestWholeRuns(InTemporaryFolder):
         self.out = self.folder / "out"
         self.kernel = self.folder / "kernel"
         self.kernel.write_bytes(b"not really")
+        self.plugin = self.folder / "plugin.so"
+        self.plugin.write_bytes(b"")
         self.qemu = self.script("qemu", QEMU)
-        self.kinds = dict.fromkeys((boot.title for boot in BOOTS), [few()])
+        self.kinds = dict.fromkeys((boot.title for boot in BOOTS), FEW)
         # Of a stress only its locks are kept.
-        self.kinds.update(instructions=counted(), bulk=timed(), blame=[blamed_lock()])
-        self.said("counts", counted())
-        self.said("times", timed())
-        self.said("others", [few()])
-        self.said("stress", [few(), blamed_lock()])
+        self.kinds.update({"bulk": TIMES, "batches": TIMES, "instructions": COUNTS,
+                           "waits-fas": [blamed_lock()], "waits-mcs": [blamed_lock()]})
+        for kind, records in (("counts", COUNTS), ("times", TIMES), ("others", FEW),
+                              ("stress", [*FEW, blamed_lock()])):
+            self.said(kind, records)
         (self.folder / "kernel.trace").write_text("\n".join(busy_trace()) + "\n", encoding="utf-8")
 
     def said(self, kind: str, records: list[Record]) -> None:
@@ -622,8 +785,8 @@ class TestWholeRuns(InTemporaryFolder):
         (self.folder / f"kernel.{kind}").write_text(lines, encoding="utf-8")
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, str(TOOLS / "report.py"), "--kernel", str(self.kernel),
-                "--out", str(self.out), *arguments]
+        return [sys.executable, str(TOOLS / "report.py"), "--kernel", str(self.kernel), "--plugin",
+                str(self.plugin), "--out", str(self.out), *arguments]
 
     def environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, "QEMU": str(self.qemu), **more}
@@ -632,8 +795,8 @@ class TestWholeRuns(InTemporaryFolder):
         return subprocess.run(self.command(*arguments), env=self.environment(**more), text=True,
                               capture_output=True, timeout=300, check=False)
 
-    def rows(self) -> list[dict[str, str]]:
-        with (self.out / "results.csv").open(encoding="utf-8", newline="") as file:
+    def rows(self, kind: str) -> list[dict[str, str]]:
+        with (self.out / f"{kind}.csv").open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
 
     def page(self) -> str:
@@ -643,6 +806,7 @@ class TestWholeRuns(InTemporaryFolder):
         run = self.run_report()
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertIn("Page and records", run.stdout)
+        self.assertIn(" 0 NOT MEASURABLE", run.stdout)
         self.assertNotIn("PARTIAL", self.page())
         self.check_csv()
         self.check_trace()
@@ -661,25 +825,27 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertGreater(len(file["traceEvents"]), 100)
 
     def test_a_boot_without_a_trace_is_said(self) -> None:
-        self.run_report()
         (self.folder / "kernel.trace").write_text("", encoding="utf-8")
         run = self.run_report()
         self.assertEqual(run.returncode, 1, run.stderr)
-        self.assertIn("trace: the run kept no trace", self.page())
+        self.assertIn("trace: passed, but there were no trace_events records in it", self.page())
         self.assertNotIn('<figure id="trace">', self.page())
         self.assertFalse((self.out / "trace.json").exists())
 
     def check_csv(self) -> None:
-        """Every record of every boot, with every field."""
-        rows = self.rows()
-        wanted = [(boot.title, record) for boot in BOOTS for record in self.kinds[boot.title]]
-        self.assertEqual(len(rows), len(wanted))
-        for row, (title, record) in zip(rows, wanted):
-            self.assertEqual(row["boot"], title)
-            said = {name: text for name, text in row.items() if text and name in record}
-            found = {name: text if isinstance(record[name], str) else json.loads(text)
-                     for name, text in said.items()}
-            self.assertEqual(found, record)
+        """Every record of every boot, with every field, in the order of the boots."""
+        for kind in ("sweep", "bench", "lock"):
+            wanted = [(boot.title, record) for boot in BOOTS for record in self.kinds[boot.title]
+                      if record["record"] == kind]
+            rows = self.rows(kind)
+            self.assertEqual(len(rows), len(wanted), kind)
+            self.assertIn(f'href="{kind}.csv"', self.page())
+            for row, (title, record) in zip(rows, wanted):
+                self.assertEqual(row["boot"], title)
+                said = {name: text for name, text in row.items() if text and name in record}
+                found = {name: text if isinstance(record[name], str) else json.loads(text)
+                         for name, text in said.items()}
+                self.assertEqual(found, record)
 
     def test_a_boot_that_fails_leaves_what_it_had(self) -> None:
         (self.folder / "kernel.times.crashes").touch()
@@ -690,27 +856,28 @@ class TestWholeRuns(InTemporaryFolder):
         self.check_csv()
 
     def test_fewer_cells_than_announced(self) -> None:
-        self.said("counts", counted()[:-3])
+        self.said("counts", COUNTS[:-3])
         run = self.run_report()
         self.assertEqual(run.returncode, 1, run.stderr)
-        cells = len(counted()) - 1
+        cells = len(COUNTS) - 1
         self.assertIn(f"after {cells - 3} of {cells} cells", self.page())
 
     def test_ended_by_a_signal_it_leaves_a_page_and_no_process(self) -> None:
-        self.said("times", timed()[:50])
-        (self.folder / "kernel.times.hangs").touch()
+        self.said("times", TIMES[:50])
+        (self.folder / "kernel.hangs").touch()
         process = subprocess.Popen(self.command(), env=self.environment(), text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while not (self.folder / "kernel.hanging").exists():
+        while not (self.folder / "kernel.times.hanging").exists():
             self.assertIsNone(process.poll())
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=120)
         self.assertEqual(process.returncode, 128 + signal.SIGINT, stderr)
-        self.assertIn("PARTIAL", stderr)
-        self.assertIn("ended by SIGINT", self.page())
-        self.assertEqual(len(self.rows()), len(counted()) + 1 + 1 + 50)
-        self.assertIn("locks: not run", self.page())
+        ended = len(re.findall(r"PARTIAL: .*(?:ended by SIGINT|not run)", stderr))
+        self.assertEqual(ended, len(BOOTS) + 1, stderr)
+        self.assertIn("bulk: ended by SIGINT", self.page())
+        bulk = [row for row in self.rows("bench") if row["boot"] == "bulk"]
+        self.assertEqual(len(bulk), 49)
 
     def test_no_gnuplot(self) -> None:
         path = self.folder / "bin"
@@ -720,31 +887,31 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertIn("gnuplot not found: install the package gnuplot-nox", run.stderr)
         self.assertFalse(self.out.exists())
 
-    def test_no_kernel(self) -> None:
-        self.kernel.unlink()
-        run = self.run_report()
-        self.assertEqual(run.returncode, 2)
-        self.assertIn("no such file", run.stderr)
+    def test_no_kernel_or_no_plugin(self) -> None:
+        for file in (self.kernel, self.plugin):
+            file.unlink()
+            run = self.run_report()
+            self.assertEqual(run.returncode, 2)
+            self.assertIn(f"{file.name}: no such file", run.stderr)
+            self.kernel.write_bytes(b"")
 
     def test_nothing_to_redraw(self) -> None:
         run = self.run_report("--redraw")
         self.assertEqual(run.returncode, 2)
         self.assertIn("records.jsonl: No such file", run.stderr)
 
-    def test_a_sweep_for_any_host(self) -> None:
-        for cores, cpus, locks in ((1, "1,2,4", 2), (2, "1,2,4", 2), (4, "1,2,4", 4),
-                                   (6, "1,2,4", 4), (16, "1,2,4,8,16", 16)):
-            boots = {boot.title: boot for boot in report_sweep.standard_sweep(cores)}
-            self.assertIn(f"cpus={cpus}", boots["bulk"].bootargs)
-            self.assertEqual(boots["bulk"].smp, int(cpus.split(",")[-1]))
-            self.assertEqual(boots["locks"].smp, locks)
+    def test_what_has_several_cpus_is_measured_in_virtual_time(self) -> None:
+        for boot in (*BOOTS, report_sweep.TRACED):
+            self.assertEqual("time=virtual" in boot.bootargs, boot.smp > 1, boot.title)
+            self.assertEqual(boot.counts, boot.smp == 1, boot.title)
 
     def test_the_command_shown_is_the_one_run(self) -> None:
         for boot in BOOTS:
             shown = boot.command(self.kernel).split()
             self.assertEqual(shown[0], "tools/launch.py")
-            options = launch.parse_arguments(boot.arguments(self.kernel))
+            options = launch.parse_arguments(boot.arguments(self.kernel, self.plugin))
             self.assertEqual(options.icount, report_sweep.ICOUNT if boot.counts else None)
+            self.assertEqual(options.plugin, self.plugin)
 
 
 if __name__ == "__main__":

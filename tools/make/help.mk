@@ -40,7 +40,8 @@ Look for bugs
 
 Measure
   make bench       instruction counts and ratios against their bounds; table and CSV
-  make report      sweep workloads, policies, locks, caches and cpus: build/report/index.html
+  make report      sweep locks, harts, caches, batches and policies, all in virtual time: build/report/index.html
+                     any run's records as CSV: tools/report_records.py build/logs/run.jsonl --out build/csv
 
 Housekeeping
   make deps        install what is missing (Debian packages, by name)

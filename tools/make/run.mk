@@ -55,8 +55,9 @@ bench: $(bench_kernels) $(bench_dir)/host/bench_tree
 		--host-bench $(bench_dir)/host/bench_tree --out $(bench_dir) --smp $(SMP)
 
 # The sweep's kernel is the kernel that users get, without the asserts of our own invariants.
-report: deps-report $(bench_dir)/checks1/hartframe.elf
-	$(quiet)tools/report.py --kernel $(bench_dir)/checks1/hartframe.elf --out $(BUILD)/report
+report: deps-report $(bench_dir)/checks1/hartframe.elf $(BUILD)/qemu/hartframe.so
+	$(quiet)tools/report.py --kernel $(bench_dir)/checks1/hartframe.elf \
+		--plugin $(BUILD)/qemu/hartframe.so --out $(BUILD)/report
 
 # ---- device trees for the boots of make test -------------------------------------------------
 
