@@ -318,8 +318,9 @@ def level_figure(found: Sequence[Samples], commands: Commands) -> Figure:
     figure = Figure(
         "levels", "Who has the frames: allocated, cached, free", "",
         "One cpu looks between two of its operations, as often in each panel and evenly over the "
-        "operations, while all others work. A sample is exact where no other "
-        "cpu could be in the allocator; elsewhere the parts need not add up to the total. In "
+        "operations, while all others work. Each look takes it time, so the others may end first, and "
+        "the last samples are of this cpu alone. A sample is exact where no other cpu could be in "
+        "the allocator; elsewhere the parts need not add up to the total. In "
         "flight are frames on their way between a cache and the zone. Same scale in all panels."
         + left_out(everything),
     )

@@ -274,7 +274,7 @@ WHOLE_RUNS = ("selftest", "stress", "bench", "monitor", "explore")
 
 HOW = ("A bar is what one cpu did outside of its cache, and how long; bars lie within what they are part "
        "of. A mark below is an IPI, its line leads to the answer. A microsecond of virtual time is "
-       "1,000 instructions of all cpus together, so a cpu executes as many as there are cpus less.")
+       "1,000 instructions of all cpus together.")
 
 OPENING = ("Open ui.perfetto.dev (Open trace file) or chrome://tracing (Load) in a browser and give it that "
            "file; it is not sent anywhere. A track is a cpu.")
