@@ -68,7 +68,7 @@ static void know_values(struct bootargs_known *known, const struct argument_valu
 	for (unsigned i = 0; i < count; i++)
 		check(strcmp(values[i].key, its->key) != 0,
 		      "programs: two have names for %s=", its->key);
-	values[count] = (struct bootargs_values){its->key, {its->name, *its->count}};
+	values[count] = (struct bootargs_values){its->key, {its->name, *its->count}, its->besides};
 	known->values_count = count + 1;
 }
 

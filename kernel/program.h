@@ -73,12 +73,17 @@ struct argument_values {
 	const char *key;
 	const char *const *name;
 	const unsigned *count;
+	unsigned besides; /* bootargs.h */
 };
 
 /* Registers `count` names of the key's values; a value is stored as its index. Once a key. */
 #define ARGUMENT_VALUES(key_word, names, names_count)                                              \
-	static const struct argument_values argument_values_##key_word = {#key_word, names,        \
-									  &(names_count)};         \
+	ARGUMENT_VALUES_BESIDES(key_word, names, names_count, 0)
+
+/* The same; `all` and the default of the key leave out the last `names_besides` names. */
+#define ARGUMENT_VALUES_BESIDES(key_word, names, names_count, names_besides)                       \
+	static const struct argument_values argument_values_##key_word = {                         \
+		#key_word, names, &(names_count), names_besides};                                  \
 	static const struct argument_values *const argument_entry_##key_word __attribute__((       \
 		used, section(".argument_values." #key_word))) = &argument_values_##key_word
 

@@ -209,7 +209,7 @@ static bool parse_set(struct parser *parser, struct span word, const struct boot
 
 		more = take_until(',', &value, &item);
 		if (key->all && span_is(item, "all")) {
-			bits = key->all & set_of_all(names);
+			bits = bootargs_all_of(key, parser->known);
 		} else {
 			unsigned index = find_name(names, item);
 
@@ -222,6 +222,26 @@ static bool parse_set(struct parser *parser, struct span word, const struct boot
 		set |= bits;
 	} while (more);
 	*field_of(&parser->args, key) = set;
+	return true;
+}
+
+/* The spread has the field after the number's. */
+static bool parse_delay(struct parser *parser, struct span word, const struct bootargs_key *key,
+			struct span value)
+{
+	uint64_t *field = field_of(&parser->args, key);
+	const char *wrong;
+	struct span number;
+	bool has_spread = take_until(':', &value, &number);
+
+	wrong = number.length ? read_number_of(key, number, &field[0]) : "not a number";
+	if (wrong)
+		return refuse_value(parser, word, key, number, wrong);
+	if (!has_spread)
+		return true;
+	field[1] = find_name(key->names, value);
+	if (field[1] == key->names->count)
+		return refuse_value(parser, word, key, value, "no such spread");
 	return true;
 }
 
@@ -275,6 +295,8 @@ static bool parse_value(struct parser *parser, struct span word, const struct bo
 		return parse_choice(parser, word, key, value);
 	case FORM_SET:
 		return parse_set(parser, word, key, value);
+	case FORM_DELAY:
+		return parse_delay(parser, word, key, value);
 	case FORM_PREEMPT:
 		return parse_preempt(parser, word, key, value);
 	}
@@ -328,7 +350,10 @@ static void set_defaults(struct parser *parser)
 		if (key->naming == NAMING_PROGRAMS)
 			initial = parser->known->programs.defaults;
 		if (key->form == FORM_SET)
-			initial &= set_of_all(bootargs_names_of(key, parser->known));
+			initial &= key->initial == UINT64_MAX
+					   ? bootargs_all_of(key, parser->known)
+					   : set_of_first(
+						     bootargs_names_of(key, parser->known)->count);
 		if (key->form == FORM_LIST)
 			*list_of(&parser->args, key) = (struct bootargs_list){1, {initial}};
 		else

@@ -75,6 +75,17 @@ enum bootargs_flush {
 	BOOTARGS_FLUSH_IPI,
 };
 
+/* How the delays of a workload vary around the stated number of instructions. */
+enum bootargs_spread {
+	BOOTARGS_SPREAD_FIXED,
+	BOOTARGS_SPREAD_RANDOM,
+};
+
+/* Instructions of a delay, where hold= or think= is not given, and the most that can be given. */
+#define BOOTARGS_HOLD	    200
+#define BOOTARGS_THINK	    1800
+#define BOOTARGS_DELAY_MOST 1000000
+
 /* The value of a key that was not given, where 0 is a value that can be given. */
 #define BOOTARGS_NOT_GIVEN UINT64_MAX
 
@@ -114,6 +125,11 @@ struct bootargs {
 	uint64_t rounds;   /* of a sweep; 0: not given */
 	uint64_t cell_ms;  /* that one run of one combination may take; 0: not given */
 	uint64_t samples;  /* of each combination's state of memory; 0: none */
+	/* hold=N or hold=N:SPREAD, one key for two fields: they stay together and in order. */
+	uint64_t hold;	      /* instructions that workload=lock holds its lock */
+	uint64_t hold_spread; /* enum bootargs_spread */
+	uint64_t think;	      /* the same between a release and the next acquire */
+	uint64_t think_spread;
 	/* preempt=MIN:RANGE:MODE, one key for three fields: they stay together and in order. */
 	uint64_t preempt_min_ticks;
 	uint64_t preempt_range_ticks;
@@ -132,6 +148,7 @@ struct bootargs_names {
 struct bootargs_values {
 	const char *key;
 	struct bootargs_names names;
+	unsigned besides; /* as many of the last names are not in `all`, nor in the default */
 };
 
 /*

@@ -27,6 +27,8 @@ NAMES(trace_names, [BOOTARGS_TRACE_OFF] = "off", [BOOTARGS_TRACE_ON] = "on");
 NAMES(flush_names, [BOOTARGS_FLUSH_AUTO] = "auto", [BOOTARGS_FLUSH_FIRMWARE] = "firmware",
       [BOOTARGS_FLUSH_IPI] = "kick");
 
+NAMES(spread_names, [BOOTARGS_SPREAD_FIXED] = "fixed", [BOOTARGS_SPREAD_RANDOM] = "random");
+
 NAMES(time_names, [BOOTARGS_TIME_HOST] = "host", [BOOTARGS_TIME_VIRTUAL] = "virtual");
 
 /* Of a set: all the names there are. */
@@ -96,6 +98,12 @@ const struct bootargs_key bootargs_keys[BOOTARGS_KEYS] = {
 	{KEY("samples", FORM_NUMBER, samples), .most = 1000,
 	 .valid = "0 (none) to 1000",
 	 .meaning = "looks at the state of memory, in one more run of each combination of a sweep"},
+	{KEY("hold", FORM_DELAY, hold), .names = &spread_names, .initial = BOOTARGS_HOLD,
+	 .most = BOOTARGS_DELAY_MOST, .valid = "N or N:SPREAD, N at most 1000000, SPREAD one of",
+	 .meaning = "instructions that workload=lock holds its lock"},
+	{KEY("think", FORM_DELAY, think), .names = &spread_names, .initial = BOOTARGS_THINK,
+	 .most = BOOTARGS_DELAY_MOST, .valid = "N or N:SPREAD, N at most 1000000, SPREAD one of",
+	 .meaning = "instructions from a release of workload=lock to the next acquire"},
 	{KEY("preempt", FORM_PREEMPT, preempt_min_ticks), .naming = NAMING_VALUES, .initial = 200,
 	 .valid = "MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of",
 	 .meaning = "ticks of the clock between the switches of a schedule, and where to make more"},
@@ -121,6 +129,16 @@ const struct bootargs_names *bootargs_names_of(const struct bootargs_key *key,
 		break;
 	}
 	return key->names ? key->names : &no_names;
+}
+
+uint64_t bootargs_all_of(const struct bootargs_key *key, const struct bootargs_known *known)
+{
+	unsigned besides = 0;
+
+	for (unsigned i = 0; key->naming == NAMING_VALUES && i < known->values_count; i++)
+		if (strcmp(known->values[i].key, key->name) == 0)
+			besides = known->values[i].besides;
+	return key->all & set_of_first(bootargs_names_of(key, known)->count - besides);
 }
 
 bool bootargs_has_no_value(const struct bootargs_key *key, const struct bootargs_known *known)

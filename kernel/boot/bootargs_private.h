@@ -20,6 +20,7 @@ enum form {
 	FORM_LIST,   /* such numbers with commas between; stored in their order */
 	FORM_CHOICE, /* one of the names; stored as its index */
 	FORM_SET,    /* some of the names, with commas between; stored as a bitmap */
+	FORM_DELAY,  /* N or N:SPREAD, in two fields; the names are the spreads' */
 	FORM_PREEMPT /* MIN:RANGE or MIN:RANGE:MODE, in three fields; the names are the modes' */
 };
 
@@ -51,7 +52,7 @@ struct bootargs_key {
 	const char *meaning;
 };
 
-#define BOOTARGS_KEYS 22
+#define BOOTARGS_KEYS 24
 
 extern const struct bootargs_key bootargs_keys[BOOTARGS_KEYS];
 
@@ -68,6 +69,9 @@ struct parser {
 /* The names of the key's values; none where the caller has none. */
 const struct bootargs_names *bootargs_names_of(const struct bootargs_key *key,
 					       const struct bootargs_known *known);
+
+/* The set of names that `all` stands for, and the default of a set of all. */
+uint64_t bootargs_all_of(const struct bootargs_key *key, const struct bootargs_known *known);
 
 /* Whether no value of the key is valid, because the caller has no names for it. */
 bool bootargs_has_no_value(const struct bootargs_key *key, const struct bootargs_known *known);
@@ -100,7 +104,7 @@ static inline struct bootargs_list *list_of(struct bootargs *args, const struct 
 	return (struct bootargs_list *)(void *)((char *)args + key->offset);
 }
 
-static inline uint64_t set_of_all(const struct bootargs_names *names)
+static inline uint64_t set_of_first(unsigned count)
 {
-	return names->count ? UINT64_MAX >> (64 - names->count) : 0;
+	return count ? UINT64_MAX >> (64 - count) : 0;
 }

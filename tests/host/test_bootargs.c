@@ -25,8 +25,9 @@ static const char *const mode_list[] = {"any", "locks", "stack", "stall"};
 /* The programs' bits, as they are registered in the kernel. */
 enum { SELFTEST = 1, STRESS = 2, BENCH = 4, MONITOR = 8, EXPLORE = 16 };
 
-static const struct bootargs_values values[] = {
-	{"workload", {workload_list, 3}}, {"crash", {crash_list, 3}}, {"preempt", {mode_list, 4}}};
+static const struct bootargs_values values[] = {{"workload", {workload_list, 3}, 0},
+						{"crash", {crash_list, 3}, 0},
+						{"preempt", {mode_list, 4}, 0}};
 static const struct bootargs_known known = {
 	.programs = {.names = {program_list, 5},
 		     .defaults = SELFTEST | STRESS,
@@ -130,6 +131,10 @@ static void check_defaults(const struct bootargs *args)
 	CHECK_EQ(args->lockstat, BOOTARGS_LOCKSTAT_CONTENDED);
 	CHECK_EQ(args->trace, BOOTARGS_TRACE_OFF);
 	CHECK_EQ(args->stuck_s, 10);
+	CHECK_EQ(args->hold, 200);
+	CHECK_EQ(args->hold_spread, BOOTARGS_SPREAD_FIXED);
+	CHECK_EQ(args->think, 1800);
+	CHECK_EQ(args->think_spread, BOOTARGS_SPREAD_FIXED);
 	CHECK_EQ(args->preempt_min_ticks, 200);
 	CHECK_EQ(args->preempt_range_ticks, 4000);
 	CHECK_EQ(args->preempt_mode, 0);
@@ -274,7 +279,7 @@ TEST(unknown_keys_are_refused)
 #define KEYS                                                                                       \
 	"valid keys: run policy lock cache batch low workload ops cpus seed lockstat "             \
 	"paging trace flush time turn stuck crash "                                                \
-	"rounds cell samples preempt"
+	"rounds cell samples hold think preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
 	CHECK_REFUSED("=5", "\"=5\": no such key; " KEYS);
@@ -399,7 +404,7 @@ TEST(as_many_workloads_as_bits)
 {
 	static const char *names[65];
 	static char storage[65][8];
-	struct bootargs_values workloads = {"workload", {names, 64}};
+	struct bootargs_values workloads = {"workload", {names, 64}, 0};
 	struct bootargs_known many = {.values = &workloads, .values_count = 1};
 	struct bootargs_error error;
 	struct bootargs args;
@@ -617,7 +622,7 @@ TEST(names_for_a_key_that_takes_none_are_a_mistake)
 	static const char *const wrong[] = {"lock", "crahs", "run", "seed"};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		struct bootargs_values lost = {wrong[i], {crash_list, 3}};
+		struct bootargs_values lost = {wrong[i], {crash_list, 3}, 0};
 		struct bootargs_known mistaken = {.values = &lost, .values_count = 1};
 		struct bootargs_error error;
 		struct bootargs args;
@@ -740,6 +745,52 @@ TEST(a_schedule_has_two_numbers_and_a_mode)
 	CHECK_EQ(args.preempt_mode, 1);
 	CHECK_ACCEPTED("run=explore preempt=1:2:stack", &args);
 	CHECK_EQ(args.preempt_mode, 2);
+}
+
+TEST(a_delay_has_a_number_and_a_spread)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("hold=0 think=1000000:random", &args);
+	CHECK_EQ(args.hold, 0);
+	CHECK_EQ(args.hold_spread, BOOTARGS_SPREAD_FIXED);
+	CHECK_EQ(args.think, 1000000);
+	CHECK_EQ(args.think_spread, BOOTARGS_SPREAD_RANDOM);
+	CHECK_ACCEPTED("hold=0x10:random think=3:fixed", &args);
+	CHECK_EQ(args.hold, 16);
+	CHECK_EQ(args.hold_spread, BOOTARGS_SPREAD_RANDOM);
+	CHECK_EQ(args.think, 3);
+	CHECK_EQ(args.think_spread, BOOTARGS_SPREAD_FIXED);
+#define DELAY "; valid: N or N:SPREAD, N at most 1000000, SPREAD one of fixed random"
+	CHECK_REFUSED("hold=1000001", "\"hold=1000001\": too large \"1000001\"" DELAY);
+	CHECK_REFUSED("hold=:random", "\"hold=:random\": not a number \"\"" DELAY);
+	CHECK_REFUSED("think=5:", "\"think=5:\": no such spread \"\"" DELAY);
+	CHECK_REFUSED("think=-1", "\"think=-1\": not a number \"-1\"" DELAY);
+	CHECK_REFUSED("think=5:rand", "\"think=5:rand\": no such spread \"rand\"" DELAY);
+	CHECK_REFUSED("hold=5:fixed:fixed",
+		      "\"hold=5:fixed:fixed\": no such spread \"fixed:fixed\"" DELAY);
+}
+
+/* The last name is not in `all`, and has to be named. */
+TEST(all_leaves_out_what_the_caller_wants_left_out)
+{
+	static const struct bootargs_values two_of_three = {"workload", {workload_list, 3}, 1};
+	static const struct bootargs_known besides = {
+		.programs = {.names = {program_list, 5}, .compares = BENCH},
+		.policies = {policy_list, 3},
+		.values = &two_of_three,
+		.values_count = 1};
+	struct bootargs_error error;
+	struct bootargs args;
+
+	CHECK(bootargs_parse("", &besides, &args, &error));
+	CHECK_EQ(args.workload, 3);
+	CHECK(bootargs_parse("workload=all", &besides, &args, &error));
+	CHECK_EQ(args.workload, 3);
+	CHECK(bootargs_parse("workload=ring", &besides, &args, &error));
+	CHECK_EQ(args.workload, 4);
+	CHECK(bootargs_parse("workload=ring,all", &besides, &args, &error));
+	CHECK_EQ(args.workload, 7);
 }
 
 TEST(a_bad_schedule_is_refused)

@@ -115,8 +115,8 @@ const struct program_entry test_programs[PROGRAMS] = {{&crash, 10}, {&trial, 20}
 static const char *const crash_names[] = {"none", "loud"};
 static const char *const work_names[] = {"a", "b", "c"};
 static const unsigned two = 2, three = 3;
-static const struct argument_values crash_values = {"crash", crash_names, &two};
-static const struct argument_values work_values = {"workload", work_names, &three};
+static const struct argument_values crash_values = {"crash", crash_names, &two, 0};
+static const struct argument_values work_values = {"workload", work_names, &three, 1};
 
 #define VALUES 2
 
@@ -219,6 +219,8 @@ TEST(the_parser_learns_what_is_registered)
 	CHECK_EQ(known.values_count, 2);
 	CHECK(!strcmp(known.values[1].key, "workload"));
 	CHECK_EQ(known.values[1].names.count, 3);
+	CHECK_EQ(known.values[1].besides, 1);
+	CHECK_EQ(known.values[0].besides, 0);
 	CHECK(!strcmp(known.values[1].names.name[2], "c"));
 }
 
@@ -301,7 +303,7 @@ TEST(memory_is_for_those_that_run_and_an_eighth_at_most)
 TEST(programs_that_cannot_stand_together_are_a_panic)
 {
 	static const struct program_entry later = {&race, 40}, earlier = {&trial, 20};
-	static const struct argument_values again = {"crash", work_names, &three};
+	static const struct argument_values again = {"crash", work_names, &three, 0};
 	struct bootargs_programs learnt = {.names.name = run_names};
 
 	begin("");

@@ -60,10 +60,13 @@ static uint64_t instructions_of_nothing(struct workload_run like)
 
 /* Of the run that was the last to work. */
 static struct result worked;
+static struct lock_figures *worked_lock;
 
 static void note_result(struct workload_run *work)
 {
 	result_collect(&worked, work);
+	if (worked_lock)
+		lock_figures_add(worked_lock, work);
 }
 
 static bool execute(struct workload_run *work, struct cell_run *run)
@@ -127,6 +130,7 @@ bool cell_run(const struct cell *cell, struct cell_run *run)
 	work.cpu = program_memory_need(run->cpus * sizeof(*work.cpu), "the cpus' results");
 	free_before = frame_free_count();
 	run->instructions = 0;
+	worked_lock = run->lock_figures;
 	clock_choose_turns(run->halvings, run->sequence);
 	ran = execute(&work, run);
 	run->result = worked;
@@ -230,7 +234,8 @@ static struct cell_run round_of(const struct cell *cell)
 	return (struct cell_run){.ops = cell->ops,
 				 .limit_ns = cell->limit_ns,
 				 .stride = cell->stride,
-				 .cpus = cell->configuration.cpus};
+				 .cpus = cell->configuration.cpus,
+				 .lock_figures = cell->lock_figures};
 }
 
 static bool run_without_statistics(const struct cell *cell, struct cell_run *run)
@@ -268,6 +273,7 @@ bool cell_add_counts(struct cell *cell)
 {
 	struct cell_run run = round_of(cell);
 
+	run.lock_figures = NULL;
 	if (!cell_run(cell, &run))
 		return false;
 	add_counts(&cell->sum, &run.result);

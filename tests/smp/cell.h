@@ -9,6 +9,7 @@
 
 #include "kernel/boot/configure.h"
 #include "tests/smp/result.h"
+#include "tests/smp/workloads/lock_figures.h"
 #include "tests/smp/workloads/workload.h"
 
 /*
@@ -41,7 +42,8 @@ struct cell {
 	/* What was counted: in all rounds; in virtual time in one more run, because a round is then
 	 * without the statistics of locks, which take time themselves. */
 	struct result sum;
-	uint64_t timed_ops, instructions; /* of all rounds */
+	uint64_t timed_ops, instructions;  /* of all rounds */
+	struct lock_figures *lock_figures; /* of all rounds; NULL: it is not of a lock alone */
 	/* What a hold took with every acquisition timed, on one cpu; 0: not measured. */
 	uint64_t hold_alone_ticks;
 	uint64_t cores_percent; /* what it was judged by */
@@ -73,6 +75,7 @@ struct cell_run {
 	unsigned cpus;
 	unsigned halvings, sequence; /* of the turns of virtual time (hint.h) */
 	void (*sampler)(struct workload_run *run, uint64_t done, const char *phase, bool at_rest);
+	struct lock_figures *lock_figures; /* to be added to; or NULL */
 	struct result result;
 	uint64_t ns_least; /* of the cpu that worked the shortest */
 	uint64_t instructions;

@@ -46,6 +46,12 @@ void result_collect(struct result *result, const struct workload_run *run)
 		spin_stats_sum(&result->zone_locks, &stats);
 	}
 	spin_stats_add(kheap_lock(), &result->heap_lock);
+	if (run->lock) {
+		struct spin_stats stats = {0};
+
+		spin_stats_add(run->lock, &stats);
+		spin_stats_sum(&result->zone_locks, &stats);
+	}
 	for (unsigned cpu = 0; cpu < run->cpus; cpu++) {
 		const struct workload_cpu *work = &run->cpu[cpu];
 
@@ -56,5 +62,5 @@ void result_collect(struct result *result, const struct workload_run *run)
 			end = work->end_ns;
 	}
 	result->ns = end - start;
-	result->is_cut = workload_was_cut(run);
+	result->is_cut = !run->workload->is_lock_alone && workload_was_cut(run);
 }

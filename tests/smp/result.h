@@ -17,7 +17,7 @@ struct result {
 	bool is_cut;  /* a cpu's time was over before its ops were done */
 	uint64_t refills, flushes, direct;
 	uint64_t failures;
-	struct spin_stats zone_locks; /* of all zones together */
+	struct spin_stats zone_locks; /* of all zones, and of the workload's own lock */
 	struct spin_stats heap_lock;
 };
 

@@ -29,6 +29,14 @@ void smp_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 bool smp_waits_are_measurable(unsigned cpus);
 
+/* What the workload `lock` does: numbers of instructions, and whether they are random around that. */
+struct smp_delay {
+	uint64_t instructions;
+	bool is_random;
+};
+
+void smp_lock_delays(struct smp_delay *hold, struct smp_delay *think);
+
 /*
  * Harts that come and go (churn.h): begin on cpu 0 and end on it, at rest; step after each operation
  * of every cpu, and leave when it has no more, again and again until it is true. On a host, where

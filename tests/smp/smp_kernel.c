@@ -9,6 +9,7 @@
 #include "kernel/diag/clock.h"
 #include "kernel/diag/contention.h"
 #include "kernel/program_memory.h"
+#include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
 #include "tests/smp/smp.h"
 
@@ -41,6 +42,16 @@ bool smp_waits_are_measurable(unsigned cpus)
 {
 	(void)cpus;
 	return contention_is_measurable() && contention_look();
+}
+
+void smp_lock_delays(struct smp_delay *hold, struct smp_delay *think)
+{
+	const struct bootargs *arguments = &settings.arguments;
+
+	*hold = (struct smp_delay){arguments->hold,
+				   arguments->hold_spread == BOOTARGS_SPREAD_RANDOM};
+	*think = (struct smp_delay){arguments->think,
+				    arguments->think_spread == BOOTARGS_SPREAD_RANDOM};
 }
 
 void smp_set_quiet(bool quiet)

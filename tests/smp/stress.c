@@ -125,4 +125,4 @@ static const struct program stress = {
 PROGRAM(30, stress);
 
 /* Of all programs that run workloads, not of this one alone. */
-ARGUMENT_VALUES(workload, workload_names, workload_count);
+ARGUMENT_VALUES_BESIDES(workload, workload_names, workload_count, WORKLOADS_BESIDES);

@@ -40,6 +40,9 @@
 #define VIRTUAL_CELL   300000
 #define VIRTUAL_ROUNDS 4
 
+/* A run of one lock alone takes this many times as long, so that each of 16 cpus gets it about 100 times. */
+#define LOCK_ALONE_TIMES 2
+
 /*
  * Without rounds=, no round is begun that would end later than this: an oversubscribed host can
  * need many times what a cell's runs are meant to take.
@@ -81,12 +84,22 @@ static uint64_t rounds_at_most(void)
 	return settings.virtual_time ? VIRTUAL_ROUNDS : ROUNDS_MOST;
 }
 
+static bool is_of_locks(void)
+{
+	for (unsigned i = 0; i < workload_count; i++)
+		if (bootargs_set_has(settings.arguments.workload, i) && workloads[i].is_lock_alone)
+			return true;
+	return false;
+}
+
 /* Of program memory. */
 static size_t sweep_bytes(void)
 {
 	const struct bootargs *arguments = &settings.arguments;
 	size_t cell = sizeof(struct cell) + rounds_at_most() * sizeof(struct cell_round) + 64;
 
+	if (is_of_locks())
+		cell += sizeof(struct lock_figures) + 64;
 	return cells_at_most() * cell + BOOTARGS_LIST_MAX * sizeof(uint64_t) + 256 +
 	       sampler_bytes((unsigned)arguments->samples);
 }
@@ -134,6 +147,9 @@ static void add_cell(const struct workload *workload, struct configuration confi
 	cell->ops = settings.arguments.ops;
 	cell->limit_ns = settings.arguments.cell_ms * 1000000;
 	cell->rounds = program_memory_need(sweep.rounds * sizeof(*cell->rounds), "a cell's rounds");
+	if (workload->is_lock_alone)
+		cell->lock_figures = program_memory_need(sizeof(*cell->lock_figures),
+							 "a cell's waits");
 }
 
 /* Without a cache a batch means nothing, and one cell stands for all. */
@@ -149,6 +165,19 @@ static void add_caches(const struct workload *workload, struct configuration con
 								      : 0;
 			add_cell(workload, configuration);
 		}
+}
+
+/* Policies and caches mean nothing to it: the first policy, and no caches. */
+static void add_lock_alone(const struct workload *workload, unsigned cpus)
+{
+	const struct bootargs *arguments = &settings.arguments;
+
+	for (unsigned lock = 0; lock <= SPIN_NONE; lock++)
+		if (bootargs_set_has(arguments->locks, lock))
+			add_cell(workload,
+				 (struct configuration){.policy = policies[arguments->policy],
+							.lock = (enum spin_kind)lock,
+							.cpus = cpus});
 }
 
 static void add_table(const struct workload *workload, unsigned cpus)
@@ -178,7 +207,8 @@ static void make_cells(void)
 	for (unsigned i = 0; i < workload_count; i++)
 		for (uint64_t j = 0; j < arguments->cpu_counts.count; j++)
 			if (bootargs_set_has(arguments->workload, i))
-				add_table(&workloads[i], cpus_asked(j));
+				(workloads[i].is_lock_alone ? add_lock_alone : add_table)(
+					&workloads[i], cpus_asked(j));
 }
 
 /* ---- the runs ------------------------------------------------------------------------------- */
@@ -287,8 +317,20 @@ static bool pilot_in_virtual_time(struct cell *cell)
 	return true;
 }
 
+/* It runs for a time, so there are no operations to choose. */
+static bool pilot_of_lock_alone(struct cell *cell)
+{
+	cell->stride = 1;
+	if (!cell->limit_ns && !cell->ops)
+		cell->limit_ns = target_ns() * (settings.virtual_time ? LOCK_ALONE_TIMES : 1);
+	return settings.virtual_time || !wants_hold(cell) ||
+	       cell_measure_hold(cell, target_ns() / 4);
+}
+
 static bool pilot(struct cell *cell)
 {
+	if (cell->workload->is_lock_alone)
+		return pilot_of_lock_alone(cell);
 	if (settings.virtual_time)
 		return pilot_in_virtual_time(cell);
 	cell->stride = waits_for_host(cell) ? 1 : WORKLOAD_STRIDE;
@@ -377,7 +419,8 @@ static bool tell(void)
 		const struct cell *cell = &sweep.cells[i];
 
 		sweep_record(cell);
-		if (samples && !cell->unsupported && !sampler_run(cell, samples))
+		if (samples && !cell->unsupported && !cell->lock_figures &&
+		    !sampler_run(cell, samples))
 			return false;
 	}
 	return true;

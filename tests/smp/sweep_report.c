@@ -11,6 +11,7 @@
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "tests/smp/sweep_lock.h"
 
 /* In the table, and in the records. */
 static const char *const marks[] = {
@@ -189,6 +190,8 @@ void sweep_record(const struct cell *cell)
 		record_times(cell);
 		record_counts(cell);
 		record_contention(cell);
+		if (cell->lock_figures)
+			sweep_lock_record(cell);
 	}
 	record_end();
 }
@@ -199,6 +202,11 @@ static void print_hundredths(int width, uint64_t hundredths)
 {
 	printf(" %*llu.%02llu", width, (unsigned long long)(hundredths / 100),
 	       (unsigned long long)(hundredths % 100));
+}
+
+const char *sweep_mark(const struct cell *cell)
+{
+	return marks[cell->validity];
 }
 
 /* ---- tables in virtual time ----------------------------------------------------------------- */
@@ -342,6 +350,10 @@ static void print_cut(const struct cell *cells, unsigned count)
 void sweep_print(const struct cell *cells, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
+		if (cells[i].lock_figures) {
+			sweep_lock_print(&cells[i], i == 0 || !same_table(&cells[i], &cells[i - 1]));
+			continue;
+		}
 		if (i == 0 || !same_table(&cells[i], &cells[i - 1]))
 			(settings.virtual_time ? print_virtual_head : print_head)(&cells[i]);
 		print_cell(&cells[i]);

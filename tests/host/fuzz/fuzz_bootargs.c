@@ -99,6 +99,7 @@ static const char *const locks[] = {"fas",    "cas",	   "dec",	    "ticket",
 				    "cohort", "qspinlock", "reciprocating", "none"};
 static const char *const lockstats[] = {"off", "contended", "all"};
 static const char *const switches[] = {"off", "on"};
+static const char *const spreads[] = {"fixed", "random"};
 static const char *const times[] = {"host", "virtual"};
 static const char *const flushes[] = {"auto", "firmware", "kick"};
 static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
@@ -197,6 +198,18 @@ static bool read_ticks(const char *text, uint64_t *ticks)
 	return read_number(text, 0, ticks) && *ticks <= 1000000;
 }
 
+static bool read_delay(const char *text, uint64_t *number, uint64_t *spread)
+{
+	char *copy = strdup(text), *name = strchr(copy, ':');
+	bool good;
+
+	if (name)
+		*name++ = '\0';
+	good = read_to(copy, 0, 1000000, number) && (!name || read_choice(spreads, 2, name, spread));
+	free(copy);
+	return good;
+}
+
 static bool read_preempt(const char *text, struct bootargs *args)
 {
 	char *copy = strdup(text), *range = strchr(copy, ':'), *mode = NULL;
@@ -269,9 +282,10 @@ static bool has_programs(const struct reading *reading)
 	return reading->known->values_count != 0;
 }
 
-static bool read_workloads(const struct bootargs_names *names, const char *value, uint64_t *set)
+static bool read_workloads(const struct bootargs_values *known, const char *value, uint64_t *set)
 {
-	return read_set(names->name, names->count, value, names->count, true, set);
+	return read_set(known->names.name, known->names.count, value,
+			known->names.count - known->besides, true, set);
 }
 
 static bool read_value(struct reading *reading, const char *key, char *value, char *word)
@@ -287,7 +301,7 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 	if (!strcmp(key, "workload")) {
 		reading->workload = word;
 		return has_programs(reading) &&
-		       read_workloads(&reading->known->values[0].names, value, &args->workload);
+		       read_workloads(&reading->known->values[0], value, &args->workload);
 	}
 	if (!strcmp(key, "ops"))
 		return read_ops(value, &args->ops);
@@ -307,6 +321,10 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		return read_to(value, 1, 1000000, &args->turn);
 	if (!strcmp(key, "stuck"))
 		return read_to(value, 0, 100000, &args->stuck_s);
+	if (!strcmp(key, "hold"))
+		return read_delay(value, &args->hold, &args->hold_spread);
+	if (!strcmp(key, "think"))
+		return read_delay(value, &args->think, &args->think_spread);
 	if (!strcmp(key, "crash"))
 		return has_programs(reading) && read_choice(crashes, 10, value, &args->crash);
 	if (!strcmp(key, "preempt")) {
@@ -322,7 +340,7 @@ static void blame(struct reading *reading, char *word)
 	reading->blamed = word;
 }
 
-#define KEYS_MAX 22
+#define KEYS_MAX 25
 
 /* `seen` are the words that were read before, to find a key again. */
 static bool read_word(struct reading *reading, char *word, char **seen, unsigned seen_count)
@@ -433,12 +451,15 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 			 .seed = 1,
 			 .turn = 25,
 			 .stuck_s = 10,
+			 .hold = 200,
+			 .think = 1800,
 			 .lockstat = 1,
 			 .paging = 1},
 		.known = known,
 	};
 	set_tuned(&reading->args);
-	for (unsigned i = 0; known->values_count && i < known->values[0].names.count; i++)
+	for (unsigned i = 0;
+	     known->values_count && i < known->values[0].names.count - known->values[0].besides; i++)
 		reading->args.workload |= UINT64_C(1) << i;
 	for (char *word = strtok_r(text, " \t\r\n", &rest); word;
 	     word = strtok_r(NULL, " \t\r\n", &rest)) {
@@ -512,14 +533,14 @@ static const char *many[BOOTARGS_NAMES_MAX + 1];
 /* Versions of clang-format disagree about initializers in macros. */
 /* clang-format off */
 #define PROGRAMS {.names = {runs, 5}, .defaults = 3, .compares = 4, .switches = 16}
-#define VALUES(workloads, count) \
-	{{"workload", {workloads, count}}, {"crash", {crashes, 10}}, {"preempt", {modes, 4}}}
+#define VALUES(workloads, count, besides) \
+	{{"workload", {workloads, count}, besides}, {"crash", {crashes, 10}, 0}, {"preempt", {modes, 4}, 0}}
 /* clang-format on */
 
 static const struct bootargs_known *choose_names(unsigned byte)
 {
-	static const struct bootargs_values few_values[] = VALUES(three, 3);
-	static const struct bootargs_values all_values[] = VALUES(many, BOOTARGS_NAMES_MAX);
+	static const struct bootargs_values few_values[] = VALUES(three, 3, 1);
+	static const struct bootargs_values all_values[] = VALUES(many, BOOTARGS_NAMES_MAX, 0);
 	static const struct bootargs_known none;
 	static const struct bootargs_known few = {PROGRAMS, {three, 2}, few_values, 3};
 	static const struct bootargs_known all = {
@@ -542,8 +563,8 @@ static const struct bootargs_known *choose_names(unsigned byte)
 
 static void check_too_many(const char *text)
 {
-	static const struct bootargs_values too_many_values = {"workload",
-							       {many, BOOTARGS_NAMES_MAX + 1}};
+	static const struct bootargs_values too_many_values = {
+		"workload", {many, BOOTARGS_NAMES_MAX + 1}, 0};
 	static const struct bootargs_known too_many = {.values = &too_many_values,
 						       .values_count = 1};
 	struct bootargs args;

@@ -56,6 +56,13 @@ void smp_host_set_waits_measurable(bool are)
 	waits_are_measurable = are;
 }
 
+/* Short, and one of each kind. */
+void smp_lock_delays(struct smp_delay *hold, struct smp_delay *think)
+{
+	*hold = (struct smp_delay){20, false};
+	*think = (struct smp_delay){100, true};
+}
+
 static char printed[4096];
 
 void smp_print(const char *format, ...)

@@ -90,6 +90,7 @@ bool workload_execute(struct workload_run *run)
 {
 	barrier_init(&run->barrier, run->cpus);
 	run->shared = NULL;
+	run->lock = NULL;
 	if (!run->stride)
 		run->stride = WORKLOAD_STRIDE;
 	run->sample_due = run->sampler ? 0 : UINT64_MAX;
@@ -101,6 +102,7 @@ bool workload_execute(struct workload_run *run)
 		run->worked(run);
 	if (run->workload->teardown)
 		run->workload->teardown(run);
+	run->lock = NULL;
 	workload_unshare(run);
 	return true;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "sync/barrier.h"
+#include "sync/spinlock.h"
 #include "tests/smp/smp.h"
 
 struct workload_cpu {
@@ -39,6 +40,8 @@ struct workload_run {
 	struct barrier barrier;
 	struct workload_cpu *cpu;
 	void *shared;
+	/* Set by the setup of a workload that has a lock; NULL otherwise, and after the run. */
+	struct spinlock *lock;
 	uint64_t shared_frames; /* workload_share()'s; 0: it is no run of frames */
 	/* For a caller that takes samples, see workload_sample(); NULL: no sample is ever due. */
 	void (*sampler)(struct workload_run *run, uint64_t done, const char *phase, bool at_rest);
@@ -55,6 +58,11 @@ struct workload {
 	bool needs_paging; /* the kernel must run on its own page tables */
 	bool uses_heap;	   /* whose lock each operation takes, whatever the caches are */
 	bool prints;	   /* its teardown prints lines */
+	/*
+	 * It takes no frames. An operation is one acquisition of run->lock, counted in `allocs`. It
+	 * runs for a time: until limit_ns, or until the first cpu has done its ops (0: no bound).
+	 */
+	bool is_lock_alone;
 	bool (*setup)(struct workload_run *run); /* false: not enough memory */
 	void (*work)(struct workload_run *run, unsigned cpu);
 	void (*teardown)(struct workload_run *run);
@@ -68,6 +76,9 @@ struct workload {
 extern const struct workload workloads[];
 extern const char *const workload_names[]; /* in the same order */
 extern const unsigned workload_count;
+
+/* The last ones, which workload=all leaves out. */
+#define WORKLOADS_BESIDES 1
 
 /*
  * A point at which the caller may take a sample of the state of memory. Called on cpu 0 only, with

@@ -50,6 +50,9 @@
 #else
 #define VM_WORKLOADS(entry)
 #endif
+#define LOCK_WORKLOADS(entry)                                                                     \
+	entry(lock, "one lock, held and let go", 2000, lock_setup, NULL, false,                   \
+	      .is_lock_alone = true, .locked_relaxed = lock_locked_relaxed)
 /* clang-format on */
 
 #define ENTRY(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...)                 \
@@ -63,6 +66,6 @@
 	 __VA_ARGS__},
 #define NAME(its_name, its_what, its_ops, its_setup, its_teardown, is_exact, ...) #its_name,
 
-const struct workload workloads[] = {WORKLOADS(ENTRY) VM_WORKLOADS(ENTRY)};
-const char *const workload_names[] = {WORKLOADS(NAME) VM_WORKLOADS(NAME)};
+const struct workload workloads[] = {WORKLOADS(ENTRY) VM_WORKLOADS(ENTRY) LOCK_WORKLOADS(ENTRY)};
+const char *const workload_names[] = {WORKLOADS(NAME) VM_WORKLOADS(NAME) LOCK_WORKLOADS(NAME)};
 const unsigned workload_count = sizeof(workloads) / sizeof(workloads[0]);

@@ -3,6 +3,8 @@
  * workloads.h - the workloads: what each cpu allocates, in which order, and which cpu frees it.
  * workloads.c has the table; docs/lab.md says what each workload is for.
  *
+ * `all` leaves out the last WORKLOADS_BESIDES of the table, which are not about the allocator.
+ *
  * Every frame has its owner's stamp from its allocation to its free (stamp.h). Every block of the
  * heap is filled with a pattern, which is checked before the block is freed.
  *
@@ -13,6 +15,7 @@
  *	workloads_all.c		all of memory
  *	workloads_heap.c	blocks of the heap
  *	workloads_kalloctest.c	what the xv6 lock lab's test prints
+ *	workloads_lock.c	no frames: one lock
  *	workloads_vm_*.c	address spaces; only in the kernel, which has an MMU
  */
 #pragma once
@@ -69,6 +72,10 @@ void frag_teardown(struct workload_run *run);
 bool kalloctest_setup(struct workload_run *run);
 void kalloctest_work(struct workload_run *run, unsigned number);
 void kalloctest_teardown(struct workload_run *run);
+
+bool lock_setup(struct workload_run *run);
+void lock_work(struct workload_run *run, unsigned number);
+bool lock_locked_relaxed(const struct workload_run *run);
 
 bool vm_map_setup(struct workload_run *run);
 void vm_map_work(struct workload_run *run, unsigned number);
