@@ -119,6 +119,8 @@ TEST(random_delays_are_exponential)
 		sum += delay_draw(&quantiles, &random, 1000);
 	CHECK(sum > UINT64_C(980) * 100000 && sum < UINT64_C(1020) * 100000);
 	CHECK_EQ(delay_draw(&quantiles, &random, 0), 0);
+	delay_quantiles_make_fixed(&quantiles);
+	CHECK_EQ(delay_draw(&quantiles, &random, 1000000), 1000000);
 }
 
 /* ---- the workload --------------------------------------------------------------------------- */

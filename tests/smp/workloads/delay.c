@@ -20,6 +20,12 @@ static uint64_t log2_of(uint64_t value)
 	return result;
 }
 
+void delay_quantiles_make_fixed(struct delay_quantiles *quantiles)
+{
+	for (unsigned i = 0; i < DELAY_QUANTILES; i++)
+		quantiles->at[i] = 1u << FRACTION_BITS;
+}
+
 /* The middle of each of the equal parts of (0, 1): -ln((2 i + 1) / 2048). */
 void delay_quantiles_make(struct delay_quantiles *quantiles)
 {

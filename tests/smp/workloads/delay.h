@@ -48,7 +48,10 @@ struct delay_quantiles {
 /* O(DELAY_QUANTILES), some 100,000 instructions. */
 void delay_quantiles_make(struct delay_quantiles *quantiles);
 
-/* A number of instructions from the exponential distribution with this mean, at most 2^40. */
+/* All are 1: a draw is the mean, by the same instructions. */
+void delay_quantiles_make_fixed(struct delay_quantiles *quantiles);
+
+/* A number of instructions from the distribution with this mean, at most 2^40. */
 static inline uint64_t delay_draw(const struct delay_quantiles *quantiles, uint64_t *random,
 				  uint64_t mean)
 {

@@ -4,8 +4,8 @@
  * releases it, and does something else for think= instructions.
  *
  * The loop executes instructions of its own: the lock's, two readings of the clock and the counting.
- * They are the same for every hold= and think= of a kind, so a run on one cpu shows how many they
- * are. Between acquire and release there are about ten of them; the rest counts as thinking.
+ * They are the same for every hold= and think=, fixed or random, so a run on one cpu shows how many
+ * they are. Between acquire and release there are about ten of them; the rest counts as thinking.
  *
  * A run ends for all cpus when the first has done its ops, or when its time is over. So cpus that
  * are served more often have done more: that is what Jain's index is about.
@@ -27,19 +27,33 @@ struct lock_cpu {
 	uint32_t waits[WAIT_BUCKETS];
 };
 
+struct lock_delay {
+	uint64_t mean;
+	struct delay_quantiles quantiles;
+};
+
 struct lock_workload {
 	struct spinlock lock;
 	_Alignas(64) uint64_t acquired; /* by all cpus */
 	_Alignas(64) uint32_t is_over;
-	struct smp_delay hold, think;
-	struct delay_quantiles quantiles;
+	struct lock_delay hold, think;
 	struct lock_cpu cpu[]; /* then the lock's own memory */
 };
+
+static void set_delay(struct lock_delay *delay, struct smp_delay asked)
+{
+	delay->mean = asked.instructions;
+	if (asked.is_random)
+		delay_quantiles_make(&delay->quantiles);
+	else
+		delay_quantiles_make_fixed(&delay->quantiles);
+}
 
 /* The kind is that of the zones' locks, so lock= chooses this one too. */
 bool lock_setup(struct workload_run *run)
 {
 	size_t bytes = sizeof(struct lock_workload) + run->cpus * sizeof(struct lock_cpu);
+	struct smp_delay hold, think;
 	struct lock_workload *shared;
 
 	if (!workload_share(run, bytes + spin_bytes(run->cpus)))
@@ -47,18 +61,16 @@ bool lock_setup(struct workload_run *run)
 	shared = run->shared;
 	spin_init(&shared->lock, "workload", zones.zone[0].lock.kind, run->cpus,
 		  (char *)run->shared + bytes);
-	smp_lock_delays(&shared->hold, &shared->think);
-	delay_quantiles_make(&shared->quantiles);
+	smp_lock_delays(&hold, &think);
+	set_delay(&shared->hold, hold);
+	set_delay(&shared->think, think);
 	run->lock = &shared->lock;
 	return true;
 }
 
-static uint64_t next_delay(const struct lock_workload *shared, struct smp_delay delay,
-			   uint64_t *random)
+static uint64_t draw(const struct lock_delay *delay, uint64_t *random)
 {
-	if (!delay.is_random)
-		return delay.instructions;
-	return delay_draw(&shared->quantiles, random, delay.instructions);
+	return delay_draw(&delay->quantiles, random, delay->mean);
 }
 
 static void count_wait(struct lock_cpu *cpu, uint64_t ticks, uint64_t overtaken)
@@ -111,10 +123,10 @@ void lock_work(struct workload_run *run, unsigned number)
 	struct lock_cpu *cpu = &shared->cpu[number];
 	uint64_t *random = &run->cpu[number].random;
 
-	delay(random_below(random, shared->hold.instructions + shared->think.instructions + 1));
+	delay(random_below(random, shared->hold.mean + shared->think.mean + 1));
 	while (!is_over(run, number)) {
-		acquire_and_hold(shared, cpu, next_delay(shared, shared->hold, random));
-		delay(next_delay(shared, shared->think, random));
+		acquire_and_hold(shared, cpu, draw(&shared->hold, random));
+		delay(draw(&shared->think, random));
 	}
 	run->cpu[number].allocs = cpu->acquired;
 }
