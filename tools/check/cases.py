@@ -239,6 +239,14 @@ CASES = (
     *(Case(f"virtual-smp={harts}", "time=virtual turn=200 run=selftest,stress ops=300", smp=harts,
            must_contain=("time: virtual, ", '"clock":"virtual","turn":200'))
       for harts in ("1", "2", "3", "7")),
+    # Held 200 of some 2,200 instructions: four cpus are as fast as alone.
+    Case("virtual-lock", "time=virtual run=bench workload=lock lock=fas,mcs cpus=1,2,4 rounds=1",
+         judge="sweep", must_contain=('"hold":200,"hold_spread":"fixed","think":1800', '"jain":1.0000')),
+    # The lab's lines have numbers for any number of cpus.
+    Case("virtual-kalloctest", "time=virtual run=stress workload=kalloctest cache=0 ops=1000",
+         must_contain=("tot= ", "test1 FAIL", "test2 OK")),
+    *(refused(f"delay-{name}", words, "no such spread" if ":" in words else "too large")
+      for name, words in (("too-long", "think=1000001"), ("spread", "hold=5:often"))),
     Case("virtual-without-the-plugin", qemu_args=("-append", "time=virtual"), smp="2", expect="fail",
          must_contain=("time=virtual: instret does not count instructions one by one on this",)),
     # Harts that come and go in virtual time, where a schedule follows from its seed, and many operations are cheap.

@@ -7,6 +7,7 @@ import json
 import re
 
 import launch
+import lock_model
 import trace  # tools/trace.py, not Python's
 
 SWEEP_SETTINGS = (
@@ -91,6 +92,24 @@ def level_problems(level: dict[str, object]) -> list[str]:
     return []
 
 
+def lock_problems(cells: list[dict[str, object]]) -> list[str]:
+    """Of one lock alone, in virtual time, with fixed times: no CPU is faster than alone, a lock is held by
+    one CPU at a time, and while it is mostly free, CPUs are as fast as alone.
+    """
+    found = [cell for cell in lock_model.cells_of(cells) if cell.spreads == ("fixed", "fixed")]
+    alone = {cell.lock: cell.throughput for cell in found if cell.cpus == 1}
+    problems = []
+    for cell in found:
+        if cell.lock not in alone:
+            continue
+        free, held = cell.cpus * alone[cell.lock], 1 / (cell.hold or 1)
+        slow = free < held / 2 and cell.throughput < 0.97 * free
+        if slow or cell.throughput > 1.02 * min(free, held):
+            problems.append(f"{cell.lock}, {cell.cpus} cpus: {cell.throughput * 1e6:.0f} operations in a million "
+                            f"instructions; alone {alone[cell.lock] * 1e6:.0f}, and {held * 1e6:.0f} holds fit")
+    return problems
+
+
 def sweep_problems(lines: list[str]) -> list[str]:
     """A sweep promises how many cells will come; each comes once, with all of its settings."""
     records = [json.loads(line) for line in lines]
@@ -101,6 +120,7 @@ def sweep_problems(lines: list[str]) -> list[str]:
     if len(sweeps) != 1:
         return [f"{len(sweeps)} sweeps begin"]
     problems = [problem for record in cells + pictures for problem in cell_problems(record)]
+    problems += lock_problems(cells)
     for record in pictures:
         problems += level_problems(record) if record["record"] == "level" else []
     if not len(cells) == len(seen) == sweeps[0]["cells"]:
