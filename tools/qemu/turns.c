@@ -10,6 +10,8 @@
  *
  * - A turn ends at the end of a block, some instructions late. The vcpu's next turn is that much
  *   shorter, so the error does not add up.
+ * - A vcpu executes at least one block in a turn. Where a block is longer than the turns, all vcpus
+ *   have a longer turn in the next round, so that it owes no instructions then.
  * - Lengths are drawn between half and one and a half times the stated length. Equal lengths would
  *   let regular programs fall into step with the turns.
  * - A vcpu may also lose its turn early, when a timer of the guest expires. It has the rest of its
@@ -25,6 +27,7 @@ static struct {
 	unsigned vcpu;	/* whose turn it is */
 	bool has_ended; /* and QEMU has been told so */
 	int64_t left[VCPUS_MOST];
+	int64_t owed; /* the most instructions that a turn of this round was too long */
 } turns;
 
 static uint64_t mix(uint64_t value)
@@ -40,6 +43,9 @@ static void begin_round(void)
 {
 	turns.random += UINT64_C(0x9e3779b97f4a7c15);
 	turns.length = turns.average - turns.average / 2 + mix(turns.random) % (turns.average + 1);
+	if ((int64_t)turns.length <= turns.owed)
+		turns.length = (uint64_t)turns.owed + 1;
+	turns.owed = 0;
 }
 
 /*
@@ -55,6 +61,7 @@ static void begin(uint64_t average, uint64_t random)
 	turns.random = random;
 	for (unsigned vcpu = 0; vcpu < VCPUS_MOST; vcpu++)
 		turns.left[vcpu] = 0;
+	turns.owed = 0;
 	turns.vcpu = VCPUS_MOST;
 	turns.has_ended = true;
 }
@@ -97,6 +104,8 @@ void turns_execute(unsigned vcpu, uint64_t instructions)
 	turns.left[vcpu] -= (int64_t)instructions;
 	if (turns.left[vcpu] > 0)
 		return;
+	if (-turns.left[vcpu] > turns.owed)
+		turns.owed = -turns.left[vcpu];
 	turns.has_ended = true;
 	turns_end(vcpu);
 }
