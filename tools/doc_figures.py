@@ -16,7 +16,7 @@ or of one particular host. They say the commit and the command; --measure does n
 
 The kernels are built by
 
-    make build/hartframe.elf build/bench/checks0/hartframe.elf build/bench/checks1/hartframe.elf \\
+    make build/hartframe.elf build/qemu/hartframe.so build/bench/checks0/hartframe.elf build/bench/checks1/hartframe.elf \\
             build/bench/checks0-zbb/hartframe.elf build/bench/checks1-zbb/hartframe.elf
 
 FILE may also be build/report/records.jsonl, which `make report` writes, or the records of one boot of
@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import launch
+import lock_model
 from report_records import Record, number, parse
 from report_sweep import Boot, standard_sweep
 
@@ -82,6 +83,18 @@ def metadata_boot(policy: str, mem: str) -> str:
     return f"metadata {policy} {mem}"
 
 
+# One lock alone, in virtual time. The models of lock_model.py are held against the first three.
+LOCK_SWEEP = "time=virtual turn=25 run=bench workload=lock rounds=2"
+LOCK_MODEL = f"{LOCK_SWEEP} cell=1 lock=mcs cpus=1,2,4,8,12,16"
+LOCK_BOOTS = {
+    "lock fixed": f"{LOCK_MODEL} hold=200 think=1800",
+    "lock think random": f"{LOCK_MODEL} hold=200 think=1800:random",
+    "lock both random": f"{LOCK_MODEL} hold=200:random think=1800:random",
+    "lock kinds": f"{LOCK_SWEEP} lock=all cpus=16 hold=200 think=1800:random",
+}
+LOCK_CPUS = 16
+
+
 def sources() -> list[Source]:
     """The figure of policies in the report is of its boots `instructions` and `whole`: these are the same."""
     report = {boot.title: boot for boot in standard_sweep()}
@@ -96,17 +109,23 @@ def sources() -> list[Source]:
         *(Source("sizes", checks1, counting(f"sizes {mem}", SIZE_SWEEP, mem)) for mem in SIZE_MEMS),
         *(Source("sizes", checks1, counting(metadata_boot(policy, mem), f"run=bench policy={policy}", mem))
           for policy in POLICIES for mem in SIZE_MEMS),
+        *(Source("virtual-locks", "hartframe.elf", Boot(title, bootargs, LOCK_CPUS))
+          for title, bootargs in LOCK_BOOTS.items()),
     ]
 
 
 # What a record of a document keeps: which figure it is, and the figure.
 KEPT = ("workload", "policy", "cache", "cpus", "ops", "checks", "zbb", "supported",
         "instructions_per_op", "value", "unit")
+KEPT_OF_LOCKS = ("workload", "lock", "cpus", "clock", "turn", "seed", "valid", "hold", "hold_spread", "think",
+                 "think_spread", "ns_per_op", "wait_mean", "wait_p50", "wait_p99", "wait_worst", "jain",
+                 "overtaken_most", "half_turn_percent")
 
 
 def kept(record: Record, boot: str) -> Record:
     found: Record = {"record": record["record"], "boot": boot, "bench": record.get("bench")}
-    return {**found, **{name: record[name] for name in KEPT if name in record}}
+    names = KEPT_OF_LOCKS if boot in LOCK_BOOTS else KEPT
+    return {**found, **{name: record[name] for name in names if name in record}}
 
 
 METADATA = "metadata_tree_bytes_per_1000_frames"
@@ -371,10 +390,35 @@ def sizes(records: Records) -> list[Row]:
     return rows
 
 
+def lock_cells(records: Records, boot: str) -> list[lock_model.Cell]:
+    return lock_model.cells_of(r for r in records.records if r.get("boot") == boot)
+
+
+def lock_models(records: Records) -> list[Row]:
+    costs = lock_model.costs_of(lock_cells(records, "lock fixed"))
+    rows = [list(lock_model.HEAD)]
+    for boot in LOCK_BOOTS:
+        for cell in lock_cells(records, boot) if boot != "lock kinds" else ():
+            rows.append(lock_model.row_of(lock_model.compare(cell, costs[cell.lock])))
+    return rows
+
+
+def lock_kinds(records: Records) -> list[Row]:
+    rows = [["lock", "ops/Minstr", "wait p50", "p99", "worst", "overtaken", "Jain", "half turn"]]
+    for record in records.records:
+        if record.get("boot") == "lock kinds" and record.get("record") == "bench":
+            rate = 1e6 * LOCK_CPUS / float(str(record["ns_per_op"]))
+            rows.append([f"`{record['lock']}`", f"{rate:.0f}",
+                         *(f"{record[f'wait_{name}']}" for name in ("p50", "p99", "worst")),
+                         f"{record['overtaken_most']}", f"{record['jain']:.4f}",
+                         f"{record['half_turn_percent']:.1f} %"])
+    return rows
+
+
 TABLES: dict[str, Callable[[Records], list[Row]]] = {
     "policies": policies, "sizes": sizes, "thresholds": thresholds, "switches": switches,
     "bulk-designs": bulk_designs, "routes": routes, "removed-routes": removed_routes,
-    "called-pair": called_pair,
+    "called-pair": called_pair, "lock-models": lock_models, "lock-kinds": lock_kinds,
 }
 
 
@@ -469,7 +513,7 @@ def fill(docs: Path, records: Records) -> int:
 
 # Against fresh records --------------------------------------------------------------------------
 
-IDENTITY = ("boot", "bench", "workload", "policy", "cache", "cpus", "checks", "zbb")
+IDENTITY = ("boot", "bench", "workload", "policy", "lock", "cache", "cpus", "checks", "zbb")
 
 
 def identity(record: Record) -> tuple[object, ...]:
@@ -480,7 +524,7 @@ def identity(record: Record) -> tuple[object, ...]:
 
 
 def figure(record: Record) -> float | None:
-    value = number(record, "instructions_per_op")
+    value = number(record, "ns_per_op" if record.get("clock") == "virtual" else "instructions_per_op")
     return number(record, "value") if value is None else value
 
 

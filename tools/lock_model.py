@@ -184,15 +184,18 @@ def compare(cell: Cell, costs: Costs) -> Compared:
 
 # The command ----------------------------------------------------------------------------------
 
-HEAD = ("| lock | hold, think | CPUs | ops/Minstr measured | model | difference | wait/op measured | model |\n"
-        "|---|---|--:|--:|--:|--:|--:|--:|")
+HEAD = ("lock", "hold, think", "CPUs", "ops/Minstr", "model", "difference", "wait/op", "model")
 
 
-def line_of(compared: Compared) -> str:
+def row_of(compared: Compared) -> list[str]:
     cell = compared.cell
-    return (f"| {cell.lock} | {cell.spreads[0]}, {cell.spreads[1]} | {cell.cpus} "
-            f"| {cell.throughput * 1e6:.0f} | {compared.throughput * 1e6:.0f} "
-            f"| {compared.percent:+.1f} % | {cell.wait:.0f} | {compared.wait:.0f} |")
+    return [cell.lock, f"{cell.spreads[0]}, {cell.spreads[1]}", str(cell.cpus),
+            f"{cell.throughput * 1e6:.0f}", f"{compared.throughput * 1e6:.0f}",
+            f"{compared.percent:+.1f} %", f"{cell.wait:.0f}", f"{abs(compared.wait):.0f}"]
+
+
+def line_of(row: Iterable[str]) -> str:
+    return f"| {' | '.join(row)} |"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -202,10 +205,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         costs = costs_of(read(options.fixed))
-        print(HEAD)
+        print(line_of(HEAD))
+        print(line_of("---" for _ in HEAD))
         for path in [options.fixed, *options.random]:
             for cell in sorted(read(path), key=lambda cell: (cell.lock, cell.cpus)):
-                print(line_of(compare(cell, costs[cell.lock])))
+                print(line_of(row_of(compare(cell, costs[cell.lock]))))
     except (CannotRun, KeyError) as error:
         print(f"lock_model: {error}", file=sys.stderr)
         return 2

@@ -149,7 +149,7 @@ class TestQueueing(unittest.TestCase):
             cell for cell in lock_model.cells_of(fixed_sweep()) if cell.lock == "mcs")
         for cell in lock_model.cells_of(sweep(f"lock=mcs {words}", (4, 8, 16))):
             compared = lock_model.compare(cell, costs["mcs"])
-            self.assertLess(abs(compared.percent), percent, lock_model.line_of(compared))
+            self.assertLess(abs(compared.percent), percent, lock_model.line_of(lock_model.row_of(compared)))
 
     def test_fixed_holds(self) -> None:
         self.check(f"hold={HOLD} think={THINK}:random", 5)

@@ -60,7 +60,10 @@ TEST(a_percentile_is_the_nearest_rank)
 	note(100, 1);
 	CHECK_EQ(lock_figures_percentile(&figures, 1), 100);
 	CHECK_EQ(lock_figures_percentile(&figures, 100), 100);
-	note(10, 97);
+	note(10, 8);
+	CHECK_EQ(lock_figures_percentile(&figures, 80), 10);
+	CHECK_EQ(lock_figures_percentile(&figures, 99), 100); /* rank 8.91: the ninth */
+	note(10, 89);
 	note(120, 2);
 	CHECK_EQ(lock_figures_percentile(&figures, 50), 10);
 	CHECK_EQ(lock_figures_percentile(&figures, 97), 10);
