@@ -8,7 +8,6 @@
 #include "kernel/diag/figures.h"
 #include "kernel/diag/record.h"
 #include "kernel/settings.h"
-#include "tests/smp/sweep_report.h"
 
 static const char *spread_of(uint64_t spread)
 {
@@ -106,7 +105,7 @@ static void print_spread(const struct cell *cell)
 	printf(" %%%s", cell->half_turn > HALF_TURN_MOST ? " depends on the turns" : "");
 }
 
-void sweep_lock_print(const struct cell *cell, bool with_head)
+void sweep_lock_print(const struct cell *cell, bool with_head, const char *mark)
 {
 	uint64_t cost, unit = settings.virtual_time ? 1000000 : 1000000000;
 
@@ -125,5 +124,5 @@ void sweep_lock_print(const struct cell *cell, bool with_head)
 	else
 		printf(" %9s %9s %8s %8s %8s %9s %7s", "-", "-", "-", "-", "-", "-", "-");
 	print_spread(cell);
-	printf("%s%s\n", cell->validity == CELL_VALID ? "" : "  ", sweep_mark(cell));
+	printf("%s%s\n", *mark ? "  " : "", mark);
 }

@@ -9,8 +9,11 @@
 
 #include "tests/smp/cell.h"
 
-/* A line of the table; before it the table's head, if wanted. For a cell with lock_figures. */
-void sweep_lock_print(const struct cell *cell, bool with_head);
+/*
+ * A line of the table, with `mark` at its end; before it the table's head, if wanted. For a cell with
+ * lock_figures.
+ */
+void sweep_lock_print(const struct cell *cell, bool with_head, const char *mark);
 
 /* Its members of the open record. */
 void sweep_lock_record(const struct cell *cell);

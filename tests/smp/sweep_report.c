@@ -204,11 +204,6 @@ static void print_hundredths(int width, uint64_t hundredths)
 	       (unsigned long long)(hundredths % 100));
 }
 
-const char *sweep_mark(const struct cell *cell)
-{
-	return marks[cell->validity];
-}
-
 /* ---- tables in virtual time ----------------------------------------------------------------- */
 
 static void print_virtual_head(const struct cell *cell)
@@ -350,11 +345,13 @@ static void print_cut(const struct cell *cells, unsigned count)
 void sweep_print(const struct cell *cells, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
+		bool begins = i == 0 || !same_table(&cells[i], &cells[i - 1]);
+
 		if (cells[i].lock_figures) {
-			sweep_lock_print(&cells[i], i == 0 || !same_table(&cells[i], &cells[i - 1]));
+			sweep_lock_print(&cells[i], begins, marks[cells[i].validity]);
 			continue;
 		}
-		if (i == 0 || !same_table(&cells[i], &cells[i - 1]))
+		if (begins)
 			(settings.virtual_time ? print_virtual_head : print_head)(&cells[i]);
 		print_cell(&cells[i]);
 	}

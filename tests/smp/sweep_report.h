@@ -15,8 +15,5 @@ void sweep_print(const struct cell *cells, unsigned count);
 /* A cell that was judged, or that is not supported. */
 void sweep_record(const struct cell *cell);
 
-/* NOT MEASURABLE, and by which test; "" where it is. For a judged cell. */
-const char *sweep_mark(const struct cell *cell);
-
 /* The settings of a cell, as members of a record that is begun. */
 void sweep_record_settings(const struct cell *cell);
