@@ -85,11 +85,11 @@ def metadata_boot(policy: str, mem: str) -> str:
 
 # One lock alone, in virtual time. The models of lock_model.py are held against the first three.
 LOCK_SWEEP = "time=virtual turn=25 run=bench workload=lock rounds=2"
-LOCK_MODEL = f"{LOCK_SWEEP} cell=1 lock=mcs cpus=1,2,4,8,12,16"
+LOCK_MODEL = f"{LOCK_SWEEP} lock=mcs cpus=1,2,4,8,12,16"
 LOCK_BOOTS = {
-    "lock fixed": f"{LOCK_MODEL} hold=200 think=1800",
-    "lock think random": f"{LOCK_MODEL} hold=200 think=1800:random",
-    "lock both random": f"{LOCK_MODEL} hold=200:random think=1800:random",
+    "lock fixed": f"{LOCK_MODEL} cell=1 hold=200 think=1800",
+    "lock think random": f"{LOCK_MODEL} cell=4 hold=200 think=1800:random",
+    "lock both random": f"{LOCK_MODEL} cell=4 hold=200:random think=1800:random",
     "lock kinds": f"{LOCK_SWEEP} lock=all cpus=16 hold=200 think=1800:random",
 }
 LOCK_CPUS = 16
