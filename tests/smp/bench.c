@@ -327,7 +327,8 @@ static void bench_counts(void)
 
 static void bench_run(void)
 {
-	uint64_t before = frame_free_count(), wanted = settings.cpus * (BULK_FRAMES + settings.arguments.cache_frames);
+	uint64_t before = frame_free_count(),
+		 wanted = settings.cpus * (BULK_FRAMES + settings.arguments.cache_frames);
 
 	/*
 	 * Its loops hold BULK_FRAMES on each cpu and have no branch for a failed allocation; other cpus'
