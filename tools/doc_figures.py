@@ -365,6 +365,14 @@ def called_pair(records: Records) -> list[Row]:
               if r.get("experiment") == "called pair")]
 
 
+def parallel(records: Records) -> list[Row]:
+    rows = [["lock", "contended, in parallel", "in virtual time", "of an operation waited, in parallel",
+             "in virtual time"]]
+    return rows + [[f"`{r['lock']}`", *(f"{r[name]} %" for name in
+                    ("parallel", "virtual", "parallel_wait", "virtual_wait"))]
+                   for r in records.records if r.get("experiment") == "two harts in parallel"]
+
+
 def thresholds(records: Records) -> list[Row]:
     return [["check", "threshold", "undisturbed and rejected", "disturbed and accepted",
              "other thresholds: undisturbed and rejected, disturbed and accepted"],
@@ -416,6 +424,7 @@ def lock_kinds(records: Records) -> list[Row]:
 
 
 TABLES: dict[str, Callable[[Records], list[Row]]] = {
+    "parallel": parallel,
     "policies": policies, "sizes": sizes, "thresholds": thresholds, "switches": switches,
     "bulk-designs": bulk_designs, "routes": routes, "removed-routes": removed_routes,
     "called-pair": called_pair, "lock-models": lock_models, "lock-kinds": lock_kinds,
