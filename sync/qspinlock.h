@@ -32,6 +32,9 @@
  *					the word, or through the `next` of the CPU before. That CPU
  *					reaches it by an address that depends on what it read
  *	(d) release in hand_head_on	HELD is set before the next CPU becomes the head; pairs with (e)
+ *	(f) both in wait_for_head	the node before is initialised before this CPU links itself to it;
+ *					pairs with (c). RISC-V orders that without a fence, because the
+ *					address depends on what was read; C11 does not
  *	(e) acquire in wait_for_head	the new head reads the word only after that, so it does not see
  *					the word without HELD as it was before
  *
@@ -120,6 +123,7 @@ static inline void spin_qspinlock_wait_for_head(struct spin_qspinlock_node *node
 {
 	struct spin_qspinlock_node *before = (struct spin_qspinlock_node *)(uintptr_t)predecessor;
 
+	ck_pr_fence_acqrel(); /* (f) */
 	ck_pr_store_64(&before->next, (uint64_t)(uintptr_t)node);
 	while (ck_pr_load_32(&node->waits))
 		lock_wait_turn();
@@ -129,12 +133,12 @@ static inline void spin_qspinlock_wait_for_head(struct spin_qspinlock_node *node
 /* By the head, which has set HELD and is not the last: waits for the next CPU's address. */
 static inline void spin_qspinlock_hand_head_on(struct spin_qspinlock_node *node)
 {
-	uint64_t next;
+	struct spin_qspinlock_node *next;
 
-	while (!(next = ck_pr_load_64(&node->next)))
+	while (!(next = (struct spin_qspinlock_node *)(uintptr_t)ck_pr_load_ptr(&node->next)))
 		lock_wait_turn();
 	ck_pr_fence_release(); /* (d) */
-	ck_pr_store_32(&((struct spin_qspinlock_node *)(uintptr_t)next)->waits, 0);
+	ck_pr_store_32(&next->waits, 0);
 }
 
 static inline void spin_qspinlock_lock_queued(struct spin_qspinlock *lock,

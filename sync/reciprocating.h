@@ -133,7 +133,7 @@ static inline void spin_reciprocating_unlock(struct spin_reciprocating *lock,
 		if (ck_pr_cas_64(&lock->arrivals, end, 0))
 			return;
 		next = ck_pr_fas_64(&lock->arrivals, SPIN_RECIPROCATING_EMPTY);
-		ck_pr_fence_unlock(); /* (c) */
+		ck_pr_fence_acqrel(); /* (c), and (a): C11 does not order by an address */
 	}
 	ck_pr_store_64(&((struct spin_reciprocating_node *)(uintptr_t)next)->gate, end);
 }
