@@ -38,7 +38,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import launch
+import lines
 import lock_model
+from lines_model import cell_of_record, counts_of, cpus_of, time_of_operation
 from report_records import Record, number, parse
 from report_sweep import Boot, standard_sweep
 
@@ -79,6 +81,17 @@ def counting(title: str, bootargs: str, mem: str = "128M") -> Boot:
     return Boot(title, bootargs, 1, mem, counts=True)
 
 
+LINES_FREE, LINES_DEAR, LINES_ALL, LINES_COST = "lines", "lines that cost", "lines of all locks", 40
+LINES_LOCKS = ("ticket", "mcs")
+LINES_SWEEP = (f"time=virtual run=bench lock={','.join(LINES_LOCKS)} cache=0 workload=bulk "
+               "cpus=1,4,8,16,32,64 rounds=1 ops=48")
+LINES_LOCKS_SWEEP = "time=virtual run=bench lock=all cache=0 workload=bulk cpus=16 rounds=1 ops=48"
+
+
+def lines_boot(title: str, bootargs: str, smp: int, cost: int) -> Boot:
+    return Boot(title, bootargs, smp, "256M", options=("--lines", "--line", str(cost)))
+
+
 def metadata_boot(policy: str, mem: str) -> str:
     return f"metadata {policy} {mem}"
 
@@ -107,6 +120,9 @@ def sources() -> list[Source]:
         Source("switches", checks1, counting("bench trace", "run=bench trace=on")),
         Source("routes", checks1, counting("routes", ROUTE_SWEEP)),
         *(Source("sizes", checks1, counting(f"sizes {mem}", SIZE_SWEEP, mem)) for mem in SIZE_MEMS),
+        Source("lines", "hartframe.elf", lines_boot(LINES_FREE, LINES_SWEEP, 64, 0)),
+        Source("lines", "hartframe.elf", lines_boot(LINES_DEAR, LINES_SWEEP, 64, LINES_COST)),
+        Source("lines", "hartframe.elf", lines_boot(LINES_ALL, LINES_LOCKS_SWEEP, 16, LINES_COST)),
         *(Source("sizes", checks1, counting(metadata_boot(policy, mem), f"run=bench policy={policy}", mem))
           for policy in POLICIES for mem in SIZE_MEMS),
         *(Source("virtual-locks", "hartframe.elf", Boot(title, bootargs, LOCK_CPUS))
@@ -175,12 +191,14 @@ def boot_once(source: Source, kernel: Path, logs: Path) -> list[Record]:
     if done.returncode:
         raise CannotRun(f"{source.boot.title}: {done.stderr.strip() or done.returncode}")
     title = source.boot.title
-    figures = [r for r in parse(records.read_text(encoding="utf-8")) if is_figure(r, title)]
+    found = parse(records.read_text(encoding="utf-8"))
+    figures = list(lines.kept(found, title)) if source.file == "lines" else [
+        kept(record, title) for record in found if is_figure(record, title)]
     if not figures:
         raise CannotRun(f"{title}: passed, but printed no figure")
     about: Record = {"record": "source", "boot": title, "command": source.boot.command(kernel),
                      "commit": kernel_commit(), "compiler": compiler_of(kernel)}
-    return [about, *(kept(record, title) for record in figures)]
+    return [about, *figures]
 
 
 def compact(record: Record) -> str:
@@ -423,11 +441,75 @@ def lock_kinds(records: Records) -> list[Row]:
     return rows
 
 
+def lines_cell(records: Records, boot: str, cpus: object, lock: str) -> Record:
+    return records.one(record="lines_cell", boot=boot, cpus=cpus, lock=lock)
+
+
+def lines_cells(records: Records) -> list[Row]:
+    rows = [["CPUs", *(f"`{lock}`: {what}" for lock in LINES_LOCKS for what in (
+        "misses, upgrades an operation", "instructions an operation", f"the same with `LINE={LINES_COST}`"))]]
+    for cpus in (cell["cpus"] for cell in records.records
+                 if cell.get("boot") == LINES_FREE and cell.get("lock") == LINES_LOCKS[0]):
+        row = [f"{cpus}"]
+        for lock in LINES_LOCKS:
+            free, dear = (lines_cell(records, boot, cpus, lock) for boot in (LINES_FREE, LINES_DEAR))
+            operations = number(free, "operations") or 1
+            each = [(number(free, name) or 0.0) / operations for name in ("misses", "upgrades")]
+            row += [f"{each[0]:.1f}, {each[1]:.1f}", f"{free['time']:.0f}", f"{dear['time']:.0f}"]
+        rows.append(row)
+    return rows
+
+
+def lines_locks(records: Records) -> list[Row]:
+    """The fastest first."""
+    cells = [r for r in records.records if r["record"] == "lines_cell" and r["boot"] == LINES_ALL]
+    rows = [["lock", f"instructions an operation, with `LINE={LINES_COST}`", "misses an operation",
+             "of these false", "upgrades an operation"]]
+    for cell in sorted(cells, key=lambda r: number(r, "time") or 0.0):
+        operations = number(cell, "operations") or 1
+        each = [(number(cell, name) or 0.0) / operations for name in ("misses", "false", "upgrades")]
+        rows.append([f"`{cell['lock']}`", f"{cell['time']:.0f}", *(f"{count:.1f}" for count in each)])
+    return rows
+
+
+def lines_hot(records: Records) -> list[Row]:
+    """Of 16 CPUs."""
+    cell = lines_cell(records, LINES_FREE, 16, "mcs")
+    operations = number(cell, "operations") or 1
+    rows = [["line", "misses in 1,000 operations", "of these false", "upgrades", "functions"]]
+    for line in records.records:
+        if line["record"] == "lines_hot" and line["boot"] == LINES_FREE and line["cell"] == cell["cell"]:
+            each = [1000 * (number(line, name) or 0.0) / operations for name in ("misses", "false", "upgrades")]
+            names = ", ".join(f"`{name}`" for name in line["functions"])  # type: ignore[attr-defined]
+            rows.append([f"`{line['name']}`", *(f"{count:.0f}" for count in each), names])
+    return rows
+
+
+def lines_model(records: Records) -> list[Row]:
+    """What tools/lines_model.py says from the cells of up to 16 CPUs, and what was measured."""
+    rows = [["lock", "LINE", "CPUs", "from cells of up to 16 CPUs", "measured", "difference"]]
+    for lock in LINES_LOCKS:
+        cells = {boot: [cell_of_record(r) for r in records.records if r["record"] == "lines_cell"
+                        and r["boot"] == boot and r["lock"] == lock] for boot in (LINES_FREE, LINES_DEAR)}
+        few = [[cell for cell in of if cpus_of(cell) <= 16] for of in cells.values()]
+        counts = counts_of(*few)
+        for boot, cost in ((LINES_FREE, 0), (LINES_DEAR, LINES_COST)):
+            for cell in cells[boot]:
+                if cpus_of(cell) > 16:
+                    said = time_of_operation(counts, cpus_of(cell), cost)
+                    difference = f"{100 * said / cell.time() - 100:+.1f} %".replace("-", "−")
+                    rows.append([f"`{lock}`", f"{cost}", f"{cpus_of(cell)}", f"{said:.0f}",
+                                 f"{cell.time():.0f}", difference])
+    return rows
+
+
 TABLES: dict[str, Callable[[Records], list[Row]]] = {
     "parallel": parallel,
     "policies": policies, "sizes": sizes, "thresholds": thresholds, "switches": switches,
     "bulk-designs": bulk_designs, "routes": routes, "removed-routes": removed_routes,
     "called-pair": called_pair, "lock-models": lock_models, "lock-kinds": lock_kinds,
+    "lines-cells": lines_cells, "lines-hot": lines_hot,
+    "lines-locks": lines_locks, "lines-model": lines_model,
 }
 
 

@@ -37,6 +37,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import lines
+
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_LOG = ROOT / "build" / "logs" / "launch.log"
 DEFAULT_TIMEOUT_SECONDS = 120.0
@@ -82,6 +84,11 @@ def find_qemu() -> str:
     return found
 
 
+def lines_path(options: argparse.Namespace) -> Path:
+    """Where QEMU's plugin writes what lines of memory cost, before it is among the records."""
+    return Path(f"{options.log}.lines")
+
+
 def virtual_time(options: argparse.Namespace) -> list[str]:
     """What makes the machine of the boot argument time=virtual; nothing without it."""
     words = dict(word.partition("=")[::2] for word in options.bootargs.split())
@@ -95,6 +102,8 @@ def virtual_time(options: argparse.Namespace) -> list[str]:
     if not (turn.isdecimal() and int(turn) and seed.isdecimal()):
         return ["-icount", "shift=0,sleep=off"]  # the kernel refuses it, and says what is valid
     plugin = f"{options.plugin},turn={int(turn)},seed={int(seed) % 2**64}"
+    if options.lines:
+        plugin += f",lines={lines_path(options)},line={options.line}"
     return ["-icount", "shift=0,sleep=off", "-plugin", plugin]
 
 
@@ -115,6 +124,8 @@ def qemu_command(options: argparse.Namespace) -> list[str]:
 
 
 def check_files(options: argparse.Namespace) -> None:
+    if options.lines and "time=virtual" not in options.bootargs.split():
+        raise CannotRun("--lines is for time=virtual")
     for path in (options.kernel, options.dtb, options.typed):
         if path is not None and not path.is_file():
             raise CannotRun(f"{path}: no such file")
@@ -191,6 +202,7 @@ class Console:
     records_file: BinaryIO | None
     shown: bool
     raw: bool  # show bytes at once, because a user types at a prompt
+    lines: Path | None = None  # the plugin's records of what lines cost; named by the kernel's symbols
     records: list[dict[str, object]] = field(default_factory=list)
     last_lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=LAST_LINES_KEPT))
     panicked: bool = False
@@ -219,6 +231,8 @@ class Console:
         line = line.rstrip(b"\r")
         record = parse_record(line)
         if record is not None:
+            if record["record"] == "verdict" and self.lines:
+                self.take_lines(self.lines)
             self.records.append(record)
             if self.records_file:
                 self.records_file.write(line + b"\n")
@@ -231,6 +245,18 @@ class Console:
         elif not self.raw and not (record and record["record"] in UNSHOWN):
             dim = record is not None and self.dimmed
             self.show(DIM + line + UNDIM + b"\n" if dim else line + b"\n")
+
+    def take_lines(self, path: Path) -> None:
+        """The plugin's records, all written by now, before the verdict, which is the last record."""
+        self.lines = None
+        if not path.is_file():
+            return  # the boot arguments are wrong, so there was no plugin
+        text = path.read_text(encoding="utf-8")
+        for record in lines.name_records(map(json.loads, text.splitlines()), self.symbols.kernel):
+            self.records.append(record)
+            if self.records_file:
+                self.records_file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        path.unlink()
 
     def show(self, data: bytes) -> None:
         if not self.shown:
@@ -511,6 +537,10 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--typed", type=Path, metavar="FILE", help="what is typed on the console")
     add("--plugin", type=Path, default=PLUGIN, metavar="FILE",
         help="QEMU's plugin for the boot argument time=virtual")
+    add("--lines", action="store_true",
+        help="say what lines of memory cost the cells of a sweep in virtual time (docs/lines.md)")
+    add("--line", type=int, default=0, metavar="N",
+        help="with --lines: each transfer of a line takes a hart N instructions (default: 0)")
     add("--gdb", action="store_true", help="wait for gdb on port 1234")
     add("--expect", choices=("pass", "fail", "fail-untold", "panic"), default="pass",
         help="the outcome that is a success (default: pass)")
@@ -548,6 +578,8 @@ def harts_of(smp: str) -> int:
 
 def launch(options: argparse.Namespace) -> int:
     check_files(options)
+    if options.lines:
+        lines_path(options).unlink(missing_ok=True)  # of a run that was killed
     command = qemu_command(options)
     if options.gdb:
         say("QEMU waits for: gdb-multiarch -ex 'target remote localhost:1234' "
@@ -563,6 +595,7 @@ def launch(options: argparse.Namespace) -> int:
             shown=not options.quiet,
             raw=options.interactive,
             hidden=options.after_boot,
+            lines=lines_path(options) if options.lines else None,
         )
         interrupts = Signals()
         with terminal_kept():
@@ -572,6 +605,9 @@ def launch(options: argparse.Namespace) -> int:
     if not console.last_lines and harts_of(options.smp) > HARTS_SAFE:
         say(f"the firmware printed nothing: OpenSBI 1.6 does so on QEMU 10 with more than about "
             f"{HARTS_SAFE} harts")
+    if options.lines and not options.quiet:
+        for line in lines.tables(console.records, None, lines.HOTTEST_SHOWN):
+            print(line, flush=True)
     judgement = judge(run, options.expect)
     report(judgement, run)
     return judgement.code

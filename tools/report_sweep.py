@@ -46,13 +46,14 @@ class Boot:
     mem: str = "128M"
     counts: bool = False  # under -icount without virtual time, on one cpu
     kept: tuple[str, ...] = ("sweep", "bench", "level", "map", "lines", "line", "lines_site")
+    options: tuple[str, ...] = ()  # more of the launcher's
 
     def arguments(self, kernel: Path, plugin: Path = launch.PLUGIN) -> list[str]:
         found = ["--kernel", str(kernel), "--smp", str(self.smp), "--mem", self.mem]
         found += ["--bootargs", self.bootargs]
         found += ["--icount", ICOUNT] if self.counts else []
         found += ["--plugin", str(plugin)] if plugin != launch.PLUGIN else []
-        return [*found, "--timeout", str(BOOT_TIMEOUT_SECONDS)]
+        return [*found, *self.options, "--timeout", str(BOOT_TIMEOUT_SECONDS)]
 
     def command(self, kernel: Path) -> str:
         path = kernel.resolve()

@@ -13,6 +13,7 @@
 #include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
+#include "tests/smp/cell_lines.h"
 #include "tests/smp/cell_thresholds.h"
 
 /* ---- one run -------------------------------------------------------------------------------- */
@@ -23,6 +24,8 @@ static uint64_t instructions_before, instructions_after;
 
 static void note_before(void)
 {
+	if (settings.virtual_time)
+		cell_lines_join();
 	if (port_cpu() == 0)
 		instructions_before = csr_read(instret);
 }
@@ -77,8 +80,15 @@ static bool execute(struct workload_run *work, struct cell_run *run)
 	if (counts)
 		nothing = instructions_of_nothing(*work);
 	statistics_reset();
+	if (run->lines_of) {
+		work->begin = cell_lines_work_begins;
+		work->end = cell_lines_work_ends;
+		cell_lines_begin(run->lines_of->number, run->halvings, run->sequence, work);
+	}
 	if (!workload_execute(work))
 		return false;
+	if (run->lines_of)
+		cell_lines_end(worked.ops);
 	if (counts)
 		run->instructions = instructions_after - instructions_before - nothing;
 	return true;
@@ -256,6 +266,7 @@ bool cell_add_round(struct cell *cell)
 	if (settings.virtual_time) {
 		run.halvings = cell->rounds_done % 2;
 		run.sequence = cell->rounds_done / 2 % HINT_SEQUENCES;
+		run.lines_of = cell;
 	}
 	if (!(settings.virtual_time ? run_without_statistics : cell_run)(cell, &run))
 		return false;

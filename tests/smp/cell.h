@@ -32,6 +32,7 @@ struct cell_round {
 };
 
 struct cell {
+	unsigned number; /* in its sweep, in the order of the records */
 	const struct workload *workload;
 	struct configuration configuration;
 	const char *unsupported;   /* why it is not run; NULL: it is */
@@ -74,6 +75,7 @@ struct cell_run {
 	uint64_t ops, limit_ns, stride;
 	unsigned cpus;
 	unsigned halvings, sequence; /* of the turns of virtual time (hint.h) */
+	const struct cell *lines_of; /* the cell whose cost of lines this is; NULL: of none */
 	void (*sampler)(struct workload_run *run, uint64_t done, const char *phase, bool at_rest);
 	struct lock_figures *lock_figures; /* to be added to; or NULL */
 	struct result result;

@@ -141,6 +141,7 @@ static void add_cell(const struct workload *workload, struct configuration confi
 {
 	struct cell *cell = &sweep.cells[sweep.count++];
 
+	cell->number = sweep.count - 1;
 	cell->workload = workload;
 	cell->configuration = configuration;
 	cell->unsupported = why_not(cell);

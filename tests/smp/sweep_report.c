@@ -104,6 +104,7 @@ static void record_times(const struct cell *cell)
 
 	clock_record();
 	if (settings.virtual_time) {
+		record_number("cell", cell->number);
 		record_fraction("spread_percent", cell->spread, 2);
 		record_fraction("half_turn_percent", cell->half_turn, 2);
 		record_bool("converged", cell->half_turn <= HALF_TURN_MOST);

@@ -9,6 +9,7 @@ Build and boot
   make run         boot it under QEMU: selftest, stress, report, verdict; then once more for what locks cost
                      SMP=4 MEM=128M TIMEOUT=120 BOOTARGS="key=value ..."
                      VTIME=1: in virtual time, where lock contention is exact on any host
+                     LINES=1: with it, what lines of memory cost (docs/lines.md); LINE=N: each transfer, N instructions
   make monitor     a prompt in the running kernel: ledger, zones, caches, stop, start, load
   make debug       QEMU waiting for gdb
 

@@ -50,6 +50,7 @@ libs.fuzz_devicetree         := -lfdt
 links.test_lock_chain := kernel/diag/lock_chain.c
 links.test_turns := tools/qemu/turns.c
 # What the kernel prints of locks; the verdict of its timed loops is the test's.
+links.test_lines := tools/qemu/lines.c
 links.test_contention := kernel/diag/contention.c kernel/diag/record.c kernel/diag/wait_report.c \
 	kernel/diag/figures.c tests/smp/lock_report.c tests/smp/sweep_report.c tests/smp/sweep_lock.c
 

@@ -3,7 +3,10 @@
 
 launch_as = tools/launch.py --kernel $(BUILD)/hartframe.elf --smp $(SMP) --mem $(MEM) \
 	--timeout $(TIMEOUT) --log $(BUILD)/logs/$1.log --records $(BUILD)/logs/$1.jsonl
-launch = $(call launch_as,run)
+launch = $(call launch_as,run) $(lines)
+
+# LINES=1: what lines of memory cost the cells of a sweep in virtual time; LINE=N: each transfer takes N instructions.
+lines = $(if $(filter 1,$(LINES))$(LINE),--lines) $(if $(LINE),--line $(LINE))
 
 # VTIME=1: the run is in virtual time.
 virtual := $(if $(filter 1,$(VTIME)),time=virtual )

@@ -27,7 +27,9 @@ static struct {
 	unsigned vcpu;	/* whose turn it is */
 	bool has_ended; /* and QEMU has been told so */
 	int64_t left[VCPUS_MOST];
-	int64_t owed; /* the most instructions that a turn of this round was too long */
+	int64_t owed;		/* the most instructions that a turn of this round was too long */
+	uint64_t rounds_length; /* of all rounds that are over */
+	uint64_t executed[VCPUS_MOST];
 } turns;
 
 static uint64_t mix(uint64_t value)
@@ -41,6 +43,7 @@ static uint64_t mix(uint64_t value)
 
 static void begin_round(void)
 {
+	turns.rounds_length += turns.length;
 	turns.random += UINT64_C(0x9e3779b97f4a7c15);
 	turns.length = turns.average - turns.average / 2 + mix(turns.random) % (turns.average + 1);
 	if ((int64_t)turns.length <= turns.owed)
@@ -95,17 +98,46 @@ static void begin_turn(unsigned vcpu)
 	turns.has_ended = false;
 }
 
+static void use_up(unsigned vcpu, uint64_t instructions)
+{
+	turns.left[vcpu] -= (int64_t)instructions;
+	if (turns.left[vcpu] > 0 || turns.has_ended)
+		return;
+	turns.has_ended = true;
+	turns_end(vcpu);
+}
+
+/* Of the block alone: what turns_stall() has taken is no reason for longer turns. */
+static void note_owed(int64_t late, int64_t block)
+{
+	if (late > block)
+		late = block;
+	if (late > turns.owed)
+		turns.owed = late;
+}
+
 void turns_execute(unsigned vcpu, uint64_t instructions)
 {
 	if (vcpu >= VCPUS_MOST)
 		plugin_refuse("more than %u harts", VCPUS_MOST);
 	if (turns.has_ended || vcpu != turns.vcpu)
 		begin_turn(vcpu);
-	turns.left[vcpu] -= (int64_t)instructions;
-	if (turns.left[vcpu] > 0)
-		return;
-	if (-turns.left[vcpu] > turns.owed)
-		turns.owed = -turns.left[vcpu];
-	turns.has_ended = true;
-	turns_end(vcpu);
+	turns.executed[vcpu] += instructions;
+	use_up(vcpu, instructions);
+	note_owed(-turns.left[vcpu], (int64_t)instructions);
+}
+
+void turns_stall(unsigned vcpu, uint64_t instructions)
+{
+	use_up(vcpu, instructions);
+}
+
+uint64_t turns_time(unsigned vcpu)
+{
+	return turns.rounds_length + turns.length - (uint64_t)turns.left[vcpu];
+}
+
+uint64_t turns_executed(unsigned vcpu)
+{
+	return turns.executed[vcpu];
 }

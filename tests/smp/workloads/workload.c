@@ -78,9 +78,13 @@ static void work_one_cpu(void *argument)
 	if (run->enter)
 		run->enter();
 	barrier_wait(&run->barrier);
+	if (run->begin)
+		run->begin();
 	cpu->start_ns = smp_nanoseconds();
 	run->workload->work(run, number);
 	cpu->end_ns = smp_nanoseconds();
+	if (run->end)
+		run->end();
 	barrier_wait(&run->barrier);
 	if (run->leave)
 		run->leave();

@@ -32,6 +32,8 @@ struct workload_run {
 	uint64_t stride; /* operations from one look at the clock to the next; 0: WORKLOAD_STRIDE */
 	void (*enter)(void); /* on each cpu before its work, or NULL */
 	void (*leave)(void); /* on each cpu after all have worked, or NULL */
+	void (*begin)(void); /* on each cpu right before its work is timed, or NULL */
+	void (*end)(void);   /* and right after, before it waits for the others */
 	/*
 	 * On cpu 0, after all have worked and before the teardown, whose work is not counted; or
 	 * NULL.
