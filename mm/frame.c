@@ -229,7 +229,8 @@ static uint64_t allocated_frames(const struct zone *zone)
 
 	for (uint64_t i = zone->reserved_frames; i < zone->total_frames;) {
 		/* Eight frames at a time where all are free, which is nearly everywhere at rest. */
-		if (i % 8 == 0 && *(const uint64_t *)(zone->state + i) == 0) {
+		if ((uintptr_t)(zone->state + i) % 8 == 0 &&
+		    *(const uint64_t *)(zone->state + i) == 0) {
 			i += 8;
 			continue;
 		}

@@ -31,6 +31,15 @@ static size_t round_up_to_line(size_t bytes)
 	return (bytes + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1);
 }
 
+/*
+ * States of the 64 frames of a word lie in one line: so CPUs that take whole words share no line of
+ * states. Before the first state there is room for the frames of its word that are not the zone's.
+ */
+static size_t state_bytes(uint64_t first, uint64_t count)
+{
+	return round_up_to_line(first % FRAMES_PER_WORD + count);
+}
+
 static uint64_t frames_for(size_t bytes)
 {
 	return (bytes + FRAME_SIZE - 1) >> FRAME_SHIFT;
@@ -38,7 +47,7 @@ static uint64_t frames_for(size_t bytes)
 
 static size_t metadata_bytes(uint64_t first, uint64_t count, const struct policy *policy)
 {
-	return round_up_to_line(policy->metadata_bytes(first, count)) + round_up_to_line(count) +
+	return round_up_to_line(policy->metadata_bytes(first, count)) + state_bytes(first, count) +
 	       spin_bytes(port_cpu_count()) + wait_matrix_bytes(port_cpu_count());
 }
 
@@ -52,7 +61,7 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	       const struct policy *policy, enum spin_kind lock_kind)
 {
 	uint64_t reserved = zone_metadata_frames(first, count, policy);
-	char *memory = port_phys_pointer(first << FRAME_SHIFT);
+	char *memory = port_phys_pointer(first << FRAME_SHIFT), *states, *locks;
 
 	check(count <= ZONE_FRAMES_MAX, "zone_init: %llu frames in one zone, at most %llu",
 	      (unsigned long long)count, (unsigned long long)ZONE_FRAMES_MAX);
@@ -66,17 +75,18 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	zone->number = number;
 	zone->node = node;
 	zone->policy_bytes = policy->metadata_bytes(first, count);
-	zone->state_bytes = round_up_to_line(count);
+	zone->state_bytes = state_bytes(first, count);
 	zone->lock_bytes = spin_bytes(port_cpu_count());
 	snprintf(zone->name, sizeof(zone->name), "zone%u", number);
 
 	zone->instance = policy->init(memory, first, count);
-	zone->state = (uint8_t *)memory + round_up_to_line(zone->policy_bytes);
-	words_fill((uint64_t *)zone->state, 0, zone->state_bytes / 8); /* FRAME_STATE_FREE */
+	states = memory + round_up_to_line(zone->policy_bytes);
+	words_fill((uint64_t *)states, 0, zone->state_bytes / 8); /* FRAME_STATE_FREE */
+	zone->state = (uint8_t *)states + first % FRAMES_PER_WORD;
 	memset(zone->state, FRAME_STATE_RESERVED, reserved);
-	spin_init(&zone->lock, zone->name, lock_kind, port_cpu_count(),
-		  zone->state + zone->state_bytes);
-	wait_matrix_start(&zone->lock, zone->state + zone->state_bytes + zone->lock_bytes);
+	locks = states + zone->state_bytes;
+	spin_init(&zone->lock, zone->name, lock_kind, port_cpu_count(), locks);
+	wait_matrix_start(&zone->lock, locks + zone->lock_bytes);
 	policy->release_run(zone->instance, first + reserved, count - reserved);
 	zone->free_frames = count - reserved;
 	return true;

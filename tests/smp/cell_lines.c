@@ -40,13 +40,14 @@ static const char *bytes_from(const void *start, uint64_t bytes)
 
 static void say_zone(const struct zone *zone)
 {
-	const uint8_t *locks = zone->state + zone->state_bytes;
+	const uint8_t *states = zone->state - zone->first % FRAMES_PER_WORD;
+	const uint8_t *locks = states + zone->state_bytes;
 	uint64_t cpus_bytes = port_cpu_count() * sizeof(struct spin_cpu);
 	const char *frames = port_phys_pointer((zone->first + zone->reserved_frames) << FRAME_SHIFT);
 
 	say_range(zone, sizeof(*zone), zone->name, "");
 	say_range(zone->instance, zone->policy_bytes, zone->name, ".policy");
-	say_range(zone->state, zone->state_bytes, zone->name, ".state");
+	say_range(states, zone->state_bytes, zone->name, ".state");
 	say_range(locks, cpus_bytes, zone->name, ".lock.cpus");
 	say_range(locks + cpus_bytes, zone->lock_bytes - cpus_bytes, zone->name, ".lock.slots");
 	say_range(locks + zone->lock_bytes,

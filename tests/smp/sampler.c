@@ -53,30 +53,13 @@ static unsigned chunk_count(const struct zone *zone)
 	return (unsigned)((zone->total_frames + frames - 1) / frames);
 }
 
-/* Bytes of the word that are 0. */
-static unsigned zero_bytes(uint64_t word)
-{
-	unsigned zeros = 0;
-
-	for (; word; word >>= 8)
-		zeros += (word & 0xff) != 0;
-	return 8 - zeros;
-}
-
-/*
- * Other cpus write the states, each a byte of these words: a value is whole, but may be a moment
- * old.
- */
+/* Other cpus write the states: each is whole, but may be a moment old. */
 static uint32_t count_free(const struct zone *zone, uint64_t start, uint64_t end)
 {
 	uint32_t frames = 0;
 
-	for (uint64_t i = start; i < end; i += 8) {
-		uint64_t word = ck_pr_load_64((const uint64_t *)(zone->state + i));
-		uint64_t past = i + 8 > end ? i + 8 - end : 0;
-
-		frames += zero_bytes(word) - (uint32_t)past;
-	}
+	for (uint64_t i = start; i < end; i++)
+		frames += ck_pr_load_8(&zone->state[i]) == FRAME_STATE_FREE;
 	return frames;
 }
 
