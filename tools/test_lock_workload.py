@@ -192,6 +192,10 @@ class TestVirtualTime(unittest.TestCase):
             self.assertLessEqual(record["cores_percent"], 102)
             self.assertTrue(record["valid"])
 
+    def test_harts_that_are_not_used_take_no_turns(self) -> None:
+        found, = benches(boot("time=virtual run=bench workload=repeat ops=1 rounds=1 cpus=8", 16))
+        self.assertLessEqual(found["cores_percent"], 102)
+
     def test_a_busy_host_changes_no_byte(self) -> None:
         words = f"{LOCK} rounds=1 lock=fas,mcs cpus=1,4 think=600:random seed=7"
         alone = boot(words, 4)

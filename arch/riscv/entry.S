@@ -96,6 +96,19 @@ secondary_entry:
 1:	wfi
 	j	1b
 
+/*
+ * A hart that was started only to stop again (hart_settle): SBI HSM hart_stop. It has no stack and
+ * touches no memory.
+ */
+	.globl	leave_entry
+leave_entry:
+	csrw	sie, zero
+	li	a7, 0x48534d
+	li	a6, 1
+	ecall
+1:	wfi
+	j	1b
+
 	.section .data.entry, "aw"	/* not .bss, which the boot hart clears */
 	.balign	4
 boot_hart_came:

@@ -11,6 +11,7 @@
 #include "arch/riscv/sbi.h"
 
 void secondary_entry(void);
+void leave_entry(void);
 
 uint64_t hart_time(void)
 {
@@ -70,6 +71,14 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 	}
 	ck_pr_fence_acquire();
 	return lost ? HART_START_LOST : HART_START_OK;
+}
+
+/* No fence: the hart reads nothing that this one has written. */
+void hart_settle(uint64_t hart_id)
+{
+	struct sbi_result result = sbi_hart_start(hart_id, (uint64_t)(uintptr_t)leave_entry, 0);
+
+	(void)result; /* a firmware that refuses leaves the hart as it was */
 }
 
 bool hart_is_stopped(uint64_t hart_id)

@@ -57,6 +57,13 @@ extern void (*hart_is_late)(uint64_t hart_id);
  */
 long hart_stop_here(uint32_t *word, uint32_t said);
 
+/*
+ * Starts a stopped hart that is not used and lets it stop at once; does not wait for that. OpenSBI 1.1
+ * leaves an IPI pending in harts that it has never started, so their `wfi` returns at once, again and
+ * again. When they have been started once, they sleep.
+ */
+void hart_settle(uint64_t hart_id);
+
 /* The firmware says that the hart is stopped: started, it would come in. */
 bool hart_is_stopped(uint64_t hart_id);
 

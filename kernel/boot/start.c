@@ -122,6 +122,16 @@ static void report_late_start(uint64_t hart_id)
 	       (unsigned long long)hart_id, arrival_seconds());
 }
 
+/* In virtual time a hart that is not used must sleep: else it takes turns. From `hart` on. */
+static void settle_the_rest(struct machine_hart *hart)
+{
+	struct devicetree_error error;
+
+	while (tree_has(machine_next_hart(settings.tree, hart, &error), &error))
+		if (!hart->unusable && hart->id != cpu_self()->arch.hart_id)
+			hart_settle(hart->id);
+}
+
 void start_harts(void)
 {
 	struct machine_hart hart = {0};
@@ -148,6 +158,8 @@ void start_harts(void)
 			port_relax();
 		next++;
 	}
+	if (settings.virtual_time && next == port_cpu_count())
+		settle_the_rest(&hart);
 	hart_is_late = NULL; /* only cpu 0 may print now, and any cpu can start another again */
 	settings.cpus = next;
 }
