@@ -22,6 +22,7 @@
 #include "tests/smp/lock_report.h"
 #include "tests/smp/sweep_report.h"
 #include "kernel/diag/timing.h"
+#include "printed.h"
 #include "unit.h"
 
 #define CPUS	     2
@@ -62,26 +63,6 @@ uint64_t cell_round_hundredths(const struct cell *cell, unsigned round)
 }
 
 /* ---- what was printed ---------------------------------------------------------------------- */
-
-static char *printed;
-static size_t printed_bytes;
-static FILE *console, *output;
-
-static void listen(void)
-{
-	free(printed);
-	printed = NULL;
-	output = stdout;
-	console = open_memstream(&printed, &printed_bytes);
-	CHECK(console);
-	stdout = console;
-}
-
-static void stop_listening(void)
-{
-	stdout = output;
-	fclose(console);
-}
 
 static bool has(const char *text)
 {

@@ -17,6 +17,7 @@
 #include "lock_play.h"
 #include "sync/lock_owners.h"
 #include "tried_lock.h"
+#include "printed.h"
 #include "unit.h"
 
 #define WAITS true
@@ -24,27 +25,8 @@
 
 struct settings settings;
 
-static char *printed;
-static size_t printed_bytes;
-static FILE *console, *output;
 static unsigned looks;
 static char waited[40], held[40]; /* as a site is printed */
-
-static void listen(void)
-{
-	free(printed);
-	printed = NULL;
-	output = stdout;
-	console = open_memstream(&printed, &printed_bytes);
-	CHECK(console);
-	stdout = console;
-}
-
-static void stop_listening(void)
-{
-	stdout = output;
-	fclose(console);
-}
 
 /* What is printed now begins with this; goes on behind it. */
 static void expect(char **text, const char *wanted)
