@@ -32,11 +32,11 @@
  *					the word, or through the `next` of the CPU before. That CPU
  *					reaches it by an address that depends on what it read
  *	(d) release in hand_head_on	HELD is set before the next CPU becomes the head; pairs with (e)
+ *	(e) acquire in wait_for_head	the new head reads the word only after that, so it does not see
+ *					the word without HELD as it was before
  *	(f) both in wait_for_head	the node before is initialised before this CPU links itself to it;
  *					pairs with (c). RISC-V orders that without a fence, because the
  *					address depends on what was read; C11 does not
- *	(e) acquire in wait_for_head	the new head reads the word only after that, so it does not see
- *					the word without HELD as it was before
  *
  * Writers: any CPU writes the word, by atomics. A CPU writes its node before (c); then `next` is
  * written by the CPU behind it, and `waits` by the CPU before it.

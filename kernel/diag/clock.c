@@ -65,7 +65,10 @@ void clock_choose_turns(unsigned halvings, unsigned sequence)
 	turns = HINT_TURNS + halvings * HINT_SEQUENCES + sequence;
 }
 
-/* Instructions of one cpu up to a count of instret, and how many cpus have shared it since. */
+/*
+ * Instructions of one cpu up to a count of instret, and how many cpus have shared it since. Written by
+ * cpu 0 at rest; other cpus read it in work that cpus_run() has handed to them, whose fences order it.
+ */
 static struct {
 	uint64_t base, count;
 	unsigned cpus;
