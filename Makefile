@@ -17,7 +17,7 @@ CHECKS   ?= 1
 ASSERTS  ?= 1
 ZBB      ?= 0
 SMPS     ?= 1,2,4,8
-MEMS     ?= 32M,128M,1G
+MEMS     ?= 32M,128M,128M,1G
 
 CROSS    ?= riscv64-unknown-elf-
 HOSTCC   ?= gcc

@@ -390,7 +390,7 @@ CASES = (
 
 
 def matrix(smp: str, mem: str) -> list[Case]:
-    """Each number of harts, with one of the sizes of memory in turn; and each size at least once."""
+    """Each number of harts with the size of memory in the same place; the shorter list begins again."""
     numbers, sizes = smp.split(","), mem.split(",")
     return [
         Case(f"smp={harts} mem={size}", smp=harts, mem=size)
