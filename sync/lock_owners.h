@@ -39,7 +39,9 @@
  * relaxed stores. Any CPU may read them at any time. A record has a number, which its CPU clears before
  * it writes the other words and sets last; fences: (a) the clearing before the words, pairs with (c) the
  * words before the second read of the number; (b) the words before the number, pairs with (d) the first
- * read of the number before the words.
+ * read of the number before the words; (e) the clearing at the end of a wait before the note of the
+ * holder, pairs with the address by which a reader gets from a note to the record of the CPU that it
+ * names: so no reader finds that this CPU holds the lock and waits for it.
  */
 #pragma once
 
@@ -190,7 +192,7 @@ static inline void lock_wait_end(struct lock_wait_noted *noted)
 		return;
 	}
 	ck_pr_store_64((uint64_t *)noted->record, 0);
-	ck_pr_fence_store(); /* no reader finds this CPU to be the holder and to wait */
+	ck_pr_fence_store(); /* (e) */
 }
 
 #if defined(PORT_WAIT_TURNS)
