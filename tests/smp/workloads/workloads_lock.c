@@ -3,7 +3,7 @@
  * workloads_lock.c - one lock, and no allocator: each cpu acquires it, holds it for hold= instructions,
  * releases it, and does something else for think= instructions.
  *
- * The loop executes instructions of its own: the lock's, two readings of the clock and the counting.
+ * The loop adds instructions: the lock's, two readings of the clock and the counting.
  * They are the same for every hold= and think=, fixed or random, so a run on one cpu shows how many
  * they are. Between acquire and release there are about ten of them; the rest counts as thinking.
  *
