@@ -73,11 +73,13 @@ enum hart_start_result hart_start(uint64_t hart_id, struct hart_arrival *arrival
 	return lost ? HART_START_LOST : HART_START_OK;
 }
 
-/* No fence: the hart reads nothing that this one has written. */
+/* The fence is that of every start of a hart; this hart reads nothing that others have written. */
 void hart_settle(uint64_t hart_id)
 {
-	struct sbi_result result = sbi_hart_start(hart_id, (uint64_t)(uintptr_t)leave_entry, 0);
+	struct sbi_result result;
 
+	arch_fence_memory_to_device();
+	result = sbi_hart_start(hart_id, (uint64_t)(uintptr_t)leave_entry, 0);
 	(void)result; /* a firmware that refuses leaves the hart as it was */
 }
 
