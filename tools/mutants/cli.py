@@ -209,6 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     # The make that started this program must not direct those that it starts.
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"):
         os.environ.pop(name, None)
+    os.environ["WARN_ONLY"] = "1"  # a mutant may leave an unused name behind
     signal.signal(signal.SIGTERM, interrupt)
     try:
         return run_chosen(parse_arguments(sys.argv[1:] if arguments is None else arguments))
