@@ -16,6 +16,7 @@ import json
 import os
 import re
 import selectors
+import shlex
 import signal
 import subprocess
 import sys
@@ -200,12 +201,12 @@ class Tree:
         with contextlib.chdir(root):  # which the paths among the arguments are relative to
             options = self.runner.parse_arguments([*arguments, "--logs", "build/logs"])
             jobs = self.runner.plan(options)
+        lint = [job for job in jobs if job.name.startswith("lint/")]
+        self.jobs = {job.name: job for job in jobs if is_used(job.name) and job not in lint}
         # A mutation test has one test `lint`, however many commands it is.
-        self.lint = [job for job in jobs if job.name.startswith("lint/")]
-        self.jobs = {job.name: job for job in jobs
-                     if is_used(job.name) and not job.name.startswith("lint/")}
-        if self.lint:
-            self.jobs["lint"] = self.lint[0]
+        if lint:
+            commands = " && ".join(shlex.join(job.command) for job in lint)
+            self.jobs["lint"] = dataclasses.replace(lint[0], command=["sh", "-c", commands])
 
     def names(self) -> list[str]:
         explored = ["explore"] if (self.root / EXPLORER).is_file() else []
