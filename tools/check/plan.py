@@ -109,11 +109,13 @@ def has_many_harts(case: Case) -> bool:
 
 
 def boot_slots(case: Case) -> int:
-    """Harts take turns on one thread of QEMU under icount; a boot that is refused is all start-up.
+    """Harts take turns on one thread of QEMU under icount and in virtual time; a boot that is refused
+    is all start-up.
 
     Many harts keep one core busy, for they wait for each other.
     """
-    alone = case.icount or case.smp == "1" or case.expect != "pass" or has_many_harts(case)
+    in_turns = case.icount or "time=virtual" in case.bootargs
+    alone = in_turns or case.smp == "1" or case.expect != "pass" or has_many_harts(case)
     return 1 if alone else 2
 
 
