@@ -52,7 +52,7 @@ extern void (*hart_is_late)(uint64_t hart_id);
 /*
  * In a handler, with interrupts masked: the hart stops here, once it has stored `said` into *word,
  * and a hart that sees that sees what it wrote before. Returns 0 when hart_start has brought it
- * back with the same block (all that a call preserves, sstatus and sie as they were); else the
+ * back with the same block (all that a call preserves, and sie, as they were); else the
  * firmware's error: it has not stopped. Its timer is neither armed nor disarmed then.
  */
 long hart_stop_here(uint32_t *word, uint32_t said);

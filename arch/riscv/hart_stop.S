@@ -3,18 +3,17 @@
  * hart_stop.S - a hart stops in the middle of what it does, and goes on there when it is started.
  *
  * long hart_stop_here(uint32_t *word, uint32_t said), with interrupts masked: saves what a call
- * preserves, sstatus and sie on the stack, stores `said` into *word, stops. Returns 0 after
- * hart_start has brought the hart back, to its old stack; the firmware's error where it refuses.
+ * preserves and sie on the stack, stores `said` into *word, stops. Returns 0 after hart_start has
+ * brought the hart back, to its old stack; the firmware's error where it refuses.
  *
- * sstatus has the privilege and the interrupt bit that a trap handler's return goes back to. sie is
- * 0 while the hart is away: an interrupt that is pending and let in would keep the firmware's wait
- * for the start from waiting.
+ * sstatus is not saved: the start leaves interrupts masked, as they were, and each trap handler
+ * restores what its own return needs (trap_entry.S). sie is 0 while the hart is away: an interrupt
+ * that is pending and let in would keep the firmware's wait for the start from waiting.
  */
 #include "arch/riscv/cpu.h"
 
-#define CONTEXT_BYTES	128
-#define CONTEXT_SSTATUS	104
-#define CONTEXT_SIE	112
+#define CONTEXT_BYTES	112
+#define CONTEXT_SIE	104
 
 #define SBI_HSM		 0x48534d
 #define SBI_HSM_HART_STOP 1
@@ -31,8 +30,6 @@
 hart_stop_here:
 	addi	sp, sp, -CONTEXT_BYTES
 	context	sd
-	csrr	t0, sstatus
-	sd	t0, CONTEXT_SSTATUS(sp)
 	csrrw	t0, sie, zero
 	sd	t0, CONTEXT_SIE(sp)
 	sd	sp, ARCH_CPU_RESUME_SP(tp)
@@ -51,8 +48,6 @@ hart_resume:
 	mv	sp, t0
 	li	a0, 0
 1:	sd	zero, ARCH_CPU_RESUME_SP(tp)
-	ld	t0, CONTEXT_SSTATUS(sp)
-	csrw	sstatus, t0
 	ld	t0, CONTEXT_SIE(sp)
 	csrw	sie, t0
 	context	ld
