@@ -295,12 +295,14 @@ TEST(a_stale_plan_breaks_no_chunk_it_did_not_take_from)
 	uint64_t first;
 
 	policy_model_start(&model, policy, 0x80000, 4096);
+	policy_model_release_run(&model, 0x80000 + 4 * 64, 30);
 	policy_model_release_run(&model, 0x80000 + 5 * 64, 30);
 	policy_model_release_run(&model, 0x80000 + 512, 7 * 512);
 	policy_model_plan_claim(&model, 64, &stale);
-	CHECK_EQ(stale.plan.words, 2);
+	CHECK_EQ(stale.plan.words, 3);
+	/* The first word is as planned, the second is not, the third is not looked at. */
 	policy_model_release_run(&model, 0x80000 + 5 * 64 + 30, 34);
-	policy_model_claim(&model, &stale, 127);
+	policy_model_claim(&model, &stale, 94);
 	CHECK_EQ(model.free_count, 7 * 512);
 	policy_model_validate(&model);
 	CHECK_EQ(policy->claim_run(model.instance, 512, 512, 0, &first), RUN_FOUND);
