@@ -12,6 +12,7 @@
 #include "arch/riscv/csr.h"
 #include "kernel/vm/kernel_space.h"
 #include "kernel/diag/panic.h"
+#include "kernel/settings.h"
 #include "mm/frame.h"
 #include "mm/paging/page_table.h"
 #include "kernel/diag/timing.h"
@@ -143,11 +144,12 @@ static void build_large(uint64_t rounds)
 void bench_paging_times(unsigned cpus)
 {
 	bool valid = cores_for_all(cpus);
+	const char *unit = settings.virtual_time ? "kinstr" : "us"; /* thousands of instructions */
 
 	bench_report("gib_of_4k_pages_us",
-		     time_all(NULL, build_small, SMALL_ROUNDS, cpus) / (SMALL_ROUNDS * 10), "us",
+		     time_all(NULL, build_small, SMALL_ROUNDS, cpus) / (SMALL_ROUNDS * 10), unit,
 		     cpus, valid);
 	bench_report("gib_of_2m_pages_us",
-		     time_all(NULL, build_large, LARGE_ROUNDS, cpus) / (LARGE_ROUNDS * 10), "us",
+		     time_all(NULL, build_large, LARGE_ROUNDS, cpus) / (LARGE_ROUNDS * 10), unit,
 		     cpus, valid);
 }
