@@ -50,8 +50,8 @@ struct spin_stats {
 /* Part of each struct spin_cpu; that CPU writes it. */
 struct lock_stats_cpu {
 #if LOCK_STATS
-	struct spin_stats counts;
 	uint64_t trace_begun; /* when its last wait began, for the trace; 0: the trace is off */
+	struct spin_stats counts;
 #endif
 };
 

@@ -49,6 +49,7 @@ TRY_BY_ASKING(clh)
 TRY_BY_ASKING(anderson)
 TRY_BY_ASKING(ticket_pb)
 TRY_BY_ASKING(cohort)
+TRY_BY_ASKING(hclh)
 
 bool spin_try_mcs(struct spinlock *lock, struct spin_node *node)
 {
@@ -194,6 +195,27 @@ void spin_release_reciprocating(struct spinlock *lock, struct spin_node *node)
 bool spin_held_reciprocating(struct spinlock *lock)
 {
 	return spin_reciprocating_locked(&lock->word.reciprocating);
+}
+
+void spin_acquire_hclh(struct spinlock *lock, struct spin_node *node)
+{
+	unsigned group = port_cpu_group();
+
+	node->hclh = spin_hclh_lock(&lock->word.hclh, &lock->cpus[group].hclh_queue, group,
+				    lock->cpus[port_cpu()].hclh);
+}
+
+void spin_release_hclh(struct spinlock *lock, struct spin_node *node)
+{
+	struct spin_cpu *self = &lock->cpus[port_cpu()];
+
+	spin_hclh_unlock(self->hclh);
+	self->hclh = node->hclh;
+}
+
+bool spin_held_hclh(struct spinlock *lock)
+{
+	return spin_hclh_locked(&lock->word.hclh);
 }
 
 /* ---- no lock ------------------------------------------------------------------------------ */

@@ -10,7 +10,7 @@
  * They are separate functions and never inlined, so that `make lint` finds each by name in the
  * machine code and checks its fences.
  *
- * Some algorithms have no try (ticket, ticket_pb, clh, anderson), or none that can be used (cohort).
+ * Some algorithms have no try (ticket, ticket_pb, clh, anderson, hclh), or none that can be used (cohort).
  * Their spin_try_* asks whether the lock is held, and acquires if it is not: if another CPU comes
  * between the two, it waits and still returns true, so that wait is not counted as one. The try of
  * the others (fas, cas, dec, mcs, qspinlock, reciprocating) is exact: it never waits.
@@ -28,7 +28,8 @@
 		apply(mcs, SPIN_MCS) apply(clh, SPIN_CLH) apply(anderson, SPIN_ANDERSON)           \
 			apply(ticket_pb, SPIN_TICKET_PB) apply(cohort, SPIN_COHORT)                \
 				apply(qspinlock, SPIN_QSPINLOCK)                                   \
-					apply(reciprocating, SPIN_RECIPROCATING)
+					apply(reciprocating, SPIN_RECIPROCATING)                   \
+						apply(hclh, SPIN_HCLH)
 
 #define SPIN_DECLARE(kind_name, kind)                                                              \
 	bool spin_try_##kind_name(struct spinlock *lock, struct spin_node *node);                  \

@@ -18,7 +18,7 @@ _Static_assert(offsetof(struct lock_owner_note, holder) == 32 &&
 		       offsetof(struct ck_spinlock_anderson, next) >= 40 &&
 		       sizeof(struct ck_spinlock_ticket) <= 32 &&
 		       sizeof(struct ck_spinlock_dec) <= 32 && sizeof(struct spin_qspinlock) <= 32 &&
-		       sizeof(struct spin_reciprocating) <= 32,
+		       sizeof(struct spin_reciprocating) <= 32 && sizeof(struct spin_hclh) <= 32,
 	       "the holder's note lies beside the lock's word");
 #endif
 
@@ -40,17 +40,19 @@ bool spin_kind_is_fifo(enum spin_kind kind)
 
 bool spin_kind_hands_over(enum spin_kind kind)
 {
-	return spin_kind_is_fifo(kind) || kind == SPIN_COHORT || kind == SPIN_RECIPROCATING;
+	return spin_kind_is_fifo(kind) || kind == SPIN_COHORT || kind == SPIN_RECIPROCATING ||
+	       kind == SPIN_HCLH;
 }
 
 bool spin_kind_needs_memory(enum spin_kind kind)
 {
-	return kind == SPIN_CLH || kind == SPIN_ANDERSON || kind == SPIN_COHORT;
+	return kind == SPIN_CLH || kind == SPIN_ANDERSON || kind == SPIN_COHORT ||
+	       kind == SPIN_HCLH;
 }
 
 /*
- * clh has one more node than there are CPUs, in the lock itself; anderson has a slot for each CPU;
- * the groups of cohort are in the parts of some CPUs.
+ * clh and hclh have one more node than there are CPUs, in the lock itself; anderson has a slot for
+ * each CPU; the groups of cohort and hclh are in the parts of some CPUs.
  */
 size_t spin_bytes(unsigned cpu_count)
 {
@@ -69,6 +71,22 @@ static void init_groups(struct spinlock *lock)
 		ck_cohort_spin_init(&group->cohort, &lock->word.ticket, &group->local,
 				    CK_COHORT_DEFAULT_LOCAL_PASS_LIMIT);
 	}
+}
+
+static void init_hclh(struct spinlock *lock)
+{
+	spin_hclh_init(&lock->word.hclh, &lock->hclh_unowned);
+	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++) {
+		spin_hclh_init(&lock->cpus[cpu].hclh_queue, &lock->hclh_unowned);
+		lock->cpus[cpu].hclh = &lock->cpus[cpu].hclh_node;
+	}
+}
+
+static void init_clh(struct spinlock *lock)
+{
+	ck_spinlock_clh_init(&lock->word.clh, &lock->clh_unowned);
+	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++)
+		lock->cpus[cpu].clh = &lock->cpus[cpu].clh_node;
 }
 
 static void init_word(struct spinlock *lock)
@@ -91,7 +109,7 @@ static void init_word(struct spinlock *lock)
 		ck_spinlock_mcs_init(&lock->word.mcs);
 		break;
 	case SPIN_CLH:
-		ck_spinlock_clh_init(&lock->word.clh, &lock->clh_unowned);
+		init_clh(lock);
 		break;
 	case SPIN_ANDERSON:
 		ck_spinlock_anderson_init(&lock->word.anderson, lock->anderson_slots,
@@ -105,6 +123,9 @@ static void init_word(struct spinlock *lock)
 		break;
 	case SPIN_RECIPROCATING:
 		spin_reciprocating_init(&lock->word.reciprocating);
+		break;
+	case SPIN_HCLH:
+		init_hclh(lock);
 		break;
 	case SPIN_NONE: /* without an owner since the memset */
 		break;
@@ -127,8 +148,6 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
 	} else if (spin_kind_needs_memory(kind)) {
 		port_panic("spin_init: lock %s: no memory for %s", name, spin_kind_name(kind));
 	}
-	for (unsigned cpu = 0; cpu < lock->cpu_count; cpu++)
-		lock->cpus[cpu].clh = &lock->cpus[cpu].clh_node;
 	init_word(lock);
 }
 

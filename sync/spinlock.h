@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * spinlock.h - every spinlock of the kernel: the algorithms of Concurrency Kit, and two more
- * (qspinlock.h, reciprocating.h), behind one interface.
+ * spinlock.h - every spinlock of the kernel: the algorithms of Concurrency Kit, and three
+ * more (hclh.h, qspinlock.h, reciprocating.h), behind one interface.
  *
  * The algorithm of a lock is chosen at run time, when the lock is made. A queue lock needs a node for
  * each acquire, so every caller passes one from its stack; the simple locks ignore it:
@@ -17,8 +17,9 @@
  *   - A CPU holds a given lock at most once at a time. So a lock that a trap handler may take is always
  *     taken with interrupts masked.
  *   - The Craig-Landin-Hagersten lock (clh) passes its nodes from CPU to CPU, so they cannot be on a
- *     stack: they are in the lock's memory, one for each CPU and one more in the lock.
- *   - A lock of kind cohort keeps what a group of CPUs shares in the part of the CPU that
+ *     stack: they are in the lock's memory, one for each CPU and one more in the lock. So does its
+ *     hierarchical kind (hclh).
+ *   - A lock of kind cohort or hclh keeps what a group of CPUs shares in the part of the CPU that
  *     port_cpu_group() names. The group of a CPU does not change while the lock exists.
  *   - SPIN_NONE gives no mutual exclusion and orders nothing: it is for comparing the cost of the
  *     algorithms with the cost of no lock, and legal only where one CPU runs. It notes its owner in a
@@ -62,6 +63,7 @@
 #undef ck_pr_stall
 
 #include "sync/cohort.h"
+#include "sync/hclh.h"
 #include "sync/qspinlock.h"
 #include "sync/reciprocating.h"
 
@@ -78,18 +80,29 @@ enum spin_kind {
 	SPIN_COHORT,
 	SPIN_QSPINLOCK,
 	SPIN_RECIPROCATING,
+	SPIN_HCLH,
 	SPIN_KINDS,
 	SPIN_NONE = SPIN_KINDS
 };
 
-/* One CPU's part of one lock. Its first line is what each counted acquire writes. */
+/*
+ * One CPU's part of one lock. Its first line is what each counted acquire writes. Its last line but
+ * one ends with the node of hclh, behind counters of times that do not occur: this CPU writes nothing
+ * else there, because the nodes go round and other CPUs wait at them.
+ */
 struct spin_cpu {
 	_Alignas(PORT_CACHE_LINE) struct wait_matrix_cpu matrix;
+	union { /* the node that this CPU will use next */
+		struct ck_spinlock_clh *clh;
+		struct spin_hclh_node *hclh;
+	};
 	struct lock_stats_cpu stats;
-	struct ck_spinlock_clh *clh;	  /* the node that this CPU will use next */
+	struct spin_hclh_node hclh_node;
 	_Alignas(PORT_CACHE_LINE) union { /* by the lock's kind */
 		struct ck_spinlock_clh clh_node;
-		struct spin_group group; /* of the CPUs whose port_cpu_group() is this CPU */
+		/* Of the CPUs whose port_cpu_group() is this CPU. */
+		struct spin_group group;
+		struct spin_hclh hclh_queue;
 	};
 };
 
@@ -112,10 +125,14 @@ struct spinlock {
 		struct ck_spinlock_anderson anderson;
 		struct spin_qspinlock qspinlock;
 		struct spin_reciprocating reciprocating;
-		unsigned owner; /* SPIN_NONE: the CPU that holds it, plus 1; 0: it is free */
+		struct spin_hclh hclh; /* the global queue */
+		unsigned owner;	       /* SPIN_NONE: the CPU that holds it, plus 1; 0: it is free */
 		struct lock_owner_note note;
 	} word;
-	_Alignas(PORT_CACHE_LINE) struct ck_spinlock_clh clh_unowned;
+	_Alignas(PORT_CACHE_LINE) union { /* the node that is not a CPU's at first, by the kind */
+		struct ck_spinlock_clh clh_unowned;
+		struct spin_hclh_node hclh_unowned;
+	};
 };
 
 /* One acquire and its release; on the caller's stack. */
@@ -125,6 +142,7 @@ struct spin_node {
 		struct ck_spinlock_anderson_thread *anderson;
 		struct spin_qspinlock_node qspinlock;
 		struct spin_reciprocating_node reciprocating;
+		struct spin_hclh_node *hclh; /* the node that this CPU uses next */
 	};
 	struct lock_stats_node stats;
 	struct lock_owner_node owner;
@@ -164,7 +182,7 @@ bool spin_kind_is_fifo(enum spin_kind kind);
 
 /*
  * True for an algorithm that hands the lock to one particular waiter: those that serve in the order
- * of arrival, and cohort and reciprocating. The price: that waiter must run. Where CPUs outnumber the
+ * of arrival, and cohort, reciprocating and hclh. The price: that waiter must run. Where CPUs outnumber the
  * host's cores, each hand-over lasts until the host schedules that thread, so times and throughput
  * are the host scheduler's more than the algorithm's.
  */

@@ -57,7 +57,8 @@ while True:
         pass
     time.sleep(float(sys.argv[2]))
 """
-HAND_OVER = ("ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock", "reciprocating")
+HAND_OVER = ("ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock", "reciprocating",
+    "hclh")
 
 
 # What is run ---------------------------------------------------------------------------------

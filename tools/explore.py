@@ -60,7 +60,7 @@ DEFAULT_DIGEST_CHECKS = 4
 WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust", "asym", "churn",
              "larson", "burst", "cache_thrash", "frag", "kalloctest", "vm_map", "vm_shared", "vm_cow")
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock",
-         "reciprocating")
+         "reciprocating", "hclh")
 CACHES: tuple[dict[str, str], ...] = (
     {},  # the kernel's own, whose batches follow contention
     {"cache": "2", "batch": "1"},
@@ -116,18 +116,21 @@ class Schedule:
 def schedule_of(seed: int, workloads: tuple[str, ...] = WORKLOADS) -> Schedule:
     """What a seed runs: a function of the seed, and of the workloads asked for.
 
-    Lock, mode, caches and interval go round every 11, 4, 5 and 3 seeds, which have no common factor:
-    any ROUND = 660 in a row run each combination of those once. A workload lasts 11 seeds, in which
-    each of the others' choices comes up, so any 363 seeds in a row run each pair of choices. From
-    round to round a combination meets the workload 61 further on, one more than there are to a
-    round; 61 is a prime, so as many rounds as there are workloads run the whole product.
+    Locks go round every 12 seeds: a turn. Mode, caches and interval go round every 4, 5 and 3 seeds.
+    4 and 3 divide 12, so mode and interval are one further on in each turn; then a lock meets each of
+    the 12 pairs of them in 12 turns, and any ROUND = 720 seeds in a row run each combination of the
+    four once. A workload lasts a turn, in which each of the others' choices comes up, so any 396
+    seeds in a row run each pair of choices. From round to round a combination meets the workload 61
+    further on, one more than there are turns in a round; 61 is a prime, so as many rounds as there
+    are workloads run the whole product.
     """
+    turn = seed // len(LOCKS)
     return Schedule(
-        workload=workloads[(seed // len(LOCKS) + seed // ROUND) % len(workloads)],
+        workload=workloads[(turn + seed // ROUND) % len(workloads)],
         lock=LOCKS[seed % len(LOCKS)],
         caches=CACHES[seed % len(CACHES)],
-        interval=INTERVALS[seed % len(INTERVALS)],
-        mode=MODES[seed % len(MODES)],
+        interval=INTERVALS[(seed + turn) % len(INTERVALS)],
+        mode=MODES[(seed + turn) % len(MODES)],
     )
 
 

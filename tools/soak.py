@@ -68,7 +68,8 @@ CACHES = tuple(caches for caches in explore.CACHES if caches.get("cache") != "0"
 
 # A lock that hands over to one waiter, where cpus outnumber the host's cores, waits for the host's
 # scheduler at every step, thousands of times longer than elsewhere.
-HAND_OVER = ("ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock", "reciprocating")
+HAND_OVER = ("ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock", "reciprocating",
+    "hclh")
 
 # Of the first boot of a cell; from then on it follows from the time that the last one took.
 FIRST_OPS, FIRST_OPS_SLOW = 2000, 100

@@ -44,7 +44,7 @@ TOOLS = Path(__file__).resolve().parent
 POLICIES = {"segment_tree": 1.0, "bitmap": 1.9, "interval_stack": 1.2, "recycler": 0.7,
             "free_list": 0.55}
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock",
-         "reciprocating")
+         "reciprocating", "hclh")
 WORKLOADS = {"repeat": 0.3, "bulk": 1.0, "rand": 1.4, "run": 3.0}
 HARTS = (1, 2, 4, 8, 16)
 WHY = "the cpus did not take equal turns"

@@ -25,6 +25,7 @@ _Static_assert((int)BOOTARGS_LOCK_TICKET_PB == (int)SPIN_TICKET_PB, "one order o
 _Static_assert((int)BOOTARGS_LOCK_COHORT == (int)SPIN_COHORT, "one order of locks");
 _Static_assert((int)BOOTARGS_LOCK_QSPINLOCK == (int)SPIN_QSPINLOCK, "one order of locks");
 _Static_assert((int)BOOTARGS_LOCK_RECIPROCATING == (int)SPIN_RECIPROCATING, "one order of locks");
+_Static_assert((int)BOOTARGS_LOCK_HCLH == (int)SPIN_HCLH, "one order of locks");
 _Static_assert((int)BOOTARGS_LOCK_NONE == (int)SPIN_NONE, "one order of locks");
 _Static_assert(BOOTARGS_NOT_GIVEN == FRAME_LOW_DEFAULT, "one value for it");
 _Static_assert((int)BOOTARGS_LOCKSTAT_ALL == (int)SPIN_STATS_ALL, "one order of modes");

@@ -37,6 +37,7 @@ enum bootargs_lock {
 	BOOTARGS_LOCK_COHORT,
 	BOOTARGS_LOCK_QSPINLOCK,
 	BOOTARGS_LOCK_RECIPROCATING,
+	BOOTARGS_LOCK_HCLH,
 	BOOTARGS_LOCK_NONE, /* for one cpu; not among `all` */
 };
 

@@ -12,11 +12,12 @@
 	static const struct bootargs_names variable = {                                            \
 		variable##_list, sizeof(variable##_list) / sizeof(variable##_list[0])}
 
-NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas", [BOOTARGS_LOCK_DEC] = "dec",
-      [BOOTARGS_LOCK_TICKET] = "ticket", [BOOTARGS_LOCK_MCS] = "mcs", [BOOTARGS_LOCK_CLH] = "clh",
-      [BOOTARGS_LOCK_ANDERSON] = "anderson", [BOOTARGS_LOCK_TICKET_PB] = "ticket_pb",
-      [BOOTARGS_LOCK_COHORT] = "cohort", [BOOTARGS_LOCK_QSPINLOCK] = "qspinlock",
-      [BOOTARGS_LOCK_RECIPROCATING] = "reciprocating", [BOOTARGS_LOCK_NONE] = "none");
+NAMES(lock_names, [BOOTARGS_LOCK_FAS] = "fas", [BOOTARGS_LOCK_CAS] = "cas",
+      [BOOTARGS_LOCK_DEC] = "dec", [BOOTARGS_LOCK_TICKET] = "ticket", [BOOTARGS_LOCK_MCS] = "mcs",
+      [BOOTARGS_LOCK_CLH] = "clh", [BOOTARGS_LOCK_ANDERSON] = "anderson",
+      [BOOTARGS_LOCK_TICKET_PB] = "ticket_pb", [BOOTARGS_LOCK_COHORT] = "cohort",
+      [BOOTARGS_LOCK_QSPINLOCK] = "qspinlock", [BOOTARGS_LOCK_RECIPROCATING] = "reciprocating",
+      [BOOTARGS_LOCK_HCLH] = "hclh", [BOOTARGS_LOCK_NONE] = "none");
 
 NAMES(lockstat_names, [BOOTARGS_LOCKSTAT_OFF] = "off", [BOOTARGS_LOCKSTAT_CONTENDED] = "contended",
       [BOOTARGS_LOCKSTAT_ALL] = "all");

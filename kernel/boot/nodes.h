@@ -34,8 +34,8 @@ bool nodes_start(const struct devicetree *tree, unsigned count, uint64_t (*hart_
 bool nodes_are_many(unsigned count);
 
 /*
- * The group of a cpu below `count`, for locks that keep the lock within a group (sync/cohort.h): the
- * number of the group's first cpu. With more than one node the cpus of a node are a group, else
+ * The group of a cpu below `count`, for locks that know groups (sync/cohort.h, sync/hclh.h): the number
+ * of the group's first cpu. With more than one node the cpus of a node are a group, else
  * NODES_GROUP_CPUS cpus in a row. After nodes_start(). O(zones + cpus).
  */
 #define NODES_GROUP_CPUS 4

@@ -103,7 +103,7 @@ static bool parse(const char *text, struct bootargs *args)
 
 #define LOCKS                                                                                      \
 	"; valid: fas cas dec ticket mcs clh anderson ticket_pb cohort qspinlock "                 \
-	"reciprocating none all"
+	"reciprocating hclh none all"
 #define POLICIES  "; valid: tree map list all"
 #define WORKLOADS "; valid: churn burst ring all"
 
@@ -192,9 +192,9 @@ TEST(one_key_leaves_the_others_at_their_defaults)
 
 TEST(every_choice_has_its_number)
 {
-	static const char *const locks[] = {"fas",    "cas",	   "dec",	    "ticket",
-					    "mcs",    "clh",	   "anderson",	    "ticket_pb",
-					    "cohort", "qspinlock", "reciprocating", "none"};
+	static const char *const locks[] = {
+		"fas",	     "cas",    "dec",	    "ticket",	     "mcs",  "clh", "anderson",
+		"ticket_pb", "cohort", "qspinlock", "reciprocating", "hclh", "none"};
 	static const char *const modes[] = {"off", "contended", "all"};
 	struct bootargs args;
 	char text[64];
@@ -468,7 +468,7 @@ TEST(all_is_every_policy_and_every_lock_that_locks)
 
 	CHECK_ACCEPTED("run=bench policy=all lock=all", &args);
 	CHECK_EQ(args.policies, 7);
-	CHECK_EQ(args.locks, 0x7ff);
+	CHECK_EQ(args.locks, 0x1fff);
 	CHECK_ACCEPTED("run=bench lock=all,none", &args);
 	CHECK_EQ(args.locks, 0xfff);
 	CHECK_REFUSED("run=bench lock=all,mcs", "\"lock=all,mcs\": names twice \"mcs\"" LOCKS);

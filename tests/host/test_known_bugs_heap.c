@@ -64,33 +64,40 @@ static void become(unsigned cpu)
 }
 
 /* Each of the nodes is in one place: the queue's tail, or the hand of one cpu. */
-static void check_clh_nodes(unsigned cpus)
+static void check_nodes(enum spin_kind kind, unsigned cpus)
 {
-	const struct ck_spinlock_clh *nodes[8];
+	const void *nodes[8];
 
-	nodes[0] = lock.word.clh;
+	nodes[0] = kind == SPIN_CLH ? (void *)lock.word.clh : lock.word.hclh.end;
 	for (unsigned cpu = 0; cpu < cpus; cpu++)
-		nodes[cpu + 1] = lock.cpus[cpu].clh;
+		nodes[cpu + 1] = kind == SPIN_CLH ? (void *)lock.cpus[cpu].clh
+						  : lock.cpus[cpu].hclh;
 	for (unsigned i = 0; i <= cpus; i++)
 		for (unsigned j = 0; j < i; j++)
 			CHECK(nodes[i] != nodes[j]);
 }
 
-TEST(no_clh_node_is_in_two_places)
+static void pass_nodes_round(enum spin_kind kind)
 {
 	for (unsigned cpus = 1; cpus <= 5; cpus++) {
-		start_lock(SPIN_CLH, cpus);
+		start_lock(kind, cpus);
 		for (unsigned turn = 0; turn < 50; turn++) {
 			struct spin_node node;
 
 			become((unsigned)unit_random_below(cpus));
 			spin_lock(&lock, &node);
 			spin_unlock(&lock, &node);
-			check_clh_nodes(cpus);
+			check_nodes(kind, cpus);
 		}
 		become(0);
 		end_lock();
 	}
+}
+
+TEST(no_node_of_a_queue_is_in_two_places)
+{
+	pass_nodes_round(SPIN_CLH);
+	pass_nodes_round(SPIN_HCLH);
 }
 
 /* Numbers of cpus around powers of two, and large: slots and nodes lie in the lock's memory. */

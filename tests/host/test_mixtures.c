@@ -88,6 +88,7 @@ KIND_TEST(ticket_pb, SPIN_TICKET_PB)
 KIND_TEST(cohort, SPIN_COHORT)
 KIND_TEST(qspinlock, SPIN_QSPINLOCK)
 KIND_TEST(reciprocating, SPIN_RECIPROCATING)
+KIND_TEST(hclh, SPIN_HCLH)
 
 CONCURRENT_TEST(every_policy_with_every_workload)
 {

@@ -63,6 +63,8 @@ CONCURRENT_TEST(locks_without_memory_exclude_and_count_nothing)
 		     "lock tested: no memory for anderson");
 	EXPECT_PANIC(spin_init(&lock, "tested", SPIN_COHORT, 3, NULL),
 		     "lock tested: no memory for cohort");
+	EXPECT_PANIC(spin_init(&lock, "tested", SPIN_HCLH, 3, NULL),
+		     "lock tested: no memory for hclh");
 }
 
 static const unsigned trial_cpus[] = {1, 2, 3, 4, 8, 16};
@@ -174,6 +176,125 @@ TEST(a_cohort_passes_the_lock_within_its_group_but_not_for_ever)
 	tried_lock_end();
 }
 
+/* ---- hclh: one thread plays the CPUs; groups are of two ------------------------------------ */
+
+/* A CPU puts its node into its group's queue, and sees this in the node before. */
+static void hclh_comes(unsigned cpu, struct spin_node *node, enum spin_hclh_turn turn)
+{
+	node->hclh = spin_hclh_enqueue(&lock.cpus[cpu & ~1u].hclh_queue, cpu & ~1u,
+				       lock.cpus[cpu].hclh);
+	CHECK_EQ(spin_hclh_look(node->hclh, cpu & ~1u), turn);
+}
+
+/* A CPU puts the batch that begins with it into the global queue, behind that node. */
+static void hclh_splices(unsigned cpu, struct spin_node *node, const struct spin_hclh_node *behind)
+{
+	node->hclh = spin_hclh_splice(&lock.word.hclh, &lock.cpus[cpu & ~1u].hclh_queue, cpu & ~1u);
+	CHECK(node->hclh == behind);
+}
+
+static void hclh_leaves(unsigned cpu, struct spin_node *node)
+{
+	become(cpu);
+	spin_release_hclh(&lock, node);
+}
+
+static bool waits_for(const struct spin_node *node)
+{
+	return node->hclh->state & SPIN_HCLH_WAIT;
+}
+
+/*
+ * While cpu 2 holds it: 0 and 1 come, and 0 puts both into the global queue; then 3 comes. The lock
+ * goes from 2 to 0, from there to 1 of its group, and from the last of the batch to 3.
+ */
+TEST(hclh_passes_the_lock_through_a_batch_and_then_to_the_next_group)
+{
+	struct spin_node node[4];
+	struct spin_hclh_node *own[4];
+
+	tried_lock_start(SPIN_HCLH, 4);
+	for (unsigned cpu = 0; cpu < 4; cpu++)
+		own[cpu] = lock.cpus[cpu].hclh;
+	become(2);
+	spin_acquire_hclh(&lock, &node[2]);
+	hclh_comes(0, &node[0], SPIN_HCLH_BEGINS);
+	hclh_comes(1, &node[1], SPIN_HCLH_WAITS);
+	hclh_splices(0, &node[0], own[2]);
+	CHECK(lock.word.hclh.end == own[1]);
+	hclh_comes(3, &node[3], SPIN_HCLH_BEGINS);
+	hclh_splices(3, &node[3], own[1]);
+	CHECK(waits_for(&node[0]));
+	hclh_leaves(2, &node[2]);
+	CHECK(!waits_for(&node[0]));
+	CHECK_EQ(spin_hclh_look(node[1].hclh, 0), SPIN_HCLH_WAITS);
+	hclh_leaves(0, &node[0]);
+	CHECK_EQ(spin_hclh_look(node[1].hclh, 0), SPIN_HCLH_HAS_LOCK);
+	CHECK(waits_for(&node[3]));
+	hclh_leaves(1, &node[1]);
+	CHECK(!waits_for(&node[3]));
+	CHECK(spin_locked_relaxed(&lock));
+	hclh_leaves(3, &node[3]);
+	CHECK(!spin_locked_relaxed(&lock));
+	become(0);
+	tried_lock_end();
+}
+
+/* A CPU that comes behind the last of a batch begins the next one: while it waits, and after it. */
+TEST(hclh_ends_a_batch_as_it_goes_into_the_global_queue)
+{
+	struct spin_node node[4];
+	struct spin_hclh_node *own;
+
+	tried_lock_start(SPIN_HCLH, 4);
+	own = lock.cpus[0].hclh;
+	hclh_comes(0, &node[0], SPIN_HCLH_BEGINS);
+	hclh_splices(0, &node[0], &lock.hclh_unowned);
+	CHECK(!waits_for(&node[0]));
+	hclh_comes(1, &node[1], SPIN_HCLH_BEGINS);
+	hclh_leaves(0, &node[0]);
+	CHECK_EQ(spin_hclh_look(node[1].hclh, 0), SPIN_HCLH_BEGINS);
+	hclh_splices(1, &node[1], own);
+	CHECK(!waits_for(&node[1]));
+	hclh_leaves(1, &node[1]);
+	become(0);
+	tried_lock_end();
+}
+
+/*
+ * The node at the end of group 0's queue is used again by cpu 2 in a batch of group 2. It lets cpu 3
+ * have the lock, and tells a CPU of group 0 nothing.
+ */
+TEST(hclh_is_not_handed_over_by_a_node_that_another_group_uses)
+{
+	struct spin_node node[4];
+	struct spin_hclh_node *ends_group_0;
+
+	tried_lock_start(SPIN_HCLH, 4);
+	ends_group_0 = lock.cpus[0].hclh;
+	become(0);
+	spin_acquire_hclh(&lock, &node[0]);
+	spin_release_hclh(&lock, &node[0]);
+	become(2);
+	spin_acquire_hclh(&lock, &node[2]);
+	spin_release_hclh(&lock, &node[2]);
+	CHECK(lock.cpus[2].hclh == ends_group_0);
+	hclh_comes(2, &node[2], SPIN_HCLH_BEGINS);
+	hclh_comes(3, &node[3], SPIN_HCLH_WAITS);
+	hclh_splices(2, &node[2], lock.word.hclh.end);
+	hclh_comes(0, &node[0], SPIN_HCLH_BEGINS);
+	hclh_leaves(2, &node[2]);
+	CHECK_EQ(spin_hclh_look(node[3].hclh, 2), SPIN_HCLH_HAS_LOCK);
+	CHECK_EQ(spin_hclh_look(node[0].hclh, 0), SPIN_HCLH_BEGINS);
+	hclh_splices(0, &node[0], lock.word.hclh.end);
+	hclh_leaves(3, &node[3]);
+	CHECK(!waits_for(&node[0]));
+	hclh_leaves(0, &node[0]);
+	CHECK(!spin_locked_relaxed(&lock));
+	become(0);
+	tried_lock_end();
+}
+
 /* The try of these never waits, so one that says "held" has left nothing behind. */
 TEST(a_try_in_vain_leaves_the_lock_as_it_was)
 {
@@ -200,14 +321,14 @@ TEST(a_try_in_vain_leaves_the_lock_as_it_was)
 static void lock_unknown_kind(void)
 {
 	EXPECT_PANIC(spin_init(&lock, "odd", (enum spin_kind)(SPIN_NONE + 1), 1, lock.cpus),
-		     "no algorithm 12");
+		     "no algorithm 13");
 }
 
 TEST(kinds_have_names)
 {
 	static const char *const names[] = {
-		"fas",	     "cas",    "dec",	    "ticket",	     "mcs",  "clh",    "anderson",
-		"ticket_pb", "cohort", "qspinlock", "reciprocating", "none", "unknown"};
+		"fas",	     "cas",    "dec",	    "ticket",	     "mcs",  "clh",  "anderson",
+		"ticket_pb", "cohort", "qspinlock", "reciprocating", "hclh", "none", "unknown"};
 
 	for (unsigned kind = 0; kind < LENGTH(names); kind++)
 		CHECK(!strcmp(spin_kind_name((enum spin_kind)kind), names[kind]));

@@ -37,7 +37,8 @@ POLICIES = ("bitmap", "interval_stack", "recycler", "free_list")  # segment_tree
 # A lock that hands over to one waiter waits for the host to schedule each cpu in turn where cpus
 # outnumber its cores, so those get two cpus and less to do.
 UNFAIR_LOCKS = ("cas", "dec")
-HAND_OVER_LOCKS = ("ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock", "reciprocating")
+HAND_OVER_LOCKS = ("ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock", "reciprocating",
+    "hclh")
 
 
 def refused(name: str, bootargs: str, *must_contain: str) -> Case:
@@ -328,7 +329,7 @@ CASES = (
     # panics. Statistics in every mode that notes holders, and locks with and without a queue.
     *(deadlock(f"crash-deadlock-{lock}", f"crash=deadlock stuck=1 lock={lock}{more}")
       for lock, more in (("fas", ""), ("ticket", " lockstat=all"), ("mcs", " paging=off"), ("clh", ""),
-                         ("ticket_pb", ""), ("qspinlock", ""))),
+                         ("ticket_pb", ""), ("qspinlock", ""), ("hclh", ""))),
     Case("crash-self-deadlock", "crash=self-deadlock", mem="32M", expect="fail", must_contain=(
         "PANIC on cpu 3 (hart ", "), crash: deadlock: cpu 3 acquires lock heap at [<0x",
         ", which it holds since [<0x", "lock_heap_twice+0x", "cpu 3 waits for heap (",

@@ -35,7 +35,7 @@ def check_memory_model(cc: str, flags: str) -> Report:
 
 
 LOCK_KINDS = frozenset(
-    "fas cas dec ticket mcs clh anderson ticket_pb cohort qspinlock reciprocating".split()
+    "fas cas dec ticket mcs clh anderson ticket_pb cohort qspinlock reciprocating hclh".split()
 )
 NO_LOCK = "none"
 
@@ -175,6 +175,50 @@ def check_published(function: Function) -> list[str]:
     return problems
 
 
+# These have a queue for each group, whose batches go into a queue at the lock's word.
+WITH_BATCHES = ("hclh",)
+
+
+def check_batches(function: Function) -> list[str]:
+    """What a CPU has seen comes before the swap of the lock's word, by a fence r,rw or more, and the
+    swap before the store that marks a node, by a fence w,w or more. What a CPU writes to a node comes
+    before every swap, by a fence w,w or more. What an atomic orders by itself does not count.
+
+    The lock is the first argument, and the second is the CPU's own.
+    """
+    problems: list[str] = []
+    swapped: set[int] = set()
+    marked: set[int] = set()
+    reads = lock_reads(function)
+
+    def step(i: Instruction, state: tuple[bool, bool, bool]) -> tuple[bool, bool, bool]:
+        unordered, written, spliced = state
+        root = function.words.get(i.address, ("", 0))[0]
+        if i.kind is Kind.ATOMIC and root == "a0":
+            swapped.add(i.address)
+            if unordered:
+                problems.append(f"{function.place(i)} is reached unordered")
+        if i.kind is Kind.ATOMIC:
+            if written:
+                problems.append(f"{function.place(i)} shows a node with no fence w,w before it")
+            return root != "a0", False, root == "a0"  # its loop comes round
+        if writes(i, function) and root not in ("a0", "a1"):
+            if spliced:
+                problems.append(f"{function.place(i)} with no fence w,w after the swap")
+            if swapped:
+                marked.add(i.address)
+            written = True
+        seen = i.address in reads and root != "a0"
+        unordered = (unordered or seen) and not i.orders("r", "rw")
+        ordered = i.orders("w", "w")
+        return unordered, written and not ordered, spliced and not ordered
+
+    function.walk([function.entry], (False, False, False), step)
+    if not swapped or not marked:
+        problems.append(f"{function.name} has no batches")
+    return problems
+
+
 def check_bare(function: Function) -> list[str]:
     """The lock `none` orders nothing: a fence or an atomic would be a cost of another lock."""
     bound = (Kind.FENCE, Kind.ATOMIC)
@@ -205,6 +249,8 @@ def check_fences(kernel: Kernel) -> Report:
             checks += ((f"spin_acquire_{kind}", check_published),)
         if kind in WITH_HEAD:
             checks += ((f"spin_acquire_{kind}", check_head),)
+        if kind in WITH_BATCHES:
+            checks += ((f"spin_acquire_{kind}", check_batches),)
         for name, check in checks:
             try:
                 report.problems += check(kernel.function(name))

@@ -94,9 +94,9 @@ static int name_index(const char *const *names, unsigned count, const char *want
 }
 
 static const char *const runs[] = {"selftest", "stress", "bench", "monitor", "explore"};
-static const char *const locks[] = {"fas",    "cas",	   "dec",	    "ticket",
-				    "mcs",    "clh",	   "anderson",	    "ticket_pb",
-				    "cohort", "qspinlock", "reciprocating", "none"};
+static const char *const locks[] = {"fas",	     "cas",	 "dec",	      "ticket", "mcs",
+				    "clh",	     "anderson", "ticket_pb", "cohort", "qspinlock",
+				    "reciprocating", "hclh",	 "none"};
 static const char *const lockstats[] = {"off", "contended", "all"};
 static const char *const switches[] = {"off", "on"};
 static const char *const spreads[] = {"fixed", "random"};

@@ -6,7 +6,7 @@
  * The kit's accesses are assembler or plain, and its fences are assembler: ThreadSanitizer sees
  * neither, and calls everything that a lock guards a race. Here every access is a relaxed atomic
  * of the compiler's, and the fences are made known to it, for it knows none either. All that is
- * written on top of these names runs unchanged over them: the kit's locks and its ring, our own two
+ * written on top of these names runs unchanged over them: the kit's locks and its ring, our own three
  * locks and barrier, and what we put round them.
  *
  * The fences, as C11 has them (7.17.4): a release fence orders what comes before it before the

@@ -104,6 +104,8 @@ static uintptr_t queue_end(struct spinlock *lock)
 		return (uintptr_t)ck_pr_load_ptr(&lock->word.mcs);
 	case SPIN_CLH:
 		return (uintptr_t)ck_pr_load_ptr(&lock->word.clh);
+	case SPIN_HCLH:
+		return (uintptr_t)ck_pr_load_ptr(&lock->word.hclh.end);
 	case SPIN_ANDERSON:
 		return ck_pr_load_uint(&lock->word.anderson.next);
 	default:
@@ -111,10 +113,13 @@ static uintptr_t queue_end(struct spinlock *lock)
 	}
 }
 
-/* Whether queue_end() shows that a cpu has its place. */
+/*
+ * Whether queue_end() shows that a cpu has its place. That of hclh is one in the global queue, with
+ * the last cpu of a batch.
+ */
 static bool shows_places(enum spin_kind kind)
 {
-	return spin_kind_is_fifo(kind) || kind == SPIN_RECIPROCATING;
+	return spin_kind_is_fifo(kind) || kind == SPIN_RECIPROCATING || kind == SPIN_HCLH;
 }
 
 /* The pending cpu, and at least one more if the queue is not empty. */
@@ -140,8 +145,8 @@ static unsigned anderson_waiting(struct ck_spinlock_anderson *word, const struct
 }
 
 /*
- * By the holder: cpus that wait in the queue, at least. mcs, clh and reciprocating show whether there
- * is one.
+ * By the holder: cpus that wait in the queue, at least. mcs, clh, reciprocating and hclh show whether
+ * there is one.
  */
 static unsigned queue_waiting(struct spinlock *lock, struct spin_node *node)
 {
@@ -157,6 +162,8 @@ static unsigned queue_waiting(struct spinlock *lock, struct spin_node *node)
 		return ck_pr_load_ptr(&lock->word.mcs) != &node->mcs;
 	case SPIN_CLH:
 		return ck_pr_load_ptr(&lock->word.clh) != lock->cpus[port_cpu()].clh;
+	case SPIN_HCLH:
+		return ck_pr_load_ptr(&lock->word.hclh.end) != lock->cpus[port_cpu()].hclh;
 	case SPIN_ANDERSON:
 		return anderson_waiting(&lock->word.anderson, node);
 	default:
