@@ -34,6 +34,8 @@ TYPES = ((re.compile(r"zone\d+$"), "zone", 0), (re.compile(r"zone\d+\.lock\.cpus
          (re.compile(r"cpu\d+\.cache$"), "frame_cache", 0), (re.compile(r"cpu\d+\.block$"), "cpu", 256),
          (re.compile(r"cpu\d+\.cache\.work$"), "frame_cache_work", 0),
          (re.compile(r"results$"), "workload_cpu", 0))
+# Variables of the kernel's image that have a structure worth naming, and its name.
+VARIABLES = {"kheap": "kheap"}
 # Functions that are inlined everywhere, and whose callers say more.
 SMALL = re.compile(r"ck_pr_|counter_|words_|frame_cache_level_")
 FIRMWARE_END = 0x80200000  # the kernel is linked here (linker.ld)
@@ -77,7 +79,7 @@ class Names:
 
     def read_layouts(self) -> Layouts:
         """By Debian's Python, which has pyelftools; without it there are offsets for members."""
-        wanted = sorted({name for _, name, _ in TYPES})
+        wanted = sorted({*(name for _, name, _ in TYPES), *VARIABLES.values()})
         command = ["/usr/bin/python3", str(TOOLS / "lines_types.py"), str(self.kernel), *wanted]
         try:
             run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -89,6 +91,9 @@ class Names:
         index = bisect.bisect_right(self.data, (address, sys.maxsize)) - 1
         if index >= 0 and address < self.data[index][0] + max(self.data[index][1], 1):
             start, _, name = self.data[index]
+            layout = self.layouts.get(VARIABLES.get(name, ""))
+            if layout:
+                return name + self.member(layout, address - start)
             return f"{name}+{address - start:#x}" if address > start else name
         return f"{address:#x}"
 
@@ -167,19 +172,23 @@ class Counts:
         return self.misses + self.upgrades
 
 
+def most_first(counts: dict[str, Counts]) -> list[str]:
+    return sorted(counts, key=lambda name: (-counts[name].transfers, name))
+
+
 @dataclass
 class Met(Counts):
-    """Counts of one range or line, and of the functions that met them."""
+    """Counts of one range or line, of the functions that met them, and of the members they accessed."""
 
     functions: dict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
+    members: dict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
     cpus: int = 0
 
     def meet(self, function: str, record: Record) -> None:
         self.functions[function].add(record)
 
     def hottest(self, most: int = FUNCTIONS_SHOWN) -> list[str]:
-        order = sorted(self.functions.items(), key=lambda item: (-item[1].transfers, item[0]))
-        return [name for name, _ in order[:most]]
+        return most_first(self.functions)[:most]
 
 
 @dataclass
@@ -258,6 +267,7 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
                 met.cpus = max(met.cpus, int(str(record["cpus"])))
                 for place in record["places"]:  # type: ignore[attr-defined]
                     met.meet(str(place.get("function", place["pc"])), place)
+                    met.members[str(place.get("name", record["address"]))].add(place)
     for number, cell in found.items():
         cell.settings = benches.get(number, cell.settings)
     return [found[number] for number in sorted(found)]

@@ -5,8 +5,8 @@
     lines_types.py KERNEL NAME...
 
 prints {"NAME": {"bytes": B, "members": [[offset, "member.of.member"], ...]}}. Members of structures
-are resolved to the last; unions and arrays are not. A union without a name has those of its members. The interpreter is Debian's, which sees
-Debian's pyelftools.
+are resolved to the last; unions and arrays are not. A union without a name has those of its members. The
+interpreter is Debian's, which sees Debian's pyelftools.
 """
 
 from __future__ import annotations

@@ -74,6 +74,26 @@ class TestTables(unittest.TestCase):
         self.assertEqual(cell.ranges["cpu*.stack"].transfers, 12)
         self.assertEqual(cell.ranges["cpu*.stack"].hottest(), ["g (f.c:2)", "f (f.c:1)"])
 
+    def test_members_of_a_line(self) -> None:
+        places = [{"pc": 1, "function": "f", "name": "zone1.first", **counts(1)},
+                  {"pc": 2, "function": "g", "name": "zone1.end", **counts(3, 0, 1)},
+                  {"pc": 3, "function": "f", "name": "zone1.first", **counts(1, 1)}]
+        line = {**MADE_UP[3], "places": places}
+        met = lines.cells_of([line])[0].lines["zone1.first"]
+        self.assertEqual(lines.most_first(met.members), ["zone1.end", "zone1.first"])
+        self.assertEqual(met.members["zone1.first"], lines.Counts(2, 1, 0))
+
+    def test_a_variable_has_the_names_of_its_members(self) -> None:
+        names = lines.Names(Path("/nonexistent"))
+        names.data = [(0x1000, 0x100, "kheap"), (0x2000, 0x100, "other")]
+        addresses = (0x1000, 0x1048, 0x10c0, 0x2000, 0x2048, 0x3000)
+        self.assertEqual([names.symbol(address) for address in addresses],
+                         ["kheap", "kheap+0x48", "kheap+0xc0", "other", "other+0x48", "0x3000"])
+        names.layouts = {"kheap": {"bytes": 0x100, "members": [[0, "lock.name"], [0x40, "lock.word"]]}}
+        self.assertEqual([names.symbol(address) for address in addresses],
+                         ["kheap.lock.name", "kheap.lock.word+0x8", "kheap.lock.word+0x80", "other",
+                          "other+0x48", "0x3000"])
+
     def test_table(self) -> None:
         text = "\n".join(lines.tables(MADE_UP, None, 8))
         self.assertIn("workload=bulk lock=mcs cache=0 cpus=2: 0.1400 transfers an operation", text)
@@ -147,6 +167,13 @@ class TestBoots(unittest.TestCase):
         self.assertIn(lines.order(cell.lines)[0][0], ("zone1.lock.word", "zone1.free_frames"))
         functions = ",".join(cell.lines["zone1.lock.word"].functions)
         self.assertIn("ck_spinlock_mcs_", functions)
+
+    def test_lines_of_the_heap_have_names(self) -> None:
+        cell = cell_of(boot(SWEEP.replace("cache=0,1088 workload=repeat,bulk,rand", "cache=128 workload=kmalloc")),
+                       "kmalloc", 128)
+        self.assertIn("kheap.lock.word", cell.lines)
+        self.assertIn("kheap.stats.live_blocks",
+                      {name for met in cell.lines.values() for name in met.members})
 
     def test_each_cpus_own_memory_stays_with_it(self) -> None:
         for workload in ("repeat", "bulk", "rand"):
