@@ -33,7 +33,8 @@ import report_plot as plot
 import report_trace
 from report_blame import blame_figure
 from report_figures import Figure, count
-from report_lines import lines_figure
+from report_line_cost import cost_figure
+from report_lines import heap_lines_figure, lines_figure, measured
 from report_locks import histogram_figure, time_figure
 from report_memory import level_figure, map_figure
 from report_page import Page, markup
@@ -42,10 +43,10 @@ from report_records import (
     NOT_MEASURABLE,
     UNSUPPORTED,
     by_kind,
-    cells_of,
     csv_name,
     parse,
     samples_of,
+    timed_cells,
     write_csv,
 )
 from report_speed import heap_figure, scaling_figure, waits_figure
@@ -97,11 +98,13 @@ def facts(sweep: Sweep) -> list[tuple[str, str]]:
 
 def figures(sweep: Sweep, commands: dict[str, str]) -> list[Figure]:
     """What is asked for first comes first."""
-    cells, samples = cells_of(sweep.records), samples_of(sweep.records)
+    cells, samples = timed_cells(sweep.records), samples_of(sweep.records)
+    of_lines = measured(sweep.records)
     found = [
         scaling_figure(cells, commands), waits_figure(cells, commands), time_figure(cells, commands),
-        blame_figure(sweep.records, commands), lines_figure(sweep.records, cells, commands),
-        heap_figure(cells, commands), counts_figure(cells, commands),
+        blame_figure(sweep.records, commands), lines_figure(of_lines, commands),
+        cost_figure(of_lines, commands), heap_figure(cells, commands),
+        heap_lines_figure(of_lines, commands), counts_figure(cells, commands),
         histogram_figure(cells, commands), map_figure(samples, commands),
         level_figure(samples, commands)]
     return [figure for figure in found if figure]

@@ -19,6 +19,7 @@ from report_records import (
     state_of,
     text_of,
     throughput,
+    timed_cells,
     values_of,
 )
 from report_speed import growth_words, places_of, scaling_slice, span
@@ -76,7 +77,7 @@ def best_lock(cells: Sequence[Record]) -> str:
 
 
 def findings(records: Sequence[Record]) -> list[str]:
-    cells = scaling_slice(cells_of(records))
+    cells = scaling_slice(timed_cells(records))
     return [text for text in (growth(cells), waiting(cells), best_lock(cells)) if text]
 
 
@@ -91,6 +92,7 @@ def reasons(records: Sequence[Record], state: str) -> dict[str, list[str]]:
 
 
 def cell_name(cell: Record) -> str:
+    line = f" · LINE={cell['line']}" if "line" in cell else ""
     return (f"{text_of(cell, 'workload')} · {text_of(cell, 'policy')} · {text_of(cell, 'lock')} · "
             f"{cache_name(cell.get('cache'))} · {batch_name(cell.get('batch'))} · "
-            f"{count(integer(cell, 'cpus'), 'cpu')}")
+            f"{count(integer(cell, 'cpus'), 'cpu')}{line}")

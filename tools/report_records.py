@@ -82,6 +82,11 @@ def cells_of(records: Iterable[Record]) -> list[Record]:
     return [record for record in records if is_cell(record)]
 
 
+def timed_cells(records: Iterable[Record]) -> list[Record]:
+    """Those of boots in which transfers of cache lines are not modelled: their times are the kernel's."""
+    return [cell for cell in cells_of(records) if "line" not in cell]
+
+
 def is_counted(record: Record) -> bool:
     """From a boot under -icount alone, of one cpu: its instructions are exact, and it has no waits."""
     return record.get("counted") is True

@@ -45,7 +45,7 @@ class Boot:
     smp: int
     mem: str = "128M"
     counts: bool = False  # under -icount without virtual time, on one cpu
-    kept: tuple[str, ...] = ("sweep", "bench", "level", "map", "lines", "line", "lines_site")
+    kept: tuple[str, ...] = ("sweep", "bench", "level", "map")
     options: tuple[str, ...] = ()  # more of the launcher's
 
     def arguments(self, kernel: Path, plugin: Path = launch.PLUGIN) -> list[str]:
@@ -59,6 +59,13 @@ class Boot:
         path = kernel.resolve()
         shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         return shlex.join(["tools/launch.py", *self.arguments(shown)])
+
+    @property
+    def line(self) -> int | None:
+        """Instructions that the transfer of a cache line takes; None where no transfers are counted."""
+        if "--lines" not in self.options:
+            return None
+        return int(self.options[self.options.index("--line") + 1]) if "--line" in self.options else 0
 
     def announces(self) -> str:
         """What its progress counts."""
@@ -86,19 +93,50 @@ BATCHED = ("fas", "cas", "ticket", "mcs")
 BLAMED_CPUS = 8
 BLAMED = ("fas", "mcs")
 
+# Of cache lines (docs/lines.md). Locks compared where a transfer of a line costs nothing and where it
+# costs LINE_COST instructions: an unfair lock, two whose waiters share a line, and three whose waiters
+# each spin on a line of their own. A wait for a transfer needs turns that are longer than it, of half
+# the length too.
+LINE_COST = 40
+LINE_LOCKS = ("fas", "ticket", "anderson", "mcs", "clh", "qspinlock")
+LINE_TURN = 100
+# The hottest lines are of one lock, so that workloads, caches and harts can be compared: the lock that
+# has the fewest transfers of its own. `xfree`: the consumer frees what the producer has allocated.
+HOT = "lock=mcs cpus=4,16"
+CELLS_WITH_LINES = ("sweep", "bench", "lines")
+
+
+def line_boots() -> list[Boot]:
+    swept = (f"time=virtual turn={LINE_TURN} run=bench lock={','.join(LINE_LOCKS)} cache=0,128 "
+             f"workload=bulk cpus={COUNTS}")
+    hot, hot_kept = f"{VIRTUAL} run=bench {HOT}", (*CELLS_WITH_LINES, "line", "lines_site")
+    return [
+        Boot("lines-cost", swept, MOST, kept=CELLS_WITH_LINES,
+             options=("--lines", "--line", str(LINE_COST))),
+        Boot("lines-free", swept, MOST, kept=CELLS_WITH_LINES, options=("--lines",)),
+        Boot("lines-frames", f"{hot} cache=0,128 workload=bulk,xfree", MOST, kept=hot_kept,
+             options=("--lines",)),
+        Boot("lines-heap", f"{hot} cache=128 workload={','.join(BLOCKS)}", MOST, kept=hot_kept,
+             options=("--lines",)),
+    ]
+
 
 def standard_sweep() -> list[Boot]:
     """The longest first: boots run side by side, and the last to begin should be short."""
     locks = f"{VIRTUAL} run=bench lockstat=all"
     counted = "run=bench policy=all cache=128,0 cpus=1 rounds=1"
     sampled = "run=bench cache=128 rounds=1"
+    compared, free, *hottest = line_boots()
     return [
         Boot("bulk", f"{locks} lock=all cache=0,128 cpus={COUNTS} workload=bulk", MOST),
+        compared,
         *(Boot(workload, f"{locks} lock=all cache=128 cpus={COUNTS} workload={workload}", MOST)
           for workload in BLOCKS),
+        free,
         Boot("repeat", f"{locks} lock=all cache=0 cpus={COUNTS} workload=repeat", MOST),
         Boot("batches", f"{locks} lock={','.join(BATCHED)} cache=128 batch=8,16,32,64 cpus={MOST} "
              "workload=bulk", MOST),
+        *hottest,
         Boot("instructions", f"{counted} workload={','.join(WORKLOADS)}", 1, counts=True),
         Boot("whole", f"{counted} ops={WHOLE_OPS} workload={','.join(WHOLE)}", 1, counts=True),
         *(Boot(f"waits-{lock}", f"{VIRTUAL} run=stress workload=bulk ops=2000 cache=0 lock={lock}",
@@ -139,6 +177,7 @@ class Progress:
         self.started = time.monotonic()
         self.said = self.started
         self.done, self.cells = 0, 0
+        self.lines = False  # a record of cache lines has come
 
     def hear(self, line: str) -> None:
         """The kernel says how far its rounds are; its records come after the last."""
@@ -151,6 +190,8 @@ class Progress:
         elif is_cell(record):
             self.done += 1
             self.speak(cell_name(record))
+        elif record.get("record") == "lines":
+            self.lines = True
         elif "bench" not in self.boot.kept and record.get("record") in self.boot.kept:
             self.done += 1
 
@@ -172,6 +213,8 @@ class Progress:
             return f"{judgement.text}; {of}"
         if not self.done:
             return f"passed, but there were no {self.boot.announces()} in it"
+        if self.boot.line is not None and not self.lines:
+            return "passed, but there were no lines records in it"
         return f"passed, {of}" if self.done < self.cells else ""
 
 
@@ -199,9 +242,11 @@ class Outcome:
 
 
 def marked(record: Record, boot: Boot) -> Record:
-    """With the boot it is from."""
-    counted: Record = {"counted": True} if boot.counts else {}
-    return {"boot": boot.title, **counted, **record}
+    """With the boot it is from, and how it was measured."""
+    how: Record = {"counted": True} if boot.counts else {}
+    if boot.line is not None:
+        how["line"] = boot.line
+    return {"boot": boot.title, **how, **record}
 
 
 def kept(records: list[Record], boot: Boot, symbols: launch.Symbols) -> list[Record]:
@@ -216,8 +261,12 @@ def run_boot(boot: Boot, options: argparse.Namespace, interrupts: launch.Interru
         return Outcome(boot, [], "not run")
     wanted = launch.parse_arguments([*boot.arguments(options.kernel, options.plugin), "--quiet"])
     symbols = launch.Symbols(options.kernel)
-    with (options.out / "logs" / f"{boot.title}.console").open("wb") as stream:
-        console = SweepConsole(symbols, stream, None, False, False)
+    wanted.log = options.out / "logs" / f"{boot.title}.console"
+    of_lines = launch.lines_path(wanted) if wanted.lines else None
+    if of_lines:
+        of_lines.unlink(missing_ok=True)  # of a run that was killed
+    with wanted.log.open("wb") as stream:
+        console = SweepConsole(symbols, stream, None, False, False, of_lines)
         console.progress = progress
         run = launch.execute(launch.qemu_command(wanted), wanted, console, interrupts)
     problem = progress.problem(launch.judge(run, "pass"))

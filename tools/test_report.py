@@ -24,7 +24,6 @@ import launch
 import report
 import report_blame
 import report_findings
-import report_lines
 import report_locks
 import report_memory
 import report_plot as plot
@@ -177,21 +176,6 @@ def blamed_lock(cpus: int = 4, **fields: object) -> Record:
             "blame_others_wait_ns": 70, "site_waiter": [0x80200010, 0x80200010],
             "site_holder": [0x80200104, 0], "site_waits": [sum(waits), 5],
             "site_wait_ns": [9000, 50], "site_others_waits": 2, "site_others_wait_ns": 20, **fields}
-
-
-def line_records() -> list[Record]:
-    """Of two cells, two runs each: one line of the lock is hot, and lines of the caches."""
-    found: list[Record] = []
-    for number, busy in ((3, 1), (4, 5)):
-        for halvings in (0, 1):
-            run = {"cell": number, "halvings": halvings, "sequence": 0}
-            found.append({"record": "lines", **run, "cpus": 8, "operations": 1000,
-                          "misses": 4000 * busy, "false": 500, "upgrades": 1000 * busy})
-            for place, misses in enumerate((100, 3000 * busy, 40)):
-                found.append({"record": "line", **run, "range": "zone0", "offset": 64 * place,
-                              "address": 0x80300000 + 64 * place, "cpus": 255,
-                              "misses": misses + halvings, "false": 20, "upgrades": 10})
-    return found
 
 
 def whole_sweep() -> list[Record]:
@@ -514,38 +498,6 @@ class TestHarts(unittest.TestCase):
                          ["21.20", "27.68", "17.96", "22.64", "19.04"])
 
 
-class TestLines(unittest.TestCase):
-    def figure(self, records: list[Record]) -> Figure | None:
-        return report_lines.lines_figure(records, report_records.cells_of(records), {})
-
-    def test_no_records_no_figure(self) -> None:
-        self.assertIsNone(self.figure(list(lock_cells())))
-        self.assertNotIn("cache lines", page_of(list(lock_cells())))
-
-    def test_the_hottest_line_of_the_busiest_cell_comes_first(self) -> None:
-        figure = self.figure([*line_records(), cell(cell=4, lock="mcs", cpus=8)])
-        assert figure
-        self.assertEqual([panel.title for panel in figure.panels],
-                         ["bulk, lock mcs, cache 128, 8 harts", "cell 3, 8 harts"])
-        ticks = next(line for line in figure.panels[0].script if line.startswith("set ytics"))
-        self.assertLess(ticks.index("'zone0+0x40' 3"), ticks.index("'zone0+0x0' 2"))
-        hottest = [next(row for row in data_of(figure.panels[0], part) if row[1] == 3)
-                   for part in ("misses", "false", "upgrades")]
-        self.assertEqual([(box[2], box[3]) for box in hottest],
-                         [(0, 14.98), (14.98, 15), (15, 15.01)])
-        self.assertIn("60 % of that", figure.shows)
-
-    def test_the_page_shows_them(self) -> None:
-        page = page_of([*lock_cells(), *line_records()])
-        self.assertIn("<svg", part_of_page(page, "lines"))
-        self.assertIn('href="#lines"', page)
-        self.assertIn('href="line.csv"', page)
-
-    def test_odd_records(self) -> None:
-        self.assertIsNone(self.figure([{"record": "lines"}, {"record": "line", "cell": 3}]))
-        self.assertTrue(self.figure([{"record": "lines"}, {"record": "line"}]))
-
-
 class TestWords(unittest.TestCase):
     def ranked(self, **values: float) -> list[str]:
         cells = [settings(policy=policy, cpus=1, cache=0, counted=True, record="bench",
@@ -739,9 +691,10 @@ class TestPage(unittest.TestCase):
 
 # QEMU's stand-in: says what lies beside the kernel for this kind of boot.
 QEMU = """
-kernel= previous= kind=others
+kernel= previous= kind=others plugin_lines=
 for word; do
     case "$previous" in -kernel) kernel=$word ;; esac
+    case "$word" in *,lines=*) plugin_lines=${word#*,lines=} ;; esac
     previous=$word
 done
 case "$1" in --version) echo "QEMU emulator version 7.2.0"; exit ;; esac
@@ -753,6 +706,7 @@ case "$*" in
 *workload=repeat*) kind=counts ;;
 esac
 cat "$kernel.$kind"
+if [ "$plugin_lines" ]; then cp "$kernel.lines" "${plugin_lines%,line=*}"; fi
 if [ -e "$kernel.hangs" ]; then touch "$kernel.$kind.hanging"; exec sleep 600; fi
 if [ -e "$kernel.$kind.crashes" ]; then exit 1; fi
 echo '{"record":"verdict","result":"pass"}'
@@ -760,6 +714,10 @@ echo '{"record":"verdict","result":"pass"}'
 TIMES = announced(list(lock_cells()))
 COUNTS = announced(list(counted_cells()))
 FEW = [cell(lock="mcs", cpus=2)]
+# What the plugin writes, without names.
+LINES = [{"record": "lines", "cell": 0, "cpus": 2, "operations": 9, "misses": 3, "false": 0},
+         {"record": "line", "cell": 0, "range": "zone0", "offset": 0, "address": 0x80400000, "cpus": 2,
+          "places": [], "misses": 3, "false": 0, "upgrades": 0}]
 
 
 class TestWholeRuns(InTemporaryFolder):
@@ -776,7 +734,7 @@ class TestWholeRuns(InTemporaryFolder):
         self.kinds.update({"bulk": TIMES, "batches": TIMES, "instructions": COUNTS,
                            "waits-fas": [blamed_lock()], "waits-mcs": [blamed_lock()]})
         for kind, records in (("counts", COUNTS), ("times", TIMES), ("others", FEW),
-                              ("stress", [*FEW, blamed_lock()])):
+                              ("stress", [*FEW, blamed_lock()]), ("lines", LINES)):
             self.said(kind, records)
         (self.folder / "kernel.trace").write_text("\n".join(busy_trace()) + "\n", encoding="utf-8")
 
@@ -809,6 +767,7 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertIn(" 0 NOT MEASURABLE", run.stdout)
         self.assertNotIn("PARTIAL", self.page())
         self.check_csv()
+        self.check_lines()
         self.check_trace()
         before = self.page()
         again = self.run_report("--redraw")
@@ -823,6 +782,27 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertEqual((reader.badly_nested, reader.open), ([], []))
         file = json.loads((self.out / "trace.json").read_text(encoding="utf-8"))
         self.assertGreater(len(file["traceEvents"]), 100)
+
+    def check_lines(self) -> None:
+        """What the plugin has written in each boot for itself, with names, and none of it is left."""
+        for kind in ("lines", "line"):
+            boots = [boot.title for boot in BOOTS if kind in boot.kept]
+            self.assertEqual([row["boot"] for row in self.rows(kind)], boots)
+            self.assertGreater(len(boots), 1)
+        self.assertEqual({row["name"] for row in self.rows("line")}, {"zone0+0x0"})
+        self.assertEqual(list(self.out.glob("logs/*.lines")), [])
+        costs = {row["boot"]: row["line"] for row in self.rows("bench")}
+        for boot in BOOTS:
+            if "bench" in boot.kept:
+                self.assertEqual(costs[boot.title], "" if boot.line is None else str(boot.line))
+
+    def test_a_boot_without_lines_is_said(self) -> None:
+        self.said("lines", [])
+        run = self.run_report()
+        self.assertEqual(run.returncode, 1, run.stderr)
+        for boot in BOOTS:
+            said = f"{boot.title}: passed, but there were no lines records in it" in run.stderr
+            self.assertEqual(said, boot.line is not None, boot.title)
 
     def test_a_boot_without_a_trace_is_said(self) -> None:
         (self.folder / "kernel.trace").write_text("", encoding="utf-8")
