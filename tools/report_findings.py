@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from report_figures import batch_name, cache_name, count, cpus_of, short
+from report_line_cost import best_with_cost
+from report_lines import measured
 from report_records import (
     MEASURED,
     NOT_MEASURABLE,
@@ -76,9 +78,25 @@ def best_lock(cells: Sequence[Record]) -> str:
             f"than {ranked[0]}.")
 
 
+def with_cost(records: Sequence[Record]) -> str:
+    """The same where moving a cache line takes time, which can turn the order around."""
+    found = best_with_cost(measured(records))
+    if not found:
+        return ""
+    ratio, rates, one = found
+    ranked = sorted(rates, key=lambda lock: rates[lock])
+    more = f"{short(ratio)} times as much as" if ratio >= 2 else f"{short(100 * (ratio - 1), 2)} % more than"
+    return (f"; where moving a cache line takes {count(one.cell.cost, 'instruction')}, {ranked[-1]} does "
+            f"{more} {ranked[0]}, in {text_of(one.bench, 'workload')} "
+            f"{with_caches(one.bench.get('cache'))} with {count(one.cpus, 'hart')}")
+
+
 def findings(records: Sequence[Record]) -> list[str]:
     cells = scaling_slice(timed_cells(records))
-    return [text for text in (growth(cells), waiting(cells), best_lock(cells)) if text]
+    best = best_lock(cells)
+    if best:
+        best = best.removesuffix(".") + with_cost(records) + "."
+    return [text for text in (growth(cells), waiting(cells), best) if text]
 
 
 def reasons(records: Sequence[Record], state: str) -> dict[str, list[str]]:

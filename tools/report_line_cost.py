@@ -86,7 +86,7 @@ def place_panels(place: tuple[object, object], pairs: Sequence[tuple[Measured, M
     name = place_name(*place)
     drawn = ((f"{name}: transfers take no time", free, rate, RATE),
              (f"{name}: {cost} instructions a transfer", dear, rate, RATE),
-             (f"{name}: transfers, {cost} instructions each", dear, transfers, "transfers / operation"))
+             (f"{name}: transfers", dear, transfers, "transfers / operation"))
     panels = []
     for title, cells, figure, unit in drawn:
         curves = curves_of(cells, locks, figure)
@@ -141,6 +141,18 @@ def cost_words(pairs: Sequence[tuple[Measured, Measured]]) -> str:
     return "\n".join(said)
 
 
+def best_with_cost(found: Sequence[Measured]) -> tuple[float, dict[str, float], Measured] | None:
+    """Where locks differ most at the most harts: how far, their throughput, and one of the cells."""
+    pairs, differ = pairs_of(found), []
+    most = max((dear.cpus for _, dear in pairs), default=0)
+    for place in places_of(benches(pairs)):
+        cells = [dear for _, dear in at_place(pairs, place) if dear.cpus == most]
+        rates = {str(one.bench.get("lock")): value_of(one, rate) for one in cells}
+        if len(rates) > 1 and min(rates.values()) > 0:
+            differ.append((max(rates.values()) / min(rates.values()), rates, cells[0]))
+    return max(differ, key=lambda one: one[0], default=None)
+
+
 def cost_figure(found: Sequence[Measured], commands: Commands) -> Figure | None:
     pairs = pairs_of(found)
     if not pairs:
@@ -152,7 +164,8 @@ def cost_figure(found: Sequence[Measured], commands: Commands) -> Figure | None:
         "In virtual time an access takes as long as any other instruction, whichever hart has the line. "
         f"Here each transfer of a line between harts takes {cost} instructions more, and a line makes one "
         "transfer after the other; otherwise the boots are the same. The number is chosen, not measured: "
-        "between cores of one chip a transfer takes 50 to 150 cycles. Each panel has its own scale. A mark is "
+        "between cores of one chip a transfer takes 50 to 150 cycles. Transfers are shown where they take "
+        "time. Each panel has its own scale. A mark is "
         "the median of the rounds, the thin vertical line spans them. " + HOLLOW_MEANS)
     fill(figure, [one.bench for one in (*free, *dear)], commands)
     figure.panels = [panel for place in places_of(benches(pairs))

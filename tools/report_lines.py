@@ -214,13 +214,17 @@ def share_of(met: lines.Counts, cell: lines.Cell) -> str:
     return f"{short(100 * met.transfers / (cell.counts.transfers or 1), 2)} %"
 
 
+# What lies where no structure has its own range (docs/lines.md).
+MEMORY = {"elsewhere": "the workload’s own memory", "image": "the kernel’s image"}
+
+
 def fight_words(one: Measured) -> str:
     """What an operation moves, where most of that is, and the hottest line."""
     cell, (name, met) = one.cell, lines.order(one.cell.lines)[0]
     each, false = (cell.per_operation(part) for part in (cell.counts.transfers, cell.counts.false))
     functions = functions_of(met)[:2]
     verb = "fight" if len(functions) > 1 else "fights"
-    most = [f" {share_of(there, cell)} are in {memory}."
+    most = [f" {share_of(there, cell)} are in {MEMORY.get(memory, memory)}."
             for memory, there in lines.order(cell.ranges)[:1]]
     return (f"{one.place()}: {short(each)} transfers an operation, {short(false)} of them by false "
             f"sharing.{''.join(most)} The hottest line is {name} with {share_of(met, cell)}: "

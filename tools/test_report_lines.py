@@ -195,7 +195,7 @@ class TestCost(unittest.TestCase):
         self.assertEqual([panel.title for panel in figure.panels],
                          ["bulk, no cache: transfers take no time",
                           "bulk, no cache: 40 instructions a transfer",
-                          "bulk, no cache: transfers, 40 instructions each"])
+                          "bulk, no cache: transfers"])
         for panel, highest in zip(figure.panels, (2000, 1e6 / 900, 40)):
             limits = next(line for line in panel.script if line.startswith("set yrange"))
             self.assertEqual(limits, f"set yrange [0:{highest * 1.03:.9g}] noextend")
@@ -249,7 +249,11 @@ class TestApart(unittest.TestCase):
         alone = list(lock_cells())
         both = [*swept(40), *swept(0), *hot_records(), *alone]
         self.assertEqual(report_records.timed_cells(both), alone)
-        self.assertEqual(report_findings.findings(both), report_findings.findings(alone))
+        said = [report_findings.findings(records) for records in (alone, both)]
+        self.assertEqual(said[0][:2], said[1][:2])
+        self.assertEqual(said[1][2], said[0][2].removesuffix(".") + (
+            "; where moving a cache line takes 40 instructions, mcs does 2.33 times as much as ticket, in "
+            "bulk without caches with 4 harts."))
         pages = [report.figures(report_sweep.Sweep(records), {}) for records in (alone, both)]
         scaling = [next(figure for figure in figures if figure.key == "scaling") for figures in pages]
         self.assertEqual(scaling[0], scaling[1])
