@@ -35,7 +35,7 @@ LEGEND = [Swatch(f"b{plot.SERIES_FIRST + colour}", text) for (_, colour), text i
 
 # A row has the line's name and its bar, and beneath them the functions.
 LINES_SHOWN, PANELS_MOST, ROW = 8, 12, 33
-NAME_MOST, FUNCTIONS_MOST = 21, 56  # characters that fit into a panel
+NAME_MOST, FUNCTIONS_MOST = 23, 56  # characters that fit into a panel
 
 # Without these members a record is left out, such as the last of a run cut short.
 COUNTS = ("misses", "false", "upgrades")
@@ -126,6 +126,12 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def line_name(name: str, met: lines.Met) -> str:
+    """After the member that most transfers are of, which need not be the first of the line."""
+    members = lines.most_first(met.members)
+    return members[0] if members and "+" not in members[0] else name
+
+
 def functions_of(met: lines.Met) -> list[str]:
     """Without the place in the source; each once, the one with most transfers first."""
     return list(dict.fromkeys(name.partition(" (")[0] for name in lines.most_first(met.functions)))
@@ -151,7 +157,8 @@ def row_labels(place: int, y: float, met: lines.Met, cell: lines.Cell, height: i
 
 def lines_panel(one: Measured) -> plot.Panel:
     cell, shown = one.cell, lines.order(one.cell.lines)[:LINES_SHOWN]
-    margins = plot.Margins(left=134, right=46, top=4)
+    names = [cut(line_name(name, met), NAME_MOST) for name, met in shown]
+    margins = plot.Margins(left=15 + round(6.3 * max(map(len, names))), right=46, top=4)
     panel = plot.Panel(one.place(), "", [], margins, margins.top + margins.bottom + ROW * len(shown))
     rows: list[list[tuple[float, ...]]] = [[] for _ in PARTS]
     for place, (_, met) in enumerate(shown):
@@ -162,11 +169,11 @@ def lines_panel(one: Measured) -> plot.Panel:
             left += width
         beneath = 1 - (margins.top + ROW * (place + 0.75)) / panel.height
         panel.script += row_labels(place, y, met, cell, beneath)
-    for (name, _), found in zip(PARTS, rows):
-        panel.script += plot.block(name, found)
+    for (part_name, _), found in zip(PARTS, rows):
+        panel.script += plot.block(part_name, found)
     x = plot.linear_scale(max(sum(widths(met, cell)) for _, met in shown), parts=3)
-    ticks = ", ".join(f"{plot.tick_name(cut(name, NAME_MOST))} {len(shown) - place - 0.26:.9g}"
-                      for place, (name, _) in enumerate(shown))
+    ticks = ", ".join(f"{plot.tick_name(name)} {len(shown) - place - 0.26:.9g}"
+                      for place, name in enumerate(names))
     panel.script += [
         *x.commands("x"), f"set yrange [0:{len(shown)}]", "unset grid",
         f"set ytics ({ticks}) textcolor rgb {plot.role('ink')}",
@@ -174,7 +181,8 @@ def lines_panel(one: Measured) -> plot.Panel:
         "plot " + ", ".join(f"${name} using 1:2:3:4:5:6 with boxxyerror lc rgb {plot.series(colour)}"
                             for name, colour in PARTS)]
     panel.describes = "Transfers of a line for an operation. " + "; ".join(
-        f"{name}: {short(sum(widths(met, cell)))}, by {functions_text(met)}" for name, met in shown) + "."
+        f"{line_name(name, met)}: {short(sum(widths(met, cell)))}, by {functions_text(met)}"
+        for name, met in shown) + "."
     return panel
 
 
@@ -227,8 +235,8 @@ def fight_words(one: Measured) -> str:
     most = [f" {share_of(there, cell)} are in {MEMORY.get(memory, memory)}."
             for memory, there in lines.order(cell.ranges)[:1]]
     return (f"{one.place()}: {short(each)} transfers an operation, {short(false)} of them by false "
-            f"sharing.{''.join(most)} The hottest line is {name} with {share_of(met, cell)}: "
-            f"{listing(functions)} {verb} over it.")
+            f"sharing.{''.join(most)} The hottest line is that of {line_name(name, met)} with "
+            f"{share_of(met, cell)}: {listing(functions)} {verb} over it.")
 
 
 def shows(found: Sequence[Measured]) -> str:
@@ -240,8 +248,9 @@ def shows(found: Sequence[Measured]) -> str:
 HOW = ("QEMU’s plugin models a cache for each hart, without bounds, of lines of 64 bytes. A transfer is a "
        "miss (another hart has written to the line since) or an upgrade (a write to a line that others may "
        "read). A miss is false sharing if the hart touches no byte that another hart has written; else it is "
-       "true sharing. A line has the name of what lies at its first byte; beneath it are the functions that "
-       "met the transfers, most first. Each panel has its own scale.")
+       "true sharing. A line has the name of the member that most transfers are of, or of what lies at its "
+       "first byte; beneath it are the functions that met the transfers, most first. Each panel has its own "
+       "scale.")
 
 
 def hot_figure(figure: Figure, found: Sequence[Measured], commands: Commands) -> Figure | None:

@@ -37,7 +37,7 @@ def hot_line(number: int, name: str, misses: int, false: int, upgrades: int, hal
              functions: tuple[str, ...] = ("take (lock.c:10)", "give (lock.c:20)")) -> Record:
     """All transfers are of the first function but one, which is of the last."""
     places: list[Record] = [{"pc": 0x80200000 + 4 * place, "offset": 8 * place, "function": function,
-                             "name": f"{name}.{place}", **counts(1, 0, 0)}
+                             "name": f"{name}+{8 * place}" if place else name, **counts(1, 0, 0)}
                             for place, function in enumerate(functions)]
     places[0].update(counts(misses - len(functions) + 1, false, upgrades))
     return {"record": "line", "cell": number, "halvings": halvings, "sequence": 0, "range": "zone0",
@@ -117,6 +117,16 @@ class TestHottestLines(unittest.TestCase):
         beneath = next(line for line in panel.script if line.startswith("set label 200 "))
         self.assertIn("'take, give'", beneath)
 
+    def test_a_line_has_the_name_of_the_member_that_moves_it(self) -> None:
+        line = hot_line(0, "kheap.stats.frames", 90, 1, 1)
+        met = lines.cells_of([line])[0].lines["kheap.stats.frames"]
+        self.assertEqual(report_lines.line_name("kheap.stats.frames", met), "kheap.stats.frames")
+        for name, wanted in (("kheap.stats.blocks", "kheap.stats.blocks"),
+                             ("kheap.stats.blocks+0x4", "kheap.stats.frames")):
+            places = [{**place, "name": name} for place in line["places"]]  # type: ignore[attr-defined]
+            met = lines.cells_of([{**line, "places": places}])[0].lines["kheap.stats.frames"]
+            self.assertEqual(report_lines.line_name("kheap.stats.frames", met), wanted)
+
     def test_functions_that_do_not_fit_are_left_out(self) -> None:
         def text(*functions: str) -> str:
             found = lines.cells_of([hot_line(0, HOT_LINE, 90, 1, 1, functions=functions)])
@@ -128,13 +138,13 @@ class TestHottestLines(unittest.TestCase):
     def test_words(self) -> None:
         self.assertEqual(self.figure(hot_records()).shows.splitlines()[0],
                          "bulk, no cache, 4 harts: 2.50 transfers an operation, 0.250 of them by false "
-                         f"sharing. 6.0 % are in zone0. The hottest line is {HOT_LINE} with 38 %: "
+                         f"sharing. 6.0 % are in zone0. The hottest line is that of {HOT_LINE} with 38 %: "
                          "take and give fight over it.")
 
     def test_tables_have_members_functions_and_memory(self) -> None:
         hot, memory = self.figure(hot_records()).tables
         row = [value.text for value in hot.rows[0]]
-        self.assertEqual(row[1:], [HOT_LINE, "950", "20.0", "10.0", "4", f"{HOT_LINE}.0, {HOT_LINE}.1",
+        self.assertEqual(row[1:], [HOT_LINE, "950", "20.0", "10.0", "4", f"{HOT_LINE}+8",
                                    "take lock.c:10, give lock.c:20"])
         self.assertEqual([[value.text for value in row[1:3]] for row in memory.rows[:2]],
                          [["zone0", "150"], ["cpu*.stack", "50.0"]])
