@@ -62,8 +62,8 @@ static __attribute__((noinline, cold)) void panic_own(const struct spinlock *loc
 }
 
 /*
- * Masked, because a handler that waits takes a number too. A CPU's own note in the lock is no stale
- * one: it replaces the note at its release.
+ * Interrupts are masked, because a handler that waits takes a number too. A CPU's own note in the lock
+ * is never stale, because the CPU replaces it at its release.
  */
 void lock_wait_begin(struct spinlock *lock, const struct spin_node *node,
 		     struct lock_wait_noted *noted)
@@ -87,7 +87,7 @@ void lock_wait_begin(struct spinlock *lock, const struct spin_node *node,
 		panic_own(lock, site, &owner);
 }
 
-/* The interrupted wait gets a new number: what it had confirmed is forgotten. */
+/* The interrupted wait gets a new number, so what the CPU had confirmed for it is no longer valid. */
 void lock_wait_restore(struct lock_wait_noted *noted)
 {
 	noted->outer.number = ++noted->record->numbers;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * lock_owners.h - which CPU holds a lock, which CPU waits for which lock, and whether CPUs wait for
- * each other in a circle. For a panic, a hang, and whoever wants to look at a running machine.
+ * each other in a circle. It is for a panic, for a hang, and for the monitor of a running machine.
  *
  * This is a layer over the lock, like the statistics (lock_stats.h), whose mode it follows: with
  * SPIN_STATS_OFF, and in a lock without memory of its own, no holder is noted. A build with
- * -DLOCK_OWNERS=0 has none of it; -DLOCK_STATS=0 takes it away too.
+ * -DLOCK_OWNERS=0 or -DLOCK_STATS=0 has no code of this layer.
  *
  * Owners. A site is the return address of a call of spin_lock(). Once a CPU has the lock, it stores
  * its number and its site, in one word, on the lock's own cache line. As the last thing before its
@@ -32,8 +32,8 @@
  * lock, and the wait loop is its innermost code, so the code that acquired the lock cannot go on: it
  * has held the lock since before the wait, and holds it until the wait is over. Where all CPUs of a
  * circle have published that, each of them for a wait that began before the look and is not over, all
- * links were there as the look began: none of these CPUs can go on. A CPU that asks for a lock that it
- * holds needs no look at others.
+ * links were there when the look began: none of these CPUs can go on. A CPU that asks for a lock that it
+ * holds needs no look at other CPUs.
  *
  * Writers: the holder of the lock writes the note; each CPU writes its own record. All are whole
  * relaxed stores. Any CPU may read them at any time. A record has a number, which its CPU clears before
@@ -41,7 +41,8 @@
  * words before the second read of the number; (b) the words before the number, pairs with (d) the first
  * read of the number before the words; (e) the clearing at the end of a wait before the note of the
  * holder, pairs with the address by which a reader gets from a note to the record of the CPU that it
- * names: so no reader finds that this CPU holds the lock and waits for it.
+ * names. So no reader finds that this CPU holds the lock and waits for it. A test on an x86 host cannot
+ * see these fences; `make lint` looks for them in the machine code (tools/lint/owners.py).
  */
 #pragma once
 

@@ -8,6 +8,7 @@ compiler has chosen for them.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
@@ -87,8 +88,15 @@ def joined(address: int, one: Held, other: Held) -> Held:
     return found
 
 
+def meetings(function: Function) -> set[int]:
+    """Where several instructions go on, and the entry if any comes back to it."""
+    reached = Counter(at for i in function.code.values() for at in function.successors(i))
+    return {at for at, count in reached.items() if count > 1 or at == function.entry}
+
+
 def addresses_in(function: Function) -> dict[int, Address]:
     before: dict[int, Held] = {function.entry: {}}
+    meeting = meetings(function)
     pending = [function.entry]
     while pending:
         address = pending.pop()
@@ -96,7 +104,8 @@ def addresses_in(function: Function) -> dict[int, Address]:
         held = after_instruction(instruction, before[address])
         for successor in function.successors(instruction):
             seen = before.get(successor)
-            found = held if seen is None else joined(successor, seen, held)
+            meets = seen is not None and successor in meeting
+            found = joined(successor, seen, held) if meets else held
             if found != seen:
                 before[successor] = found
                 pending.append(successor)

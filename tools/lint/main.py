@@ -15,6 +15,7 @@ from .inlined import check_inlined
 from .kernel import Kernel
 from .layers import check_layers
 from .locks import check_fences, check_memory_model
+from .owners import check_owners
 from .report import Report, ktap_lines, run
 from .restartable import check_restartable
 from .ring import check_ring
@@ -30,13 +31,14 @@ def check_other(kernel: Kernel) -> Report:
     """Fences, addresses and sequences as another compiler makes them of the same sources."""
     checks: tuple[Callable[[Kernel], Report], ...] = (
         check_fences,
+        check_owners,
         check_handovers,
         check_ring,
         check_satp,
         check_trap_return,
         check_restartable,
     )
-    report = Report(note=f"{kernel.path}: locks, hand-overs, satp, trap return, sequences")
+    report = Report(note=f"{kernel.path}: locks, owners, hand-overs, satp, trap return, sequences")
     for check in checks:
         report.problems += run(partial(check, kernel)).problems
     return report
@@ -76,6 +78,7 @@ def main() -> int:
         ("linker script", lambda: check_script(objects)),
         ("memory model", lambda: check_memory_model(options.cc, options.flags)),
         ("fences of the locks", lambda: check_fences(kernel)),
+        ("fences of owners", lambda: check_owners(kernel)),
         ("fences of hand-overs", lambda: check_handovers(kernel)),
         ("fences of the ring", lambda: check_ring(kernel)),
         ("fences of satp", lambda: check_satp(kernel)),
