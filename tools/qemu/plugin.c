@@ -31,6 +31,9 @@
 /* Read by QEMU when the plugin has been loaded. Version 2 took away qemu_plugin_n_vcpus. */
 EXPORTED int qemu_plugin_version;
 
+/* The newest version of the interface that this QEMU has. */
+static int interface_version;
+
 static __attribute__((constructor)) void choose_version(void)
 {
 	qemu_plugin_version = dlsym(RTLD_DEFAULT, "qemu_plugin_n_vcpus") ? 1 : 2;
@@ -96,10 +99,27 @@ static void find_end_of_turn(void)
  * vcpus. (It takes one thread for a sign that there is one vcpu; later versions look at the number.)
  * So the vcpu is found by QEMU's own variable. That is one for each thread: it is looked up in a
  * callback, on the thread that executes the vcpus.
+ *
+ * What a callback is told is right in all versions with an older interface than that of 10.0, which
+ * 9.2 has too.
  */
+#define INTERFACE_OF_QEMU_10 4
+
 static void **current_cpu;
 static void *cpus[VCPUS_MOST];
 static unsigned cpus_count;
+
+/* Where the vcpu is the wrong one, one hart gets all turns, and the guest hangs. */
+static void refuse_wrong_vcpus(void)
+{
+	if (interface_version < INTERFACE_OF_QEMU_10)
+		return;
+	if (!dlsym(RTLD_DEFAULT, "current_cpu") || !cpu_of)
+		plugin_refuse(
+			"this QEMU may tell a plugin the wrong hart, as QEMU 10.0 does, and hides "
+			"the variable current_cpu, which has the right one: it needs QEMU before "
+			"9.2, or a build that can load modules (Debian's QEMU is one)");
+}
 
 static void find_cpus(void)
 {
@@ -144,7 +164,6 @@ static void on_hint(unsigned vcpu, void *number)
 }
 
 /* The interface's function gives a pointer up to version 2, and fills memory from version 3 on. */
-static int interface_version;
 extern uintptr_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *bytes,
 				       size_t length);
 
@@ -277,6 +296,7 @@ EXPORTED int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *in
 		plugin_refuse("turn= is missing, or 0");
 	interface_version = info->version.cur;
 	find_end_of_turn();
+	refuse_wrong_vcpus();
 	turns_start(turn, seed);
 	if (lines)
 		cells_start(lines, line);
