@@ -12,6 +12,7 @@ or of one particular host. They say the commit and the command; --measure does n
     tools/doc_figures.py --check                name each cell where a document differs from its record
     tools/doc_figures.py --measure              boot the kernels of build/, and write docs/records
     tools/doc_figures.py --measure --out FILE   the same, but all records into FILE
+    tools/doc_figures.py --measure --only NAME  the same, but only the boots of docs/records/NAME.jsonl
     tools/doc_figures.py --compare FILE         which records differ by more than 2 % from those in FILE
 
 The kernels are built by
@@ -96,16 +97,21 @@ def metadata_boot(policy: str, mem: str) -> str:
     return f"metadata {policy} {mem}"
 
 
-# One lock alone, in virtual time. The models of lock_model.py are held against the first three.
-LOCK_SWEEP = "time=virtual turn=25 run=bench workload=lock rounds=2"
+# One lock alone, in virtual time. The models of lock_model.py are held against the first three; the last
+# has all locks, which takes a few minutes.
+TURN, OTHER_TURN = 25, 50
+LOCK_SWEEP = f"time=virtual turn={TURN} run=bench workload=lock rounds=2"
 LOCK_MODEL = f"{LOCK_SWEEP} lock=mcs cpus=1,2,4,8,12,16"
+LOCK_KINDS, LOCK_KINDS_CPUS = "lock kinds", (1, 2, 4, 8, 16, 32, 64)
+LOCK_TURNS = "lock turns"
 LOCK_BOOTS = {
     "lock fixed": f"{LOCK_MODEL} cell=1 hold=200 think=1800",
     "lock think random": f"{LOCK_MODEL} cell=4 hold=200 think=1800:random",
     "lock both random": f"{LOCK_MODEL} cell=4 hold=200:random think=1800:random",
-    "lock kinds": f"{LOCK_SWEEP} lock=all cpus=16 hold=200 think=1800:random",
+    LOCK_KINDS: f"{LOCK_SWEEP} lock=all cpus={','.join(map(str, LOCK_KINDS_CPUS))} hold=200 think=1800:random",
+    LOCK_TURNS: (f"{LOCK_SWEEP.replace(f'turn={TURN}', f'turn={OTHER_TURN}')} lock=fas,cas,dec,mcs cpus=64 hold=200 "
+                 "think=1800:random"),
 }
-LOCK_CPUS = 16
 
 
 def sources() -> list[Source]:
@@ -125,7 +131,8 @@ def sources() -> list[Source]:
         Source("lines", "hartframe.elf", lines_boot(LINES_ALL, LINES_LOCKS_SWEEP, 16, LINES_COST)),
         *(Source("sizes", checks1, counting(metadata_boot(policy, mem), f"run=bench policy={policy}", mem))
           for policy in POLICIES for mem in SIZE_MEMS),
-        *(Source("virtual-locks", "hartframe.elf", Boot(title, bootargs, LOCK_CPUS))
+        *(Source("virtual-locks", "hartframe.elf",
+                 Boot(title, bootargs, max(LOCK_KINDS_CPUS) if title in (LOCK_KINDS, LOCK_TURNS) else 16))
           for title, bootargs in LOCK_BOOTS.items()),
     ]
 
@@ -211,9 +218,11 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     path.write_text("".join(compact(record) + "\n" for record in records), encoding="utf-8")
 
 
-def measure(build: Path, out: Path | None) -> int:
-    """Boots all; a boot that fails leaves the file of its records as it was."""
-    wanted = sources()
+def measure(build: Path, out: Path | None, only: str = "") -> int:
+    """Boots all, or those of one file; a boot that fails leaves the file of its records as it was."""
+    wanted = [source for source in sources() if source.file == (only or source.file)]
+    if not wanted:
+        raise CannotRun(f"no boot makes docs/records/{only}.jsonl")
     fresh: dict[str, list[Record]] = {}
     failed: set[str] = set()
     for place, source in enumerate(wanted, 1):
@@ -391,6 +400,19 @@ def parallel(records: Records) -> list[Row]:
                    for r in records.records if r.get("experiment") == "two harts in parallel"]
 
 
+def qemu_versions(records: Records) -> list[Row]:
+    versions = ("7.2", "10.0")
+    shown: dict[str, Callable[[Record], str]] = {
+        "ops/Minstr": lock_rate, "p99": lambda r: f"{r['wait_p99']}", "worst": lambda r: f"{r['wait_worst']}"}
+    rows = [["lock", "CPUs", *(f"{name}, {version}" for name in shown for version in versions)]]
+    for record in records.records:
+        if record.get("experiment") == "two versions of QEMU":
+            both = [{**record[version], "cpus": record["cpus"]} for version in versions]  # type: ignore[dict-item]
+            rows.append([f"`{record['lock']}`", f"{record['cpus']}",
+                         *(show(cell) for show in shown.values() for cell in both)])
+    return rows
+
+
 def thresholds(records: Records) -> list[Row]:
     return [["check", "threshold", "undisturbed and rejected", "disturbed and accepted",
              "other thresholds: undisturbed and rejected, disturbed and accepted"],
@@ -424,20 +446,56 @@ def lock_models(records: Records) -> list[Row]:
     costs = lock_model.costs_of(lock_cells(records, "lock fixed"))
     rows = [list(lock_model.HEAD)]
     for boot in LOCK_BOOTS:
-        for cell in lock_cells(records, boot) if boot != "lock kinds" else ():
+        for cell in lock_cells(records, boot) if boot not in (LOCK_KINDS, LOCK_TURNS) else ():
             rows.append(lock_model.row_of(lock_model.compare(cell, costs[cell.lock])))
     return rows
 
 
+def lock_kinds_of(records: Records, *cpus: object) -> list[Record]:
+    """The cells of one lock alone with these numbers of CPUs, in the order in which they ran."""
+    return [r for r in records.records if r.get("boot") == LOCK_KINDS and r["record"] == "bench"
+            and r["cpus"] in cpus]
+
+
+def lock_rate(record: Record) -> str:
+    return f"{1e6 * float(str(record['cpus'])) / float(str(record['ns_per_op'])):.0f}"
+
+
 def lock_kinds(records: Records) -> list[Row]:
     rows = [["lock", "ops/Minstr", "wait p50", "p99", "worst", "overtaken", "Jain", "half turn"]]
-    for record in records.records:
-        if record.get("boot") == "lock kinds" and record.get("record") == "bench":
-            rate = 1e6 * LOCK_CPUS / float(str(record["ns_per_op"]))
-            rows.append([f"`{record['lock']}`", f"{rate:.0f}",
-                         *(f"{record[f'wait_{name}']}" for name in ("p50", "p99", "worst")),
-                         f"{record['overtaken_most']}", f"{record['jain']:.4f}",
-                         f"{record['half_turn_percent']:.1f} %"])
+    for record in lock_kinds_of(records, 16):
+        rows.append([f"`{record['lock']}`", lock_rate(record),
+                     *(f"{record[f'wait_{name}']}" for name in ("p50", "p99", "worst")),
+                     f"{record['overtaken_most']}", f"{record['jain']:.4f}",
+                     f"{record['half_turn_percent']:.1f} %"])
+    return rows
+
+
+def locks_by_cpus(shown: Callable[[Record], str]) -> Callable[[Records], list[Row]]:
+    """A row for each lock, a column for each number of CPUs."""
+    def table(records: Records) -> list[Row]:
+        rows = [["lock", *(f"{cpus} CPU{'s' * (cpus > 1)}" for cpus in LOCK_KINDS_CPUS)]]
+        by_lock: dict[object, list[Record]] = {}
+        for record in lock_kinds_of(records, *LOCK_KINDS_CPUS):
+            by_lock.setdefault(record["lock"], []).append(record)
+        for lock, cells in by_lock.items():
+            if sorted(int(str(cell["cpus"])) for cell in cells) != sorted(LOCK_KINDS_CPUS):
+                raise Missing(f"records of {LOCK_KINDS}, lock={lock}: not one for each number of CPUs")
+            cells.sort(key=lambda cell: LOCK_KINDS_CPUS.index(int(str(cell["cpus"]))))
+            rows.append([f"`{lock}`", *map(shown, cells)])
+        return rows
+
+    return table
+
+
+def locks_turns(records: Records) -> list[Row]:
+    """The same locks with turns of two lengths, with as many CPUs as there are."""
+    shown: dict[str, Callable[[Record], str]] = {
+        "ops/Minstr": lock_rate, "worst": lambda r: f"{r['wait_worst']}", "Jain": lambda r: f"{r['jain']:.4f}"}
+    rows = [["lock", *(f"{name}, `turn={turn}`" for name in shown for turn in (TURN, OTHER_TURN))]]
+    for other in (r for r in records.records if r.get("boot") == LOCK_TURNS and r["record"] == "bench"):
+        both = records.one(record="bench", boot=LOCK_KINDS, lock=other["lock"], cpus=other["cpus"]), other
+        rows.append([f"`{other['lock']}`", *(show(cell) for show in shown.values() for cell in both)])
     return rows
 
 
@@ -504,10 +562,16 @@ def lines_model(records: Records) -> list[Row]:
 
 
 TABLES: dict[str, Callable[[Records], list[Row]]] = {
-    "parallel": parallel,
+    "parallel": parallel, "qemu-versions": qemu_versions,
     "policies": policies, "sizes": sizes, "thresholds": thresholds, "switches": switches,
     "bulk-designs": bulk_designs, "routes": routes, "removed-routes": removed_routes,
     "called-pair": called_pair, "lock-models": lock_models, "lock-kinds": lock_kinds,
+    "locks-throughput": locks_by_cpus(lock_rate),
+    "locks-p99": locks_by_cpus(lambda record: f"{record['wait_p99']}"),
+    "locks-worst": locks_by_cpus(lambda record: f"{record['wait_worst']}"),
+    "locks-jain": locks_by_cpus(lambda record: f"{record['jain']:.4f}"),
+    "locks-turns": locks_turns,
+    "locks-overtaken": locks_by_cpus(lambda record: f"{record['overtaken_most']}"),
     "lines-cells": lines_cells, "lines-hot": lines_hot,
     "lines-locks": lines_locks, "lines-model": lines_model,
 }
@@ -649,6 +713,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     what.add_argument("--check", action="store_true", help="compare the documents with the records")
     what.add_argument("--measure", action="store_true", help="boot, and write new records")
     what.add_argument("--compare", type=Path, metavar="FILE", help="compare the records with fresh ones")
+    parser.add_argument("--only", default="", metavar="NAME",
+                        help="of --measure: only the boots that make docs/records/NAME.jsonl")
     parser.add_argument("--out", type=Path, metavar="FILE", help="of --measure: instead of docs/records")
     parser.add_argument("--build", type=Path, default=BUILD, metavar="DIR", help="where the kernels are")
     return parser.parse_args(arguments)
@@ -656,7 +722,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     if options.measure:
-        return measure(options.build, options.out)
+        return measure(options.build, options.out, options.only)
     records = read_records(RECORDS)
     if options.check:
         return check(DOCS, records)

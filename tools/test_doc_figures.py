@@ -45,7 +45,7 @@ class TestFigures(unittest.TestCase):
         self.documents = {path: text_of(path) for path in doc_figures.documents(DOCS)}
 
     def tables(self) -> Iterator[tuple[str, str, str]]:
-        """Name, the whole document, and the marked part of it."""
+        """Name, the whole document, and the marked part of it, with its marks."""
         for text in self.documents.values():
             for found in doc_figures.MARKED.finditer(text):
                 yield found[1], text, found[0]
@@ -59,7 +59,7 @@ class TestFigures(unittest.TestCase):
 
     def test_a_changed_digit_of_any_row_is_named(self) -> None:
         changed = 0
-        for name, text, marked in self.tables():
+        for name, _, marked in self.tables():
             for line in marked.splitlines():
                 digits = [m.start() for m in re.finditer(r"\d", line)]
                 if not line.startswith("|") or not digits:
@@ -67,7 +67,7 @@ class TestFigures(unittest.TestCase):
                 at = digits[-1]
                 wrong = line[:at] + str((int(line[at]) + 1) % 10) + line[at + 1:]
                 with self.subTest(table=name, line=line):
-                    problems = doc_figures.check_text(text.replace(line, wrong), self.records)
+                    problems = doc_figures.check_text(marked.replace(line, wrong), self.records)
                     self.assertTrue(any(p.startswith(f"{name}: row ") for p in problems), problems)
                 changed += 1
         self.assertGreater(changed, 40)
@@ -150,6 +150,92 @@ class TestRecords(unittest.TestCase):
                 self.assertLess(abs(tree - others[0]), 1, row)
 
 
+class TestLocksAlone(unittest.TestCase):
+    """What measuring.md concludes from its tables of one lock alone, with 1 to 64 CPUs."""
+
+    ANY = {"fas", "cas", "dec"}
+    ARRIVAL = {"ticket", "mcs", "clh", "anderson", "ticket_pb", "qspinlock"}
+    BETWEEN = {"cohort", "reciprocating", "hclh"}
+
+    def setUp(self) -> None:
+        records = doc_figures.read_records(doc_figures.RECORDS)
+        self.cells = {(str(r["lock"]), int(str(r["cpus"]))): r
+                      for r in doc_figures.lock_kinds_of(records, *doc_figures.LOCK_KINDS_CPUS)}
+
+    def of(self, name: str, lock: str, cpus: int) -> float:
+        cell = self.cells[lock, cpus]
+        return float(str(cell[name] if name != "rate" else 1e6 * cpus / float(str(cell["ns_per_op"]))))
+
+    def test_all_locks_are_there_and_measured(self) -> None:
+        locks = self.ANY | self.ARRIVAL | self.BETWEEN
+        self.assertEqual(set(self.cells), {(lock, cpus) for lock in locks
+                                           for cpus in doc_figures.LOCK_KINDS_CPUS})
+        for cell in self.cells.values():
+            self.assertEqual((cell["valid"], cell["clock"]), (True, "virtual"), cell)
+            self.assertLess(cell["half_turn_percent"], 10, cell)
+
+    def test_throughput_grows_up_to_saturation_and_is_flat_from_there(self) -> None:
+        for lock in self.ANY | self.ARRIVAL | self.BETWEEN:
+            self.assertGreater(self.of("rate", lock, 4), 3.7 * self.of("rate", lock, 1), lock)
+            for cpus in (32, 64):
+                self.assertAlmostEqual(self.of("rate", lock, cpus) / self.of("rate", lock, 16), 1,
+                                       delta=0.02, msg=lock)
+
+    def test_the_slowest_handovers(self) -> None:
+        for cpus in (16, 32, 64):
+            order = sorted({lock for lock, _ in self.cells}, key=lambda lock: self.of("rate", lock, cpus))
+            self.assertEqual(order[:2], ["ticket_pb", "cohort"])
+
+    def test_a_lock_that_any_cpu_may_take_is_unfair(self) -> None:
+        others = self.ARRIVAL | self.BETWEEN
+        longest = max(self.of("wait_worst", lock, 64) for lock in others)
+        for lock in self.ANY:
+            self.assertGreater(self.of("wait_worst", lock, 64), 3 * longest, lock)
+            self.assertGreater(self.of("overtaken_most", lock, 64), 200, lock)
+            self.assertLess(self.of("jain", lock, 64), 0.9, lock)
+        for lock in others:
+            self.assertGreater(self.of("jain", lock, 64), 0.98, lock)
+
+    def test_two_versions_of_qemu_agree_but_for_the_unfair_lock(self) -> None:
+        records = doc_figures.read_records(doc_figures.RECORDS)
+        compared = [r for r in records.records if r.get("experiment") == "two versions of QEMU"]
+        self.assertEqual(len(compared), 9)
+        for record in compared:
+            old, new = ({name: float(str(value)) for name, value in record[version].items()}  # type: ignore[attr-defined]
+                        for version in ("7.2", "10.0"))
+            self.assertAlmostEqual(new["ns_per_op"] / old["ns_per_op"], 1, delta=0.02)
+            if record["lock"] != "fas" and old["wait_p99"]:
+                self.assertAlmostEqual(new["wait_p99"] / old["wait_p99"], 1, delta=0.04)
+
+    def test_turns_change_unfairness_and_not_throughput(self) -> None:
+        records = doc_figures.read_records(doc_figures.RECORDS)
+        others = [r for r in records.records if r.get("boot") == doc_figures.LOCK_TURNS and r["record"] == "bench"]
+        self.assertEqual({str(r["lock"]) for r in others}, self.ANY | {"mcs"})
+        for other in others:
+            lock = str(other["lock"])
+            self.assertAlmostEqual(self.of("ns_per_op", lock, 64) / float(str(other["ns_per_op"])), 1, delta=0.05)
+            worst = self.of("wait_worst", lock, 64) / float(str(other["wait_worst"]))
+            if lock in self.ANY:
+                self.assertGreater(worst, 2, lock)
+                self.assertGreater(float(str(other["jain"])), self.of("jain", lock, 64), lock)
+            else:
+                self.assertAlmostEqual(worst, 1, delta=0.05)
+
+    def test_the_order_of_arrival_and_what_comes_near_it(self) -> None:
+        for lock, cpus in self.cells:
+            overtaken = self.of("overtaken_most", lock, cpus)
+            if lock in self.ARRIVAL:
+                self.assertLessEqual(overtaken, cpus - 1, lock)
+            elif lock in self.BETWEEN:
+                self.assertLess(overtaken, max(2 * (cpus - 1), 1), lock)
+        for lock in self.ARRIVAL:
+            self.assertLess(self.of("wait_worst", lock, 64), 1.1 * self.of("wait_p99", lock, 64), lock)
+        for lock in self.BETWEEN - {"hclh"}:
+            self.assertGreater(self.of("overtaken_most", lock, 64), 63, lock)
+        for cpus in doc_figures.LOCK_KINDS_CPUS:
+            self.assertLessEqual(self.of("overtaken_most", "hclh", cpus), cpus - 1)
+
+
 class TestCompare(unittest.TestCase):
     def setUp(self) -> None:
         self.cell: Record = {"record": "bench", "boot": "whole", "bench": "sweep", "workload": "run",
@@ -201,7 +287,7 @@ class TestMeasure(InTemporaryFolder):
     TIME = '{"record":"bench","bench":"bulk_ns","value":9,"unit":"ns","checks":1,"zbb":0}'
     PASS = '{"record":"verdict","result":"pass"}'
 
-    def measure(self, *lines: str, out: Path | None = None) -> int:
+    def measure(self, *lines: str, out: Path | None = None, only: str = "") -> int:
         (self.folder / "kernel.elf").write_bytes(b"\0GNU C11 12.2.0 -O2\0")
         qemu = self.script("qemu", "\n".join(f"echo {shlex.quote(line)}" for line in lines))
         source = doc_figures.Source("made", "kernel.elf", doc_figures.counting("bench checks1", "run=bench"))
@@ -209,7 +295,7 @@ class TestMeasure(InTemporaryFolder):
                 mock.patch.object(doc_figures, "RECORDS", self.folder / "records"), \
                 mock.patch.dict("os.environ", QEMU=str(qemu)), \
                 contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return doc_figures.measure(self.folder, out)
+            return doc_figures.measure(self.folder, out, only)
 
     def test_counts_are_kept_and_times_are_not(self) -> None:
         self.assertEqual(self.measure(self.FIGURE, self.TIME, self.PASS), 0)
@@ -224,6 +310,13 @@ class TestMeasure(InTemporaryFolder):
         self.assertEqual(self.measure(self.FIGURE.replace("52.9", "60")), 1)
         self.assertEqual(self.measure(self.TIME, self.PASS), 1)
         self.assertEqual(text_of(self.folder / "records" / "made.jsonl"), before)
+
+    def test_only_the_boots_of_one_file(self) -> None:
+        with self.assertRaises(doc_figures.CannotRun):
+            self.measure(self.FIGURE, self.PASS, only="other")
+        self.assertFalse((self.folder / "records").exists())
+        self.assertEqual(self.measure(self.FIGURE, self.PASS, only="made"), 0)
+        self.assertTrue((self.folder / "records" / "made.jsonl").exists())
 
     def test_out_is_one_file_and_the_records_stay(self) -> None:
         out = self.folder / "fresh.jsonl"
