@@ -58,7 +58,8 @@ DEFAULT_MEM = "6M"
 DEFAULT_DIGEST_CHECKS = 4
 
 WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust", "asym", "churn",
-             "larson", "burst", "cache_thrash", "frag", "kalloctest", "vm_map", "vm_shared", "vm_cow")
+             "larson", "xmalloc", "sizes", "burst", "cache_thrash", "frag", "kalloctest", "vm_map", "vm_shared",
+             "vm_cow")
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock",
          "reciprocating", "hclh")
 CACHES: tuple[dict[str, str], ...] = (
@@ -89,6 +90,8 @@ OPS = {
     "asym": 300,  # of the one cpu that allocates
     "churn": 60,
     "larson": 16,
+    "xmalloc": 60,
+    "sizes": 60,
     "burst": 60,
     "cache_thrash": 8,
     "frag": 1,  # all of memory, once

@@ -32,7 +32,7 @@ STRESS = """
 stress() {
 	echo '{"record":"boot","cpus":'$smp',"lock":"'$lock'"}'
 	for name in ${workload:-repeat bulk rand xfree run kmalloc exhaust asym churn \\
-			larson burst cache_thrash frag kalloctest vm_map vm_shared vm_cow}; do
+			larson xmalloc sizes burst cache_thrash frag kalloctest vm_map vm_shared vm_cow}; do
 		[ "$name" = "$left_out" ] && continue
 		echo '{"record":"bench","workload":"'$name'","cpus":'$smp',"cache":9,"ops":30}'
 		echo '{"record":"bench","workload":"'$name'","cpus":'$smp',"cache":0,"ops":2}'

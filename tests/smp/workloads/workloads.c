@@ -26,6 +26,10 @@
 	      false)                                                                              \
 	entry(larson, "heap blocks that other cpus inherit and free", 10000, larson_setup,        \
 	      larson_teardown, false, .uses_heap = true)                                          \
+	entry(xmalloc, "heap blocks that the neighbour frees", 10000, xmalloc_setup,              \
+	      xmalloc_teardown, false, .uses_heap = true)                                         \
+	entry(sizes, "heap blocks of random sizes, 1000 live", 10000, sizes_setup,                \
+	      sizes_teardown, false, .uses_heap = true)                                           \
 	entry(burst, "no cpu allocates, then all do at once", 32768, burst_setup,                 \
 	      slots_teardown, false)                                                              \
 	entry(cache_thrash, "neighbouring frames of different cpus", 8192, cache_thrash_setup,    \

@@ -6,14 +6,17 @@
  * `all` leaves out the last WORKLOADS_BESIDES of the table, which are not about the allocator.
  *
  * Every frame has its owner's stamp from its allocation to its free (stamp.h). Every block of the
- * heap is filled with a pattern, which is checked before the block is freed.
+ * heap is filled with a pattern, or stamped at both ends; either is checked before the free.
  *
  *	workloads_single.c	frames that stay with the cpu that took them
  *	workloads_burst.c	all cpus in step: pauses, then all allocate at once
  *	workloads_handed.c	frames that another cpu gives back
  *	workloads_run.c		contiguous frames
  *	workloads_all.c		all of memory
- *	workloads_heap.c	blocks of the heap
+ *	workloads_heap.c	blocks of the heap, every byte checked
+ *	workloads_sizes.c	blocks that stay with the cpu that took them
+ *	workloads_larson.c	blocks that other cpus inherit
+ *	workloads_xmalloc.c	blocks that another cpu frees
  *	workloads_kalloctest.c	what the xv6 lock lab's test prints
  *	workloads_lock.c	no frames: one lock
  *	workloads_vm_*.c	address spaces; only in the kernel, which has an MMU
@@ -58,6 +61,14 @@ void churn_teardown(struct workload_run *run);
 bool larson_setup(struct workload_run *run);
 void larson_work(struct workload_run *run, unsigned number);
 void larson_teardown(struct workload_run *run);
+
+bool xmalloc_setup(struct workload_run *run);
+void xmalloc_work(struct workload_run *run, unsigned number);
+void xmalloc_teardown(struct workload_run *run);
+
+bool sizes_setup(struct workload_run *run);
+void sizes_work(struct workload_run *run, unsigned number);
+void sizes_teardown(struct workload_run *run);
 
 bool burst_setup(struct workload_run *run);
 void burst_work(struct workload_run *run, unsigned number);
