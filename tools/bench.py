@@ -23,6 +23,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import bench_heap
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = ROOT / "tools" / "launch.py"
@@ -61,6 +64,14 @@ TREE_MEM = "--mem=1G"
 TREE = "tree_"
 TREE_SIZES = {"128m": "128 MiB", "16g": "16 GiB", "1t": "1 TiB"}
 
+# The heap's workloads in virtual time, and the harts that each is compared with: an operation of xmalloc
+# is half of a pair only where there are two harts.
+HEAP_SCALING = "heap_scaling_"
+HEAP_WORKLOADS = {"larson": 1, "xmalloc": 2, "sizes": 1}
+HEAP_HARTS = (1, 2, 4, 16)
+HEAP_BOOTARGS = (f"time=virtual turn=25 run=bench workload={','.join(HEAP_WORKLOADS)} rounds=1 ops=2000 "
+                 f"cpus={','.join(map(str, HEAP_HARTS))}")
+
 # The in-kernel test that takes traps on each instruction of the pop and of the push.
 RESTART_TEST = "cache: traps inside the pop and the push"
 
@@ -89,6 +100,7 @@ COUNTS = frozenset({"instructions", "holds", "bytes"})
 TIMES = frozenset({"ns", "us", "holds", "bytes"})
 VIRTUAL_TIMES = frozenset({"instr", "kinstr"})
 HOST = frozenset({"ns", "bytes", "answers"})
+HEAPS = frozenset({"ns", "instructions", "bytes", "heap"})
 GUESTS = frozenset({"instructions", "KiB"})
 
 
@@ -408,6 +420,42 @@ class Table:
             self.unbounded("one frame, host", self.at_each_size("host_single_alloc"), "ns"),
         ]
 
+    # The heap: how it scales in virtual time, and against other heaps of the host. No bounds.
+
+    def scaling_of_heap(self, workload: str, base: int) -> Row:
+        one = self.figure(f"{HEAP_SCALING}{workload}", cpus=base)
+        figures = [quotient(self.figure(f"{HEAP_SCALING}{workload}", cpus=harts), one, f"{harts}:")
+                   for harts in HEAP_HARTS if harts > base]
+        text = "one hart" if base == 1 else f"{base} harts"
+        return self.unbounded(f"{workload}: time an operation against {text}, by harts", figures, "times")
+
+    def heap_figures(self, trace: str, member: str = "value", **fields: object) -> list[Figure]:
+        """Of every heap that is here."""
+        figures = []
+        for name in bench_heap.heap_names(self.records):
+            for record in self.records:
+                mine = {"bench": f"host_heap_{trace}", "heap": name, **fields}
+                if name != "none" and all(record.get(key) == value for key, value in mine.items()):
+                    valid = record.get("ratio_valid" if member == "ratio" else "valid", True) is True
+                    value = value_of({"value": record.get(member, None if valid else 0)})
+                    decimals = 0 if fields.get("unit") == "instructions" else 2
+                    figures.append(Figure(value, valid, name, decimals))
+        return figures
+
+    def heap_rows(self) -> list[Row]:
+        rows = [self.scaling_of_heap(workload, base) for workload, base in HEAP_WORKLOADS.items()]
+        for trace, title in bench_heap.TITLES.items():
+            rows.append(self.unbounded(f"{title}, host", self.heap_figures(trace, unit="instructions"),
+                                       "instructions"))
+            rows.append(self.unbounded(f"{title}, host, time", self.heap_figures(trace, "ratio", unit="ns"),
+                                       f"times {bench_heap.BASE}'s"))
+        rows.append(self.unbounded("64 MiB live, host", self.heap_figures(bench_heap.MEMORY),
+                                   "bytes taken a byte asked"))
+        absent = [str(record["heap"]) for record in self.records if record.get("bench") == "host_heap_absent"]
+        if absent:
+            rows.append(Row("heaps that are not installed", ", ".join(absent), "-", NO_BOUND, False))
+        return rows
+
     def metadata(self) -> list[Row]:
         of_1000 = self.figure("metadata_tree_bytes_per_1000_frames")
         kernel = quotient(of_1000, Figure(1000), "kernel", 4)
@@ -459,6 +507,7 @@ class Table:
             *self.times(),
             *self.tree_rows(),
             *self.host_rows(),
+            *self.heap_rows(),
             *self.metadata(),
             *self.big_guest(),
             self.lockstat_cost(0),
@@ -652,6 +701,21 @@ class Plan:
         self.add("the tree on the host", HOST,
                  lambda _: parse_records(run_command(command, STEP_TIMEOUT_SECONDS).stdout))
 
+    def add_heaps(self) -> None:
+        command = shlex.split(self.options.heap_bench)
+        command += ["--rounds", "3"] if self.options.quick else []
+        self.add("kmalloc and other heaps on the host", HEAPS,
+                 lambda _: parse_records(run_command(command, STEP_TIMEOUT_SECONDS).stdout))
+
+    def add_heap_scaling(self, kernel: Kernel) -> None:
+        def run(log: Path) -> list[Record]:
+            found = launch(kernel, log, HEAP_BOOTARGS, f"--smp={max(HEAP_HARTS)}")
+            return [{**record, "bench": f"{HEAP_SCALING}{record['workload']}",
+                     "value": record.get("ns_per_op"), "unit": "instr"}
+                    for record in found if record.get("bench") == "sweep"]
+
+        self.add(f"the heap in virtual time, {kernel.name}", VIRTUAL_TIMES, run)
+
     def add_tree(self, kernel: Kernel) -> None:
         """In a guest that has room for the largest zone's metadata; its other figures are not ours."""
         def run(log: Path) -> list[Record]:
@@ -682,6 +746,8 @@ class Plan:
             self.add_times(kernel)
         self.add_tree(plain[0])
         self.add_host()
+        self.add_heap_scaling(plain[0])
+        self.add_heaps()
         # What `make run` boots: with the checks.
         self.add_guest(plain[-1], "128 MiB", SMALL_GUEST)
         self.add_guest(plain[-1], "2 TiB", BIG_GUEST)
@@ -739,6 +805,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     for name in ("checks0", "checks1", "checks0-zbb", "checks1-zbb"):
         add(f"--kernel-{name}", type=Path, required=True, metavar="ELF")
     add("--host-bench", type=Path, required=True, metavar="PROGRAM")
+    add("--heap-bench", required=True, metavar="COMMAND", help="bench_heap.py with its arguments")
     add("--out", type=Path, default=ROOT / "build" / "bench", metavar="DIR")
     add("--smp", type=int, default=4, metavar="N", help="harts, for the times (default: 4)")
     add("--quick", action="store_true", help="fewer repetitions on the host")

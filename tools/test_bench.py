@@ -16,6 +16,7 @@ import unittest
 from pathlib import Path
 
 import bench
+import bench_heap
 from test_tools import InTemporaryFolder
 
 TOOLS = Path(__file__).resolve().parent
@@ -122,13 +123,38 @@ def host() -> list[bench.Record]:
     return [*figures, record("host_run_answers_checked", 4000, "answers")]
 
 
+def heaps() -> list[bench.Record]:
+    """What bench_heap.py prints on a host without one of the heaps."""
+    records = [record("host_heap_absent", 0, "heap", heap="mimalloc")]
+    for heap, times_more in (("kmalloc", 2), ("glibc", 1), ("none", 0.1)):
+        for trace in bench_heap.TRACES:
+            about = {"heap": heap, "valid": True}
+            records.append(record(f"host_heap_{trace}", 100 * times_more, "instructions", **about))
+            records.append(record(f"host_heap_{trace}", 10 * times_more, "ns", **about, ratio=times_more,
+                                  ratio_valid=True))
+        if heap != "none":
+            records.append(record("host_heap_memory", 1 + times_more / 10, "bytes", heap=heap))
+    return records
+
+
+def heap_scaling() -> list[bench.Record]:
+    return [record(f"{bench.HEAP_SCALING}{workload}", 100.0 + cpus, "instr", cpus=cpus, valid=True)
+            for workload in bench.HEAP_WORKLOADS for cpus in bench.HEAP_HARTS]
+
+
+def sweep_of_heap() -> list[bench.Record]:
+    """The same as the kernel prints it."""
+    return [{"record": "bench", "bench": "sweep", "workload": str(found["bench"]).removeprefix(bench.HEAP_SCALING),
+             "cpus": found["cpus"], "ns_per_op": found["value"], "valid": True} for found in heap_scaling()]
+
+
 def restart(passed: bool) -> bench.Record:
     return {"record": "test", "name": bench.RESTART_TEST + " allocate", "pass": passed}
 
 
 def all_records() -> list[bench.Record]:
     """Of a whole run in which everything holds."""
-    records = [restart(True), restart(True), *host()]
+    records = [restart(True), restart(True), *host(), *heap_scaling(), *heaps()]
     for checks in (0, 1):
         records += [{"step": bench.timing_step(checks), **found}
                     for found in exact(checks, 0) + times(checks)]
@@ -229,9 +255,24 @@ class TestTable(Judging):
 
     def test_every_record_is_needed(self) -> None:
         names = {str(found["bench"]) for found in all_records() if "bench" in found}
-        for name in names - {"bulk_pair_lockstat_all"}:
+        for name in names - {"bulk_pair_lockstat_all", "host_heap_absent"}:
             found = rows(changed(name)).values()
             self.assertTrue(any(row.holds == bench.MISSING for row in found), name)
+
+    def test_heaps(self) -> None:
+        found = rows(all_records())
+        self.assertEqual(found["64-byte pair, host"].measured, "kmalloc 200 / glibc 100 instructions")
+        self.assertEqual(found["larson, host, time"].measured, "kmalloc 2.00 / glibc 1.00 times glibc's")
+        self.assertEqual(found["64 MiB live, host"].measured, "kmalloc 1.20 / glibc 1.10 bytes taken a byte asked")
+        self.assertEqual(found["heaps that are not installed"].measured, "mimalloc")
+        self.assertEqual(found["larson: time an operation against one hart, by harts"].measured,
+                         "2: 1.01 / 4: 1.03 / 16: 1.15 times")
+
+    def test_a_host_that_counts_no_instructions(self) -> None:
+        records = [{key: value for key, value in {**found, "valid": False}.items() if key != "value"}
+                   if found["unit"] == "instructions" else found for found in heaps()]
+        others = [found for found in all_records() if not str(found.get("bench")).startswith("host_heap_")]
+        self.check_row(rows([*others, *records])["64-byte pair, host"], bench.NOT_MEASURABLE, False)
 
     def test_bounds_are_inclusive(self) -> None:
         what = "frame_alloc + frame_free, inlined, CHECKS=0"
@@ -369,6 +410,7 @@ for word; do
     previous=$word
 done
 case "$bootargs" in
+time=virtual*workload=*) kind=heap ;;
 time=virtual*) kind=virtual ;;
 run=selftest) kind=selftest ;;
 run=stress*) kind=stress ;;
@@ -396,13 +438,16 @@ class TestWholeRuns(InTemporaryFolder):
             self.said(name, "times", exact(checks, 0) + times(checks))
             self.said(name, "virtual", times(checks, "instr", "kinstr"))
             self.said(name, "selftest", [restart(True)])
+            self.said(name, "heap", sweep_of_heap())
             self.said(name, "stress", [record("instructions_to_the_end", 27e6, "instructions",
                                               cpus=1, checks=checks, zbb=zbb, valid=True)])
             self.said(name, "tree", tree(("128m", "16g", "1t"), cpus=1, checks=checks, zbb=zbb,
                                          valid=True))
             (self.folder / name).write_bytes(b"not really")
         (self.folder / "host-figures").write_text(lines(host()))
+        (self.folder / "heap-figures").write_text(lines(heaps()))
         self.host = self.script("host", f"cat {self.folder}/host-figures")
+        self.heaps = self.script("heaps", f"cat {self.folder}/heap-figures")
         self.qemu = self.script("qemu", QEMU)
 
     def said(self, kernel: str, kind: str, records: list[bench.Record]) -> None:
@@ -412,7 +457,7 @@ class TestWholeRuns(InTemporaryFolder):
         command = [sys.executable, str(TOOLS / "bench.py"), "--out", str(self.out)]
         for name, _, _ in self.KERNELS:
             command += [f"--kernel-{name}", str(self.folder / name)]
-        return [*command, "--host-bench", str(self.host)]
+        return [*command, "--host-bench", str(self.host), "--heap-bench", str(self.heaps)]
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "QEMU": str(self.qemu)}
@@ -432,7 +477,8 @@ class TestWholeRuns(InTemporaryFolder):
         with (self.out / "bench.csv").open() as file:
             found = list(csv.DictReader(file))
         self.assertEqual(len(found), 10 * len(counts(0, 0)) + 2 + 2 * len(exact(0, 0)) + 4 * len(times(0))
-                         + len(host()) + len(tree(("128m", "16g", "1t"))) + len(guests()))
+                         + len(host()) + len(sweep_of_heap()) + len(heaps()) + len(tree(("128m", "16g", "1t")))
+                         + len(guests()))
         self.assertTrue(all(line["step"] for line in found))
 
     def test_counts_differ(self) -> None:

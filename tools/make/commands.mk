@@ -3,7 +3,7 @@
 # same function as the rules use. A source that several builds compile is there once for each; the
 # kernel's command comes first, and clangd takes the first.
 
-command_builds := kernel $(test_builds) fuzz host_bench
+command_builds := kernel $(test_builds) fuzz host_bench host_bench_checks1
 
 command = @@{"directory": "$(CURDIR)", "file": "$2", "output": "$3", "command": "$(subst ",\",$(compile))"}
 commands_of = $(foreach source,$(sort $($1.sources) $(call program_sources,$1)),$(call \

@@ -41,6 +41,7 @@ Look for bugs
 
 Measure
   make bench       instruction counts and ratios against their bounds; table and CSV
+  make bench-heap  kmalloc against glibc, jemalloc and mimalloc on this host; a part of make bench too
   make report      sweep locks, harts, caches, batches and policies, all in virtual time: build/report/index.html
                      any run's records as CSV: tools/report_records.py build/logs/run.jsonl --out build/csv
 

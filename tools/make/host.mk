@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# host.mk - the builds for the host: the tests, the fuzz targets and two benchmarks.
+# host.mk - the builds for the host: the tests, the fuzz targets and the benchmarks.
 #
 # A test says in its second line what it is built for, and nothing else has to list it:
 #
@@ -189,20 +189,33 @@ $(call special,fuzz,$(addprefix tests/host/support/,policy_model.c libfdt_judge.
 # bench_policy is run by hand: $(BUILD)/bench/host/bench_policy [POLICY]
 host_bench.dir      := bench/host
 host_bench.cc       := $(HOSTCC)
-host_bench.flags    := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror \
-	-DASSERTS=0 -DCHECKS=0 -DCK_MD_RMO
+host_bench_flags    := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror -DASSERTS=0 -DCK_MD_RMO
+host_bench.flags    := $(host_bench_flags) -DCHECKS=0
 host_bench.includes := $(HOST_INCLUDES)
 host_bench.tests    := $(wildcard tests/host/bench/bench_*.c)
 host_bench.into     := bench/host
 host_bench.needs    := $(BUILD)/deps/test
-host_bench.goals    := bench $(BUILD)/bench/host/%
+host_bench.goals    := bench bench-heap $(BUILD)/bench/host/%
 links.bench_tree    := $(wildcard mm/global/segment_tree*.c) mm/global/run_tree.c mm/global/bit_index.c mm/global/bits.c
 links.bench_policy  := $(filter-out mm/global/zone%,$(wildcard mm/global/*.c))
+links.bench_heap    := $(allocator) tests/host/support/port.c tests/host/bench/heap_traces.c
+
+# The heap once more, with the checks of callers, as the kernel has them by default.
+host_bench_checks1.dir      := bench/host-checks1
+host_bench_checks1.cc       := $(HOSTCC)
+host_bench_checks1.flags    := $(host_bench_flags) -DCHECKS=1
+host_bench_checks1.includes := $(HOST_INCLUDES)
+host_bench_checks1.tests    := tests/host/bench/bench_heap.c
+host_bench_checks1.into     := bench/host-checks1
+host_bench_checks1.needs    := $(BUILD)/deps/test
+host_bench_checks1.goals    := bench bench-heap $(BUILD)/bench/host-checks1/%
+
+heap_benches := $(foreach kind,host host-checks1,$(BUILD)/bench/$(kind)/bench_heap)
 
 # ---- all of them -----------------------------------------------------------------------------
 
 test_builds := plain checks0 bare tsan traps space cpu power
-$(foreach name,$(test_builds) fuzz host_bench,$(eval $(call build,$(name)))$(eval $(call programs,$(name))))
+$(foreach name,$(test_builds) fuzz host_bench host_bench_checks1,$(eval $(call build,$(name)))$(eval $(call programs,$(name))))
 
 unknown := $(filter-out $(test_builds:%=%:%),$(tests_by_build))
 $(if $(unknown),$(error a test says `Builds:` with a name that is none of $(test_builds): $(unknown)))

@@ -50,12 +50,17 @@ soak: all
 
 # ---- benchmarks and the report ---------------------------------------------------------------
 
-bench: $(bench_kernels) $(bench_dir)/host/bench_tree
+heap_bench = tools/bench_heap.py --program $(bench_dir)/host/bench_heap --program-checks1 $(bench_dir)/host-checks1/bench_heap
+
+bench: $(bench_kernels) $(bench_dir)/host/bench_tree $(heap_benches) $(BUILD)/qemu/hartframe.so
 	$(quiet)tools/bench.py --kernel-checks0 $(bench_dir)/checks0/hartframe.elf \
 		--kernel-checks1 $(bench_dir)/checks1/hartframe.elf \
 		--kernel-checks0-zbb $(bench_dir)/checks0-zbb/hartframe.elf \
 		--kernel-checks1-zbb $(bench_dir)/checks1-zbb/hartframe.elf \
-		--host-bench $(bench_dir)/host/bench_tree --out $(bench_dir) --smp $(SMP)
+		--host-bench $(bench_dir)/host/bench_tree --heap-bench "$(heap_bench) --records" --out $(bench_dir) --smp $(SMP)
+
+bench-heap: $(heap_benches)
+	$(quiet)$(heap_bench)
 
 # The sweep's kernel is the kernel that users get, without the asserts of our own invariants.
 report: deps-report $(bench_dir)/checks1/hartframe.elf $(BUILD)/qemu/hartframe.so
@@ -79,4 +84,4 @@ $(BUILD)/trees/stub.elf: tests/smp/trees/stub.S $(BUILD)/kernel.flags | $(BUILD)
 trees := $(BUILD)/trees/stub.elf \
 	$(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
 
-.PHONY: run monitor debug explore replay soak bench report
+.PHONY: run monitor debug explore replay soak bench bench-heap report

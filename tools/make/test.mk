@@ -23,7 +23,7 @@ test_plan = $(test_arguments) --model "$(model)" --wide "$(port_check) line" "$(
 build_parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 test: $(BUILD)/deps/test
-	$(quiet)$(build_parallel) $(test_needs)
+	$(quiet)$(build_parallel) $(test_needs) $(heap_benches)
 	$(quiet)$(pytest) tools -n $(JOBS) $(pytest_options) --plan '$(test_plan)'
 
 test-plan:
