@@ -6,7 +6,8 @@ Each process is one heap and one trace (tests/host/bench/bench_heap.c). In a rou
 each heap in turn, and rounds follow each other, so what the host does besides meets all heaps
 alike. A time is the median of the rounds. A ratio is to the C library's time of the same round,
 and also a median. Where the middle half of a figure's rounds differ by more than a quarter, the
-figure is NOT MEASURABLE and in brackets. Nothing depends on how fast the host is.
+figure is NOT MEASURABLE and in brackets. So are times of parallel traces if the host has not given each
+thread a core: the heap `none`, whose threads never sleep, shows it. Nothing depends on how fast the host is.
 
 Instructions an operation are those of a long run less those of a short one, divided by the
 operations that the long one has more. They are counted by the processor (perf_event_open), else by
@@ -16,7 +17,8 @@ thread works at a time, in an order that is always the same, so none of them is 
 jemalloc and mimalloc are the C library's malloc replaced by LD_PRELOAD. A heap that is not installed is
 named as absent. Debian's packages: libjemalloc2, libmimalloc2.0, valgrind.
 
-Prints a table; with --records one JSON object a line instead, on standard output.
+Prints a table; with --records one JSON object a line instead, on standard output. With --save FILE it
+writes FILE as well, for docs/records/heaps.jsonl: the table in docs/measuring.md is made from it.
 Exit status: 0; 1 if a run failed; 2 cannot run.
 """
 
@@ -59,6 +61,9 @@ COUNTED = (20_000, 60_000)  # the short run and the long one
 MEMORY_BYTES = 64 << 20
 ROUNDS = 9
 THREADS_MAX = 4
+
+# Threads that never sleep had a core for at least this part of a parallel trace.
+CORE_SHARE_MIN = 0.9
 
 # The middle half of a figure's rounds differ by at most this.
 SPREAD_MAX = 1.25
@@ -159,6 +164,7 @@ class Measured:
 
     ns: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     providers: dict[str, str] = field(default_factory=dict)
+    core_shares: dict[str, list[float]] = field(default_factory=dict)  # by trace, of the heap `none`
 
 
 def measure_times(heaps: Sequence[Heap], options: argparse.Namespace,
@@ -171,20 +177,21 @@ def measure_times(heaps: Sequence[Heap], options: argparse.Namespace,
                 record, _ = run(heap, trace, options.operations, options.threads)
                 measured.ns.setdefault((heap.name, trace), []).append(number(record, "ns"))
                 measured.providers[heap.name] = str(record["provider"])
+                if heap.name == "none":
+                    measured.core_shares.setdefault(trace, []).append(number(record, "core_share"))
     return measured
 
 
-def enough_cores(trace: str, threads: int) -> bool:
-    return trace not in PARALLEL or len(os.sched_getaffinity(0)) >= threads
+def had_cores(core_shares: Sequence[float]) -> bool:
+    return statistics.median(core_shares) >= CORE_SHARE_MIN
 
 
 def time_records(heaps: Sequence[Heap], measured: Measured, options: argparse.Namespace) -> Iterator[Record]:
     for trace in TRACES:
-        base = measured.ns[BASE, trace]
+        base, cores = measured.ns[BASE, trace], had_cores(measured.core_shares[trace])
         for heap in heaps:
             values = measured.ns[heap.name, trace]
             time, ratio = figure_of(values), figure_of([ns / of_base for ns, of_base in zip(values, base)])
-            cores = enough_cores(trace, options.threads)
             yield {**head(heap, trace, options, measured), "value": round(time.value, 2),
                    "low": round(time.low, 2), "high": round(time.high, 2), "unit": "ns",
                    "valid": time.valid and cores, "ratio": round(ratio.value, 3),
@@ -335,8 +342,36 @@ def notes(records: Sequence[Record], threads: int) -> list[str]:
     said.append("±: half of what the middle half of the rounds differ by.")
     said.append(f"{', '.join(PARALLEL)}: {threads} threads on {len(os.sched_getaffinity(0))} processors.")
     said.append(f"(...): {NOT_MEASURABLE} here; the middle half of the rounds differ by more than a quarter, "
-                "or threads had no core each.")
+                "or not each thread had a core.")
     return said
+
+
+# For the documents --------------------------------------------------------------------------------
+
+
+KEPT = ("bench", "heap", "threads", "value", "unit", "valid", "ratio", "ratio_valid", "refilled", "counter", "why")
+
+
+def host_text() -> str:
+    release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+                   if "=" in line)
+    system = release.get("PRETTY_NAME", "an unknown system").strip('"')
+    return f"{system}, {len(os.sched_getaffinity(0))} processors, glibc {platform.libc_ver()[1]}"
+
+
+def save(records: Iterable[Record], path: Path) -> None:
+    """As experiments: they are of one host. Raw times are left out."""
+    asked = subprocess.run(["git", "log", "-1", "--format=%h", "--", "mm", "sync", "tests/host/bench"], cwd=ROOT,
+                           capture_output=True, text=True, check=False)
+    about: Record = {"record": "experiment", "experiment": "heaps", "command": "make bench-heap",
+                     "commit": asked.stdout.strip() or "unknown", "changed": f"nothing; on {host_text()}"}
+    lines = []
+    for record in records:
+        kept = {name: record[name] for name in KEPT if name in record}
+        if record.get("unit") == "ns":
+            del kept["value"], kept["valid"]
+        lines.append(json.dumps({**about, **kept}, separators=(",", ":")) + "\n")
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 # -----------------------------------------------------------------------------------------------
@@ -378,6 +413,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--library", action="append", default=[], metavar="NAME=FILE",
         help=f"where a heap's library is ({', '.join(LIBRARIES)}); empty: treat it as absent")
     add("--records", action="store_true", help="print JSON records instead of the table")
+    add("--save", type=Path, metavar="FILE", help="write records for the documents as well")
     return parser.parse_args(arguments)
 
 
@@ -404,6 +440,8 @@ def main(arguments: list[str] | None = None) -> int:
     except RunFailed as error:
         complain(str(error))
         return 1
+    if options.save:
+        save(records, options.save)
     if options.records:
         print("".join(json.dumps(record) + "\n" for record in records), end="")
     else:

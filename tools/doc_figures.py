@@ -38,6 +38,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench_heap
 import launch
 import lines
 import lock_model
@@ -561,6 +562,31 @@ def lines_model(records: Records) -> list[Row]:
     return rows
 
 
+def heaps(records: Records) -> list[Row]:
+    """A row for each heap. The trace alone has no memory."""
+    found = [r for r in records.records if r.get("experiment") == "heaps"]
+    names = bench_heap.heap_names(found)
+    titles = [bench_heap.TITLES[trace] for trace in bench_heap.TRACES]
+    rows = [["heap", "figure", *titles]]
+    for unit, figure_text, what in (("instructions", bench_heap.instructions_text, "instructions"),
+                                    ("ns", bench_heap.ratio_text, f"time, {bench_heap.BASE} = 1")):
+        for name in names:
+            rows.append([HEAP_NAMES.get(name, name), what, *(
+                figure_text(bench_heap.found(found, bench=f"host_heap_{trace}", heap=name, unit=unit))
+                for trace in bench_heap.TRACES)])
+    return rows
+
+
+def heap_memory(records: Records) -> list[Row]:
+    rows = [["heap", "bytes taken a byte asked", "after each block was replaced, on average, four times"]]
+    return rows + [[HEAP_NAMES.get(str(r["heap"]), str(r["heap"])), f"{r['value']:.3f}", f"{r['refilled']:.3f}"]
+                   for r in records.records
+                   if r.get("experiment") == "heaps" and r.get("bench") == f"host_heap_{bench_heap.MEMORY}"]
+
+
+HEAP_NAMES = {"kmalloc": "kmalloc, `CHECKS=0`", "kmalloc checks": "kmalloc, `CHECKS=1`", "none": "the trace alone"}
+
+
 TABLES: dict[str, Callable[[Records], list[Row]]] = {
     "parallel": parallel, "qemu-versions": qemu_versions,
     "policies": policies, "sizes": sizes, "thresholds": thresholds, "switches": switches,
@@ -573,7 +599,7 @@ TABLES: dict[str, Callable[[Records], list[Row]]] = {
     "locks-turns": locks_turns,
     "locks-overtaken": locks_by_cpus(lambda record: f"{record['overtaken_most']}"),
     "lines-cells": lines_cells, "lines-hot": lines_hot,
-    "lines-locks": lines_locks, "lines-model": lines_model,
+    "lines-locks": lines_locks, "lines-model": lines_model, "heaps": heaps, "heap-memory": heap_memory,
 }
 
 

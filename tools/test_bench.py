@@ -470,7 +470,7 @@ class TestWholeRuns(InTemporaryFolder):
     def test_all_holds(self) -> None:
         run = self.run_bench()
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
-        self.assertIn("[ 1/20] instructions, CHECKS=0, first run", run.stdout)
+        self.assertIn("[ 1/22] instructions, CHECKS=0, first run", run.stdout)
         self.assertIn("identical in two runs", run.stdout)
         self.assertNotIn("\x1b", run.stdout)
         self.assertIn("frame_alloc", (self.out / "bench.txt").read_text())
@@ -496,7 +496,7 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertEqual(run.returncode, 1)
         self.assertIn("PROBLEM: the tree on the host: the tree says none", run.stdout)
         self.assertIn("FAILED", run.stdout)
-        self.assertIn("[20/20]", run.stdout)
+        self.assertIn("[22/22]", run.stdout)
         self.assertRegex(run.stdout, r"aligned run of 512 frames, host .* missing")
 
     def test_no_kernel(self) -> None:

@@ -9,6 +9,7 @@ They need the programs:
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -110,6 +111,19 @@ class TestJudging(unittest.TestCase):
         self.assertEqual((figure.value, figure.valid), (11.0, True))
         self.assertFalse(bench_heap.figure_of([10.0, 14.0, 12.0, 9.0, 90.0]).valid)
         self.assertEqual(bench_heap.figure_of([7.0]).value, 7.0)
+
+    def test_threads_that_had_no_core_make_no_time(self) -> None:
+        self.assertTrue(bench_heap.had_cores([0.99, 0.2, 0.95]))
+        self.assertFalse(bench_heap.had_cores([0.99, 0.5, 0.6]))
+        heaps = [bench_heap.Heap(name, Path("none"), "") for name in (bench_heap.BASE, "none")]
+        for share, valid in ((0.95, True), (0.5, False)):
+            measured = bench_heap.Measured({(heap.name, trace): [5.0, 5.0] for heap in heaps for trace in TRACES},
+                                           core_shares={trace: [share if trace == "larson" else 1.0] for trace in TRACES})
+            options = argparse.Namespace(threads=2)
+            found = {r["bench"]: r for r in bench_heap.time_records(heaps, measured, options)}
+            self.assertEqual(found["host_heap_larson"]["valid"], valid)
+            self.assertEqual(found["host_heap_larson"]["ratio_valid"], valid)
+            self.assertTrue(found["host_heap_pair"]["valid"])
 
     def test_what_is_not_valid_is_in_brackets(self) -> None:
         record: Record = {"value": 10.0, "low": 9.0, "high": 11.0, "valid": True, "ratio": 2.0, "ratio_valid": False}

@@ -59,8 +59,9 @@ bench: $(bench_kernels) $(bench_dir)/host/bench_tree $(heap_benches) $(BUILD)/qe
 		--kernel-checks1-zbb $(bench_dir)/checks1-zbb/hartframe.elf \
 		--host-bench $(bench_dir)/host/bench_tree --heap-bench "$(heap_bench) --records" --out $(bench_dir) --smp $(SMP)
 
+# SAVE=docs/records/heaps.jsonl: the records of the documents.
 bench-heap: $(heap_benches)
-	$(quiet)$(heap_bench)
+	$(quiet)$(heap_bench) $(if $(SAVE),--save $(SAVE))
 
 # The sweep's kernel is the kernel that users get, without the asserts of our own invariants.
 report: deps-report $(bench_dir)/checks1/hartframe.elf $(BUILD)/qemu/hartframe.so

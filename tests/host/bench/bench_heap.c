@@ -15,7 +15,8 @@
  *
  * Times. A trace on one thread is divided into sections (in turns there is one only). The time of an operation is the median of
  * theirs, in processor time of the thread, so the host's other work is not in it. A parallel trace
- * is timed as a whole, from the first thread that begins to the last that ends. Instructions are
+ * is timed as a whole, from the first thread that begins to the last that ends; `core_share` is the
+ * part of that time in which its threads had a core. Instructions are
  * those of the process in user mode from the trace's begin to its end, where perf_event_open()
  * has a counter; otherwise the caller counts them from outside.
  *
@@ -180,6 +181,7 @@ static int compare(const void *left, const void *right)
 struct measured {
 	uint64_t operations; /* of each thread */
 	double ns;
+	double core_share;
 };
 
 static uint64_t rounded_up(uint64_t operations, uint64_t step)
@@ -200,7 +202,7 @@ static struct measured measure_alone(const struct heap_trace *trace, const struc
 		ns[i] = (double)(now_ns(CLOCK_THREAD_CPUTIME_ID) - start) / (double)each;
 	}
 	qsort(ns, sections, sizeof(ns[0]), compare);
-	return (struct measured){each * sections, ns[sections / 2]};
+	return (struct measured){each * sections, ns[sections / 2], 1};
 }
 
 static struct parallel {
@@ -209,26 +211,29 @@ static struct parallel {
 	uint64_t operations;
 	pthread_barrier_t start;
 	struct {
-		_Alignas(128) uint64_t start_ns, end_ns;
+		_Alignas(128) uint64_t start_ns, end_ns, core_ns;
 	} thread[HEAP_THREADS_MAX];
 } parallel;
 
 static void work_in_parallel(void *argument)
 {
 	unsigned number = port_cpu();
+	uint64_t core_ns;
 
 	(void)argument;
 	pthread_barrier_wait(&parallel.start);
+	core_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
 	parallel.thread[number].start_ns = now_ns(CLOCK_MONOTONIC);
 	parallel.trace->work(parallel.heap, number, parallel.operations);
 	parallel.thread[number].end_ns = now_ns(CLOCK_MONOTONIC);
+	parallel.thread[number].core_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - core_ns;
 }
 
 static struct measured measure_parallel(const struct heap_trace *trace,
 					const struct heap_calls *heap, uint64_t operations,
 					unsigned threads)
 {
-	uint64_t first = UINT64_MAX, last = 0;
+	uint64_t first = UINT64_MAX, last = 0, all_ns = 0, core_ns = 0;
 
 	parallel.trace = trace;
 	parallel.heap = heap;
@@ -238,9 +243,12 @@ static struct measured measure_parallel(const struct heap_trace *trace,
 	for (unsigned i = 0; i < threads; i++) {
 		first = parallel.thread[i].start_ns < first ? parallel.thread[i].start_ns : first;
 		last = parallel.thread[i].end_ns > last ? parallel.thread[i].end_ns : last;
+		all_ns += parallel.thread[i].end_ns - parallel.thread[i].start_ns;
+		core_ns += parallel.thread[i].core_ns;
 	}
 	return (struct measured){parallel.operations,
-				 (double)(last - first) / (double)parallel.operations};
+				 (double)(last - first) / (double)parallel.operations,
+				 (double)core_ns / (double)all_ns};
 }
 
 /* ---- records ---------------------------------------------------------------------------------- */
@@ -269,8 +277,8 @@ static void run_trace(const struct heap *heap, const struct heap_trace *trace, u
 	if (trace->end)
 		trace->end(&heap->calls);
 	print_head(heap, trace->name, trace->is_parallel ? threads : 1);
-	printf(",\"operations\":%llu,\"ns\":%.3f,\"instructions\":%llu}\n",
-	       (unsigned long long)measured.operations, measured.ns,
+	printf(",\"operations\":%llu,\"ns\":%.3f,\"core_share\":%.3f,\"instructions\":%llu}\n",
+	       (unsigned long long)measured.operations, measured.ns, measured.core_share,
 	       (unsigned long long)instructions);
 }
 
