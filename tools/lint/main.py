@@ -15,6 +15,7 @@ from .inlined import check_inlined
 from .kernel import Kernel
 from .layers import check_layers
 from .locks import check_fences, check_memory_model
+from .memory_functions import check_memory_functions
 from .owners import check_owners
 from .report import Report, ktap_lines, run
 from .restartable import check_restartable
@@ -87,6 +88,7 @@ def main() -> int:
         ("restartable sequences", lambda: check_restartable(kernel)),
         ("hot path inlined", lambda: check_inlined(kernel)),
         ("segments", lambda: check_segments(kernel)),
+        ("memory by words", lambda: check_memory_functions(kernel)),
         ("no second libc", lambda: check_libc(sources)),
         ("under a space's lock", lambda: check_under_a_space(sources, kernel)),
         ("fences by clang", lambda: check_other(other) if other else NO_OTHER),

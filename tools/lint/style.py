@@ -18,12 +18,18 @@ LIBC_DEFINITION = re.compile(
     re.M,
 )
 
+# Our own memset, memcpy and memmove, and the test that has them under other names.
+LIBC_OURS = {"arch/riscv/string.c", "tests/host/test_string.c"}
+LIBC_MEMORY = {"memset", "memcpy", "memmove"}
+
 
 def check_libc(sources: Sources) -> Report:
     report = Report(note=f"{len(sources.text)} files")
     for path, text in sources.text.items():
         for match in LIBC_DEFINITION.finditer(text):
             name = next(filter(None, match.groups()))
+            if path in LIBC_OURS and name in LIBC_MEMORY:
+                continue
             line = text.count("\n", 0, match.start()) + 1
             report.problems.append(f"{path}:{line} defines {name}")
     if not any(path.endswith(".c") for path in sources.text):

@@ -35,6 +35,7 @@ kernel.needs    := $(BUILD)/ck/linked
 kernel.goals    := all run monitor debug explore replay soak lint stack \
 	$(BUILD)/hartframe.elf $(BUILD)/kernel/% $(BUILD)/clang/%
 $(call special,kernel,$(hot_sources),-fomit-frame-pointer -foptimize-sibling-calls)
+$(call special,kernel,arch/riscv/string.c,-fno-builtin -fomit-frame-pointer)
 $(eval $(call build,kernel))
 
 $(BUILD)/kernel/%.o: %.S $(BUILD)/kernel.flags | $(BUILD)/deps/run
@@ -93,6 +94,7 @@ clang.includes := $(KERNEL_INCLUDES)
 clang.sources  := $(kernel_sources)
 clang.needs    := $(BUILD)/ck/linked
 clang.goals    := $(BUILD)/clang/%
+$(call special,clang,arch/riscv/string.c,-fno-builtin)
 $(eval $(call build,clang))
 
 clang_objects := $(clang.objects) $(call objects_of,kernel,$(kernel_assembly))
