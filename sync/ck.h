@@ -101,6 +101,34 @@ CK_RISCV_FENCE(acqrel, rw, rw)
 CK_RISCV_FENCE(lock, r, rw)
 CK_RISCV_FENCE(unlock, rw, w)
 #undef CK_RISCV_FENCE
+
+/*
+ * Of these versions an exchange is a loop of compare-and-swap, fifteen instructions. RISC-V has one
+ * instruction for it. It orders nothing, like the exchange of 0.7.2.
+ */
+#define CK_RISCV_EXCHANGE(name, type, width)                                                       \
+	static inline __attribute__((always_inline))                                               \
+	type ck_riscv_fas_##name(void *target, type value)                                         \
+	{                                                                                          \
+		type before;                                                                       \
+                                                                                                   \
+		__asm__ volatile("amoswap." #width "	%0, %2, %1"                                   \
+				 : "=r"(before), "+A"(*(type *)target)                             \
+				 : "r"(value)                                                      \
+				 : "memory");                                                      \
+		return before;                                                                     \
+	}
+
+CK_RISCV_EXCHANGE(uint, unsigned, w)
+CK_RISCV_EXCHANGE(32, uint32_t, w)
+CK_RISCV_EXCHANGE(64, uint64_t, d)
+CK_RISCV_EXCHANGE(ptr, void *, d)
+#undef CK_RISCV_EXCHANGE
+
+#define ck_pr_fas_uint ck_riscv_fas_uint
+#define ck_pr_fas_32   ck_riscv_fas_32
+#define ck_pr_fas_64   ck_riscv_fas_64
+#define ck_pr_fas_ptr  ck_riscv_fas_ptr
 #endif
 
 /*

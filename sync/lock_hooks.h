@@ -173,7 +173,60 @@ static inline void lock_stats_on_unlocked(struct spinlock *lock, const struct sp
 		lock_stats_count_timed(lock, node, released_ticks);
 }
 
+/*
+ * The same hooks for the fast way (spin_fast.h). It is for the mode SPIN_STATS_CONTENDED and for an
+ * acquire without a wait, so the clock is not read.
+ */
+static inline void lock_fast_prepare(struct lock_fast *fast, const struct spinlock *lock,
+				     const void *site)
+{
+	fast->counted = &lock->cpus[port_cpu()];
+#if LOCK_OWNERS
+	fast->note = lock_owner_pack(site, port_cpu());
 #else
+	(void)site;
+#endif
+}
+
+/* False: in the mode of this moment there is no fast way. */
+static inline bool lock_fast_on_lock(void)
+{
+	return lock_stats_mode == SPIN_STATS_CONTENDED;
+}
+
+/* In the critical section, at its beginning and at its end. */
+static inline void lock_fast_on_acquire(struct spinlock *lock, const struct lock_fast *fast)
+{
+#if LOCK_OWNERS
+	counter_set(&lock->word.note.holder, fast->note);
+#else
+	(void)lock;
+	(void)fast;
+#endif
+}
+
+static inline void lock_fast_on_unlock(struct spinlock *lock, const struct lock_fast *fast)
+{
+#if LOCK_OWNERS
+	counter_set(&lock->word.note.holder, ~fast->note);
+#else
+	(void)lock;
+	(void)fast;
+#endif
+}
+
+static inline void lock_fast_on_unlocked(const struct lock_fast *fast)
+{
+	counter_add(&fast->counted->stats.counts.acquisitions, 1);
+}
+
+#else
+
+#define lock_fast_prepare(fast, lock, site) ((void)(fast), (void)(lock), (void)(site))
+#define lock_fast_on_lock()		    true
+#define lock_fast_on_acquire(lock, fast)    ((void)(fast))
+#define lock_fast_on_unlock(lock, fast)	    ((void)(fast))
+#define lock_fast_on_unlocked(fast)	    ((void)(fast))
 
 #define lock_stats_on_lock(lock, node, site)		   SPIN_STATS_OFF
 #define lock_stats_on_acquire(lock, node, mode)		   ((void)(mode))

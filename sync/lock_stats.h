@@ -64,6 +64,14 @@ struct lock_stats_node {
 #endif
 };
 
+/* What the acquires of one CPU at one call site of the fast way note (spin_fast.h). */
+struct lock_fast {
+#if LOCK_STATS
+	struct spin_cpu *counted;
+	uint64_t note; /* of the owner; lock_owner_pack() */
+#endif
+};
+
 #if LOCK_STATS
 
 /* Sets the mode of all locks. At rest only: no CPU holds a lock or waits for one. */

@@ -40,3 +40,6 @@
 SPIN_FOR_EACH_KIND(SPIN_DECLARE)
 SPIN_DECLARE(none, SPIN_NONE)
 #undef SPIN_DECLARE
+
+/* By enum spin_kind. Each lock has a copy of its kind's. */
+extern const struct spin_algorithm spin_algorithms[SPIN_NONE + 1];

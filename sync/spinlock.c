@@ -149,52 +149,30 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
 		port_panic("spin_init: lock %s: no memory for %s", name, spin_kind_name(kind));
 	}
 	init_word(lock);
+	lock->algorithm = spin_algorithms[kind];
 }
 
 /* ---- one function of the lock's kind ------------------------------------------------------ */
 
-#define DISPATCH(lock, call)                                                                       \
-	switch ((lock)->kind) {                                                                    \
-	default:                                                                                   \
-		SPIN_FOR_EACH_KIND(call) call(none, SPIN_NONE)                                     \
-	}
-
-static bool try_kind(struct spinlock *lock, struct spin_node *node)
+static inline bool try_kind(struct spinlock *lock, struct spin_node *node)
 {
-#define TRY(kind_name, kind)                                                                       \
-	case kind:                                                                                 \
-		return spin_try_##kind_name(lock, node);
-	DISPATCH(lock, TRY)
-#undef TRY
+	return lock->algorithm.try_acquire(lock, node);
 }
 
-static void acquire_kind(struct spinlock *lock, struct spin_node *node)
+static inline void acquire_kind(struct spinlock *lock, struct spin_node *node)
 {
-#define ACQUIRE(kind_name, kind)                                                                   \
-	case kind:                                                                                 \
-		spin_acquire_##kind_name(lock, node);                                              \
-		return;
-	DISPATCH(lock, ACQUIRE)
-#undef ACQUIRE
+	lock->algorithm.acquire(lock, node);
 }
 
-static void release_kind(struct spinlock *lock, struct spin_node *node)
+static inline void release_kind(struct spinlock *lock, struct spin_node *node)
 {
-#define RELEASE(kind_name, kind)                                                                   \
-	case kind:                                                                                 \
-		spin_release_##kind_name(lock, node);                                              \
-		return;
-	DISPATCH(lock, RELEASE)
-#undef RELEASE
+	lock->algorithm.release(lock, node);
 }
 
+/* Also of a lock of zeros, which has not been made yet: it is free. */
 bool spin_locked_relaxed(struct spinlock *lock)
 {
-#define HELD(kind_name, kind)                                                                      \
-	case kind:                                                                                 \
-		return spin_held_##kind_name(lock);
-	DISPATCH(lock, HELD)
-#undef HELD
+	return lock->algorithm.held && lock->algorithm.held(lock);
 }
 
 /* ---- acquire and release ------------------------------------------------------------------ */
@@ -237,6 +215,12 @@ void spin_lock(struct spinlock *lock, struct spin_node *node)
 		acquire(lock, node, SPIN_STATS_CONTENDED);
 	else
 		acquire(lock, node, SPIN_STATS_ALL);
+}
+
+void spin_lock_found_held(struct spinlock *lock, struct spin_node *node)
+{
+	(void)lock_stats_on_lock(lock, node, __builtin_return_address(0));
+	wait_for(lock, node);
 }
 
 void spin_unlock(struct spinlock *lock, struct spin_node *node)

@@ -85,6 +85,17 @@ enum spin_kind {
 	SPIN_NONE = SPIN_KINDS
 };
 
+struct spinlock;
+struct spin_node;
+
+/* The functions of a kind (spin_kinds.h). */
+struct spin_algorithm {
+	bool (*try_acquire)(struct spinlock *lock, struct spin_node *node);
+	void (*acquire)(struct spinlock *lock, struct spin_node *node);
+	void (*release)(struct spinlock *lock, struct spin_node *node);
+	bool (*held)(struct spinlock *lock);
+};
+
 /*
  * One CPU's part of one lock. Its first line is what each counted acquire writes. Its last line but
  * one ends with the node of hclh, behind counters of times that do not occur: this CPU writes nothing
@@ -111,6 +122,7 @@ struct spinlock {
 	const char *name;
 	enum spin_kind kind;
 	unsigned cpu_count;
+	struct spin_algorithm algorithm; /* the functions of its kind */
 	struct spin_cpu *cpus;
 	struct ck_spinlock_anderson_thread *anderson_slots;
 	struct wait_matrix_lock matrix;
@@ -167,6 +179,12 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
  */
 void spin_lock(struct spinlock *lock, struct spin_node *node);
 void spin_unlock(struct spinlock *lock, struct spin_node *node);
+
+/*
+ * The same acquire for a caller whose first try has found the lock held (spin_fast.h): it waits without
+ * a further try, and is counted as an acquire that had to wait.
+ */
+void spin_lock_found_held(struct spinlock *lock, struct spin_node *node);
 
 /* True if a CPU holds the lock; the answer may be stale when the caller gets it. */
 bool spin_locked_relaxed(struct spinlock *lock);

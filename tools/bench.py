@@ -269,6 +269,18 @@ class Table:
             for how, limits in (("inlined", INLINED), ("called", CALLED))
         ]
 
+    def uncached(self) -> list[Row]:
+        what = "the same with the cache off: two holds of a lock"
+        return [self.counted(what, "pair_uncached", checks, 250) for checks in (0, 1)]
+
+    def memory(self) -> list[Row]:
+        return [
+            self.counted("memset of 4,096 bytes", "memset_4096", 1, 700),
+            self.counted("memcpy of 4,096 bytes", "memcpy_4096", 1, 1450),
+            self.counted("the same from an odd address", "memcpy_4096_unaligned", 1, 4096),
+            self.counted("memmove of 4,096 bytes, 8 bytes up", "memmove_4096_overlap", 1, 1300),
+        ]
+
     def restarts(self) -> Row:
         what = "traps on each instruction of it lose nothing"
         tests = [
@@ -499,6 +511,8 @@ class Table:
         return [
             *self.hot_path(),
             self.restarts(),
+            *self.uncached(),
+            *self.memory(),
             *self.bulk(),
             self.lock_holds(),
             *self.critical_sections(),

@@ -29,6 +29,9 @@ struct frame_word {
 
 #define FRAMES_PER_WORD 64
 
+/* No frame. */
+#define FRAME_WORD_NONE UINT64_MAX
+
 /*
  * A plan: the part of the work that a policy does before the lock is taken. A caller that
  * has no plan sets `words` to 0 and `ordinary` to false; the rest then means nothing. `words` and
@@ -119,6 +122,14 @@ struct policy {
 	 */
 	void (*release)(void *instance, const struct policy_plan *plan,
 			const struct frame_word *words, unsigned count);
+
+	/*
+	 * Both may be NULL. One frame, as claim(1, 1) and release() of one word do it, in fewer
+	 * instructions. claim_one() returns the frame, or FRAME_WORD_NONE when no frame is free;
+	 * release_one() panics as release() does.
+	 */
+	uint64_t (*claim_one)(void *instance);
+	void (*release_one)(void *instance, uint64_t frame);
 
 	/*
 	 * Takes `count` contiguous frames (count >= 1), the first a multiple of `align` (a power of

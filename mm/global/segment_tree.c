@@ -100,28 +100,42 @@ static void *tree_init(void *memory, uint64_t first, uint64_t count)
 
 /* ---- claims ------------------------------------------------------------------------------ */
 
-/*
- * One frame, the lowest: a bit, and mostly nothing else. Not inlined, for tree_claim's registers.
- */
-static __attribute__((noinline)) unsigned claim_one(struct segment_tree *tree,
-						    struct frame_word *words, unsigned *taken)
+/* One frame, the lowest: a bit, and mostly nothing else. */
+static uint64_t tree_claim_one(void *instance)
 {
+	struct segment_tree *tree = instance;
 	uint64_t group = tree->group_lowest, summary = tree->frames.level[1][group];
-	uint64_t word, bits, rest, *leaf;
+	uint64_t word, bits, rest, frame, *leaf;
+	uint64_t in_group;
 
-	*taken = 0;
 	if (__builtin_expect(!summary, 0))
-		return 0;
-	word = (group << 6) + bits_lowest(summary);
+		return FRAME_WORD_NONE;
+	in_group = bits_lowest(summary);
+	word = (group << 6) + in_group;
 	leaf = &tree->frames.level[0][word];
 	bits = *leaf;
 	rest = bits & (bits - 1);
-	words->first = tree->runs.base + word * FRAMES_PER_WORD;
-	words->bits = bits ^ rest;
-	*taken = 1;
+	frame = tree->runs.base + word * FRAMES_PER_WORD + bits_lowest(bits);
 	counter_set(leaf, rest);
-	if (__builtin_expect(!rest || !run_tree_is_dirty(&tree->runs, 0, word / CHUNK_WORDS), 0))
-		return segment_tree_word_taken(tree, word);
+	if (__builtin_expect(!rest || !(run_tree_dirty_chunks(&tree->runs, group) >>
+						(in_group / CHUNK_WORDS) &
+					1),
+			     0))
+		return segment_tree_one_taken(tree, word, frame);
+	return frame;
+}
+
+/* Not inlined, for tree_claim's registers. */
+static __attribute__((noinline)) unsigned claim_one(struct segment_tree *tree,
+						    struct frame_word *words, unsigned *taken)
+{
+	uint64_t frame = tree_claim_one(tree);
+
+	*taken = 0;
+	if (__builtin_expect(frame == FRAME_WORD_NONE, 0))
+		return 0;
+	*taken = 1;
+	*words = (struct frame_word){frame & ~UINT64_C(63), UINT64_C(1) << (frame & 63)};
 	return 1;
 }
 
@@ -147,6 +161,23 @@ static void tree_release(void *instance, const struct policy_plan *plan,
 		tree_release_words(instance, words, words + count);
 }
 
+static void tree_release_one(void *instance, uint64_t frame)
+{
+	struct segment_tree *tree = instance;
+	uint64_t index = frame - tree->runs.base, word = index >> 6;
+	uint64_t bit = UINT64_C(1) << (index & 63);
+	uint64_t *leaf = &tree->frames.level[0][word], before = *leaf;
+
+	if (__builtin_expect((before & bit) != 0, 0))
+		segment_tree_refuse(tree, &(struct frame_word){frame & ~UINT64_C(63), bit});
+	counter_set(leaf, before | bit);
+	/* As in tree_release_words(): a word that was empty or is full now changes more than a bit. */
+	if (__builtin_expect(!before || !~(before | bit) ||
+				     !run_tree_is_dirty(&tree->runs, 0, index >> CHUNK_SHIFT),
+			     0))
+		segment_tree_word_given(tree, word);
+}
+
 const struct policy segment_tree_policy = {
 	.name = "segment_tree",
 	.has_runs = true,
@@ -158,6 +189,8 @@ const struct policy segment_tree_policy = {
 	.plan_release = segment_tree_plan_release,
 	.claim = tree_claim,
 	.release = tree_release,
+	.claim_one = tree_claim_one,
+	.release_one = tree_release_one,
 	.claim_run = segment_tree_claim_run,
 	.release_run = segment_tree_release_run,
 	.validate = segment_tree_validate,

@@ -74,6 +74,12 @@ void segment_tree_chunk_freed(struct segment_tree *tree, uint64_t chunk);
  */
 unsigned segment_tree_word_taken(struct segment_tree *tree, uint64_t word);
 
+/* The same after a claim of one frame, which it returns: the claim ends in this call. */
+uint64_t segment_tree_one_taken(struct segment_tree *tree, uint64_t word, uint64_t frame);
+
+/* A word has been given frames in the bitmap: all that this may change above it. */
+void segment_tree_word_given(struct segment_tree *tree, uint64_t word);
+
 /*
  * Gives words back, of which the first was given in the bitmap and nowhere else, and the others not at
  * all.

@@ -51,6 +51,12 @@ unsigned segment_tree_word_taken(struct segment_tree *tree, uint64_t word)
 	return 1;
 }
 
+uint64_t segment_tree_one_taken(struct segment_tree *tree, uint64_t word, uint64_t frame)
+{
+	segment_tree_word_taken(tree, word);
+	return frame;
+}
+
 /* ---- claims ------------------------------------------------------------------------------ */
 
 /*
@@ -112,7 +118,7 @@ _Noreturn void segment_tree_refuse(const struct segment_tree *tree, const struct
 }
 
 /* A word has been given something: all that this may change above the bitmap. */
-static void word_given(struct segment_tree *tree, uint64_t word)
+void segment_tree_word_given(struct segment_tree *tree, uint64_t word)
 {
 	uint64_t group = word >> 6, summary = tree->frames.level[1][group];
 
@@ -127,13 +133,13 @@ __attribute__((noinline)) void segment_tree_release_rest(struct segment_tree *tr
 							 const struct frame_word *given,
 							 const struct frame_word *end)
 {
-	word_given(tree, (given->first - tree->runs.base) >> 6);
+	segment_tree_word_given(tree, (given->first - tree->runs.base) >> 6);
 	while (++given != end) {
 		uint64_t *leaf = tree_leaf(tree, given->first), before = *leaf;
 
 		if (before & given->bits)
 			segment_tree_refuse(tree, given);
 		counter_set(leaf, before | given->bits);
-		word_given(tree, (given->first - tree->runs.base) >> 6);
+		segment_tree_word_given(tree, (given->first - tree->runs.base) >> 6);
 	}
 }

@@ -7,6 +7,7 @@
 
 #include "mm/check.h"
 #include "mm/global/bits.h"
+#include "mm/global/zone_one.h"
 #include "mm/words.h"
 
 struct zones zones;
@@ -105,7 +106,7 @@ void zone_set_low(struct zone *zone, uint64_t frames)
  * Each step between two levels is one claim's, so a mark is crossed by one cpu, whatever others
  * claim. True: this claim has crossed it, and no other has since the zone had recovered.
  */
-static __attribute__((noinline)) bool crosses_low(struct zone *zone, uint64_t before, uint64_t left)
+__attribute__((noinline)) bool zone_crosses_low(struct zone *zone, uint64_t before, uint64_t left)
 {
 	if (before >= zone->low_rearm)
 		ck_pr_store_32(&zone->low_notified, 0);
@@ -138,7 +139,7 @@ unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
 	hold->contended = node.contended;
 	hold->low = false;
 	if (__builtin_expect(left < zone->low_rearm, 0))
-		hold->low = crosses_low(zone, before, left);
+		hold->low = zone_crosses_low(zone, before, left);
 	return count;
 }
 
@@ -155,6 +156,30 @@ bool zone_claim_one_masked(struct zone *zone, uint64_t *frame, struct zone_hold 
 	assert(word.bits);
 	*frame = word.first + bits_lowest(word.bits);
 	return true;
+}
+
+bool zone_claim_one_found_held(struct zone *zone, uint64_t *frame, struct zone_hold *hold)
+{
+	struct spin_node node;
+	uint64_t before;
+
+	spin_lock_found_held(&zone->lock, &node);
+	*frame = zone_one_take(zone, &before);
+	if (*frame != FRAME_WORD_NONE)
+		counter_set(&zone->free_frames, before - 1);
+	spin_unlock(&zone->lock, &node);
+	hold->contended = true;
+	hold->low = *frame != FRAME_WORD_NONE && zone_crosses_low(zone, before, before - 1);
+	return *frame != FRAME_WORD_NONE;
+}
+
+void zone_release_one_found_held(struct zone *zone, uint64_t frame)
+{
+	struct spin_node node;
+
+	spin_lock_found_held(&zone->lock, &node);
+	zone_one_give(zone, frame);
+	spin_unlock(&zone->lock, &node);
 }
 
 struct zone *zones_claim_one_masked(struct spin_node *nodes, uint64_t *frame)
@@ -231,7 +256,7 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 		spin_unlock(&zone->lock, &node);
 		port_irq_restore(flags);
 		if (result == RUN_FOUND && before - count < zone->low_rearm)
-			*low = crosses_low(zone, before, before - count);
+			*low = zone_crosses_low(zone, before, before - count);
 	}
 	return result == RUN_FOUND;
 }

@@ -109,6 +109,16 @@ unsigned zone_claim_masked(struct zone *zone, unsigned min, unsigned max,
 bool zone_claim_one_masked(struct zone *zone, uint64_t *frame, struct zone_hold *hold);
 
 /*
+ * For zone_one.h, whose first try has found the lock held: these wait. The policy has claim_one() and
+ * release_one(). Interrupts masked.
+ */
+bool zone_claim_one_found_held(struct zone *zone, uint64_t *frame, struct zone_hold *hold);
+void zone_release_one_found_held(struct zone *zone, uint64_t frame);
+
+/* True if a claim that left `left` of `before` free frames has crossed the low mark; see zone_hold. */
+bool zone_crosses_low(struct zone *zone, uint64_t before, uint64_t left);
+
+/*
  * The same of whichever zone has one, all their locks held at once: NULL says that at one instant
  * no zone had any. Interrupts masked; nodes[zones.count].
  */

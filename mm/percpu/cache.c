@@ -22,7 +22,7 @@ _Static_assert(offsetof(struct frame_cache, remote) == PORT_CACHE_LINE &&
 		       offsetof(struct frame_cache, batch_max) < 2 * PORT_CACHE_LINE,
 	       "fields that are read-only between two configurations have their own cache line");
 _Static_assert(
-	offsetof(struct frame_cache, stats) == 2 * PORT_CACHE_LINE &&
+	offsetof(struct frame_cache, uncached) == 2 * PORT_CACHE_LINE &&
 		offsetof(struct frame_cache, asked) / PORT_CACHE_LINE ==
 			offsetof(struct frame_cache, frames_moving) / PORT_CACHE_LINE,
 	"a request writes one line of each CPU, behind the two that a hit and a refill read");
@@ -83,6 +83,7 @@ void frame_cache_set_order(struct frame_cache *cache, unsigned node, const struc
 	cache->order = order;
 	cache->home = order[0].zone;
 	cache->node = node;
+	cache->uncached = NULL; /* it may be another zone; until the cache is configured again */
 }
 
 /* ---- levels and configuration ------------------------------------------------------------ */
@@ -148,6 +149,22 @@ static void set_capacity(struct frame_cache *cache, uint32_t capacity, uint32_t 
 	cache->uncontended_streak = 0;
 }
 
+/*
+ * Of a cache that is off each miss is an operation on one frame of a zone. If nothing but that is due,
+ * there is a short way for it, for which this is the preparation.
+ */
+static void prepare_uncached(struct frame_cache *cache)
+{
+	struct cache_uncached *uncached = &cache->work->uncached;
+
+	cache->uncached = NULL;
+	if (cache->capacity || !zones.count || cache->zone->node != cache->node)
+		return;
+	uncached->zone = cache->zone;
+	if (zone_one_prepare(&uncached->notes, cache->zone))
+		cache->uncached = uncached;
+}
+
 void frame_cache_configure(uint32_t capacity, uint32_t batch)
 {
 	struct frame_cache *cache = frame_cache_self();
@@ -170,6 +187,7 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 	if (zones.count)
 		cache_set_zone(cache, &zones.zone[cache->home]); /* the zones may be new ones */
 	set_capacity(cache, capacity, batch);
+	prepare_uncached(cache);
 	cache->work->note.count = 0;
 	if (!cache->online)
 		frame_cache_online();

@@ -131,8 +131,10 @@ struct frame_cache {
 	uint32_t batch_min;		/* the batch adapts between these; equal: it is fixed */
 	uint32_t batch_max;
 
-	/* The owner's slow paths: written once or more for each hold. */
-	_Alignas(PORT_CACHE_LINE) struct frame_cache_stats stats;
+	/* The owner's slow paths: written once or more for each hold; but this pointer is read-only, as above. */
+	_Alignas(PORT_CACHE_LINE) const
+		struct cache_uncached *uncached; /* NULL: the general paths */
+	struct frame_cache_stats stats;
 	uint32_t uncontended_streak; /* holds in a row that did not wait for the lock */
 	uint32_t asking; /* this CPU's open requests; a trap handler may make a second */
 

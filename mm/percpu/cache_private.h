@@ -10,6 +10,7 @@
 
 #include "mm/check.h"
 #include "mm/global/zone.h"
+#include "mm/global/zone_one.h"
 #include "mm/percpu/cache.h"
 #include "sync/ck.h"
 
@@ -39,6 +40,15 @@ struct frame_drain_note {
 	uint64_t releases, openings;
 };
 
+/*
+ * Of a cache that is off: the zone that it takes frames from, which is the cache's zone (C2) and of the
+ * CPU's node, and what the CPU notes in its lock.
+ */
+struct cache_uncached {
+	struct zone *zone;
+	struct zone_one_notes notes;
+};
+
 struct frame_cache_work {
 	/* A batch between the stack and a zone. */
 	struct frame_word words[POLICY_WORDS_MAX];
@@ -54,6 +64,7 @@ struct frame_cache_work {
 		uint64_t zeros[2 * POLICY_WORDS_MAX / 8];
 	};
 	struct frame_drain_note note;
+	struct cache_uncached uncached;
 	struct spin_node nodes[]; /* one for each zone, for the last look of a request (drain.c) */
 };
 

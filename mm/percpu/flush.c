@@ -274,11 +274,49 @@ static void free_direct(struct frame_cache *cache, uint64_t frame)
 	port_irq_restore(flags);
 }
 
+/* The lock of the zone was held: waits for it. */
+static __attribute__((noinline)) void free_uncached_waiting(struct zone *zone, uint64_t frame)
+{
+	struct frame_cache *cache = frame_cache_self();
+	unsigned long irq = port_irq_save();
+
+	zone_release_one_found_held(zone, frame);
+	cache_count_hold(cache, &(struct zone_hold){.contended = true});
+	counter_add(&cache->stats.direct_frees, 1);
+	port_irq_restore(irq);
+}
+
+/* The cache is off: a frame goes back to its zone, which with CHECKS is the cache's (C2). */
+static __attribute__((noinline)) void free_uncached(uint64_t frame,
+						    const struct cache_uncached *uncached)
+{
+	struct zone *zone = uncached->zone;
+	enum zone_one result;
+	unsigned long irq;
+
+	if (!CHECKS && __builtin_expect(!zone_holds(zone, frame), 0)) {
+		free_direct(frame_cache_self(), frame);
+		return;
+	}
+	irq = port_irq_save();
+	result = zone_release_one(zone, &uncached->notes, frame);
+	if (__builtin_expect(result != ZONE_ONE_DONE, 0)) {
+		port_irq_restore(irq);
+		if (result == ZONE_ONE_HELD)
+			free_uncached_waiting(zone, frame);
+		else
+			free_direct(frame_cache_self(), frame);
+		return;
+	}
+	counter_add(&frame_cache_self()->stats.direct_frees, 1);
+	port_irq_restore(irq);
+}
+
 /*
- * The stack is full, or the cache is off or parked. Where the cache is open, its coldest batch
- * makes room and the frame goes on top; else the frame goes to its zone.
+ * The stack is full, or the cache is parked. Where the cache is open, its coldest batch makes room and
+ * the frame goes on top; else the frame goes to its zone.
  */
-void frame_cache_overflow(uint64_t frame)
+static __attribute__((noinline)) void overflow_cached(uint64_t frame)
 {
 	struct frame_cache *cache = frame_cache_self();
 
@@ -294,6 +332,16 @@ void frame_cache_overflow(uint64_t frame)
 	return;
 full:
 	free_direct(cache, frame);
+}
+
+void frame_cache_overflow(uint64_t frame)
+{
+	const struct cache_uncached *uncached = frame_cache_self()->uncached;
+
+	if (uncached)
+		free_uncached(frame, uncached);
+	else
+		overflow_cached(frame);
 }
 
 /* ---- frames of other zones --------------------------------------------------------------- */

@@ -315,8 +315,61 @@ static __attribute__((noinline)) pfn_t refill_from_anywhere(struct frame_cache *
 	return frame;
 }
 
+/* Claims one frame of the zone, whose lock was held; PFN_NONE: it had none. */
+static __attribute__((noinline)) pfn_t claim_one_waiting(struct zone *zone)
+{
+	struct frame_cache *cache = frame_cache_self();
+	unsigned long irq = port_irq_save();
+	struct zone_hold hold;
+	uint64_t frame;
+	bool found = zone_claim_one_found_held(zone, &frame, &hold);
+
+	cache_count_hold(cache, &hold);
+	port_irq_restore(irq);
+	if (hold.low)
+		frame_drain_low(zone);
+	return found ? hand_out(cache, zone, frame) : PFN_NONE;
+}
+
+static __attribute__((noinline)) pfn_t alloc_uncached_waiting(struct zone *zone, unsigned flags)
+{
+	pfn_t frame = claim_one_waiting(zone);
+
+	return pfn_is_none(frame) ? refill_from_anywhere(frame_cache_self(), flags) : frame;
+}
+
+/*
+ * The cache is off: one frame of its zone. Nothing is decided here that refill_from_anywhere() would not
+ * decide in the same way: where this zone has no frame, or more is due than to take one, it decides.
+ */
+static __attribute__((noinline)) pfn_t alloc_uncached(unsigned flags,
+						      const struct cache_uncached *uncached)
+{
+	struct zone *zone = uncached->zone;
+	enum zone_one result;
+	unsigned long irq;
+	uint64_t frame, before;
+
+	if (__builtin_expect(!zone_free_frames(zone), 0))
+		return refill_from_anywhere(frame_cache_self(), flags);
+	irq = port_irq_save();
+	result = zone_claim_one(zone, &uncached->notes, &frame, &before);
+	if (__builtin_expect(result != ZONE_ONE_DONE, 0)) {
+		port_irq_restore(irq);
+		if (result == ZONE_ONE_HELD)
+			return alloc_uncached_waiting(zone, flags);
+		return refill_from_anywhere(frame_cache_self(), flags);
+	}
+	counter_add(&frame_cache_self()->stats.direct_allocs, 1);
+	port_irq_restore(irq);
+	if (zone_one_is_low(zone, before))
+		frame_drain_low(zone);
+	frame_mark_allocated(frame_cache_self()->state_bias, frame);
+	return pfn(frame);
+}
+
 /* In the ordinary case the cache is open and of its home zone, and home has a batch. */
-pfn_t frame_cache_refill(unsigned flags)
+static __attribute__((noinline)) pfn_t refill_cached(unsigned flags)
 {
 	struct frame_cache *cache = frame_cache_self();
 	struct zone *zone = &zones.zone[cache->home];
@@ -328,4 +381,11 @@ pfn_t frame_cache_refill(unsigned flags)
 			return frame;
 	}
 	return refill_from_anywhere(cache, flags);
+}
+
+pfn_t frame_cache_refill(unsigned flags)
+{
+	const struct cache_uncached *uncached = frame_cache_self()->uncached;
+
+	return uncached ? alloc_uncached(flags, uncached) : refill_cached(flags);
 }

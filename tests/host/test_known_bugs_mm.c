@@ -18,6 +18,7 @@
 #include "mm/global/segment_tree.h"
 #include "mm/global/segment_tree_private.h"
 #include "mm/global/zone.h"
+#include "mm/global/zone_one.h"
 #include "mm/words.h"
 #include "tests/smp/zone_direct.h"
 #include "unit.h"
@@ -52,6 +53,17 @@ static void seen_lock(struct spinlock *lock, struct spin_node *node)
 	releases_at_lock = zone->releases;
 }
 
+static void seen_lock_found_held(struct spinlock *lock, struct spin_node *node)
+{
+	const struct zone *zone = (struct zone *)((char *)lock - offsetof(struct zone, lock));
+
+	CHECK(irq_masked);
+	spin_lock_found_held(lock, node);
+	locks++;
+	free_at_lock = zone->free_frames;
+	releases_at_lock = zone->releases;
+}
+
 /* A cpu that gave frames back has counted them under the same hold. */
 static void seen_unlock(struct spinlock *lock, struct spin_node *node)
 {
@@ -67,10 +79,15 @@ struct seen_zones {
 	unsigned count;
 };
 
-#define port_irq_save	       seen_irq_save
-#define port_irq_restore       seen_irq_restore
-#define spin_lock	       seen_lock
-#define spin_unlock	       seen_unlock
+#define port_irq_save		    seen_irq_save
+#define port_irq_restore	    seen_irq_restore
+#define spin_lock		    seen_lock
+#define spin_unlock		    seen_unlock
+#define spin_lock_found_held	    seen_lock_found_held
+#define zone_claim_one_found_held   seen_zone_claim_one_found_held
+#define zone_release_one_found_held seen_zone_release_one_found_held
+#define zone_crosses_low	    seen_zone_crosses_low
+bool zone_crosses_low(struct zone *zone, uint64_t before, uint64_t left);
 #define zones		       seen_zones
 #define zone_metadata_frames   seen_zone_metadata_frames
 #define zone_init	       seen_zone_init
@@ -93,6 +110,10 @@ struct seen_zones {
 #undef port_irq_restore
 #undef spin_lock
 #undef spin_unlock
+#undef spin_lock_found_held
+#undef zone_claim_one_found_held
+#undef zone_release_one_found_held
+#undef zone_crosses_low
 #undef zones
 #undef zone_metadata_frames
 #undef zone_init
@@ -156,6 +177,32 @@ static bool drained_claim_single(struct zone *zone, uint64_t *frame, struct zone
 	found = zone_claim_one_masked(zone, frame, hold);
 	hold->contended = contended;
 	return found;
+}
+
+static enum zone_one drained_claim_fast(struct zone *zone, const struct zone_one_notes *notes,
+					uint64_t *frame, uint64_t *before)
+{
+	CHECK(host_self->masked);
+	return contended ? ZONE_ONE_HELD : zone_claim_one(zone, notes, frame, before);
+}
+
+static enum zone_one drained_release_fast(struct zone *zone, const struct zone_one_notes *notes,
+					  uint64_t frame)
+{
+	CHECK(host_self->masked);
+	return contended ? ZONE_ONE_HELD : zone_release_one(zone, notes, frame);
+}
+
+static bool drained_claim_held(struct zone *zone, uint64_t *frame, struct zone_hold *hold)
+{
+	CHECK(host_self->masked);
+	return zone_claim_one_found_held(zone, frame, hold);
+}
+
+static void drained_release_held(struct zone *zone, uint64_t frame)
+{
+	CHECK(host_self->masked);
+	zone_release_one_found_held(zone, frame);
 }
 
 static void drained_move_down(uint64_t *to, const uint64_t *from, size_t count)
@@ -238,17 +285,21 @@ struct zone *cache_zone_of(uint64_t frame);
 #undef ck_pr_inc_64
 #undef ck_pr_load_64
 #undef ck_pr_faa_64
-#define ck_pr_load_64	      drained_load_64
-#define ck_pr_faa_64	      drained_faa_64
-#define ck_pr_store_64	      drained_store_64
-#define ck_pr_store_32	      drained_store_32
-#define ck_pr_inc_64	      drained_inc_64
-#define zone_releases	      drained_releases
-#define zone_claim_masked     drained_claim
-#define zone_claim_one_masked drained_claim_single
-#define zone_release_masked   drained_release
-#define words_move_down	      drained_move_down
-#define ck_pr_fence_memory    drained_fence
+#define ck_pr_load_64		    drained_load_64
+#define ck_pr_faa_64		    drained_faa_64
+#define ck_pr_store_64		    drained_store_64
+#define ck_pr_store_32		    drained_store_32
+#define ck_pr_inc_64		    drained_inc_64
+#define zone_releases		    drained_releases
+#define zone_claim_masked	    drained_claim
+#define zone_claim_one_masked	    drained_claim_single
+#define zone_release_masked	    drained_release
+#define zone_claim_one		    drained_claim_fast
+#define zone_release_one	    drained_release_fast
+#define zone_claim_one_found_held   drained_claim_held
+#define zone_release_one_found_held drained_release_held
+#define words_move_down		    drained_move_down
+#define ck_pr_fence_memory	    drained_fence
 #pragma push_macro("ck_pr_fence_release")
 #undef ck_pr_fence_release
 #define ck_pr_fence_release drained_release_fence
@@ -314,6 +365,10 @@ static bool seen_drained(bool (*look)(void *argument, struct spin_node *all_zone
 #undef zone_claim_masked
 #undef zone_claim_one_masked
 #undef zone_release_masked
+#undef zone_claim_one
+#undef zone_release_one
+#undef zone_claim_one_found_held
+#undef zone_release_one_found_held
 #undef words_move_down
 #undef ck_pr_fence_memory
 #pragma pop_macro("ck_pr_fence_release")

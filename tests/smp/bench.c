@@ -10,6 +10,7 @@
  * every cpu a core, which cores_for_all() finds out.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "arch/riscv/csr.h"
 #include "kernel/diag/panic.h"
@@ -28,6 +29,7 @@
 
 #define PAIRS	    10000
 #define BULK_FRAMES 4096
+#define RUN_FRAMES  512
 
 /* ---- printing ----------------------------------------------------------------------------- */
 
@@ -90,6 +92,58 @@ static void bench_pairs(void)
 		frame_free_called(frame_alloc_called());
 	report("pair_called", hundredths(instructions() - start - empty, PAIRS), "instructions", 1,
 	       true);
+}
+
+/* The same loop with the cache off: each operation is a hold of a zone's lock. */
+static void bench_uncached(void)
+{
+	uint64_t empty = empty_loop(), start;
+
+	frame_cache_configure(0, 0);
+	frame_free(
+		frame_alloc(FRAME_ANY)); /* so that the lowest word is not full, as nearly always */
+	start = instructions();
+	for (unsigned i = 0; i < PAIRS; i++)
+		frame_free(frame_alloc(FRAME_ANY));
+	report("pair_uncached", hundredths(instructions() - start - empty, PAIRS), "instructions",
+	       1, true);
+	frame_cache_configure((uint32_t)settings.arguments.cache_frames,
+			      (uint32_t)settings.arguments.batch_frames);
+}
+
+/* A run of a chunk, and its free, with all that the checks do for it. */
+static void bench_runs(void)
+{
+	uint64_t empty = empty_loop(), start;
+
+	frame_free_run(frame_alloc_run(RUN_FRAMES, RUN_FRAMES), RUN_FRAMES);
+	start = instructions();
+	for (unsigned i = 0; i < PAIRS; i++)
+		frame_free_run(frame_alloc_run(RUN_FRAMES, RUN_FRAMES), RUN_FRAMES);
+	report("pair_run_512", hundredths(instructions() - start - empty, PAIRS), "instructions", 1,
+	       true);
+}
+
+/* The C library's functions for memory, as the kernel is linked: a page, aligned and not. */
+static void bench_memory(void)
+{
+	pfn_t run = frame_alloc_run(4, 0);
+	char *to = frame_bytes(run), *from = to + 2 * FRAME_SIZE;
+	uint64_t start;
+
+	start = instructions();
+	memset(to, 1, FRAME_SIZE);
+	report("memset_4096", (instructions() - start) * 100, "instructions", 1, true);
+	start = instructions();
+	memcpy(to, from, FRAME_SIZE);
+	report("memcpy_4096", (instructions() - start) * 100, "instructions", 1, true);
+	start = instructions();
+	memcpy(to, from + 3, FRAME_SIZE);
+	report("memcpy_4096_unaligned", (instructions() - start) * 100, "instructions", 1, true);
+	start = instructions();
+	memmove(from + 8, from, FRAME_SIZE);
+	report("memmove_4096_overlap", (instructions() - start) * 100, "instructions", 1, true);
+	frame_free_run(run, 4);
 }
 
 static pfn_t bulk[BULK_FRAMES];
@@ -332,6 +386,9 @@ static void bench_counts(void)
 {
 	printf("\nbench: instructions, exact\n");
 	bench_pairs();
+	bench_uncached();
+	bench_runs();
+	bench_memory();
 	bench_bulk("bulk_pair", (enum spin_stats_mode)settings.arguments.lockstat);
 	bench_bulk("bulk_pair_lockstat_off", SPIN_STATS_OFF);
 	bench_bulk("bulk_pair_lockstat_contended", SPIN_STATS_CONTENDED);

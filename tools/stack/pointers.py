@@ -20,9 +20,11 @@ class Target:
     file: str
 
 
-INITIALISER = re.compile(r"\bconst struct (\w+) \w+(?:\[\])? = \{(.*?)\n\};", re.S)
+INITIALISER = re.compile(r"\bconst struct (\w+) \w+(?:\[\w*\])? = \{(.*?)\n\};", re.S)
 SLOT = re.compile(r"\.(\w+) = (\w+)\b")
-MEMBER_CALL = re.compile(r"\b(\w+)->(\w+)\(")
+MEMBER_CALL = re.compile(r"\b(\w+)(?:->|\.)(\w+)\(")
+# Structs that are a member of another one, or a pointer of another name.
+STRUCT_OF = {"algorithm": "spin_algorithm"}
 PLAIN_CALL = re.compile(r"(?<![\w>.])(\w+)\(")
 
 
@@ -93,7 +95,7 @@ class Pointers:
         """Of the calls through pointers in this source; empty if no such call is known."""
         found: list[Target] = []
         for pointer, slot in MEMBER_CALL.findall(text):
-            found += self.slots.get((pointer, slot), [])
+            found += self.slots.get((STRUCT_OF.get(pointer, pointer), slot), [])
         for name in PLAIN_CALL.findall(text):
             for pointer in HOOKS.get(name, (name,)):
                 found += self.assigned_to(pointer)

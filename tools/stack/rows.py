@@ -22,7 +22,9 @@ PUBLIC_HEADERS = ("mm/frame.h", "mm/percpu/cache.h", "mm/percpu/drain.h", "mm/he
 AT_REST = re.compile(r"\w+_validate")
 LOCK_FUNCTIONS = ("spin_lock", "spin_unlock")
 # Of struct policy. The others are called at boot, or at rest.
-POLICY_SLOTS = ("plan_claim", "plan_release", "claim", "release", "claim_run", "release_run")
+POLICY_SLOTS = (
+    "plan_claim", "plan_release", "claim", "release", "claim_one", "release_one", "claim_run", "release_run",
+)
 
 
 @dataclass(frozen=True)
