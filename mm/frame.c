@@ -17,11 +17,52 @@ void frame_zero(pfn_t frame)
 	words_fill(frame_bytes(frame), 0, FRAME_SIZE / sizeof(uint64_t));
 }
 
+#if CHECKS
+/*
+ * The first 64 states of a run, where they are eight words. The head is in the lowest byte of the first
+ * word: little-endian, as all our machines are.
+ */
+#define BODY_WORD (UINT64_C(0x0101010101010101) * FRAME_STATE_RUN_BODY)
+#define HEAD_WORD (BODY_WORD - FRAME_STATE_RUN_BODY + FRAME_STATE_RUN_HEAD)
+
+typedef uint64_t __attribute__((may_alias)) state_word;
+
+static inline bool begins_with_words(const uint8_t *state, uint64_t count)
+{
+	return count >= 64 && (uintptr_t)state % sizeof(state_word) == 0;
+}
+
+/* How many of the states behind a run's head, which is state[0], are of its body. */
+static uint64_t run_body(const uint8_t *state, uint64_t count)
+{
+	const state_word *words = (const state_word *)state;
+
+	if (begins_with_words(state, count) && words[0] == HEAD_WORD && words[1] == BODY_WORD &&
+	    words[2] == BODY_WORD && words[3] == BODY_WORD && words[4] == BODY_WORD &&
+	    words[5] == BODY_WORD && words[6] == BODY_WORD && words[7] == BODY_WORD)
+		return 63 + bytes_equal(state + 64, FRAME_STATE_RUN_BODY, count - 64);
+	return bytes_equal(state + 1, FRAME_STATE_RUN_BODY, count - 1);
+}
+#endif
+
 static void mark_run(struct zone *zone, uint64_t first, uint64_t count)
 {
 #if CHECKS
 	uint8_t *state = &zone->state[first - zone->first];
 
+	/*
+	 * At no time is there a body in the head's place: a CPU that frees the run before this one would
+	 * find it (is_inside_run).
+	 */
+	if (begins_with_words(state, count)) {
+		state_word *words = (state_word *)state;
+
+		words[0] = HEAD_WORD;
+		for (unsigned i = 1; i < 8; i++)
+			words[i] = BODY_WORD;
+		memset(state + 64, FRAME_STATE_RUN_BODY, count - 64);
+		return;
+	}
 	state[0] = FRAME_STATE_RUN_HEAD;
 	memset(state + 1, FRAME_STATE_RUN_BODY, count - 1);
 #else
@@ -105,7 +146,7 @@ static void unmark_run(struct zone *zone, uint64_t first, uint64_t count, const 
 {
 #if CHECKS
 	uint8_t *state = &zone->state[first - zone->first];
-	uint64_t end = first + count;
+	uint64_t end = first + count, same;
 
 	check(state[0] != FRAME_STATE_FREE,
 	      "frame_free_run: run %#llx is freed twice: its state is free, called from [<%p>]",
@@ -114,11 +155,11 @@ static void unmark_run(struct zone *zone, uint64_t first, uint64_t count, const 
 	      "frame_free_run: frame %#llx has state %#x, expected the head of a run, called from "
 	      "[<%p>]",
 	      (unsigned long long)first, state[0], caller);
-	for (uint64_t i = 1; i < count; i++)
-		check(state[i] == FRAME_STATE_RUN_BODY,
-		      "frame_free_run: run %#llx has %llu frames, not %llu, called from [<%p>]",
-		      (unsigned long long)first, (unsigned long long)i, (unsigned long long)count,
-		      caller);
+	same = 1 + run_body(state, count);
+	check(same == count,
+	      "frame_free_run: run %#llx has %llu frames, not %llu, called from [<%p>]",
+	      (unsigned long long)first, (unsigned long long)same, (unsigned long long)count,
+	      caller);
 	check(!zone_holds(zone, end) || !is_inside_run(&state[count]),
 	      "frame_free_run: run %#llx has more than %llu frames, called from [<%p>]",
 	      (unsigned long long)first, (unsigned long long)count, caller);
@@ -134,8 +175,11 @@ static void unmark_run(struct zone *zone, uint64_t first, uint64_t count, const 
 void frame_free_run(pfn_t first, uint64_t count)
 {
 	void *caller = __builtin_return_address(0);
-	struct zone *zone = zone_of(first.value);
+	struct zone *zone = frame_cache_self()->zone; /* mostly */
 	uint64_t begun = trace_begin();
+
+	if (!zone || !zone_holds(zone, first.value))
+		zone = zone_of(first.value);
 
 	check(count > 0, "frame_free_run: 0 frames at %#llx, called from [<%p>]",
 	      (unsigned long long)first.value, caller);

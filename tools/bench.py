@@ -273,6 +273,10 @@ class Table:
         what = "the same with the cache off: two holds of a lock"
         return [self.counted(what, "pair_uncached", checks, 250) for checks in (0, 1)]
 
+    def runs(self) -> list[Row]:
+        what = "a run of 512 frames and its free"
+        return [self.counted(what, "pair_run_512", checks, limit) for checks, limit in ((0, 650), (1, 1100))]
+
     def memory(self) -> list[Row]:
         return [
             self.counted("memset of 4,096 bytes", "memset_4096", 1, 700),
@@ -512,6 +516,7 @@ class Table:
             *self.hot_path(),
             self.restarts(),
             *self.uncached(),
+            *self.runs(),
             *self.memory(),
             *self.bulk(),
             self.lock_holds(),

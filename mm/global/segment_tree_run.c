@@ -234,6 +234,24 @@ static void check_none_free(const struct segment_tree *tree, uint64_t first, uin
 	}
 }
 
+/* What give_range() does, for a whole chunk. False, and nothing done: a frame of it is free. */
+static bool give_chunk(struct segment_tree *tree, uint64_t chunk)
+{
+	uint64_t *leaf = &tree->frames.level[0][chunk * CHUNK_WORDS];
+	uint64_t group = chunk / FANOUT, summary = tree->frames.level[1][group];
+	uint64_t bits = UINT64_C(0xff) << (chunk % FANOUT * CHUNK_WORDS);
+
+	if (summary & bits)
+		return false; /* a word of it is not empty (S1) */
+	for (unsigned i = 0; i < CHUNK_WORDS; i++)
+		counter_set(&leaf[i], ~UINT64_C(0));
+	counter_set(&tree->frames.level[1][group], summary | bits);
+	if (!summary)
+		segment_tree_group_filled(tree, group);
+	segment_tree_chunk_freed(tree, chunk);
+	return true;
+}
+
 void segment_tree_release_run(void *instance, uint64_t first, uint64_t count)
 {
 	struct segment_tree *tree = instance;
@@ -243,6 +261,9 @@ void segment_tree_release_run(void *instance, uint64_t first, uint64_t count)
 		release_short(tree, from, count);
 		return;
 	}
+	if (count == CHUNK_FRAMES && from % CHUNK_FRAMES == 0 &&
+	    give_chunk(tree, from >> CHUNK_SHIFT))
+		return;
 	check_none_free(tree, first, count);
 	give_range(tree, from, from + count);
 }

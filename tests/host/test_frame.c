@@ -717,6 +717,54 @@ static void with_each_cache(void (*test)(pfn_t frame))
 	}
 }
 
+/* A long run, wherever it begins: each frame that is not of it any more is named, and none is lost. */
+static void free_long_run_damaged(uint64_t before, uint64_t count)
+{
+	uint8_t *state = zones.zone[0].state;
+	pfn_t aside = before ? frame_alloc_run(before, 0) : PFN_NONE;
+	pfn_t run = frame_alloc_run(count, 0);
+	uint64_t offset = run.value - zones.zone[0].first;
+
+	for (uint64_t i = 0; i <= count; i++) {
+		char text[80];
+		uint8_t was = state[offset + i];
+
+		if (i < count)
+			snprintf(text, sizeof(text),
+				 i ? "run %#llx has %llu frames, not %llu"
+				   : "run %#llx is freed twice",
+				 (unsigned long long)run.value, (unsigned long long)i,
+				 (unsigned long long)count);
+		else
+			snprintf(text, sizeof(text), "run %#llx has more than %llu frames",
+				 (unsigned long long)run.value, (unsigned long long)count);
+		state[offset + i] = i < count ? FRAME_STATE_FREE : FRAME_STATE_RUN_BODY;
+		expect_bad_free_run(run, count, text);
+		state[offset + i] = was;
+		if (i && i < count)
+			expect_bad_free(pfn(run.value + i), "is part of a run");
+	}
+	frame_free_run(run, count);
+	for (uint64_t i = 0; i < count; i++)
+		CHECK_EQ(state[offset + i], FRAME_STATE_FREE);
+	if (before)
+		frame_free_run(aside, before);
+}
+
+TEST(each_frame_of_a_long_run_is_looked_at)
+{
+	static const uint64_t counts[] = {1, 8, 63, 64, 65, 129, 512, 515};
+	struct host_range range = {0x80000, 2048, 0};
+	struct host_machine machine = {.cpus = 1};
+
+	for (unsigned i = 0; i < LENGTH(counts); i++)
+		for (uint64_t before = 0; before < 10; before += 3) {
+			host_machine_start(&machine, &range, 1);
+			free_long_run_damaged(before, counts[i]);
+			finish();
+		}
+}
+
 static void free_twice(pfn_t frame)
 {
 	frame_free(frame);
