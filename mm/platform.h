@@ -33,6 +33,8 @@
  *	void port_relax(void)		In a spin-wait: let another hart go first.
  *	_Noreturn void port_panic(const char *format, ...)
  *
+ *	PORT_TOTAL_STORE_ORDER		Optional: the machine orders all but a store before a later load,
+ *					so that -DCK_MD_TSO is right for it (sync/ck.h); never RISC-V.
  *	PORT_CACHE_LINE			Optional: bytes of a cache line, a power of two; 64 where the
  *					port says nothing.
  *	PORT_TRACE_IS_ON(), uint64_t port_trace_time(void),

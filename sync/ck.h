@@ -6,7 +6,10 @@
  * The memory model. Concurrency Kit's fences depend on a setting of its build, and a distribution's
  * build for another machine may say "total store order": an unlock on RISC-V would then be a bare
  * store, and accesses of the critical section could leave it. Defining CK_MD_RMO overrides that
- * setting. This header does not compile without it.
+ * setting. This header does not compile without it, but for one case: the port says that the machine
+ * has total store order, as x86-64 has (PORT_TOTAL_STORE_ORDER), and the kit is told so too
+ * (CK_MD_TSO). Then its fences but the full one are the compiler's alone. With the relaxed order a lock
+ * costs an mfence there.
  *
  * Where the fences come from:
  *
@@ -27,8 +30,12 @@
 #pragma once
 
 #include <ck_md.h>
+#include <port.h>
 
-#if !defined(CK_MD_RMO)
+#if defined(PORT_TOTAL_STORE_ORDER) && defined(__riscv)
+#error "RISC-V has no total store order: hartframe needs Concurrency Kit's relaxed memory order"
+#endif
+#if !defined(CK_MD_RMO) && !(defined(CK_MD_TSO) && defined(PORT_TOTAL_STORE_ORDER))
 #error "hartframe needs Concurrency Kit's relaxed memory order: compile with -DCK_MD_RMO"
 #endif
 

@@ -18,7 +18,9 @@ MODEL_ERROR = re.compile(r"#error.*relaxed memory order")
 def check_memory_model(cc: str, flags: str) -> Report:
     """sync/ck.h takes Concurrency Kit's relaxed memory order and nothing else."""
     report = Report(note="only CK_MD_RMO compiles")
-    for define in ("", "-DCK_MD_TSO", "-DCK_MD_PSO", "-DCK_MD_RMO"):
+    port = "-DPORT_TOTAL_STORE_ORDER"
+    for define in ("", "-DCK_MD_TSO", f"-DCK_MD_TSO {port}", f"-DCK_MD_RMO {port}", "-DCK_MD_PSO",
+                   "-DCK_MD_RMO"):
         command = [*shlex.split(cc), *shlex.split(flags), *define.split()]
         command += ["-x", "c", "-fsyntax-only", "-"]
         result = run_tool(command, '#include "sync/ck.h"\n')

@@ -23,6 +23,11 @@
 #define PORT_CACHE_LINE 64
 #endif
 
+/* Programs that measure times are built for the host's own order: the others for the weakest. */
+#if defined(__x86_64__) && defined(CK_MD_TSO) && !defined(CK_MD_RMO)
+#define PORT_TOTAL_STORE_ORDER 1
+#endif
+
 struct host_cpu {
 	_Alignas(PORT_CACHE_LINE) char area[4 * PORT_CACHE_LINE]; /* the frame cache */
 	unsigned number;
