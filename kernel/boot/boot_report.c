@@ -33,13 +33,13 @@ void boot_report_print(void)
 
 		printf("  %s: node %u, frames [%#llx, %#llx), %s, lock %s; a frame costs "
 		       "%llu.%03llu "
-		       "byte of tree and 1 of state; low mark %llu\n",
+		       "byte of tree and %d of state; low mark %llu\n",
 		       zone->name, zone->node, (unsigned long long)zone->first,
 		       (unsigned long long)(zone->first + zone->total_frames), zone->policy->name,
 		       spin_kind_name(zone->lock.kind),
 		       (unsigned long long)(zone->policy_bytes / zone->total_frames),
 		       (unsigned long long)(zone->policy_bytes * 1000 / zone->total_frames % 1000),
-		       (unsigned long long)zone->low);
+		       CHECKS, (unsigned long long)zone->low);
 	}
 	if (kernel_space_frames())
 		printf("paging: Sv%u, %llu frames of tables; flushes of other cpus by %s\n",

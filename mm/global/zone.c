@@ -35,9 +35,12 @@ static size_t round_up_to_line(size_t bytes)
 /*
  * States of the 64 frames of a word lie in one line: so CPUs that take whole words share no line of
  * states. Before the first state there is room for the frames of its word that are not the zone's.
+ * Without checks of callers no state is kept.
  */
 static size_t state_bytes(uint64_t first, uint64_t count)
 {
+	if (!CHECKS)
+		return 0;
 	return round_up_to_line(first % FRAMES_PER_WORD + count);
 }
 
@@ -82,9 +85,11 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 
 	zone->instance = policy->init(memory, first, count);
 	states = memory + round_up_to_line(zone->policy_bytes);
-	words_fill((uint64_t *)states, 0, zone->state_bytes / 8); /* FRAME_STATE_FREE */
-	zone->state = (uint8_t *)states + first % FRAMES_PER_WORD;
-	memset(zone->state, FRAME_STATE_RESERVED, reserved);
+	if (CHECKS) {
+		memset(states, FRAME_STATE_FREE, zone->state_bytes);
+		zone->state = (uint8_t *)states + first % FRAMES_PER_WORD;
+		memset(zone->state, FRAME_STATE_RESERVED, reserved);
+	}
 	locks = states + zone->state_bytes;
 	spin_init(&zone->lock, zone->name, lock_kind, port_cpu_count(), locks);
 	wait_matrix_start(&zone->lock, locks + zone->lock_bytes);
@@ -309,7 +314,7 @@ void zone_validate(struct zone *zone)
 	check(free == zone->free_frames,
 	      "%s: the policy holds %llu free frames, the zone counts %llu", zone->name,
 	      (unsigned long long)free, (unsigned long long)zone->free_frames);
-	for (uint64_t i = 0; i < zone->reserved_frames; i++)
+	for (uint64_t i = 0; CHECKS && i < zone->reserved_frames; i++)
 		check(zone->state[i] == FRAME_STATE_RESERVED,
 		      "%s: metadata frame %#llx has state %#x, expected reserved", zone->name,
 		      (unsigned long long)(zone->first + i), zone->state[i]);

@@ -21,6 +21,10 @@
 #include "mm/global/policy.h"
 #include "sync/spinlock.h"
 
+#ifndef CHECKS
+#define CHECKS 1
+#endif
+
 /*
  * The state byte of a frame. An allocation adds one to it rather than setting it: so a frame
  * that was handed out twice says so when the first of its two owners gives it back.
@@ -41,7 +45,7 @@ struct zone {
 	uint64_t first;	       /* pfn */
 	uint64_t total_frames; /* [first, first + total_frames) */
 	uint64_t reserved_frames;
-	uint8_t *state; /* of frame first + i: state[i] */
+	uint8_t *state; /* of frame first + i: state[i]; NULL without CHECKS */
 	const struct policy *policy;
 	void *instance;
 	size_t policy_bytes, state_bytes, lock_bytes;

@@ -251,7 +251,7 @@ void frame_cache_bad_free(uint64_t frame)
 {
 	void *caller = __builtin_return_address(0);
 	struct zone *zone = cache_zone_of(frame);
-	unsigned state = zone->state[frame - zone->first];
+	unsigned state = CHECKS ? zone->state[frame - zone->first] : FRAME_STATE_FREE;
 
 	switch (state) {
 	case FRAME_STATE_FREE:

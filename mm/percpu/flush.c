@@ -386,14 +386,16 @@ void frame_cache_free_elsewhere(uint64_t frame)
 {
 	struct frame_cache *cache = frame_cache_self();
 	struct zone *zone = zone_of(frame);
-	uint8_t *state;
 
 	check(zone, "frame_free: %#llx is foreign: no zone holds it, called from [<%p>]",
 	      (unsigned long long)frame, __builtin_return_address(0));
-	state = &zone->state[frame - zone->first];
-	if (*state != FRAME_STATE_ALLOCATED)
-		frame_cache_bad_free(frame);
-	*state = FRAME_STATE_FREE;
+	if (CHECKS) {
+		uint8_t *state = &zone->state[frame - zone->first];
+
+		if (*state != FRAME_STATE_ALLOCATED)
+			frame_cache_bad_free(frame);
+		*state = FRAME_STATE_FREE;
+	}
 	if (__builtin_expect(cache_state(cache) == FRAME_CACHE_PARKED, 0))
 		cache_open(cache);
 	if (!push_remote(cache, zone->number, frame))

@@ -105,7 +105,7 @@ static void bench_uncached(void)
 	start = instructions();
 	for (unsigned i = 0; i < PAIRS; i++)
 		frame_free(frame_alloc(FRAME_ANY));
-	report("pair_uncached", hundredths(instructions() - start - empty, PAIRS), "instructions",
+	report("uncached_pair", hundredths(instructions() - start - empty, PAIRS), "instructions",
 	       1, true);
 	frame_cache_configure((uint32_t)settings.arguments.cache_frames,
 			      (uint32_t)settings.arguments.batch_frames);
@@ -120,7 +120,7 @@ static void bench_runs(void)
 	start = instructions();
 	for (unsigned i = 0; i < PAIRS; i++)
 		frame_free_run(frame_alloc_run(RUN_FRAMES, RUN_FRAMES), RUN_FRAMES);
-	report("pair_run_512", hundredths(instructions() - start - empty, PAIRS), "instructions", 1,
+	report("run_512_pair", hundredths(instructions() - start - empty, PAIRS), "instructions", 1,
 	       true);
 }
 

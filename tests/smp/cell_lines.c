@@ -40,8 +40,8 @@ static const char *bytes_from(const void *start, uint64_t bytes)
 
 static void say_zone(const struct zone *zone)
 {
-	const uint8_t *states = zone->state - zone->first % FRAMES_PER_WORD;
-	const uint8_t *locks = states + zone->state_bytes;
+	const uint8_t *locks = (const uint8_t *)zone->lock.cpus;
+	const uint8_t *states = locks - zone->state_bytes;
 	uint64_t cpus_bytes = port_cpu_count() * sizeof(struct spin_cpu);
 	const char *frames = port_phys_pointer((zone->first + zone->reserved_frames) << FRAME_SHIFT);
 
