@@ -45,7 +45,7 @@ static uint64_t run_body(const uint8_t *state, uint64_t count)
 }
 #endif
 
-static void mark_run(struct zone *zone, uint64_t first, uint64_t count)
+static __attribute__((noinline)) void mark_run(struct zone *zone, uint64_t first, uint64_t count)
 {
 #if CHECKS
 	uint8_t *state = &zone->state[first - zone->first];
