@@ -97,6 +97,7 @@ static const char *const runs[] = {"selftest", "stress", "bench", "monitor", "ex
 static const char *const locks[] = {"fas",	     "cas",	 "dec",	      "ticket", "mcs",
 				    "clh",	     "anderson", "ticket_pb", "cohort", "qspinlock",
 				    "reciprocating", "hclh",	 "none"};
+#define LOCKS (sizeof(locks) / sizeof(locks[0])) /* none, the last, is not one of all */
 static const char *const lockstats[] = {"off", "contended", "all"};
 static const char *const switches[] = {"off", "on"};
 static const char *const spreads[] = {"fixed", "random"};
@@ -259,7 +260,7 @@ static bool read_listed(struct reading *reading, const char *key, char *value, c
 	}
 	if (!strcmp(key, "lock")) {
 		reading->lock = word;
-		return read_set(locks, 12, value, 11, true, &args->locks);
+		return read_set(locks, LOCKS, value, LOCKS - 1, true, &args->locks);
 	}
 	if (!strcmp(key, "cache")) {
 		reading->cache = word;
