@@ -287,6 +287,9 @@ CASES = (
     # Each policy under the tests that its contract allows, and all of what varies in one boot.
     *(Case(f"policy-{policy}", f"run=selftest,stress policy={policy} ops=500",
            must_contain=(f", {policy}, lock fas",)) for policy in POLICIES),
+    # It has no runs of frames: what needs them says so.
+    Case("policy-free_list-bench", "run=bench policy=free_list", smp="1", icount="shift=0,sleep=off",
+         must_contain=("run_512_pair: NOT MEASURABLE: no run of 512 frames is to be had of free_list",)),
     Case("policy-free_list-eight-harts", "run=selftest,stress policy=free_list "
          "workload=kmalloc,vm_shared,vm_cow ops=500", smp="8"),
     Case("policy-free_list-skips", "run=selftest policy=free_list", smp="2", mem="16M",
