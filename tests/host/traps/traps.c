@@ -49,6 +49,7 @@ struct context {
 	struct context *resumer; /* goes on when this one waits or ends */
 	struct host_cpu *self;	 /* the cpu that it was when it began to wait */
 	void (*work)(void);
+	bool relaxes;	/* it waits, and has let others go on */
 	bool active;	/* its work is not over */
 	bool waits;	/* and lets others go on */
 	unsigned below; /* handlers that have interrupted it and run on other stacks */
@@ -202,12 +203,15 @@ static struct context *stopped_elsewhere(unsigned cpu)
 }
 
 static void deliver(unsigned cpu);
+static void holder_does(void (*work)(struct spinlock *lock, struct spin_node *node), bool held);
 
 void traps_trap(unsigned cpu, void (*work)(void))
 {
 	struct host_cpu *before = host_self;
 	struct context *interrupted = stopped_elsewhere(cpu);
 
+	if (holder.held && holder.cpu == cpu)
+		holder_does(spin_unlock, false);
 	if (interrupted) {
 		interrupted->below++;
 		current->above++;
@@ -290,6 +294,8 @@ void traps_elsewhere(unsigned cpu, void (*work)(void))
 
 	if (context->active)
 		abort();
+	if (holder.held && holder.cpu == cpu)
+		holder_does(spin_unlock, false);
 	if (!context->stack)
 		context->stack = aligned_alloc(64, STACK_BYTES);
 	context->top = context->stack + STACK_BYTES;
@@ -352,6 +358,15 @@ void traps_hold_end(void)
 		holder_does(spin_unlock, false);
 }
 
+/* Back to where we were resumed, unless a cpu that we have interrupted is there. */
+static void give_way(void)
+{
+	if (current != &test_context && !current->above) {
+		current->waits = true;
+		switch_to(current->resumer);
+	}
+}
+
 unsigned long traps_irq_save(void)
 {
 	unsigned long before;
@@ -371,6 +386,9 @@ void traps_irq_restore(unsigned long flags)
 	if (holder.again && !holder.held && !cpus[holder.cpu].busy &&
 	    !contexts[holder.cpu].active && traps_may_trap(holder.cpu))
 		holder_does(spin_lock, true);
+	/* The cpu that let us go on may have got what it waits for, and others may wait for it in turn. */
+	if (current->resumer && current->resumer->relaxes)
+		give_way();
 	point();
 }
 
@@ -430,11 +448,10 @@ void traps_relax(void)
 		holder_does(spin_unlock, false);
 		return;
 	}
+	current->relaxes = true;
 	resume_all();
-	if (current != &test_context && !current->above) {
-		current->waits = true;
-		switch_to(current->resumer);
-	}
+	current->relaxes = false;
+	give_way();
 }
 
 uint64_t traps_clock(void)
