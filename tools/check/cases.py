@@ -295,7 +295,7 @@ CASES = (
     Case("policy-free_list-skips", "run=selftest policy=free_list", smp="2", mem="16M",
          must_contain=("# SKIP not supported by free_list",)),
     Case("sweep", "run=bench policy=all lock=all cache=0,128 workload=repeat,bulk cpus=1,4 "
-         "ops=64 cell=1 rounds=1", judge="sweep", must_contain=('"record":"sweep","cells":440,',)),
+         "ops=64 cell=1 rounds=1", judge="sweep", must_contain=('"record":"sweep","cells":480,',)),
     Case("sweep-what-is-not-run", "run=bench policy=free_list,bitmap lock=none,mcs cpus=1,2 "
          "workload=repeat,run batch=16,32 cache=0,128 ops=100 cell=5 rounds=2", smp="2",
          judge="sweep", must_contain=("not run: lock none is for one cpu",
