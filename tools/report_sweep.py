@@ -94,11 +94,11 @@ BLAMED_CPUS = 8
 BLAMED = ("fas", "mcs")
 
 # Of cache lines (docs/lines.md). Locks compared where a transfer of a line costs nothing and where it
-# costs LINE_COST instructions: an unfair lock, two whose waiters share a line, and three whose waiters
+# costs LINE_COST instructions: an unfair lock, one whose waiters share a line, and two whose waiters
 # each spin on a line of their own. A wait for a transfer needs turns that are longer than it, of half
 # the length too.
 LINE_COST = 40
-LINE_LOCKS = ("fas", "ticket", "anderson", "mcs", "clh", "qspinlock")
+LINE_LOCKS = ("fas", "ticket", "mcs", "clh")
 LINE_TURN = 100
 # The hottest lines are of one lock, so that workloads, caches and harts can be compared: the lock that
 # has the fewest transfers of its own. `xfree`: the consumer frees what the producer has allocated.
