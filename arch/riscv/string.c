@@ -2,17 +2,17 @@
 /*
  * string.c - memset, memcpy and memmove of this kernel, eight bytes at a time.
  *
- * The C library of a bare rv64imac fills and copies byte by byte: four instructions a byte and more,
- * 16,387 to fill 4 KiB. The linker takes these instead of the library's, so they serve the library's own
+ * The C library of a bare rv64imac fills and copies byte by byte, with four instructions a byte and
+ * more. The linker takes these functions instead of the library's, so they serve the library's own
  * calls and the compiler's too. `make lint` tests that the library's are not linked.
  *
- * Every access is aligned, because a machine may leave an access that is not to its firmware. Where
+ * Every access is aligned, because on some machines the firmware emulates misaligned accesses. Where
  * source and destination differ in their last three bits, each word is put together from two words of
  * the source. Such a word may contain bytes in front of the source or behind it. They are in the same
  * eight aligned bytes, so in the same page, and they are not used.
  *
- * Compiled without builtins, so that the compiler does not make calls of these functions of their own
- * loops. No stack, no call; any context.
+ * This file is compiled without builtins: otherwise the compiler could turn a loop in memset() into a
+ * call of memset(). No stack, no call; any context.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -9,7 +9,7 @@
 
 #include "tests/smp/random.h"
 
-/* The tables repeat after so many requests: a power of two. */
+/* Requests in a table, a power of two. After the last one a trace begins again with the first. */
 #define TABLE 16384
 
 static uint16_t size_below_2k[TABLE], size_larson[TABLE], size_xmalloc[TABLE];

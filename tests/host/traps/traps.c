@@ -124,15 +124,22 @@ void traps_reset(void)
 /* ---- points ------------------------------------------------------------------------------ */
 
 /* The code called here is instrumented too, so nothing may be armed. */
-static bool any_lock_is_held(void)
+static bool is_held(struct zone *zone)
 {
-	bool held = false, was_armed = armed;
+	bool held, was_armed = armed;
 
 	armed = false;
-	for (unsigned i = 0; i < zones.count && !held; i++)
-		held = spin_locked_relaxed(&zones.zone[i].lock);
+	held = spin_locked_relaxed(&zone->lock);
 	armed = was_armed;
 	return held;
+}
+
+static bool any_lock_is_held(void)
+{
+	for (unsigned i = 0; i < zones.count; i++)
+		if (is_held(&zones.zone[i]))
+			return true;
+	return false;
 }
 
 bool traps_may_trap(unsigned cpu)
@@ -384,7 +391,7 @@ void traps_irq_restore(unsigned long flags)
 	deliver(host_self->number);
 	/* A cpu in the middle of its own work cannot take it. */
 	if (holder.again && !holder.held && !cpus[holder.cpu].busy &&
-	    !contexts[holder.cpu].active && traps_may_trap(holder.cpu))
+	    !contexts[holder.cpu].active && traps_may_trap(holder.cpu) && !is_held(holder.zone))
 		holder_does(spin_lock, true);
 	/* The cpu that let us go on may have got what it waits for, and others may wait for it in turn. */
 	if (current->resumer && current->resumer->relaxes)
