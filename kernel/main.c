@@ -93,8 +93,8 @@ static void make_cpus(void)
 /* All early memory is taken here, and then ends: zones, caches and heap are of what is left. */
 static void make_memory(void)
 {
-	configure_reserve();
 	collect_memory();
+	configure_reserve();
 	choose_page_tables();
 	caches_reserve(arguments_choose_caches());
 	nodes_reserve();

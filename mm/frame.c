@@ -89,7 +89,7 @@ static bool draining_helps(uint64_t count, uint64_t align)
  * policy that overlooks runs: it would hardly find one among single frames, and each try would cut
  * its memory into more pieces.
  */
-static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
+pfn_t frame_alloc_run_behind(uint64_t count, uint64_t align, unsigned flags)
 {
 	uint64_t first;
 	struct zone *zone = cache_claim_run(frame_cache_self(), count, align, &first);
@@ -101,6 +101,24 @@ static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
 		return PFN_NONE;
 	mark_run(zone, first, count);
 	return pfn(first);
+}
+
+/* As refill_exactly() in refill.c: what the heap keeps comes before the answer that there is no run. */
+static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
+{
+	uint64_t gone = 0;
+	pfn_t first;
+
+	for (;;) {
+		if (frame_reclaimer)
+			gone = frame_reclaimer->gone();
+		first = frame_alloc_run_behind(count, align, flags);
+		if (!pfn_is_none(first) || !frame_reclaimer)
+			return first;
+		frame_reclaimer->give();
+		if (frame_reclaimer->gone() == gone)
+			return first;
+	}
 }
 
 static pfn_t alloc_checked(uint64_t count, uint64_t align, unsigned flags, const void *caller)

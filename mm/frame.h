@@ -134,6 +134,13 @@ void frame_free_called(pfn_t frame);
  */
 pfn_t frame_alloc_run_flags(uint64_t count, uint64_t align, unsigned flags);
 
+/*
+ * For the heap: the same, and a single frame, without what the heap keeps, which it gives up by
+ * itself. align >= 1; FRAME_NOWAIT is the only flag.
+ */
+pfn_t frame_alloc_behind(unsigned flags);
+pfn_t frame_alloc_run_behind(uint64_t count, uint64_t align, unsigned flags);
+
 /* The same with FRAME_ANY. */
 pfn_t frame_alloc_run(uint64_t count, uint64_t align);
 

@@ -8,15 +8,15 @@
  */
 #pragma once
 
-#define ARCH_CPU_AREA_BYTES  256
-#define ARCH_CPU_NUMBER	     256 /* offsets from tp that assembler code uses */
-#define ARCH_CPU_TRAP_DEPTH  260
-#define ARCH_CPU_STACK_TOP   264
-#define ARCH_CPU_HART_ID     272
-#define ARCH_CPU_RESUME_SP   280
-#define ARCH_CPU_STACK_LOW   288
-#define ARCH_CPU_EMERGENCY   296
-#define ARCH_CPU_BLOCK_BYTES 320
+#define ARCH_CPU_AREA_BYTES  320
+#define ARCH_CPU_NUMBER	     320 /* offsets from tp that assembler code uses */
+#define ARCH_CPU_TRAP_DEPTH  324
+#define ARCH_CPU_STACK_TOP   328
+#define ARCH_CPU_HART_ID     336
+#define ARCH_CPU_RESUME_SP   344
+#define ARCH_CPU_STACK_LOW   352
+#define ARCH_CPU_EMERGENCY   360
+#define ARCH_CPU_BLOCK_BYTES 384
 /* Of each cpu's stack; the second is for what finds the first one full. */
 #define ARCH_STACK_SHIFT     15
 #define ARCH_STACK_BYTES     (1 << ARCH_STACK_SHIFT)

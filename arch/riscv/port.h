@@ -133,40 +133,53 @@ extern void (*port_on_panic)(const struct port_panic_site *site, const char *for
 	".popsection\n\t"
 
 /*
- * Five instructions on a hit. The sentinel below an empty stack is negative. Volatile, because an
- * asm goto with outputs is not so by itself: without a reader of its outputs it would be dropped.
+ * The pop, five instructions on a hit. The sentinel below an empty stack is negative. Volatile,
+ * because an asm goto with outputs is not so by itself: without a reader of its outputs it would be
+ * dropped. `at`: the stack's register in the text; `...`: the operand that says so, if it is not tp.
  */
-#define PORT_STACK_POP(frame, top_offset, empty)                                                   \
+#define PORT_STACK_POP_IN(at, frame, top_offset, empty, ...)                                       \
 	do {                                                                                       \
 		uint64_t top_;                                                                     \
                                                                                                    \
-		__asm__ volatile goto("811:	ld	%[top], %[offset](tp)\n\t"                          \
+		__asm__ volatile goto("811:	ld	%[top], %[offset](" at ")\n\t"             \
 				      "	ld	%[value], -8(%[top])\n\t"                               \
 				      "	addi	%[top], %[top], -8\n\t"                               \
 				      "	bltz	%[value], %l[" #empty "]\n\t"                      \
-				      "	sd	%[top], %[offset](tp)\n"                                \
+				      "	sd	%[top], %[offset](" at ")\n"                       \
 				      "812:\n\t" PORT_RESTARTABLE(811b, 812b)                      \
 				      : [top] "=&r"(top_), [value] "=&r"(frame)                    \
-				      : [offset] "i"(top_offset)                                   \
+				      : [offset] "i"(top_offset)__VA_ARGS__                        \
 				      : "memory"                                                   \
 				      : empty);                                                    \
 	} while (0)
 
-/* Six. A store to the slot above the top counts only when top has moved. */
-#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                       \
-	do {                                                                                         \
-		uint64_t top_, limit_;                                                               \
-                                                                                                     \
-		__asm__ volatile goto(                                                               \
-			"811:	ld	%[top], %[offset](tp)\n\t"                                          \
-			"	ld	%[limit], %[limit_at](tp)\n\t"                                          \
-			"	beq	%[top], %[limit], %l[" #full "]\n\t"                         \
-			"	sd	%[value], 0(%[top])\n\t"                                                \
-			"	addi	%[top], %[top], 8\n\t"                                                \
-			"	sd	%[top], %[offset](tp)\n"                                                \
-			"812:\n\t" PORT_RESTARTABLE(811b, 812b)                                      \
-			: [top] "=&r"(top_), [limit] "=&r"(limit_)                                   \
-			: [offset] "i"(top_offset), [limit_at] "i"(limit_offset), [value] "r"(frame) \
-			: "memory"                                                                   \
-			: full);                                                                     \
+/* The push, six. A store to the slot above the top counts only when top has moved. */
+#define PORT_STACK_PUSH_IN(at, frame, top_offset, limit_offset, full, ...)                         \
+	do {                                                                                       \
+		uint64_t top_, limit_;                                                             \
+                                                                                                   \
+		__asm__ volatile goto("811:	ld	%[top], %[offset](" at ")\n\t"             \
+				      "	ld	%[limit], %[limit_at](" at ")\n\t"                 \
+				      "	beq	%[top], %[limit], %l[" #full "]\n\t"               \
+				      "	sd	%[value], 0(%[top])\n\t"                                \
+				      "	addi	%[top], %[top], 8\n\t"                                \
+				      "	sd	%[top], %[offset](" at ")\n"                       \
+				      "812:\n\t" PORT_RESTARTABLE(811b, 812b)                      \
+				      : [top] "=&r"(top_), [limit] "=&r"(limit_)                   \
+				      : [offset] "i"(top_offset), [limit_at] "i"(limit_offset),    \
+					[value] "r"(frame)__VA_ARGS__                              \
+				      : "memory"                                                   \
+				      : full);                                                     \
 	} while (0)
+
+/* Of the stack at an offset into this cpu's area. */
+#define PORT_STACK_POP(frame, top_offset, empty) PORT_STACK_POP_IN("tp", frame, top_offset, empty, )
+#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                     \
+	PORT_STACK_PUSH_IN("tp", frame, top_offset, limit_offset, full, )
+
+/* Of a stack that a pointer names. */
+#define PORT_STACK_POP_AT(value, stack, top_offset, empty)                                         \
+	PORT_STACK_POP_IN("%[stack_]", value, top_offset, empty, , [stack_] "r"(stack))
+#define PORT_STACK_PUSH_AT(value, stack, top_offset, limit_offset, full)                           \
+	PORT_STACK_PUSH_IN("%[stack_]", value, top_offset, limit_offset, full,                     \
+			   , [stack_] "r"(stack))

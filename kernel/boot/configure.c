@@ -15,11 +15,37 @@
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 
-static void *heap_lock, *heap_matrix;
+static void *heap_lock, *heap_matrix, *heap_front;
+static uint64_t front_first, front_frames;
 static unsigned working; /* cpus 0..working-1 may allocate; the others are off line */
+
+/* All RAM, or the largest range of it where RAM is far apart: a frame needs a word of the map. */
+static void choose_front(void)
+{
+	uint64_t start, end, low = 0, high = 0, largest = 0;
+
+	for (unsigned i = 0; memory_ram_range(i, &start, &end); i++) {
+		uint64_t frames = (end >> FRAME_SHIFT) - (start >> FRAME_SHIFT);
+
+		if (i == 0)
+			low = start >> FRAME_SHIFT;
+		high = end >> FRAME_SHIFT;
+		if (frames <= largest)
+			continue;
+		largest = frames;
+		front_first = start >> FRAME_SHIFT;
+		front_frames = frames;
+	}
+	if (high - low <= 2 * memory_ram_frames()) {
+		front_first = low;
+		front_frames = high - low;
+	}
+}
 
 void configure_reserve(void)
 {
+	choose_front();
+	heap_front = early_alloc(kheap_front_bytes(front_frames), 64);
 	heap_lock = early_alloc(spin_bytes(port_cpu_count()), 64);
 	heap_matrix = early_alloc(wait_matrix_bytes(port_cpu_count()), 64);
 }
@@ -28,6 +54,7 @@ static void make_heap(enum spin_kind lock)
 {
 	kheap_init(lock, heap_lock);
 	wait_matrix_start(kheap_lock(), heap_matrix);
+	kheap_front_start(heap_front, front_first, front_frames);
 }
 
 void configure_first(const struct policy *policy, enum spin_kind lock)

@@ -6,6 +6,9 @@
  */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "sync/spinlock.h"
 
 /*
@@ -14,6 +17,16 @@
  * belongs to the heap from then on.
  */
 void kheap_init(enum spin_kind kind, void *lock_memory);
+
+/*
+ * Gives every CPU a front end: stacks of free blocks of the small sizes, so that kmalloc() and
+ * kfree() mostly need no lock. Without it each call takes the heap's lock. `memory` is
+ * kheap_front_bytes(frames) bytes, aligned to PORT_CACHE_LINE, and belongs to the heap until the
+ * next kheap_init(). Blocks of small sizes come from the frames [first, first + frames) alone, so
+ * these should be all that there are, or most of them. After kheap_init(), before the first kmalloc.
+ */
+void kheap_front_start(void *memory, uint64_t first, uint64_t frames);
+size_t kheap_front_bytes(uint64_t frames);
 
 /* The heap's lock, for reports; never take it. */
 struct spinlock *kheap_lock(void);

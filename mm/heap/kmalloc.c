@@ -1,52 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kmalloc.c - the heap: arenas of frames that buddies divide, runs of frames for large blocks.
+ * kmalloc.c - the public functions of the heap, where they are no hit of the front end: blocks of
+ * small sizes come from slabs (slab.c) through the stacks of this CPU (front.c), all others, and
+ * these too where no slab is to be had, from arenas and whole frames (arena.c).
  *
- * Concept. An arena is a naturally aligned run of frames. A buddy (buddy.h) in one more frame
- * beside it keeps which of its blocks are free. All bytes of an arena are blocks, so a block of 2^k
- * bytes is aligned to 2^k, up to the whole arena. Arenas are on lists by the room that they have. A
- * request takes a block of an arena with the least room that suffices: so arenas that are nearly
- * full fill up, and those that are nearly empty may become free as a whole and be given back.
- *
- * A span index (span.h) finds, for any address, the arena or the large block there.
- *
- * When no arena has room, the heap takes frames: an arena of 32 frames if there is a free run of
- * 32, a smaller arena if memory is short or fragmented, and at last only the frames of this one
- * block. So a request of up to a frame fails only when frame_alloc() fails.
- *
- * Invariants
- *
- *   H1  Every arena is on the list by_room[its buddy_room()]; bit r of `rooms` says that by_room[r]
- *	 is not empty.
- *   H2  Every frame of an arena has a slot in the index that names the arena; every large block has
- *	 a slot for its first frame; no other frame has a slot.
- *   H3  An arena that is wholly free is `idle`, and there is at most one. The heap keeps it, so
- *	 that a block which is allocated and freed again and again does not take and give back an
- *	 arena each time. kheap_trim() gives it back.
- *
- * Locking. One lock, "heap", with interrupts masked, guards the whole heap. Under it the heap
+ * One lock, "heap", with interrupts masked, guards slabs, arenas and the index. Under it the heap
  * zeroes, copies and prints nothing, takes and gives no frame, and reports no caller's mistake: it
  * acts on what it has found after it has released the lock. The lock is never held together with a
- * zone's. So other CPUs may run between the search for room and the addition of an arena: the CPU
- * that adds one looks for room once more in the same critical section, and gives its frames back if
- * there is room by then. A block that is being freed belongs to its owner until the critical
- * section that frees it, so krealloc may copy from it without the lock.
- *
- * Costs. A critical section walks the index once and one buddy down and up. A critical section that
- * adds or removes an arena also writes its slots, 32 at most. The cost does not depend on how much
- * the heap holds.
- *
- * Code that needs frames and no lock is in kmalloc_frames.c, statistics and validation in
- * kmalloc_stats.c.
+ * zone's. A block that is being freed belongs to its owner until the push or the critical section
+ * that frees it, so krealloc may copy from it without the lock.
  */
 #include "mm/heap/kmalloc_private.h"
 
 #include <string.h>
 
 #include "mm/check.h"
-#include "mm/global/bits.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
+#include "mm/percpu/drain.h"
+#include "mm/words.h"
+
+/* The part of memory that slabs without allocated blocks may keep: 1/64. */
+#define KEPT_PART 64
 
 /* The difference of two pointers into a larger block would not fit ptrdiff_t. */
 #define SIZE_LARGEST ((size_t)PTRDIFF_MAX)
@@ -58,323 +33,91 @@ void kheap_init(enum spin_kind kind, void *lock_memory)
 	memset(&kheap, 0, sizeof(kheap));
 	spin_init(&kheap.lock, "heap", kind, port_cpu_count(), lock_memory);
 	span_init(&kheap.spans, zones.zone[0].first, last->first + last->total_frames);
+	slab_init(kheap.class);
+	kheap.kept_max = frame_total_count() / KEPT_PART;
+	kheap_front_none();
 }
 
-struct spinlock *kheap_lock(void)
+/* ---- allocation and release ----------------------------------------------------------------- */
+
+/* The smallest class whose blocks hold the size and are all aligned; 0: there is none. */
+static unsigned aligned_class(size_t size, size_t align)
 {
-	return &kheap.lock;
-}
+	unsigned class = size <= KHEAP_SIZE_MAX ? kheap_class_of(size) : KHEAP_CLASSES;
 
-/* ---- sizes ------------------------------------------------------------------------------- */
-
-/*
- * Whether a block of an arena, of *order, wastes less than a frame more than whole frames would:
- * then the request is served from an arena.
- */
-static bool fits_block(size_t size, size_t align, unsigned *order)
-{
-	size_t bytes = size > align ? size : align;
-
-	*order = 0;
-	if (bytes > BUDDY_BYTES_MAX)
-		return false;
-	while (buddy_bytes(*order) < bytes)
-		++*order;
-	return frames_for(buddy_bytes(*order)) == frames_for(size);
-}
-
-/* ---- arenas, under the lock -------------------------------------------------------------- */
-
-static void add_arena_locked(struct arena *arena, struct span_nodes *nodes)
-{
-	struct span span = {SPAN_ARENA, arena->frame.value};
-
-	span_enter(&kheap.spans, arena->first, arena_frames(arena), span, nodes);
-	list_locked(arena);
-	kheap.stats.arenas++;
-	kheap.stats.arenas_taken++;
-	kheap.stats.arena_frames += arena_frames(arena);
-}
-
-static void remove_arena_locked(struct arena *arena, struct leaving *leaving)
-{
-	span_remove(&kheap.spans, arena->first, arena_frames(arena), &leaving->nodes);
-	unlist_locked(arena, buddy_room(&arena->buddy));
-	leaving->arena = arena;
-	kheap.stats.arenas--;
-	kheap.stats.arenas_given++;
-	kheap.stats.arena_frames -= arena_frames(arena);
-}
-
-/* Restores H3 after `arena` has become wholly free: keeps the larger of two idle arenas. */
-static void keep_one_idle_locked(struct arena *arena, struct leaving *leaving)
-{
-	struct arena *other = kheap.idle;
-
-	if (!other || other->buddy.order < arena->buddy.order) {
-		kheap.idle = arena;
-		arena = other;
-	}
-	if (arena)
-		remove_arena_locked(arena, leaving);
-}
-
-/* Takes a block of an arena with the least room that suffices; NULL: no arena has room. */
-static void *take_block_locked(unsigned order)
-{
-	uint64_t fitting = kheap.rooms & ~UINT64_C(0) << (order + 1);
-	struct arena *arena;
-	unsigned room;
-	size_t offset;
-
-	if (!fitting)
-		return NULL;
-	room = bits_lowest(fitting);
-	arena = kheap.by_room[room];
-	if (arena == kheap.idle)
-		kheap.idle = NULL;
-	offset = buddy_alloc(&arena->buddy, order);
-	relist_locked(arena, room);
-	kheap.stats.live_blocks++;
-	kheap.stats.allocated_bytes += buddy_bytes(order);
-	return (char *)frame_bytes(pfn(arena->first)) + offset;
-}
-
-/* ---- allocation -------------------------------------------------------------------------- */
-
-STEP void *take_block(unsigned order)
-{
-	struct hold hold;
-	void *block;
-
-	heap_enter(&hold);
-	block = take_block_locked(order);
-	heap_leave(&hold);
-	return block;
+	for (; class < KHEAP_CLASSES; class ++)
+		if ((kheap.class[class].size & (align - 1)) == 0)
+			return class;
+	return 0;
 }
 
 /*
- * Takes a block of another arena if one has room by now. Else adds *arena, sets it to NULL, and
- * takes a block of it. Where the index lacks more nodes than `nodes` has, it changes nothing and
- * sets *missing.
+ * `align` is a power of two. Zeroes nothing. Small blocks come from slabs; behind these come buddies
+ * and whole frames, whatever the size. Where none of them has memory, what the heap keeps of other
+ * sizes becomes frames, as in refill_exactly() (mm/percpu/refill.c); and blocks may have come back
+ * from the stacks of other CPUs. So all is tried once more, as long as that may help.
  */
-STEP void *try_adding(unsigned order, struct arena **arena, struct span_nodes *nodes,
-		      unsigned *missing)
+static inline __attribute__((always_inline)) void *allocate(size_t size, size_t align,
+							    unsigned flags)
 {
-	struct hold hold;
-	void *block;
-
-	heap_enter(&hold);
-	block = take_block_locked(order);
-	*missing = span_missing(&kheap.spans, (*arena)->first);
-	if (!block && *missing <= nodes->count) {
-		add_arena_locked(*arena, nodes);
-		*arena = NULL;
-		block = take_block_locked(order);
-	}
-	heap_leave(&hold);
-	return block;
-}
-
-/*
- * Other CPUs may remove nodes of the index while this one fetches some. But with one node for each
- * level none can be missing, so the loop ends. Gives back the arena and the nodes that it did not
- * need.
- */
-static void *take_block_adding(unsigned order, struct arena *arena, unsigned flags)
-{
-	struct span_nodes nodes = {.count = 0};
-	unsigned missing;
-	void *block;
-
-	do
-		block = try_adding(order, &arena, &nodes, &missing);
-	while (!block && span_nodes_fill(&nodes, missing, flags));
-	span_nodes_give(&nodes);
-	if (arena)
-		kheap_arena_give(arena);
-	return block;
-}
-
-/*
- * Takes a block from an arena, and adds an arena where none has room. An arena for a single block
- * would only cost its metadata, so new arenas are larger than the block. For an arena of several
- * frames no other CPU is asked to give back frames: a smaller one serves as well.
- */
-STEP void *alloc_block(unsigned order, unsigned flags)
-{
-	unsigned smallest = order < FRAME_ORDER ? FRAME_ORDER : order + 1;
-	void *block = take_block(order);
-
-	for (unsigned size = BUDDY_ORDER_MAX; !block && size >= smallest; size--) {
-		unsigned may = size > FRAME_ORDER ? flags | FRAME_NOWAIT : flags;
-		struct arena *arena = kheap_arena_take(size, may);
-
-		if (arena)
-			block = take_block_adding(order, arena, may);
-	}
-	return block;
-}
-
-/* `align` is a power of two. Zeroes nothing. */
-static void *allocate(size_t size, size_t align, unsigned flags)
-{
-	unsigned order;
+	unsigned class;
 	void *block;
 
 	if (size == 0 || size > SIZE_LARGEST)
 		return NULL;
-	if (fits_block(size, align, &order)) {
-		block = alloc_block(order, flags & FRAME_NOWAIT);
-		if (block)
-			return block;
-	}
-	return kheap_run_alloc(size, align, flags & FRAME_NOWAIT);
+	class = aligned_class(size, align);
+	do {
+		block = kheap_take(class);
+		if (!block)
+			block = kheap_alloc_behind(size, align, flags);
+	} while (!block && kheap_gave());
+	return block ? block : kheap_take(class);
 }
 
-/* ---- finding and freeing ----------------------------------------------------------------- */
-
-enum verdict {
-	VERDICT_LIVE,	  /* the start of an allocated block */
-	VERDICT_FREE,	  /* in a free block */
-	VERDICT_INTERIOR, /* in an allocated block, past its start */
-	VERDICT_FOREIGN	  /* in no block of the heap */
-};
-
-/* The object of the heap at an address. */
-struct found {
-	enum verdict verdict;
-	uint64_t start; /* of the block: physical */
-	size_t bytes;
-	struct span span;
-	struct arena *arena; /* of SPAN_ARENA */
-	struct buddy_block block;
-};
-
-static void find_block_locked(struct found *found, uint64_t address)
+void *kheap_refill(unsigned class)
 {
-	struct arena *arena = frame_bytes(pfn(found->span.value));
-	uint64_t arena_start = arena->first << FRAME_SHIFT;
-
-	found->arena = arena;
-	found->block = buddy_find(&arena->buddy, address - arena_start);
-	found->start = arena_start + found->block.offset;
-	found->bytes = buddy_bytes(found->block.order);
-	found->verdict = found->block.allocated ? VERDICT_LIVE : VERDICT_FREE;
+	return allocate(kheap.class[class].size, 1, FRAME_ANY);
 }
 
-static struct found find_locked(const void *pointer)
+/* True, and the class in *class, for a block of a slab, which is checked and not free afterwards. */
+STEP bool is_of_slab(void *pointer, const char *call, const void *caller, unsigned *class)
 {
-	uint64_t address = port_phys_address(pointer);
-	uint64_t frame = address >> FRAME_SHIFT;
-	struct found found = {.span = span_find(&kheap.spans, frame)};
+	struct found found = {.slab = NULL};
 
-	switch (found.span.kind) {
-	case SPAN_ARENA:
-		find_block_locked(&found, address);
-		break;
-	case SPAN_RUN:
-	case SPAN_FRAME:
-		found.start = frame << FRAME_SHIFT;
-		found.bytes = found.span.value << FRAME_SHIFT;
-		found.verdict = VERDICT_LIVE;
-		break;
-	default:
-		found.verdict = VERDICT_FOREIGN;
-	}
-	if (found.verdict == VERDICT_LIVE && found.start != address)
-		found.verdict = VERDICT_INTERIOR;
-	return found;
+	if (!slab_find(port_phys_address(pointer), &found))
+		return false;
+	kheap_check_found(&found, pointer, call, caller);
+	*class = found.slab->class;
+	return true;
 }
 
-/* Panics where the caller's pointer is no live block; no lock is held. */
-static void check_found(const struct found *found, const void *pointer, const char *call,
-			const void *caller)
+static void release(void *pointer, const char *call, const void *caller)
 {
-	unsigned long long start = found->start;
+	unsigned class;
 
-	switch (found->verdict) {
-	case VERDICT_LIVE:
-		return;
-	case VERDICT_FREE:
-		port_panic("%s: %p is freed twice: found a free block of %zu bytes at %#llx, "
-			   "expected an allocated one (or it was never allocated), called from "
-			   "[<%p>]",
-			   call, pointer, found->bytes, start, caller);
-	case VERDICT_INTERIOR:
-		port_panic("%s: %p is an interior pointer: found it inside an allocated block of "
-			   "%zu bytes at %#llx, expected that block's start, called from [<%p>]",
-			   call, pointer, found->bytes, start, caller);
-	default:
-		port_panic("%s: %p is a wild pointer: found no block of the heap there, expected "
-			   "an allocated one (or it was freed twice and its frames are given "
-			   "back), called from [<%p>]",
-			   call, pointer, caller);
-	}
-}
-
-/* Without the lock: frees all that the critical section has taken out. */
-static void give_leaving(struct leaving *leaving)
-{
-	if (leaving->arena)
-		kheap_arena_give(leaving->arena);
-	if (leaving->run_frames)
-		give_frames(leaving->run, leaving->run_frames, leaving->run_single);
-	span_nodes_give(&leaving->nodes);
-}
-
-static void free_locked(const struct found *found, struct leaving *leaving)
-{
-	kheap.stats.live_blocks--;
-	kheap.stats.allocated_bytes -= found->bytes;
-	if (found->arena) {
-		struct arena *arena = found->arena;
-		unsigned room = buddy_room(&arena->buddy);
-
-		buddy_free(&arena->buddy, found->block);
-		relist_locked(arena, room);
-		if (buddy_is_empty(&arena->buddy))
-			keep_one_idle_locked(arena, leaving);
-		return;
-	}
-	leaving->run = pfn(found->start >> FRAME_SHIFT);
-	leaving->run_frames = found->span.value;
-	leaving->run_single = found->span.kind == SPAN_FRAME;
-	span_remove(&kheap.spans, leaving->run.value, 1, &leaving->nodes);
-	kheap.stats.runs--;
-	kheap.stats.run_frames -= leaving->run_frames;
-}
-
-STEP void release(void *pointer, const char *call, const void *caller)
-{
-	struct leaving leaving = {.arena = NULL};
-	struct found found;
-	struct hold hold;
-
-	heap_enter(&hold);
-	found = find_locked(pointer);
-	if (found.verdict == VERDICT_LIVE)
-		free_locked(&found, &leaving);
-	heap_leave(&hold);
-	check_found(&found, pointer, call, caller);
-	give_leaving(&leaving);
+	if (is_of_slab(pointer, call, caller, &class))
+		kheap_put(port_phys_address(pointer), class);
+	else
+		kheap_release_behind(pointer, call, caller);
 }
 
 STEP size_t usable_size(const void *pointer, const char *call, const void *caller)
 {
-	struct found found;
+	struct found found = {.slab = NULL};
 	struct hold hold;
 
-	heap_enter(&hold);
-	found = find_locked(pointer);
-	heap_leave(&hold);
-	check_found(&found, pointer, call, caller);
+	if (!slab_find(port_phys_address(pointer), &found)) {
+		heap_enter(&hold);
+		found = kheap_find_locked(pointer);
+		heap_leave(&hold);
+	}
+	kheap_check_found(&found, pointer, call, caller);
 	return found.bytes;
 }
 
 /* ---- the public functions ---------------------------------------------------------------- */
 
-void *kmalloc(size_t size)
+void *kheap_large(size_t size)
 {
 	return allocate(size, 1, FRAME_ANY);
 }
@@ -388,8 +131,9 @@ void *kmalloc_flags(size_t size, size_t align, unsigned flags)
 {
 	void *block = is_power_of_two(align) ? allocate(size, align, flags) : NULL;
 
+	/* Each block is whole words, and the memset of a C library may go byte by byte. */
 	if (block && (flags & FRAME_ZERO))
-		memset(block, 0, size);
+		words_fill(block, 0, (size + 7) / 8);
 	return block;
 }
 
@@ -416,7 +160,7 @@ void *krealloc(void *block, size_t size)
 		return NULL;
 	}
 	usable = usable_size(block, "krealloc", caller);
-	if (size <= usable && (size > usable / 2 || usable == BUDDY_UNIT))
+	if (size <= usable && (size > usable / 2 || usable <= BUDDY_UNIT))
 		return block;
 	moved = allocate(size, 1, FRAME_ANY);
 	if (!moved)
@@ -426,10 +170,20 @@ void *krealloc(void *block, size_t size)
 	return moved;
 }
 
-void kfree(void *block)
+void kheap_free_elsewhere(void *block)
 {
 	if (block)
 		release(block, "kfree", __builtin_return_address(0));
+}
+
+void kheap_overflow(uint64_t address, struct kheap_stack *stack)
+{
+	unsigned class = (unsigned)(stack - kheap_front_self()->stack);
+
+	if (class == 0)
+		kheap_free_elsewhere(port_phys_pointer(address));
+	else
+		kheap_put_free(address, class);
 }
 
 size_t kmalloc_usable_size(const void *block)
@@ -439,15 +193,13 @@ size_t kmalloc_usable_size(const void *block)
 	return usable_size(block, "kmalloc_usable_size", __builtin_return_address(0));
 }
 
+/* The stacks of other CPUs are emptied by the drain of their frames. */
 void kheap_trim(void)
 {
-	struct leaving leaving = {.arena = NULL};
-	struct hold hold;
-
-	heap_enter(&hold);
-	if (kheap.idle)
-		remove_arena_locked(kheap.idle, &leaving);
-	kheap.idle = NULL;
-	heap_leave(&hold);
-	give_leaving(&leaving);
+	if (kheap_front_others_hold()) {
+		frame_drain_ask();
+		frame_drain_settle();
+	}
+	kheap_front_flush();
+	kheap_give();
 }

@@ -38,8 +38,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mm/heap/front.h"
+
+/* kmalloc() of a size that the compiler does not know. */
+__attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc_called(size_t size);
+
 /* `size` bytes, not zeroed. NULL when there is no memory, and for size 0. */
-__attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc(size_t size);
+__attribute__((always_inline, malloc, alloc_size(1), warn_unused_result)) static inline void *kmalloc(
+	size_t size)
+{
+	if (__builtin_constant_p(size) && size > 0 && size <= KHEAP_SIZE_MAX)
+		return kheap_hit(kheap_front_self(), kheap_class_of(size));
+	return kmalloc_called(size);
+}
 
 /* count * size bytes, all 0. NULL also when either is 0 and when the product overflows. */
 __attribute__((malloc, alloc_size(1, 2), warn_unused_result)) void *kcalloc(size_t count,
@@ -78,11 +89,14 @@ size_t kmalloc_usable_size(const void *block);
 /* For reports. */
 struct kheap_stats {
 	uint64_t arenas;
-	uint64_t arena_frames; /* frames of arenas, without metadata */
-	uint64_t runs;	       /* blocks of whole frames */
+	uint64_t arena_frames;	/* frames of arenas, without metadata */
+	uint64_t slabs;		/* of blocks of one size */
+	uint64_t slab_frames;	/* without metadata, which is in arenas */
+	uint64_t cached_blocks; /* free, on CPUs' stacks */
+	uint64_t runs;		/* blocks of whole frames */
 	uint64_t run_frames;
 	uint64_t metadata_frames; /* one for each arena, and those of the index */
-	uint64_t frames_held;	  /* arena_frames + run_frames + metadata_frames */
+	uint64_t frames_held;	  /* all of these frames */
 	uint64_t live_blocks;
 	uint64_t allocated_bytes; /* usable bytes of live blocks */
 	uint64_t arenas_taken;	  /* since kheap_init() */

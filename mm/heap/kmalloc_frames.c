@@ -19,7 +19,7 @@ struct arena *kheap_arena_take(unsigned order, unsigned flags)
 
 	if (pfn_is_none(first))
 		return NULL;
-	frame = frame_alloc(flags);
+	frame = frame_alloc_behind(flags);
 	if (pfn_is_none(frame)) {
 		give_frames(first, count, is_single(count, count));
 		return NULL;

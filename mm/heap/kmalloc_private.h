@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * kmalloc_private.h - what kmalloc.c (blocks, the public functions), kmalloc_frames.c (frames,
- * outside the lock) and kmalloc_stats.c (statistics, validation) share. kmalloc.c has the
+ * outside the lock), slab.c (blocks of the size classes), front.c (the stacks of each CPU) and
+ * kmalloc_stats.c (statistics, validation) share. kmalloc.c has the
  * invariants H1 to H3.
  *
  * struct kheap and all arenas are read and written under the lock, except by kheap_init() and
@@ -15,7 +16,9 @@
 
 #include "mm/frame.h"
 #include "mm/heap/buddy.h"
+#include "mm/heap/front.h"
 #include "mm/heap/kmalloc.h"
+#include "mm/heap/slab.h"
 #include "mm/heap/span.h"
 #include "sync/spinlock.h"
 
@@ -41,6 +44,10 @@ struct kheap {
 	uint64_t rooms;
 	struct arena *idle;
 	struct span_index spans;
+	struct slab_class class[KHEAP_CLASSES];
+	uint64_t kept_frames; /* of slabs without allocated blocks; at most kept_max */
+	uint64_t kept_max;
+	uint64_t gone; /* slabs and arenas without allocated blocks that were given back or used */
 	struct kheap_stats stats; /* kheap_stats() computes metadata_frames and frames_held */
 };
 
@@ -85,6 +92,26 @@ static inline uint64_t arena_frames(const struct arena *arena)
 	return frames_of_order(arena->buddy.order);
 }
 
+/* ---- what is at an address ------------------------------------------------------------------- */
+
+enum verdict {
+	VERDICT_LIVE,	  /* the start of an allocated block */
+	VERDICT_FREE,	  /* in a free block */
+	VERDICT_INTERIOR, /* in an allocated block, past its start */
+	VERDICT_FOREIGN	  /* in no block of the heap */
+};
+
+/* The object of the heap at an address. */
+struct found {
+	enum verdict verdict;
+	uint64_t start; /* of the block: physical */
+	size_t bytes;
+	struct slab *slab; /* NULL: none */
+	struct span span;
+	struct arena *arena; /* of SPAN_ARENA */
+	struct buddy_block block;
+};
+
 /* ---- the lists of arenas by room, under the lock (H1) ---------------------------------------- */
 
 static inline void list_locked(struct arena *arena)
@@ -127,10 +154,15 @@ static inline bool is_single(uint64_t count, uint64_t align)
 	return count == 1 && align <= 1;
 }
 
+/*
+ * What the heap itself keeps is not looked for here: allocate() in kmalloc.c does that, where less of
+ * the stack is in use.
+ */
 static inline pfn_t take_frames(uint64_t count, uint64_t align, unsigned flags)
 {
-	return is_single(count, align) ? frame_alloc(flags)
-				       : frame_alloc_run_flags(count, align, flags);
+	if (is_single(count, align))
+		return frame_alloc_behind(flags);
+	return frame_alloc_run_behind(count, align ? align : 1, flags);
 }
 
 static inline void give_frames(pfn_t first, uint64_t count, bool single)
@@ -170,3 +202,55 @@ void kheap_arena_give(struct arena *arena);
 
 /* Allocates a block of whole frames and enters it in the index; NULL: no frames. */
 void *kheap_run_alloc(size_t size, size_t align, unsigned flags);
+
+/* ---- arena.c: without the lock, but kheap_find_locked() ----------------------------------------- */
+
+/* A block of a buddy, and its release. NULL: no frames. */
+void *kheap_buddy_alloc(unsigned order, unsigned flags);
+void kheap_buddy_free(void *block);
+
+/* A block of a buddy, or of whole frames. `align` is a power of two. NULL: no frames. */
+void *kheap_alloc_behind(size_t size, size_t align, unsigned flags);
+void kheap_release_behind(void *pointer, const char *call, const void *caller);
+
+/* What is at the pointer; of a slab's block: nothing. */
+struct found kheap_find_locked(const void *pointer);
+/* Panics where that is no block's start of the caller's. */
+void kheap_check_found(const struct found *found, const void *pointer, const char *call,
+		       const void *caller);
+
+/* Frees the frames of the arena without allocated blocks. */
+void kheap_give_idle(void);
+
+/* ---- slab.c: without the lock --------------------------------------------------------------------- */
+
+/* Frees the frames of all slabs and arenas without allocated blocks. */
+void kheap_give(void);
+/* How often any of them have been freed or used. */
+uint64_t kheap_gone(void);
+
+/* ---- front.c: without the lock ----------------------------------------------------------------- */
+
+/* A block of a slab of the class. Asks no other CPU. NULL: no frames, or class 0, or no front end. */
+void *kheap_take(unsigned class);
+
+/* kheap_give(). True: any of that memory has gone since this CPU last called it; so try again. */
+bool kheap_gave(void);
+
+/* Frees a block of a slab that is known to be allocated. */
+void kheap_put(uint64_t address, unsigned class);
+/* The same for a block whose state byte says already that it is free. */
+void kheap_put_free(uint64_t address, unsigned class);
+
+/* Every CPU without a front end: every call takes the heap's lock. */
+void kheap_front_none(void);
+
+/* All blocks on this CPU's stacks go to their slabs. */
+void kheap_front_flush(void);
+
+/* Blocks of the class on the stacks of all CPUs; exact at rest, else an estimate. */
+uint64_t kheap_front_level(unsigned class);
+bool kheap_front_others_hold(void);
+
+/* At rest: panics if an invariant of a stack is broken. */
+void kheap_front_validate(void);

@@ -7,10 +7,25 @@
 #include "mm/check.h"
 #include "mm/heap/kmalloc_private.h"
 
+/*
+ * Of one moment but for the levels of other CPUs' stacks. The records of slabs are blocks of
+ * arenas, and no blocks of a caller.
+ */
 static void finish_stats(struct kheap_stats *stats)
 {
 	stats->metadata_frames = stats->arenas + kheap.spans.node_frames;
-	stats->frames_held = stats->arena_frames + stats->run_frames + stats->metadata_frames;
+	stats->frames_held = stats->arena_frames + stats->slab_frames + stats->run_frames +
+			     stats->metadata_frames;
+	stats->live_blocks -= stats->slabs;
+	stats->allocated_bytes -= stats->slabs * SLAB_RECORD_BYTES;
+	for (unsigned i = 1; i < KHEAP_CLASSES; i++) {
+		uint64_t cached = kheap_front_level(i), out = kheap.class[i].out;
+		uint64_t live = cached < out ? out - cached : 0;
+
+		stats->cached_blocks += cached;
+		stats->live_blocks += live;
+		stats->allocated_bytes += live * kheap.class[i].size;
+	}
 }
 
 void kheap_stats(struct kheap_stats *stats)
@@ -72,12 +87,34 @@ static void check_sum(const char *what, uint64_t counted, uint64_t found)
 	      (unsigned long long)counted, (unsigned long long)found);
 }
 
+static void validate_slabs(struct kheap_stats *sum)
+{
+	uint64_t kept_frames = 0;
+
+	for (unsigned i = 1; i < KHEAP_CLASSES; i++) {
+		struct slab_count count = slab_validate(&kheap.class[i]);
+
+		check(kheap_front_level(i) <= kheap.class[i].out,
+		      "heap: class %u has %llu blocks on stacks, and %llu out of slabs", i,
+		      (unsigned long long)kheap_front_level(i),
+		      (unsigned long long)kheap.class[i].out);
+		sum->slabs += count.slabs;
+		sum->slab_frames += count.frames;
+		kept_frames += count.empty_frames;
+	}
+	check_sum("frames of empty slabs", kheap.kept_frames, kept_frames);
+}
+
 void kheap_validate(void)
 {
 	struct span_count spans = span_validate(&kheap.spans);
 	struct kheap_stats sum = {.arenas = 0};
 
 	validate_lists(&sum);
+	validate_slabs(&sum);
+	kheap_front_validate();
+	check_sum("slabs", kheap.stats.slabs, sum.slabs);
+	check_sum("frames of slabs", kheap.stats.slab_frames, sum.slab_frames);
 	check_sum("arenas", kheap.stats.arenas, sum.arenas);
 	check_sum("arenas, taken less given", kheap.stats.arenas,
 		  kheap.stats.arenas_taken - kheap.stats.arenas_given);

@@ -168,10 +168,11 @@ void span_remove(struct span_index *index, uint64_t first, uint64_t count, struc
 bool span_nodes_fill(struct span_nodes *nodes, unsigned wanted, unsigned flags)
 {
 	while (nodes->count < wanted) {
-		pfn_t frame = frame_alloc(flags | FRAME_ZERO);
+		pfn_t frame = frame_alloc_behind(flags);
 
 		if (pfn_is_none(frame))
 			return false;
+		frame_zero(frame);
 		nodes_put(nodes, frame);
 	}
 	return true;

@@ -65,8 +65,10 @@ void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slot
 			  unsigned zone_room)
 {
 	char *remote = (char *)memory + stack_bytes(slots);
+	void *heap = cache->heap;
 
 	memset(cache, 0, sizeof(*cache));
+	cache->heap = heap;
 	cache->base = (uint64_t *)((char *)memory + PORT_CACHE_LINE);
 	cache->end = cache->base + stack_words(slots) - 1;
 	cache->top = cache->limit = cache->base;
@@ -216,6 +218,15 @@ __attribute__((noinline)) bool cache_open(struct frame_cache *cache)
 		}
 	}
 	port_irq_restore(flags);
+	return cache_is_open(cache);
+}
+
+bool frame_cache_may_keep(void)
+{
+	struct frame_cache *cache = frame_cache_self();
+
+	if (__builtin_expect(cache_state(cache) == FRAME_CACHE_PARKED, 0))
+		return cache_open(cache);
 	return cache_is_open(cache);
 }
 

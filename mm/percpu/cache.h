@@ -2,12 +2,8 @@
 /*
  * cache.h - the per-CPU cache of free frames: its layout, and the pop and push.
  *
- * A cache is a stack of pfns that one CPU owns. Below its bottom stands a sentinel, which is
- * negative as a signed number, so the pop needs no comparison with the bottom. Pop and push are
- * restartable sequences (Bershad, Redell and Ellis, ASPLOS 1992): loads, stores to slots that have
- * no meaning yet, and one last store, of `top`, which commits. A trap inside a sequence makes it
- * start again. A port whose trap handlers may allocate defines PORT_STACK_POP and PORT_STACK_PUSH
- * that way; all others use the plain C below.
+ * A cache is a stack of pfns that one CPU owns (stack.h has its pop and push, which are restartable
+ * sequences).
  *
  * Files: cache.c has levels and configuration, refill.c and flush.c move batches between a cache
  * and the zones, drain.c asks other CPUs for what their caches hold.
@@ -52,6 +48,7 @@
 #include <stdint.h>
 
 #include "mm/address.h"
+#include "mm/percpu/stack.h"
 #include "mm/platform.h"
 
 #ifndef CHECKS
@@ -147,6 +144,9 @@ struct frame_cache {
 	uint32_t online;
 	uint32_t state;		/* enum frame_cache_state */
 	uint64_t frames_moving; /* between the cache and a zone at this moment; a counter */
+
+	/* Read-only once other CPUs run: mm/heap's part of this CPU (mm/heap/front.h). */
+	_Alignas(PORT_CACHE_LINE) void *heap;
 };
 
 static inline struct frame_cache *frame_cache_self(void)
@@ -154,17 +154,9 @@ static inline struct frame_cache *frame_cache_self(void)
 	return port_area();
 }
 
-/*
- * `top` and `bottom` have one writer, the owner. Other CPUs may read them at any time, as an
- * estimate. So they are stored and loaded whole, and order nothing.
- */
-#if defined(__SANITIZE_THREAD__)
-#define frame_cache_level_store(place, value) __atomic_store_n(place, value, __ATOMIC_RELAXED)
-#define frame_cache_level_load(place)	      __atomic_load_n(place, __ATOMIC_RELAXED)
-#else
-#define frame_cache_level_store(place, value) ((void)(*(uint64_t *volatile *)(place) = (value)))
-#define frame_cache_level_load(place)	      (*(uint64_t *const volatile *)(place))
-#endif
+/* As of `top` (stack.h), and of `bottom`, which other CPUs read too. */
+#define frame_cache_level_store stack_level_store
+#define frame_cache_level_load	stack_level_load
 
 /* The pop: a frame into `frame`; goes to `empty`, with nothing changed, if there is none. */
 #if defined(PORT_STACK_POP)
@@ -174,25 +166,9 @@ static inline struct frame_cache *frame_cache_self(void)
 	PORT_STACK_PUSH(frame, offsetof(struct frame_cache, top),                                  \
 			offsetof(struct frame_cache, limit), full)
 #else
-#define frame_cache_pop(cache, frame, empty)                                                       \
-	do {                                                                                       \
-		uint64_t *top_ = (cache)->top - 1;                                                 \
-                                                                                                   \
-		(frame) = *top_;                                                                   \
-		if (__builtin_expect((int64_t)(frame) < 0, 0))                                     \
-			goto empty;                                                                \
-		frame_cache_level_store(&(cache)->top, top_);                                      \
-	} while (0)
+#define frame_cache_pop(cache, frame, empty) stack_pop_plain(cache, frame, empty)
 /* The push; goes to `full`, with nothing changed, if there is no room. */
-#define frame_cache_push(cache, frame, full)                                                       \
-	do {                                                                                       \
-		uint64_t *top_ = (cache)->top;                                                     \
-                                                                                                   \
-		if (__builtin_expect(top_ == (cache)->limit, 0))                                   \
-			goto full;                                                                 \
-		*top_ = (frame);                                                                   \
-		frame_cache_level_store(&(cache)->top, top_ + 1);                                  \
-	} while (0)
+#define frame_cache_push(cache, frame, full) stack_push_plain(cache, frame, full)
 #endif
 
 /* Bytes of memory for a cache of up to `slots` frames on a machine of zone_count zones. */
@@ -240,6 +216,31 @@ bool frame_cache_park_step(struct frame_cache *cache);
 
 /* The most frames that one step gives back: bounds how long interrupts are masked. */
 #define FRAME_CACHE_STEP 256
+
+/*
+ * On the owning CPU: true if it may keep memory in caches now. Opens a parked cache for that, unless
+ * a request needs it shut. For the heap, whose stacks have room only while the frames' has. Any
+ * context outside a zone's lock.
+ */
+bool frame_cache_may_keep(void);
+
+/*
+ * What the heap does for those that need frames. NULL: there is no heap.
+ *
+ * park: before this CPU's cache is parked; puts blocks that it keeps on stacks where every CPU finds
+ * them: one bounded step, with interrupts masked, that takes and gives no frame. False: there is no
+ * more.
+ *
+ * give: frees all frames that the heap keeps without need, and waits for no CPU. gone: how often any
+ * of them have been freed or used since the heap was made. Any context outside the allocator's locks.
+ */
+struct frame_reclaimer {
+	bool (*park)(void);
+	void (*give)(void);
+	uint64_t (*gone)(void);
+};
+
+extern const struct frame_reclaimer *frame_reclaimer;
 
 /* Frames in the cache; exact on its own CPU and at rest, else an estimate. */
 uint64_t frame_cache_level(const struct frame_cache *cache);

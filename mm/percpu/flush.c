@@ -417,6 +417,9 @@ static bool flush_one_remote(struct frame_cache *cache)
 }
 
 /*
+ * The heap comes first. Its last step, in which it has nothing, and the one that parks are one
+ * masked section, so a parked CPU has no block on the heap's stacks.
+ *
  * A frame that a trap handler frees between two steps goes on the stack only if there is room below
  * `limit`, which no longer moves. So each step leaves fewer frames, and the steps end.
  */
@@ -425,6 +428,10 @@ bool frame_cache_park_step(struct frame_cache *cache)
 	unsigned long flags = port_irq_save();
 	bool more = true;
 
+	if (frame_reclaimer && frame_reclaimer->park()) {
+		port_irq_restore(flags);
+		return true;
+	}
 	if (cache_state(cache) == FRAME_CACHE_OPEN) {
 		ck_pr_store_32(&cache->state, FRAME_CACHE_CLOSING);
 		cache->limit = cache->top;

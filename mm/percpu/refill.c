@@ -310,9 +310,44 @@ static __attribute__((noinline)) pfn_t refill_from_anywhere(struct frame_cache *
 		frame = alloc_remote(cache);
 	if (pfn_is_none(frame) && !(flags & FRAME_NOWAIT))
 		frame = alloc_drained(cache);
+	return frame;
+}
+
+/*
+ * All that the heap keeps without need becomes frames before the answer is that there is none. It
+ * is repeated where any of it has gone during the attempt, to another CPU too: so where the last
+ * attempt fails, the heap kept nothing while it looked.
+ */
+static __attribute__((noinline)) pfn_t refill_exactly(struct frame_cache *cache, unsigned flags)
+{
+	uint64_t gone = 0;
+	pfn_t frame;
+
+	for (;;) {
+		if (frame_reclaimer)
+			gone = frame_reclaimer->gone();
+		frame = refill_from_anywhere(cache, flags);
+		if (!pfn_is_none(frame) || !frame_reclaimer)
+			break;
+		frame_reclaimer->give();
+		if (frame_reclaimer->gone() == gone)
+			break;
+	}
 	if (pfn_is_none(frame))
 		counter_add(&cache->stats.failures, 1);
 	return frame;
+}
+
+pfn_t frame_alloc_behind(unsigned flags)
+{
+	struct frame_cache *cache = frame_cache_self();
+	uint64_t number;
+
+	frame_cache_pop(cache, number, empty);
+	frame_mark_allocated(cache->state_bias, number);
+	return pfn(number);
+empty:
+	return refill_from_anywhere(cache, flags);
 }
 
 /* Claims one frame of the zone, whose lock was held; PFN_NONE: it had none. */
@@ -335,7 +370,7 @@ static __attribute__((noinline)) pfn_t alloc_uncached_waiting(struct zone *zone,
 {
 	pfn_t frame = claim_one_waiting(zone);
 
-	return pfn_is_none(frame) ? refill_from_anywhere(frame_cache_self(), flags) : frame;
+	return pfn_is_none(frame) ? refill_exactly(frame_cache_self(), flags) : frame;
 }
 
 /*
@@ -351,14 +386,14 @@ static __attribute__((noinline)) pfn_t alloc_uncached(unsigned flags,
 	uint64_t frame, before;
 
 	if (__builtin_expect(!zone_free_frames(zone), 0))
-		return refill_from_anywhere(frame_cache_self(), flags);
+		return refill_exactly(frame_cache_self(), flags);
 	irq = port_irq_save();
 	result = zone_claim_one(zone, &uncached->notes, &frame, &before);
 	if (__builtin_expect(result != ZONE_ONE_DONE, 0)) {
 		port_irq_restore(irq);
 		if (result == ZONE_ONE_HELD)
 			return alloc_uncached_waiting(zone, flags);
-		return refill_from_anywhere(frame_cache_self(), flags);
+		return refill_exactly(frame_cache_self(), flags);
 	}
 	counter_add(&frame_cache_self()->stats.direct_allocs, 1);
 	port_irq_restore(irq);
@@ -380,7 +415,7 @@ static __attribute__((noinline)) pfn_t refill_cached(unsigned flags)
 		if (!pfn_is_none(frame))
 			return frame;
 	}
-	return refill_from_anywhere(cache, flags);
+	return refill_exactly(cache, flags);
 }
 
 pfn_t frame_cache_refill(unsigned flags)

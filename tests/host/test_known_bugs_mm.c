@@ -224,6 +224,8 @@ static void drained_move_down(uint64_t *to, const uint64_t *from, size_t count)
 #define frame_cache_park_step	   seen_cache_park_step
 #define frame_cache_refill	   seen_cache_refill
 #define frame_cache_overflow	   seen_cache_overflow
+#define frame_cache_may_keep	   seen_cache_may_keep
+#define frame_alloc_behind	   seen_alloc_behind
 #define frame_cache_free_elsewhere seen_cache_free_elsewhere
 #define frame_cache_flush	   seen_cache_flush
 #define frame_cache_bad_free	   seen_cache_bad_free
@@ -266,6 +268,8 @@ uint64_t frame_cache_level(const struct frame_cache *cache);
 void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slots, unsigned home,
 			  unsigned zone_room);
 void frame_cache_flush(void);
+bool frame_cache_may_keep(void);
+pfn_t frame_alloc_behind(unsigned flags);
 void frame_cache_bad_free(uint64_t frame);
 uint32_t cache_capacity_for(const struct frame_cache *cache, uint32_t batch);
 void cache_move_to_base(struct frame_cache *cache);

@@ -11,6 +11,7 @@ from .kernel import Kernel, owner_of
 from .report import Nothing, Report
 
 HOT_FUNCTIONS = ("frame_alloc_called", "frame_free_called")
+BLOCK_FUNCTIONS = ("kmalloc_called", "kfree")  # the heap's, on the same pop and push
 RESTARTABLE_KINDS = frozenset((Kind.LOAD, Kind.STORE, Kind.BRANCH, Kind.PLAIN))
 SITES_MIN = 2  # a pop and a push
 SITE_BYTES_MAX = 4096
@@ -24,6 +25,11 @@ class Site:
     end: int
     instructions: list[Instruction]
     owner: str
+
+    @property
+    def base(self) -> str | None:
+        """The register that the stack is found through: tp, or the one of a stack's address."""
+        return self.instructions[0].base
 
     def place(self, instruction: Instruction) -> str:
         offset = instruction.address - self.start
@@ -55,8 +61,8 @@ def check_bounds(site: Site, kernel: Kernel) -> list[str]:
 
 
 def check_commit(site: Site) -> list[str]:
-    """One store through tp, the last instruction."""
-    stores = [i for i in site.instructions if i.kind is Kind.STORE and i.base == "tp"]
+    """One store through the stack's register, the last instruction."""
+    stores = [i for i in site.instructions if i.kind is Kind.STORE and i.base == site.base]
     problems = [
         f"{site.place(store)} commits before the end"
         for store in stores
@@ -70,7 +76,7 @@ def check_commit(site: Site) -> list[str]:
 def check_repeatable(site: Site) -> list[str]:
     """No input is overwritten, and it has no loop, and no effect but stores."""
     problems = []
-    inputs: set[str] = {"tp"}
+    inputs: set[str] = {"tp", site.base or "tp"}
     written: set[str] = set()
     for instruction in site.instructions:
         if instruction.kind not in RESTARTABLE_KINDS:
@@ -93,11 +99,11 @@ def check_scratch(site: Site) -> list[str]:
     problems = []
     loaded: set[str] = set()
     for instruction in site.instructions:
-        is_scratch = instruction.kind is Kind.STORE and instruction.base != "tp"
+        is_scratch = instruction.kind is Kind.STORE and instruction.base != site.base
         top = instruction.operands[-1] in (f"0({name})" for name in loaded)
         if is_scratch and not top:
             problems.append(f"{site.place(instruction)} is not to the slot above the stack")
-        if instruction.kind is Kind.LOAD and instruction.base == "tp" and instruction.written:
+        if instruction.kind is Kind.LOAD and instruction.base == site.base and instruction.written:
             loaded.add(instruction.written)
         else:
             loaded.discard(instruction.written or "")
@@ -118,7 +124,7 @@ def check_restartable(kernel: Kernel) -> Report:
     report = Report(note=f"{len(sites)} sequences")
     if len(sites) < SITES_MIN:
         report.problems.append(f"{len(sites)} sequences, at least {SITES_MIN} expected")
-    for name in HOT_FUNCTIONS:
+    for name in HOT_FUNCTIONS + BLOCK_FUNCTIONS:
         if name not in {site.owner for site in sites}:
             report.problems.append(f"{name}: no sequence in it")
     for site in sites:

@@ -29,7 +29,7 @@
 #endif
 
 struct host_cpu {
-	_Alignas(PORT_CACHE_LINE) char area[4 * PORT_CACHE_LINE]; /* the frame cache */
+	_Alignas(PORT_CACHE_LINE) char area[5 * PORT_CACHE_LINE]; /* the frame cache */
 	unsigned number;
 	bool masked; /* the cpu's own, like in_trap */
 	bool in_trap;

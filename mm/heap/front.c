@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * front.c - the heap's per-CPU front end: what an allocation does that finds its stack empty, a free
+ * that finds it full, and what empties the stacks. front.h has the hit, slab.c the slabs.
+ *
+ * Invariants
+ *
+ *   F1  base[c] <= top <= limit of each stack; base[c][-1] is the sentinel; limit is base[c], or
+ *	 base[c] + capacity[c]. A block on a stack is in no other place, and its state byte is 0.
+ *   F2  A stack gets room, or a batch, only while the CPU's frame cache is open; where it has either,
+ *	 its bit in `filled` is set. Before the frame cache is parked, park_step() has emptied and
+ *	 closed all stacks, in the same masked section. So a request for frames that has waited for a
+ *	 CPU finds no block on its stacks.
+ *   F3  Every change of more than `top` is one section with interrupts masked.
+ *   F4  Refills bring half of the capacity, flushes take half. So at least capacity / 2 operations
+ *	 lie between two holds of the lock, whatever the trace, except where slabs have fewer blocks,
+ *	 and where a slab is added or given back.
+ *
+ * A batch moves in one masked section: grouping the blocks by word, the hold of the lock, and
+ * writing the blocks onto the stack. The lock is held for the claim or release of bits alone.
+ *
+ * Locks: the heap's, with interrupts masked. Frames are taken and given without it.
+ */
+#include "mm/heap/front.h"
+
+#include <string.h>
+
+#include "mm/check.h"
+#include "mm/global/bits.h"
+#include "mm/heap/kheap.h"
+#include "mm/heap/kmalloc_private.h"
+#include "mm/words.h"
+#include "sync/ck.h"
+
+#define CAPACITY_MAX	64
+#define CAPACITY_MIN	8
+#define STACK_SLOTS	(CAPACITY_MAX + 1) /* with the sentinel */
+#define SENTINEL	UINT64_MAX
+#define STACK_BYTES_MAX ((uint64_t)128 << 10) /* of blocks on one stack */
+
+struct kheap_front_work {
+	struct slab_part parts[CAPACITY_MAX];
+};
+
+static struct kheap_front none;
+static uint64_t no_blocks[2] = {SENTINEL, SENTINEL};
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+/* All stacks of all CPUs together take less than 1/64 of memory for themselves. */
+static unsigned capacity_for(uint64_t frames)
+{
+	uint64_t words = (uint64_t)port_cpu_count() * KHEAP_CLASSES;
+	unsigned capacity = CAPACITY_MAX;
+
+	while (capacity > CAPACITY_MIN &&
+	       words * (capacity + 1) * sizeof(uint64_t) > (frames << FRAME_SHIFT) / 64)
+		capacity /= 2;
+	return capacity;
+}
+
+static size_t cpu_bytes(uint64_t frames)
+{
+	size_t slots = (size_t)KHEAP_CLASSES * (capacity_for(frames) + 1);
+
+	return cache_line_round_up(sizeof(struct kheap_front)) +
+	       cache_line_round_up(sizeof(struct kheap_front_work)) +
+	       cache_line_round_up(slots * sizeof(uint64_t));
+}
+
+size_t kheap_front_bytes(uint64_t frames)
+{
+	return cache_line_round_up(frames * sizeof(uint64_t)) + port_cpu_count() * cpu_bytes(frames);
+}
+
+static void set_classes(struct kheap_front *front)
+{
+	for (unsigned class = KHEAP_CLASSES - 1; class > 0; class --)
+		for (unsigned i = 0;
+		     i <= KHEAP_GRAINS && i * KHEAP_GRAIN <= kheap.class[class].size; i++)
+			front->class_of[i] = (uint8_t) class;
+	front->class_of[0] = 0;
+	for (unsigned i = 0; i < KHEAP_CLASSES; i++)
+		front->stack[i].top = front->stack[i].limit = front->base[i] = &no_blocks[1];
+}
+
+void kheap_front_none(void)
+{
+	frame_reclaimer = NULL;
+	memset(&none, 0, sizeof(none));
+	set_classes(&none);
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
+		((struct frame_cache *)port_area_of(cpu))->heap = &none;
+}
+
+static void make_front(struct kheap_front *front, unsigned capacity)
+{
+	char *memory = (char *)front + cache_line_round_up(sizeof(*front));
+	uint64_t *slot = (uint64_t *)(memory + cache_line_round_up(sizeof(*front->work)));
+
+	memset(front, 0, sizeof(*front));
+	set_classes(front);
+	front->work = (struct kheap_front_work *)memory;
+	for (unsigned i = 1; i < KHEAP_CLASSES; i++, slot += capacity + 1) {
+		struct slab_class *class = &kheap.class[i];
+		uint64_t most = STACK_BYTES_MAX / class->size & ~UINT64_C(1);
+
+		*slot = SENTINEL;
+		front->base[i] = front->stack[i].top = front->stack[i].limit = slot + 1;
+		front->stack[i].mask = slab_bytes(class) - 1;
+		front->stack[i].magic = class->magic;
+		front->capacity[i] = (uint8_t)(most < capacity ? most : capacity);
+	}
+}
+
+static const struct frame_reclaimer reclaimer;
+
+void kheap_front_start(void *memory, uint64_t first, uint64_t frames)
+{
+	uint64_t *map = memory;
+	char *fronts = (char *)memory + cache_line_round_up(frames * sizeof(uint64_t));
+	unsigned capacity = capacity_for(frames);
+
+	words_fill(map, slab_no_word(), frames);
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
+		struct kheap_front *front = (struct kheap_front *)(fronts + cpu * cpu_bytes(frames));
+
+		make_front(front, capacity);
+		front->first = first;
+		front->count = frames;
+		front->map = map;
+		front->map_bias = (uint64_t *)((uintptr_t)map - first * sizeof(uint64_t));
+		((struct frame_cache *)port_area_of(cpu))->heap = front;
+	}
+	frame_reclaimer = &reclaimer;
+}
+
+/* ---- batches, with interrupts masked ---------------------------------------------------------- */
+
+static void set_top(struct kheap_stack *stack, uint64_t *top)
+{
+	stack_level_store(&stack->top, top);
+}
+
+static bool may_keep(const struct kheap_front *front, unsigned class)
+{
+	return front->capacity[class] && frame_cache_may_keep();
+}
+
+static void open_stack(struct kheap_front *front, unsigned class)
+{
+	front->stack[class].limit = front->base[class] + front->capacity[class];
+	front->filled |= UINT64_C(1) << class;
+}
+
+/* Writes the blocks of the parts below `slot`, downwards, so that they pop by rising address. */
+static void expand_blocks(uint64_t *slot, const struct slab_class *class,
+			  const struct slab_part *parts, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		for (uint64_t bits = parts[i].bits; bits; bits &= bits - 1) {
+			unsigned block = 64 * parts[i].word + bits_lowest(bits);
+
+			*--slot = parts[i].slab->start + (uint64_t)block * class->size;
+		}
+}
+
+/* A batch onto the empty stack, or one block past it; SENTINEL: no slab has a block. */
+static uint64_t refill_stack_masked(struct kheap_front *front, unsigned number)
+{
+	struct slab_class *class = &kheap.class[number];
+	struct kheap_stack *stack = &front->stack[number];
+	struct slab_part *parts = front->work->parts;
+	bool keeps = may_keep(front, number);
+	unsigned count, taken;
+	struct hold hold;
+	uint64_t one;
+
+	heap_enter(&hold);
+	count = slab_claim_locked(class, keeps ? front->capacity[number] / 2 : 1, parts, &taken);
+	heap_leave(&hold);
+	if (!taken)
+		return SENTINEL;
+	if (!keeps) {
+		expand_blocks(&one + 1, class, parts, count);
+		return one;
+	}
+	open_stack(front, number);
+	expand_blocks(stack->top + taken, class, parts, count);
+	set_top(stack, stack->top + taken - 1);
+	return *stack->top;
+}
+
+static _Noreturn void twice(const struct slab_part *part)
+{
+	port_panic(
+		"kfree: a block of %u bytes at %#llx or behind is freed twice: it is free in its "
+		"slab, expected on a stack",
+		kheap.class[part->slab->class].size, (unsigned long long)part->slab->start);
+}
+
+/* The part of the slab's word, made if there is none. Neighbours mostly follow each other. */
+static struct slab_part *part_of(struct slab_part *parts, unsigned *count, struct slab *slab,
+				 unsigned word)
+{
+	for (unsigned i = *count; i-- > 0;)
+		if (parts[i].slab == slab && parts[i].word == word)
+			return &parts[i];
+	parts[*count] = (struct slab_part){slab, word, 0};
+	return &parts[(*count)++];
+}
+
+/* Puts blocks of one class back into their slabs, at most CAPACITY_MAX, in one hold. */
+static void release_blocks_masked(struct kheap_front *front, unsigned number, const uint64_t *blocks,
+				  unsigned wanted, bool keep_all, struct slab **leaving)
+{
+	const struct slab_class *class = &kheap.class[number];
+	struct slab_part *parts = front->work->parts;
+	unsigned count = 0;
+	struct hold hold;
+	bool released;
+
+	for (unsigned i = 0; i < wanted; i++) {
+		uint64_t word = front->map_bias[blocks[i] >> FRAME_SHIFT];
+		struct slab *slab = slab_of(word, blocks[i]);
+		unsigned block = slab_block_of(class, blocks[i] - slab->start);
+		struct slab_part *part = part_of(parts, &count, slab, block / 64);
+
+		if (part->bits >> block % 64 & 1)
+			twice(part);
+		part->bits |= UINT64_C(1) << block % 64;
+	}
+	heap_enter(&hold);
+	released = slab_release_locked(parts, count, keep_all, leaving);
+	heap_leave(&hold);
+	if (!released)
+		twice(parts);
+}
+
+/* The coldest `wanted` blocks go back, and the others move down. */
+static void flush_masked(struct kheap_front *front, unsigned number, unsigned wanted, bool keep_all,
+			 struct slab **leaving)
+{
+	struct kheap_stack *stack = &front->stack[number];
+	uint64_t *base = front->base[number];
+
+	release_blocks_masked(front, number, base, wanted, keep_all, leaving);
+	words_move_down(base, base + wanted, (size_t)(stack->top - base) - wanted);
+	set_top(stack, stack->top - wanted);
+}
+
+/* ---- the slow halves --------------------------------------------------------------------------- */
+
+static void mark(const struct kheap_front *front, uint64_t address, uint8_t state)
+{
+	if (CHECKS)
+		*kheap_state(front->map_bias[address >> FRAME_SHIFT], address) = state;
+}
+
+/* A trap handler may have filled the stack since the pop. */
+STEP void *take_once(unsigned class)
+{
+	struct kheap_front *front = kheap_front_self();
+	struct kheap_stack *stack = &front->stack[class];
+	unsigned long flags = port_irq_save();
+	uint64_t address = stack->top[-1];
+
+	if (address != SENTINEL)
+		set_top(stack, stack->top - 1);
+	else
+		address = refill_stack_masked(front, class);
+	port_irq_restore(flags);
+	if (address == SENTINEL)
+		return NULL;
+	mark(front, address, (uint8_t) class);
+	return port_phys_pointer(address);
+}
+
+/* Blocks that are free in slabs; other CPUs may change it. */
+static uint64_t free_in_slabs(const struct slab_class *class)
+{
+	return ck_pr_load_64(&class->slabs) * class->blocks - ck_pr_load_64(&class->out);
+}
+
+/*
+ * First come slabs for a whole batch, if there are frames for them without asking: a refill of few
+ * blocks costs as much as one of many.
+ */
+void *kheap_take(unsigned class)
+{
+	const struct kheap_front *front = kheap_front_self();
+	int64_t batch = front->capacity[class] / 2;
+
+	if (class == 0 || !front->work)
+		return NULL;
+	while (front->stack[class].top == front->base[class] &&
+	       (int64_t)free_in_slabs(&kheap.class[class]) < batch) {
+		struct slab *record = kheap_buddy_alloc(SLAB_RECORD_ORDER, FRAME_NOWAIT);
+
+		if (!record || !slab_grow(record, class))
+			break;
+	}
+	return take_once(class);
+}
+
+bool kheap_gave(void)
+{
+	struct kheap_front *front = kheap_front_self();
+	uint64_t gone;
+
+	kheap_give();
+	gone = kheap_gone();
+	if (!front->work || front->gone_seen == gone)
+		return false;
+	front->gone_seen = gone;
+	return true;
+}
+
+/* Returns slabs that are to be given back. */
+STEP struct slab *put(uint64_t address, unsigned class)
+{
+	struct kheap_front *front = kheap_front_self();
+	struct kheap_stack *stack = &front->stack[class];
+	unsigned long flags = port_irq_save();
+	struct slab *leaving = NULL;
+
+	if (may_keep(front, class)) {
+		open_stack(front, class);
+		if (stack->top == stack->limit)
+			flush_masked(front, class, front->capacity[class] / 2, false, &leaving);
+		*stack->top = address;
+		set_top(stack, stack->top + 1);
+	} else {
+		release_blocks_masked(front, class, &address, 1, false, &leaving);
+	}
+	port_irq_restore(flags);
+	return leaving;
+}
+
+void kheap_put_free(uint64_t address, unsigned class)
+{
+	slab_give(put(address, class));
+}
+
+void kheap_put(uint64_t address, unsigned class)
+{
+	mark(kheap_front_self(), address, 0);
+	slab_give(put(address, class));
+}
+
+/* ---- emptying the stacks ------------------------------------------------------------------------- */
+
+/* False: no stack has blocks or room. Interrupts are masked. */
+static bool close_one(struct kheap_front *front, bool keep_all, struct slab **leaving)
+{
+	struct kheap_stack *stack;
+	unsigned class, level;
+
+	if (!front->filled)
+		return false;
+	class = bits_lowest(front->filled);
+	stack = &front->stack[class];
+	level = (unsigned)(stack->top - front->base[class]);
+	if (level)
+		flush_masked(front, class, level, keep_all, leaving);
+	stack->limit = front->base[class];
+	front->filled &= front->filled - 1;
+	return true;
+}
+
+/* Frees of trap handlers between two steps may open stacks again; each does so once. */
+static bool park_step(void)
+{
+	struct kheap_front *front = kheap_front_self();
+
+	/* NULL: the cpu of a machine whose heap is not made yet, after another machine's (tests). */
+	return front && close_one(front, true, NULL);
+}
+
+static const struct frame_reclaimer reclaimer = {
+	.park = park_step,
+	.give = kheap_give,
+	.gone = kheap_gone,
+};
+
+void kheap_front_flush(void)
+{
+	struct slab *leaving;
+	unsigned long flags;
+	bool more;
+
+	do {
+		leaving = NULL;
+		flags = port_irq_save();
+		more = close_one(kheap_front_self(), false, &leaving);
+		port_irq_restore(flags);
+		slab_give(leaving);
+	} while (more);
+}
+
+/* ---- levels and checks --------------------------------------------------------------------------- */
+
+static const struct kheap_front *front_of(unsigned cpu)
+{
+	return ((const struct frame_cache *)port_area_of(cpu))->heap;
+}
+
+static uint64_t level_of(const struct kheap_front *front, unsigned class)
+{
+	ptrdiff_t level = stack_level_load(&front->stack[class].top) - front->base[class];
+
+	return level > 0 ? (uint64_t)level : 0;
+}
+
+uint64_t kheap_front_level(unsigned class)
+{
+	uint64_t blocks = 0;
+
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
+		blocks += level_of(front_of(cpu), class);
+	return blocks;
+}
+
+bool kheap_front_others_hold(void)
+{
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
+		for (unsigned i = 1; cpu != port_cpu() && i < KHEAP_CLASSES; i++)
+			if (level_of(front_of(cpu), i))
+				return true;
+	return false;
+}
+
+static void validate_block(uint64_t address, unsigned class)
+{
+	struct found found = {.slab = NULL};
+
+	check(slab_find(address, &found) && found.slab->class == class && found.start == address,
+	      "heap: %#llx is on the stack of class %u and no block of it",
+	      (unsigned long long)address, class);
+	check(!CHECKS || found.verdict == VERDICT_FREE,
+	      "heap: block %#llx is on a stack and allocated", (unsigned long long)address);
+}
+
+void kheap_front_validate(void)
+{
+	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
+		const struct kheap_front *front = front_of(cpu);
+
+		for (unsigned i = 1; i < KHEAP_CLASSES; i++) {
+			const struct kheap_stack *stack = &front->stack[i];
+			const uint64_t *base = front->base[i];
+
+			check(base[-1] == SENTINEL && base <= stack->top &&
+				      stack->top <= stack->limit,
+			      "heap: the stack of class %u of cpu %u is out of order", i, cpu);
+			check(stack->limit == base || front->filled >> i & 1,
+			      "heap: the stack of class %u of cpu %u has room, and no bit says so",
+			      i, cpu);
+			for (const uint64_t *slot = base; slot < stack->top; slot++)
+				validate_block(*slot, i);
+		}
+	}
+}

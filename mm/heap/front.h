@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * front.h - the heap's per-CPU front end: size classes, the stacks of free blocks, and the hit of an
+ * allocation and of a free. What callers of the heap need is in kmalloc.h.
+ *
+ * Each CPU has a stack of free blocks for each size class (mm/percpu/stack.h). A slot is the physical
+ * address of a block. A hit pops or pushes and does nothing else but, with CHECKS, read and write
+ * the block's state byte. front.c moves batches between the stacks and the slabs.
+ *
+ * The map has a word for each frame. It leads from a block's address to its slab without a lock. The
+ * word of a frame that is part of a slab does not change as long as a block of the slab is not free
+ * in the slab; so a CPU that owns a block, or has it on a stack, may read it.
+ *
+ *   CHECKS=1	The word leads to the block's state byte: the byte is at word + (address >> (word &
+ *		63)). A state byte is the number of the class while the block that begins in its granule
+ *		is allocated, otherwise 0. Two granules that are not the same never share a block's
+ *		start, and a byte is written by the owner of its block alone.
+ *   CHECKS=0	The word is the number of the class << 58 | the physical address of the slab.
+ *
+ * Class 0 is no size. Its stack is empty and full at once, so a hit on it takes the slow path.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mm/address.h"
+#include "mm/percpu/cache.h"
+#include "mm/percpu/stack.h"
+#include "mm/platform.h"
+
+/*
+ * Classes: 16 to 128 by 16, then eight in each doubling, so that a block is at most 1/8 larger than
+ * the size asked for. The last class has a frame's size, but serves only sizes of less than 256 grains:
+ * so one shift and one comparison find the class.
+ */
+#define KHEAP_GRAIN	16
+#define KHEAP_CLASSES	49 /* with class 0 */
+#define KHEAP_SIZE_MAX	4080
+#define KHEAP_GRAINS	(KHEAP_SIZE_MAX / KHEAP_GRAIN)
+#define KHEAP_CLASS_BIT 58 /* CHECKS=0: where the number of the class is in a word of the map */
+
+struct kheap_stack {
+	uint64_t *top;	 /* the first unused slot */
+	uint64_t *limit; /* top when the stack is full; the bottom while it takes no blocks */
+	uint64_t mask;	 /* bytes of a slab less 1 */
+	uint64_t magic;	 /* 2^64 / size, rounded up; 0: no block can be freed here */
+};
+
+struct kheap_front_work;
+
+/* The owning CPU writes it; other CPUs read `top` as an estimate. */
+struct kheap_front {
+	struct kheap_stack stack[KHEAP_CLASSES]; /* first, so that a class is an offset after a shift */
+	uint64_t first, count;			 /* frames that the map has words for */
+	uint64_t *map;				 /* of frame `first` */
+	uint64_t *map_bias;			 /* of frame 0, if there were one */
+	uint8_t class_of[KHEAP_GRAINS + 1];	 /* of a size in grains, rounded up; of 0: 0 */
+	/* Not for a hit. */
+	uint64_t filled;	       /* bit c: the stack of class c may have blocks or room */
+	uint64_t *base[KHEAP_CLASSES]; /* the bottom of each stack */
+	uint8_t capacity[KHEAP_CLASSES];
+	uint64_t gone_seen;	       /* kheap_gone() when an allocation last failed */
+	struct kheap_front_work *work; /* used with interrupts masked; NULL: no block is cached */
+};
+
+_Static_assert(sizeof(struct kheap_stack) == 32, "CHECKS=0: a word, shifted, is a stack's offset");
+
+static inline struct kheap_front *kheap_front_self(void)
+{
+	return frame_cache_self()->heap;
+}
+
+/*
+ * The class of a size, 1..KHEAP_SIZE_MAX, as front->class_of[] says it too. For constants: the
+ * compiler does it.
+ */
+static inline unsigned kheap_class_of(size_t size)
+{
+	unsigned shift; /* the size is in (128 << shift, 256 << shift] */
+
+	if (size <= 128)
+		return (unsigned)((size + KHEAP_GRAIN - 1) / KHEAP_GRAIN);
+	shift = 56 - (unsigned)__builtin_clzll(size - 1);
+	return 8 * shift + (unsigned)((size + ((size_t)16 << shift) - 1) >> (4 + shift));
+}
+
+/* The state byte of the block at a physical address, if `word` is that of a slab. */
+static inline uint8_t *kheap_state(uint64_t word, uint64_t address)
+{
+	return (uint8_t *)(uintptr_t)(word + (address >> (word & 63)));
+}
+
+/* The slow halves. */
+void *kheap_refill(unsigned class); /* NULL for class 0 */
+void *kheap_large(size_t size);
+/* The push found no room: the stack is full, or takes no blocks, or is that of class 0. */
+void kheap_overflow(uint64_t address, struct kheap_stack *stack);
+/* Checks the pointer, and then frees it. It may be any. */
+void kheap_free_elsewhere(void *block);
+
+/* A block of the class; the stack's entry is one of this CPU's front. */
+__attribute__((always_inline)) static inline void *kheap_hit(struct kheap_front *front,
+							     unsigned class)
+{
+	struct kheap_stack *stack = &front->stack[class];
+	uint64_t address;
+
+	stack_pop(stack, address, empty);
+#if CHECKS
+	*kheap_state(front->map_bias[address >> FRAME_SHIFT], address) = (uint8_t) class;
+#endif
+	return port_phys_pointer(address);
+empty:
+	return kheap_refill(class);
+}
+
+__attribute__((always_inline)) static inline void kheap_free_hit(void *block)
+{
+	struct kheap_front *front = kheap_front_self();
+	uint64_t address = port_phys_address(block);
+	uint64_t frame = (address >> FRAME_SHIFT) - front->first;
+	struct kheap_stack *stack;
+	uint64_t word;
+
+	if (__builtin_expect(frame >= front->count, 0)) {
+		kheap_free_elsewhere(block);
+		return;
+	}
+	word = front->map[frame];
+#if CHECKS
+	uint8_t *state = kheap_state(word, address);
+
+	stack = &front->stack[*state];
+	__asm__("" : "+r"(stack)); /* computed once */
+	if (__builtin_expect((address & stack->mask) * stack->magic >= stack->magic, 0)) {
+		kheap_free_elsewhere(block);
+		return;
+	}
+	*state = 0;
+#else
+	stack = (struct kheap_stack *)((char *)front->stack + (word >> (KHEAP_CLASS_BIT - 5)));
+#endif
+	stack_push(stack, address, full);
+	return;
+full:
+	kheap_overflow(address, stack);
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * slab.c - see slab.h.
+ *
+ * Invariants
+ *
+ *   L1  A slab is on `partial` if some of its blocks are free, on `empty` if all are, on no list if
+ *	 none is. `free` is the number of bits that are set.
+ *   L2  Every frame of a slab has the slab's word in the map (front.h), from before the slab is
+ *	 listed until after it has left its list for good; all other frames have slab_no_word().
+ *   L3  A block is free in its slab (its bit is 1), or on one CPU's stack, or allocated. Its state
+ *	 byte is the class only while it is allocated.
+ *   L4  The empty slabs that stay hold at most KEPT_BLOCKS blocks of a class, or are one slab, and
+ *	 altogether at most kept_max frames. So a stack that is flushed and refilled does not
+ *	 take and give frames each time.
+ *
+ * Sizes. State bytes: one for each granule of 2^granule_shift bytes, the largest power of two that
+ * is not above the block's size, so that no granule has two blocks' starts. A record of 512 bytes
+ * has room for 256 of them, and for as many blocks; this and the tail behind the last block choose
+ * the number of frames.
+ *
+ * Choice. Blocks come from the partial slab that had a block freed last, and from an empty slab only
+ * where there is no partial one.
+ */
+#include "mm/heap/slab.h"
+
+#include <string.h>
+
+#include "mm/check.h"
+#include "mm/global/bits.h"
+#include "mm/global/zone.h"
+#include "mm/heap/kmalloc_private.h"
+#include "sync/ck.h"
+
+#define KEPT_BLOCKS 64
+_Static_assert(BUDDY_UNIT << SLAB_RECORD_ORDER == SLAB_RECORD_BYTES,
+	       "a record is a block of a buddy");
+
+static _Alignas(64) uint8_t no_state[64];
+
+/* ---- classes --------------------------------------------------------------------------------- */
+
+static uint32_t size_of(unsigned class)
+{
+	unsigned doubling = (class - 9) / 8;
+
+	if (class <= 8)
+		return class * KHEAP_GRAIN;
+	return (128u << doubling) + (class - 8 - 8 * doubling) * (16u << doubling);
+}
+
+static uint32_t frames_of(uint32_t size)
+{
+	if (size <= 16)
+		return 1;
+	if (size < 64)
+		return 2;
+	if (size < 128)
+		return 4;
+	return size <= 2048 ? 8 : 16;
+}
+
+void slab_init(struct slab_class *classes)
+{
+	for (unsigned i = 1; i < KHEAP_CLASSES; i++) {
+		struct slab_class *class = &classes[i];
+		unsigned shift = 4;
+
+		class->size = size_of(i);
+		class->frames = frames_of(class->size);
+		class->blocks = (uint32_t)(slab_bytes(class) / class->size);
+		class->magic = UINT64_MAX / class->size + 1;
+		while (shift < SLAB_GRANULE_SHIFT_MAX && UINT32_C(2) << shift <= class->size)
+			shift++;
+		class->granule_shift = shift;
+		assert(class->blocks <= SLAB_BLOCKS_MAX);
+		assert(slab_bytes(class) >> shift <= SLAB_BLOCKS_MAX);
+		assert(slab_bytes(class) >> shift >= 64); /* a word's low bits are the shift */
+	}
+}
+
+/* ---- the map --------------------------------------------------------------------------------- */
+
+static struct slab_class *class_of(const struct slab *slab)
+{
+	return &kheap.class[slab->class];
+}
+
+uint64_t slab_no_word(void)
+{
+	return CHECKS ? (uint64_t)(uintptr_t)&no_state[63] : 0;
+}
+
+uint64_t slab_word(const struct slab *slab)
+{
+	unsigned shift = class_of(slab)->granule_shift;
+
+	if (!CHECKS)
+		return (uint64_t)slab->class << KHEAP_CLASS_BIT | port_phys_address(slab);
+	return (uint64_t)(uintptr_t)slab + SLAB_STATE_AT + shift - (slab->start >> shift);
+}
+
+struct slab *slab_of(uint64_t word, uint64_t address)
+{
+	if (word == slab_no_word())
+		return NULL;
+	if (!CHECKS)
+		return port_phys_pointer(word & ((UINT64_C(1) << KHEAP_CLASS_BIT) - 1));
+	return (struct slab *)((uintptr_t)kheap_state(word, address) & ~(SLAB_RECORD_BYTES - 1));
+}
+
+static void set_words(const struct slab *slab, uint64_t word)
+{
+	const struct kheap_front *front = kheap_front_self();
+	uint64_t *words = &front->map_bias[slab->start >> FRAME_SHIFT];
+
+	for (unsigned i = 0; i < class_of(slab)->frames; i++)
+		ck_pr_store_64(&words[i], word);
+}
+
+/* ---- lists, under the lock ------------------------------------------------------------------- */
+
+static void list(struct slab **head, struct slab *slab)
+{
+	slab->next = *head;
+	slab->link = head;
+	if (*head)
+		(*head)->link = &slab->next;
+	*head = slab;
+}
+
+static void unlist(struct slab *slab)
+{
+	*slab->link = slab->next;
+	if (slab->next)
+		slab->next->link = slab->link;
+}
+
+static void count_empty(struct slab_class *class, bool more)
+{
+	class->empty_slabs += more ? 1 : UINT64_MAX;
+	counter_add(&kheap.kept_frames, more ? class->frames : -(uint64_t) class->frames);
+}
+
+/* Restores L1: `before` blocks of the slab were free. */
+static void relist(struct slab *slab, unsigned before)
+{
+	struct slab_class *class = class_of(slab);
+
+	if (before == class->blocks) {
+		count_empty(class, false);
+		counter_add(&kheap.gone, 1);
+	}
+	if (before)
+		unlist(slab);
+	if (slab->free == class->blocks) {
+		list(&class->empty, slab);
+		count_empty(class, true);
+	} else if (slab->free) {
+		list(&class->partial, slab);
+	}
+}
+
+static void remove_empty(struct slab *slab)
+{
+	struct slab_class *class = class_of(slab);
+
+	unlist(slab);
+	count_empty(class, false);
+	counter_add(&kheap.gone, 1);
+	counter_add(&class->slabs, UINT64_MAX);
+	kheap.stats.slabs--;
+	kheap.stats.slab_frames -= class->frames;
+}
+
+static bool keeps(const struct slab_class *class)
+{
+	return class->empty_slabs == 1 || class->empty_slabs * class->blocks <= KEPT_BLOCKS;
+}
+
+static bool keeps_frames(void)
+{
+	return kheap.kept_frames <= kheap.kept_max;
+}
+
+/* ---- claim and release, under the lock --------------------------------------------------------- */
+
+/* The lowest `wanted` bits of `bits`, or all that there are. */
+static uint64_t lowest_bits(uint64_t bits, unsigned wanted)
+{
+	uint64_t rest = bits;
+
+	if (bits_count(bits) <= wanted)
+		return bits;
+	while (wanted--)
+		rest &= rest - 1;
+	return bits ^ rest;
+}
+
+/* The parts of one slab, which has free blocks; returns how many parts. */
+static unsigned claim_of(struct slab *slab, unsigned wanted, struct slab_part *parts,
+			 unsigned *taken)
+{
+	unsigned count = 0, before = slab->free;
+
+	*taken = 0;
+	for (unsigned word = 0; word < SLAB_BLOCKS_MAX / 64 && *taken < wanted; word++) {
+		uint64_t bits = slab->bits[word];
+
+		if (!bits)
+			continue;
+		bits = lowest_bits(bits, wanted - *taken);
+		slab->bits[word] ^= bits;
+		*taken += bits_count(bits);
+		parts[count++] = (struct slab_part){slab, word, bits};
+	}
+	slab->free = (uint16_t)(slab->free - *taken);
+	relist(slab, before);
+	return count;
+}
+
+unsigned slab_claim_locked(struct slab_class *class, unsigned wanted, struct slab_part *parts,
+			   unsigned *taken)
+{
+	unsigned count = 0, some;
+
+	*taken = 0;
+	while (*taken < wanted && (class->partial || class->empty)) {
+		struct slab *slab = class->partial ? class->partial : class->empty;
+
+		count += claim_of(slab, wanted - *taken, parts + count, &some);
+		*taken += some;
+	}
+	counter_add(&class->out, *taken);
+	return count;
+}
+
+bool slab_release_locked(struct slab_part *parts, unsigned count, bool keep_all,
+			 struct slab **leaving)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct slab *slab = parts[i].slab;
+		struct slab_class *class = class_of(slab);
+		unsigned before = slab->free, blocks = bits_count(parts[i].bits);
+
+		if (slab->bits[parts[i].word] & parts[i].bits) {
+			*parts = parts[i];
+			return false;
+		}
+		slab->bits[parts[i].word] |= parts[i].bits;
+		slab->free = (uint16_t)(slab->free + blocks);
+		counter_add(&class->out, -(uint64_t)blocks);
+		relist(slab, before);
+		if (slab->free == class->blocks && !keep_all && !(keeps(class) && keeps_frames())) {
+			remove_empty(slab);
+			slab->next = *leaving;
+			*leaving = slab;
+		}
+	}
+	return true;
+}
+
+void slab_add_locked(struct slab *slab)
+{
+	struct slab_class *class = class_of(slab);
+
+	list(&class->empty, slab);
+	count_empty(class, true);
+	counter_add(&class->slabs, 1);
+	kheap.stats.slabs++;
+	kheap.stats.slab_frames += class->frames;
+}
+
+struct slab *slab_remove_empty_locked(void)
+{
+	for (unsigned i = 1; kheap.kept_frames && i < KHEAP_CLASSES; i++) {
+		struct slab *slab = kheap.class[i].empty;
+
+		if (!slab)
+			continue;
+		remove_empty(slab);
+		slab->next = NULL;
+		return slab;
+	}
+	return NULL;
+}
+
+/* ---- memory, without the lock ------------------------------------------------------------------ */
+
+static void make(struct slab *slab, unsigned class, pfn_t first)
+{
+	unsigned blocks = kheap.class[class].blocks;
+
+	memset(slab, 0, SLAB_RECORD_BYTES);
+	slab->start = pfn_to_phys(first).value;
+	slab->class = (uint16_t) class;
+	slab->free = (uint16_t)blocks;
+	for (unsigned i = 0; i < blocks; i += 64)
+		slab->bits[i / 64] = blocks - i >= 64 ? ~UINT64_C(0)
+						      : (UINT64_C(1) << (blocks - i)) - 1;
+	set_words(slab, slab_word(slab));
+}
+
+static bool map_covers(pfn_t first, uint64_t count)
+{
+	const struct kheap_front *front = kheap_front_self();
+
+	return first.value >= front->first && first.value + count <= front->first + front->count;
+}
+
+STEP void add(struct slab *slab, unsigned class, pfn_t first)
+{
+	struct hold hold;
+
+	make(slab, class, first);
+	heap_enter(&hold);
+	slab_add_locked(slab);
+	heap_leave(&hold);
+}
+
+bool slab_grow(struct slab *slab, unsigned class)
+{
+	uint64_t count = kheap.class[class].frames;
+	pfn_t first = take_frames(count, count, FRAME_NOWAIT);
+
+	if (!pfn_is_none(first) && map_covers(first, count)) {
+		add(slab, class, first);
+		return true;
+	}
+	if (!pfn_is_none(first))
+		give_frames(first, count, is_single(count, count));
+	kheap_buddy_free(slab);
+	return false;
+}
+
+void slab_give(struct slab *leaving)
+{
+	while (leaving) {
+		struct slab *slab = leaving;
+		uint64_t count = class_of(slab)->frames;
+
+		leaving = slab->next;
+		set_words(slab, slab_no_word());
+		give_frames(pfn(slab->start >> FRAME_SHIFT), count, is_single(count, count));
+		kheap_buddy_free(slab);
+	}
+}
+
+STEP struct slab *remove_empty_slab(void)
+{
+	struct slab *slab;
+	struct hold hold;
+
+	heap_enter(&hold);
+	slab = slab_remove_empty_locked();
+	heap_leave(&hold);
+	return slab;
+}
+
+/* The records of slabs are in arenas, so the arena comes last. */
+void kheap_give(void)
+{
+	struct slab *slab;
+
+	while (ck_pr_load_64(&kheap.kept_frames) && (slab = remove_empty_slab()) != NULL)
+		slab_give(slab);
+	kheap_give_idle();
+}
+
+uint64_t kheap_gone(void)
+{
+	return ck_pr_load_64(&kheap.gone);
+}
+
+/* ---- what is at an address ------------------------------------------------------------------- */
+
+static bool is_allocated(const struct slab *slab, unsigned block)
+{
+	uint64_t start = slab->start + (uint64_t)block * class_of(slab)->size;
+
+	if (CHECKS)
+		return *kheap_state(slab_word(slab), start) == slab->class;
+	return !(slab->bits[block / 64] >> block % 64 & 1);
+}
+
+bool slab_find(uint64_t address, struct found *found)
+{
+	const struct kheap_front *front = kheap_front_self();
+	uint64_t frame = (address >> FRAME_SHIFT) - front->first;
+	struct slab_class *class;
+	struct slab *slab;
+	unsigned block;
+
+	if (frame >= front->count)
+		return false;
+	slab = slab_of(ck_pr_load_64(&front->map[frame]), address);
+	if (!slab)
+		return false;
+	class = class_of(slab);
+	block = slab_block_of(class, address - slab->start);
+	found->slab = slab;
+	found->bytes = class->size;
+	found->start = slab->start + (uint64_t)block * class->size;
+	if (block >= class->blocks)
+		found->verdict = VERDICT_FOREIGN;
+	else if (!is_allocated(slab, block))
+		found->verdict = VERDICT_FREE;
+	else
+		found->verdict = found->start == address ? VERDICT_LIVE : VERDICT_INTERIOR;
+	return true;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+static void validate_slab(const struct slab_class *class, const struct slab *slab,
+			  struct slab_count *count)
+{
+	const struct kheap_front *front = kheap_front_self();
+	unsigned free = 0;
+
+	for (unsigned word = 0; word < SLAB_BLOCKS_MAX / 64; word++)
+		free += bits_count(slab->bits[word]);
+	check(free == slab->free && free > 0 && free <= class->blocks,
+	      "slab %#llx: %u blocks are free, it counts %u, it has %u",
+	      (unsigned long long)slab->start, free, slab->free, class->blocks);
+	check((slab->start & (slab_bytes(class) - 1)) == 0, "slab %#llx is misaligned",
+	      (unsigned long long)slab->start);
+	for (unsigned i = 0; i < class->frames; i++)
+		check(front->map_bias[(slab->start >> FRAME_SHIFT) + i] == slab_word(slab),
+		      "slab %#llx: the map says %#llx of frame %u", (unsigned long long)slab->start,
+		      (unsigned long long)front->map_bias[(slab->start >> FRAME_SHIFT) + i], i);
+	for (unsigned block = 0; block < class->blocks; block++)
+		check(!(slab->bits[block / 64] >> block % 64 & 1) || !is_allocated(slab, block),
+		      "slab %#llx: block %u is free and allocated", (unsigned long long)slab->start,
+		      block);
+	count->slabs++;
+	count->free_blocks += free;
+}
+
+struct slab_count slab_validate(const struct slab_class *class)
+{
+	struct slab_count count = {0, 0, 0, 0};
+	uint64_t partial;
+
+	for (const struct slab *slab = class->partial; slab; slab = slab->next) {
+		check(slab->free < class->blocks,
+		      "slab %#llx is listed as partly free, and is empty",
+		      (unsigned long long)slab->start);
+		validate_slab(class, slab, &count);
+	}
+	partial = count.slabs;
+	for (const struct slab *slab = class->empty; slab; slab = slab->next) {
+		check(slab->free == class->blocks, "slab %#llx is listed as empty, and is not",
+		      (unsigned long long)slab->start);
+		validate_slab(class, slab, &count);
+		count.empty_frames += class->frames;
+	}
+	check(count.slabs - partial == class->empty_slabs && count.slabs <= class->slabs,
+	      "slabs of %u bytes: counted %llu, %llu of them empty; found %llu empty, %llu listed",
+	      class->size, (unsigned long long)class->slabs, (unsigned long long)class->empty_slabs,
+	      (unsigned long long)(count.slabs - partial), (unsigned long long)count.slabs);
+	check(class->slabs * class->blocks == class->out + count.free_blocks,
+	      "slabs of %u bytes: %llu blocks, of which %llu are out and %llu free", class->size,
+	      (unsigned long long)(class->slabs * class->blocks), (unsigned long long)class->out,
+	      (unsigned long long)count.free_blocks);
+	count.frames = class->slabs * class->frames;
+	count.slabs = class->slabs;
+	return count;
+}
