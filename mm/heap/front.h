@@ -93,16 +93,16 @@ static inline uint8_t *kheap_state(uint64_t word, uint64_t address)
 }
 
 /* The slow halves. */
-void *kheap_refill(unsigned class); /* NULL for class 0 */
+void *kheap_refill(unsigned class, size_t size); /* NULL for class 0 */
 void *kheap_large(size_t size);
 /* The push found no room: the stack is full, or takes no blocks, or is that of class 0. */
 void kheap_overflow(uint64_t address, struct kheap_stack *stack);
 /* Checks the pointer, and then frees it. It may be any. */
 void kheap_free_elsewhere(void *block);
 
-/* A block of the class; the stack's entry is one of this CPU's front. */
+/* A block of the class, which is the smallest one for the size. */
 __attribute__((always_inline)) static inline void *kheap_hit(struct kheap_front *front,
-							     unsigned class)
+							     unsigned class, size_t size)
 {
 	struct kheap_stack *stack = &front->stack[class];
 	uint64_t address;
@@ -113,7 +113,7 @@ __attribute__((always_inline)) static inline void *kheap_hit(struct kheap_front 
 #endif
 	return port_phys_pointer(address);
 empty:
-	return kheap_refill(class);
+	return kheap_refill(class, size);
 }
 
 __attribute__((always_inline)) static inline void kheap_free_hit(void *block)

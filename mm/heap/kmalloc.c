@@ -74,9 +74,9 @@ static inline __attribute__((always_inline)) void *allocate(size_t size, size_t 
 	return block ? block : kheap_take(class);
 }
 
-void *kheap_refill(unsigned class)
+void *kheap_refill(unsigned class, size_t size)
 {
-	return allocate(kheap.class[class].size, 1, FRAME_ANY);
+	return class ? allocate(size, 1, FRAME_ANY) : NULL;
 }
 
 /* True, and the class in *class, for a block of a slab, which is checked and not free afterwards. */

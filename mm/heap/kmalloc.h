@@ -48,7 +48,7 @@ __attribute__((always_inline, malloc, alloc_size(1), warn_unused_result)) static
 	size_t size)
 {
 	if (__builtin_constant_p(size) && size > 0 && size <= KHEAP_SIZE_MAX)
-		return kheap_hit(kheap_front_self(), kheap_class_of(size));
+		return kheap_hit(kheap_front_self(), kheap_class_of(size), size);
 	return kmalloc_called(size);
 }
 

@@ -15,7 +15,7 @@ void *kmalloc_called(size_t size)
 
 	if (__builtin_expect(grains > KHEAP_GRAINS, 0))
 		return kheap_large(size);
-	return kheap_hit(front, front->class_of[grains]);
+	return kheap_hit(front, front->class_of[grains], size);
 }
 
 void kfree(void *block)
