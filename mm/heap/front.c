@@ -5,8 +5,9 @@
  *
  * Invariants
  *
- *   F1  base[c] <= top <= limit of each stack; base[c][-1] is the sentinel; limit is base[c], or
- *	 base[c] + capacity[c]. A block on a stack is in no other place, and its state byte is 0.
+ *   F1  base[c] <= top <= limit of each stack; base[c][-1] is the sentinel; limit is
+ *	 base[c] + capacity[c], or less while the stack is emptied, and base[c] after that. A block
+ *	 on a stack is in no other place, and its state byte is 0.
  *   F2  A stack gets room, or a batch, only while the CPU's frame cache is open; where it has either,
  *	 its bit in `filled` is set. Before the frame cache is parked, park_step() has emptied and
  *	 closed all stacks, in the same masked section. So a request for frames that has waited for a
@@ -32,14 +33,18 @@
 #include "mm/words.h"
 #include "sync/ck.h"
 
-#define CAPACITY_MAX	64
+#define CAPACITY_MAX	128
 #define CAPACITY_MIN	8
 #define STACK_SLOTS	(CAPACITY_MAX + 1) /* with the sentinel */
 #define SENTINEL	UINT64_MAX
-#define STACK_BYTES_MAX ((uint64_t)128 << 10) /* of blocks on one stack */
+#define BATCH_MAX	(CAPACITY_MAX / 2)
+#define PART_SLOTS	(2 * BATCH_MAX)
+#define STACK_BYTES_MAX ((uint64_t)256 << 10) /* of blocks on one stack */
+#define STACK_BYTES_MIN ((uint64_t)16 << 10)
 
 struct kheap_front_work {
-	struct slab_part parts[CAPACITY_MAX];
+	struct slab_part parts[BATCH_MAX];
+	uint8_t number[PART_SLOTS]; /* a hash table of the parts, by number + 1; 0: free */
 };
 
 static struct kheap_front none;
@@ -57,6 +62,30 @@ static unsigned capacity_for(uint64_t frames)
 	       words * (capacity + 1) * sizeof(uint64_t) > (frames << FRAME_SHIFT) / 64)
 		capacity /= 2;
 	return capacity;
+}
+
+/* The blocks that a stack of the class has room for. */
+static uint64_t class_capacity(const struct slab_class *class, unsigned capacity, uint64_t bytes)
+{
+	uint64_t most = bytes / class->size & ~UINT64_C(1);
+
+	return most < capacity ? most : capacity;
+}
+
+/* The bytes of blocks that a stack may keep: all stacks of all CPUs together 1/4 of memory. */
+static uint64_t stack_bytes_for(uint64_t frames, unsigned capacity)
+{
+	uint64_t bytes = STACK_BYTES_MAX, sum;
+
+	for (;; bytes /= 2) {
+		sum = 0;
+		for (unsigned i = 1; i < KHEAP_CLASSES; i++)
+			sum += class_capacity(&kheap.class[i], capacity, bytes) *
+			       kheap.class[i].size;
+		if (bytes == STACK_BYTES_MIN ||
+		    sum * port_cpu_count() <= (frames << FRAME_SHIFT) / 4)
+			return bytes;
+	}
 }
 
 static size_t cpu_bytes(uint64_t frames)
@@ -93,7 +122,7 @@ void kheap_front_none(void)
 		((struct frame_cache *)port_area_of(cpu))->heap = &none;
 }
 
-static void make_front(struct kheap_front *front, unsigned capacity)
+static void make_front(struct kheap_front *front, unsigned capacity, uint64_t bytes)
 {
 	char *memory = (char *)front + cache_line_round_up(sizeof(*front));
 	uint64_t *slot = (uint64_t *)(memory + cache_line_round_up(sizeof(*front->work)));
@@ -103,13 +132,12 @@ static void make_front(struct kheap_front *front, unsigned capacity)
 	front->work = (struct kheap_front_work *)memory;
 	for (unsigned i = 1; i < KHEAP_CLASSES; i++, slot += capacity + 1) {
 		struct slab_class *class = &kheap.class[i];
-		uint64_t most = STACK_BYTES_MAX / class->size & ~UINT64_C(1);
 
 		*slot = SENTINEL;
 		front->base[i] = front->stack[i].top = front->stack[i].limit = slot + 1;
 		front->stack[i].mask = slab_bytes(class) - 1;
 		front->stack[i].magic = class->magic;
-		front->capacity[i] = (uint8_t)(most < capacity ? most : capacity);
+		front->capacity[i] = (uint8_t)class_capacity(class, capacity, bytes);
 	}
 }
 
@@ -120,12 +148,13 @@ void kheap_front_start(void *memory, uint64_t first, uint64_t frames)
 	uint64_t *map = memory;
 	char *fronts = (char *)memory + cache_line_round_up(frames * sizeof(uint64_t));
 	unsigned capacity = capacity_for(frames);
+	uint64_t bytes = stack_bytes_for(frames, capacity);
 
 	words_fill(map, slab_no_word(), frames);
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
 		struct kheap_front *front = (struct kheap_front *)(fronts + cpu * cpu_bytes(frames));
 
-		make_front(front, capacity);
+		make_front(front, capacity, bytes);
 		front->first = first;
 		front->count = frames;
 		front->map = map;
@@ -165,8 +194,11 @@ static void expand_blocks(uint64_t *slot, const struct slab_class *class,
 		}
 }
 
-/* A batch onto the empty stack, or one block past it; SENTINEL: no slab has a block. */
-static uint64_t refill_stack_masked(struct kheap_front *front, unsigned number)
+/*
+ * A batch onto the empty stack, or one block past it; SENTINEL: no slab has a block. Lists the slab
+ * *fresh, if there is one, and sets it to NULL.
+ */
+static uint64_t refill_stack_masked(struct kheap_front *front, unsigned number, struct slab **fresh)
 {
 	struct slab_class *class = &kheap.class[number];
 	struct kheap_stack *stack = &front->stack[number];
@@ -177,6 +209,9 @@ static uint64_t refill_stack_masked(struct kheap_front *front, unsigned number)
 	uint64_t one;
 
 	heap_enter(&hold);
+	if (*fresh)
+		slab_add_locked(*fresh);
+	*fresh = NULL;
 	count = slab_claim_locked(class, keeps ? front->capacity[number] / 2 : 1, parts, &taken);
 	heap_leave(&hold);
 	if (!taken)
@@ -199,18 +234,29 @@ static _Noreturn void twice(const struct slab_part *part)
 		kheap.class[part->slab->class].size, (unsigned long long)part->slab->start);
 }
 
-/* The part of the slab's word, made if there is none. Neighbours mostly follow each other. */
-static struct slab_part *part_of(struct slab_part *parts, unsigned *count, struct slab *slab,
+/* The part of the slab's word, made if there is none. */
+static struct slab_part *part_of(struct kheap_front_work *work, unsigned *count, struct slab *slab,
 				 unsigned word)
 {
-	for (unsigned i = *count; i-- > 0;)
-		if (parts[i].slab == slab && parts[i].word == word)
-			return &parts[i];
-	parts[*count] = (struct slab_part){slab, word, 0};
-	return &parts[(*count)++];
+	uintptr_t slot = ((uintptr_t)slab >> SLAB_RECORD_SHIFT) + word * (PART_SLOTS / 4);
+	struct slab_part *part;
+
+	for (;; slot++) {
+		unsigned number = work->number[slot % PART_SLOTS];
+
+		if (!number)
+			break;
+		part = &work->parts[number - 1];
+		if (part->slab == slab && part->word == word)
+			return part;
+	}
+	part = &work->parts[(*count)++];
+	*part = (struct slab_part){slab, word, 0, 0};
+	work->number[slot % PART_SLOTS] = (uint8_t)*count;
+	return part;
 }
 
-/* Puts blocks of one class back into their slabs, at most CAPACITY_MAX, in one hold. */
+/* Puts blocks of one class back into their slabs, at most BATCH_MAX, in one hold. */
 static void release_blocks_masked(struct kheap_front *front, unsigned number, const uint64_t *blocks,
 				  unsigned wanted, bool keep_all, struct slab **leaving)
 {
@@ -220,15 +266,17 @@ static void release_blocks_masked(struct kheap_front *front, unsigned number, co
 	struct hold hold;
 	bool released;
 
+	words_fill((uint64_t *)front->work->number, 0, sizeof(front->work->number) / 8);
 	for (unsigned i = 0; i < wanted; i++) {
 		uint64_t word = front->map_bias[blocks[i] >> FRAME_SHIFT];
 		struct slab *slab = slab_of(word, blocks[i]);
 		unsigned block = slab_block_of(class, blocks[i] - slab->start);
-		struct slab_part *part = part_of(parts, &count, slab, block / 64);
+		struct slab_part *part = part_of(front->work, &count, slab, block / 64);
 
 		if (part->bits >> block % 64 & 1)
 			twice(part);
 		part->bits |= UINT64_C(1) << block % 64;
+		part->blocks++;
 	}
 	heap_enter(&hold);
 	released = slab_release_locked(parts, count, keep_all, leaving);
@@ -257,8 +305,8 @@ static void mark(const struct kheap_front *front, uint64_t address, uint8_t stat
 		*kheap_state(front->map_bias[address >> FRAME_SHIFT], address) = state;
 }
 
-/* A trap handler may have filled the stack since the pop. */
-STEP void *take_once(unsigned class)
+/* A trap handler may have filled the stack since the pop: then *fresh stays as it is. */
+STEP uint64_t pop_or_refill(unsigned class, struct slab **fresh)
 {
 	struct kheap_front *front = kheap_front_self();
 	struct kheap_stack *stack = &front->stack[class];
@@ -268,12 +316,9 @@ STEP void *take_once(unsigned class)
 	if (address != SENTINEL)
 		set_top(stack, stack->top - 1);
 	else
-		address = refill_stack_masked(front, class);
+		address = refill_stack_masked(front, class, fresh);
 	port_irq_restore(flags);
-	if (address == SENTINEL)
-		return NULL;
-	mark(front, address, (uint8_t) class);
-	return port_phys_pointer(address);
+	return address;
 }
 
 /* Blocks that are free in slabs; other CPUs may change it. */
@@ -283,24 +328,27 @@ static uint64_t free_in_slabs(const struct slab_class *class)
 }
 
 /*
- * First come slabs for a whole batch, if there are frames for them without asking: a refill of few
+ * First comes a slab for a whole batch, if there are frames for it without asking: a refill of few
  * blocks costs as much as one of many.
  */
 void *kheap_take(unsigned class)
 {
 	const struct kheap_front *front = kheap_front_self();
-	int64_t batch = front->capacity[class] / 2;
+	struct slab *fresh = NULL;
+	uint64_t address;
 
 	if (class == 0 || !front->work)
 		return NULL;
-	while (front->stack[class].top == front->base[class] &&
-	       (int64_t)free_in_slabs(&kheap.class[class]) < batch) {
-		struct slab *record = kheap_buddy_alloc(SLAB_RECORD_ORDER, FRAME_NOWAIT);
-
-		if (!record || !slab_grow(record, class))
-			break;
-	}
-	return take_once(class);
+	if (front->stack[class].top == front->base[class] &&
+	    (int64_t)free_in_slabs(&kheap.class[class]) < front->capacity[class] / 2)
+		fresh = slab_make(kheap_buddy_alloc(SLAB_RECORD_ORDER, FRAME_NOWAIT), class);
+	address = pop_or_refill(class, &fresh);
+	if (fresh)
+		slab_add(fresh);
+	if (address == SENTINEL)
+		return NULL;
+	mark(front, address, (uint8_t) class);
+	return port_phys_pointer(address);
 }
 
 bool kheap_gave(void)
@@ -350,21 +398,23 @@ void kheap_put(uint64_t address, unsigned class)
 
 /* ---- emptying the stacks ------------------------------------------------------------------------- */
 
-/* False: no stack has blocks or room. Interrupts are masked. */
-static bool close_one(struct kheap_front *front, bool keep_all, struct slab **leaving)
+/* One step; false: no stack has blocks or room. Interrupts are masked. */
+static bool close_step(struct kheap_front *front, bool keep_all, struct slab **leaving)
 {
 	struct kheap_stack *stack;
-	unsigned class, level;
+	unsigned class, level, some;
 
 	if (!front->filled)
 		return false;
 	class = bits_lowest(front->filled);
 	stack = &front->stack[class];
 	level = (unsigned)(stack->top - front->base[class]);
-	if (level)
-		flush_masked(front, class, level, keep_all, leaving);
-	stack->limit = front->base[class];
-	front->filled &= front->filled - 1;
+	some = level < BATCH_MAX ? level : BATCH_MAX;
+	if (some)
+		flush_masked(front, class, some, keep_all, leaving);
+	stack->limit = stack->top;
+	if (some == level)
+		front->filled &= front->filled - 1;
 	return true;
 }
 
@@ -374,7 +424,7 @@ static bool park_step(void)
 	struct kheap_front *front = kheap_front_self();
 
 	/* NULL: the cpu of a machine whose heap is not made yet, after another machine's (tests). */
-	return front && close_one(front, true, NULL);
+	return front && close_step(front, true, NULL);
 }
 
 static const struct frame_reclaimer reclaimer = {
@@ -392,7 +442,7 @@ void kheap_front_flush(void)
 	do {
 		leaving = NULL;
 		flags = port_irq_save();
-		more = close_one(kheap_front_self(), false, &leaving);
+		more = close_step(kheap_front_self(), false, &leaving);
 		port_irq_restore(flags);
 		slab_give(leaving);
 	} while (more);

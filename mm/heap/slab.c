@@ -16,11 +16,13 @@
  *
  * Sizes. State bytes: one for each granule of 2^granule_shift bytes, the largest power of two that
  * is not above the block's size, so that no granule has two blocks' starts. A record of 512 bytes
- * has room for 256 of them, and for as many blocks; this and the tail behind the last block choose
- * the number of frames.
+ * has room for 256 of them, and for as many blocks. Without state bytes it has room for the bits of
+ * 2,048 blocks. A slab has 64 blocks or more: so the records of blocks of 128 bytes and more take
+ * 1/64 of the slabs or less, and a batch needs one new slab.
  *
- * Choice. Blocks come from the partial slab that had a block freed last, and from an empty slab only
- * where there is no partial one.
+ * Choice. Blocks come from the slab that has been partly free for the longest time: frees have then
+ * made most blocks of it free, so a batch comes from few slabs. Empty slabs are used where there is
+ * no partial one.
  */
 #include "mm/heap/slab.h"
 
@@ -32,7 +34,7 @@
 #include "mm/heap/kmalloc_private.h"
 #include "sync/ck.h"
 
-#define KEPT_BLOCKS 64
+#define KEPT_BLOCKS 128
 _Static_assert(BUDDY_UNIT << SLAB_RECORD_ORDER == SLAB_RECORD_BYTES,
 	       "a record is a block of a buddy");
 
@@ -51,13 +53,13 @@ static uint32_t size_of(unsigned class)
 
 static uint32_t frames_of(uint32_t size)
 {
-	if (size <= 16)
-		return 1;
-	if (size < 64)
-		return 2;
-	if (size < 128)
-		return 4;
-	return size <= 2048 ? 8 : 16;
+	uint32_t frames = CHECKS ? 1 : 8;
+
+	while (CHECKS && size < 128 && 2 * frames * FRAME_SIZE / size <= SLAB_BLOCKS_MAX)
+		frames *= 2;
+	while (size >= 128 && (frames < 8 || frames * FRAME_SIZE / size < SLAB_BLOCKS_MIN))
+		frames *= 2;
+	return frames;
 }
 
 void slab_init(struct slab_class *classes)
@@ -74,8 +76,11 @@ void slab_init(struct slab_class *classes)
 			shift++;
 		class->granule_shift = shift;
 		assert(class->blocks <= SLAB_BLOCKS_MAX);
-		assert(slab_bytes(class) >> shift <= SLAB_BLOCKS_MAX);
+		assert(class->blocks >= SLAB_BLOCKS_MIN);
+		assert(!CHECKS || slab_bytes(class) >> shift <= SLAB_BLOCKS_MAX);
 		assert(slab_bytes(class) >> shift >= 64); /* a word's low bits are the shift */
+		class->partial.end = &class->partial.first;
+		class->empty.end = &class->empty.first;
 	}
 }
 
@@ -120,20 +125,29 @@ static void set_words(const struct slab *slab, uint64_t word)
 
 /* ---- lists, under the lock ------------------------------------------------------------------- */
 
-static void list(struct slab **head, struct slab *slab)
+static void list(struct slab_list *list, struct slab *slab)
 {
-	slab->next = *head;
-	slab->link = head;
-	if (*head)
-		(*head)->link = &slab->next;
-	*head = slab;
+	slab->next = NULL;
+	slab->link = list->end;
+	*list->end = slab;
+	list->end = &slab->next;
 }
 
-static void unlist(struct slab *slab)
+static void unlist(struct slab_list *list, struct slab *slab)
 {
 	*slab->link = slab->next;
 	if (slab->next)
 		slab->next->link = slab->link;
+	else
+		list->end = slab->link;
+}
+
+/* The list for a slab with that many free blocks; NULL: none. */
+static struct slab_list *list_for(struct slab_class *class, unsigned free)
+{
+	if (free == class->blocks)
+		return &class->empty;
+	return free ? &class->partial : NULL;
 }
 
 static void count_empty(struct slab_class *class, bool more)
@@ -143,29 +157,29 @@ static void count_empty(struct slab_class *class, bool more)
 }
 
 /* Restores L1: `before` blocks of the slab were free. */
-static void relist(struct slab *slab, unsigned before)
+static void relist(struct slab_class *class, struct slab *slab, unsigned before)
 {
-	struct slab_class *class = class_of(slab);
+	struct slab_list *from = list_for(class, before), *to = list_for(class, slab->free);
 
-	if (before == class->blocks) {
+	if (from == to)
+		return;
+	if (from)
+		unlist(from, slab);
+	if (to)
+		list(to, slab);
+	if (from == &class->empty) {
 		count_empty(class, false);
 		counter_add(&kheap.gone, 1);
 	}
-	if (before)
-		unlist(slab);
-	if (slab->free == class->blocks) {
-		list(&class->empty, slab);
+	if (to == &class->empty)
 		count_empty(class, true);
-	} else if (slab->free) {
-		list(&class->partial, slab);
-	}
 }
 
 static void remove_empty(struct slab *slab)
 {
 	struct slab_class *class = class_of(slab);
 
-	unlist(slab);
+	unlist(&class->empty, slab);
 	count_empty(class, false);
 	counter_add(&kheap.gone, 1);
 	counter_add(&class->slabs, UINT64_MAX);
@@ -185,37 +199,40 @@ static bool keeps_frames(void)
 
 /* ---- claim and release, under the lock --------------------------------------------------------- */
 
-/* The lowest `wanted` bits of `bits`, or all that there are. */
-static uint64_t lowest_bits(uint64_t bits, unsigned wanted)
+/* The lowest `*wanted` bits of `bits`, or all that there are; then *wanted is their number. */
+static uint64_t lowest_bits(uint64_t bits, unsigned *wanted)
 {
 	uint64_t rest = bits;
+	unsigned left = *wanted;
 
-	if (bits_count(bits) <= wanted)
-		return bits;
-	while (wanted--)
+	if (bits == ~UINT64_C(0) && left < 64)
+		return (UINT64_C(1) << left) - 1;
+	for (; rest && left; left--)
 		rest &= rest - 1;
+	*wanted -= left;
 	return bits ^ rest;
 }
 
 /* The parts of one slab, which has free blocks; returns how many parts. */
-static unsigned claim_of(struct slab *slab, unsigned wanted, struct slab_part *parts,
-			 unsigned *taken)
+static unsigned claim_of(struct slab_class *class, struct slab *slab, unsigned wanted,
+			 struct slab_part *parts, unsigned *taken)
 {
 	unsigned count = 0, before = slab->free;
 
 	*taken = 0;
-	for (unsigned word = 0; word < SLAB_BLOCKS_MAX / 64 && *taken < wanted; word++) {
+	for (unsigned word = 0; *taken < wanted && *taken < before; word++) {
+		unsigned some = wanted - *taken;
 		uint64_t bits = slab->bits[word];
 
 		if (!bits)
 			continue;
-		bits = lowest_bits(bits, wanted - *taken);
+		bits = lowest_bits(bits, &some);
 		slab->bits[word] ^= bits;
-		*taken += bits_count(bits);
-		parts[count++] = (struct slab_part){slab, word, bits};
+		*taken += some;
+		parts[count++] = (struct slab_part){slab, word, some, bits};
 	}
-	slab->free = (uint16_t)(slab->free - *taken);
-	relist(slab, before);
+	slab->free = (uint16_t)(before - *taken);
+	relist(class, slab, before);
 	return count;
 }
 
@@ -225,10 +242,11 @@ unsigned slab_claim_locked(struct slab_class *class, unsigned wanted, struct sla
 	unsigned count = 0, some;
 
 	*taken = 0;
-	while (*taken < wanted && (class->partial || class->empty)) {
-		struct slab *slab = class->partial ? class->partial : class->empty;
+	while (*taken < wanted && (class->partial.first || class->empty.first)) {
+		struct slab *slab = class->partial.first ? class->partial.first
+							 : class->empty.first;
 
-		count += claim_of(slab, wanted - *taken, parts + count, &some);
+		count += claim_of(class, slab, wanted - *taken, parts + count, &some);
 		*taken += some;
 	}
 	counter_add(&class->out, *taken);
@@ -238,25 +256,31 @@ unsigned slab_claim_locked(struct slab_class *class, unsigned wanted, struct sla
 bool slab_release_locked(struct slab_part *parts, unsigned count, bool keep_all,
 			 struct slab **leaving)
 {
-	for (unsigned i = 0; i < count; i++) {
-		struct slab *slab = parts[i].slab;
-		struct slab_class *class = class_of(slab);
-		unsigned before = slab->free, blocks = bits_count(parts[i].bits);
+	struct slab_class *class = class_of(parts->slab);
+	uint64_t blocks = 0;
 
-		if (slab->bits[parts[i].word] & parts[i].bits) {
-			*parts = parts[i];
+	for (struct slab_part *part = parts; part < parts + count; part++) {
+		struct slab *slab = part->slab;
+		unsigned before = slab->free;
+		uint64_t bits = slab->bits[part->word];
+
+		if (bits & part->bits) {
+			*parts = *part;
 			return false;
 		}
-		slab->bits[parts[i].word] |= parts[i].bits;
-		slab->free = (uint16_t)(slab->free + blocks);
-		counter_add(&class->out, -(uint64_t)blocks);
-		relist(slab, before);
+		slab->bits[part->word] = bits | part->bits;
+		slab->free = (uint16_t)(before + part->blocks);
+		blocks += part->blocks;
+		if (before && slab->free < class->blocks)
+			continue;
+		relist(class, slab, before);
 		if (slab->free == class->blocks && !keep_all && !(keeps(class) && keeps_frames())) {
 			remove_empty(slab);
 			slab->next = *leaving;
 			*leaving = slab;
 		}
 	}
+	counter_add(&class->out, -blocks);
 	return true;
 }
 
@@ -274,7 +298,7 @@ void slab_add_locked(struct slab *slab)
 struct slab *slab_remove_empty_locked(void)
 {
 	for (unsigned i = 1; kheap.kept_frames && i < KHEAP_CLASSES; i++) {
-		struct slab *slab = kheap.class[i].empty;
+		struct slab *slab = kheap.class[i].empty.first;
 
 		if (!slab)
 			continue;
@@ -308,29 +332,36 @@ static bool map_covers(pfn_t first, uint64_t count)
 	return first.value >= front->first && first.value + count <= front->first + front->count;
 }
 
-STEP void add(struct slab *slab, unsigned class, pfn_t first)
+__attribute__((noinline)) struct slab *slab_make(struct slab *slab, unsigned class)
+{
+	uint64_t count = kheap.class[class].frames;
+	pfn_t first;
+
+	if (!slab)
+		return NULL;
+	first = take_frames(count, count, FRAME_NOWAIT);
+	if (!pfn_is_none(first) && map_covers(first, count)) {
+		make(slab, class, first);
+		return slab;
+	}
+	if (!pfn_is_none(first))
+		give_frames(first, count, is_single(count, count));
+	kheap_buddy_free(slab);
+	return NULL;
+}
+
+STEP void add(struct slab *slab)
 {
 	struct hold hold;
 
-	make(slab, class, first);
 	heap_enter(&hold);
 	slab_add_locked(slab);
 	heap_leave(&hold);
 }
 
-bool slab_grow(struct slab *slab, unsigned class)
+void slab_add(struct slab *slab)
 {
-	uint64_t count = kheap.class[class].frames;
-	pfn_t first = take_frames(count, count, FRAME_NOWAIT);
-
-	if (!pfn_is_none(first) && map_covers(first, count)) {
-		add(slab, class, first);
-		return true;
-	}
-	if (!pfn_is_none(first))
-		give_frames(first, count, is_single(count, count));
-	kheap_buddy_free(slab);
-	return false;
+	add(slab);
 }
 
 void slab_give(struct slab *leaving)
@@ -442,14 +473,14 @@ struct slab_count slab_validate(const struct slab_class *class)
 	struct slab_count count = {0, 0, 0, 0};
 	uint64_t partial;
 
-	for (const struct slab *slab = class->partial; slab; slab = slab->next) {
+	for (const struct slab *slab = class->partial.first; slab; slab = slab->next) {
 		check(slab->free < class->blocks,
 		      "slab %#llx is listed as partly free, and is empty",
 		      (unsigned long long)slab->start);
 		validate_slab(class, slab, &count);
 	}
 	partial = count.slabs;
-	for (const struct slab *slab = class->empty; slab; slab = slab->next) {
+	for (const struct slab *slab = class->empty.first; slab; slab = slab->next) {
 		check(slab->free == class->blocks, "slab %#llx is listed as empty, and is not",
 		      (unsigned long long)slab->start);
 		validate_slab(class, slab, &count);

@@ -2,7 +2,7 @@
 /*
  * slab.h - blocks of one size class in naturally aligned runs of frames.
  *
- * A slab is a run of 1, 2, 4, 8 or 16 frames, cut into blocks of one size from its start. Its
+ * A slab is a run of 1 to 64 frames, a power of two, cut into blocks of one size from its start. Its
  * record, which holds the bits of its free blocks and the state bytes of all its blocks, is a block
  * of an arena: so nothing of the heap is in a slab. Blocks whose size is a power of two are
  * naturally aligned, because slabs are.
@@ -18,15 +18,18 @@
 #include <stdint.h>
 
 #include "mm/address.h"
+#include "mm/percpu/cache.h"
 
 #define SLAB_RECORD_SHIFT      9
 /* As a block of a buddy. */
 #define SLAB_RECORD_ORDER      (SLAB_RECORD_SHIFT - (unsigned)__builtin_ctz(PORT_CACHE_LINE))
 #define SLAB_RECORD_BYTES      ((size_t)1 << SLAB_RECORD_SHIFT)
-#define SLAB_BLOCKS_MAX	       256
+#define SLAB_BLOCKS_MAX	       (CHECKS ? 256 : 2048)
+/* A refill of a whole batch needs at most one new slab. */
+#define SLAB_BLOCKS_MIN	       64
 #define SLAB_STATE_AT	       128 /* in the record; the shift of the map's word is added */
 /* No granule of state bytes is larger: a word of the map has room for its shift (front.h). */
-#define SLAB_GRANULE_SHIFT_MAX 9
+#define SLAB_GRANULE_SHIFT_MAX 11
 
 struct slab {
 	struct slab *next; /* of the same list */
@@ -37,7 +40,14 @@ struct slab {
 	uint64_t bits[SLAB_BLOCKS_MAX / 64]; /* 1: free, and on no CPU's stack */
 };
 
-_Static_assert(sizeof(struct slab) <= SLAB_STATE_AT, "the state bytes lie behind the structure");
+_Static_assert(sizeof(struct slab) <= (CHECKS ? SLAB_STATE_AT : SLAB_RECORD_BYTES),
+	       "the state bytes lie behind the structure");
+
+/* In the order in which slabs joined it. */
+struct slab_list {
+	struct slab *first;
+	struct slab **end; /* the last `next`, or `first` */
+};
 
 struct slab_class {
 	uint32_t size;	 /* bytes of a block */
@@ -46,8 +56,8 @@ struct slab_class {
 	uint32_t granule_shift;
 	uint64_t magic; /* 2^64 / size, rounded up */
 	/* Written under the heap's lock; `slabs` and `out` are read without it, as estimates. */
-	struct slab *partial; /* with free blocks and others; full slabs are on no list */
-	struct slab *empty;   /* all blocks free */
+	struct slab_list partial; /* with free blocks and others; full slabs are on no list */
+	struct slab_list empty;	  /* all blocks free */
 	uint64_t slabs;
 	uint64_t empty_slabs;
 	uint64_t out; /* blocks that are allocated or on a CPU's stack */
@@ -57,6 +67,7 @@ struct slab_class {
 struct slab_part {
 	struct slab *slab;
 	uint32_t word;
+	uint32_t blocks; /* that are set in `bits` */
 	uint64_t bits;
 };
 
@@ -95,17 +106,21 @@ unsigned slab_claim_locked(struct slab_class *class, unsigned wanted, struct sla
 bool slab_release_locked(struct slab_part *parts, unsigned count, bool keep_all,
 			 struct slab **leaving);
 
-/* A new slab, without allocated blocks. */
+/* Lists a slab that slab_make() has made. */
 void slab_add_locked(struct slab *slab);
 
 /* Takes out a slab without allocated blocks, of any class; NULL: there is none. */
 struct slab *slab_remove_empty_locked(void);
 
 /*
- * Without the lock: adds a slab to the class. `record` is a block of a buddy for it, which is freed if
- * there are no frames without asking other CPUs for them; then false.
+ * Without the lock: a slab of the class, without allocated blocks, on no list. `record` is a block of a
+ * buddy for it, which is freed if there are no frames without asking other CPUs for them; then NULL.
+ * record NULL: NULL.
  */
-bool slab_grow(struct slab *record, unsigned class);
+struct slab *slab_make(struct slab *record, unsigned class);
+
+/* Without the lock: slab_add_locked() in a critical section. */
+void slab_add(struct slab *slab);
 
 /* Without the lock: gives back the memory of slabs that are on no list, linked by `next`. */
 void slab_give(struct slab *leaving);
