@@ -7,7 +7,8 @@
  * this repository: arch/riscv/port.h for the kernel, tests/host/support/port.h for pthreads.
  *
  *	void *port_area(void)
- *		This cpu's area: room for a struct frame_cache, aligned to PORT_CACHE_LINE, zeroed
+ *		This cpu's area: room for a struct frame_cache and, where mm/heap is used, for a
+ *		struct kheap_front behind it; aligned to PORT_CACHE_LINE, zeroed
  *		before the cpu first calls into mm/. Cheap (a register): the hot path asks for it each time.
  *	unsigned port_cpu(void)		This cpu's dense number, 0..port_cpu_count()-1.
  *	unsigned port_cpu_count(void)	Cpus whose areas exist; fixed before mm/ is used.

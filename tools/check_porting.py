@@ -57,9 +57,6 @@ OF_OTHER_KERNELS = frozenset("""
     cpus proc initproc log devsw end etext kernel_pagetable
 """.split())
 
-# What the heap is expected to share with them: a kernel with its own leaves mm/heap/ out.
-HEAP_SHARES = frozenset({"kfree"})
-
 LINE_TESTS = ("test_frame", "test_zone", "test_sync")
 LINE_BYTES = 128
 
@@ -369,7 +366,7 @@ def check_symbols(out: Path) -> Report:
     rest = parts["rest"]
     problems = []
     for part, symbols in parts.items():
-        clashes = symbols.defined & OF_OTHER_KERNELS - (HEAP_SHARES if part == "heap" else frozenset())
+        clashes = symbols.defined & OF_OTHER_KERNELS
         problems += [f"{part} defines {name}, as other kernels do" for name in sorted(clashes)]
     wanted = {match[0] for prototype in port_prototypes()
               if (match := re.search(r"port_\w+(?=\()", prototype))}

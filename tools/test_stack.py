@@ -450,7 +450,7 @@ class TestPublicFunctions(unittest.TestCase):
     def test_of_the_headers(self) -> None:
         found = public_functions(Sources().text)
         for name in ("frame_alloc_run", "frame_free_run", "frame_validate", "frame_drain_answer",
-                     "kmalloc", "krealloc", "kcalloc", "kfree", "frame_cache_refill",
+                     "kmalloc_called", "krealloc", "kcalloc", "kfree_called", "frame_cache_refill",
                      "frame_cache_overflow", "frame_cache_configure", "frame_cache_flush"):
             self.assertIn(name, found)
         for name in ("frame_alloc", "frame_free", "frame_own", "frame_cache_self", "bool", "look"):

@@ -45,7 +45,7 @@ _start:
 	bltu	t0, t1, 1b
 
 	la	sp, boot_stack_top
-	la	tp, boot_cpu_block	/* until the harts are counted */
+	la	tp, boot_cpu_block + ARCH_CPU_AREA_AT	/* until the harts are counted */
 	sd	a0, ARCH_CPU_HART_ID(tp)
 	la	t0, boot_stack
 	sd	t0, ARCH_CPU_STACK_LOW(tp)
@@ -86,6 +86,7 @@ secondary_entry:
 	amoswap.w.aqrl t0, t0, (a1)	/* pairs with hart_start */
 	bnez	t0, 1f			/* given up on: stay away */
 	ld	tp, HART_ARRIVAL_BLOCK(a1)
+	addi	tp, tp, ARCH_CPU_AREA_AT
 	la	t0, trap_entry		/* the emergency stack is there, whatever sp is */
 	csrw	stvec, t0
 	ld	t0, ARCH_CPU_RESUME_SP(tp)

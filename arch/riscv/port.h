@@ -19,7 +19,7 @@
 
 static inline void *port_area(void)
 {
-	return arch_cpu_self();
+	return arch_cpu_tp;
 }
 
 static inline unsigned port_cpu(void)
@@ -44,7 +44,7 @@ static inline unsigned port_cpu_group(void)
 
 static inline void *port_area_of(unsigned cpu)
 {
-	return port_cpu_blocks + cpu * port_cpu_block_bytes;
+	return port_cpu_blocks + cpu * port_cpu_block_bytes + ARCH_CPU_AREA_AT;
 }
 
 static inline unsigned long port_irq_save(void)
@@ -177,9 +177,8 @@ extern void (*port_on_panic)(const struct port_panic_site *site, const char *for
 #define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                     \
 	PORT_STACK_PUSH_IN("tp", frame, top_offset, limit_offset, full, )
 
-/* Of a stack that a pointer names. */
-#define PORT_STACK_POP_AT(value, stack, top_offset, empty)                                         \
-	PORT_STACK_POP_IN("%[stack_]", value, top_offset, empty, , [stack_] "r"(stack))
-#define PORT_STACK_PUSH_AT(value, stack, top_offset, limit_offset, full)                           \
-	PORT_STACK_PUSH_IN("%[stack_]", value, top_offset, limit_offset, full,                     \
-			   , [stack_] "r"(stack))
+/* Of the stack at an offset from a pointer. */
+#define PORT_STACK_POP_AT(value, base, top_offset, empty)                                          \
+	PORT_STACK_POP_IN("%[base_]", value, top_offset, empty, , [base_] "r"(base))
+#define PORT_STACK_PUSH_AT(value, base, top_offset, limit_offset, full)                            \
+	PORT_STACK_PUSH_IN("%[base_]", value, top_offset, limit_offset, full, , [base_] "r"(base))

@@ -26,7 +26,7 @@ trap_fatal:
 	la	t0, trap_dead
 	csrw	stvec, t0
 	mv	a0, sp
-	mv	a1, tp
+	addi	a1, tp, -ARCH_CPU_AREA_AT
 	la	t0, fatal_is_taken
 	li	t1, 1
 	amoswap.w.aqrl t1, t1, (t0)
@@ -36,7 +36,7 @@ trap_fatal:
 	la	gp, __global_pointer$
 	.option	pop
 	la	sp, fatal_stack_top
-	la	tp, boot_cpu_block
+	la	tp, boot_cpu_block + ARCH_CPU_AREA_AT
 	mv	s0, zero		/* backtraces end here */
 	call	trap_fatal_report
 

@@ -10,8 +10,10 @@
 #include "kernel/boot/memory.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/heap/front.h"
 
-_Static_assert(sizeof(struct frame_cache) <= ARCH_CPU_AREA_BYTES, "the area holds the cache");
+_Static_assert(KHEAP_FRONT_AT + sizeof(struct kheap_front) <= ARCH_CPU_AREA_BYTES,
+	       "the area holds the cache and the heap's front end");
 
 static char *memory;
 static uint32_t slots; /* frames of each */

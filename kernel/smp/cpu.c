@@ -23,11 +23,11 @@
 #include "mm/check.h"
 #include "sync/ck.h"
 
-_Static_assert(offsetof(struct cpu, arch) == 0, "tp points to both");
+_Static_assert(offsetof(struct cpu, arch) == 0, "tp points into both");
 
 struct cpu *cpu_of(unsigned number)
 {
-	return port_area_of(number);
+	return (struct cpu *)((char *)port_area_of(number) - ARCH_CPU_AREA_AT);
 }
 
 unsigned cpu_online_count(void)

@@ -47,7 +47,6 @@ struct kheap_front_work {
 	uint8_t number[PART_SLOTS]; /* a hash table of the parts, by number + 1; 0: free */
 };
 
-static struct kheap_front none;
 static uint64_t no_blocks[2] = {SENTINEL, SENTINEL};
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -92,8 +91,7 @@ static size_t cpu_bytes(uint64_t frames)
 {
 	size_t slots = (size_t)KHEAP_CLASSES * (capacity_for(frames) + 1);
 
-	return cache_line_round_up(sizeof(struct kheap_front)) +
-	       cache_line_round_up(sizeof(struct kheap_front_work)) +
+	return cache_line_round_up(sizeof(struct kheap_front_work)) +
 	       cache_line_round_up(slots * sizeof(uint64_t));
 }
 
@@ -102,13 +100,12 @@ size_t kheap_front_bytes(uint64_t frames)
 	return cache_line_round_up(frames * sizeof(uint64_t)) + port_cpu_count() * cpu_bytes(frames);
 }
 
-static void set_classes(struct kheap_front *front)
+/* A front without blocks, whose stacks are empty and full at once. */
+static void make_none(struct kheap_front *front)
 {
-	for (unsigned class = KHEAP_CLASSES - 1; class > 0; class --)
-		for (unsigned i = 0;
-		     i <= KHEAP_GRAINS && i * KHEAP_GRAIN <= kheap.class[class].size; i++)
-			front->class_of[i] = (uint8_t) class;
-	front->class_of[0] = 0;
+	memset(front, 0, sizeof(*front));
+	for (unsigned i = 1; i <= KHEAP_GRAINS; i++)
+		front->class_of[i] = (uint8_t)kheap_class_of(i * KHEAP_GRAIN);
 	for (unsigned i = 0; i < KHEAP_CLASSES; i++)
 		front->stack[i].top = front->stack[i].limit = front->base[i] = &no_blocks[1];
 }
@@ -116,19 +113,14 @@ static void set_classes(struct kheap_front *front)
 void kheap_front_none(void)
 {
 	frame_reclaimer = NULL;
-	memset(&none, 0, sizeof(none));
-	set_classes(&none);
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
-		((struct frame_cache *)port_area_of(cpu))->heap = &none;
+		make_none(kheap_front_of(cpu));
 }
 
-static void make_front(struct kheap_front *front, unsigned capacity, uint64_t bytes)
+static void make_stacks(struct kheap_front *front, char *memory, unsigned capacity, uint64_t bytes)
 {
-	char *memory = (char *)front + cache_line_round_up(sizeof(*front));
 	uint64_t *slot = (uint64_t *)(memory + cache_line_round_up(sizeof(*front->work)));
 
-	memset(front, 0, sizeof(*front));
-	set_classes(front);
 	front->work = (struct kheap_front_work *)memory;
 	for (unsigned i = 1; i < KHEAP_CLASSES; i++, slot += capacity + 1) {
 		struct slab_class *class = &kheap.class[i];
@@ -146,20 +138,19 @@ static const struct frame_reclaimer reclaimer;
 void kheap_front_start(void *memory, uint64_t first, uint64_t frames)
 {
 	uint64_t *map = memory;
-	char *fronts = (char *)memory + cache_line_round_up(frames * sizeof(uint64_t));
+	char *stacks = (char *)memory + cache_line_round_up(frames * sizeof(uint64_t));
 	unsigned capacity = capacity_for(frames);
 	uint64_t bytes = stack_bytes_for(frames, capacity);
 
 	words_fill(map, slab_no_word(), frames);
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
-		struct kheap_front *front = (struct kheap_front *)(fronts + cpu * cpu_bytes(frames));
+		struct kheap_front *front = kheap_front_of(cpu);
 
-		make_front(front, capacity, bytes);
+		make_stacks(front, stacks + cpu * cpu_bytes(frames), capacity, bytes);
 		front->first = first;
 		front->count = frames;
 		front->map = map;
 		front->map_bias = (uint64_t *)((uintptr_t)map - first * sizeof(uint64_t));
-		((struct frame_cache *)port_area_of(cpu))->heap = front;
 	}
 	frame_reclaimer = &reclaimer;
 }
@@ -423,8 +414,7 @@ static bool park_step(void)
 {
 	struct kheap_front *front = kheap_front_self();
 
-	/* NULL: the cpu of a machine whose heap is not made yet, after another machine's (tests). */
-	return front && close_step(front, true, NULL);
+	return close_step(front, true, NULL);
 }
 
 static const struct frame_reclaimer reclaimer = {
@@ -450,11 +440,6 @@ void kheap_front_flush(void)
 
 /* ---- levels and checks --------------------------------------------------------------------------- */
 
-static const struct kheap_front *front_of(unsigned cpu)
-{
-	return ((const struct frame_cache *)port_area_of(cpu))->heap;
-}
-
 static uint64_t level_of(const struct kheap_front *front, unsigned class)
 {
 	ptrdiff_t level = stack_level_load(&front->stack[class].top) - front->base[class];
@@ -467,7 +452,7 @@ uint64_t kheap_front_level(unsigned class)
 	uint64_t blocks = 0;
 
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
-		blocks += level_of(front_of(cpu), class);
+		blocks += level_of(kheap_front_of(cpu), class);
 	return blocks;
 }
 
@@ -475,7 +460,7 @@ bool kheap_front_others_hold(void)
 {
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
 		for (unsigned i = 1; cpu != port_cpu() && i < KHEAP_CLASSES; i++)
-			if (level_of(front_of(cpu), i))
+			if (level_of(kheap_front_of(cpu), i))
 				return true;
 	return false;
 }
@@ -494,7 +479,7 @@ static void validate_block(uint64_t address, unsigned class)
 void kheap_front_validate(void)
 {
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++) {
-		const struct kheap_front *front = front_of(cpu);
+		const struct kheap_front *front = kheap_front_of(cpu);
 
 		for (unsigned i = 1; i < KHEAP_CLASSES; i++) {
 			const struct kheap_stack *stack = &front->stack[i];

@@ -50,26 +50,51 @@ struct kheap_stack {
 
 struct kheap_front_work;
 
-/* The owning CPU writes it; other CPUs read `top` as an estimate. */
+/*
+ * In the CPU's area, behind its frame cache, so that a hit needs no pointer to it. The owning CPU
+ * writes it; other CPUs read `top` as an estimate.
+ */
 struct kheap_front {
-	struct kheap_stack stack[KHEAP_CLASSES]; /* first, so that a class is an offset after a shift */
-	uint64_t first, count;			 /* frames that the map has words for */
-	uint64_t *map;				 /* of frame `first` */
-	uint64_t *map_bias;			 /* of frame 0, if there were one */
-	uint8_t class_of[KHEAP_GRAINS + 1];	 /* of a size in grains, rounded up; of 0: 0 */
+	_Alignas(PORT_CACHE_LINE) struct kheap_stack stack[KHEAP_CLASSES];
+	uint64_t first, count;		    /* frames that the map has words for */
+	uint64_t *map;			    /* of frame `first` */
+	uint64_t *map_bias;		    /* of frame 0, if there were one */
+	uint8_t class_of[KHEAP_GRAINS + 1]; /* of a size in grains, rounded up; of 0: 0 */
 	/* Not for a hit. */
+	uint8_t capacity[KHEAP_CLASSES];
 	uint64_t filled;	       /* bit c: the stack of class c may have blocks or room */
 	uint64_t *base[KHEAP_CLASSES]; /* the bottom of each stack */
-	uint8_t capacity[KHEAP_CLASSES];
 	uint64_t gone_seen;	       /* kheap_gone() when an allocation last failed */
 	struct kheap_front_work *work; /* used with interrupts masked; NULL: no block is cached */
 };
 
+#define KHEAP_FRONT_AT (sizeof(struct frame_cache) / PORT_CACHE_LINE * PORT_CACHE_LINE)
+
 _Static_assert(sizeof(struct kheap_stack) == 32, "CHECKS=0: a word, shifted, is a stack's offset");
+_Static_assert(KHEAP_FRONT_AT == sizeof(struct frame_cache), "whole cache lines");
 
 static inline struct kheap_front *kheap_front_self(void)
 {
-	return frame_cache_self()->heap;
+	return (struct kheap_front *)((char *)port_area() + KHEAP_FRONT_AT);
+}
+
+static inline struct kheap_front *kheap_front_of(unsigned cpu)
+{
+	return (struct kheap_front *)((char *)port_area_of(cpu) + KHEAP_FRONT_AT);
+}
+
+/* The stack whose structure is `offset` bytes behind that of class 0: base and offsets of stack.h. */
+#define KHEAP_TOP_AT   (KHEAP_FRONT_AT + offsetof(struct kheap_front, stack[0].top))
+#define KHEAP_LIMIT_AT (KHEAP_FRONT_AT + offsetof(struct kheap_front, stack[0].limit))
+
+static inline char *kheap_stack_base(uint64_t offset)
+{
+	return (char *)port_area() + offset;
+}
+
+static inline struct kheap_stack *kheap_stack_at(char *base)
+{
+	return (struct kheap_stack *)(base + KHEAP_TOP_AT);
 }
 
 /*
@@ -101,28 +126,39 @@ void kheap_overflow(uint64_t address, struct kheap_stack *stack);
 void kheap_free_elsewhere(void *block);
 
 /* A block of the class, which is the smallest one for the size. */
-__attribute__((always_inline)) static inline void *kheap_hit(struct kheap_front *front,
-							     unsigned class, size_t size)
+__attribute__((always_inline)) static inline void *kheap_hit(unsigned class, size_t size)
 {
-	struct kheap_stack *stack = &front->stack[class];
+	char *base = kheap_stack_base(class * sizeof(struct kheap_stack));
 	uint64_t address;
 
-	stack_pop(stack, address, empty);
+	stack_pop_at(base, KHEAP_TOP_AT, address, empty);
 #if CHECKS
-	*kheap_state(front->map_bias[address >> FRAME_SHIFT], address) = (uint8_t) class;
+	*kheap_state(kheap_front_self()->map_bias[address >> FRAME_SHIFT],
+		     address) = (uint8_t) class;
 #endif
 	return port_phys_pointer(address);
 empty:
 	return kheap_refill(class, size);
 }
 
+/* Of a size that the compiler does not know. One near 2^64 wraps to few grains: then the slow half
+ * (class 0) finds it. */
+__attribute__((always_inline)) static inline void *kheap_hit_of(size_t size)
+{
+	size_t grains = (size + KHEAP_GRAIN - 1) / KHEAP_GRAIN;
+
+	if (__builtin_expect(grains > KHEAP_GRAINS, 0))
+		return kheap_large(size);
+	return kheap_hit(kheap_front_self()->class_of[grains], size);
+}
+
 __attribute__((always_inline)) static inline void kheap_free_hit(void *block)
 {
-	struct kheap_front *front = kheap_front_self();
+	const struct kheap_front *front = kheap_front_self();
 	uint64_t address = port_phys_address(block);
 	uint64_t frame = (address >> FRAME_SHIFT) - front->first;
-	struct kheap_stack *stack;
 	uint64_t word;
+	char *base;
 
 	if (__builtin_expect(frame >= front->count, 0)) {
 		kheap_free_elsewhere(block);
@@ -131,19 +167,21 @@ __attribute__((always_inline)) static inline void kheap_free_hit(void *block)
 	word = front->map[frame];
 #if CHECKS
 	uint8_t *state = kheap_state(word, address);
+	const struct kheap_stack *stack;
 
-	stack = &front->stack[*state];
-	__asm__("" : "+r"(stack)); /* computed once */
+	base = kheap_stack_base(*state * sizeof(struct kheap_stack));
+	__asm__("" : "+r"(base)); /* computed once */
+	stack = kheap_stack_at(base);
 	if (__builtin_expect((address & stack->mask) * stack->magic >= stack->magic, 0)) {
 		kheap_free_elsewhere(block);
 		return;
 	}
 	*state = 0;
 #else
-	stack = (struct kheap_stack *)((char *)front->stack + (word >> (KHEAP_CLASS_BIT - 5)));
+	base = kheap_stack_base(word >> (KHEAP_CLASS_BIT - 5));
 #endif
-	stack_push(stack, address, full);
+	stack_push_at(base, KHEAP_TOP_AT, KHEAP_LIMIT_AT, address, full);
 	return;
 full:
-	kheap_overflow(address, stack);
+	kheap_overflow(address, kheap_stack_at(base));
 }

@@ -65,10 +65,8 @@ void frame_cache_init_for(struct frame_cache *cache, void *memory, uint32_t slot
 			  unsigned zone_room)
 {
 	char *remote = (char *)memory + stack_bytes(slots);
-	void *heap = cache->heap;
 
 	memset(cache, 0, sizeof(*cache));
-	cache->heap = heap;
 	cache->base = (uint64_t *)((char *)memory + PORT_CACHE_LINE);
 	cache->end = cache->base + stack_words(slots) - 1;
 	cache->top = cache->limit = cache->base;

@@ -144,9 +144,6 @@ struct frame_cache {
 	uint32_t online;
 	uint32_t state;		/* enum frame_cache_state */
 	uint64_t frames_moving; /* between the cache and a zone at this moment; a counter */
-
-	/* Read-only once other CPUs run: mm/heap's part of this CPU (mm/heap/front.h). */
-	_Alignas(PORT_CACHE_LINE) void *heap;
 };
 
 static inline struct frame_cache *frame_cache_self(void)

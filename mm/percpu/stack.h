@@ -9,7 +9,7 @@
  * 1992): loads, stores to slots that have no meaning yet, and one last store, of `top`, which
  * commits. A trap inside a sequence makes it start again. A port whose trap handlers may allocate
  * defines PORT_STACK_POP and PORT_STACK_PUSH that way, for a stack at the start of the CPU's area,
- * and PORT_STACK_POP_AT and PORT_STACK_PUSH_AT, for a stack that a pointer names; all others use
+ * and PORT_STACK_POP_AT and PORT_STACK_PUSH_AT, for a stack at an offset from a pointer; all others use
  * the plain C below.
  *
  * The owning CPU alone pops and pushes. Any context.
@@ -55,14 +55,17 @@
 		stack_level_store(&(stack)->top, top_ + 1);                                        \
 	} while (0)
 
-/* Of a stack that a pointer names. */
+/* Of the stack whose members are `top_at` and `limit_at` bytes behind `base`, both constant. */
 #if defined(PORT_STACK_POP_AT)
-#define stack_pop(stack, value, empty)                                                             \
-	PORT_STACK_POP_AT(value, stack, offsetof(__typeof__(*(stack)), top), empty)
-#define stack_push(stack, value, full)                                                             \
-	PORT_STACK_PUSH_AT(value, stack, offsetof(__typeof__(*(stack)), top),                      \
-			   offsetof(__typeof__(*(stack)), limit), full)
+#define stack_pop_at(base, top_at, value, empty) PORT_STACK_POP_AT(value, base, top_at, empty)
+#define stack_push_at(base, top_at, limit_at, value, full)                                         \
+	PORT_STACK_PUSH_AT(value, base, top_at, limit_at, full)
 #else
-#define stack_pop(stack, value, empty) stack_pop_plain(stack, value, empty)
-#define stack_push(stack, value, full) stack_push_plain(stack, value, full)
+struct stack_at {
+	uint64_t *top, *limit;
+};
+#define stack_pop_at(base, top_at, value, empty)                                                   \
+	stack_pop_plain((struct stack_at *)(void *)((base) + (top_at)), value, empty)
+#define stack_push_at(base, top_at, limit_at, value, full)                                         \
+	stack_push_plain((struct stack_at *)(void *)((base) + (top_at)), value, full)
 #endif

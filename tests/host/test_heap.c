@@ -961,7 +961,7 @@ TEST(pointers_into_a_block_are_caught)
 
 	start(4 * MIB);
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		char *block = kmalloc(sizes[i]);
+		char *block = kmalloc_called(sizes[i]);
 
 		EXPECT_PANIC(kfree(block + 1), "interior pointer");
 		EXPECT_PANIC(kfree(block + 8), "interior pointer");

@@ -8,6 +8,7 @@
 #include "arch/riscv/hint.h"
 #include "kernel/smp/cpu.h"
 #include "mm/global/zone.h"
+#include "mm/heap/front.h"
 #include "mm/heap/kheap.h"
 #include "mm/percpu/cache_private.h"
 
@@ -64,8 +65,11 @@ static void say_cpu(unsigned number)
 	char name[16];
 
 	snprintf(name, sizeof(name), "cpu%u", number);
-	say_range(cache, ARCH_CPU_AREA_BYTES, name, ".cache");
-	say_range(bytes_from(cpu, ARCH_CPU_AREA_BYTES), sizeof(*cpu) - ARCH_CPU_AREA_BYTES, name,
+	say_range(cache, sizeof(*cache), name, ".cache");
+	say_range(bytes_from(cache, KHEAP_FRONT_AT), ARCH_CPU_AREA_BYTES - KHEAP_FRONT_AT, name,
+		  ".heap");
+	say_range(cpu, ARCH_CPU_AREA_AT, name, ".arch");
+	say_range(bytes_from(cpu, sizeof(cpu->arch)), sizeof(*cpu) - sizeof(cpu->arch), name,
 		  ".block");
 	say_range(cache->base - 1, (uint64_t)(cache->end - cache->base + 1) * sizeof(*cache->base),
 		  name, ".cache.stack");

@@ -11,7 +11,7 @@ from .kernel import Kernel, owner_of
 from .report import Nothing, Report
 
 HOT_FUNCTIONS = ("frame_alloc_called", "frame_free_called")
-BLOCK_FUNCTIONS = ("kmalloc_called", "kfree")  # the heap's, on the same pop and push
+BLOCK_FUNCTIONS = ("kmalloc_called", "kfree_called")  # the heap's, on the same pop and push
 RESTARTABLE_KINDS = frozenset((Kind.LOAD, Kind.STORE, Kind.BRANCH, Kind.PLAIN))
 SITES_MIN = 2  # a pop and a push
 SITE_BYTES_MAX = 4096

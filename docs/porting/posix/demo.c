@@ -226,8 +226,13 @@ static void run(unsigned cpu)
 	if (cpu == 1)
 		free_handed();
 	meet();
+	if (cpu == 0)
+		kheap_trim(); /* an empty heap may keep a few frames, and blocks that cpu 1 has cached */
+	meet();
+	if (cpu == 1)
+		frame_free(frame_alloc(FRAME_ANY)); /* its cache is open again, and not empty */
+	meet();
 	if (cpu == 0) {
-		kheap_trim(); /* an empty heap may keep a few frames for its next block */
 		take_all();
 		pile_free(&taken, 1);
 	}
@@ -259,7 +264,7 @@ int main(void)
 	uint64_t free;
 
 	demo_start(CPUS, FRAMES);
-	demo_heap_start();
+	demo_heap_start(FRAMES);
 	free = frame_free_count();
 	printf("%d cpus, %llu frames free\n", CPUS, (unsigned long long)free);
 	if (pthread_create(&thread, NULL, run_cpu_1, NULL))

@@ -20,8 +20,8 @@
 #endif
 
 struct demo_cpu {
-	/* For mm/, which wants it zeroed; setup.c asserts that it is large enough. */
-	_Alignas(PORT_CACHE_LINE) char area[8 * PORT_CACHE_LINE];
+	/* For mm/, which wants it zeroed; setup.c and heap.c assert that it is large enough. */
+	_Alignas(PORT_CACHE_LINE) char area[4 * PORT_CACHE_LINE + 2432];
 	unsigned number;
 	uint32_t asked; /* by another cpu, which wants frame_drain_answer() called on this one */
 };

@@ -8,7 +8,7 @@
 void demo_start(unsigned cpus, uint64_t frames);
 
 /* After demo_start(), on the same thread: the heap, where the program links it. */
-void demo_heap_start(void);
+void demo_heap_start(uint64_t frames);
 
 /* On each thread but the first: it is cpu `number` from here on, and takes part. */
 void demo_cpu_enter(unsigned number);

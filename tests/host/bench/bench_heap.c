@@ -121,9 +121,12 @@ static void start_machine(unsigned cpus)
 	struct host_machine machine = {.cpus = cpus, .lock = LOCK, .capacity = 192, .batch = 64};
 	struct host_range range = {0x80200, MACHINE_BYTES >> FRAME_SHIFT, 0};
 	size_t bytes = (spin_bytes(cpus) + PORT_CACHE_LINE - 1) & ~(size_t)(PORT_CACHE_LINE - 1);
+	void *front;
 
 	host_machine_start(&machine, &range, 1);
 	kheap_init(LOCK, aligned_alloc(PORT_CACHE_LINE, bytes));
+	front = aligned_alloc(PORT_CACHE_LINE, kheap_front_bytes(range.count));
+	kheap_front_start(front, range.first, range.count);
 }
 
 /* ---- instructions --------------------------------------------------------------------------- */

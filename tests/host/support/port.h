@@ -29,7 +29,8 @@
 #endif
 
 struct host_cpu {
-	_Alignas(PORT_CACHE_LINE) char area[5 * PORT_CACHE_LINE]; /* the frame cache */
+	/* The frame cache, and the heap's front end. */
+	_Alignas(PORT_CACHE_LINE) char area[4 * PORT_CACHE_LINE + 19 * 128];
 	unsigned number;
 	bool masked; /* the cpu's own, like in_trap */
 	bool in_trap;

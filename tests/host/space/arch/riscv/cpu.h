@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#define ARCH_CPU_AREA_AT 0 /* the tests' areas are the blocks */
+
 struct arch_cpu {
 	unsigned number;
 	uint64_t hart_id;
