@@ -22,6 +22,7 @@
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
+#include "tests/smp/bench_heap.h"
 #include "tests/smp/bench_paging.h"
 #include "tests/smp/bench_tree.h"
 #include "tests/smp/classic.h"
@@ -395,6 +396,7 @@ static void bench_counts(void)
 	bench_pairs();
 	bench_uncached();
 	bench_runs();
+	bench_heap_counts();
 	bench_memory();
 	bench_bulk("bulk_pair", (enum spin_stats_mode)settings.arguments.lockstat);
 	bench_bulk("bulk_pair_lockstat_off", SPIN_STATS_OFF);
@@ -426,6 +428,7 @@ static void bench_run(void)
 		       "not count them (QEMU does under -icount)\n");
 	printf("\nbench: lock holds and metadata, exact\n");
 	bench_lock_bound();
+	bench_heap_holds();
 	bench_metadata();
 	if (!settings.counts_exactly || settings.virtual_time) {
 		printf(settings.virtual_time
