@@ -252,7 +252,7 @@ static void release_blocks_masked(struct kheap_front *front, unsigned number, co
 				  unsigned wanted, bool keep_all, struct slab **leaving)
 {
 	const struct slab_class *class = &kheap.class[number];
-	struct slab_part *parts = front->work->parts;
+	struct slab_part *parts = front->work->parts, *part = NULL;
 	unsigned count = 0;
 	struct hold hold;
 	bool released;
@@ -262,8 +262,9 @@ static void release_blocks_masked(struct kheap_front *front, unsigned number, co
 		uint64_t word = front->map_bias[blocks[i] >> FRAME_SHIFT];
 		struct slab *slab = slab_of(word, blocks[i]);
 		unsigned block = slab_block_of(class, blocks[i] - slab->start);
-		struct slab_part *part = part_of(front->work, &count, slab, block / 64);
 
+		if (!part || part->slab != slab || part->word != block / 64)
+			part = part_of(front->work, &count, slab, block / 64);
 		if (part->bits >> block % 64 & 1)
 			twice(part);
 		part->bits |= UINT64_C(1) << block % 64;
