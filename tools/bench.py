@@ -490,7 +490,7 @@ class Table:
             own = by_name.get("kmalloc", Figure(None))
             figures.append(quotient(own, best, f"{trace}:") if own.valid else own)
         return make_row("small sizes: instructions against the best of the other heaps, host", figures,
-                        Bound(1, "times"), True)
+                        Bound(1, "times"))
 
     def heap_rows(self) -> list[Row]:
         rows = [self.scaling_of_heap(workload, base) for workload, base in HEAP_WORKLOADS.items()]
