@@ -16,6 +16,7 @@
 #include "arch/riscv/sbi.h"
 #include "kernel/diag/console.h"
 #include "kernel/diag/contention.h"
+#include "kernel/diag/heap_report.h"
 #include "kernel/diag/lock_chain.h"
 #include "kernel/diag/trace.h"
 #include "kernel/diag/wait_report.h"
@@ -137,6 +138,12 @@ static void do_cpus(uint64_t unused)
 		       frame_cache_level(cache), cache->batch, counter_read(&cache->stats.refills),
 		       counter_read(&cache->stats.flushes), counter_read(&cache->stats.drains));
 	}
+}
+
+static void do_heap(uint64_t unused)
+{
+	(void)unused;
+	heap_report_now();
 }
 
 static void print_lock(const struct spinlock *lock)
@@ -334,6 +341,7 @@ static const struct command {
 	{"ledger", NULL, "where all frames are, this moment", do_ledger},
 	{"zones", NULL, "each zone's frames and marks", do_zones},
 	{"cpus", NULL, "each cpu's hart, state and cache", do_cpus},
+	{"heap", NULL, "each size class: its slabs, blocks, and what is lost in them", do_heap},
 	{"locks", NULL, "which cpu holds and waits for which lock, and what each was asked for",
 	 do_locks},
 	{"trace", "cpu", "its last events, with trace=on", do_trace},

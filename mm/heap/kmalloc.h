@@ -35,6 +35,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -108,6 +109,23 @@ struct kheap_stats {
 	uint64_t arenas_taken;	  /* since kheap_init() */
 	uint64_t arenas_given;	  /* given back since kheap_init() */
 };
+
+/* Of one size class. */
+struct kheap_class_stats {
+	size_t size;
+	uint64_t slabs, slab_bytes, blocks_per_slab;
+	uint64_t live;	 /* blocks */
+	uint64_t cached; /* on CPUs' stacks */
+	uint64_t free;	 /* in slabs */
+	/* The most slabs that there were at once, and the most blocks that were not free in slabs. */
+	uint64_t slabs_most, used_most;
+};
+
+/*
+ * False: there is no class of this number; classes are numbered from 1. The blocks are of one moment
+ * but for `cached`, which is exact at rest. Takes the heap's lock. Any context outside it.
+ */
+bool kheap_class_stats(unsigned number, struct kheap_class_stats *stats);
 
 /* Statistics of one moment: reads all of them in one critical section. O(1). */
 void kheap_stats(struct kheap_stats *stats);

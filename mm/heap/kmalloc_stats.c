@@ -38,6 +38,32 @@ void kheap_stats(struct kheap_stats *stats)
 	heap_leave(&hold);
 }
 
+bool kheap_class_stats(unsigned number, struct kheap_class_stats *stats)
+{
+	const struct slab_class *class = &kheap.class[number];
+	uint64_t cached, out;
+	struct hold hold;
+
+	if (number == 0 || number >= KHEAP_CLASSES)
+		return false;
+	cached = kheap_front_level(number);
+	heap_enter(&hold);
+	out = class->out;
+	*stats = (struct kheap_class_stats){
+		.size = class->size,
+		.slabs = class->slabs,
+		.slab_bytes = slab_bytes(class),
+		.blocks_per_slab = class->blocks,
+		.free = class->slabs * class->blocks - out,
+		.slabs_most = class->slabs_most,
+		.used_most = class->out_most,
+	};
+	heap_leave(&hold);
+	stats->cached = cached < out ? cached : out;
+	stats->live = out - stats->cached;
+	return true;
+}
+
 static void validate_arena(struct arena *arena, unsigned room, struct kheap_stats *sum)
 {
 	struct buddy_count count = buddy_validate(&arena->buddy);

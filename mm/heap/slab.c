@@ -250,6 +250,8 @@ unsigned slab_claim_locked(struct slab_class *class, unsigned wanted, struct sla
 		*taken += some;
 	}
 	counter_add(&class->out, *taken);
+	if (class->out > class->out_most)
+		class->out_most = class->out;
 	return count;
 }
 
@@ -293,6 +295,8 @@ void slab_add_locked(struct slab *slab)
 	counter_add(&class->slabs, 1);
 	kheap.stats.slabs++;
 	kheap.stats.slab_frames += class->frames;
+	if (class->slabs > class->slabs_most)
+		class->slabs_most = class->slabs;
 }
 
 struct slab *slab_remove_empty_locked(void)

@@ -61,6 +61,8 @@ struct slab_class {
 	uint64_t slabs;
 	uint64_t empty_slabs;
 	uint64_t out; /* blocks that are allocated or on a CPU's stack */
+	/* For reports. */
+	uint64_t slabs_most, out_most; /* that there were at once */
 };
 
 /* Free blocks of one word of a slab's bits. */

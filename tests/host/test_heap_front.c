@@ -526,6 +526,34 @@ TEST(slabs_of_all_classes_keep_a_64th_of_memory_at_most)
 	finish();
 }
 
+/* Every block of a class is live, on a stack or free; and the most that there were is kept. */
+TEST(statistics_of_a_class_add_up)
+{
+	static void *block[100];
+	struct kheap_class_stats stats;
+	unsigned class = kheap_class_of(200);
+
+	start(8 * MIB, 1);
+	CHECK(kheap_class_stats(class, &stats));
+	CHECK_EQ(stats.size, kheap.class[class].size);
+	CHECK_EQ(stats.slabs + stats.live + stats.cached + stats.free, 0);
+	for (unsigned i = 0; i < 100; i++)
+		CHECK(block[i] = kmalloc(200));
+	CHECK(kheap_class_stats(class, &stats));
+	CHECK_EQ(stats.live, 100);
+	CHECK(stats.cached > 0);
+	CHECK_EQ(stats.live + stats.cached + stats.free, stats.slabs * stats.blocks_per_slab);
+	CHECK_EQ(stats.used_most, stats.live + stats.cached);
+	for (unsigned i = 0; i < 100; i++)
+		kfree(block[i]);
+	kheap_trim();
+	CHECK(kheap_class_stats(class, &stats));
+	CHECK_EQ(stats.slabs + stats.live + stats.cached + stats.free, 0);
+	CHECK(stats.slabs_most >= 1 && stats.used_most >= 100);
+	CHECK(!kheap_class_stats(0, &stats) && !kheap_class_stats(KHEAP_CLASSES, &stats));
+	finish();
+}
+
 /* 64 MiB live of random sizes, 16 to 3000. The bound of the design is 1.12. */
 TEST(overhead_of_random_sizes_is_bounded)
 {

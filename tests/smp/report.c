@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernel/diag/console.h"
+#include "kernel/diag/heap_report.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/record.h"
 #include "kernel/settings.h"
@@ -328,6 +329,7 @@ void report_end(void)
 	print_cpus();
 	report_zones();
 	nodes_report(cache_totals);
+	heap_report_most();
 	printf("\n");
 	record_results();
 	lock_report_record(lock_totals, lock_names(), zones.count + 1);
@@ -335,4 +337,5 @@ void report_end(void)
 	record_zones();
 	nodes_record(cache_totals);
 	record_heap();
+	heap_report_record();
 }

@@ -55,6 +55,7 @@ CIRCLES = {
     ("mm/percpu/cache", "mm/percpu/drain"): "a cache that opens looks at the pressure",
     ("mm/percpu/cache", "mm/percpu/flush"): "a cache that goes off line is parked, by flushes",
     ("mm/percpu/refill", "mm/percpu/drain"): "a refill that finds no frame asks other caches",
+    ("tests/smp/bench_heap", "tests/smp/bench"): "a part of the benchmarks reports through them",
     ("tests/smp/bench_paging", "tests/smp/bench"): "a part of the benchmarks reports through them",
     ("tests/smp/bench_tree", "tests/smp/bench"): "a part of the benchmarks reports through them",
 }
