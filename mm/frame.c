@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mm/check.h"
+#include "mm/frame_state.h"
 #include "mm/global/zone.h"
 #include "mm/percpu/cache_private.h"
 #include "mm/percpu/drain.h"
@@ -15,61 +16,6 @@
 void frame_zero(pfn_t frame)
 {
 	words_fill(frame_bytes(frame), 0, FRAME_SIZE / sizeof(uint64_t));
-}
-
-#if CHECKS
-/*
- * The first 64 states of a run, where they are eight words. The head is in the lowest byte of the first
- * word: little-endian, as all our machines are.
- */
-#define BODY_WORD (UINT64_C(0x0101010101010101) * FRAME_STATE_RUN_BODY)
-#define HEAD_WORD (BODY_WORD - FRAME_STATE_RUN_BODY + FRAME_STATE_RUN_HEAD)
-
-typedef uint64_t __attribute__((may_alias)) state_word;
-
-static inline bool begins_with_words(const uint8_t *state, uint64_t count)
-{
-	return count >= 64 && (uintptr_t)state % sizeof(state_word) == 0;
-}
-
-/* How many of the states behind a run's head, which is state[0], are of its body. */
-static uint64_t run_body(const uint8_t *state, uint64_t count)
-{
-	const state_word *words = (const state_word *)state;
-
-	if (begins_with_words(state, count) && words[0] == HEAD_WORD && words[1] == BODY_WORD &&
-	    words[2] == BODY_WORD && words[3] == BODY_WORD && words[4] == BODY_WORD &&
-	    words[5] == BODY_WORD && words[6] == BODY_WORD && words[7] == BODY_WORD)
-		return 63 + bytes_equal(state + 64, FRAME_STATE_RUN_BODY, count - 64);
-	return bytes_equal(state + 1, FRAME_STATE_RUN_BODY, count - 1);
-}
-#endif
-
-static __attribute__((noinline)) void mark_run(struct zone *zone, uint64_t first, uint64_t count)
-{
-#if CHECKS
-	uint8_t *state = &zone->state[first - zone->first];
-
-	/*
-	 * At no time is there a body in the head's place: a CPU that frees the run before this one would
-	 * find it (is_inside_run).
-	 */
-	if (begins_with_words(state, count)) {
-		state_word *words = (state_word *)state;
-
-		words[0] = HEAD_WORD;
-		for (unsigned i = 1; i < 8; i++)
-			words[i] = BODY_WORD;
-		memset(state + 64, FRAME_STATE_RUN_BODY, count - 64);
-		return;
-	}
-	state[0] = FRAME_STATE_RUN_HEAD;
-	memset(state + 1, FRAME_STATE_RUN_BODY, count - 1);
-#else
-	(void)zone;
-	(void)first;
-	(void)count;
-#endif
 }
 
 /* True if frames that caches give back now can make a run that was not found before. */
@@ -89,7 +35,7 @@ static bool draining_helps(uint64_t count, uint64_t align)
  * policy that overlooks runs: it would hardly find one among single frames, and each try would cut
  * its memory into more pieces.
  */
-pfn_t frame_alloc_run_behind(uint64_t count, uint64_t align, unsigned flags)
+static pfn_t alloc_run_generally(uint64_t count, uint64_t align, unsigned flags)
 {
 	uint64_t first;
 	struct zone *zone = cache_claim_run(frame_cache_self(), count, align, &first);
@@ -99,12 +45,63 @@ pfn_t frame_alloc_run_behind(uint64_t count, uint64_t align, unsigned flags)
 						: frame_drained_run(count, align, &first);
 	if (!zone)
 		return PFN_NONE;
-	mark_run(zone, first, count);
+	frame_run_mark(zone, first, count);
 	return pfn(first);
 }
 
+/* The lock of the zone was held: waits for it. PFN_NONE: the zone has no such run. */
+static __attribute__((noinline)) pfn_t alloc_run_waiting(struct zone *zone, uint64_t count,
+							 uint64_t align)
+{
+	uint64_t first;
+	bool low, found = zone_claim_run_found_held(zone, count, align, &first, &low);
+
+	if (low)
+		frame_drain_low(zone);
+	if (!found)
+		return PFN_NONE;
+	frame_run_mark(zone, first, count);
+	return pfn(first);
+}
+
+/*
+ * A run of this CPU's home zone, if nothing but that is due. PFN_NONE: nothing is decided;
+ * alloc_run_generally() decides.
+ */
+static inline __attribute__((always_inline)) pfn_t alloc_run_at_once(uint64_t count, uint64_t align)
+{
+	const struct cache_direct *runs = frame_cache_self()->runs;
+	enum spin_fast_result result;
+	uint64_t first, left;
+	struct zone *zone;
+
+	if (__builtin_expect(!runs, 0))
+		return PFN_NONE;
+	zone = runs->zone;
+	result = zone_claim_run_at_once(zone, &runs->run, count, align, &first, &left);
+	if (__builtin_expect(result != SPIN_FAST_TAKEN, 0)) {
+		if (result == SPIN_FAST_HELD)
+			return alloc_run_waiting(zone, count, align);
+		cache_renew_direct(frame_cache_self());
+		return PFN_NONE;
+	}
+	if (__builtin_expect(left < zone->low_rearm, 0) &&
+	    zone_crosses_low(zone, left + count, left))
+		frame_drain_low(zone);
+	frame_run_mark(zone, first, count);
+	return pfn(first);
+}
+
+pfn_t frame_alloc_run_behind(uint64_t count, uint64_t align, unsigned flags)
+{
+	pfn_t first = alloc_run_at_once(count, align);
+
+	return pfn_is_none(first) ? alloc_run_generally(count, align, flags) : first;
+}
+
 /* As refill_exactly() in refill.c: what the heap keeps comes before the answer that there is no run. */
-static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
+static __attribute__((noinline)) pfn_t alloc_run_exactly(uint64_t count, uint64_t align,
+							 unsigned flags)
 {
 	uint64_t gone = 0;
 	pfn_t first;
@@ -112,7 +109,7 @@ static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
 	for (;;) {
 		if (frame_reclaimer)
 			gone = frame_reclaimer->gone();
-		first = frame_alloc_run_behind(count, align, flags);
+		first = alloc_run_generally(count, align, flags);
 		if (!pfn_is_none(first) || !frame_reclaimer)
 			return first;
 		frame_reclaimer->give();
@@ -121,9 +118,27 @@ static pfn_t alloc_run(uint64_t count, uint64_t align, unsigned flags)
 	}
 }
 
-static pfn_t alloc_checked(uint64_t count, uint64_t align, unsigned flags, const void *caller)
+static inline void zero_run(pfn_t first, uint64_t count, unsigned flags)
+{
+	if (flags & FRAME_ZERO && !pfn_is_none(first))
+		words_fill(frame_bytes(first), 0, count * (FRAME_SIZE / sizeof(uint64_t)));
+}
+
+/* A run in the general way, with its event if there is a trace. */
+static __attribute__((noinline)) pfn_t alloc_run_otherwise(uint64_t count, uint64_t align,
+							   unsigned flags)
 {
 	uint64_t begun = trace_begin();
+	pfn_t first = alloc_run_exactly(count, align, flags);
+
+	zero_run(first, count, flags);
+	trace_end(TRACE_RUN_ALLOC, begun, count, first.value);
+	return first;
+}
+
+static inline __attribute__((always_inline)) pfn_t alloc_checked(uint64_t count, uint64_t align,
+								 unsigned flags, const void *caller)
+{
 	pfn_t first;
 
 	align = align ? align : 1;
@@ -131,10 +146,10 @@ static pfn_t alloc_checked(uint64_t count, uint64_t align, unsigned flags, const
 	check((align & (align - 1)) == 0,
 	      "frame_alloc_run: align %llu is not a power of two, called from [<%p>]",
 	      (unsigned long long)align, caller);
-	first = alloc_run(count, align, flags);
-	if ((flags & FRAME_ZERO) && !pfn_is_none(first))
-		words_fill(frame_bytes(first), 0, count * (FRAME_SIZE / sizeof(uint64_t)));
-	trace_end(TRACE_RUN_ALLOC, begun, count, first.value);
+	first = trace_is_on() ? PFN_NONE : alloc_run_at_once(count, align);
+	if (__builtin_expect(pfn_is_none(first), 0))
+		return alloc_run_otherwise(count, align, flags);
+	zero_run(first, count, flags);
 	return first;
 }
 
@@ -148,66 +163,60 @@ pfn_t frame_alloc_run(uint64_t count, uint64_t align)
 	return alloc_checked(count, align, FRAME_ANY, __builtin_return_address(0));
 }
 
-/*
- * Reads the state byte of the frame behind a run, which another owner may be writing: one byte,
- * never torn. Only "body of a run" matters. The head of a body lies before it, so the head of this
- * one is our run's, or would lie inside our run. So another owner never writes "body" there, and
- * the answer is the same for every value that it writes. ThreadSanitizer cannot know that, so it
- * does not look here.
- */
-__attribute__((no_sanitize("thread"), unused)) static bool is_inside_run(const uint8_t *state)
+/* What frame_free_run() does, of any zone. */
+static __attribute__((noinline)) void free_run_otherwise(uint64_t first, uint64_t count,
+							 const void *caller)
 {
-	return *state == FRAME_STATE_RUN_BODY;
-}
-
-static void unmark_run(struct zone *zone, uint64_t first, uint64_t count, const void *caller)
-{
-#if CHECKS
-	uint8_t *state = &zone->state[first - zone->first];
-	uint64_t end = first + count, same;
-
-	check(state[0] != FRAME_STATE_FREE,
-	      "frame_free_run: run %#llx is freed twice: its state is free, called from [<%p>]",
-	      (unsigned long long)first, caller);
-	check(state[0] == FRAME_STATE_RUN_HEAD,
-	      "frame_free_run: frame %#llx has state %#x, expected the head of a run, called from "
-	      "[<%p>]",
-	      (unsigned long long)first, state[0], caller);
-	same = 1 + run_body(state, count);
-	check(same == count,
-	      "frame_free_run: run %#llx has %llu frames, not %llu, called from [<%p>]",
-	      (unsigned long long)first, (unsigned long long)same, (unsigned long long)count,
-	      caller);
-	check(!zone_holds(zone, end) || !is_inside_run(&state[count]),
-	      "frame_free_run: run %#llx has more than %llu frames, called from [<%p>]",
-	      (unsigned long long)first, (unsigned long long)count, caller);
-	memset(state, FRAME_STATE_FREE, count);
-#else
-	(void)zone;
-	(void)first;
-	(void)count;
-	(void)caller;
-#endif
-}
-
-void frame_free_run(pfn_t first, uint64_t count)
-{
-	void *caller = __builtin_return_address(0);
-	struct zone *zone = frame_cache_self()->zone; /* mostly */
 	uint64_t begun = trace_begin();
-
-	if (!zone || !zone_holds(zone, first.value))
-		zone = zone_of(first.value);
+	struct zone *zone = zone_of(first);
 
 	check(count > 0, "frame_free_run: 0 frames at %#llx, called from [<%p>]",
-	      (unsigned long long)first.value, caller);
-	check(zone && count <= zone->first + zone->total_frames - first.value,
+	      (unsigned long long)first, caller);
+	check(zone && count <= zone->first + zone->total_frames - first,
 	      "frame_free_run: %llu frames at %#llx are foreign: no zone holds them, called from "
 	      "[<%p>]",
-	      (unsigned long long)count, (unsigned long long)first.value, caller);
-	unmark_run(zone, first.value, count, caller);
-	zone_release_run(zone, first.value, count);
-	trace_end(TRACE_RUN_FREE, begun, count, first.value);
+	      (unsigned long long)count, (unsigned long long)first, caller);
+	frame_run_unmark(zone, first, count, caller);
+	zone_release_run(zone, first, count);
+	trace_end(TRACE_RUN_FREE, begun, count, first);
+}
+
+/* A run whose states say already that it is free goes back to its zone. */
+static __attribute__((noinline)) void release_otherwise(struct zone *zone, uint64_t first,
+							uint64_t count, enum spin_fast_result result)
+{
+	if (result == SPIN_FAST_HELD) {
+		zone_release_run_found_held(zone, first, count);
+		return;
+	}
+	cache_renew_direct(frame_cache_self());
+	zone_release_run(zone, first, count);
+}
+
+/* The short way is for a run of this CPU's home zone, and notes no event. */
+void frame_free_run(pfn_t first, uint64_t count)
+{
+	const struct cache_direct *runs = frame_cache_self()->runs;
+	enum spin_fast_result result;
+	struct zone *zone;
+	uint64_t number;
+
+	if (__builtin_expect(!runs || trace_is_on(), 0))
+		goto otherwise;
+	zone = runs->zone;
+	number = first.value - zone->first;
+	if (__builtin_expect(!count || number >= zone->total_frames ||
+				     count > zone->total_frames - number,
+			     0))
+		goto otherwise;
+	frame_run_unmark(zone, first.value, count, __builtin_return_address(0));
+	result = zone_release_run_at_once(zone, &runs->run, first.value, count);
+	if (__builtin_expect(result != SPIN_FAST_TAKEN, 0))
+		release_otherwise(zone, first.value, count, result);
+	return;
+
+otherwise:
+	free_run_otherwise(first.value, count, __builtin_return_address(0));
 }
 
 void frame_free_address(phys_t address)
@@ -284,23 +293,6 @@ uint64_t frame_total_count(void)
 	return frames;
 }
 
-/* Frames whose state byte is neither free nor reserved. */
-static uint64_t allocated_frames(const struct zone *zone)
-{
-	uint64_t frames = 0;
-
-	for (uint64_t i = zone->reserved_frames; i < zone->total_frames;) {
-		/* Eight frames at a time where all are free, which is nearly everywhere at rest. */
-		if ((uintptr_t)(zone->state + i) % 8 == 0 &&
-		    *(const uint64_t *)(zone->state + i) == 0) {
-			i += 8;
-			continue;
-		}
-		frames += zone->state[i++] != FRAME_STATE_FREE;
-	}
-	return frames;
-}
-
 void frame_validate(void)
 {
 	struct frame_ledger ledger;
@@ -315,7 +307,7 @@ void frame_validate(void)
 
 		zone_validate(zone);
 		if (CHECKS)
-			allocated += allocated_frames(zone);
+			allocated += frame_states_allocated(zone);
 	}
 	check(ledger.in_flight == 0, "ledger: %llu frames are in flight at rest",
 	      (unsigned long long)ledger.in_flight);

@@ -166,6 +166,20 @@ static inline void counter_set(uint64_t *counter, uint64_t value)
 #endif
 }
 
+/* The same of `count` counters in a row: one store each, in any order. */
+static inline __attribute__((always_inline)) void counters_set(uint64_t *counters, unsigned count,
+							       uint64_t value)
+{
+	__asm__("" : "+r"(counters)); /* else each store gets an address of its own */
+#pragma GCC unroll 8
+	for (unsigned i = 0; i < count; i++)
+#if defined(__SANITIZE_THREAD__)
+		__atomic_store_n(&counters[i], value, __ATOMIC_RELAXED);
+#else
+		((volatile uint64_t *)counters)[i] = value;
+#endif
+}
+
 /* The counter's writer only. */
 static inline void counter_add(uint64_t *counter, uint64_t amount)
 {

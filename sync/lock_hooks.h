@@ -174,24 +174,34 @@ static inline void lock_stats_on_unlocked(struct spinlock *lock, const struct sp
 }
 
 /*
- * The same hooks for the fast way (spin_fast.h). It is for the mode SPIN_STATS_CONTENDED and for an
- * acquire without a wait, so the clock is not read.
+ * The same hooks for the fast way (spin_fast.h). It is for an acquire without a wait in a mode that reads
+ * the clock only for waits, so the clock is not read. Where nothing is counted, the same stores go where
+ * no reader looks: so the fast way tests the mode once.
  */
-static inline void lock_fast_prepare(struct lock_fast *fast, const struct spinlock *lock,
-				     const void *site)
+static inline void lock_fast_prepare(struct lock_fast *fast, struct spinlock *lock, const void *site)
 {
-	fast->counted = &lock->cpus[port_cpu()];
+	bool counts = lock_stats_mode != SPIN_STATS_OFF;
+
+	fast->mode = counts ? SPIN_STATS_CONTENDED : SPIN_STATS_OFF;
+	fast->acquisitions = counts ? &lock->cpus[port_cpu()].stats.counts.acquisitions
+				    : &fast->ignored;
 #if LOCK_OWNERS
-	fast->note = lock_owner_pack(site, port_cpu());
+	fast->note = counts ? lock_owner_pack(site, port_cpu()) : 0;
 #else
 	(void)site;
 #endif
 }
 
-/* False: in the mode of this moment there is no fast way. */
-static inline bool lock_fast_on_lock(void)
+/* False: for the mode of this moment it was not prepared, or there is no fast way. */
+static inline bool lock_fast_on_lock(const struct lock_fast *fast)
 {
-	return lock_stats_mode == SPIN_STATS_CONTENDED;
+	return lock_stats_mode == fast->mode;
+}
+
+/* True if it was prepared for another mode, and would be of use if it were prepared again. */
+static inline bool lock_fast_is_stale(const struct lock_fast *fast)
+{
+	return lock_stats_mode != fast->mode && lock_stats_mode != SPIN_STATS_ALL;
 }
 
 /* In the critical section, at its beginning and at its end. */
@@ -217,13 +227,14 @@ static inline void lock_fast_on_unlock(struct spinlock *lock, const struct lock_
 
 static inline void lock_fast_on_unlocked(const struct lock_fast *fast)
 {
-	counter_add(&fast->counted->stats.counts.acquisitions, 1);
+	counter_add(fast->acquisitions, 1);
 }
 
 #else
 
 #define lock_fast_prepare(fast, lock, site) ((void)(fast), (void)(lock), (void)(site))
-#define lock_fast_on_lock()		    true
+#define lock_fast_on_lock(fast)		    ((void)(fast), true)
+#define lock_fast_is_stale(fast)	    ((void)(fast), false)
 #define lock_fast_on_acquire(lock, fast)    ((void)(fast))
 #define lock_fast_on_unlock(lock, fast)	    ((void)(fast))
 #define lock_fast_on_unlocked(fast)	    ((void)(fast))

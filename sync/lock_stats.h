@@ -64,11 +64,13 @@ struct lock_stats_node {
 #endif
 };
 
-/* What the acquires of one CPU at one call site of the fast way note (spin_fast.h). */
+/* What the acquires of one CPU at one call site of the fast way note (spin_fast.h), in one mode. */
 struct lock_fast {
 #if LOCK_STATS
-	struct spin_cpu *counted;
-	uint64_t note; /* of the owner; lock_owner_pack() */
+	enum spin_stats_mode mode; /* in another mode there is no fast way */
+	uint64_t *acquisitions;	   /* where they are counted: in the lock, or in `ignored` */
+	uint64_t note;		   /* of the owner; lock_owner_pack(); 0: none is noted */
+	uint64_t ignored;
 #endif
 };
 

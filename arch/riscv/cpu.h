@@ -10,7 +10,7 @@
 #pragma once
 
 #define ARCH_CPU_AREA_AT     64 /* of the block: where tp points */
-#define ARCH_CPU_AREA_BYTES  2624
+#define ARCH_CPU_AREA_BYTES  2688
 #define ARCH_CPU_BLOCK_BYTES (ARCH_CPU_AREA_AT + ARCH_CPU_AREA_BYTES)
 #define ARCH_CPU_NUMBER	     (0 - ARCH_CPU_AREA_AT) /* offsets from tp that assembler code uses */
 #define ARCH_CPU_TRAP_DEPTH  (4 - ARCH_CPU_AREA_AT)

@@ -170,8 +170,7 @@ static enum run_result claim_chunk(struct segment_tree *tree, uint64_t *first)
 	if (chunk == BIT_INDEX_NONE)
 		return RUN_NONE;
 	*first = tree->runs.base + (chunk << CHUNK_SHIFT);
-	for (unsigned i = 0; i < CHUNK_WORDS; i++)
-		counter_set(&leaf[i], 0);
+	counters_set(leaf, CHUNK_WORDS, 0);
 	bit_index_clear(&tree->chunks, 0, chunk);
 	summary = tree->frames.level[1][group] & ~(UINT64_C(0xff) << (chunk % FANOUT * CHUNK_WORDS));
 	counter_set(&tree->frames.level[1][group], summary);
@@ -234,36 +233,53 @@ static void check_none_free(const struct segment_tree *tree, uint64_t first, uin
 	}
 }
 
-/* What give_range() does, for a whole chunk. False, and nothing done: a frame of it is free. */
-static bool give_chunk(struct segment_tree *tree, uint64_t chunk)
+/* Not inlined, like claim_long. */
+static __attribute__((noinline)) void release_otherwise(struct segment_tree *tree, uint64_t first,
+							uint64_t count)
 {
-	uint64_t *leaf = &tree->frames.level[0][chunk * CHUNK_WORDS];
-	uint64_t group = chunk / FANOUT, summary = tree->frames.level[1][group];
-	uint64_t bits = UINT64_C(0xff) << (chunk % FANOUT * CHUNK_WORDS);
-
-	if (summary & bits)
-		return false; /* a word of it is not empty (S1) */
-	for (unsigned i = 0; i < CHUNK_WORDS; i++)
-		counter_set(&leaf[i], ~UINT64_C(0));
-	counter_set(&tree->frames.level[1][group], summary | bits);
-	if (!summary)
-		segment_tree_group_filled(tree, group);
-	segment_tree_chunk_freed(tree, chunk);
-	return true;
-}
-
-void segment_tree_release_run(void *instance, uint64_t first, uint64_t count)
-{
-	struct segment_tree *tree = instance;
 	uint64_t from = first - tree->runs.base;
 
 	if (count <= SHORT_FRAMES) {
 		release_short(tree, from, count);
 		return;
 	}
-	if (count == CHUNK_FRAMES && from % CHUNK_FRAMES == 0 &&
-	    give_chunk(tree, from >> CHUNK_SHIFT))
-		return;
 	check_none_free(tree, first, count);
 	give_range(tree, from, from + count);
+}
+
+/* The rare rest of give_chunk: the group had no free frame. */
+static __attribute__((noinline)) void give_first_chunk(struct segment_tree *tree, uint64_t chunk)
+{
+	segment_tree_group_filled(tree, chunk / FANOUT);
+	segment_tree_chunk_freed(tree, chunk);
+}
+
+/* What give_range() does, for a whole chunk. */
+static void give_chunk(struct segment_tree *tree, uint64_t first)
+{
+	uint64_t chunk = (first - tree->runs.base) >> CHUNK_SHIFT, group = chunk / FANOUT;
+	uint64_t *leaf = &tree->frames.level[0][chunk * CHUNK_WORDS];
+	uint64_t summary = tree->frames.level[1][group];
+	uint64_t bits = UINT64_C(0xff) << (chunk % FANOUT * CHUNK_WORDS);
+
+	if (__builtin_expect((summary & bits) != 0, 0)) {
+		release_otherwise(tree, first, CHUNK_FRAMES); /* a frame of it is free (S1) */
+		return;
+	}
+	counters_set(leaf, CHUNK_WORDS, ~UINT64_C(0));
+	counter_set(&tree->frames.level[1][group], summary | bits);
+	if (__builtin_expect(!summary, 0))
+		give_first_chunk(tree, chunk);
+	else
+		segment_tree_chunk_freed(tree, chunk);
+}
+
+void segment_tree_release_run(void *instance, uint64_t first, uint64_t count)
+{
+	struct segment_tree *tree = instance;
+
+	if (count == CHUNK_FRAMES && (first - tree->runs.base) % CHUNK_FRAMES == 0)
+		give_chunk(tree, first);
+	else
+		release_otherwise(tree, first, count);
 }

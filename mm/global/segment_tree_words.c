@@ -37,7 +37,11 @@ void segment_tree_break_chunks(struct segment_tree *tree, uint64_t group, unsign
 
 void segment_tree_chunk_freed(struct segment_tree *tree, uint64_t chunk)
 {
-	bit_index_set(&tree->chunks, 0, chunk);
+	uint64_t *word = &tree->chunks.level[0][chunk >> 6], before = *word;
+
+	counter_set(word, before | UINT64_C(1) << (chunk & 63));
+	if (__builtin_expect(!before, 0))
+		bit_index_set(&tree->chunks, 1, chunk >> 6);
 	run_tree_set_free(&tree->runs, chunk);
 }
 

@@ -8,15 +8,10 @@
 #include "mm/check.h"
 #include "mm/global/bits.h"
 #include "mm/global/zone_one.h"
+#include "mm/global/zone_run.h"
 #include "mm/words.h"
 
 struct zones zones;
-
-/*
- * Chunks that one hold of the lock may repair on behalf of a run. 64 chunks are 512 words of
- * bitmap, about the work of a hundred batches; a search that has more to do lets others in.
- */
-#define RUN_STEPS 64
 
 /*
  * Holds after which a search must have seen the whole zone even if all of it was dirty, twice
@@ -24,7 +19,7 @@ struct zones zones;
  */
 static uint64_t run_holds_max(const struct zone *zone)
 {
-	return 16 + 2 * (zone->total_frames / 512 / RUN_STEPS);
+	return 16 + 2 * (zone->total_frames / 512 / ZONE_RUN_STEPS);
 }
 
 static size_t round_up_to_line(size_t bytes)
@@ -37,11 +32,18 @@ static size_t round_up_to_line(size_t bytes)
  * states. Before the first state there is room for the frames of its word that are not the zone's.
  * Without checks of callers no state is kept.
  */
+static size_t frame_state_bytes(uint64_t first, uint64_t count)
+{
+	return round_up_to_line(first % FRAMES_PER_WORD + count);
+}
+
+/* The frames' and the words' states. Those of words begin with the chunk that `first` is in. */
 static size_t state_bytes(uint64_t first, uint64_t count)
 {
 	if (!CHECKS)
 		return 0;
-	return round_up_to_line(first % FRAMES_PER_WORD + count);
+	return frame_state_bytes(first, count) +
+	       round_up_to_line((first % 512 + count + FRAMES_PER_WORD - 1) / FRAMES_PER_WORD);
 }
 
 static uint64_t frames_for(size_t bytes)
@@ -88,6 +90,8 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	if (CHECKS) {
 		memset(states, FRAME_STATE_FREE, zone->state_bytes);
 		zone->state = (uint8_t *)states + first % FRAMES_PER_WORD;
+		zone->word_state_bias = (uintptr_t)states + frame_state_bytes(first, count) -
+					first / 512 * (512 / FRAMES_PER_WORD);
 		memset(zone->state, FRAME_STATE_RESERVED, reserved);
 	}
 	locks = states + zone->state_bytes;
@@ -233,7 +237,18 @@ void zone_release_masked(struct zone *zone, const struct policy_plan *plan,
 	hold->low = false;
 }
 
-bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first, bool *low)
+static inline void lock_run(struct zone *zone, struct spin_node *node, bool found_held)
+{
+	if (found_held)
+		spin_lock_found_held(&zone->lock, node);
+	else
+		spin_lock(&zone->lock, node);
+}
+
+/* found_held: of the first hold. */
+static inline __attribute__((always_inline)) bool claim_run(struct zone *zone, uint64_t count,
+							    uint64_t align, uint64_t *first,
+							    bool *low, bool found_held)
 {
 	enum run_result result = RUN_AGAIN;
 
@@ -249,13 +264,13 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 		 * Not before the lock: a last look (drain.c) may not rest on what is read without.
 		 */
 		flags = port_irq_save();
-		spin_lock(&zone->lock, &node);
+		lock_run(zone, &node, found_held && !holds);
 		before = zone->free_frames;
 		result = before < count
 				 ? RUN_NONE
 				 : zone->policy->claim_run(
 					   zone->instance, count, align,
-					   holds < run_holds_max(zone) ? RUN_STEPS : 0, first);
+					   holds < run_holds_max(zone) ? ZONE_RUN_STEPS : 0, first);
 		if (result == RUN_FOUND)
 			counter_set(&zone->free_frames, before - count);
 		spin_unlock(&zone->lock, &node);
@@ -266,17 +281,39 @@ bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t 
 	return result == RUN_FOUND;
 }
 
-void zone_release_run(struct zone *zone, uint64_t first, uint64_t count)
+bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first, bool *low)
+{
+	return claim_run(zone, count, align, first, low, false);
+}
+
+bool zone_claim_run_found_held(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first,
+			       bool *low)
+{
+	return claim_run(zone, count, align, first, low, true);
+}
+
+static inline __attribute__((always_inline)) void release_run(struct zone *zone, uint64_t first,
+							      uint64_t count, bool found_held)
 {
 	struct spin_node node;
 	unsigned long flags = port_irq_save();
 
-	spin_lock(&zone->lock, &node);
+	lock_run(zone, &node, found_held);
 	zone->policy->release_run(zone->instance, first, count);
 	counter_set(&zone->free_frames, zone->free_frames + count);
 	counter_add(&zone->releases, 1);
 	spin_unlock(&zone->lock, &node);
 	port_irq_restore(flags);
+}
+
+void zone_release_run(struct zone *zone, uint64_t first, uint64_t count)
+{
+	release_run(zone, first, count, false);
+}
+
+void zone_release_run_found_held(struct zone *zone, uint64_t first, uint64_t count)
+{
+	release_run(zone, first, count, true);
 }
 
 unsigned zone_largest(void)

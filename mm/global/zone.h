@@ -3,7 +3,7 @@
  * zone.h - a zone: one contiguous range of RAM, one lock, one policy instance.
  *
  * A zone's metadata lies at its own start, in frames that are never given out ("reserved"):
- * the policy's, one state byte a frame, and the lock's per-cpu part. Ledger, at rest:
+ * the policy's, one state byte a frame and one for each word of 64, and the lock's per-cpu part. Ledger, at rest:
  *
  *	free + (in caches) + (given out) + reserved = total
  *
@@ -45,7 +45,8 @@ struct zone {
 	uint64_t first;	       /* pfn */
 	uint64_t total_frames; /* [first, first + total_frames) */
 	uint64_t reserved_frames;
-	uint8_t *state; /* of frame first + i: state[i]; NULL without CHECKS */
+	uint8_t *state;		   /* of frame first + i: state[i]; NULL without CHECKS */
+	uintptr_t word_state_bias; /* of words that a run has as a whole: zone_word_state() */
 	const struct policy *policy;
 	void *instance;
 	size_t policy_bytes, state_bytes, lock_bytes;
@@ -149,6 +150,11 @@ static inline uint64_t zone_releases(const struct zone *zone)
 bool zone_claim_run(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first, bool *low);
 void zone_release_run(struct zone *zone, uint64_t first, uint64_t count);
 
+/* The same for zone_run.h, whose first try has found the lock held. The policy answers all requests. */
+bool zone_claim_run_found_held(struct zone *zone, uint64_t count, uint64_t align, uint64_t *first,
+			       bool *low);
+void zone_release_run_found_held(struct zone *zone, uint64_t first, uint64_t count);
+
 /* One zone of the order in which a cpu tries them, and how far it is from that cpu. */
 struct zone_order {
 	uint32_t zone; /* number */
@@ -176,6 +182,27 @@ struct zone *zone_of(uint64_t pfn);
 static inline bool zone_holds(const struct zone *zone, uint64_t pfn)
 {
 	return pfn - zone->first < zone->total_frames;
+}
+
+/*
+ * With CHECKS, the state of the word of 64 frames that a frame of the zone is in: 0, and then each frame
+ * has its own; or, where a run has all 64 frames, that of the word's first frame. Eight words from a
+ * multiple of 512 frames on are one aligned word of states.
+ */
+static inline uint8_t *zone_word_state(const struct zone *zone, uint64_t frame)
+{
+	return (uint8_t *)(zone->word_state_bias + frame / FRAMES_PER_WORD);
+}
+
+/* With CHECKS, the state of a frame of the zone. Any CPU: it may be a moment old. */
+static inline unsigned zone_frame_state(const struct zone *zone, uint64_t frame)
+{
+	unsigned word = *(const volatile uint8_t *)zone_word_state(zone, frame);
+
+	if (!word)
+		return *(const volatile uint8_t *)&zone->state[frame - zone->first];
+	return word == FRAME_STATE_RUN_HEAD && frame % FRAMES_PER_WORD ? FRAME_STATE_RUN_BODY
+								       : word;
 }
 
 /* Frames that are free in the zone itself; exact at rest. */

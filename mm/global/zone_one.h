@@ -5,8 +5,8 @@
  *
  * The hold is the same as in zone.c, and does the same under the lock: the frame, the zone's count of
  * free frames, and the count of releases. Where more than that is due, these functions say so and have
- * done nothing: the policy has no function for one frame, the lock is held, or its statistics read the
- * clock.
+ * done nothing: the policy has no function for one frame, the lock is held, its statistics read the
+ * clock, or their mode is not that of the preparation.
  */
 #pragma once
 
@@ -47,13 +47,13 @@ static inline __attribute__((always_inline)) void zone_one_give(struct zone *zon
 /*
  * What a CPU notes in the lock of a zone when it claims or releases a frame. False: the policy has no
  * function for one frame, so zone_claim_one() and zone_release_one() must
- * not be called. Again when the zone is made again.
+ * not be called. Again when the zone is made again, or the mode of the locks' statistics is another.
  */
 struct zone_one_notes {
 	struct lock_fast claim, release;
 };
 
-static inline bool zone_one_prepare(struct zone_one_notes *notes, const struct zone *zone)
+static inline bool zone_one_prepare(struct zone_one_notes *notes, struct zone *zone)
 {
 	spin_fast_prepare(&notes->claim, &zone->lock, (const void *)zone_claim_one_masked);
 	spin_fast_prepare(&notes->release, &zone->lock, (const void *)zone_release_masked);

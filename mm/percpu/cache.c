@@ -83,7 +83,8 @@ void frame_cache_set_order(struct frame_cache *cache, unsigned node, const struc
 	cache->order = order;
 	cache->home = order[0].zone;
 	cache->node = node;
-	cache->uncached = NULL; /* it may be another zone; until the cache is configured again */
+	/* It may be another zone; until the cache is configured again. */
+	cache->uncached = cache->runs = NULL;
 }
 
 /* ---- levels and configuration ------------------------------------------------------------ */
@@ -150,19 +151,32 @@ static void set_capacity(struct frame_cache *cache, uint32_t capacity, uint32_t 
 }
 
 /*
- * Of a cache that is off each miss is an operation on one frame of a zone. If nothing but that is due,
- * there is a short way for it, for which this is the preparation.
+ * Each run is an operation on a zone, and so is each single frame where the cache is off. If nothing but
+ * that is due, there is a short way for it, for which this is the preparation. Frames of another node are
+ * counted, which the short way for one frame does not do.
  */
-static void prepare_uncached(struct frame_cache *cache)
+static void prepare_direct(struct frame_cache *cache)
 {
-	struct cache_uncached *uncached = &cache->work->uncached;
+	struct cache_direct *direct = &cache->work->direct;
+	struct zone *home = &zones.zone[cache->home];
 
-	cache->uncached = NULL;
-	if (cache->capacity || !zones.count || cache->zone->node != cache->node)
+	cache->uncached = cache->runs = NULL;
+	if (!zones.count)
 		return;
-	uncached->zone = cache->zone;
-	if (zone_one_prepare(&uncached->notes, cache->zone))
-		cache->uncached = uncached;
+	direct->zone = home;
+	if (zone_run_prepare(&direct->run, home))
+		cache->runs = direct;
+	if (zone_one_prepare(&direct->one, home) && !cache->capacity && home->node == cache->node)
+		cache->uncached = direct;
+}
+
+void cache_renew_direct(struct frame_cache *cache)
+{
+	unsigned long flags = port_irq_save();
+
+	if ((cache->runs || cache->uncached) && spin_fast_is_stale(&cache->work->direct.one.claim))
+		prepare_direct(cache);
+	port_irq_restore(flags);
 }
 
 void frame_cache_configure(uint32_t capacity, uint32_t batch)
@@ -187,7 +201,7 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 	if (zones.count)
 		cache_set_zone(cache, &zones.zone[cache->home]); /* the zones may be new ones */
 	set_capacity(cache, capacity, batch);
-	prepare_uncached(cache);
+	prepare_direct(cache);
 	cache->work->note.count = 0;
 	if (!cache->online)
 		frame_cache_online();
@@ -260,7 +274,7 @@ void frame_cache_bad_free(uint64_t frame)
 {
 	void *caller = __builtin_return_address(0);
 	struct zone *zone = cache_zone_of(frame);
-	unsigned state = CHECKS ? zone->state[frame - zone->first] : FRAME_STATE_FREE;
+	unsigned state = CHECKS ? zone_frame_state(zone, frame) : FRAME_STATE_FREE;
 
 	switch (state) {
 	case FRAME_STATE_FREE:
@@ -288,9 +302,9 @@ static void validate_cached(uint64_t frame, const struct zone *zone)
 	check(zone && zone_holds(zone, frame), "frame cache: frame %#llx is not of %s",
 	      (unsigned long long)frame, zone ? zone->name : "any zone");
 	if (CHECKS)
-		check(zone->state[frame - zone->first] == FRAME_STATE_FREE,
+		check(zone_frame_state(zone, frame) == FRAME_STATE_FREE,
 		      "frame cache: frame %#llx has state %#x, expected free",
-		      (unsigned long long)frame, zone->state[frame - zone->first]);
+		      (unsigned long long)frame, zone_frame_state(zone, frame));
 }
 
 /*

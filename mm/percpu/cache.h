@@ -130,7 +130,7 @@ struct frame_cache {
 
 	/* The owner's slow paths: written once or more for each hold; but this pointer is read-only, as above. */
 	_Alignas(PORT_CACHE_LINE) const
-		struct cache_uncached *uncached; /* NULL: the general paths */
+		struct cache_direct *uncached; /* of single frames; NULL: the general paths */
 	struct frame_cache_stats stats;
 	uint32_t uncontended_streak; /* holds in a row that did not wait for the lock */
 	uint32_t asking; /* this CPU's open requests; a trap handler may make a second */
@@ -144,6 +144,9 @@ struct frame_cache {
 	uint32_t online;
 	uint32_t state;		/* enum frame_cache_state */
 	uint64_t frames_moving; /* between the cache and a zone at this moment; a counter */
+
+	/* Read-only between two configurations. */
+	_Alignas(PORT_CACHE_LINE) const struct cache_direct *runs; /* NULL: the general paths */
 };
 
 static inline struct frame_cache *frame_cache_self(void)

@@ -11,6 +11,7 @@
 #include "mm/check.h"
 #include "mm/global/zone.h"
 #include "mm/global/zone_one.h"
+#include "mm/global/zone_run.h"
 #include "mm/percpu/cache.h"
 #include "sync/ck.h"
 
@@ -40,13 +41,11 @@ struct frame_drain_note {
 	uint64_t releases, openings;
 };
 
-/*
- * Of a cache that is off: the zone that it takes frames from, which is the cache's zone (C2) and of the
- * CPU's node, and what the CPU notes in its lock.
- */
-struct cache_uncached {
+/* Of the short ways past the cache: the CPU's home zone, and what the CPU notes in its lock. */
+struct cache_direct {
 	struct zone *zone;
-	struct zone_one_notes notes;
+	struct zone_one_notes one; /* a single frame */
+	struct zone_run_notes run;
 };
 
 struct frame_cache_work {
@@ -64,7 +63,7 @@ struct frame_cache_work {
 		uint64_t zeros[2 * POLICY_WORDS_MAX / 8];
 	};
 	struct frame_drain_note note;
-	struct cache_uncached uncached;
+	struct cache_direct direct;
 	struct spin_node nodes[]; /* one for each zone, for the last look of a request (drain.c) */
 };
 
@@ -116,6 +115,12 @@ static inline void cache_count_hold(struct frame_cache *cache, const struct zone
 	else
 		cache->uncontended_streak++;
 }
+
+/*
+ * After a short way that was not taken: prepares the short ways again if the mode of the locks'
+ * statistics has changed since. Any context; masks interrupts itself.
+ */
+void cache_renew_direct(struct frame_cache *cache);
 
 /*
  * Opens a parked cache unless a request needs it shut. Returns whether the cache is open now. Any

@@ -286,9 +286,15 @@ static __attribute__((noinline)) void free_uncached_waiting(struct zone *zone, u
 	port_irq_restore(irq);
 }
 
+static __attribute__((noinline)) void free_uncached_otherwise(uint64_t frame)
+{
+	cache_renew_direct(frame_cache_self());
+	free_direct(frame_cache_self(), frame);
+}
+
 /* The cache is off: a frame goes back to its zone, which with CHECKS is the cache's (C2). */
 static __attribute__((noinline)) void free_uncached(uint64_t frame,
-						    const struct cache_uncached *uncached)
+						    const struct cache_direct *uncached)
 {
 	struct zone *zone = uncached->zone;
 	enum zone_one result;
@@ -299,13 +305,13 @@ static __attribute__((noinline)) void free_uncached(uint64_t frame,
 		return;
 	}
 	irq = port_irq_save();
-	result = zone_release_one(zone, &uncached->notes, frame);
+	result = zone_release_one(zone, &uncached->one, frame);
 	if (__builtin_expect(result != ZONE_ONE_DONE, 0)) {
 		port_irq_restore(irq);
 		if (result == ZONE_ONE_HELD)
 			free_uncached_waiting(zone, frame);
 		else
-			free_direct(frame_cache_self(), frame);
+			free_uncached_otherwise(frame);
 		return;
 	}
 	counter_add(&frame_cache_self()->stats.direct_frees, 1);
@@ -336,7 +342,7 @@ full:
 
 void frame_cache_overflow(uint64_t frame)
 {
-	const struct cache_uncached *uncached = frame_cache_self()->uncached;
+	const struct cache_direct *uncached = frame_cache_self()->uncached;
 
 	if (uncached)
 		free_uncached(frame, uncached);

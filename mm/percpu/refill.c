@@ -373,12 +373,18 @@ static __attribute__((noinline)) pfn_t alloc_uncached_waiting(struct zone *zone,
 	return pfn_is_none(frame) ? refill_exactly(frame_cache_self(), flags) : frame;
 }
 
+static __attribute__((noinline)) pfn_t alloc_uncached_otherwise(unsigned flags)
+{
+	cache_renew_direct(frame_cache_self());
+	return refill_exactly(frame_cache_self(), flags);
+}
+
 /*
  * The cache is off: one frame of its zone. Nothing is decided here that refill_from_anywhere() would not
  * decide in the same way: where this zone has no frame, or more is due than to take one, it decides.
  */
 static __attribute__((noinline)) pfn_t alloc_uncached(unsigned flags,
-						      const struct cache_uncached *uncached)
+						      const struct cache_direct *uncached)
 {
 	struct zone *zone = uncached->zone;
 	enum zone_one result;
@@ -388,12 +394,12 @@ static __attribute__((noinline)) pfn_t alloc_uncached(unsigned flags,
 	if (__builtin_expect(!zone_free_frames(zone), 0))
 		return refill_exactly(frame_cache_self(), flags);
 	irq = port_irq_save();
-	result = zone_claim_one(zone, &uncached->notes, &frame, &before);
+	result = zone_claim_one(zone, &uncached->one, &frame, &before);
 	if (__builtin_expect(result != ZONE_ONE_DONE, 0)) {
 		port_irq_restore(irq);
 		if (result == ZONE_ONE_HELD)
 			return alloc_uncached_waiting(zone, flags);
-		return refill_exactly(frame_cache_self(), flags);
+		return alloc_uncached_otherwise(flags);
 	}
 	counter_add(&frame_cache_self()->stats.direct_allocs, 1);
 	port_irq_restore(irq);
@@ -420,7 +426,7 @@ static __attribute__((noinline)) pfn_t refill_cached(unsigned flags)
 
 pfn_t frame_cache_refill(unsigned flags)
 {
-	const struct cache_uncached *uncached = frame_cache_self()->uncached;
+	const struct cache_direct *uncached = frame_cache_self()->uncached;
 
 	return uncached ? alloc_uncached(flags, uncached) : refill_cached(flags);
 }

@@ -7,7 +7,7 @@
  * figure is exact after every operation, and a trace that fails repeats from its seed. Cpus that
  * run at once are test_stress.c's.
  *
- * Covers: mm/frame.c mm/frame_called.c mm/percpu/cache.c mm/percpu/refill.c mm/percpu/flush.c
+ * Covers: mm/frame.c mm/frame_state.c mm/frame_state.h mm/frame_called.c mm/percpu/cache.c mm/percpu/refill.c mm/percpu/flush.c
  * Covers: mm/global/zone.c mm/global/zone_order.c
  */
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 
 #include "host.h"
 #include "mm/frame.h"
+#include "mm/frame_state.h"
 #include "mm/global/policies.h"
 #include "mm/global/zone.h"
 #include "tests/host/support/policy_model.h"
@@ -717,52 +718,162 @@ static void with_each_cache(void (*test)(pfn_t frame))
 	}
 }
 
-/* A long run, wherever it begins: each frame that is not of it any more is named, and none is lost. */
-static void free_long_run_damaged(uint64_t before, uint64_t count)
+/* What a free says of a run of which frame i, and what is behind it, is free; i < count. */
+static const char *says_ends_at(pfn_t run, uint64_t i, uint64_t count)
 {
-	uint8_t *state = zones.zone[0].state;
-	pfn_t aside = before ? frame_alloc_run(before, 0) : PFN_NONE;
-	pfn_t run = frame_alloc_run(count, 0);
-	uint64_t offset = run.value - zones.zone[0].first;
+	static char text[80];
 
-	for (uint64_t i = 0; i <= count; i++) {
-		char text[80];
-		uint8_t was = state[offset + i];
+	snprintf(text, sizeof(text),
+		 i ? "run %#llx has %llu frames, not %llu" : "run %#llx is freed twice",
+		 (unsigned long long)run.value, (unsigned long long)i, (unsigned long long)count);
+	return text;
+}
 
-		if (i < count)
-			snprintf(text, sizeof(text),
-				 i ? "run %#llx has %llu frames, not %llu"
-				   : "run %#llx is freed twice",
-				 (unsigned long long)run.value, (unsigned long long)i,
-				 (unsigned long long)count);
-		else
-			snprintf(text, sizeof(text), "run %#llx has more than %llu frames",
-				 (unsigned long long)run.value, (unsigned long long)count);
-		state[offset + i] = i < count ? FRAME_STATE_FREE : FRAME_STATE_RUN_BODY;
-		expect_bad_free_run(run, count, text);
-		state[offset + i] = was;
-		if (i && i < count)
-			expect_bad_free(pfn(run.value + i), "is part of a run");
+static void free_run_with(uint8_t *state, uint8_t damage, pfn_t run, uint64_t count,
+			  const char *text)
+{
+	uint8_t was = *state;
+
+	*state = damage;
+	expect_bad_free_run(run, count, text);
+	*state = was;
+}
+
+/* Frame i of a run: the state that it has, which is its own or its word's, and its own if it has none. */
+static void free_run_damaged_at(struct zone *zone, pfn_t run, uint64_t i, uint64_t count)
+{
+	uint64_t frame = run.value + i, word = frame & ~UINT64_C(63);
+	uint8_t *own = &zone->state[frame - zone->first], *words = zone_word_state(zone, frame);
+	bool whole = word >= run.value && word + 64 <= run.value + count;
+
+	CHECK_EQ(*words, !whole		     ? 0
+			 : word == run.value ? FRAME_STATE_RUN_HEAD
+					     : FRAME_STATE_RUN_BODY);
+	CHECK_EQ(*own, whole ? 0 : i ? FRAME_STATE_RUN_BODY : FRAME_STATE_RUN_HEAD);
+	if (whole) {
+		free_run_with(own, FRAME_STATE_ALLOCATED, run, count,
+			      "was handed out more than once");
+		free_run_with(words, 0, run, count, says_ends_at(run, word - run.value, count));
+		if (word > run.value)
+			free_run_with(words, FRAME_STATE_RUN_HEAD, run, count,
+				      says_ends_at(run, word - run.value, count));
+	} else {
+		free_run_with(own, FRAME_STATE_FREE, run, count, says_ends_at(run, i, count));
 	}
-	frame_free_run(run, count);
+	expect_bad_free(pfn(frame), "is part of a run");
+	if (i)
+		expect_bad_free_run(pfn(frame), count - i, "expected the head");
+	if (i)
+		expect_bad_free_run(run, i, "has more than");
+}
+
+/* A long run, wherever it begins: each frame that is not of it any more is named, and none is lost. */
+static void free_long_run_damaged(uint64_t before, uint64_t count, uint64_t align)
+{
+	struct zone *zone = &zones.zone[0];
+	pfn_t aside = before ? frame_alloc_run(before, 0) : PFN_NONE;
+	pfn_t run = frame_alloc_run(count, align);
+	uint64_t end = run.value + count;
+
 	for (uint64_t i = 0; i < count; i++)
-		CHECK_EQ(state[offset + i], FRAME_STATE_FREE);
+		free_run_damaged_at(zone, run, i, count);
+	free_run_with(&zone->state[end - zone->first], FRAME_STATE_RUN_BODY, run, count,
+		      "has more than");
+	if (end % 64 == 0)
+		free_run_with(zone_word_state(zone, end), FRAME_STATE_RUN_BODY, run, count,
+			      "has more than");
+	frame_free_run(run, count);
+	expect_bad_free_run(run, count, "freed twice");
+	for (uint64_t frame = run.value; frame < end; frame++) {
+		CHECK_EQ(zone_frame_state(zone, frame), FRAME_STATE_FREE);
+		CHECK_EQ(zone->state[frame - zone->first], FRAME_STATE_FREE);
+	}
 	if (before)
 		frame_free_run(aside, before);
 }
 
 TEST(each_frame_of_a_long_run_is_looked_at)
 {
-	static const uint64_t counts[] = {1, 8, 63, 64, 65, 129, 512, 515};
-	struct host_range range = {0x80000, 2048, 0};
+	static const uint64_t counts[] = {1, 8, 63, 64, 65, 129, 192, 512, 515, 1024};
+	struct host_range range = {0x80000, 4096, 0};
 	struct host_machine machine = {.cpus = 1};
 
 	for (unsigned i = 0; i < LENGTH(counts); i++)
 		for (uint64_t before = 0; before < 10; before += 3) {
 			host_machine_start(&machine, &range, 1);
-			free_long_run_damaged(before, counts[i]);
+			free_long_run_damaged(before, counts[i], before % 2 ? 0 : 512);
 			finish();
 		}
+}
+
+/* The zone begins in the middle of a word and of a chunk; runs of all lengths and places, side by side. */
+TEST(a_run_has_the_states_of_its_frames_and_of_no_other)
+{
+	static const uint64_t counts[] = {1, 63, 64, 127, 512, 100, 64, 700, 128, 65};
+	struct host_range range = {0x80000 + 77, 4096, 0};
+	struct host_machine machine = {.cpus = 1};
+	pfn_t run[LENGTH(counts)];
+	const struct zone *zone;
+
+	host_machine_start(&machine, &range, 1);
+	zone = &zones.zone[0];
+	for (unsigned i = 0; i < LENGTH(counts); i++)
+		run[i] = frame_alloc_run(counts[i], i % 3 == 1 ? 64 : 0);
+	for (unsigned freed = 0; freed <= LENGTH(counts); freed++) {
+		uint64_t allocated = 0;
+
+		for (unsigned i = 0; i < LENGTH(counts); i++)
+			for (uint64_t j = 0; j < counts[i]; j++)
+				CHECK_EQ(zone_frame_state(zone, run[i].value + j),
+					 i < freed ? FRAME_STATE_FREE
+					 : j	   ? FRAME_STATE_RUN_BODY
+						   : FRAME_STATE_RUN_HEAD);
+		for (unsigned i = freed; i < LENGTH(counts); i++)
+			allocated += counts[i];
+		CHECK_EQ(frame_states_allocated(zone), allocated);
+		frame_validate();
+		if (freed < LENGTH(counts))
+			frame_free_run(run[freed], counts[freed]);
+	}
+	finish();
+}
+
+static void validate_with(uint8_t *state, uint8_t damage, const char *text)
+{
+	uint8_t was = *state;
+
+	*state = damage;
+	EXPECT_PANIC(frame_validate(), text);
+	*state = was;
+}
+
+/* As if a policy had handed out frames of a run: what sees it, and when. */
+TEST(a_frame_of_a_run_that_is_handed_out_again_is_caught)
+{
+	struct host_range range = {0x80000, 4096, 0};
+	struct host_machine machine = {.cpus = 1};
+	struct zone *zone;
+	pfn_t run;
+
+	host_machine_start(&machine, &range, 1);
+	zone = &zones.zone[0];
+	run = frame_alloc_run(512, 512);
+	validate_with(&zone->state[run.value + 200 - zone->first], FRAME_STATE_ALLOCATED,
+		      "handed out more than once");
+	validate_with(zone_word_state(zone, run.value + 200), 0,
+		      "and the frame before it has state 0");
+	validate_with(zone_word_state(zone, run.value + 200), 7, "has state 0x7, expected a run's");
+	frame_free_run(run, 512);
+	for (unsigned word = 0; word < 8; word++) {
+		uint8_t *state = zone_word_state(zone, run.value + 64 * word);
+
+		*state = FRAME_STATE_RUN_BODY;
+		EXPECT_PANIC((void)frame_alloc_run(512, 512),
+			     "is handed out twice: it is part of a run");
+		*state = FRAME_STATE_FREE;
+		zone_release_run(zone, run.value, 512);
+	}
+	finish();
 }
 
 static void free_twice(pfn_t frame)

@@ -19,6 +19,7 @@
 #include "mm/global/segment_tree_private.h"
 #include "mm/global/zone.h"
 #include "mm/global/zone_one.h"
+#include "mm/global/zone_run.h"
 #include "mm/words.h"
 #include "tests/smp/zone_direct.h"
 #include "unit.h"
@@ -88,23 +89,25 @@ struct seen_zones {
 #define zone_release_one_found_held seen_zone_release_one_found_held
 #define zone_crosses_low	    seen_zone_crosses_low
 bool zone_crosses_low(struct zone *zone, uint64_t before, uint64_t left);
-#define zones		       seen_zones
-#define zone_metadata_frames   seen_zone_metadata_frames
-#define zone_init	       seen_zone_init
-#define zone_set_low	       seen_zone_set_low
-#define zone_plan_claim	       seen_zone_plan_claim
-#define zone_claim_masked      seen_zone_claim_masked
-#define zone_claim_one_masked  seen_zone_claim_one_masked
-#define zones_claim_one_masked seen_zones_claim_one_masked
-#define zone_plan_release      seen_zone_plan_release
-#define zone_release_masked    seen_zone_release_masked
-#define zone_claim_run	       seen_zone_claim_run
-#define zone_release_run       seen_zone_release_run
-#define zone_largest	       seen_zone_largest
-#define zone_order_sort	       seen_zone_order_sort
-#define zone_of		       seen_zone_of
-#define zone_validate	       seen_zone_validate
-#define round_up_64	       seen_round_up_64
+#define zones			    seen_zones
+#define zone_metadata_frames	    seen_zone_metadata_frames
+#define zone_init		    seen_zone_init
+#define zone_set_low		    seen_zone_set_low
+#define zone_plan_claim		    seen_zone_plan_claim
+#define zone_claim_masked	    seen_zone_claim_masked
+#define zone_claim_one_masked	    seen_zone_claim_one_masked
+#define zones_claim_one_masked	    seen_zones_claim_one_masked
+#define zone_plan_release	    seen_zone_plan_release
+#define zone_release_masked	    seen_zone_release_masked
+#define zone_claim_run		    seen_zone_claim_run
+#define zone_release_run	    seen_zone_release_run
+#define zone_claim_run_found_held   seen_zone_claim_run_found_held
+#define zone_release_run_found_held seen_zone_release_run_found_held
+#define zone_largest		    seen_zone_largest
+#define zone_order_sort		    seen_zone_order_sort
+#define zone_of			    seen_zone_of
+#define zone_validate		    seen_zone_validate
+#define round_up_64		    seen_round_up_64
 #include "mm/global/zone.c"
 #undef port_irq_save
 #undef port_irq_restore
@@ -126,6 +129,8 @@ bool zone_crosses_low(struct zone *zone, uint64_t before, uint64_t left);
 #undef zone_release_masked
 #undef zone_claim_run
 #undef zone_release_run
+#undef zone_claim_run_found_held
+#undef zone_release_run_found_held
 #undef zone_largest
 #undef zone_order_sort
 #undef zone_of
@@ -236,6 +241,7 @@ static void drained_move_down(uint64_t *to, const uint64_t *from, size_t count)
 #define cache_move_to_base	   seen_cache_move_to_base
 #define cache_set_zone		   seen_cache_set_zone
 #define cache_grow		   seen_cache_grow
+#define cache_renew_direct	   seen_cache_renew_direct
 #define cache_open		   seen_cache_open
 #define cache_flush_coldest	   seen_cache_flush_coldest
 #define cache_flush_remote	   seen_cache_flush_remote
@@ -275,6 +281,7 @@ uint32_t cache_capacity_for(const struct frame_cache *cache, uint32_t batch);
 void cache_move_to_base(struct frame_cache *cache);
 void cache_set_zone(struct frame_cache *cache, struct zone *zone);
 void cache_grow(struct frame_cache *cache);
+void cache_renew_direct(struct frame_cache *cache);
 bool cache_open(struct frame_cache *cache);
 unsigned cache_flush_coldest(struct frame_cache *cache, unsigned wanted);
 void cache_flush_remote(struct frame_cache *cache, unsigned zone);
@@ -399,6 +406,7 @@ static bool seen_drained(bool (*look)(void *argument, struct spin_node *all_zone
 #undef cache_move_to_base
 #undef cache_set_zone
 #undef cache_grow
+#undef cache_renew_direct
 #undef cache_open
 #undef cache_flush_coldest
 #undef cache_flush_remote

@@ -95,19 +95,23 @@ static void bench_pairs(void)
 	       true);
 }
 
-/* The same loop with the cache off: each operation is a hold of a zone's lock. */
-static void bench_uncached(void)
+/*
+ * The same loop with the cache off: each operation is a hold of a zone's lock. The mode changes after the
+ * cache was configured, as in the rounds of a sweep.
+ */
+static void bench_uncached(const char *name, enum spin_stats_mode mode)
 {
 	uint64_t empty = empty_loop(), start;
 
 	frame_cache_configure(0, 0);
+	spin_stats_configure(mode);
 	frame_free(
 		frame_alloc(FRAME_ANY)); /* so that the lowest word is not full, as nearly always */
 	start = instructions();
 	for (unsigned i = 0; i < PAIRS; i++)
 		frame_free(frame_alloc(FRAME_ANY));
-	report("uncached_pair", hundredths(instructions() - start - empty, PAIRS), "instructions",
-	       1, true);
+	report(name, hundredths(instructions() - start - empty, PAIRS), "instructions", 1, true);
+	spin_stats_configure((enum spin_stats_mode)settings.arguments.lockstat);
 	frame_cache_configure((uint32_t)settings.arguments.cache_frames,
 			      (uint32_t)settings.arguments.batch_frames);
 }
@@ -394,7 +398,8 @@ static void bench_counts(void)
 {
 	printf("\nbench: instructions, exact\n");
 	bench_pairs();
-	bench_uncached();
+	bench_uncached("uncached_pair", (enum spin_stats_mode)settings.arguments.lockstat);
+	bench_uncached("uncached_pair_lockstat_off", SPIN_STATS_OFF);
 	bench_runs();
 	bench_heap_counts();
 	bench_memory();

@@ -59,7 +59,7 @@ static uint32_t count_free(const struct zone *zone, uint64_t start, uint64_t end
 	uint32_t frames = 0;
 
 	for (uint64_t i = start; CHECKS && i < end; i++)
-		frames += ck_pr_load_8(&zone->state[i]) == FRAME_STATE_FREE;
+		frames += zone_frame_state(zone, zone->first + i) == FRAME_STATE_FREE;
 	return frames;
 }
 

@@ -38,7 +38,7 @@ LAYER_RULES = (
     Layer(r"mm/", reached=r"(?!mm/|sync/)"),
     Layer(r"mm/platform\.h", brackets=rf"port\.h|{LIBC}"),
     Layer(r"mm/(?!platform\.h)", brackets=LIBC),
-    Layer(r"mm/percpu/", direct=r"mm/global/(?!(zone|zone_one|policy|bits)\.h)", reached=POLICIES),
+    Layer(r"mm/percpu/", direct=r"mm/global/(?!(zone|zone_one|zone_run|policy|bits)\.h)", reached=POLICIES),
     Layer(r"mm/global/", reached=r"mm/percpu/"),
     Layer(r"arch/", reached=r"(mm|kernel|tests)/", brackets=rf"port\.h|{LIBC}"),
     Layer(KERNEL_ALONE, reached=r"tests/"),

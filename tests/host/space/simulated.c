@@ -376,7 +376,8 @@ static uint64_t *frame_of(uint64_t number, const char *what)
 {
 	const struct zone *zone = &zones.zone[0];
 
-	if (number - zone->first >= zone->total_frames || zone->state[number - zone->first] == 0)
+	if (number - zone->first >= zone->total_frames ||
+	    zone_frame_state(zone, number) == FRAME_STATE_FREE)
 		port_panic("cpu %u %s frame %#llx, which is not allocated", host_self->number, what,
 			   (unsigned long long)number);
 	return port_phys_pointer(number << FRAME_SHIFT);
