@@ -253,17 +253,24 @@ static void release_blocks_masked(struct kheap_front *front, unsigned number, co
 {
 	const struct slab_class *class = &kheap.class[number];
 	struct slab_part *parts = front->work->parts, *part = NULL;
+	uint64_t start = 0, bytes = 0; /* of the part's slab */
 	unsigned count = 0;
 	struct hold hold;
 	bool released;
 
 	words_fill((uint64_t *)front->work->number, 0, sizeof(front->work->number) / 8);
 	for (unsigned i = 0; i < wanted; i++) {
-		uint64_t word = front->map_bias[blocks[i] >> FRAME_SHIFT];
-		struct slab *slab = slab_of(word, blocks[i]);
-		unsigned block = slab_block_of(class, blocks[i] - slab->start);
+		struct slab *slab = part ? part->slab : NULL;
+		unsigned block;
 
-		if (!part || part->slab != slab || part->word != block / 64)
+		if (blocks[i] - start >= bytes) {
+			slab = slab_of(front->map_bias[blocks[i] >> FRAME_SHIFT], blocks[i]);
+			start = slab->start;
+			bytes = slab_bytes(class);
+			part = NULL;
+		}
+		block = slab_block_of(class, blocks[i] - start);
+		if (!part || part->word != block / 64)
 			part = part_of(front->work, &count, slab, block / 64);
 		if (part->bits >> block % 64 & 1)
 			twice(part);
