@@ -82,8 +82,10 @@ static void add_arena_locked(struct arena *arena, struct span_nodes *nodes)
 	kheap.stats.arena_frames += arena_frames(arena);
 }
 
+/* The arena is in transit until give_leaving(). */
 static void remove_arena_locked(struct arena *arena, struct leaving *leaving)
 {
+	transit_begin();
 	span_remove(&kheap.spans, arena->first, arena_frames(arena), &leaving->nodes);
 	unlist_locked(arena, buddy_room(&arena->buddy));
 	leaving->arena = arena;
@@ -119,8 +121,9 @@ static void *take_block_locked(unsigned order)
 	arena = kheap.by_room[room];
 	if (arena == kheap.idle) {
 		ck_pr_store_ptr(&kheap.idle, NULL);
-		counter_add(&kheap.gone, 1);
+		ck_pr_inc_64(&kheap.gone);
 	}
+	counter_add(&kheap.arena_claims, 1);
 	offset = buddy_alloc(&arena->buddy, order);
 	relist_locked(arena, room);
 	kheap.stats.live_blocks++;
@@ -169,7 +172,7 @@ STEP void *try_adding(unsigned order, struct arena **arena, struct span_nodes *n
  * level none can be missing, so the loop ends. Gives back the arena and the nodes that it did not
  * need.
  */
-static void *take_block_adding(unsigned order, struct arena *arena, unsigned flags)
+static void *take_block_adding(unsigned order, struct arena *arena)
 {
 	struct span_nodes nodes = {.count = 0};
 	unsigned missing;
@@ -177,7 +180,7 @@ static void *take_block_adding(unsigned order, struct arena *arena, unsigned fla
 
 	do
 		block = try_adding(order, &arena, &nodes, &missing);
-	while (!block && span_nodes_fill(&nodes, missing, flags));
+	while (!block && span_nodes_fill(&nodes, missing, FRAME_NOWAIT));
 	span_nodes_give(&nodes);
 	if (arena)
 		kheap_arena_give(arena);
@@ -185,23 +188,59 @@ static void *take_block_adding(unsigned order, struct arena *arena, unsigned fla
 }
 
 /*
- * Takes a block from an arena, and adds an arena where none has room. An arena for a single block
- * would only cost its metadata, so new arenas are larger than the block. For an arena of several
- * frames no other CPU is asked to give back frames: a smaller one serves as well.
+ * In transit: adds an arena of `size` and takes a block of it. `first`: the frames of the arena, if they
+ * are allocated already.
  */
-__attribute__((noinline)) void *kheap_buddy_alloc(unsigned order, unsigned flags)
+STEP void *add_arena(unsigned order, unsigned size, pfn_t first)
 {
-	unsigned smallest = order < FRAME_ORDER ? FRAME_ORDER : order + 1;
+	struct arena *arena = kheap_arena_take(size, first);
+
+	return arena ? take_block_adding(order, arena) : NULL;
+}
+
+/*
+ * Takes a block from an arena, and adds an arena where none has room. An arena for a single block
+ * would only cost its metadata, so new arenas are larger than the block. No CPU is asked for frames:
+ * a smaller arena serves as well.
+ */
+__attribute__((noinline)) void *kheap_buddy_alloc(unsigned order)
+{
 	void *block = take_block(order);
+	unsigned long flags;
 
-	for (unsigned size = BUDDY_ORDER_MAX; !block && size >= smallest; size--) {
-		unsigned may = size > FRAME_ORDER ? flags | FRAME_NOWAIT : flags;
-		struct arena *arena = kheap_arena_take(size, may);
-
-		if (arena)
-			block = take_block_adding(order, arena, may);
-	}
+	if (block)
+		return block;
+	flags = port_irq_save();
+	transit_begin();
+	for (unsigned size = BUDDY_ORDER_MAX; !block && size >= FRAME_ORDER && size > order; size--)
+		block = add_arena(order, size, PFN_NONE);
+	transit_end();
+	port_irq_restore(flags);
 	return block;
+}
+
+/* The last resort: for the one frame of an arena other CPUs are asked. */
+STEP void *add_last(unsigned order)
+{
+	pfn_t first = take_frames(1, 1, FRAME_ANY);
+	unsigned long flags;
+	void *block;
+
+	if (pfn_is_none(first))
+		return NULL;
+	flags = port_irq_save();
+	transit_begin();
+	block = add_arena(order, FRAME_ORDER, first);
+	transit_end();
+	port_irq_restore(flags);
+	return block;
+}
+
+void *kheap_take_fitting(size_t size, size_t align)
+{
+	unsigned order;
+
+	return fits_block(size, align, &order) ? take_block(order) : NULL;
 }
 
 void *kheap_alloc_behind(size_t size, size_t align, unsigned flags)
@@ -210,7 +249,9 @@ void *kheap_alloc_behind(size_t size, size_t align, unsigned flags)
 	void *block;
 
 	if (fits_block(size, align, &order)) {
-		block = kheap_buddy_alloc(order, flags & FRAME_NOWAIT);
+		block = kheap_buddy_alloc(order);
+		if (!block && !(flags & FRAME_NOWAIT) && order < FRAME_ORDER)
+			block = add_last(order);
 		if (block)
 			return block;
 	}
@@ -281,11 +322,13 @@ void kheap_check_found(const struct found *found, const void *pointer, const cha
 	}
 }
 
-/* Without the lock: frees all that the critical section has taken out. */
+/* Without the lock, interrupts masked: frees all that the critical section has taken out. */
 static void give_leaving(struct leaving *leaving)
 {
-	if (leaving->arena)
+	if (leaving->arena) {
 		kheap_arena_give(leaving->arena);
+		transit_end();
+	}
 	if (leaving->run_frames)
 		give_frames(leaving->run, leaving->run_frames, leaving->run_single);
 	span_nodes_give(&leaving->nodes);
@@ -330,9 +373,11 @@ __attribute__((noinline)) void kheap_release_behind(void *pointer, const char *c
 						    const void *caller)
 {
 	struct leaving leaving = {.arena = NULL};
+	unsigned long flags = port_irq_save();
 
 	take_out(pointer, call, caller, &leaving);
 	give_leaving(&leaving);
+	port_irq_restore(flags);
 }
 
 void kheap_buddy_free(void *block)
@@ -349,10 +394,8 @@ STEP bool remove_idle(struct leaving *leaving)
 
 	heap_enter(&hold);
 	found = kheap.idle != NULL;
-	if (found) {
+	if (found)
 		remove_arena_locked(kheap.idle, leaving);
-		counter_add(&kheap.gone, 1);
-	}
 	ck_pr_store_ptr(&kheap.idle, NULL);
 	heap_leave(&hold);
 	return found;
@@ -361,7 +404,9 @@ STEP bool remove_idle(struct leaving *leaving)
 void kheap_give_idle(void)
 {
 	struct leaving leaving = {.arena = NULL};
+	unsigned long flags = port_irq_save();
 
 	if (ck_pr_load_ptr(&kheap.idle) && remove_idle(&leaving))
 		give_leaving(&leaving);
+	port_irq_restore(flags);
 }

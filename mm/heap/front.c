@@ -320,51 +320,81 @@ STEP uint64_t pop_or_refill(unsigned class, struct slab **fresh)
 	return address;
 }
 
-/* Blocks that are free in slabs; other CPUs may change it. */
-static uint64_t free_in_slabs(const struct slab_class *class)
+/* True if this CPU's stack or the slabs of the class have a block; what other CPUs do may change it. */
+static bool has_block(const struct kheap_front *front, unsigned class)
 {
-	return ck_pr_load_64(&class->slabs) * class->blocks - ck_pr_load_64(&class->out);
+	return front->stack[class].top != front->base[class] ||
+	       (int64_t)slab_free_blocks(&kheap.class[class]) > 0;
 }
 
-/*
- * First comes a slab for a whole batch, if there are frames for it without asking: a refill of few
- * blocks costs as much as one of many.
- */
-void *kheap_take(unsigned class)
+static inline void *block_of(uint64_t address, unsigned class)
 {
-	const struct kheap_front *front = kheap_front_self();
-	struct slab *fresh = NULL;
-	uint64_t address;
-
-	if (class == 0 || !front->work)
-		return NULL;
-	if (front->stack[class].top == front->base[class] &&
-	    (int64_t)free_in_slabs(&kheap.class[class]) < front->capacity[class] / 2)
-		fresh = slab_make(kheap_buddy_alloc(SLAB_RECORD_ORDER, FRAME_NOWAIT), class);
-	address = pop_or_refill(class, &fresh);
-	if (fresh)
-		slab_add(fresh);
 	if (address == SENTINEL)
 		return NULL;
-	mark(front, address, (uint8_t) class);
+	mark(kheap_front_self(), address, (uint8_t) class);
 	return port_phys_pointer(address);
 }
 
-bool kheap_gave(void)
+/*
+ * Adds a slab first, if there are frames for it without asking. A parked cache is opened for a block,
+ * and only then, as in refill.c: so a request that has found nothing is not repeated.
+ */
+__attribute__((noinline)) void *kheap_take_adding(unsigned class)
 {
-	struct kheap_front *front = kheap_front_self();
-	uint64_t gone;
+	unsigned long flags = port_irq_save();
+	uint64_t address = SENTINEL;
+	struct slab *fresh;
 
-	kheap_give();
-	gone = kheap_gone();
-	if (!front->work || front->gone_seen == gone)
-		return false;
-	front->gone_seen = gone;
-	return true;
+	transit_begin();
+	fresh = slab_make(kheap_buddy_alloc(SLAB_RECORD_ORDER), class);
+	if (fresh || has_block(kheap_front_self(), class))
+		address = pop_or_refill(class, &fresh);
+	if (fresh)
+		slab_add(fresh);
+	transit_end();
+	port_irq_restore(flags);
+	return block_of(address, class);
 }
 
-/* Returns slabs that are to be given back. */
-STEP struct slab *put(uint64_t address, unsigned class)
+__attribute__((noinline)) void *kheap_take_once(unsigned class)
+{
+	struct slab *fresh = NULL;
+
+	return block_of(pop_or_refill(class, &fresh), class);
+}
+
+/* The smallest class that may serve the size: the last one has more than KHEAP_SIZE_MAX bytes. */
+static unsigned first_class(size_t size)
+{
+	if (size <= KHEAP_SIZE_MAX)
+		return kheap_class_of(size);
+	return size <= kheap.class[KHEAP_CLASSES - 1].size ? KHEAP_CLASSES - 1 : KHEAP_CLASSES;
+}
+
+void *kheap_take_larger(size_t size, size_t align)
+{
+	const struct kheap_front *front = kheap_front_self();
+	size_t natural = is_power_of_two(size) && size > align ? size : align;
+	void *block = NULL;
+
+	if (!front->work)
+		return NULL;
+	for (unsigned class = first_class(size); !block && class < KHEAP_CLASSES; class ++)
+		if ((kheap.class[class].size & (natural - 1)) == 0 && has_block(front, class))
+			block = kheap_take_once(class);
+	return block;
+}
+
+uint64_t kheap_claims(size_t size)
+{
+	uint64_t claims = ck_pr_load_64(&kheap.arena_claims);
+
+	for (unsigned class = first_class(size); class < KHEAP_CLASSES; class ++)
+		claims += ck_pr_load_64(&kheap.class[class].claimed);
+	return claims;
+}
+
+STEP void put(uint64_t address, unsigned class)
 {
 	struct kheap_front *front = kheap_front_self();
 	struct kheap_stack *stack = &front->stack[class];
@@ -380,19 +410,19 @@ STEP struct slab *put(uint64_t address, unsigned class)
 	} else {
 		release_blocks_masked(front, class, &address, 1, false, &leaving);
 	}
+	slab_give(leaving);
 	port_irq_restore(flags);
-	return leaving;
 }
 
 void kheap_put_free(uint64_t address, unsigned class)
 {
-	slab_give(put(address, class));
+	put(address, class);
 }
 
 void kheap_put(uint64_t address, unsigned class)
 {
 	mark(kheap_front_self(), address, 0);
-	slab_give(put(address, class));
+	put(address, class);
 }
 
 /* ---- emptying the stacks ------------------------------------------------------------------------- */
@@ -441,8 +471,8 @@ void kheap_front_flush(void)
 		leaving = NULL;
 		flags = port_irq_save();
 		more = close_step(kheap_front_self(), false, &leaving);
-		port_irq_restore(flags);
 		slab_give(leaving);
+		port_irq_restore(flags);
 	} while (more);
 }
 

@@ -64,7 +64,6 @@ struct kheap_front {
 	uint8_t capacity[KHEAP_CLASSES];
 	uint64_t filled;	       /* bit c: the stack of class c may have blocks or room */
 	uint64_t *base[KHEAP_CLASSES]; /* the bottom of each stack */
-	uint64_t gone_seen;	       /* kheap_gone() when an allocation last failed */
 	struct kheap_front_work *work; /* used with interrupts masked; NULL: no block is cached */
 };
 

@@ -51,11 +51,57 @@ static unsigned aligned_class(size_t size, size_t align)
 	return 0;
 }
 
+/* What a search must find unchanged at its end. */
+struct seen {
+	uint64_t gone, claims;
+};
+
+static struct seen see(size_t size)
+{
+	struct seen seen = {.gone = kheap_gone()};
+
+	seen.claims = kheap_claims(size);
+	ck_pr_fence_memory(); /* the search comes after it, and before kheap_gone() of the next */
+	return seen;
+}
+
+/*
+ * Exact: NULL only if at some instant of the call no memory for the block was free anywhere.
+ *
+ * That instant is the one at which kheap_run_alloc() found no frame. All CPUs' caches were parked
+ * then, so no block was on a stack. What was free in a slab or an arena then is found by the looks
+ * at these, which come later, unless another CPU has claimed it in between; then `claims` or `gone`
+ * has changed. What was wholly free becomes frames (kheap_give), which changes `gone` too; and memory
+ * in transit does. So if nothing has changed, nothing was free. Else the search is repeated: this CPU
+ * has given memory, or other CPUs have taken or given some since the search began.
+ *
+ * With FRAME_NOWAIT no CPU is asked, so NULL says nothing about the caches and stacks of others.
+ */
+static __attribute__((noinline)) void *allocate_exactly(size_t size, size_t align, unsigned flags)
+{
+	struct seen before, after = see(size);
+	void *block;
+
+	do {
+		before = after;
+		block = kheap_run_alloc(size, align, flags & FRAME_NOWAIT);
+		if (block)
+			break;
+		kheap_give();
+		block = kheap_take_fitting(size, align);
+		if (!block)
+			block = kheap_take_larger(size, align);
+		if (block)
+			break;
+		after = see(size);
+	} while (after.gone != before.gone || after.claims != before.claims);
+	return block;
+}
+
 /*
  * `align` is a power of two. Zeroes nothing. Small blocks come from slabs; behind these come buddies
- * and whole frames, whatever the size. Where none of them has memory, what the heap keeps of other
- * sizes becomes frames, as in refill_exactly() (mm/percpu/refill.c); and blocks may have come back
- * from the stacks of other CPUs. So all is tried once more, as long as that may help.
+ * and whole frames, whatever the size. Where none of them has memory, all is searched again, for any
+ * memory that will do.
  */
 static inline __attribute__((always_inline)) void *allocate(size_t size, size_t align,
 							    unsigned flags)
@@ -66,12 +112,10 @@ static inline __attribute__((always_inline)) void *allocate(size_t size, size_t 
 	if (size == 0 || size > SIZE_LARGEST)
 		return NULL;
 	class = aligned_class(size, align);
-	do {
-		block = kheap_take(class);
-		if (!block)
-			block = kheap_alloc_behind(size, align, flags);
-	} while (!block && kheap_gave());
-	return block ? block : kheap_take(class);
+	block = kheap_take(class);
+	if (!block)
+		block = kheap_alloc_behind(size, align, flags);
+	return block ? block : allocate_exactly(size, align, flags);
 }
 
 void *kheap_refill(unsigned class, size_t size)

@@ -10,16 +10,17 @@
 
 struct kheap kheap;
 
-struct arena *kheap_arena_take(unsigned order, unsigned flags)
+struct arena *kheap_arena_take(unsigned order, pfn_t first)
 {
 	uint64_t count = frames_of_order(order);
-	pfn_t first = take_frames(count, count, flags);
 	struct arena *arena;
 	pfn_t frame;
 
 	if (pfn_is_none(first))
+		first = take_frames(count, count, FRAME_NOWAIT);
+	if (pfn_is_none(first))
 		return NULL;
-	frame = frame_alloc_behind(flags);
+	frame = frame_alloc_behind(FRAME_NOWAIT);
 	if (pfn_is_none(frame)) {
 		give_frames(first, count, is_single(count, count));
 		return NULL;

@@ -20,6 +20,7 @@
 #include "mm/heap/kmalloc.h"
 #include "mm/heap/slab.h"
 #include "mm/heap/span.h"
+#include "sync/ck.h"
 #include "sync/spinlock.h"
 
 /* Order of a block of one frame, the smallest arena: 6 where a line has 64 bytes. */
@@ -47,7 +48,10 @@ struct kheap {
 	struct slab_class class[KHEAP_CLASSES];
 	uint64_t kept_frames; /* of slabs without allocated blocks; at most kept_max */
 	uint64_t kept_max;
+	uint64_t arena_claims; /* blocks that arenas have given out */
+	/* Without the lock, by atomic operations: */
 	uint64_t gone; /* slabs and arenas without allocated blocks that were given back or used */
+	uint64_t in_transit;	  /* sections that hold free memory where no CPU finds it */
 	struct kheap_stats stats; /* kheap_stats() computes metadata_frames and frames_held */
 };
 
@@ -146,6 +150,28 @@ static inline void relist_locked(struct arena *arena, unsigned room_before)
 	list_locked(arena);
 }
 
+/* ---- memory in transit -------------------------------------------------------------------------- */
+
+/*
+ * Around each section in which a CPU holds memory that it may give back, or gives back memory that
+ * was free before the call: an allocation that finds no memory waits for the end of such a section
+ * (kheap_gone). Interrupts are masked from the begin to the end, and no CPU is waited for. The
+ * memory leaves its place after the begin.
+ */
+static inline void transit_begin(void)
+{
+	ck_pr_inc_64(&kheap.in_transit);
+	ck_pr_fence_memory(); /* pairs with the one between the two loads in kheap_gone() */
+	ck_pr_inc_64(&kheap.gone);
+	ck_pr_fence_memory(); /* pairs with the first and the last one there */
+}
+
+static inline void transit_end(void)
+{
+	ck_pr_fence_release(); /* where the memory is now comes first */
+	ck_pr_dec_64(&kheap.in_transit);
+}
+
 /* ---- frames, without the lock ---------------------------------------------------------------- */
 
 /* One frame without alignment is taken from this CPU's cache; a run is taken from a zone. */
@@ -192,10 +218,10 @@ struct leaving {
 /* ---- kmalloc_frames.c: all without the lock ----------------------------------------------- */
 
 /*
- * An arena of `order`, all free, in no list and not in the index; NULL: no frames. `flags` as of
- * frame_alloc().
+ * An arena of `order`, all free, in no list and not in the index; NULL: no frames. Waits for no CPU.
+ * `first`: its frames, if they are allocated already, which are given back with NULL.
  */
-struct arena *kheap_arena_take(unsigned order, unsigned flags);
+struct arena *kheap_arena_take(unsigned order, pfn_t first);
 
 /* Frees the frames of an arena that is in no list and not in the index. */
 void kheap_arena_give(struct arena *arena);
@@ -205,12 +231,14 @@ void *kheap_run_alloc(size_t size, size_t align, unsigned flags);
 
 /* ---- arena.c: without the lock, but kheap_find_locked() ----------------------------------------- */
 
-/* A block of a buddy, and its release. NULL: no frames. */
-void *kheap_buddy_alloc(unsigned order, unsigned flags);
+/* A block of a buddy, and its release. Asks no other CPU. NULL: no frames. */
+void *kheap_buddy_alloc(unsigned order);
 void kheap_buddy_free(void *block);
 
 /* A block of a buddy, or of whole frames. `align` is a power of two. NULL: no frames. */
 void *kheap_alloc_behind(size_t size, size_t align, unsigned flags);
+/* A block of an arena that there is. */
+void *kheap_take_fitting(size_t size, size_t align);
 void kheap_release_behind(void *pointer, const char *call, const void *caller);
 
 /* What is at the pointer; of a slab's block: nothing. */
@@ -226,16 +254,42 @@ void kheap_give_idle(void);
 
 /* Frees the frames of all slabs and arenas without allocated blocks. */
 void kheap_give(void);
-/* How often any of them have been freed or used. */
+/*
+ * How often any of them have been freed or used. Waits until no memory is in transit: so if the count
+ * is the same at the end of a search, none was meanwhile.
+ */
 uint64_t kheap_gone(void);
 
 /* ---- front.c: without the lock ----------------------------------------------------------------- */
 
-/* A block of a slab of the class. Asks no other CPU. NULL: no frames, or class 0, or no front end. */
-void *kheap_take(unsigned class);
+/* A block of the class, of this CPU's stack or of a slab; the first adds a slab. Ask no other CPU. */
+void *kheap_take_adding(unsigned class);
+void *kheap_take_once(unsigned class);
 
-/* kheap_give(). True: any of that memory has gone since this CPU last called it; so try again. */
-bool kheap_gave(void);
+/*
+ * First comes a slab for a whole batch, if there are frames for it without asking: a refill of few
+ * blocks costs as much as one of many. NULL: no frames, or class 0, or no front end.
+ */
+static inline void *kheap_take(unsigned class)
+{
+	const struct kheap_front *front = kheap_front_self();
+
+	if (class == 0 || !front->work)
+		return NULL;
+	if (front->stack[class].top == front->base[class] &&
+	    (int64_t)slab_free_blocks(&kheap.class[class]) < front->capacity[class] / 2)
+		return kheap_take_adding(class);
+	return kheap_take_once(class);
+}
+
+/*
+ * A free block of a class that holds the size, which may be a larger one than the smallest. Adds no
+ * slab. NULL: there is none.
+ */
+void *kheap_take_larger(size_t size, size_t align);
+
+/* Blocks that slabs of classes that may serve the size, and arenas, have given out so far. */
+uint64_t kheap_claims(size_t size);
 
 /* Frees a block of a slab that is known to be allocated. */
 void kheap_put(uint64_t address, unsigned class);

@@ -19,7 +19,7 @@ static void finish_stats(struct kheap_stats *stats)
 	stats->live_blocks -= stats->slabs;
 	stats->allocated_bytes -= stats->slabs * SLAB_RECORD_BYTES;
 	for (unsigned i = 1; i < KHEAP_CLASSES; i++) {
-		uint64_t cached = kheap_front_level(i), out = kheap.class[i].out;
+		uint64_t cached = kheap_front_level(i), out = slab_blocks_out(&kheap.class[i]);
 		uint64_t live = cached < out ? out - cached : 0;
 
 		stats->cached_blocks += cached;
@@ -48,7 +48,7 @@ bool kheap_class_stats(unsigned number, struct kheap_class_stats *stats)
 		return false;
 	cached = kheap_front_level(number);
 	heap_enter(&hold);
-	out = class->out;
+	out = slab_blocks_out(class);
 	*stats = (struct kheap_class_stats){
 		.size = class->size,
 		.slabs = class->slabs,
@@ -120,10 +120,10 @@ static void validate_slabs(struct kheap_stats *sum)
 	for (unsigned i = 1; i < KHEAP_CLASSES; i++) {
 		struct slab_count count = slab_validate(&kheap.class[i]);
 
-		check(kheap_front_level(i) <= kheap.class[i].out,
+		check(kheap_front_level(i) <= slab_blocks_out(&kheap.class[i]),
 		      "heap: class %u has %llu blocks on stacks, and %llu out of slabs", i,
 		      (unsigned long long)kheap_front_level(i),
-		      (unsigned long long)kheap.class[i].out);
+		      (unsigned long long)slab_blocks_out(&kheap.class[i]));
 		sum->slabs += count.slabs;
 		sum->slab_frames += count.frames;
 		kept_frames += count.empty_frames;

@@ -169,19 +169,20 @@ static void relist(struct slab_class *class, struct slab *slab, unsigned before)
 		list(to, slab);
 	if (from == &class->empty) {
 		count_empty(class, false);
-		counter_add(&kheap.gone, 1);
+		ck_pr_inc_64(&kheap.gone);
 	}
 	if (to == &class->empty)
 		count_empty(class, true);
 }
 
+/* The slab is in transit until slab_give(). */
 static void remove_empty(struct slab *slab)
 {
 	struct slab_class *class = class_of(slab);
 
+	transit_begin();
 	unlist(&class->empty, slab);
 	count_empty(class, false);
-	counter_add(&kheap.gone, 1);
 	counter_add(&class->slabs, UINT64_MAX);
 	kheap.stats.slabs--;
 	kheap.stats.slab_frames -= class->frames;
@@ -249,9 +250,9 @@ unsigned slab_claim_locked(struct slab_class *class, unsigned wanted, struct sla
 		count += claim_of(class, slab, wanted - *taken, parts + count, &some);
 		*taken += some;
 	}
-	counter_add(&class->out, *taken);
-	if (class->out > class->out_most)
-		class->out_most = class->out;
+	counter_add(&class->claimed, *taken);
+	if (slab_blocks_out(class) > class->out_most)
+		class->out_most = slab_blocks_out(class);
 	return count;
 }
 
@@ -282,7 +283,7 @@ bool slab_release_locked(struct slab_part *parts, unsigned count, bool keep_all,
 			*leaving = slab;
 		}
 	}
-	counter_add(&class->out, -blocks);
+	counter_add(&class->released, blocks);
 	return true;
 }
 
@@ -378,6 +379,7 @@ void slab_give(struct slab *leaving)
 		set_words(slab, slab_no_word());
 		give_frames(pfn(slab->start >> FRAME_SHIFT), count, is_single(count, count));
 		kheap_buddy_free(slab);
+		transit_end();
 	}
 }
 
@@ -392,19 +394,38 @@ STEP struct slab *remove_empty_slab(void)
 	return slab;
 }
 
+static bool give_empty_slab(void)
+{
+	unsigned long flags = port_irq_save();
+	struct slab *slab = remove_empty_slab();
+
+	slab_give(slab);
+	port_irq_restore(flags);
+	return slab != NULL;
+}
+
 /* The records of slabs are in arenas, so the arena comes last. */
 void kheap_give(void)
 {
-	struct slab *slab;
-
-	while (ck_pr_load_64(&kheap.kept_frames) && (slab = remove_empty_slab()) != NULL)
-		slab_give(slab);
+	while (ck_pr_load_64(&kheap.kept_frames) && give_empty_slab())
+		;
 	kheap_give_idle();
 }
 
 uint64_t kheap_gone(void)
 {
-	return ck_pr_load_64(&kheap.gone);
+	uint64_t gone;
+
+	ck_pr_fence_memory(); /* a search comes before the count at its end */
+	for (;;) {
+		gone = ck_pr_load_64(&kheap.gone);
+		ck_pr_fence_memory();
+		if (!ck_pr_load_64(&kheap.in_transit))
+			break;
+		port_relax(); /* for the end of a section with interrupts masked */
+	}
+	ck_pr_fence_memory(); /* and after the count at its begin */
+	return gone;
 }
 
 /* ---- what is at an address ------------------------------------------------------------------- */
@@ -494,10 +515,10 @@ struct slab_count slab_validate(const struct slab_class *class)
 	      "slabs of %u bytes: counted %llu, %llu of them empty; found %llu empty, %llu listed",
 	      class->size, (unsigned long long)class->slabs, (unsigned long long)class->empty_slabs,
 	      (unsigned long long)(count.slabs - partial), (unsigned long long)count.slabs);
-	check(class->slabs * class->blocks == class->out + count.free_blocks,
+	check(class->slabs * class->blocks == slab_blocks_out(class) + count.free_blocks,
 	      "slabs of %u bytes: %llu blocks, of which %llu are out and %llu free", class->size,
-	      (unsigned long long)(class->slabs * class->blocks), (unsigned long long)class->out,
-	      (unsigned long long)count.free_blocks);
+	      (unsigned long long)(class->slabs * class->blocks),
+	      (unsigned long long)slab_blocks_out(class), (unsigned long long)count.free_blocks);
 	count.frames = class->slabs * class->frames;
 	count.slabs = class->slabs;
 	return count;

@@ -19,6 +19,7 @@
 
 #include "mm/address.h"
 #include "mm/percpu/cache.h"
+#include "sync/ck.h"
 
 #define SLAB_RECORD_SHIFT      9
 /* As a block of a buddy. */
@@ -55,12 +56,13 @@ struct slab_class {
 	uint32_t blocks; /* of a slab */
 	uint32_t granule_shift;
 	uint64_t magic; /* 2^64 / size, rounded up */
-	/* Written under the heap's lock; `slabs` and `out` are read without it, as estimates. */
+	/* Written under the heap's lock; some are read without it: slab_free_blocks(). */
 	struct slab_list partial; /* with free blocks and others; full slabs are on no list */
 	struct slab_list empty;	  /* all blocks free */
 	uint64_t slabs;
 	uint64_t empty_slabs;
-	uint64_t out; /* blocks that are allocated or on a CPU's stack */
+	uint64_t claimed;  /* blocks that have left slabs so far */
+	uint64_t released; /* and have come back */
 	/* For reports. */
 	uint64_t slabs_most, out_most; /* that there were at once */
 };
@@ -85,6 +87,23 @@ static inline uint64_t slab_bytes(const struct slab_class *class)
 static inline unsigned slab_block_of(const struct slab_class *class, uint64_t offset)
 {
 	return (unsigned)((unsigned __int128)offset * class->magic >> 64);
+}
+
+/* Blocks that are allocated or on a CPU's stack. */
+static inline uint64_t slab_blocks_out(const struct slab_class *class)
+{
+	uint64_t claimed = ck_pr_load_64(&class->claimed);
+
+	return claimed - ck_pr_load_64(&class->released);
+}
+
+/*
+ * Blocks that are free in slabs. Without the lock it is an estimate, but never below the number at an
+ * earlier instant if `claimed` and kheap_gone() have not changed since: for then no block has left.
+ */
+static inline uint64_t slab_free_blocks(const struct slab_class *class)
+{
+	return ck_pr_load_64(&class->slabs) * class->blocks - slab_blocks_out(class);
 }
 
 /* The slab of a frame's word in the map, and the word of a slab. NULL: the word is of no slab. */
@@ -124,7 +143,10 @@ struct slab *slab_make(struct slab *record, unsigned class);
 /* Without the lock: slab_add_locked() in a critical section. */
 void slab_add(struct slab *slab);
 
-/* Without the lock: gives back the memory of slabs that are on no list, linked by `next`. */
+/*
+ * Without the lock: gives back the memory of slabs that are on no list, linked by `next`, in the same
+ * section with interrupts masked in which they were taken out.
+ */
 void slab_give(struct slab *leaving);
 
 /* True if the address is in a slab; fills `found`. Any address. Reads what its owner may change. */
