@@ -22,9 +22,9 @@ void traps_ipi_send(unsigned first, uint64_t set);
 uint64_t traps_clock(void); /* ticks when it is read, so that what depends on it repeats */
 _Noreturn void traps_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* False with nothing changed when the stack is empty, or full. Offsets into this cpu's area. */
-bool traps_pop(uint64_t *frame, size_t top_offset);
-bool traps_push(uint64_t frame, size_t top_offset, size_t limit_offset);
+/* False with nothing changed when the stack is empty, or full. Offsets from the stack's structure. */
+bool traps_pop(uint64_t *value, void *stack, size_t top_offset);
+bool traps_push(uint64_t value, void *stack, size_t top_offset, size_t limit_offset);
 
 /* The plain ones above stay behind, unused. */
 #define port_irq_save	 traps_irq_save
@@ -35,17 +35,23 @@ bool traps_push(uint64_t frame, size_t top_offset, size_t limit_offset);
 #define port_clock	 traps_clock
 #define port_panic	 traps_panic
 
-#define PORT_STACK_POP(frame, top_offset, empty)                                                   \
+#define PORT_STACK_POP_AT(value, stack, top_offset, empty)                                         \
 	do {                                                                                       \
-		if (__builtin_expect(!traps_pop(&(frame), (top_offset)), 0))                       \
+		if (__builtin_expect(!traps_pop(&(value), (stack), (top_offset)), 0))              \
 			goto empty;                                                                \
 	} while (0)
 
-#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                     \
+#define PORT_STACK_PUSH_AT(value, stack, top_offset, limit_offset, full)                           \
 	do {                                                                                       \
-		if (__builtin_expect(!traps_push((frame), (top_offset), (limit_offset)), 0))       \
+		if (!traps_push((value), (stack), (top_offset), (limit_offset)))                   \
 			goto full;                                                                 \
 	} while (0)
+
+/* Of the stack in this cpu's area. */
+#define PORT_STACK_POP(frame, top_offset, empty)                                                   \
+	PORT_STACK_POP_AT(frame, port_area(), top_offset, empty)
+#define PORT_STACK_PUSH(frame, top_offset, limit_offset, full)                                     \
+	PORT_STACK_PUSH_AT(frame, port_area(), top_offset, limit_offset, full)
 
 /* The kit's accesses are assembly: those of the counters and of what is planned say that they are.
  */
@@ -62,3 +68,5 @@ void traps_access(const void *address, size_t bytes);
 #define ck_pr_faa_32(target, value)   (traps_access(target, 4), (ck_pr_faa_32)(target, value))
 #define ck_pr_inc_32(target)	      (traps_access(target, 4), (ck_pr_inc_32)(target))
 #define ck_pr_dec_32(target)	      (traps_access(target, 4), (ck_pr_dec_32)(target))
+#define ck_pr_inc_64(target)	      (traps_access(target, 8), (ck_pr_inc_64)(target))
+#define ck_pr_dec_64(target)	      (traps_access(target, 8), (ck_pr_dec_64)(target))

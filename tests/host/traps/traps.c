@@ -481,9 +481,9 @@ static bool trapped(void)
 	statement
 
 /* One STEP for each instruction of PORT_STACK_POP in arch/riscv/port.h that touches memory. */
-bool traps_pop(uint64_t *frame, size_t top_offset)
+bool traps_pop(uint64_t *frame, void *stack, size_t top_offset)
 {
-	uint64_t **top_at = (uint64_t **)(void *)((char *)port_area() + top_offset);
+	uint64_t **top_at = (uint64_t **)(void *)((char *)stack + top_offset);
 	uint64_t *top;
 	uint64_t value;
 
@@ -498,10 +498,10 @@ start:
 	return true;
 }
 
-bool traps_push(uint64_t frame, size_t top_offset, size_t limit_offset)
+bool traps_push(uint64_t frame, void *stack, size_t top_offset, size_t limit_offset)
 {
-	uint64_t **top_at = (uint64_t **)(void *)((char *)port_area() + top_offset);
-	uint64_t **limit_at = (uint64_t **)(void *)((char *)port_area() + limit_offset);
+	uint64_t **top_at = (uint64_t **)(void *)((char *)stack + top_offset);
+	uint64_t **limit_at = (uint64_t **)(void *)((char *)stack + limit_offset);
 	uint64_t *top, *limit;
 
 start:
