@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Checks docs/models/pressure.pml with spin, and that its broken twins fail.
+"""Checks docs/models/*.pml with spin, and that their broken twins fail.
 
 The protocol as it is must hold in every instance, in a search that left nothing out; and some
 call must fail in each, or the claim about failing calls says nothing there. A twin is the same
@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL = ROOT / "docs" / "models" / "pressure.pml"
+MODELS = ROOT / "docs" / "models"
+PRESSURE = "pressure.pml"
+HEAP = "heap.pml"
 
 MEMORY_MIB_MAX = 3500
 DEPTH_MAX = 100_000
@@ -47,7 +49,7 @@ OTHER = "other error"
 
 # What pan says of the assertions, by a part of their text.
 ASSERTIONS = {
-    "seen": SPURIOUS, "stale": STALE, "running": WAITS_FOR_STOPPED, "left[": ENDLESS_ANSWER,
+    "fseen": SPURIOUS, "seen": SPURIOUS, "stale": STALE, "running": WAITS_FOR_STOPPED, "left[": ENDLESS_ANSWER,
     "nfree==": BOOKS, "excluded": REACHED,
 }
 
@@ -73,6 +75,7 @@ class Instance:
     defines: str
     reaches: tuple[str, ...]
     cycles: str = ""  # and searched for executions without an end, with these options of pan
+    model: str = PRESSURE
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Job:
     defines: str
     error: str
     cycles: str = ""
+    model: str = PRESSURE
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,19 @@ INSTANCES = (
     Instance("user-lock", "CPUS=2 LOCKED0=1 LOCKED1=1 ALLOC1=1 STACK1=1 SPINNERS_ANSWER", (FAILS,)),
     Instance("user-lock-nowait", "CPUS=2 LOCKED0=1 LOCKED1=1 ALLOC1=1 STACK1=1 LOCKED_NOWAIT", ()),
     Instance("alone", "CPUS=2 ALLOC0=2", (FAILS, AT_ONCE)),
-)
+) + tuple(Instance(f"heap-{name}", defines, reaches, cycles, HEAP) for name, defines, reaches, cycles in (
+    ("block-moves", "ALLOC0=1 ALLOC1=1 ROOM_FREE1=1 STACK1=1 OPENS=2", (FAILS,), ""),
+    ("room-moves", "ALLOC0=1 ALLOC1=1 FREE1=1 ROOM_FREE1=1 ROOM_ALLOC1=1 STACK1=1 OPENS=2", (FAILS,), ""),
+    ("batch", "ALLOC0=1 ALLOC1=1 STACK1=2 OPENS=2", (), ""),
+    ("free", "ALLOC0=1 FREE1=1", (FAILS,), ""),
+    ("alone", "ALLOC0=1", (FAILS,), FAIR_CYCLES),
+    ("slab-leaves", "FRAMES=2 FRAME0=1 ALLOC1=1 FREE1=1 FRAME1=1 SLAB=1 SLAB1=2", (FAILS,), ""),
+    ("slab-tried", "ALLOC0=1 ALLOC1=1 ROOM=1", (FAILS,), FAIR_CYCLES),
+    ("frames", "FRAMES=2 FRAME0=1 FRAME1=1 SLAB=2 SLAB1=2", (), FAIR_CYCLES),
+    ("frame-and-block", "FRAMES=2 FRAME0=1 ALLOC1=2 FREE1=1 SLAB=2 SLAB1=1", (FAILS,), ""),
+    ("handler", "ALLOC0=1 TRAP_ALLOC0=1 ROOM=1", (FAILS,), ""),
+    ("three-cpus", "CPUS=3 ALLOC0=1 ALLOC1=1 ROOM_FREE1=1 ALLOC2=1 STACK1=1 OPENS=2", (FAILS,), ""),
+))
 
 TWINS = (
     # The answer.
@@ -182,6 +198,26 @@ TWINS = (
     Twin("NO_NUMBER_ON_START", "stop-runs", DEADLOCK),
     # Under a lock of the user's.
     Twin("SPINNERS_DO_NOT_ANSWER", "user-lock", DEADLOCK),
+    # The heap: the search of an allocation that fails.
+    Twin("CLAIMS_NOT_COMPARED", "heap-block-moves", SPURIOUS),
+    Twin("CLAIMS_UNCOUNTED", "heap-block-moves", SPURIOUS),
+    Twin("ARENA_CLAIMS_UNCOUNTED", "heap-room-moves", SPURIOUS),
+    Twin("NO_LAST_LOOK", "heap-block-moves", SPURIOUS),
+    Twin("ROOM_SEARCHED_FIRST", "heap-block-moves", SPURIOUS),
+    Twin("NO_GIVE", "heap-frames", SPURIOUS),
+    Twin("TRIES_IN_SEARCH", "heap-alone", CYCLE),
+    # Memory in transit.
+    Twin("TRANSIT_NOT_WAITED_FOR", "heap-slab-leaves", SPURIOUS),
+    Twin("GIVE_UNCOUNTED", "heap-slab-leaves", SPURIOUS),
+    Twin("TRIES_UNCOUNTED", "heap-slab-tried", SPURIOUS),
+    Twin("TRANSIT_ENDS_EARLY", "heap-slab-leaves", SPURIOUS),
+    Twin("GONE_BEFORE_TRANSIT", "heap-slab-leaves", SPURIOUS),
+    Twin("TRANSIT_READ_FIRST", "heap-slab-leaves", SPURIOUS),
+    Twin("TRANSIT_INTERRUPTED", "heap-handler", DEADLOCK),
+    # Its stacks.
+    Twin("STACK_NOT_EMPTIED", "heap-batch", SPURIOUS),
+    Twin("PARKS_WITHOUT_LOOKING", "heap-batch", SPURIOUS),
+    Twin("PARKED_STACK_FILLS", "heap-free", SPURIOUS),
 )
 
 
@@ -201,14 +237,14 @@ def run(command: list[str], folder: Path, seconds: float) -> str:
     return done.stdout
 
 
-def build(folder: Path, defines: list[str], cycles: str) -> None:
+def build(folder: Path, model: str, defines: list[str], cycles: str) -> None:
     """Makes the program that searches, `pan`."""
     kind = ["-DNP", "-DNFAIR=3"] if cycles else ["-DSAFETY"]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    shutil.copy(MODEL, folder)
+    shutil.copy(MODELS / model, folder)
     for command, product in (
-        (["spin", *defines, "-a", MODEL.name], "pan.c"),
+        (["spin", *defines, "-a", model], "pan.c"),
         (["gcc", *PAN_CFLAGS, *kind, "-o", "pan", "pan.c"], "pan"),
     ):
         said = run(command, folder, BUILD_SECONDS_MAX)
@@ -237,7 +273,7 @@ def read_error(said: str) -> str:
 
 
 def search(folder: Path, job: Job) -> Outcome:
-    build(folder, [f"-D{define}" for define in job.defines.split()], job.cycles)
+    build(folder, job.model, [f"-D{define}" for define in job.defines.split()], job.cycles)
     started = time.monotonic()
     command = ["./pan", f"-m{DEPTH_MAX}", "-w22", *job.cycles.split()]
     said = run(command, folder, SEARCH_SECONDS_MAX)
@@ -247,9 +283,9 @@ def search(folder: Path, job: Job) -> Outcome:
     return Outcome(read_error(said), int(float(stored[1])) if stored else 0, seconds)
 
 
-def show_trail(folder: Path, defines: str) -> str:
+def show_trail(folder: Path, model: str, defines: str) -> str:
     options = " ".join(f"-D{define}" for define in defines.split())
-    return f"cd {folder} && spin -t -p -g -l {options} {MODEL.name}"
+    return f"cd {folder} && spin -t -p -g -l {options} {model}"
 
 
 def report(job: Job, folder: Path, outcome: Outcome) -> bool:
@@ -259,24 +295,27 @@ def report(job: Job, folder: Path, outcome: Outcome) -> bool:
     verdict = "ok" if right else f"NOT OK, expected: {job.error or 'holds'}"
     print(f"  {job.name:<54} {found:<21} {outcome.states:>9} {outcome.seconds:>7.1f}  {verdict}",
           flush=True)
-    if not right and (folder / f"{MODEL.name}.trail").exists():
-        print(f"    {show_trail(folder, job.defines)}", flush=True)
+    if not right and (folder / f"{job.model}.trail").exists():
+        print(f"    {show_trail(folder, job.model, job.defines)}", flush=True)
     return right
 
 
 def all_jobs() -> list[Job]:
-    sizes = {instance.name: instance.defines for instance in INSTANCES}
+    instances = {instance.name: instance for instance in INSTANCES}
     jobs = []
     for instance in INSTANCES:
-        jobs.append(Job(instance.name, instance.defines, ""))
+        model = instance.model
+        jobs.append(Job(instance.name, instance.defines, "", model=model))
         if instance.cycles:
-            jobs.append(Job(f"{instance.name}-ends", instance.defines, "", instance.cycles))
-        jobs += [Job(f"{instance.name}-{reached}", f"{instance.defines} {reached}", REACHED)
+            jobs.append(Job(f"{instance.name}-ends", instance.defines, "", instance.cycles, model))
+        jobs += [Job(f"{instance.name}-{reached}", f"{instance.defines} {reached}", REACHED,
+                     model=model)
                  for reached in instance.reaches]
     for twin in TWINS:
         name = f"{twin.instance}-{twin.flag.replace(' ', '-')}"
-        defines = f"{sizes[twin.instance]} {twin.flag}"
-        jobs.append(Job(name, defines, twin.error, FAIR_CYCLES if twin.error == CYCLE else ""))
+        instance = instances[twin.instance]
+        jobs.append(Job(name, f"{instance.defines} {twin.flag}", twin.error,
+                        FAIR_CYCLES if twin.error == CYCLE else "", instance.model))
     return jobs
 
 
