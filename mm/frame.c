@@ -219,6 +219,22 @@ otherwise:
 	free_run_otherwise(first.value, count, __builtin_return_address(0));
 }
 
+void frame_shrink_run(pfn_t first, uint64_t count, uint64_t kept)
+{
+	const void *caller = __builtin_return_address(0);
+	struct zone *zone = zone_of(first.value);
+
+	check(kept > 0 && kept < count, "frame_shrink_run: %llu of %llu frames, called from [<%p>]",
+	      (unsigned long long)kept, (unsigned long long)count, caller);
+	check(zone && count <= zone->first + zone->total_frames - first.value,
+	      "frame_shrink_run: %llu frames at %#llx are foreign: no zone holds them, called from "
+	      "[<%p>]",
+	      (unsigned long long)count, (unsigned long long)first.value, caller);
+	frame_run_unmark(zone, first.value, count, caller);
+	frame_run_mark(zone, first.value, kept);
+	zone_release_run(zone, first.value + kept, count - kept);
+}
+
 void frame_free_address(phys_t address)
 {
 	pfn_t frame;

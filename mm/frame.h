@@ -150,6 +150,12 @@ pfn_t frame_alloc_run(uint64_t count, uint64_t align);
  */
 void frame_free_run(pfn_t first, uint64_t count);
 
+/*
+ * Frees the frames behind the first `kept` of a run of `count` frames, 1 <= kept < count. The run has
+ * `kept` frames from then on. Cost as that of frame_free_run().
+ */
+void frame_shrink_run(pfn_t first, uint64_t count, uint64_t kept);
+
 /* As frame_free(), by address; panics if the address is not the first byte of a frame. */
 void frame_free_address(phys_t address);
 

@@ -58,7 +58,7 @@ DEFAULT_MEM = "6M"
 DEFAULT_DIGEST_CHECKS = 4
 
 WORKLOADS = ("repeat", "bulk", "rand", "xfree", "run", "kmalloc", "exhaust", "asym", "churn",
-             "larson", "xmalloc", "sizes", "burst", "cache_thrash", "frag", "kalloctest", "vm_map", "vm_shared",
+             "larson", "xmalloc", "sizes", "burst", "cache_thrash", "frag", "kalloctest", "scarce", "vm_map", "vm_shared",
              "vm_cow")
 LOCKS = ("fas", "cas", "dec", "ticket", "mcs", "clh", "anderson", "ticket_pb", "cohort", "qspinlock",
          "reciprocating", "hclh")
@@ -96,6 +96,7 @@ OPS = {
     "cache_thrash": 8,
     "frag": 1,  # all of memory, once
     "kalloctest": 60,
+    "scarce": 1,  # all of memory, once
     "vm_map": 20,
     "vm_shared": 800,
     "vm_cow": 2000,

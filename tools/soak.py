@@ -84,7 +84,7 @@ TIME_IS_UP = signal.SIGALRM
 
 
 # Workloads that run out of frames or of harts, which schedules are explored of besides those of all.
-SHORTAGES = ("exhaust", "asym", "churn")
+SHORTAGES = ("exhaust", "asym", "churn", "scarce")
 FIRST_SHORTAGE = 1_000_001  # so that no seed is drawn twice
 
 STRESS, EXPLORE, LONG_TEST = "stress", "explore", "long"

@@ -32,7 +32,7 @@ STRESS = """
 stress() {
 	echo '{"record":"boot","cpus":'$smp',"lock":"'$lock'"}'
 	for name in ${workload:-repeat bulk rand xfree run kmalloc exhaust asym churn \\
-			larson xmalloc sizes burst cache_thrash frag kalloctest vm_map vm_shared vm_cow}; do
+			larson xmalloc sizes burst cache_thrash frag kalloctest scarce vm_map vm_shared vm_cow}; do
 		[ "$name" = "$left_out" ] && continue
 		echo '{"record":"bench","workload":"'$name'","cpus":'$smp',"cache":9,"ops":30}'
 		echo '{"record":"bench","workload":"'$name'","cpus":'$smp',"cache":0,"ops":2}'
@@ -312,7 +312,7 @@ sys.exit(soak.main(sys.argv[1:]))"""
         output = self.soak("[ $seed -gt 1000000 ] && switches=0; both", 1, *TestSoak.SHORT,
                            "--share=1")
         self.assertIn("FAIL  schedule of shortages of seed 1000001: passed, but never", output)
-        self.assertIn("make replay SEED=1000001 WORKLOAD=exhaust,asym,churn\n", output)
+        self.assertIn("make replay SEED=1000001 WORKLOAD=exhaust,asym,churn,scarce\n", output)
 
 
 class TestFailures(Soaking):

@@ -198,6 +198,19 @@ STEP void *add_arena(unsigned order, unsigned size, pfn_t first)
 	return arena ? take_block_adding(order, arena) : NULL;
 }
 
+STEP void *take_block_of_new(unsigned order)
+{
+	unsigned long flags = port_irq_save();
+	void *block = NULL;
+
+	transit_begin();
+	for (unsigned size = BUDDY_ORDER_MAX; !block && size >= FRAME_ORDER && size > order; size--)
+		block = add_arena(order, size, PFN_NONE);
+	transit_end();
+	port_irq_restore(flags);
+	return block;
+}
+
 /*
  * Takes a block from an arena, and adds an arena where none has room. An arena for a single block
  * would only cost its metadata, so new arenas are larger than the block. No CPU is asked for frames:
@@ -206,17 +219,8 @@ STEP void *add_arena(unsigned order, unsigned size, pfn_t first)
 __attribute__((noinline)) void *kheap_buddy_alloc(unsigned order)
 {
 	void *block = take_block(order);
-	unsigned long flags;
 
-	if (block)
-		return block;
-	flags = port_irq_save();
-	transit_begin();
-	for (unsigned size = BUDDY_ORDER_MAX; !block && size >= FRAME_ORDER && size > order; size--)
-		block = add_arena(order, size, PFN_NONE);
-	transit_end();
-	port_irq_restore(flags);
-	return block;
+	return block ? block : take_block_of_new(order);
 }
 
 /* The last resort: for the one frame of an arena other CPUs are asked. */
@@ -270,6 +274,9 @@ static void find_block_locked(struct found *found, uint64_t address)
 	found->start = arena_start + found->block.offset;
 	found->bytes = buddy_bytes(found->block.order);
 	found->verdict = found->block.allocated ? VERDICT_LIVE : VERDICT_FREE;
+	if (found->block.allocated && found->bytes == SLAB_RECORD_BYTES &&
+	    slab_is_record_locked(found->start))
+		found->verdict = VERDICT_FOREIGN; /* no caller has it */
 }
 
 struct found kheap_find_locked(const void *pointer)

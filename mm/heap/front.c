@@ -110,9 +110,11 @@ static void make_none(struct kheap_front *front)
 		front->stack[i].top = front->stack[i].limit = front->base[i] = &no_blocks[1];
 }
 
+static const struct frame_reclaimer reclaimer;
+
 void kheap_front_none(void)
 {
-	frame_reclaimer = NULL;
+	frame_reclaimer = &reclaimer; /* arenas keep memory too */
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
 		make_none(kheap_front_of(cpu));
 }
@@ -133,8 +135,6 @@ static void make_stacks(struct kheap_front *front, char *memory, unsigned capaci
 	}
 }
 
-static const struct frame_reclaimer reclaimer;
-
 void kheap_front_start(void *memory, uint64_t first, uint64_t frames)
 {
 	uint64_t *map = memory;
@@ -152,7 +152,6 @@ void kheap_front_start(void *memory, uint64_t first, uint64_t frames)
 		front->map = map;
 		front->map_bias = (uint64_t *)((uintptr_t)map - first * sizeof(uint64_t));
 	}
-	frame_reclaimer = &reclaimer;
 }
 
 /* ---- batches, with interrupts masked ---------------------------------------------------------- */

@@ -19,12 +19,21 @@
 #include "mm/heap/kheap.h"
 #include "mm/percpu/drain.h"
 #include "mm/words.h"
+#include "sync/ck.h"
 
 /* The part of memory that slabs without allocated blocks may keep: 1/64. */
 #define KEPT_PART 64
 
 /* The difference of two pointers into a larger block would not fit ptrdiff_t. */
 #define SIZE_LARGEST ((size_t)PTRDIFF_MAX)
+
+/* The classes end where a frame does. */
+_Static_assert(KHEAP_SIZE_MAX < FRAME_SIZE, "aligned_class()");
+
+static size_t round_up(size_t size, size_t align)
+{
+	return (size + align - 1) & ~(align - 1);
+}
 
 void kheap_init(enum spin_kind kind, void *lock_memory)
 {
@@ -40,15 +49,16 @@ void kheap_init(enum spin_kind kind, void *lock_memory)
 
 /* ---- allocation and release ----------------------------------------------------------------- */
 
-/* The smallest class whose blocks hold the size and are all aligned; 0: there is none. */
+/*
+ * The smallest class whose blocks hold the size and are all aligned; 0: there is none. A multiple of
+ * `align` is a class, or its class is a multiple of `align` too: the classes of one doubling are
+ * multiples of an eighth of its start, which is a power of two.
+ */
 static unsigned aligned_class(size_t size, size_t align)
 {
-	unsigned class = size <= KHEAP_SIZE_MAX ? kheap_class_of(size) : KHEAP_CLASSES;
+	size_t bytes = round_up(size, align);
 
-	for (; class < KHEAP_CLASSES; class ++)
-		if ((kheap.class[class].size & (align - 1)) == 0)
-			return class;
-	return 0;
+	return size <= KHEAP_SIZE_MAX && bytes <= FRAME_SIZE ? kheap_class_of(bytes) : 0;
 }
 
 /* What a search must find unchanged at its end. */
@@ -145,7 +155,8 @@ static void release(void *pointer, const char *call, const void *caller)
 		kheap_release_behind(pointer, call, caller);
 }
 
-STEP size_t usable_size(const void *pointer, const char *call, const void *caller)
+static inline __attribute__((always_inline)) struct found find(const void *pointer,
+							       const char *call, const void *caller)
 {
 	struct found found = {.slab = NULL};
 	struct hold hold;
@@ -156,63 +167,187 @@ STEP size_t usable_size(const void *pointer, const char *call, const void *calle
 		heap_leave(&hold);
 	}
 	kheap_check_found(&found, pointer, call, caller);
-	return found.bytes;
+	return found;
+}
+
+STEP size_t usable_size(const void *pointer, const char *call, const void *caller)
+{
+	return find(pointer, call, caller).bytes;
 }
 
 /* ---- the public functions ---------------------------------------------------------------- */
+
+/* Each block is whole words, and the memset of a C library may go byte by byte. */
+static void zero(void *block, size_t size)
+{
+	words_fill(block, 0, (size + 7) / 8);
+}
 
 void *kheap_large(size_t size)
 {
 	return allocate(size, 1, FRAME_ANY);
 }
 
+STEP void *allocate_step(size_t size, size_t align, unsigned flags)
+{
+	return allocate(size, align, flags);
+}
+
+/*
+ * A size that has a class is served like that of the rounded size, which is aligned as well: so it
+ * may hit. kmalloc() may wait.
+ */
+static inline __attribute__((always_inline)) void *allocate_aligned(size_t size, size_t align,
+								    unsigned flags)
+{
+	if (!is_power_of_two(align))
+		return NULL;
+	if (size <= KHEAP_SIZE_MAX && round_up(size, align) <= KHEAP_SIZE_MAX &&
+	    !(flags & FRAME_NOWAIT))
+		return kmalloc(round_up(size, align));
+	return allocate_step(size, align, flags);
+}
+
 void *kmalloc_aligned(size_t size, size_t align)
 {
-	return kmalloc_flags(size, align, FRAME_ANY);
+	return allocate_aligned(size, align, FRAME_ANY);
 }
 
 void *kmalloc_flags(size_t size, size_t align, unsigned flags)
 {
-	void *block = is_power_of_two(align) ? allocate(size, align, flags) : NULL;
+	void *block = allocate_aligned(size, align, flags);
 
-	/* Each block is whole words, and the memset of a C library may go byte by byte. */
 	if (block && (flags & FRAME_ZERO))
-		words_fill(block, 0, (size + 7) / 8);
+		zero(block, size);
 	return block;
 }
 
 void *kcalloc(size_t count, size_t size)
 {
 	size_t bytes;
+	void *block;
 
 	if (__builtin_mul_overflow(count, size, &bytes))
 		return NULL;
-	return kmalloc_flags(bytes, 1, FRAME_ZERO);
+	block = kmalloc(bytes);
+	if (block)
+		zero(block, bytes);
+	return block;
 }
 
-/* A block that stays more than half used is not moved, nor one of the smallest size. */
+/* ---- another size ------------------------------------------------------------------------- */
+
+/*
+ * The block stays and has this size from now on. kfree_sized() accepts it: a block of a slab does not
+ * say which size was asked for, so its slab notes that some block has a size of a smaller class.
+ */
+static void keep(const struct found *found, size_t size)
+{
+	if (found->slab)
+		ck_pr_store_32(&found->slab->shrunk, 1);
+	else if (found->span.kind == SPAN_RUN)
+		kheap_run_shrink(found, frames_for(size));
+	else if (size <= found->bytes / 2)
+		ck_pr_store_32(&kheap.shrunk, 1);
+}
+
+/*
+ * The number of bytes to copy if the block must move; 0: it stays and has the size. A block stays if
+ * it will be more than half used, or a new one would not be smaller. A run of frames stays also where
+ * more than half of its first frame will be used: it gives its other frames back.
+ */
+STEP size_t must_move(void *block, size_t size, const void *caller)
+{
+	struct found found = find(block, "krealloc", caller);
+
+	if (size > found.bytes)
+		return found.bytes;
+	if (found.slab && kheap_class_of(size) == found.slab->class)
+		return 0;
+	if (size <= found.bytes / 2 && (found.slab || found.bytes > BUDDY_UNIT) &&
+	    (found.span.kind != SPAN_RUN || size <= FRAME_SIZE / 2))
+		return size;
+	keep(&found, size);
+	return 0;
+}
+
+/*
+ * There is no memory for the block's new place. NULL if it was to become larger: then all of its bytes
+ * were to be copied. Otherwise that number is the new size, and the block stays.
+ */
+STEP void *could_not_move(void *block, size_t copied)
+{
+	struct found found = find(block, "krealloc", NULL);
+
+	if (copied == found.bytes)
+		return NULL;
+	keep(&found, copied);
+	return block;
+}
+
+STEP void *free_resized(void *block, const void *caller)
+{
+	release(block, "krealloc", caller);
+	return NULL;
+}
+
+/* A block that is found by must_move() is allocated, so kfree() reports no mistake. */
 void *krealloc(void *block, size_t size)
 {
-	const void *caller = __builtin_return_address(0);
-	size_t usable;
+	size_t copied;
 	void *moved;
 
 	if (!block)
-		return allocate(size, 1, FRAME_ANY);
-	if (size == 0) {
-		release(block, "krealloc", caller);
-		return NULL;
-	}
-	usable = usable_size(block, "krealloc", caller);
-	if (size <= usable && (size > usable / 2 || usable <= BUDDY_UNIT))
+		return kmalloc(size);
+	if (size == 0)
+		return free_resized(block, __builtin_return_address(0));
+	copied = must_move(block, size, __builtin_return_address(0));
+	if (!copied)
 		return block;
-	moved = allocate(size, 1, FRAME_ANY);
+	moved = kmalloc(size);
 	if (!moved)
-		return size <= usable ? block : NULL;
-	memcpy(moved, block, size < usable ? size : usable);
-	release(block, "krealloc", caller);
+		return could_not_move(block, copied);
+	memcpy(moved, block, copied);
+	kfree(block);
 	return moved;
 }
+
+/* ---- release ------------------------------------------------------------------------------ */
+
+#if CHECKS
+/*
+ * Whether a request of `size` bytes, or krealloc(), may have made the block. Behind the slabs a block
+ * is a power of two or whole frames, also where the size is of a class.
+ */
+static bool may_have_size(const struct found *found, size_t size)
+{
+	if (size == 0 || size > found->bytes)
+		return false;
+	if (found->slab)
+		return kheap_class_of(size) == found->slab->class ||
+		       ck_pr_load_32(&found->slab->shrunk);
+	return size > found->bytes / 2 || found->bytes <= BUDDY_UNIT ||
+	       frames_for(size) << FRAME_SHIFT == found->bytes || ck_pr_load_32(&kheap.shrunk);
+}
+
+STEP void check_size(const void *block, size_t size, const void *caller)
+{
+	struct found found = find(block, "kfree_sized", caller);
+
+	check(may_have_size(&found, size),
+	      "kfree_sized: %p is mismatched: found a block of %zu bytes at %#llx, expected one "
+	      "for "
+	      "%zu bytes, called from [<%p>]",
+	      block, found.bytes, (unsigned long long)found.start, size, caller);
+}
+
+void kfree_sized(void *block, size_t size)
+{
+	if (block)
+		check_size(block, size, __builtin_return_address(0));
+	kfree(block);
+}
+#endif
 
 void kheap_free_elsewhere(void *block)
 {

@@ -74,10 +74,14 @@ __attribute__((malloc, alloc_size(1), warn_unused_result)) void *kmalloc_flags(s
 									       unsigned flags);
 
 /*
- * Gives the block another size, and often another address. The bytes that both sizes have are kept;
- * the rest is undefined, and so is an alignment beyond kmalloc's. The old pointer is then invalid.
- * When there is no memory it returns NULL and changes nothing; a smaller size never fails.
+ * Gives the block another size. The bytes that both sizes have are kept, the rest is undefined. When
+ * there is no memory it returns NULL and changes nothing; a smaller size never fails.
  * krealloc(NULL, size) is kmalloc(size); krealloc(p, 0) is kfree(p) and returns NULL.
+ *
+ * The block stays where it is, and keeps the alignment that it has, if it will be more than half used
+ * or a new block would not be smaller. A block of whole frames gives back the frames that it needs no
+ * more. Otherwise the block gets another address, with the alignment of kmalloc(), and the old pointer
+ * is invalid.
  */
 __attribute__((alloc_size(2), warn_unused_result)) void *krealloc(void *block, size_t size);
 
@@ -89,6 +93,34 @@ __attribute__((always_inline)) static inline void kfree(void *block)
 
 /* kfree() as a function. */
 void kfree_called(void *block);
+
+/*
+ * kfree() by a caller that knows the size: the size that kmalloc(), kcalloc() or the last krealloc()
+ * was given, or another size of the same class. NULL is ignored. With CHECKS a block that no such
+ * call can have made panics: mismatched. A slab in which krealloc() has left a block that it made
+ * smaller is checked less strictly: there any size that fits is accepted.
+ *
+ * Without CHECKS it is kfree(). The size alone does not say where the block belongs, so the look into
+ * the map cannot be left out: a block of this size may also be of a larger class, because krealloc()
+ * has left it where it was, or of no class, because there was no memory for a slab.
+ */
+#if CHECKS
+void kfree_sized(void *block, size_t size);
+#else
+static inline void kfree_sized(void *block, size_t size)
+{
+	(void)size;
+	kfree(block);
+}
+#endif
+
+/* The same for a block of kmalloc_aligned(size, align), as long as it is not resized. */
+static inline void kfree_aligned_sized(void *block, size_t size, size_t align)
+{
+	size_t unit = align < FRAME_SIZE ? align : FRAME_SIZE;
+
+	kfree_sized(block, (size + unit - 1) & ~(unit - 1));
+}
 
 /* The bytes that the owner of the block may use: at least the size requested. 0 for NULL. */
 size_t kmalloc_usable_size(const void *block);

@@ -90,3 +90,24 @@ __attribute__((noinline)) void *kheap_run_alloc(size_t size, size_t align, unsig
 	}
 	return frame_bytes(first);
 }
+
+STEP void note_fewer_frames(uint64_t first, uint64_t before, uint64_t frames)
+{
+	struct hold hold;
+
+	heap_enter(&hold);
+	span_replace(&kheap.spans, first, (struct span){SPAN_RUN, frames});
+	kheap.stats.run_frames -= before - frames;
+	kheap.stats.allocated_bytes -= (before - frames) << FRAME_SHIFT;
+	heap_leave(&hold);
+}
+
+void kheap_run_shrink(const struct found *found, uint64_t frames)
+{
+	uint64_t first = found->start >> FRAME_SHIFT;
+
+	if (frames == found->span.value)
+		return;
+	note_fewer_frames(first, found->span.value, frames);
+	frame_shrink_run(pfn(first), found->span.value, frames);
+}

@@ -48,6 +48,7 @@ struct kheap {
 	struct slab_class class[KHEAP_CLASSES];
 	uint64_t kept_frames; /* of slabs without allocated blocks; at most kept_max */
 	uint64_t kept_max;
+	uint32_t shrunk; /* 1: krealloc() has left a block of a buddy that is less than half used */
 	uint64_t arena_claims; /* blocks that arenas have given out */
 	/* Without the lock, by atomic operations: */
 	uint64_t gone; /* slabs and arenas without allocated blocks that were given back or used */
@@ -222,6 +223,9 @@ struct leaving {
  * `first`: its frames, if they are allocated already, which are given back with NULL.
  */
 struct arena *kheap_arena_take(unsigned order, pfn_t first);
+
+/* The run keeps its first `frames` frames, at least one; the others become free. */
+void kheap_run_shrink(const struct found *found, uint64_t frames);
 
 /* Frees the frames of an arena that is in no list and not in the index. */
 void kheap_arena_give(struct arena *arena);

@@ -430,6 +430,17 @@ uint64_t kheap_gone(void)
 
 /* ---- what is at an address ------------------------------------------------------------------- */
 
+/* The map is right whatever is in a caller's block: no word in it leads there. */
+bool slab_is_record_locked(uint64_t address)
+{
+	const struct kheap_front *front = kheap_front_self();
+	const struct slab *slab = port_phys_pointer(address);
+	uint64_t frame = (slab->start >> FRAME_SHIFT) - front->first;
+
+	return frame < front->count &&
+	       slab_of(ck_pr_load_64(&front->map[frame]), slab->start) == slab;
+}
+
 static bool is_allocated(const struct slab *slab, unsigned block)
 {
 	uint64_t start = slab->start + (uint64_t)block * class_of(slab)->size;

@@ -37,7 +37,8 @@ struct slab {
 	struct slab **link;
 	uint64_t start; /* physical */
 	uint16_t class;
-	uint16_t free;			     /* blocks */
+	uint16_t free;	 /* blocks */
+	uint32_t shrunk; /* krealloc() has left a block here with a smaller size */
 	uint64_t bits[SLAB_BLOCKS_MAX / 64]; /* 1: free, and on no CPU's stack */
 };
 
@@ -148,6 +149,12 @@ void slab_add(struct slab *slab);
  * section with interrupts masked in which they were taken out.
  */
 void slab_give(struct slab *leaving);
+
+/*
+ * Under the lock: whether the block of SLAB_RECORD_BYTES at this physical address, which is allocated,
+ * is the record of a slab. If not it is a caller's, and is read.
+ */
+bool slab_is_record_locked(uint64_t address);
 
 /* True if the address is in a slab; fills `found`. Any address. Reads what its owner may change. */
 struct found;

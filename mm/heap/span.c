@@ -141,6 +141,17 @@ void span_enter(struct span_index *index, uint64_t first, uint64_t count, struct
 	*above += count;
 }
 
+void span_replace(struct span_index *index, uint64_t frame, struct span span)
+{
+	uint64_t number = frame - index->base;
+	uint64_t *word = &index->root;
+
+	for (unsigned level = index->levels; level > 0; level--)
+		word = word_for(*word, level, number);
+	assert(*word != 0);
+	*word = span.value << KIND_BITS | span.kind;
+}
+
 void span_remove(struct span_index *index, uint64_t first, uint64_t count, struct span_nodes *nodes)
 {
 	uint64_t number = first - index->base;

@@ -77,6 +77,9 @@ unsigned span_missing(const struct span_index *index, uint64_t frame);
 void span_enter(struct span_index *index, uint64_t first, uint64_t count, struct span span,
 		struct span_nodes *nodes);
 
+/* Changes what span_enter() entered for one frame. */
+void span_replace(struct span_index *index, uint64_t frame, struct span span);
+
 /*
  * Removes what span_enter() entered. Puts nodes that are now empty into `nodes`, which must be
  * empty.

@@ -4,25 +4,19 @@
 
 #include "mm/check.h"
 #include "mm/frame.h"
-#include "mm/paging/pte.h"
+#include "mm/spare_list.h"
 
 static void push(struct page_reserve *reserve, pfn_t frame)
 {
-	*page_object(uint64_t, frame) = reserve->first.value;
-	reserve->first = frame;
+	spare_list_push(&reserve->first, frame_bytes(frame));
 	reserve->frames++;
 }
 
 pfn_t page_reserve_take(struct page_reserve *reserve)
 {
-	pfn_t frame = reserve->first;
-	uint64_t *link = page_object(uint64_t, frame);
-
 	assert(reserve->frames > 0);
-	reserve->first = pfn(*link);
 	reserve->frames--;
-	*link = 0;
-	return frame;
+	return pfn_floor(phys(port_phys_address(spare_list_pop(&reserve->first))));
 }
 
 bool page_reserve_has(struct page_reserve *reserve, uint64_t frames)

@@ -22,18 +22,20 @@
  * counts stay, so they are needed once.)
  *
  * A reserve belongs to one caller on one CPU and needs no lock. Its frames are linked through their
- * first words; all other bytes are zero.
+ * first words; all other bytes are zero. The heap has the same for blocks of any size
+ * (mm/heap/reserve.h), which is all or nothing: it does not learn by trying how many it needs.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "mm/address.h"
 #include "mm/paging/page_status.h"
 
 struct page_reserve {
-	pfn_t first;
+	void *first;	 /* a list, mm/spare_list.h; NULL: no frames */
 	uint64_t frames; /* number of frames in the reserve */
 	uint64_t wanted; /* number that a change wants which was short; 0: no change was short */
 	uint64_t least;	 /* number that is enough to repeat the change */
@@ -44,7 +46,7 @@ struct page_reserve {
 /* Makes an empty reserve. */
 static inline void page_reserve_init(struct page_reserve *reserve)
 {
-	*reserve = (struct page_reserve){.first = PFN_NONE};
+	*reserve = (struct page_reserve){.first = NULL};
 }
 
 /* The out-of-line part of page_reserve_refill(). */

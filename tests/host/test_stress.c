@@ -7,7 +7,7 @@
  * (tests/smp/workloads/workloads.h), so what one cpu breaks for another panics there. Here all
  * counts are checked after each run.
  *
- * Covers: mm/frame.c mm/heap/kmalloc.c mm/percpu/ tests/smp/workloads/workloads_*.c
+ * Covers: mm/frame.c mm/heap/kmalloc.c mm/heap/front.c mm/percpu/ tests/smp/workloads/workloads_*.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,23 +41,30 @@ static const struct memory memory_32m = {1, {{0x80200, 32 * MIB_FRAMES, 0}}};
 static const struct memory memory_64m = {
 	2, {{0x80200, 40 * MIB_FRAMES + 27, 0}, {0x84003, 24 * MIB_FRAMES - 27, 1}}};
 
-static void *heap_lock_memory;
+static void *heap_lock_memory, *heap_front;
 
 static void start(const struct memory *memory, enum spin_kind lock, unsigned cpus, uint32_t capacity)
 {
 	struct host_machine machine = {.lock = lock, .cpus = cpus, .capacity = capacity};
+	const struct host_range *last = &memory->range[memory->count - 1];
+	uint64_t first, frames;
 
 	host_machine_start(&machine, memory->range, memory->count);
 	for (unsigned cpu = 0; cpu < cpus; cpu++)
 		((struct frame_cache *)port_area_of(cpu))->home = cpu % zones.count;
 	heap_lock_memory = aligned_alloc(64, spin_bytes(cpus));
 	kheap_init(lock, heap_lock_memory);
+	first = memory->range[0].first;
+	frames = last->first + last->count - first;
+	heap_front = aligned_alloc(PORT_CACHE_LINE, kheap_front_bytes(frames));
+	kheap_front_start(heap_front, first, frames);
 }
 
 static void end(void)
 {
 	host_machine_end();
 	free(heap_lock_memory);
+	free(heap_front);
 }
 
 static void check_books(uint64_t free_frames)

@@ -44,6 +44,7 @@ NOT_COVERED = {
     "kernel/program_memory.c": "hands memory to the programs of tests/smp: they are its tests",
     "kernel/boot/configure.c": "boot arguments made into settings: the boots refused-* of cases.py",
     "kernel/diag/console.c": "the UART: every boot prints through it",
+    "kernel/diag/heap_report.c": "the boots monitor and size-classes of cases.py",
     "kernel/diag/lock_watch.c": "the boots crash-deadlock-* and lock-held-long of cases.py",
     "kernel/diag/monitor.c": "the prompt: the boots monitor and harts=96 of cases.py",
     "kernel/diag/timing.c": "the check of the host's cores: every stress runs it",

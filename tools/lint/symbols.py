@@ -52,6 +52,7 @@ LIBRARY = frozenset(("memset", "memcpy", "memmove"))
 # Files of one folder that name each other's symbols: parts of one mechanism that would be worse
 # apart. The lower file, the file that it calls upward, and why.
 CIRCLES = {
+    ("mm/heap/arena", "mm/heap/slab"): "a record of a slab is a block of an arena, and no caller's",
     ("mm/percpu/cache", "mm/percpu/drain"): "a cache that opens looks at the pressure",
     ("mm/percpu/cache", "mm/percpu/flush"): "a cache that goes off line is parked, by flushes",
     ("mm/percpu/refill", "mm/percpu/drain"): "a refill that finds no frame asks other caches",

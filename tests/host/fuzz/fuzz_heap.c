@@ -2,9 +2,9 @@
 /*
  * fuzz_heap.c - fuzz target: kmalloc and its kin against a table of blocks.
  *
- * The input chooses how much memory there is, in one zone or two, and then operations: blocks of
- * all sizes and alignments made, moved and freed, frames of other owners in between, and the
- * mistakes of callers. Of every block each byte is known: blocks overlap nothing, lose nothing
+ * The input chooses how much memory there is, in one zone or two, with or without the stacks of each
+ * CPU, and then operations: blocks of all sizes and alignments made, moved and freed, frames of
+ * other owners in between, and the mistakes of callers. Of every block each byte is known: blocks overlap nothing, lose nothing
  * and lie as aligned as promised; a request is refused only if no memory was left for it; a mistake
  * is named and changes nothing; and at the end every frame is back.
  *
@@ -37,7 +37,7 @@ struct model {
 	struct block block[BLOCKS + OTHERS];
 	uint64_t frames_at_start;
 	uint64_t next_seed;
-	void *lock_memory;
+	void *lock_memory, *front_memory;
 };
 
 static struct model model;
@@ -54,7 +54,7 @@ FUZZ_UNTRACED static uint64_t word_at(uint64_t seed, size_t i)
 	return (seed + i) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* Usable sizes are multiples of 64. */
+/* Usable sizes are multiples of 16. */
 FUZZ_UNTRACED static void fill(struct block *block)
 {
 	uint64_t *words = (uint64_t *)block->bytes;
@@ -163,9 +163,10 @@ static size_t choose_size(void)
 
 static size_t alignment_due(size_t size, size_t align)
 {
-	size_t due = 64;
+	bool has_class = model.front_memory && size <= KHEAP_SIZE_MAX;
+	size_t due = has_class ? KHEAP_GRAIN : 64;
 
-	while (due < size && due < FRAME_SIZE)
+	while (!has_class && due < size && due < FRAME_SIZE)
 		due *= 2;
 	if ((size & (size - 1)) == 0 && size > due)
 		due = size;
@@ -187,7 +188,7 @@ static void enter_block(struct block *block, void *bytes, size_t size, size_t al
 	block->bytes = bytes;
 	block->usable = kmalloc_usable_size(bytes);
 	CHECK(block->usable >= size);
-	CHECK_EQ(block->usable % 64, 0);
+	CHECK_EQ(block->usable % 16, 0);
 	CHECK(size >= FRAME_SIZE || block->usable <= FRAME_SIZE);
 	CHECK(block->usable - size < FRAME_SIZE);
 	CHECK_EQ(port_phys_address(bytes) & (alignment_due(size, align) - 1), 0);
@@ -226,6 +227,17 @@ static void free_block(struct block *block)
 	block->bytes = NULL;
 }
 
+/* Where it is, aligned as it was, and perhaps larger than a new one would be. */
+static void keep_block(struct block *block, unsigned char *bytes, size_t size)
+{
+	block->bytes = bytes;
+	block->usable = kmalloc_usable_size(bytes);
+	CHECK(block->usable >= size);
+	CHECK_EQ(block->usable % 16, 0);
+	check_in_memory(block);
+	check_apart(block);
+}
+
 static void move_block(struct block *block)
 {
 	size_t size = choose_size();
@@ -241,15 +253,11 @@ static void move_block(struct block *block)
 	}
 	block->bytes = NULL;
 	check_bytes(moved, block->seed, kept);
-	if (moved == bytes) {
-		/* Where it is, as it was, and perhaps larger than a new one would be. */
-		CHECK_EQ(kmalloc_usable_size(moved), block->usable);
-		CHECK(size <= block->usable);
-		block->bytes = bytes;
-	} else {
+	if (moved == bytes)
+		keep_block(block, bytes, size);
+	else
 		enter_block(block, moved, size, 1);
-		fill(block);
-	}
+	fill(block);
 }
 
 static void operate_on_block(void)
@@ -342,6 +350,14 @@ static void mistake(void)
 
 /* ---- the target -------------------------------------------------------------------------- */
 
+static void start_front(uint64_t first, uint64_t frames)
+{
+	size_t bytes = kheap_front_bytes(frames);
+
+	model.front_memory = aligned_alloc(PORT_CACHE_LINE, bytes);
+	kheap_front_start(model.front_memory, first, frames);
+}
+
 static void start(void)
 {
 	unsigned shape = fuzz_byte(&model.input);
@@ -353,6 +369,8 @@ static void start(void)
 	host_machine_start(&machine, range, 1 + (shape >> 3 & 1));
 	model.lock_memory = aligned_alloc(64, spin_bytes(machine.cpus));
 	kheap_init(SPIN_CAS, model.lock_memory);
+	if (shape & 16)
+		start_front(range[0].first, range[shape >> 3 & 1].first + count - range[0].first);
 	model.frames_at_start = frame_free_count();
 }
 
@@ -375,6 +393,7 @@ static void finish(void)
 	CHECK_EQ(frame_free_count(), model.frames_at_start);
 	host_machine_end();
 	free(model.lock_memory);
+	free(model.front_memory);
 }
 
 static void operate(void)

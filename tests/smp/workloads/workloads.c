@@ -38,7 +38,9 @@
 	      true,                                                                               \
 	      .needs_runs = true, .needs_aligned_runs = true)                                     \
 	entry(kalloctest, "the test of the xv6 lock lab", 100000, kalloctest_setup,               \
-	      kalloctest_teardown, true, .prints = true)
+	      kalloctest_teardown, true, .prints = true)                                          \
+	entry(scarce, "heap blocks, and then all frames", 8192, scarce_setup, scarce_teardown,    \
+	      true, .uses_heap = true)
 
 /* These load and store through an MMU, which a host process does not control. */
 #ifdef __riscv

@@ -50,6 +50,10 @@ bool exhaust_setup(struct workload_run *run);
 void exhaust_work(struct workload_run *run, unsigned number);
 void exhaust_teardown(struct workload_run *run);
 
+bool scarce_setup(struct workload_run *run);
+void scarce_work(struct workload_run *run, unsigned number);
+void scarce_teardown(struct workload_run *run);
+
 bool asym_setup(struct workload_run *run);
 void asym_work(struct workload_run *run, unsigned number);
 void asym_teardown(struct workload_run *run);

@@ -9,6 +9,7 @@
 #include "mm/check.h"
 #include "mm/global/zone.h"
 #include "mm/percpu/drain.h"
+#include "tests/smp/workloads/workload_blocks.h"
 #include "tests/smp/workloads/workload_frames.h"
 
 struct all {
@@ -23,12 +24,15 @@ struct all {
 	} cpu[];
 };
 
-/* The number of rounds that make the requested operations; at least one. */
-static bool all_setup(struct workload_run *run)
+/*
+ * The number of rounds that make the requested operations; at least one. `more_bytes` are behind the
+ * struct in the shared memory.
+ */
+static bool all_setup(struct workload_run *run, uint64_t more_bytes)
 {
 	struct all *all;
 
-	if (!workload_share(run, sizeof(*all) + run->cpus * sizeof(all->cpu[0])))
+	if (!workload_share(run, sizeof(*all) + run->cpus * sizeof(all->cpu[0]) + more_bytes))
 		return false;
 	all = run->shared;
 	for (unsigned cpu = 0; cpu < run->cpus; cpu++)
@@ -148,7 +152,7 @@ static void all_teardown(struct workload_run *run)
 
 bool exhaust_setup(struct workload_run *run)
 {
-	return all_setup(run);
+	return all_setup(run, 0);
 }
 
 /*
@@ -187,6 +191,111 @@ void exhaust_teardown(struct workload_run *run)
 	all_teardown(run);
 }
 
+/* ---- scarce: blocks of the heap, and then all frames ------------------------------------------- */
+
+#define SCARCE_BLOCKS	24
+#define SCARCE_SIZE_MAX 2048
+
+/*
+ * Each cpu allocates blocks, some of which another cpu frees, and takes frames until it finds no more.
+ * It has freed all blocks at some moment before that, at random: so blocks are freed, to full and to
+ * empty stacks, slabs and arenas, while other cpus ask for all that there is. When the last cpu finds
+ * no frame, no block is left, so all frames must be allocated, though the last blocks that were freed
+ * may be on any cpu's stack.
+ */
+static struct stamped_block *scarce_blocks(const struct workload_run *run, unsigned cpu)
+{
+	struct all *all = run->shared;
+
+	return (struct stamped_block *)(void *)&all->cpu[run->cpus] + (size_t)cpu * SCARCE_BLOCKS;
+}
+
+bool scarce_setup(struct workload_run *run)
+{
+	return all_setup(run, run->cpus * SCARCE_BLOCKS * sizeof(struct stamped_block));
+}
+
+/* Half of the cpus find the blocks of their neighbours, between two barriers, and free these. */
+static void scarce_make_blocks(struct workload_run *run, unsigned number)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+	struct stamped_block *mine = scarce_blocks(run, number);
+	unsigned next = (number + 1) % run->cpus;
+
+	for (unsigned i = 0; i < 2 * SCARCE_BLOCKS; i++) {
+		struct stamped_block *held = &mine[random_below(&cpu->random, SCARCE_BLOCKS)];
+
+		if (held->block)
+			block_give(cpu, held);
+		else
+			block_take(cpu, held, block_size(cpu, 8, SCARCE_SIZE_MAX));
+	}
+	barrier_wait(&run->barrier);
+	if (next != number)
+		for (unsigned i = 0; i < SCARCE_BLOCKS; i += 2)
+			if (scarce_blocks(run, next)[i].block)
+				block_give(cpu, &scarce_blocks(run, next)[i]);
+	barrier_wait(&run->barrier);
+}
+
+static pfn_t take_some(struct workload_run *run, unsigned number, uint64_t count, pfn_t newest)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+	pfn_t frame;
+
+	while (count-- > 0 && !pfn_is_none(frame = take(cpu, number))) {
+		*link_of(frame) = newest;
+		newest = frame;
+	}
+	return newest;
+}
+
+static pfn_t scarce_take(struct workload_run *run, unsigned number, pfn_t held)
+{
+	struct workload_cpu *cpu = &run->cpu[number];
+	struct all *all = run->shared;
+	struct stamped_block *mine = scarce_blocks(run, number);
+	uint64_t share = all->free_frames / run->cpus, some = 0;
+
+	for (unsigned i = 0; i < SCARCE_BLOCKS; i++) {
+		uint64_t before = cpu->allocs;
+
+		if (random_below(&cpu->random, 2))
+			held = take_some(run, number, random_below(&cpu->random, share / 8 + 1),
+					 held);
+		some += cpu->allocs - before;
+		if (mine[i].block)
+			block_give(cpu, &mine[i]);
+	}
+	held = take_all(run, number, held);
+	all->cpu[number].taken += some;
+	return held;
+}
+
+void scarce_work(struct workload_run *run, unsigned number)
+{
+	struct all *all = run->shared;
+	uint64_t rounds = all->rounds;
+	pfn_t held = PFN_NONE;
+
+	while (!all->over && rounds--) {
+		scarce_make_blocks(run, number);
+		held = scarce_take(run, number, held);
+		barrier_wait(&run->barrier);
+		if (number == 0)
+			exhaust_look(run, rounds);
+		held = give_chain(run, number, held);
+		barrier_wait(&run->barrier);
+	}
+	all->cpu[number].held = held;
+}
+
+void scarce_teardown(struct workload_run *run)
+{
+	blocks_end(scarce_blocks(run, 0), (uint64_t)run->cpus * SCARCE_BLOCKS);
+	all_teardown(run);
+}
+
 /* ---- frag: runs in fragmented memory -------------------------------------------------------- */
 
 #define FRAG_ORDERS	    6 /* the last holes have 63 frames */
@@ -207,7 +316,7 @@ bool frag_setup(struct workload_run *run)
 	struct all *all;
 	pfn_t witness = PFN_NONE;
 
-	if (!all_setup(run))
+	if (!all_setup(run, 0))
 		return false;
 	all = run->shared;
 	while (frames > 1 && pfn_is_none(witness = frame_alloc_run(frames, frames)))
