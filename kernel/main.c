@@ -17,12 +17,14 @@
 #include "kernel/boot/caches.h"
 #include "kernel/boot/configure.h"
 #include "kernel/boot/early.h"
+#include "kernel/boot/faults.h"
 #include "kernel/boot/memory.h"
 #include "kernel/boot/nodes.h"
 #include "kernel/boot/tree.h"
 #include "kernel/boot/boot_report.h"
 #include "kernel/diag/clock.h"
 #include "kernel/diag/console.h"
+#include "kernel/diag/frame_owners.h"
 #include "kernel/diag/lock_watch.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/trace.h"
@@ -133,7 +135,11 @@ void kernel_main(uint64_t hart_id, const void *blob)
 	run_harts();
 	boot_report_print();
 	boot_report_record();
+	faults_begin();
 	programs_run();
+	faults_end();
+	frame_report_owners();
+	frame_record_owners();
 	trace_write();
 	verdict_end();
 }

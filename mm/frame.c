@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "mm/check.h"
+#include "mm/fault.h"
+#include "mm/frame_debug.h"
 #include "mm/frame_state.h"
 #include "mm/global/zone.h"
 #include "mm/percpu/cache_private.h"
@@ -92,11 +94,32 @@ static inline __attribute__((always_inline)) pfn_t alloc_run_at_once(uint64_t co
 	return pfn(first);
 }
 
+/* frame_cache_bypass is set: no other CPU's cache has a frame, so none is asked. */
+static __attribute__((noinline)) pfn_t claim_run_watched(uint64_t count, uint64_t align,
+							 const void *caller)
+{
+	struct zone *zone = NULL;
+	uint64_t first;
+
+	if (!fault_due(FAULT_OF_RUN, caller))
+		zone = cache_claim_run(frame_cache_self(), count, align, &first);
+	if (!zone)
+		return PFN_NONE;
+	frame_run_mark(zone, first, count);
+	if (frame_debug_chosen)
+		frame_debug_allocated(first, count, caller);
+	return pfn(first);
+}
+
 pfn_t frame_alloc_run_behind(uint64_t count, uint64_t align, unsigned flags)
 {
 	pfn_t first = alloc_run_at_once(count, align);
 
-	return pfn_is_none(first) ? alloc_run_generally(count, align, flags) : first;
+	if (!pfn_is_none(first))
+		return first;
+	if (__builtin_expect(frame_cache_bypass, 0))
+		return claim_run_watched(count, align, __builtin_return_address(0));
+	return alloc_run_generally(count, align, flags);
 }
 
 /* As refill_exactly() in refill.c: what the heap keeps comes before the answer that there is no run. */
@@ -124,13 +147,31 @@ static inline void zero_run(pfn_t first, uint64_t count, unsigned flags)
 		words_fill(frame_bytes(first), 0, count * (FRAME_SIZE / sizeof(uint64_t)));
 }
 
+/* frame_cache_bypass is set. */
+static __attribute__((noinline)) pfn_t alloc_watched(uint64_t count, uint64_t align, unsigned flags,
+						     const void *caller)
+{
+	pfn_t first;
+
+	if (fault_due(FAULT_OF_RUN, caller))
+		return PFN_NONE;
+	first = alloc_run_exactly(count, align, flags);
+	if (frame_debug_chosen && !pfn_is_none(first))
+		frame_debug_allocated(first.value, count, caller);
+	return first;
+}
+
 /* A run in the general way, with its event if there is a trace. */
 static __attribute__((noinline)) pfn_t alloc_run_otherwise(uint64_t count, uint64_t align,
-							   unsigned flags)
+							   unsigned flags, const void *caller)
 {
 	uint64_t begun = trace_begin();
-	pfn_t first = alloc_run_exactly(count, align, flags);
+	pfn_t first;
 
+	if (__builtin_expect(frame_cache_bypass, 0))
+		first = alloc_watched(count, align, flags, caller);
+	else
+		first = alloc_run_exactly(count, align, flags);
 	zero_run(first, count, flags);
 	trace_end(TRACE_RUN_ALLOC, begun, count, first.value);
 	return first;
@@ -148,7 +189,7 @@ static inline __attribute__((always_inline)) pfn_t alloc_checked(uint64_t count,
 	      (unsigned long long)align, caller);
 	first = trace_is_on() ? PFN_NONE : alloc_run_at_once(count, align);
 	if (__builtin_expect(pfn_is_none(first), 0))
-		return alloc_run_otherwise(count, align, flags);
+		return alloc_run_otherwise(count, align, flags, caller);
 	zero_run(first, count, flags);
 	return first;
 }
@@ -177,6 +218,8 @@ static __attribute__((noinline)) void free_run_otherwise(uint64_t first, uint64_
 	      "[<%p>]",
 	      (unsigned long long)count, (unsigned long long)first, caller);
 	frame_run_unmark(zone, first, count, caller);
+	if (__builtin_expect(frame_debug_chosen != 0, 0))
+		frame_debug_freed(first, count, caller);
 	zone_release_run(zone, first, count);
 	trace_end(TRACE_RUN_FREE, begun, count, first);
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "mm/frame_debug.h"
 #include "mm/words.h"
 
 #if CHECKS
@@ -115,20 +116,20 @@ __attribute__((noinline)) void frame_run_unmark_any(struct zone *zone, uint64_t 
 	uint64_t end = first + count, from, to, same;
 
 	check(state != FRAME_STATE_FREE,
-	      "frame_free_run: run %#llx is freed twice: its state is free, called from [<%p>]",
-	      (unsigned long long)first, caller);
+	      "frame_free_run: run %#llx is freed twice: its state is free, called from [<%p>]%s",
+	      (unsigned long long)first, caller, frame_debug_text(first));
 	check(state == FRAME_STATE_RUN_HEAD,
 	      "frame_free_run: frame %#llx has state %#x, expected the head of a run, called from "
-	      "[<%p>]",
-	      (unsigned long long)first, state, caller);
+	      "[<%p>]%s",
+	      (unsigned long long)first, state, caller, frame_debug_text(first));
 	same = 1 + body_frames(zone, first + 1, end);
 	check(same == count,
-	      "frame_free_run: run %#llx has %llu frames, not %llu, called from [<%p>]",
+	      "frame_free_run: run %#llx has %llu frames, not %llu, called from [<%p>]%s",
 	      (unsigned long long)first, (unsigned long long)same, (unsigned long long)count,
-	      caller);
+	      caller, frame_debug_text(first));
 	check(!zone_holds(zone, end) || !frame_is_inside_run(zone, end),
-	      "frame_free_run: run %#llx has more than %llu frames, called from [<%p>]",
-	      (unsigned long long)first, (unsigned long long)count, caller);
+	      "frame_free_run: run %#llx has more than %llu frames, called from [<%p>]%s",
+	      (unsigned long long)first, (unsigned long long)count, caller, frame_debug_text(first));
 	if (!whole_words(first, end, &from, &to)) {
 		unmark_bytes(zone, first, end);
 		return;

@@ -319,7 +319,7 @@ PARTS = {
     "heap": ("mm/heap/*.c",),
     "paging": ("mm/paging/*.c",),
 }
-PREFIXES = ("frame_", "zone_", "spin_", "kheap_", "kmalloc", "port_", "page_", "bit_index_", "free_map_")
+PREFIXES = ("frame_", "fault_", "zone_", "spin_", "kheap_", "kmalloc", "port_", "page_", "bit_index_", "free_map_")
 
 
 def sources(part: str) -> list[Path]:

@@ -115,6 +115,21 @@ LOCK_BOOTS = {
 }
 
 
+# What fault injection and each diagnostic of frames costs: an argument, and what it is in the document.
+DIAGNOSTICS_SWEEP = "run=bench workload=repeat,run,kmalloc cpus=1 rounds=1 ops=4000"
+DIAGNOSTICS = {
+    "cache=0": "none of them, `cache=0`",
+    "failnth=1000000000000": "`failnth=`, of which none comes due",
+    "framedebug=owners": "`framedebug=owners`",
+    "framedebug=poison": "`framedebug=poison`",
+    "framedebug=all": "`framedebug=all`",
+}
+
+
+def diagnostics_boot(argument: str) -> str:
+    return f"diagnostics {argument}"
+
+
 def sources() -> list[Source]:
     """The figure of policies in the report is of its boots `instructions` and `whole`: these are the same."""
     report = {boot.title: boot for boot in standard_sweep()}
@@ -132,6 +147,8 @@ def sources() -> list[Source]:
         Source("lines", "hartframe.elf", lines_boot(LINES_ALL, LINES_LOCKS_SWEEP, 16, LINES_COST)),
         *(Source("sizes", checks1, counting(metadata_boot(policy, mem), f"run=bench policy={policy}", mem))
           for policy in POLICIES for mem in SIZE_MEMS),
+        *(Source("diagnostics", checks1, counting(diagnostics_boot(argument), f"{DIAGNOSTICS_SWEEP} {argument}"))
+          for argument in DIAGNOSTICS),
         *(Source("virtual-locks", "hartframe.elf",
                  Boot(title, bootargs, max(LOCK_KINDS_CPUS) if title in (LOCK_KINDS, LOCK_TURNS) else 16))
           for title, bootargs in LOCK_BOOTS.items()),
@@ -439,6 +456,17 @@ def sizes(records: Records) -> list[Row]:
     return rows
 
 
+def diagnostics(records: Records) -> list[Row]:
+    def cost(argument: str, workload: str) -> str:
+        cell = records.cell(diagnostics_boot(argument), workload, POLICIES[0], 0)
+        return "" if cell is None else f"{cell:,.0f}"
+
+    workloads = ("repeat", "run", "kmalloc")
+    return [["boot argument", *(f"`{workload}`" for workload in workloads)],
+            *([name, *(cost(argument, workload) for workload in workloads)]
+              for argument, name in DIAGNOSTICS.items())]
+
+
 def lock_cells(records: Records, boot: str) -> list[lock_model.Cell]:
     return lock_model.cells_of(r for r in records.records if r.get("boot") == boot)
 
@@ -589,7 +617,7 @@ HEAP_NAMES = {"kmalloc": "kmalloc, `CHECKS=0`", "kmalloc checks": "kmalloc, `CHE
 
 TABLES: dict[str, Callable[[Records], list[Row]]] = {
     "parallel": parallel, "qemu-versions": qemu_versions,
-    "policies": policies, "sizes": sizes, "thresholds": thresholds, "switches": switches,
+    "policies": policies, "sizes": sizes, "diagnostics": diagnostics, "thresholds": thresholds, "switches": switches,
     "bulk-designs": bulk_designs, "routes": routes, "removed-routes": removed_routes,
     "called-pair": called_pair, "lock-models": lock_models, "lock-kinds": lock_kinds,
     "locks-throughput": locks_by_cpus(lock_rate),

@@ -270,7 +270,7 @@ def shows(trace: Trace) -> str:
 
 
 # What run= asks for; its own parts say more.
-WHOLE_RUNS = ("selftest", "stress", "bench", "monitor", "explore")
+WHOLE_RUNS = ("selftest", "faults", "stress", "bench", "monitor", "explore")
 
 HOW = ("A bar is what one cpu did outside of its cache, and how long; bars lie within what they are part "
        "of. A mark below is an IPI, its line leads to the answer. A microsecond of virtual time is "

@@ -161,7 +161,10 @@ unsigned arguments_choose_caches(void)
 	struct bootargs_list *caches = &settings.arguments.caches;
 
 	if (caches->value[0] == BOOTARGS_NOT_GIVEN)
-		settings.arguments.cache_frames = caches->value[0] = default_capacity();
+		settings.arguments.cache_frames = caches->value[0] = bootargs_bypass_caches(
+									     &settings.arguments)
+									     ? 0
+									     : default_capacity();
 	for (uint64_t i = 0; i < caches->count; i++)
 		check_cache(caches->value[i]);
 	return (unsigned)most_of(caches);

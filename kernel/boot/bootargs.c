@@ -225,6 +225,21 @@ static bool parse_set(struct parser *parser, struct span word, const struct boot
 	return true;
 }
 
+static bool parse_rate(struct parser *parser, struct span word, const struct bootargs_key *key,
+		       struct span value)
+{
+	const char *wrong = "not of the form 1/N";
+	uint64_t one, *rate = field_of(&parser->args, key);
+	struct span first;
+
+	if (take_until('/', &value, &first) && first.length && value.length &&
+	    !read_number(first, false, &one) && one == 1)
+		wrong = read_number(value, false, rate);
+	if (!wrong && *rate == 0)
+		wrong = "too small";
+	return wrong ? bootargs_refuse(parser, word, key, "%s", wrong) : true;
+}
+
 /* The spread has the field after the number's. */
 static bool parse_delay(struct parser *parser, struct span word, const struct bootargs_key *key,
 			struct span value)
@@ -295,6 +310,8 @@ static bool parse_value(struct parser *parser, struct span word, const struct bo
 		return parse_choice(parser, word, key, value);
 	case FORM_SET:
 		return parse_set(parser, word, key, value);
+	case FORM_RATE:
+		return parse_rate(parser, word, key, value);
 	case FORM_DELAY:
 		return parse_delay(parser, word, key, value);
 	case FORM_PREEMPT:

@@ -76,6 +76,12 @@ enum bootargs_flush {
 	BOOTARGS_FLUSH_IPI,
 };
 
+/* What is watched of frames (mm/frame_debug.h): a set. */
+enum bootargs_framedebug {
+	BOOTARGS_FRAMEDEBUG_POISON,
+	BOOTARGS_FRAMEDEBUG_OWNERS,
+};
+
 /* How the delays of a workload vary around the stated number of instructions. */
 enum bootargs_spread {
 	BOOTARGS_SPREAD_FIXED,
@@ -114,18 +120,22 @@ struct bootargs {
 	uint64_t workload;     /* set of indices into the caller's names */
 	uint64_t ops;	       /* on each cpu; 0: not given */
 	uint64_t seed;
-	uint64_t lockstat; /* enum bootargs_lockstat */
-	uint64_t paging;   /* enum bootargs_paging */
-	uint64_t trace;	   /* enum bootargs_trace */
-	uint64_t flush;	   /* enum bootargs_flush */
-	uint64_t time;	   /* enum bootargs_time */
-	uint64_t turn;	   /* instructions in a turn of virtual time */
-	uint64_t stuck_s;  /* seconds that a wait for a lock may take; 0: any */
-	uint64_t crash;	   /* index into the caller's names; 0: nothing is done wrong */
-	uint64_t sweeps;   /* 1: all combinations are measured (programs.compares, below) */
-	uint64_t rounds;   /* of a sweep; 0: not given */
-	uint64_t cell_ms;  /* that one run of one combination may take; 0: not given */
-	uint64_t samples;  /* of each combination's state of memory; 0: none */
+	uint64_t lockstat;  /* enum bootargs_lockstat */
+	uint64_t paging;    /* enum bootargs_paging */
+	uint64_t trace;	    /* enum bootargs_trace */
+	uint64_t flush;	    /* enum bootargs_flush */
+	uint64_t time;	    /* enum bootargs_time */
+	uint64_t turn;	    /* instructions in a turn of virtual time */
+	uint64_t stuck_s;   /* seconds that a wait for a lock may take; 0: any */
+	uint64_t crash;	    /* index into the caller's names; 0: nothing is done wrong */
+	uint64_t fail_nth;  /* this allocation fails (mm/fault.h); 0: not given */
+	uint64_t fail_rate; /* each fails with probability 1/fail_rate; 0: not given */
+	uint64_t fail_seed;
+	uint64_t frame_debug; /* set of enum bootargs_framedebug */
+	uint64_t sweeps;      /* 1: all combinations are measured (programs.compares, below) */
+	uint64_t rounds;      /* of a sweep; 0: not given */
+	uint64_t cell_ms;     /* that one run of one combination may take; 0: not given */
+	uint64_t samples;     /* of each combination's state of memory; 0: none */
 	/* hold=N or hold=N:SPREAD, one key for two fields: they stay together and in order. */
 	uint64_t hold;	      /* instructions that workload=lock holds its lock */
 	uint64_t hold_spread; /* enum bootargs_spread */
@@ -212,6 +222,15 @@ bool bootargs_error_is_of(const struct bootargs_error *error, const char *key);
 
 /* All keys, one to a line, with their values and what they mean. */
 void bootargs_print_valid(const struct bootargs_known *known, bootargs_printf *print);
+
+/*
+ * Whether these arguments send every allocation and every free to the slow paths, and so turn all
+ * caches off.
+ */
+static inline bool bootargs_bypass_caches(const struct bootargs *args)
+{
+	return args->fail_nth || args->fail_rate || args->frame_debug;
+}
 
 static inline bool bootargs_set_has(uint64_t set, unsigned item)
 {

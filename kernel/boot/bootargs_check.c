@@ -170,6 +170,20 @@ static bool check_caches(struct parser *parser)
 	return true;
 }
 
+/* Where caches have to be off, cache= may say so too, and nothing else. */
+static bool check_bypass(struct parser *parser)
+{
+	const struct bootargs *args = &parser->args;
+
+	if (was_given(parser, &args->fail_seed) && !args->fail_rate)
+		return REFUSE_FIELD(parser, &args->fail_seed, "only failrate= has a seed");
+	if (!bootargs_bypass_caches(args) || !was_given(parser, &args->caches.count) ||
+	    (args->caches.count == 1 && args->caches.value[0] == 0))
+		return true;
+	return REFUSE_FIELD(parser, &args->caches.count,
+			    "failnth=, failrate= and framedebug= turn caches off");
+}
+
 /* A program that makes switches owns the timers, so no other program can run in the same boot. */
 static bool check_switches(struct parser *parser)
 {
@@ -191,5 +205,5 @@ static bool check_switches(struct parser *parser)
 bool bootargs_check_together(struct parser *parser)
 {
 	return check_switches(parser) && check_lists(parser) && check_sweep(parser) &&
-	       check_caches(parser);
+	       check_caches(parser) && check_bypass(parser);
 }

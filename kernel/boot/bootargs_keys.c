@@ -28,6 +28,9 @@ NAMES(trace_names, [BOOTARGS_TRACE_OFF] = "off", [BOOTARGS_TRACE_ON] = "on");
 NAMES(flush_names, [BOOTARGS_FLUSH_AUTO] = "auto", [BOOTARGS_FLUSH_FIRMWARE] = "firmware",
       [BOOTARGS_FLUSH_IPI] = "kick");
 
+NAMES(framedebug_names, [BOOTARGS_FRAMEDEBUG_POISON] = "poison",
+      [BOOTARGS_FRAMEDEBUG_OWNERS] = "owners");
+
 NAMES(spread_names, [BOOTARGS_SPREAD_FIXED] = "fixed", [BOOTARGS_SPREAD_RANDOM] = "random");
 
 NAMES(time_names, [BOOTARGS_TIME_HOST] = "host", [BOOTARGS_TIME_VIRTUAL] = "virtual");
@@ -90,6 +93,16 @@ const struct bootargs_key bootargs_keys[BOOTARGS_KEYS] = {
 	 .meaning = "seconds of a wait for a lock after which the cpu says so, or panics in a deadlock"},
 	{KEY("crash", FORM_CHOICE, crash), .naming = NAMING_VALUES,
 	 .meaning = "what to do wrong first, on purpose"},
+	{KEY("failnth", FORM_NUMBER, fail_nth), .least = 1,
+	 .valid = "1 and more",
+	 .meaning = "the allocation of a frame, a run or a block that fails on purpose, counted from the first program on"},
+	{KEY("failrate", FORM_RATE, fail_rate),
+	 .valid = "1/N, N at least 1",
+	 .meaning = "with what probability each such allocation fails on purpose"},
+	{KEY("failseed", FORM_NUMBER, fail_seed), .initial = 1,
+	 .valid = "any number", .meaning = "of failrate="},
+	{KEY("framedebug", FORM_SET, frame_debug), .names = &framedebug_names, .all = ALL,
+	 .meaning = "what is watched of frames, to find wrong uses of them"},
 	{KEY("rounds", FORM_NUMBER, rounds), .least = 1, .most = 1000,
 	 .valid = "1 to 1000",
 	 .meaning = "how often a sweep runs each combination; 3 at most if not given"},

@@ -30,7 +30,7 @@ static void print_values(const struct bootargs_key *key, const struct bootargs_k
 	}
 	if (key->valid)
 		print(" %s", key->valid);
-	if (key->form == FORM_NUMBER || key->form == FORM_LIST)
+	if (key->form == FORM_NUMBER || key->form == FORM_LIST || key->form == FORM_RATE)
 		return;
 	for (unsigned i = 0; i < names->count; i++)
 		print(" %s", names->name[i]);

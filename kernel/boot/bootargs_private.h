@@ -20,6 +20,7 @@ enum form {
 	FORM_LIST,   /* such numbers with commas between; stored in their order */
 	FORM_CHOICE, /* one of the names; stored as its index */
 	FORM_SET,    /* some of the names, with commas between; stored as a bitmap */
+	FORM_RATE,   /* 1/N, N at least 1; stored as N */
 	FORM_DELAY,  /* N or N:SPREAD, in two fields; the names are the spreads' */
 	FORM_PREEMPT /* MIN:RANGE or MIN:RANGE:MODE, in three fields; the names are the modes' */
 };
@@ -52,7 +53,7 @@ struct bootargs_key {
 	const char *meaning;
 };
 
-#define BOOTARGS_KEYS 24
+#define BOOTARGS_KEYS 28
 
 extern const struct bootargs_key bootargs_keys[BOOTARGS_KEYS];
 

@@ -11,11 +11,12 @@
 #include "kernel/settings.h"
 #include "mm/check.h"
 #include "mm/frame.h"
+#include "mm/frame_debug.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
 
-static void *heap_lock, *heap_matrix, *heap_front;
+static void *heap_lock, *heap_matrix, *heap_front, *frame_notes;
 static uint64_t front_first, front_frames;
 static unsigned working; /* cpus 0..working-1 may allocate; the others are off line */
 
@@ -47,6 +48,8 @@ void configure_reserve(void)
 	choose_front();
 	heap_front = early_alloc(kheap_front_bytes(front_frames), 64);
 	heap_lock = early_alloc(spin_bytes(port_cpu_count()), 64);
+	if (settings.arguments.frame_debug)
+		frame_notes = early_alloc(frame_debug_bytes(front_frames), 64);
 	heap_matrix = early_alloc(wait_matrix_bytes(port_cpu_count()), 64);
 }
 
@@ -57,8 +60,22 @@ static void make_heap(enum spin_kind lock)
 	kheap_front_start(heap_front, front_first, front_frames);
 }
 
+_Static_assert(1 << BOOTARGS_FRAMEDEBUG_POISON == FRAME_DEBUG_POISON &&
+		       1 << BOOTARGS_FRAMEDEBUG_OWNERS == FRAME_DEBUG_OWNERS,
+	       "one order of what is watched of frames");
+
+/* Of the frames that the heap's map covers. What was noted of other zones is forgotten. */
+static void watch_frames(void)
+{
+	if (frame_notes)
+		frame_debug_start((unsigned)settings.arguments.frame_debug, frame_notes,
+				  front_first, front_frames);
+}
+
 void configure_first(const struct policy *policy, enum spin_kind lock)
 {
+	frame_cache_bypass = bootargs_bypass_caches(&settings.arguments);
+	watch_frames();
 	memory_start(policy, lock);
 	make_heap(lock);
 }
@@ -114,6 +131,12 @@ void configure_cpus(void)
 	frame_drain_set_low(settings.arguments.low_frames);
 }
 
+void configure_bypass(bool bypass)
+{
+	frame_cache_bypass = bypass || bootargs_bypass_caches(&settings.arguments);
+	cpus_run(cache_on, NULL, working);
+}
+
 /* The caches of all cpus that work, with nothing in them; seen at rest. */
 static bool caches_are_off(void)
 {
@@ -154,6 +177,7 @@ void configure(const struct configuration *wanted)
 	      wanted->cpus);
 	kernel_space_off(); /* its tables are in the old zones */
 	give_all_back(wanted->cpus);
+	watch_frames();
 	other_zones = memory_remake(wanted->policy, wanted->lock);
 	make_heap(wanted->lock);
 	if (other_zones)

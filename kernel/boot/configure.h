@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "mm/global/policy.h"
@@ -30,6 +31,12 @@ void configure_first(const struct policy *policy, enum spin_kind lock);
 /* The cpus' nodes, caches and the zones' low marks, as the boot arguments say; all cpus are there.
  */
 void configure_cpus(void);
+
+/*
+ * At rest, on cpu 0: sends all allocations and frees of all cpus to the slow paths, or ends that
+ * where the boot arguments do not ask for it (frame_cache_bypass in mm/percpu/cache.h).
+ */
+void configure_bypass(bool bypass);
 
 /*
  * At rest, on cpu 0, with every frame and every block given back (else it panics and says what is

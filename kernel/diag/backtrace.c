@@ -7,6 +7,8 @@
 
 #include "kernel/smp/cpu.h"
 
+#define DEPTH_MAX 16
+
 static bool is_on_stack(const struct cpu *cpu, uintptr_t address)
 {
 	return address - cpu->arch.stack_low < ARCH_STACK_BYTES ||
@@ -18,19 +20,29 @@ static bool is_on_stack(const struct cpu *cpu, uintptr_t address)
  * caller's frame pointer at -16. A pointer that is not a multiple of 16, is not on a stack of this
  * cpu, or does not rise, ends the chain.
  */
-void backtrace_print(uintptr_t frame)
+unsigned backtrace_take(uintptr_t frame, uintptr_t *addresses, unsigned most)
 {
 	const struct cpu *self = cpu_self();
+	unsigned depth = 0;
 
-	for (unsigned depth = 0; depth < 16 && frame % 16 == 0 && is_on_stack(self, frame - 16);
-	     depth++) {
+	while (depth < most && frame % 16 == 0 && is_on_stack(self, frame - 16)) {
 		const uintptr_t *top = (const uintptr_t *)frame;
 
-		printf("  [<%#lx>]\n", (unsigned long)top[-1]);
+		addresses[depth++] = top[-1];
 		if (top[-2] <= frame)
 			break;
 		frame = top[-2];
 	}
+	return depth;
+}
+
+void backtrace_print(uintptr_t frame)
+{
+	uintptr_t addresses[DEPTH_MAX];
+	unsigned depth = backtrace_take(frame, addresses, DEPTH_MAX);
+
+	for (unsigned i = 0; i < depth; i++)
+		printf("  [<%#lx>]\n", (unsigned long)addresses[i]);
 }
 
 /* A leaf function saves no return address, and its caller's frame pointer at -8. */

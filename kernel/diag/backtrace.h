@@ -15,6 +15,11 @@
 /* Prints at most 16 return addresses, beginning with the function that has this frame pointer. */
 void backtrace_print(uintptr_t frame);
 
+/*
+ * Writes at most `most` of these return addresses to `addresses`, and returns how many. Any context.
+ */
+unsigned backtrace_take(uintptr_t frame, uintptr_t *addresses, unsigned most);
+
 /* Prints a heading and the backtrace of the code that a trap has interrupted. */
 void backtrace_print_trap(const struct trap_frame *trap);
 

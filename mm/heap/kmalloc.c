@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "mm/check.h"
+#include "mm/fault.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
 #include "mm/percpu/drain.h"
@@ -120,6 +121,8 @@ static inline __attribute__((always_inline)) void *allocate(size_t size, size_t 
 	void *block;
 
 	if (size == 0 || size > SIZE_LARGEST)
+		return NULL;
+	if (fault_due(FAULT_OF_BLOCK, __builtin_return_address(0)))
 		return NULL;
 	class = aligned_class(size, align);
 	block = kheap_take(class);

@@ -9,6 +9,7 @@
 
 #include "mm/address.h"
 #include "mm/check.h"
+#include "mm/frame_debug.h"
 #include "mm/percpu/cache_private.h"
 #include "mm/percpu/drain.h"
 #include "mm/words.h"
@@ -161,6 +162,8 @@ static void prepare_direct(struct frame_cache *cache)
 	struct zone *home = &zones.zone[cache->home];
 
 	cache->uncached = cache->runs = NULL;
+	if (frame_cache_bypass)
+		return;
 	if (!zones.count)
 		return;
 	direct->zone = home;
@@ -185,6 +188,8 @@ void frame_cache_configure(uint32_t capacity, uint32_t batch)
 	unsigned long flags;
 
 	check(!port_in_trap(), "frame_cache_configure: cpu %u is in a trap handler", port_cpu());
+	if (frame_cache_bypass)
+		capacity = batch = 0;
 	if (capacity > cache->slots)
 		capacity = cache->slots;
 	if (capacity)
@@ -275,25 +280,26 @@ void frame_cache_bad_free(uint64_t frame)
 	void *caller = __builtin_return_address(0);
 	struct zone *zone = cache_zone_of(frame);
 	unsigned state = CHECKS ? zone_frame_state(zone, frame) : FRAME_STATE_FREE;
+	const char *text = frame_debug_text(frame);
 
 	switch (state) {
 	case FRAME_STATE_FREE:
 		port_panic("frame_free: frame %#llx is freed twice: its state is free, expected "
-			   "allocated (or it was never allocated), called from [<%p>]",
-			   (unsigned long long)frame, caller);
+			   "allocated (or it was never allocated), called from [<%p>]%s",
+			   (unsigned long long)frame, caller, text);
 	case FRAME_STATE_RUN_HEAD:
 	case FRAME_STATE_RUN_BODY:
 		port_panic("frame_free: frame %#llx is part of a run, expected a single frame: "
-			   "frame_free_run frees it, called from [<%p>]",
-			   (unsigned long long)frame, caller);
+			   "frame_free_run frees it, called from [<%p>]%s",
+			   (unsigned long long)frame, caller, text);
 	case FRAME_STATE_RESERVED:
 		port_panic("frame_free: frame %#llx is reserved, it was never allocated, called "
-			   "from [<%p>]",
-			   (unsigned long long)frame, caller);
+			   "from [<%p>]%s",
+			   (unsigned long long)frame, caller, text);
 	default:
 		port_panic("frame_free: frame %#llx was handed out more than once: its state is "
-			   "%#x, expected 1, called from [<%p>]",
-			   (unsigned long long)frame, state, caller);
+			   "%#x, expected 1, called from [<%p>]%s",
+			   (unsigned long long)frame, state, caller, text);
 	}
 }
 

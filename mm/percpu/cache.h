@@ -196,7 +196,7 @@ void frame_cache_set_order(struct frame_cache *cache, unsigned node, const struc
 
 /*
  * On the owning CPU: empties the cache and sets its capacity and batch, in frames. capacity is cut
- * to the memory there is; 0 turns the cache off. batch 0 lets the batch follow contention between
+ * to the memory there is; 0 turns the cache off, and so does frame_cache_bypass. batch 0 lets the batch follow contention between
  * FRAME_CACHE_BATCH and FRAME_CACHE_BATCH_MAX, as far as the capacity allows. Panics unless
  * capacity >= 2 * batch and batch <= FRAME_CACHE_BATCH_MAX, and in a trap handler.
  */
@@ -241,6 +241,14 @@ struct frame_reclaimer {
 };
 
 extern const struct frame_reclaimer *frame_reclaimer;
+
+/*
+ * True: every allocation and every free takes the general slow paths, where faults are injected
+ * (mm/fault.h). frame_cache_configure() then leaves each cache off, whatever the capacity, and
+ * without the short way of a cache that is off. Written while no other CPU allocates; each CPU
+ * configures its cache again after that.
+ */
+extern bool frame_cache_bypass;
 
 /* Frames in the cache; exact on its own CPU and at rest, else an estimate. */
 uint64_t frame_cache_level(const struct frame_cache *cache);

@@ -11,6 +11,7 @@
  *
  * Locks: no lock is held here; zone.c takes the zones' locks.
  */
+#include "mm/frame_debug.h"
 #include "mm/global/bits.h"
 #include "mm/percpu/cache_private.h"
 #include "mm/percpu/drain.h"
@@ -340,12 +341,25 @@ full:
 	free_direct(cache, frame);
 }
 
+/*
+ * frame_cache_bypass is set. frame_cache_overflow() jumps here, so the return address is that of the
+ * free.
+ */
+static __attribute__((noinline)) void overflow_watched(uint64_t frame)
+{
+	if (frame_debug_chosen)
+		frame_debug_freed(frame, 1, __builtin_return_address(0));
+	overflow_cached(frame);
+}
+
 void frame_cache_overflow(uint64_t frame)
 {
 	const struct cache_direct *uncached = frame_cache_self()->uncached;
 
 	if (uncached)
 		free_uncached(frame, uncached);
+	else if (__builtin_expect(frame_cache_bypass, 0))
+		overflow_watched(frame);
 	else
 		overflow_cached(frame);
 }
@@ -402,6 +416,8 @@ void frame_cache_free_elsewhere(uint64_t frame)
 			frame_cache_bad_free(frame);
 		*state = FRAME_STATE_FREE;
 	}
+	if (__builtin_expect(frame_debug_chosen != 0, 0))
+		frame_debug_freed(frame, 1, __builtin_return_address(0));
 	if (__builtin_expect(cache_state(cache) == FRAME_CACHE_PARKED, 0))
 		cache_open(cache);
 	if (!push_remote(cache, zone->number, frame))

@@ -13,7 +13,9 @@
  *
  * Locks: no lock is held here; zone.c takes the zones' locks.
  */
+#include "mm/fault.h"
 #include "mm/frame.h"
+#include "mm/frame_debug.h"
 #include "mm/global/bits.h"
 #include "mm/percpu/cache_private.h"
 #include "mm/percpu/drain.h"
@@ -338,6 +340,35 @@ static __attribute__((noinline)) pfn_t refill_exactly(struct frame_cache *cache,
 	return frame;
 }
 
+static pfn_t note_allocated(pfn_t frame, const void *site)
+{
+	if (frame_debug_chosen && !pfn_is_none(frame))
+		frame_debug_allocated(frame.value, 1, site);
+	return frame;
+}
+
+/*
+ * frame_cache_bypass is set, so no cache has a frame, and what refill_from_anywhere() would do is this.
+ * The allocation of a frame for the heap: its caller jumps here, so the return address is that of the
+ * call of frame_alloc_behind(). A return address that is read there would be saved on every call.
+ */
+static __attribute__((noinline)) pfn_t alloc_behind_watched(unsigned flags)
+{
+	struct frame_cache *cache = frame_cache_self();
+	struct zone *zone;
+	uint64_t number;
+	pfn_t frame;
+
+	if (fault_due(FAULT_OF_FRAME, __builtin_return_address(0)))
+		return PFN_NONE;
+	zone = cache_claim_one(cache, &number);
+	if (zone)
+		frame = hand_out(cache, zone, number);
+	else
+		frame = flags & FRAME_NOWAIT ? PFN_NONE : alloc_drained(cache);
+	return note_allocated(frame, __builtin_return_address(0));
+}
+
 pfn_t frame_alloc_behind(unsigned flags)
 {
 	struct frame_cache *cache = frame_cache_self();
@@ -347,6 +378,8 @@ pfn_t frame_alloc_behind(unsigned flags)
 	frame_mark_allocated(cache->state_bias, number);
 	return pfn(number);
 empty:
+	if (__builtin_expect(frame_cache_bypass, 0))
+		return alloc_behind_watched(flags);
 	return refill_from_anywhere(cache, flags);
 }
 
@@ -424,9 +457,22 @@ static __attribute__((noinline)) pfn_t refill_cached(unsigned flags)
 	return refill_exactly(cache, flags);
 }
 
+/* frame_cache_bypass is set. The return address is that of the allocation, as above. */
+static __attribute__((noinline)) pfn_t refill_watched(unsigned flags)
+{
+	if (fault_due(FAULT_OF_FRAME, __builtin_return_address(0)))
+		return PFN_NONE;
+	return note_allocated(refill_exactly(frame_cache_self(), flags),
+			      __builtin_return_address(0));
+}
+
 pfn_t frame_cache_refill(unsigned flags)
 {
 	const struct cache_direct *uncached = frame_cache_self()->uncached;
 
-	return uncached ? alloc_uncached(flags, uncached) : refill_cached(flags);
+	if (uncached)
+		return alloc_uncached(flags, uncached);
+	if (__builtin_expect(frame_cache_bypass, 0))
+		return refill_watched(flags);
+	return refill_cached(flags);
 }

@@ -121,6 +121,11 @@ static void check_defaults(const struct bootargs *args)
 	CHECK_EQ(args->rounds, 0);
 	CHECK_EQ(args->cell_ms, 0);
 	CHECK_EQ(args->samples, 0);
+	CHECK_EQ(args->fail_nth, 0);
+	CHECK_EQ(args->fail_rate, 0);
+	CHECK_EQ(args->fail_seed, 1);
+	CHECK_EQ(args->frame_debug, 0);
+	CHECK(!bootargs_bypass_caches(args));
 	CHECK_EQ(args->cache_frames, BOOTARGS_NOT_GIVEN);
 	CHECK_EQ(args->batch_frames, 0);
 	CHECK_EQ(args->low_frames, BOOTARGS_NOT_GIVEN);
@@ -274,11 +279,61 @@ TEST(a_cache_holds_two_batches)
 		      "valid: 0 (off), or 2 and more");
 }
 
+TEST(faults_and_what_watches_frames_turn_caches_off)
+{
+	static const char *const bypassing[] = {"failnth=1", "failrate=1/1000", "framedebug=poison"};
+	struct bootargs args;
+	char text[100], line[200];
+
+	CHECK_ACCEPTED("failnth=18446744073709551615", &args);
+	CHECK_EQ(args.fail_nth, UINT64_MAX);
+	CHECK_ACCEPTED("failseed=0 failrate=1/0x40", &args);
+	CHECK_EQ(args.fail_rate, 64);
+	CHECK_EQ(args.fail_seed, 0);
+	CHECK_ACCEPTED("framedebug=owners", &args);
+	CHECK_EQ(args.frame_debug, 1 << BOOTARGS_FRAMEDEBUG_OWNERS);
+	CHECK_ACCEPTED("framedebug=all", &args);
+	CHECK_EQ(args.frame_debug,
+		 1 << BOOTARGS_FRAMEDEBUG_OWNERS | 1 << BOOTARGS_FRAMEDEBUG_POISON);
+	for (size_t i = 0; i < sizeof(bypassing) / sizeof(bypassing[0]); i++) {
+		CHECK_ACCEPTED(bypassing[i], &args);
+		CHECK(bootargs_bypass_caches(&args));
+		snprintf(text, sizeof(text), "%s cache=0", bypassing[i]);
+		CHECK_ACCEPTED(text, &args);
+		snprintf(text, sizeof(text), "cache=64 %s", bypassing[i]);
+		snprintf(line, sizeof(line),
+			 "bootargs: \"cache=64\": failnth=, failrate= and framedebug= turn caches "
+			 "off; "
+			 "valid: 0 (off), or 2 and more\n");
+		CHECK(!parse(text, &args));
+		CHECK(strcmp(printed, line) == 0);
+	}
+	CHECK_REFUSED("run=bench cache=0,64 failnth=1",
+		      "\"cache=0,64\": failnth=, failrate= and framedebug= turn caches off; "
+		      "valid: 0 (off), or 2 and more");
+	CHECK_REFUSED("failnth=0", "\"failnth=0\": too small; valid: 1 and more");
+	CHECK_REFUSED("failseed=7", "\"failseed=7\": only failrate= has a seed; valid: any number");
+	CHECK_REFUSED("failseed=7 failnth=7",
+		      "\"failseed=7\": only failrate= has a seed; valid: any number");
+	CHECK_REFUSED("framedebug=poisen",
+		      "\"framedebug=poisen\": no such value \"poisen\"; valid: poison owners all");
+#define RATE "; valid: 1/N, N at least 1"
+	CHECK_REFUSED("failrate=1/0", "\"failrate=1/0\": too small" RATE);
+	CHECK_REFUSED("failrate=1/x", "\"failrate=1/x\": not a number" RATE);
+	CHECK_REFUSED("failrate=1/18446744073709551616",
+		      "\"failrate=1/18446744073709551616\": too large for 64 bits" RATE);
+	CHECK_REFUSED("failrate=1/", "\"failrate=1/\": not of the form 1/N" RATE);
+	CHECK_REFUSED("failrate=/2", "\"failrate=/2\": not of the form 1/N" RATE);
+	CHECK_REFUSED("failrate=2/3", "\"failrate=2/3\": not of the form 1/N" RATE);
+	CHECK_REFUSED("failrate=100", "\"failrate=100\": not of the form 1/N" RATE);
+}
+
 TEST(unknown_keys_are_refused)
 {
 #define KEYS                                                                                       \
 	"valid keys: run policy lock cache batch low workload ops cpus seed lockstat "             \
 	"paging trace flush time turn stuck crash "                                                \
+	"failnth failrate failseed framedebug "                                                    \
 	"rounds cell samples hold think preempt"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
@@ -389,7 +444,7 @@ TEST(errors_print_safely)
 	text[sizeof(text) - 1] = '\0';
 	CHECK(!parse(text, &args));
 	CHECK(strstr(printed, "xxx...\": no such key"));
-	CHECK(strlen(printed) < 256);
+	CHECK(strspn(strchr(printed, '"') + 1, "x") <= 64); /* the word is cut */
 	memset(text, '0', sizeof(text) - 1);
 	memcpy(text, "seed=", 5);
 	CHECK_ACCEPTED(text, &args);
@@ -646,11 +701,11 @@ TEST(an_error_knows_its_key)
 TEST(help_lists_every_key)
 {
 	static const char *const wanted[] = {
-		"\n  run ",    "\n  lock ",	"\n  cache ",  "\n  batch ",  "\n  low ",
-		"\n  ops ",    "\n  workload ", "\n  cpus ",   "\n  seed ",   "\n  lockstat ",
-		" none all\n", " ring all\n",	"\n  policy ", " list all\n", "\n  rounds ",
-		"\n  cell ",   "\n  samples ",	"\n  paging ", "\n  trace ",  "\n  flush ",
-		"\n  stuck ",  "\n  crash "};
+		"\n  run ",    "\n  lock ",	"\n  cache ",	"\n  batch ",	 "\n  low ",
+		"\n  ops ",    "\n  workload ", "\n  cpus ",	"\n  seed ",	 "\n  lockstat ",
+		" none all\n", " ring all\n",	"\n  policy ",	" list all\n",	 "\n  rounds ",
+		"\n  cell ",   "\n  samples ",	"\n  paging ",	"\n  trace ",	 "\n  flush ",
+		"\n  stuck ",  "\n  crash ",	"\n  failnth ", "\n  failrate ", "\n  framedebug "};
 
 	printed_length = 0;
 	bootargs_print_valid(&known, print_captured);

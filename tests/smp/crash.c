@@ -98,6 +98,37 @@ static void lose_stacks(void)
 	__asm__ volatile("li sp, 1024\n\tebreak");
 }
 
+/* ---- frames ------------------------------------------------------------------------------ */
+
+/* Without framedebug=poison it is not noticed. */
+static __attribute__((noinline)) void write_after_free(void)
+{
+	pfn_t frame = frame_alloc(FRAME_ANY);
+	uint64_t *words = frame_bytes(frame);
+
+	frame_free(frame);
+	((volatile uint64_t *)words)[3] = 0x1234;
+	while (!pfn_is_none(frame_alloc(FRAME_ANY)))
+		;
+}
+
+static __attribute__((noinline)) void free_twice(void)
+{
+	pfn_t frame = frame_alloc(FRAME_ANY);
+
+	frame_free(frame);
+	frame_free(frame);
+	__asm__ volatile("" ::: "memory");
+}
+
+/* No mistake that a cpu can notice: the report at the end of the run shows it. */
+static __attribute__((noinline)) void leak_frames(void)
+{
+	for (unsigned i = 0; i < 5; i++)
+		(void)*(volatile uint64_t *)frame_bytes(frame_alloc(FRAME_ZERO));
+	(void)*(volatile uint64_t *)frame_bytes(frame_alloc_run(16, 16));
+}
+
 /* ---- deadlocks --------------------------------------------------------------------------- */
 
 /* The cpus that hold their first lock; atomic. */
@@ -178,10 +209,13 @@ static void do_nothing_wrong(void)
 		entry("null-jump", jump_to_null) entry("text-store", store_to_text) entry(         \
 			"rodata-store", store_to_rodata) entry("data-jump", jump_to_data)          \
 			entry("frame-jump", jump_to_frame) entry("illegal", do_nothing_legal)      \
-				entry("stack", fill_stack) entry("no-stack", lose_stacks)          \
-					entry("deadlock", lock_heap_then_zone)                     \
-						entry("self-deadlock", lock_heap_twice)            \
-							entry("long-hold", hold_heap_long)
+				entry("stack", fill_stack) entry("no-stack", lose_stacks) entry(   \
+					"deadlock", lock_heap_then_zone) entry("self-deadlock",    \
+									       lock_heap_twice)    \
+					entry("long-hold", hold_heap_long)                         \
+						entry("frame-store", write_after_free)             \
+							entry("frame-twice", free_twice)           \
+								entry("frame-leak", leak_frames)
 
 #define NAME(name, function)	 name,
 #define FUNCTION(name, function) function,

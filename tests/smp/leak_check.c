@@ -2,6 +2,7 @@
 /* leak_check.c - see leak_check.h. */
 #include "tests/smp/leak_check.h"
 
+#include "kernel/diag/frame_owners.h"
 #include "kernel/diag/panic.h"
 #include "mm/frame.h"
 #include "mm/heap/kmalloc.h"
@@ -22,6 +23,7 @@ bool leak_check_end(const char *workload, uint64_t free_before)
 	kheap_validate();
 	if (free_after == free_before)
 		return true;
+	frame_report_owners();
 	verdict_fail("%s: %llu frames were free before, %llu after", workload,
 		     (unsigned long long)free_before, (unsigned long long)free_after);
 	return false;

@@ -28,7 +28,7 @@ class Case:
     expect: str = "pass"
     must_contain: tuple[str, ...] = ()
     typed: str = ""  # a file of what is typed on the console
-    judge: str = ""  # "sweep", "trace": its records are looked at too
+    judge: str = ""  # "sweep", "trace", "faults": its records are looked at too
     bare: bool = False  # the kernel without the programs of tests/
 
 
@@ -375,6 +375,38 @@ CASES = (
          must_contain=("monitor: help lists the commands", "hartframe> quit")),
     Case("bare-workload", "workload=bulk", smp="2", bare=True, expect="fail", must_contain=(
         'bootargs: "workload=bulk": no program of this kernel has a use for it; valid: nothing',)),
+    # Every allocation fails once; then what failnth= and failrate= do to programs of other purposes.
+    Case("faults", "run=faults", judge="faults", must_contain=('"record":"fault_sites"',)),
+    Case("faults-one-cpu", "run=faults paging=off", smp="1", mem="32M", must_contain=("# SKIP not supported here",)),
+    *(Case(f"faults-{policy}", f"run=faults policy={policy}", smp="2", mem="32M") for policy in POLICIES),
+    Case("faults-first", "run=selftest failnth=1", smp="2", expect="fail", must_contain=(
+        "faults: allocation 1 fails on purpose\n", "not ok 3 frames: FRAME_ZERO is all zero # !pfn_is_none(frame)\n",
+        '"record":"faults","nth":1,"rate":0,"failseed":1,', '"failed":1}', ", 1 failed\n")),
+    Case("faults-never", "run=selftest failnth=1000000000000", smp="2", must_contain=(" allocations, 0 failed on purpose\n",)),
+    # In virtual time the order of allocations is always the same, so the same ones fail.
+    Case("faults-rate", "time=virtual turn=200 run=stress workload=rand,bulk,xfree,run,kmalloc,xmalloc,churn ops=300 "
+         "failrate=1/64 failseed=7", smp="3", must_contain=("with probability 1/64, failseed=7\n", '"rate":64,"failseed":7,')),
+    Case("faults-twice", "run=faults failnth=1", smp="1", expect="fail",
+         must_contain=("run=faults injects faults by itself",)),
+    refused("failnth-none", "failnth=0", "too small", "valid: 1 and more"),
+    refused("failrate-form", "failrate=2/3", "not of the form 1/N", "valid: 1/N, N at least 1"),
+    refused("failnth-with-caches", "failnth=5 cache=64", "turn caches off"),
+    # What framedebug= says of wrong uses of frames; and that right ones go on as without it.
+    Case("framedebug", "run=selftest,stress framedebug=all ops=300", smp="2", must_contain=(
+        "frames that are allocated, by call\n", "page_reserve_settle+0x", '"record":"frame_site","address":')),
+    Case("framedebug-free_list", "run=selftest,stress framedebug=all ops=300 policy=free_list workload=bulk,kmalloc", smp="2"),
+    Case("framedebug-sweep", "run=bench workload=bulk policy=all ops=500 rounds=1 framedebug=all", smp="2", mem="32M"),
+    Case("framedebug-nodes", "run=stress workload=bulk,xfree,run ops=300 framedebug=all", mem="512M", qemu_args=NUMA),
+    Case("framedebug-store", "crash=frame-store framedebug=all", mem="32M", expect="fail", must_contain=(
+        "PANIC on cpu 3 (hart ", " was written to after it was freed: found 0x1234 at offset 0x18, expected 0xf5eef5eef5eef5ee; "
+        "freed by cpu 3 at [<0x", "write_after_free+0x", ", allocated before that at [<0x")),
+    Case("framedebug-twice", "crash=frame-twice framedebug=owners", mem="32M", expect="fail", must_contain=(
+        "PANIC on cpu 3 (hart ", " is freed twice: its state is free, ", "; freed by cpu 3 at [<0x", "free_twice+0x",
+        ", allocated before that at [<0x")),
+    Case("framedebug-leak", "crash=frame-leak framedebug=owners run=stress workload=repeat ops=100", mem="32M", expect="fail",
+         must_contain=("       5 frames in 5 allocations, the oldest ", "      16 frames in 1 allocations, the oldest ",
+                       "leak_frames+0x")),
+    refused("framedebug-unknown", "framedebug=owner", "no such value", "valid: poison owners all"),
     refused("unknown-crash", "crash=nonesuch", "no such value", "valid: none null-read"),
     refused("explore-with-others", "run=stress,explore", "explore goes alone", "run=selftest "),
     refused("unknown-trace", "trace=yes", "no such value", "valid: off on"),

@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .fault_sites import fault_problems
 from .judges import contention_problems, sweep_problems, trace_problems
 from .ktap import parse_ktap
 
@@ -40,6 +41,7 @@ class Job:
     must_contain: tuple[str, ...] = ()
     sweep_records: Path | None = None
     trace_records: Path | None = None
+    fault_records: Path | None = None
 
 
 @dataclass
@@ -163,6 +165,9 @@ def judge(result: Result, status: int) -> None:
     if job.trace_records:
         lines = job.trace_records.read_text(encoding="utf-8").splitlines()
         problems += trace_problems(lines)[:5]
+    if job.fault_records:
+        lines = job.fault_records.read_text(encoding="utf-8").splitlines()
+        problems += fault_problems(lines)[:5]
     for text in job.must_contain:
         if text not in result.output:
             problems.append(f'"{text}" is not in the output')

@@ -147,6 +147,7 @@ def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
         must_contain=case.must_contain,
         sweep_records=log_path(logs, name, ".jsonl") if case.judge == "sweep" else None,
         trace_records=log_path(logs, name, ".jsonl") if case.judge == "trace" else None,
+        fault_records=log_path(logs, name, ".jsonl") if case.judge == "faults" else None,
     )
 
 

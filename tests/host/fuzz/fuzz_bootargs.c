@@ -27,7 +27,7 @@ struct reading {
 	char *blamed; /* the word, in the reference's own copy of the text */
 	/* The words that gave these. */
 	char *run, *policy, *lock, *cache, *batch, *cpus, *workload, *preempt;
-	char *rounds, *cell, *samples;
+	char *rounds, *cell, *samples, *failseed;
 };
 
 static int digit_of(char c)
@@ -101,6 +101,7 @@ static const char *const locks[] = {"fas",	     "cas",	 "dec",	      "ticket", "
 static const char *const lockstats[] = {"off", "contended", "all"};
 static const char *const switches[] = {"off", "on"};
 static const char *const spreads[] = {"fixed", "random"};
+static const char *const framedebugs[] = {"poison", "owners"};
 static const char *const times[] = {"host", "virtual"};
 static const char *const flushes[] = {"auto", "firmware", "kick"};
 static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
@@ -192,6 +193,19 @@ static bool read_to(const char *text, uint64_t least, uint64_t most, uint64_t *f
 		return false;
 	*field = number;
 	return true;
+}
+
+static bool read_rate(const char *text, uint64_t *rate)
+{
+	char *copy = strdup(text), *below = strchr(copy, '/');
+	uint64_t above = 0;
+	bool good;
+
+	if (below)
+		*below++ = '\0';
+	good = below && read_number(copy, 1, &above) && above == 1 && read_number(below, 1, rate);
+	free(copy);
+	return good;
 }
 
 static bool read_ticks(const char *text, uint64_t *ticks)
@@ -322,6 +336,16 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		return read_to(value, 1, 1000000, &args->turn);
 	if (!strcmp(key, "stuck"))
 		return read_to(value, 0, 100000, &args->stuck_s);
+	if (!strcmp(key, "failnth"))
+		return read_number(value, 1, &args->fail_nth);
+	if (!strcmp(key, "failrate"))
+		return read_rate(value, &args->fail_rate);
+	if (!strcmp(key, "failseed")) {
+		reading->failseed = word;
+		return read_number(value, 0, &args->fail_seed);
+	}
+	if (!strcmp(key, "framedebug"))
+		return read_set(framedebugs, 2, value, 2, true, &args->frame_debug);
 	if (!strcmp(key, "hold"))
 		return read_delay(value, &args->hold, &args->hold_spread);
 	if (!strcmp(key, "think"))
@@ -391,6 +415,19 @@ static void read_caches(struct reading *reading)
 	}
 }
 
+static void read_bypass(struct reading *reading)
+{
+	const struct bootargs *args = &reading->args;
+	bool off = args->caches.count == 1 && args->caches.value[0] == 0;
+
+	if (reading->bad)
+		return;
+	if (reading->failseed && !args->fail_rate)
+		blame(reading, reading->failseed);
+	else if ((args->fail_nth || args->fail_rate || args->frame_debug) && reading->cache && !off)
+		blame(reading, reading->cache);
+}
+
 static void set_firsts(struct bootargs *args)
 {
 	args->policy = args->policies ? (uint64_t)__builtin_ctzll(args->policies) : 0;
@@ -421,6 +458,7 @@ static void read_together(struct reading *reading)
 		blame(reading, reading->samples);
 	else
 		read_caches(reading);
+	read_bypass(reading);
 	set_firsts(args);
 }
 
@@ -450,6 +488,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 			 .cpu_counts = {1, {0}},
 			 .low_frames = BOOTARGS_NOT_GIVEN,
 			 .seed = 1,
+			 .fail_seed = 1,
 			 .turn = 25,
 			 .stuck_s = 10,
 			 .hold = 200,
