@@ -25,6 +25,7 @@
 #include "kernel/diag/clock.h"
 #include "kernel/diag/console.h"
 #include "kernel/diag/frame_owners.h"
+#include "kernel/diag/heap_leaks.h"
 #include "kernel/diag/lock_watch.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/trace.h"
@@ -140,6 +141,7 @@ void kernel_main(uint64_t hart_id, const void *blob)
 	faults_end();
 	frame_report_owners();
 	frame_record_owners();
+	heap_leaks();
 	trace_write();
 	verdict_end();
 }

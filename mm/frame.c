@@ -147,31 +147,20 @@ static inline void zero_run(pfn_t first, uint64_t count, unsigned flags)
 		words_fill(frame_bytes(first), 0, count * (FRAME_SIZE / sizeof(uint64_t)));
 }
 
-/* frame_cache_bypass is set. */
-static __attribute__((noinline)) pfn_t alloc_watched(uint64_t count, uint64_t align, unsigned flags,
-						     const void *caller)
-{
-	pfn_t first;
-
-	if (fault_due(FAULT_OF_RUN, caller))
-		return PFN_NONE;
-	first = alloc_run_exactly(count, align, flags);
-	if (frame_debug_chosen && !pfn_is_none(first))
-		frame_debug_allocated(first.value, count, caller);
-	return first;
-}
-
-/* A run in the general way, with its event if there is a trace. */
+/*
+ * A run in the general way, with its event if there is a trace. Faults and the diagnostics are on only
+ * where frame_cache_bypass is set.
+ */
 static __attribute__((noinline)) pfn_t alloc_run_otherwise(uint64_t count, uint64_t align,
 							   unsigned flags, const void *caller)
 {
 	uint64_t begun = trace_begin();
-	pfn_t first;
+	pfn_t first = PFN_NONE;
 
-	if (__builtin_expect(frame_cache_bypass, 0))
-		first = alloc_watched(count, align, flags, caller);
-	else
+	if (!(frame_cache_bypass && fault_due(FAULT_OF_RUN, caller)))
 		first = alloc_run_exactly(count, align, flags);
+	if (frame_cache_bypass && frame_debug_chosen && !pfn_is_none(first))
+		frame_debug_allocated(first.value, count, caller);
 	zero_run(first, count, flags);
 	trace_end(TRACE_RUN_ALLOC, begun, count, first.value);
 	return first;

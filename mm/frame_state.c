@@ -119,9 +119,13 @@ __attribute__((noinline)) void frame_run_unmark_any(struct zone *zone, uint64_t 
 	      "frame_free_run: run %#llx is freed twice: its state is free, called from [<%p>]%s",
 	      (unsigned long long)first, caller, frame_debug_text(first));
 	check(state == FRAME_STATE_RUN_HEAD,
-	      "frame_free_run: frame %#llx has state %#x, expected the head of a run, called from "
-	      "[<%p>]%s",
-	      (unsigned long long)first, state, caller, frame_debug_text(first));
+	      "frame_free_run: frame %#llx has state %#x%s, expected the head of a run, called "
+	      "from [<%p>]%s",
+	      (unsigned long long)first, state,
+	      state == FRAME_STATE_HEAP || state == FRAME_STATE_HEAP_RUN
+		      ? " and is mismatched: it is the heap's, and kfree frees a block"
+		      : "",
+	      caller, frame_debug_text(first));
 	same = 1 + body_frames(zone, first + 1, end);
 	check(same == count,
 	      "frame_free_run: run %#llx has %llu frames, not %llu, called from [<%p>]%s",
@@ -157,7 +161,8 @@ static void validate_word(const struct zone *zone, uint64_t from)
 	if (word == FRAME_STATE_RUN_HEAD)
 		return;
 	before = zone_frame_state(zone, from - 1);
-	check(before == FRAME_STATE_RUN_HEAD || before == FRAME_STATE_RUN_BODY,
+	check(before == FRAME_STATE_RUN_HEAD || before == FRAME_STATE_RUN_BODY ||
+		      before == FRAME_STATE_HEAP_RUN,
 	      "%s: frame %#llx is inside a run, and the frame before it has state %#x", zone->name,
 	      (unsigned long long)from, before);
 }

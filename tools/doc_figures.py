@@ -140,6 +140,8 @@ def sources() -> list[Source]:
           for kind in ("checks0", "checks1", "checks0-zbb", "checks1-zbb")),
         Source("switches", "hartframe.elf", counting("bench asserts", "run=bench")),
         Source("switches", checks1, counting("bench trace", "run=bench trace=on")),
+        *(Source("heapdebug", checks1, counting(HEAPDEBUG + words, f"run=bench heapdebug={words}" if words
+                                                else "run=bench")) for words in HEAPDEBUG_WORDS),
         Source("routes", checks1, counting("routes", ROUTE_SWEEP)),
         *(Source("sizes", checks1, counting(f"sizes {mem}", SIZE_SWEEP, mem)) for mem in SIZE_MEMS),
         Source("lines", "hartframe.elf", lines_boot(LINES_FREE, LINES_SWEEP, 64, 0)),
@@ -153,6 +155,12 @@ def sources() -> list[Source]:
                  Boot(title, bootargs, max(LOCK_KINDS_CPUS) if title in (LOCK_KINDS, LOCK_TURNS) else 16))
           for title, bootargs in LOCK_BOOTS.items()),
     ]
+
+
+# What each diagnostic of the heap costs: a boot for each set of words.
+HEAP_PAIR = "kmalloc_pair_256_live"
+HEAPDEBUG = "heapdebug "
+HEAPDEBUG_WORDS = ("", "leaks", "redzone", "poison", "quarantine", "owners", "guard", "guard=1", "all")
 
 
 # What a record of a document keeps: which figure it is, and the figure.
@@ -176,6 +184,8 @@ def is_figure(record: Record, boot: str) -> bool:
     """A count, or a cell of a sweep: nothing that depends on the host."""
     if record.get("record") != "bench":
         return False
+    if boot.startswith(HEAPDEBUG):
+        return record.get("bench") == HEAP_PAIR
     if boot.startswith("metadata "):
         return record.get("bench") == METADATA
     return record.get("bench") == "sweep" or record.get("unit") in ("instructions", "bytes")
@@ -373,6 +383,14 @@ ROUTE_FIGURES: dict[str, tuple[str, str]] = {
     "rand": ("`rand`, no cache", "rand 0"),
     "run": ("`run`, cache of 128", "run 128"),
 }
+
+
+def heapdebug(records: Records) -> list[Row]:
+    def pair(words: str) -> float:
+        return records.bench(HEAPDEBUG + words, HEAP_PAIR)
+
+    rows = [["`heapdebug=`", "pair of `kmalloc(64)` and `kfree`"]]
+    return rows + [[f"`{words}`" if words else "not given", f"{pair(words):.0f}"] for words in HEAPDEBUG_WORDS]
 
 
 def route_now(records: Records, name: str) -> str:
@@ -627,7 +645,7 @@ TABLES: dict[str, Callable[[Records], list[Row]]] = {
     "locks-turns": locks_turns,
     "locks-overtaken": locks_by_cpus(lambda record: f"{record['overtaken_most']}"),
     "lines-cells": lines_cells, "lines-hot": lines_hot,
-    "lines-locks": lines_locks, "lines-model": lines_model, "heaps": heaps, "heap-memory": heap_memory,
+    "lines-locks": lines_locks, "lines-model": lines_model, "heaps": heaps, "heapdebug": heapdebug, "heap-memory": heap_memory,
 }
 
 

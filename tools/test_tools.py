@@ -191,6 +191,12 @@ class TestConsole(Launching):
         address = next(int(row[0], 16) for row in rows if row[-1] == "stuck") + 4
         run = self.launch(f"echo '  [<{address:#018x}>]'; echo '[<0x1>]';" + PASS)
         self.assertIn(f"  [<{address:#018x}>] stuck+0x4\n[<0x1>]\n".encode(), run.stdout)
+        if not shutil.which("addr2line"):
+            return
+        subprocess.run(["gcc", "-g", "-no-pie", "-o", self.kernel, source], check=True)
+        run = self.launch(f"echo '  [<{address:#018x}>]'; echo '[<0x1>]';" + PASS)
+        named = f"  [<{address:#018x}>] stuck+0x4 (kernel.c:1)\n[<0x1>]\n"
+        self.assertIn(named.encode(), run.stdout)
 
 
 class TestCommandLine(Launching):

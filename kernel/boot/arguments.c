@@ -18,6 +18,7 @@
 #include "kernel/smp/shootdown.h"
 #include "mm/frame.h"
 #include "mm/global/policies.h"
+#include "mm/heap/debug.h"
 #include "mm/percpu/drain.h"
 
 _Static_assert((int)BOOTARGS_LOCK_ANDERSON == (int)SPIN_ANDERSON, "one order of locks");
@@ -29,6 +30,12 @@ _Static_assert((int)BOOTARGS_LOCK_HCLH == (int)SPIN_HCLH, "one order of locks");
 _Static_assert((int)BOOTARGS_LOCK_NONE == (int)SPIN_NONE, "one order of locks");
 _Static_assert(BOOTARGS_NOT_GIVEN == FRAME_LOW_DEFAULT, "one value for it");
 _Static_assert((int)BOOTARGS_LOCKSTAT_ALL == (int)SPIN_STATS_ALL, "one order of modes");
+
+#define IS_WORD(name) (1 << BOOTARGS_HEAPDEBUG_##name == (int)KHEAP_DEBUG_##name)
+
+_Static_assert(IS_WORD(REDZONE) && IS_WORD(POISON) && IS_WORD(QUARANTINE) && IS_WORD(OWNERS) &&
+		       IS_WORD(LEAKS) && IS_WORD(GUARD),
+	       "one order of words");
 
 /* Caches of more frames than this cannot count them. */
 #define CACHE_MAX (UINT32_MAX / 4)

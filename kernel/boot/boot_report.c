@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "arch/riscv/sbi.h"
+#include "kernel/boot/heap_debug.h"
 #include "kernel/boot/memory.h"
 #include "kernel/boot/nodes.h"
 #include "kernel/diag/clock.h"
@@ -47,6 +48,7 @@ void boot_report_print(void)
 		       shootdown_way() == SHOOTDOWN_IPI ? "IPIs" : "the firmware");
 	else
 		printf("paging: off\n");
+	heap_debug_print();
 	if (nodes_are_many(settings.cpus))
 		nodes_print(settings.cpus);
 	printf("caches: at most %u frames a cpu; a batch is %u", frame_cache_self()->capacity,

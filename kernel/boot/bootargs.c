@@ -196,6 +196,23 @@ static bool parse_choice(struct parser *parser, struct span word, const struct b
 	return true;
 }
 
+/* Takes the =N off a word; the number goes into the field behind the set. True if it is right. */
+static bool parse_word_number(struct parser *parser, struct span word,
+			      const struct bootargs_key *key, struct span *item)
+{
+	struct span whole = *item, number = *item;
+	const char *wrong;
+	bool is_last;
+
+	if (key->form != FORM_WORDS || !take_until('=', &number, item))
+		return true;
+	is_last = span_is(*item, key->names->name[key->names->count - 1]);
+	wrong = !is_last	? "no such value"
+		: number.length ? read_number_of(key, number, &field_of(&parser->args, key)[1])
+				: "not a number";
+	return wrong ? refuse_value(parser, word, key, whole, wrong) : true;
+}
+
 static bool parse_set(struct parser *parser, struct span word, const struct bootargs_key *key,
 		      struct span value)
 {
@@ -208,6 +225,8 @@ static bool parse_set(struct parser *parser, struct span word, const struct boot
 		uint64_t bits;
 
 		more = take_until(',', &value, &item);
+		if (!parse_word_number(parser, word, key, &item))
+			return false;
 		if (key->all && span_is(item, "all")) {
 			bits = bootargs_all_of(key, parser->known);
 		} else {
@@ -309,6 +328,7 @@ static bool parse_value(struct parser *parser, struct span word, const struct bo
 	case FORM_CHOICE:
 		return parse_choice(parser, word, key, value);
 	case FORM_SET:
+	case FORM_WORDS:
 		return parse_set(parser, word, key, value);
 	case FORM_RATE:
 		return parse_rate(parser, word, key, value);
@@ -378,6 +398,7 @@ static void set_defaults(struct parser *parser)
 	}
 	parser->args.preempt_range_ticks = 4000;
 	parser->args.preempt_mode = 0;
+	parser->args.guard_every = BOOTARGS_GUARD_EVERY;
 }
 
 bool bootargs_parse(const char *text, const struct bootargs_known *known, struct bootargs *out,

@@ -60,6 +60,19 @@ enum bootargs_trace {
 	BOOTARGS_TRACE_ON,
 };
 
+/* Diagnostics of the heap, in the order of enum kheap_debug_words; arguments.c asserts that. */
+enum bootargs_heapdebug {
+	BOOTARGS_HEAPDEBUG_REDZONE,
+	BOOTARGS_HEAPDEBUG_POISON,
+	BOOTARGS_HEAPDEBUG_QUARANTINE,
+	BOOTARGS_HEAPDEBUG_OWNERS,
+	BOOTARGS_HEAPDEBUG_LEAKS,
+	BOOTARGS_HEAPDEBUG_GUARD,
+};
+
+/* One block of so many has guard pages, where heapdebug=guard does not say. */
+#define BOOTARGS_GUARD_EVERY 64
+
 /* Which clock times are taken from (kernel/diag/clock.h). */
 enum bootargs_time {
 	BOOTARGS_TIME_HOST,
@@ -145,6 +158,9 @@ struct bootargs {
 	uint64_t preempt_min_ticks;
 	uint64_t preempt_range_ticks;
 	uint64_t preempt_mode; /* index into the caller's names; 0 where it is not given */
+	/* One key for two fields: they stay together and in order. */
+	uint64_t heapdebug;   /* set of enum bootargs_heapdebug */
+	uint64_t guard_every; /* of guard=N in it */
 };
 
 /* Names that a value may have; a name's index is what is stored. */

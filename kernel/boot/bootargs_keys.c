@@ -33,6 +33,10 @@ NAMES(framedebug_names, [BOOTARGS_FRAMEDEBUG_POISON] = "poison",
 
 NAMES(spread_names, [BOOTARGS_SPREAD_FIXED] = "fixed", [BOOTARGS_SPREAD_RANDOM] = "random");
 
+NAMES(heapdebug_names, [BOOTARGS_HEAPDEBUG_REDZONE] = "redzone", [BOOTARGS_HEAPDEBUG_POISON] = "poison",
+      [BOOTARGS_HEAPDEBUG_QUARANTINE] = "quarantine", [BOOTARGS_HEAPDEBUG_OWNERS] = "owners",
+      [BOOTARGS_HEAPDEBUG_LEAKS] = "leaks", [BOOTARGS_HEAPDEBUG_GUARD] = "guard");
+
 NAMES(time_names, [BOOTARGS_TIME_HOST] = "host", [BOOTARGS_TIME_VIRTUAL] = "virtual");
 
 /* Of a set: all the names there are. */
@@ -121,6 +125,9 @@ const struct bootargs_key bootargs_keys[BOOTARGS_KEYS] = {
 	{KEY("preempt", FORM_PREEMPT, preempt_min_ticks), .naming = NAMING_VALUES, .initial = 200,
 	 .valid = "MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of",
 	 .meaning = "ticks of the clock between the switches of a schedule, and where to make more"},
+	{KEY("heapdebug", FORM_WORDS, heapdebug), .names = &heapdebug_names, .all = ALL,
+	 .least = 1, .most = 1000000, .valid = "words with commas between, guard also as guard=N:",
+	 .meaning = "diagnostics of the heap; of N blocks one has guard pages"},
 };
 /* clang-format on */
 

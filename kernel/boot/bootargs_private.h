@@ -21,6 +21,7 @@ enum form {
 	FORM_CHOICE, /* one of the names; stored as its index */
 	FORM_SET,    /* some of the names, with commas between; stored as a bitmap */
 	FORM_RATE,   /* 1/N, N at least 1; stored as N */
+	FORM_WORDS,  /* a set; the last name can have =N, in the field behind; N as a number */
 	FORM_DELAY,  /* N or N:SPREAD, in two fields; the names are the spreads' */
 	FORM_PREEMPT /* MIN:RANGE or MIN:RANGE:MODE, in three fields; the names are the modes' */
 };
@@ -53,7 +54,7 @@ struct bootargs_key {
 	const char *meaning;
 };
 
-#define BOOTARGS_KEYS 28
+#define BOOTARGS_KEYS 29
 
 extern const struct bootargs_key bootargs_keys[BOOTARGS_KEYS];
 

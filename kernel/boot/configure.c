@@ -4,6 +4,7 @@
 
 #include "kernel/smp/cpu.h"
 #include "kernel/boot/early.h"
+#include "kernel/boot/heap_debug.h"
 #include "kernel/vm/kernel_space.h"
 #include "kernel/boot/memory.h"
 #include "kernel/boot/nodes.h"
@@ -12,6 +13,7 @@
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/frame_debug.h"
+#include "mm/heap/debug.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
@@ -46,7 +48,9 @@ static void choose_front(void)
 void configure_reserve(void)
 {
 	choose_front();
-	heap_front = early_alloc(kheap_front_bytes(front_frames), 64);
+	heap_front = early_alloc(heap_debug_is_wanted() ? kheap_debug_bytes(front_frames)
+							: kheap_front_bytes(front_frames),
+				 64);
 	heap_lock = early_alloc(spin_bytes(port_cpu_count()), 64);
 	if (settings.arguments.frame_debug)
 		frame_notes = early_alloc(frame_debug_bytes(front_frames), 64);
@@ -57,7 +61,10 @@ static void make_heap(enum spin_kind lock)
 {
 	kheap_init(lock, heap_lock);
 	wait_matrix_start(kheap_lock(), heap_matrix);
-	kheap_front_start(heap_front, front_first, front_frames);
+	if (heap_debug_is_wanted())
+		heap_debug_start(heap_front, front_first, front_frames);
+	else
+		kheap_front_start(heap_front, front_first, front_frames);
 }
 
 _Static_assert(1 << BOOTARGS_FRAMEDEBUG_POISON == FRAME_DEBUG_POISON &&

@@ -16,6 +16,7 @@
 #include "arch/riscv/sbi.h"
 #include "kernel/diag/console.h"
 #include "kernel/diag/contention.h"
+#include "kernel/diag/heap_leaks.h"
 #include "kernel/diag/heap_report.h"
 #include "kernel/diag/lock_chain.h"
 #include "kernel/diag/trace.h"
@@ -25,6 +26,7 @@
 #include "kernel/smp/cpu.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/heap/debug.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/percpu/drain.h"
@@ -265,6 +267,15 @@ static void do_drain(uint64_t unused)
 	print_ledger();
 }
 
+static void do_leaks(uint64_t unused)
+{
+	(void)unused;
+	if (kheap_debug_words())
+		heap_leaks();
+	else
+		printf("the heap knows no call sites: heapdebug= is off\n");
+}
+
 static void do_validate(uint64_t unused)
 {
 	(void)unused;
@@ -353,6 +364,7 @@ static const struct command {
 	{"load", "seconds", "all cpus but 0 allocate and free; ledger and holders once a second",
 	 do_load},
 	{"validate", NULL, "zones, caches and heap check themselves", do_validate},
+	{"leaks", NULL, "live blocks by call site, with heapdebug=leaks", do_leaks},
 	{"quit", NULL, "end the run with its verdict", NULL},
 };
 

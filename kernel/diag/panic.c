@@ -25,6 +25,7 @@
 #include "kernel/smp/cpu.h"
 #include "kernel/smp/ipi.h"
 #include "mm/address.h"
+#include "mm/heap/debug.h"
 #include "sync/ck.h"
 
 static uint32_t panicking; /* number of the first cpu that panicked, plus 1; 0: none; atomic */
@@ -223,7 +224,7 @@ static void describe(char *text, size_t bytes, const struct trap_cause *cause)
 	uint64_t address = cause->address;
 
 	text[0] = '\0';
-	if (!cause->has_address)
+	if (!cause->has_address || kheap_debug_describe(address, text, bytes))
 		return;
 	for (unsigned i = 0; i < port_cpu_count(); i++) {
 		if (cpu_of(i)->arch.stack_low - address - 1 < ARCH_GUARD_BYTES) {
@@ -244,7 +245,7 @@ static void describe(char *text, size_t bytes, const struct trap_cause *cause)
 void panic_exception(const struct trap_frame *frame, const struct trap_cause *cause)
 {
 	struct cpu *self = cpu_self();
-	char message[sizeof(self->panic_message)], where[64];
+	char message[sizeof(self->panic_message)], where[320];
 
 	describe(where, sizeof(where), cause);
 	snprintf(message, sizeof(message), "%s%s (scause %#llx), stval %#llx%s, at [<%#llx>]",

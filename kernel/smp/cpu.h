@@ -27,7 +27,7 @@ struct cpu {
 
 	/* The cpu's own. */
 	jmp_buf *panic_return; /* an expected panic comes back here; NULL: none is expected */
-	char panic_message[320];
+	char panic_message[400];
 	uint32_t online_pins; /* calls of cpu_pin_online() less those of cpu_unpin(); read by handlers */
 
 	/* Written by cpu 0, read by this cpu. */
@@ -45,6 +45,7 @@ struct cpu {
 	struct hart_arrival *arrival;
 	struct space *space; /* that this cpu is in; NULL: in the kernel's (space.c) */
 	uint64_t maps_seen;  /* that space's count of mappings at this cpu's last flush (space.c) */
+	uint64_t guard_maps_seen; /* the same of blocks with guard pages (heap_guard.c) */
 
 	/* Flushes of its translation caches (shootdown.c). */
 	_Alignas(64) uint64_t flush_wanted; /* by others; atomic */

@@ -236,6 +236,17 @@ static void ask_firmware(unsigned first, uint64_t set, uint64_t start, uint64_t 
 	ck_pr_fence_acquire(); /* (d) */
 }
 
+void shootdown_firmware(unsigned first, uint64_t set, uint64_t start, uint64_t bytes)
+{
+	unsigned own = port_cpu() - first;
+
+	if (own < 64 && set >> own & 1) {
+		mmu_flush(start, bytes);
+		set &= ~(UINT64_C(1) << own);
+	}
+	ask_firmware(first, set, start, bytes);
+}
+
 unsigned shootdown(unsigned first, uint64_t set, uint64_t start, uint64_t bytes)
 {
 	unsigned own = port_cpu() - first;

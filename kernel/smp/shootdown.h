@@ -33,6 +33,12 @@ const char *shootdown_way_name(enum shootdown_way way);
 unsigned shootdown(unsigned first, uint64_t set, uint64_t start, uint64_t bytes);
 
 /*
+ * The same in any context, by the firmware alone: where shootdown_way() is SHOOTDOWN_FIRMWARE. Waits for
+ * the firmware of the other harts, and so for no interrupt of a cpu.
+ */
+void shootdown_firmware(unsigned first, uint64_t set, uint64_t start, uint64_t bytes);
+
+/*
  * In the handler of an IPI: flushes what this cpu was asked to. Interrupts masked. Cheap if
  * nothing.
  */

@@ -12,6 +12,7 @@
 
 #include "arch/riscv/mmu.h"
 #include "kernel/smp/cpu.h"
+#include "kernel/vm/heap_guard.h"
 #include "kernel/vm/kernel_map.h"
 #include "kernel/boot/machine.h"
 #include "kernel/boot/memory.h"
@@ -164,15 +165,18 @@ void kernel_space_on(void)
 		status = kernel_space_map_into(&table);
 	if (status != PAGE_OK)
 		port_panic("page tables of the kernel: %s", page_status_text(status));
+	heap_guard_build(&table);
 	page_table_validate(&table);
 	check_own_ground();
 	cpus_run(use_on_this_cpu, (void *)(uintptr_t)page_table_satp(&table), settings.cpus);
+	heap_guard_open();
 }
 
 void kernel_space_off(void)
 {
 	if (!table.tables)
 		return;
+	heap_guard_close();
 	cpus_run(stop_on_this_cpu, NULL, settings.cpus);
 	page_table_destroy(&table, NULL, NULL);
 	table.tables = 0;

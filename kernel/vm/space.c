@@ -21,6 +21,7 @@
 
 #include "arch/riscv/mmu.h"
 #include "arch/riscv/trap.h"
+#include "kernel/vm/heap_guard.h"
 #include "kernel/vm/kernel_space.h"
 #include "mm/check.h"
 #include "mm/global/zone.h"
@@ -80,8 +81,10 @@ enum page_status space_create(struct space *space)
 	if (status != PAGE_OK)
 		goto no_table;
 	status = kernel_space_map_into(&space->table);
-	if (status == PAGE_OK)
+	if (status == PAGE_OK) {
+		heap_guard_share(&space->table);
 		return PAGE_OK;
+	}
 	page_table_destroy(&space->table, NULL, NULL);
 no_table:
 	kfree(space->memory);
@@ -98,6 +101,7 @@ void space_destroy(struct space *space)
 	check(inside == 0, "space: destroyed while %u cpus are in it", inside);
 	ck_pr_fence_acquire(); /* pairs with space_leave */
 	space_flush(space, 0, UINT64_MAX);
+	heap_guard_unshare(&space->table);
 	page_table_destroy(&space->table, space_drop_frames, NULL);
 	if (space->table.asid)
 		space_asid_give(space->table.asid);

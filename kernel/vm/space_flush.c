@@ -37,6 +37,7 @@
 
 #include "arch/riscv/mmu.h"
 #include "kernel/smp/shootdown.h"
+#include "kernel/vm/heap_guard.h"
 #include "mm/check.h"
 #include "mm/frame.h"
 #include "mm/global/bits.h"
@@ -109,6 +110,8 @@ bool space_fault_is_stale(void)
 	struct cpu *self = cpu_self();
 	uint64_t maps;
 
+	if (heap_guard_fault_is_stale())
+		return true;
 	if (!self->space)
 		return false;
 	maps = space_maps_until_now(self->space);

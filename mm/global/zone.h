@@ -32,8 +32,10 @@
 enum frame_state {
 	FRAME_STATE_FREE = 0,
 	FRAME_STATE_ALLOCATED = 1,
+	FRAME_STATE_HEAP = 0x20, /* a single frame of the heap's: frame_free() may not free it */
 	FRAME_STATE_RUN_HEAD = 0x40, /* first frame of an allocated run */
 	FRAME_STATE_RUN_BODY = 0x41,
+	FRAME_STATE_HEAP_RUN = 0x42, /* first frame of a run of the heap's */
 	FRAME_STATE_RESERVED = 0x80
 };
 

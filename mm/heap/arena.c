@@ -42,6 +42,8 @@
  */
 #include "mm/heap/kmalloc_private.h"
 
+#include <limits.h>
+
 #include "mm/check.h"
 #include "mm/global/bits.h"
 #include "sync/ck.h"
@@ -53,20 +55,22 @@ struct spinlock *kheap_lock(void)
 
 /* ---- sizes ------------------------------------------------------------------------------- */
 
+#define NO_ORDER UINT_MAX
+
 /*
- * Whether a block of an arena, of *order, wastes less than a frame more than whole frames would:
- * then the request is served from an arena.
+ * The order of a block of an arena for the request, if it wastes less than a frame more than whole
+ * frames would: then the request is served from an arena. Else NO_ORDER.
  */
-static bool fits_block(size_t size, size_t align, unsigned *order)
+static unsigned fitting_order(size_t size, size_t align)
 {
 	size_t bytes = size > align ? size : align;
+	unsigned order = 0;
 
-	*order = 0;
 	if (bytes > BUDDY_BYTES_MAX)
-		return false;
-	while (buddy_bytes(*order) < bytes)
-		++*order;
-	return frames_for(buddy_bytes(*order)) == frames_for(size);
+		return NO_ORDER;
+	while (buddy_bytes(order) < bytes)
+		order++;
+	return frames_for(buddy_bytes(order)) == frames_for(size) ? order : NO_ORDER;
 }
 
 /* ---- arenas, under the lock -------------------------------------------------------------- */
@@ -242,17 +246,17 @@ STEP void *add_last(unsigned order)
 
 void *kheap_take_fitting(size_t size, size_t align)
 {
-	unsigned order;
+	unsigned order = fitting_order(size, align);
 
-	return fits_block(size, align, &order) ? take_block(order) : NULL;
+	return order != NO_ORDER ? take_block(order) : NULL;
 }
 
 void *kheap_alloc_behind(size_t size, size_t align, unsigned flags)
 {
-	unsigned order;
+	unsigned order = fitting_order(size, align);
 	void *block;
 
-	if (fits_block(size, align, &order)) {
+	if (order != NO_ORDER) {
 		block = kheap_buddy_alloc(order);
 		if (!block && !(flags & FRAME_NOWAIT) && order < FRAME_ORDER)
 			block = add_last(order);
@@ -322,10 +326,7 @@ void kheap_check_found(const struct found *found, const void *pointer, const cha
 			   "%zu bytes at %#llx, expected that block's start, called from [<%p>]",
 			   call, pointer, found->bytes, start, caller);
 	default:
-		port_panic("%s: %p is a wild pointer: found no block of the heap there, expected "
-			   "an allocated one (or it was freed twice and its frames are given "
-			   "back), called from [<%p>]",
-			   call, pointer, caller);
+		kheap_foreign(found, pointer, call, caller);
 	}
 }
 

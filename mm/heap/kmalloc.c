@@ -45,6 +45,7 @@ void kheap_init(enum spin_kind kind, void *lock_memory)
 	span_init(&kheap.spans, zones.zone[0].first, last->first + last->total_frames);
 	slab_init(kheap.class);
 	kheap.kept_max = frame_total_count() / KEPT_PART;
+	kheap_debug = NULL;
 	kheap_front_none();
 }
 
@@ -109,6 +110,16 @@ static __attribute__((noinline)) void *allocate_exactly(size_t size, size_t alig
 	return block;
 }
 
+/* No block: there are no diagnostics, and the allocation does not fail on purpose. */
+#define NOT_WATCHED ((void *)&kheap)
+
+STEP void *watched(size_t size, size_t align, unsigned flags, const void *caller)
+{
+	if (fault_due(FAULT_OF_BLOCK, caller))
+		return NULL;
+	return kheap_debug ? kheap_debug->alloc(size, align, flags, caller) : NOT_WATCHED;
+}
+
 /*
  * `align` is a power of two. Zeroes nothing. Small blocks come from slabs; behind these come buddies
  * and whole frames, whatever the size. Where none of them has memory, all is searched again, for any
@@ -122,8 +133,11 @@ static inline __attribute__((always_inline)) void *allocate(size_t size, size_t 
 
 	if (size == 0 || size > SIZE_LARGEST)
 		return NULL;
-	if (fault_due(FAULT_OF_BLOCK, __builtin_return_address(0)))
-		return NULL;
+	if (__builtin_expect(ck_pr_load_32(&fault_is_on) || kheap_debug, 0)) {
+		block = watched(size, align, flags, __builtin_return_address(0));
+		if (block != NOT_WATCHED)
+			return block;
+	}
 	class = aligned_class(size, align);
 	block = kheap_take(class);
 	if (!block)
@@ -152,7 +166,9 @@ static void release(void *pointer, const char *call, const void *caller)
 {
 	unsigned class;
 
-	if (is_of_slab(pointer, call, caller, &class))
+	if (kheap_debug)
+		kheap_debug->release(pointer, 0, call, caller);
+	else if (is_of_slab(pointer, call, caller, &class))
 		kheap_put(port_phys_address(pointer), class);
 	else
 		kheap_release_behind(pointer, call, caller);
@@ -175,6 +191,8 @@ static inline __attribute__((always_inline)) struct found find(const void *point
 
 STEP size_t usable_size(const void *pointer, const char *call, const void *caller)
 {
+	if (kheap_debug)
+		return kheap_debug->usable(pointer, call, caller);
 	return find(pointer, call, caller).bytes;
 }
 
@@ -189,6 +207,14 @@ static void zero(void *block, size_t size)
 void *kheap_large(size_t size)
 {
 	return allocate(size, 1, FRAME_ANY);
+}
+
+/* With the diagnostics, from a public function, whose caller is the call site. */
+STEP void *allocate_watched(size_t size, size_t align, unsigned flags, const void *caller)
+{
+	if (size == 0 || size > SIZE_LARGEST || !is_power_of_two(align))
+		return NULL;
+	return watched(size, align, flags, caller);
 }
 
 STEP void *allocate_step(size_t size, size_t align, unsigned flags)
@@ -213,13 +239,18 @@ static inline __attribute__((always_inline)) void *allocate_aligned(size_t size,
 
 void *kmalloc_aligned(size_t size, size_t align)
 {
+	if (kheap_debug)
+		return allocate_watched(size, align, FRAME_ANY, __builtin_return_address(0));
 	return allocate_aligned(size, align, FRAME_ANY);
 }
 
 void *kmalloc_flags(size_t size, size_t align, unsigned flags)
 {
-	void *block = allocate_aligned(size, align, flags);
+	void *block;
 
+	if (kheap_debug)
+		return allocate_watched(size, align, flags, __builtin_return_address(0));
+	block = allocate_aligned(size, align, flags);
 	if (block && (flags & FRAME_ZERO))
 		zero(block, size);
 	return block;
@@ -232,6 +263,8 @@ void *kcalloc(size_t count, size_t size)
 
 	if (__builtin_mul_overflow(count, size, &bytes))
 		return NULL;
+	if (kheap_debug)
+		return allocate_watched(bytes, 1, FRAME_ZERO, __builtin_return_address(0));
 	block = kmalloc(bytes);
 	if (block)
 		zero(block, bytes);
@@ -294,12 +327,30 @@ STEP void *free_resized(void *block, const void *caller)
 	return NULL;
 }
 
+STEP void *resize_watched(void *block, size_t size, const void *caller)
+{
+	if (!block)
+		return allocate_watched(size, 1, FRAME_ANY, caller);
+	if (size == 0)
+		return free_resized(block, caller);
+	return kheap_debug->resize(block, size, caller);
+}
+
+STEP void *move(void *moved, void *block, size_t copied)
+{
+	memcpy(moved, block, copied);
+	kfree(block);
+	return moved;
+}
+
 /* A block that is found by must_move() is allocated, so kfree() reports no mistake. */
 void *krealloc(void *block, size_t size)
 {
 	size_t copied;
 	void *moved;
 
+	if (kheap_debug)
+		return resize_watched(block, size, __builtin_return_address(0));
 	if (!block)
 		return kmalloc(size);
 	if (size == 0)
@@ -310,9 +361,7 @@ void *krealloc(void *block, size_t size)
 	moved = kmalloc(size);
 	if (!moved)
 		return could_not_move(block, copied);
-	memcpy(moved, block, copied);
-	kfree(block);
-	return moved;
+	return move(moved, block, copied);
 }
 
 /* ---- release ------------------------------------------------------------------------------ */
@@ -346,9 +395,24 @@ STEP void check_size(const void *block, size_t size, const void *caller)
 
 void kfree_sized(void *block, size_t size)
 {
-	if (block)
-		check_size(block, size, __builtin_return_address(0));
+	const void *caller = __builtin_return_address(0);
+
+	if (!block)
+		return;
+	if (kheap_debug) {
+		kheap_debug->release(block, size, "kfree_sized", caller);
+		return;
+	}
+	check_size(block, size, caller);
 	kfree(block);
+}
+
+/* The diagnostics know the size that was asked for, and the others the class. */
+void kfree_aligned_sized(void *block, size_t size, size_t align)
+{
+	size_t unit = align < FRAME_SIZE ? align : FRAME_SIZE;
+
+	kfree_sized(block, kheap_debug ? size : round_up(size, unit));
 }
 #endif
 
@@ -383,5 +447,7 @@ void kheap_trim(void)
 		frame_drain_settle();
 	}
 	kheap_front_flush();
+	if (kheap_debug)
+		kheap_debug->give();
 	kheap_give();
 }

@@ -115,12 +115,16 @@ static inline void kfree_sized(void *block, size_t size)
 #endif
 
 /* The same for a block of kmalloc_aligned(size, align), as long as it is not resized. */
+#if CHECKS
+void kfree_aligned_sized(void *block, size_t size, size_t align);
+#else
 static inline void kfree_aligned_sized(void *block, size_t size, size_t align)
 {
-	size_t unit = align < FRAME_SIZE ? align : FRAME_SIZE;
-
-	kfree_sized(block, (size + unit - 1) & ~(unit - 1));
+	(void)size;
+	(void)align;
+	kfree(block);
 }
+#endif
 
 /* The bytes that the owner of the block may use: at least the size requested. 0 for NULL. */
 size_t kmalloc_usable_size(const void *block);

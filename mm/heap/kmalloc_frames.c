@@ -9,6 +9,7 @@
 #include "mm/heap/kmalloc_private.h"
 
 struct kheap kheap;
+const struct kheap_debug *kheap_debug;
 
 struct arena *kheap_arena_take(unsigned order, pfn_t first)
 {
@@ -20,11 +21,13 @@ struct arena *kheap_arena_take(unsigned order, pfn_t first)
 		first = take_frames(count, count, FRAME_NOWAIT);
 	if (pfn_is_none(first))
 		return NULL;
-	frame = frame_alloc_behind(FRAME_NOWAIT);
+	frame = take_frames(1, 0, FRAME_NOWAIT);
 	if (pfn_is_none(frame)) {
 		give_frames(first, count, is_single(count, count));
 		return NULL;
 	}
+	if (kheap_debug)
+		kheap_debug->fresh(first.value, count);
 	arena = frame_bytes(frame);
 	arena->first = first.value;
 	arena->frame = frame;
@@ -37,7 +40,7 @@ void kheap_arena_give(struct arena *arena)
 	uint64_t count = arena_frames(arena);
 
 	give_frames(pfn(arena->first), count, is_single(count, count));
-	frame_free(arena->frame);
+	give_frames(arena->frame, 1, true);
 }
 
 /* ---- blocks of whole frames ------------------------------------------------------------ */
@@ -88,6 +91,8 @@ __attribute__((noinline)) void *kheap_run_alloc(size_t size, size_t align, unsig
 		give_frames(first, count, single);
 		return NULL;
 	}
+	if (kheap_debug)
+		kheap_debug->fresh(first.value, count);
 	return frame_bytes(first);
 }
 
@@ -109,5 +114,7 @@ void kheap_run_shrink(const struct found *found, uint64_t frames)
 	if (frames == found->span.value)
 		return;
 	note_fewer_frames(first, found->span.value, frames);
+	mark_frames(pfn(first), false, false);
 	frame_shrink_run(pfn(first), found->span.value, frames);
+	mark_frames(pfn(first), false, true);
 }

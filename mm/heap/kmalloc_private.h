@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "mm/frame.h"
+#include "mm/global/zone.h"
 #include "mm/heap/buddy.h"
 #include "mm/heap/front.h"
 #include "mm/heap/kmalloc.h"
@@ -57,6 +58,24 @@ struct kheap {
 };
 
 extern struct kheap kheap;
+
+/*
+ * The diagnostics (debug.h), while they are on: what they do instead of allocate() and release() in
+ * kmalloc.c, and of krealloc() and kmalloc_usable_size(). release: `size` as the caller says, or 0.
+ * give: all that freed blocks keep. fresh: the heap has got these frames. stats_locked corrects counts
+ * of blocks, under the lock.
+ */
+struct kheap_debug {
+	void *(*alloc)(size_t size, size_t align, unsigned flags, const void *caller);
+	void (*release)(void *block, size_t size, const char *call, const void *caller);
+	void *(*resize)(void *block, size_t size, const void *caller);
+	size_t (*usable)(const void *block, const char *call, const void *caller);
+	void (*give)(void);
+	void (*fresh)(uint64_t first, uint64_t count);
+	void (*stats_locked)(struct kheap_stats *stats);
+};
+
+extern const struct kheap_debug *kheap_debug; /* NULL: off */
 
 /* One critical section of the heap's lock. */
 struct hold {
@@ -182,18 +201,35 @@ static inline bool is_single(uint64_t count, uint64_t align)
 }
 
 /*
+ * For CHECKS: frames of the heap have another state than those of other owners, so that frame_free()
+ * and frame_free_run() refuse them.
+ */
+void kheap_mark_frames(pfn_t first, bool single, bool of_heap);
+
+static inline void mark_frames(pfn_t first, bool single, bool of_heap)
+{
+	if (CHECKS)
+		kheap_mark_frames(first, single, of_heap);
+}
+
+/*
  * What the heap itself keeps is not looked for here: allocate() in kmalloc.c does that, where less of
  * the stack is in use.
  */
 static inline pfn_t take_frames(uint64_t count, uint64_t align, unsigned flags)
 {
-	if (is_single(count, align))
-		return frame_alloc_behind(flags);
-	return frame_alloc_run_behind(count, align ? align : 1, flags);
+	bool single = is_single(count, align);
+	pfn_t first = single ? frame_alloc_behind(flags)
+			     : frame_alloc_run_behind(count, align ? align : 1, flags);
+
+	if (!pfn_is_none(first))
+		mark_frames(first, single, true);
+	return first;
 }
 
 static inline void give_frames(pfn_t first, uint64_t count, bool single)
 {
+	mark_frames(first, single, false);
 	if (single)
 		frame_free(first);
 	else
@@ -250,6 +286,10 @@ struct found kheap_find_locked(const void *pointer);
 /* Panics where that is no block's start of the caller's. */
 void kheap_check_found(const struct found *found, const void *pointer, const char *call,
 		       const void *caller);
+
+/* Panics: the pointer is in no block of a slab or an arena, and no block's start. */
+_Noreturn void kheap_foreign(const struct found *found, const void *pointer, const char *call,
+			     const void *caller);
 
 /* Frees the frames of the arena without allocated blocks. */
 void kheap_give_idle(void);

@@ -26,6 +26,8 @@ static void finish_stats(struct kheap_stats *stats)
 		stats->live_blocks += live;
 		stats->allocated_bytes += live * kheap.class[i].size;
 	}
+	if (kheap_debug)
+		kheap_debug->stats_locked(stats);
 }
 
 void kheap_stats(struct kheap_stats *stats)

@@ -369,15 +369,21 @@ void slab_add(struct slab *slab)
 	add(slab);
 }
 
+STEP void give_frames_of(const struct slab *slab)
+{
+	uint64_t count = class_of(slab)->frames;
+
+	set_words(slab, slab_no_word());
+	give_frames(pfn(slab->start >> FRAME_SHIFT), count, is_single(count, count));
+}
+
 void slab_give(struct slab *leaving)
 {
 	while (leaving) {
 		struct slab *slab = leaving;
-		uint64_t count = class_of(slab)->frames;
 
 		leaving = slab->next;
-		set_words(slab, slab_no_word());
-		give_frames(pfn(slab->start >> FRAME_SHIFT), count, is_single(count, count));
+		give_frames_of(slab);
 		kheap_buddy_free(slab);
 		transit_end();
 	}

@@ -275,6 +275,13 @@ struct zone *cache_zone_of(uint64_t frame)
 	return zone;
 }
 
+static bool is_in_heap_run(const struct zone *zone, uint64_t frame)
+{
+	while (zone_frame_state(zone, frame) == FRAME_STATE_RUN_BODY && frame > zone->first)
+		frame--;
+	return zone_frame_state(zone, frame) == FRAME_STATE_HEAP_RUN;
+}
+
 void frame_cache_bad_free(uint64_t frame)
 {
 	void *caller = __builtin_return_address(0);
@@ -282,11 +289,19 @@ void frame_cache_bad_free(uint64_t frame)
 	unsigned state = CHECKS ? zone_frame_state(zone, frame) : FRAME_STATE_FREE;
 	const char *text = frame_debug_text(frame);
 
+	if (CHECKS && is_in_heap_run(zone, frame))
+		state = FRAME_STATE_HEAP_RUN;
 	switch (state) {
 	case FRAME_STATE_FREE:
 		port_panic("frame_free: frame %#llx is freed twice: its state is free, expected "
 			   "allocated (or it was never allocated), called from [<%p>]%s",
 			   (unsigned long long)frame, caller, text);
+	case FRAME_STATE_HEAP:
+	case FRAME_STATE_HEAP_RUN:
+		port_panic(
+			"frame_free: frame %#llx is mismatched: it is the heap's, expected a frame "
+			"of frame_alloc: kfree frees a block, called from [<%p>]%s",
+			(unsigned long long)frame, caller, text);
 	case FRAME_STATE_RUN_HEAD:
 	case FRAME_STATE_RUN_BODY:
 		port_panic("frame_free: frame %#llx is part of a run, expected a single frame: "

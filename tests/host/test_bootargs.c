@@ -334,7 +334,7 @@ TEST(unknown_keys_are_refused)
 	"valid keys: run policy lock cache batch low workload ops cpus seed lockstat "             \
 	"paging trace flush time turn stuck crash "                                                \
 	"failnth failrate failseed framedebug "                                                    \
-	"rounds cell samples hold think preempt"
+	"rounds cell samples hold think preempt heapdebug"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
 	CHECK_REFUSED("=5", "\"=5\": no such key; " KEYS);
@@ -342,6 +342,33 @@ TEST(unknown_keys_are_refused)
 	CHECK_REFUSED("quiet", "\"quiet\": no such key; " KEYS);
 	CHECK_REFUSED("loc=fas", "\"loc=fas\": no such key; " KEYS);
 	CHECK_REFUSED("locks=fas", "\"locks=fas\": no such key; " KEYS);
+}
+
+TEST(heapdebug_takes_words_and_a_number)
+{
+#define WORDS                                                                                      \
+	"; valid: words with commas between, guard also as guard=N: redzone poison quarantine "    \
+	"owners leaks guard all"
+	struct bootargs_error error;
+	struct bootargs args;
+
+	CHECK(bootargs_parse("", &known, &args, &error));
+	CHECK_EQ(args.heapdebug, 0);
+	CHECK_EQ(args.guard_every, BOOTARGS_GUARD_EVERY);
+	CHECK(bootargs_parse("heapdebug=all", &known, &args, &error));
+	CHECK_EQ(args.heapdebug, 63);
+	CHECK(bootargs_parse("heapdebug=guard=7,redzone", &known, &args, &error));
+	CHECK_EQ(args.heapdebug, 1 << BOOTARGS_HEAPDEBUG_GUARD | 1 << BOOTARGS_HEAPDEBUG_REDZONE);
+	CHECK_EQ(args.guard_every, 7);
+	CHECK_REFUSED("heapdebug=redzones",
+		      "\"heapdebug=redzones\": no such value \"redzones\"" WORDS);
+	CHECK_REFUSED("heapdebug=", "\"heapdebug=\": no value" WORDS);
+	CHECK_REFUSED("heapdebug=all,leaks",
+		      "\"heapdebug=all,leaks\": names twice \"leaks\"" WORDS);
+	CHECK_REFUSED("heapdebug=guard=0", "\"heapdebug=guard=0\": too small \"guard=0\"" WORDS);
+	CHECK_REFUSED("heapdebug=guard=", "\"heapdebug=guard=\": not a number \"guard=\"" WORDS);
+	CHECK_REFUSED("heapdebug=poison=2",
+		      "\"heapdebug=poison=2\": no such value \"poison=2\"" WORDS);
 }
 
 TEST(unknown_values_are_refused)

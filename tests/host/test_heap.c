@@ -995,11 +995,12 @@ TEST(wild_pointers_are_caught)
 	EXPECT_PANIC(kfree((void *)8), "wild pointer");
 	EXPECT_PANIC(kfree((void *)UINTPTR_MAX), "wild pointer");
 	EXPECT_PANIC(kfree(&frames_at_start), "wild pointer");
-	EXPECT_PANIC(kfree(frame_bytes(frame.frame)), "wild pointer");
+	EXPECT_PANIC(kfree(frame_bytes(frame.frame)),
+		     CHECKS ? "is mismatched: found frame" : "wild");
 	EXPECT_PANIC(kfree(host_memory), "wild pointer");
 	EXPECT_PANIC(kfree(host_memory + 4 * MIB), "wild pointer");
 	EXPECT_PANIC(kfree(host_memory - 1), "wild pointer");
-	EXPECT_PANIC(kfree(run + FRAME_SIZE), "wild pointer");
+	EXPECT_PANIC(kfree(run + FRAME_SIZE), CHECKS ? "is an interior pointer" : "wild pointer");
 	for (unsigned i = 0; i < 1000; i++)
 		free_anything();
 	EXPECT_PANIC((void)kmalloc_usable_size(on_stack), "kmalloc_usable_size");

@@ -384,7 +384,7 @@ TEST(pointers_beside_blocks_are_caught)
 	if (CHECKS) {
 		EXPECT_PANIC(kfree((char *)port_phys_pointer(slab) + 157 * 208), "wild pointer");
 		EXPECT_PANIC(kfree((char *)port_phys_pointer(slab) + 156 * 208), "freed twice");
-		EXPECT_PANIC(kfree(frame_bytes(frame.frame)), "wild pointer");
+		EXPECT_PANIC(kfree(frame_bytes(frame.frame)), "is mismatched: found frame");
 	}
 	EXPECT_PANIC(kfree(on_stack), "wild pointer");
 	EXPECT_PANIC(kfree((void *)8), "wild pointer");

@@ -15,6 +15,7 @@
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
+#include "mm/heap/kmalloc.h"
 #include "sync/ck.h"
 
 extern char __kernel_start[], __text_end[];
@@ -129,6 +130,60 @@ static __attribute__((noinline)) void leak_frames(void)
 	(void)*(volatile uint64_t *)frame_bytes(frame_alloc_run(16, 16));
 }
 
+/* ---- blocks of the heap: heapdebug= finds these ---------------------------------------------- */
+
+static __attribute__((noinline)) char *allocate_block(void)
+{
+	char *block = kmalloc(64);
+
+	__asm__ volatile(
+		""
+		: "+r"(block)); /* not by a jump, and the compiler must not know the block */
+	return block;
+}
+
+static __attribute__((noinline)) void free_block(char *block)
+{
+	kfree(block);
+	__asm__ volatile("" ::: "memory");
+}
+
+static void write_behind_block(void)
+{
+	char *block = allocate_block();
+
+	((volatile char *)block)[64] = 1;
+	free_block(block);
+}
+
+static void write_freed_block(void)
+{
+	char *block = allocate_block();
+
+	free_block(block);
+	((volatile char *)block)[7] = 1;
+}
+
+static void free_block_twice(void)
+{
+	char *block = allocate_block();
+
+	free_block(block);
+	free_block(block);
+}
+
+static void free_frame_as_block(void)
+{
+	kfree(frame_bytes(frame_alloc(FRAME_ANY)));
+}
+
+/* No panic comes of this one. */
+static void lose_blocks(void)
+{
+	for (unsigned i = 0; i < 3; i++)
+		allocate_block();
+}
+
 /* ---- deadlocks --------------------------------------------------------------------------- */
 
 /* The cpus that hold their first lock; atomic. */
@@ -205,17 +260,22 @@ static void do_nothing_wrong(void)
 }
 
 #define KINDS(entry)                                                                               \
-	entry("none", do_nothing_wrong) entry("null-read", read_null)                              \
-		entry("null-jump", jump_to_null) entry("text-store", store_to_text) entry(         \
-			"rodata-store", store_to_rodata) entry("data-jump", jump_to_data)          \
-			entry("frame-jump", jump_to_frame) entry("illegal", do_nothing_legal)      \
-				entry("stack", fill_stack) entry("no-stack", lose_stacks) entry(   \
-					"deadlock", lock_heap_then_zone) entry("self-deadlock",    \
-									       lock_heap_twice)    \
-					entry("long-hold", hold_heap_long)                         \
-						entry("frame-store", write_after_free)             \
-							entry("frame-twice", free_twice)           \
-								entry("frame-leak", leak_frames)
+	entry("none", do_nothing_wrong) entry("null-read", read_null) entry(                       \
+		"null-jump", jump_to_null) entry("text-store", store_to_text)                      \
+		entry("rodata-store", store_to_rodata) entry("data-jump", jump_to_data) entry(     \
+			"frame-jump", jump_to_frame) entry("illegal", do_nothing_legal)            \
+			entry("stack", fill_stack) entry("no-stack", lose_stacks) entry(           \
+				"deadlock", lock_heap_then_zone) entry("self-deadlock",            \
+								       lock_heap_twice)            \
+				entry("long-hold", hold_heap_long) entry(                          \
+					"frame-store", write_after_free) entry("frame-twice",      \
+									       free_twice)         \
+					entry("frame-leak", leak_frames) entry("heap-behind",      \
+									       write_behind_block) \
+						entry("heap-freed", write_freed_block) entry(      \
+							"heap-twice", free_block_twice)            \
+							entry("heap-frame", free_frame_as_block)   \
+								entry("heap-leak", lose_blocks)
 
 #define NAME(name, function)	 name,
 #define FUNCTION(name, function) function,

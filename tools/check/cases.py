@@ -134,6 +134,12 @@ def crash(kind: str, *must_contain: str) -> Case:
     return Case(f"crash-{kind}", f"crash={kind}", mem="32M", expect="fail", must_contain=wanted)
 
 
+def heap_crash(kind: str, words: str, *must_contain: str, cpu: int = 3, name: str = "") -> Case:
+    """What the last cpu does wrong with a block; `cpu` finds it, with these words of heapdebug=."""
+    return Case(f"crash-heap-{name or kind}", f"crash=heap-{kind} heapdebug={words}", mem="32M", expect="fail",
+                must_contain=(f"PANIC on cpu {cpu} (hart ", *must_contain))
+
+
 def deadlock(name: str, bootargs: str) -> Case:
     """The last two cpus hold a lock each, and ask for the other's."""
     chains = ("cpu 2 waits for heap (", "cpu 3 waits for zone0 (", " held by cpu 3 (at [<0x",
@@ -264,6 +270,7 @@ CASES = (
                        "cpu 2 is stopped: a load is on all of them",
                        "held: none is free anywhere", "free 0 + cached 0", "in flight 0 + allocated 0",
                        "zones, caches and heap are whole", 'no command "bogus"; help lists them',
+                       "the heap knows no call sites: heapdebug= is off",
                        "free takes one number: frames", "alloc takes one number: frames",
                        "ledger takes nothing", "trace of cpu 1, ", "there is no such cpu\n", "3 frames more, 3 held",
                        "3 frames given back, 0 held",
@@ -311,6 +318,7 @@ CASES = (
          icount="shift=0,sleep=off", judge="sweep", must_contain=('"instructions_per_op":',)),
     Case("lock-none", "run=selftest,stress lock=none ops=2k", smp="1"),
     refused("list-of-locks", "run=stress lock=mcs,clh", "a list of locks is for run=bench"),
+    refused("heapdebug-word", "heapdebug=redzone,zone", "no such value", "redzone poison quarantine owners leaks guard"),
     refused("list-of-policies", "policy=all", "a list of policies is for run=bench"),
     refused("list-with-a-twice", "run=bench cache=64,0x40", "names twice"),
     refused("list-more-cpus-than-harts", "run=bench cpus=1,3", "cpus=3, but the machine has 2"),
@@ -332,6 +340,32 @@ CASES = (
           ", the guard page of cpu 3's stack", "the stack of cpu 3 is [0x", "recurse"),
     Case("crash-no-stack", "crash=no-stack", mem="32M", expect="fail",
          must_contain=("PANIC: a trap without a stack: scause 0xf, stval 0x", ", sp 0x400, tp 0x")),
+    # Blocks of the heap: what is wrong is named, with the lines that allocated and freed the block.
+    heap_crash("behind", "redzone,owners", "kfree: red zone written: block 0x",
+               " of 64 bytes, offset 64: expected 0xb5, found 0x1; allocated by cpu 3 at [<0x",
+               "allocate_block+0x", " (crash.c:"),
+    heap_crash("freed", "poison,quarantine", "heap: use after free, seen in the quarantine: block 0x",
+               " of 64 bytes, offset 7: expected 0xde, found 0x1; allocated at [<0x", "allocate_block+0x",
+               "free_block+0x", cpu=0),
+    heap_crash("twice", "owners", " is freed twice: found a freed block of 64 bytes; allocated by cpu 3 at [<0x",
+               ", freed by cpu 3 at [<0x", "allocate_block+0x", "free_block+0x"),
+    heap_crash("behind", "guard=1,owners", "trap: store page fault (scause 0xf)", ", behind a block: block 0x",
+               " of 64 bytes, offset 64; allocated by cpu 3 at [<0x", "allocate_block+0x", name="guard-behind"),
+    heap_crash("freed", "guard=1", "trap: store page fault (scause 0xf)", ", use after free: block 0x",
+               " of 64 bytes, offset 7; allocated at [<0x", ", freed at [<0x", "allocate_block+0x", "free_block+0x",
+               name="guard-freed"),
+    Case("crash-heap-frame", "crash=heap-frame", mem="32M", expect="fail",
+         must_contain=("PANIC on cpu 3 (hart ", " is mismatched: found frame 0x", "free_frame_as_block+0x")),
+    # No mistake ends the run here: the report at its end names what was lost.
+    Case("heap-leak", "run=stress workload=kmalloc ops=300 crash=heap-leak heapdebug=leaks,owners", mem="32M",
+         expect="fail", must_contain=("crash: no panic came of it", "\nheap: 3 live blocks, 192 bytes, from 1 places\n",
+                                      "3 blocks        192 bytes, oldest ", " ms, allocated at [<0x",
+                                      "allocate_block+0x", " (crash.c:", '{"record":"heap_live","caller":')),
+    Case("heapdebug-all", "run=selftest,stress workload=kmalloc,larson,xmalloc,kalloctest,vm_cow ops=2k heapdebug=all",
+         must_contain=("heapdebug: redzone poison quarantine owners leaks guard; one block of 64 has guard pages",
+                       "\nheap: 0 live blocks, 0 bytes, from 0 places\n")),
+    Case("heapdebug-without-paging", LITTLE + " paging=off heapdebug=guard",
+         must_contain=("guard; no block has guard pages: the kernel runs without page tables\n",)),
     # Two cpus take two locks in opposite order: both are named with both call sites, whoever of them
     # panics. Statistics in every mode that notes holders, and locks with and without a queue.
     *(deadlock(f"crash-deadlock-{lock}", f"crash=deadlock stuck=1 lock={lock}{more}")

@@ -83,6 +83,9 @@ checks0.into     := host-checks0
 checks0.needs    := $(BUILD)/deps/test
 checks0.goals    := host-checks0 $(BUILD)/host-checks0/%
 
+# As in the kernel: the call site of a slow half (mm/heap/debug.h) is the caller of kmalloc().
+$(foreach build,plain checks0,$(call special,$(build),mm/heap/kmalloc_hit.c,-O2 -fomit-frame-pointer))
+
 bare.dir      := host-bare
 bare.cc       := $(HOSTCC)
 bare.flags    := $(HOST_CFLAGS) -DLOCK_STATS=0 -DWAIT_MATRIX=0 -DTRACE=0

@@ -21,7 +21,7 @@ kernel_assembly := $(wildcard arch/riscv/*.S)
 
 # The hot path where it is called, the way of a batch, and the deepest calls of the heap (for the sake of
 # the stack) do without what backtraces need.
-hot_sources := mm/frame.c mm/frame_called.c mm/heap/kmalloc_hit.c mm/heap/arena.c mm/percpu/cache.c mm/percpu/refill.c mm/percpu/flush.c \
+hot_sources := mm/frame.c mm/frame_called.c mm/heap/kmalloc_hit.c mm/heap/arena.c mm/heap/kmalloc_frames.c mm/percpu/cache.c mm/percpu/refill.c mm/percpu/flush.c \
 	mm/global/segment_tree.c mm/global/segment_tree_words.c mm/global/segment_tree_plan.c mm/global/segment_tree_run.c \
 	mm/global/run_tree.c mm/global/bitmap.c mm/global/interval_stack.c mm/global/free_map.c \
 	mm/global/zone.c sync/spinlock.c sync/spin_kinds.c sync/lock_stats.c sync/wait_matrix.c

@@ -100,6 +100,8 @@ class Compiled:
             return [call]
         path, line = call.place.rsplit(":", 2)[:2]
         text, targets = self.pointers.at(path.removeprefix("./"), int(line))
+        if self.pointers.is_optional(text):
+            return []
         keys = []
         for target in targets:
             title = self.defined_in.get((target.file, target.name))

@@ -338,6 +338,8 @@ class Machine:
             return [], "calls through a pointer, and no source line is known"
         path, line = chain[0]
         text, targets = self.pointers.at(path, line)
+        if self.pointers.is_optional(text):
+            return [], ""
         if not targets:
             return [], f"calls through a pointer that is not known: {path}:{line} `{text}`"
         found = []

@@ -83,6 +83,7 @@ def machine_checks(
         ("stack of public calls", lambda: shown(lambda: of_group("public"))),
         ("stack of policies", lambda: of_group("policy")),
         ("stack of the locks", lambda: of_group("lock")),
+        ("stack of diagnostics", lambda: of_group("diagnostics")),
         ("stack followed everywhere", resolved),
         ("stack of traps", trap),
     ]

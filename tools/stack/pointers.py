@@ -25,6 +25,8 @@ SLOT = re.compile(r"\.(\w+) = (\w+)\b")
 MEMBER_CALL = re.compile(r"\b(\w+)(?:->|\.)(\w+)\(")
 # Structs that are a member of another one, or a pointer of another name.
 STRUCT_OF = {"algorithm": "spin_algorithm"}
+# What is off unless a boot asks for it: it has a bound for itself, and public calls are measured without.
+OPTIONAL = "kheap_debug"
 PLAIN_CALL = re.compile(r"(?<![\w>.])(\w+)\(")
 
 
@@ -63,6 +65,13 @@ class Pointers:
 
     def policies(self, slot: str) -> list[Target]:
         return self.slots.get(("policy", slot), [])
+
+    def optional(self) -> list[Target]:
+        """What calls through a pointer to an OPTIONAL may go to."""
+        return [target for (tag, _), found in self.slots.items() if tag == OPTIONAL for target in found]
+
+    def is_optional(self, text: str) -> bool:
+        return any(pointer == OPTIONAL for pointer, _ in MEMBER_CALL.findall(text))
 
     def assigned_to(self, pointer: str) -> list[Target]:
         return [

@@ -17,6 +17,7 @@ from .pointers import Pointers
 PUBLIC_MAX = 1024
 POLICY_MAX = 300
 LOCK_MAX = 150
+DIAGNOSTICS_MAX = 1536
 PUBLIC_HEADERS = ("mm/frame.h", "mm/percpu/cache.h", "mm/percpu/drain.h", "mm/heap/kmalloc.h")
 # At rest only, and nothing else runs then: reported, not bounded.
 AT_REST = re.compile(r"\w+_validate")
@@ -155,6 +156,10 @@ class Measured:
         for slot in POLICY_SLOTS:
             for target in pointers.policies(slot):
                 found.append(self.row(target.name, "policy", target.file, POLICY_MAX))
+        found += [
+            self.row(target.name, "diagnostics", target.file, DIAGNOSTICS_MAX)
+            for target in pointers.optional()
+        ]
         found += [self.row(name, "lock", "sync/spinlock.h", LOCK_MAX) for name in LOCK_FUNCTIONS]
         return [row for row in found if row]
 

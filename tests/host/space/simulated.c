@@ -16,6 +16,7 @@
 #include "arch/riscv/mmu.h"
 #include "arch/riscv/trap.h"
 #include "kernel/smp/cpu.h"
+#include "kernel/vm/heap_guard.h"
 #include "kernel/vm/kernel_space.h"
 #include "kernel/settings.h"
 #include "kernel/smp/shootdown.h"
@@ -602,6 +603,22 @@ void cpus_run(cpu_work *work, void *argument, unsigned count)
 unsigned kernel_space_levels(void)
 {
 	return SV39_LEVELS;
+}
+
+/* The heap of this machine has no guard pages. */
+void heap_guard_share(struct page_table *space)
+{
+	(void)space;
+}
+
+void heap_guard_unshare(struct page_table *space)
+{
+	(void)space;
+}
+
+bool heap_guard_fault_is_stale(void)
+{
+	return false;
 }
 
 uint64_t kernel_space_satp(void)
