@@ -102,6 +102,8 @@ static const char *const lockstats[] = {"off", "contended", "all"};
 static const char *const switches[] = {"off", "on"};
 static const char *const spreads[] = {"fixed", "random"};
 static const char *const framedebugs[] = {"poison", "owners"};
+static const char *const heapdebugs[] = {"redzone", "poison", "quarantine",
+					 "owners",  "leaks",  "guard"};
 static const char *const times[] = {"host", "virtual"};
 static const char *const flushes[] = {"auto", "firmware", "kick"};
 static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
@@ -193,6 +195,34 @@ static bool read_to(const char *text, uint64_t least, uint64_t most, uint64_t *f
 		return false;
 	*field = number;
 	return true;
+}
+
+/* A set whose word guard may have a number. */
+static bool read_heapdebug(const char *text, struct bootargs *args)
+{
+	char *copy = strdup(text), *at = copy, *equals, *end;
+	bool good = true;
+
+	/* Takes each =N out of the copy. */
+	while (good && (equals = strchr(at, '=')) != NULL) {
+		size_t length;
+
+		end = equals + strcspn(equals, ",");
+		length = strlen(end);
+		good = equals - copy >= 5 && !strncmp(equals - 5, "guard", 5) &&
+		       (equals - copy == 5 || equals[-6] == ',');
+		if (good) {
+			char *number = strndup(equals + 1, (size_t)(end - equals - 1));
+
+			good = read_to(number, 1, 1000000, &args->guard_every);
+			free(number);
+		}
+		memmove(equals, end, length + 1);
+		at = equals;
+	}
+	good = good && read_set(heapdebugs, 6, copy, 6, true, &args->heapdebug);
+	free(copy);
+	return good;
 }
 
 static bool read_rate(const char *text, uint64_t *rate)
@@ -346,6 +376,8 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 	}
 	if (!strcmp(key, "framedebug"))
 		return read_set(framedebugs, 2, value, 2, true, &args->frame_debug);
+	if (!strcmp(key, "heapdebug"))
+		return read_heapdebug(value, args);
 	if (!strcmp(key, "hold"))
 		return read_delay(value, &args->hold, &args->hold_spread);
 	if (!strcmp(key, "think"))
@@ -365,7 +397,7 @@ static void blame(struct reading *reading, char *word)
 	reading->blamed = word;
 }
 
-#define KEYS_MAX 25
+#define KEYS_MAX 30
 
 /* `seen` are the words that were read before, to find a key again. */
 static bool read_word(struct reading *reading, char *word, char **seen, unsigned seen_count)
@@ -489,6 +521,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 			 .low_frames = BOOTARGS_NOT_GIVEN,
 			 .seed = 1,
 			 .fail_seed = 1,
+			 .guard_every = BOOTARGS_GUARD_EVERY,
 			 .turn = 25,
 			 .stuck_s = 10,
 			 .hold = 200,
