@@ -67,10 +67,12 @@ TREE_SIZES = {"128m": "128 MiB", "16g": "16 GiB", "1t": "1 TiB"}
 # The heap's workloads in virtual time, and the harts that each is compared with: an operation of xmalloc
 # is half of a pair only where there are two harts.
 HEAP_SCALING = "heap_scaling_"
+HEAP_BUDDY = "heap_buddy_"  # the same with heap=buddy
 HEAP_WORKLOADS = {"larson": 1, "xmalloc": 2, "sizes": 1}
 HEAP_HARTS = (1, 2, 4, 16)
-HEAP_BOOTARGS = (f"time=virtual turn=25 run=bench workload={','.join(HEAP_WORKLOADS)} rounds=1 ops=40000 "
+HEAP_BOOTARGS = (f"time=virtual turn=25 run=bench workload={','.join(HEAP_WORKLOADS)} rounds=1 "
                  f"cpus={','.join(map(str, HEAP_HARTS))}")
+HEAP_RUNS = {HEAP_SCALING: "ops=40000", HEAP_BUDDY: "ops=2000 heap=buddy"}
 
 # The in-kernel test that takes traps on each instruction of the pop and of the push.
 RESTART_TEST = "cache: traps inside the pop and the push"
@@ -467,6 +469,13 @@ class Table:
         return make_row(f"{workload}: time an operation against {text}, by harts", figures,
                         Bound(1.1, "times"), True)
 
+    def buddy_under_one_lock(self, workload: str) -> Row:
+        figures = [quotient(self.figure(f"{HEAP_BUDDY}{workload}", cpus=harts),
+                            self.figure(f"{HEAP_SCALING}{workload}", cpus=harts), f"{harts}:", 1)
+                   for harts in HEAP_HARTS]
+        return make_row(f"{workload}: a buddy under one lock against it, by harts", figures,
+                        Bound(5, "times", at_least=True), True)
+
     def heap_figures(self, trace: str, member: str = "value", **fields: object) -> list[Figure]:
         """Of every heap that is here."""
         figures = []
@@ -496,6 +505,7 @@ class Table:
 
     def heap_rows(self) -> list[Row]:
         rows = [self.scaling_of_heap(workload, base) for workload, base in HEAP_WORKLOADS.items()]
+        rows += [self.buddy_under_one_lock(workload) for workload in HEAP_WORKLOADS]
         rows.append(self.ahead_of_other_heaps())
         for trace, title in bench_heap.TITLES.items():
             rows.append(self.unbounded(f"{title}, host", self.heap_figures(trace, unit="instructions"),
@@ -766,14 +776,14 @@ class Plan:
         self.add("kmalloc and other heaps on the host", HEAPS,
                  lambda _: parse_records(run_command(command, STEP_TIMEOUT_SECONDS).stdout))
 
-    def add_heap_scaling(self, kernel: Kernel) -> None:
+    def add_heap_scaling(self, kernel: Kernel, prefix: str, arguments: str) -> None:
         def run(log: Path) -> list[Record]:
-            found = launch(kernel, log, HEAP_BOOTARGS, f"--smp={max(HEAP_HARTS)}")
-            return [{**record, "bench": f"{HEAP_SCALING}{record['workload']}",
+            found = launch(kernel, log, f"{HEAP_BOOTARGS} {arguments}", f"--smp={max(HEAP_HARTS)}")
+            return [{**record, "bench": f"{prefix}{record['workload']}",
                      "value": record.get("ns_per_op"), "unit": "instr"}
                     for record in found if record.get("bench") == "sweep"]
 
-        self.add(f"the heap in virtual time, {kernel.name}", VIRTUAL_TIMES, run)
+        self.add(f"the heap in virtual time, {arguments}, {kernel.name}", VIRTUAL_TIMES, run)
 
     def add_tree(self, kernel: Kernel) -> None:
         """In a guest that has room for the largest zone's metadata; its other figures are not ours."""
@@ -805,7 +815,8 @@ class Plan:
             self.add_times(kernel)
         self.add_tree(plain[0])
         self.add_host()
-        self.add_heap_scaling(plain[0])
+        for prefix, arguments in HEAP_RUNS.items():
+            self.add_heap_scaling(plain[0], prefix, arguments)
         self.add_heaps()
         # What `make run` boots: with the checks.
         self.add_guest(plain[-1], "128 MiB", SMALL_GUEST)

@@ -48,6 +48,8 @@ void boot_report_print(void)
 		       shootdown_way() == SHOOTDOWN_IPI ? "IPIs" : "the firmware");
 	else
 		printf("paging: off\n");
+	if (settings.arguments.heap == BOOTARGS_HEAP_BUDDY)
+		printf("heap: a buddy under one lock, without slabs and stacks of blocks\n");
 	heap_debug_print();
 	if (nodes_are_many(settings.cpus))
 		nodes_print(settings.cpus);

@@ -89,6 +89,12 @@ enum bootargs_flush {
 	BOOTARGS_FLUSH_IPI,
 };
 
+/* Whether the heap has its front end, slabs and stacks, or is one buddy heap under one lock. */
+enum bootargs_heap {
+	BOOTARGS_HEAP_SLABS,
+	BOOTARGS_HEAP_BUDDY,
+};
+
 /* What is watched of frames (mm/frame_debug.h): a set. */
 enum bootargs_framedebug {
 	BOOTARGS_FRAMEDEBUG_POISON,
@@ -137,6 +143,7 @@ struct bootargs {
 	uint64_t paging;    /* enum bootargs_paging */
 	uint64_t trace;	    /* enum bootargs_trace */
 	uint64_t flush;	    /* enum bootargs_flush */
+	uint64_t heap;	    /* enum bootargs_heap */
 	uint64_t time;	    /* enum bootargs_time */
 	uint64_t turn;	    /* instructions in a turn of virtual time */
 	uint64_t stuck_s;   /* seconds that a wait for a lock may take; 0: any */

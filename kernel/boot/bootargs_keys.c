@@ -28,6 +28,8 @@ NAMES(trace_names, [BOOTARGS_TRACE_OFF] = "off", [BOOTARGS_TRACE_ON] = "on");
 NAMES(flush_names, [BOOTARGS_FLUSH_AUTO] = "auto", [BOOTARGS_FLUSH_FIRMWARE] = "firmware",
       [BOOTARGS_FLUSH_IPI] = "kick");
 
+NAMES(heap_names, [BOOTARGS_HEAP_SLABS] = "slabs", [BOOTARGS_HEAP_BUDDY] = "buddy");
+
 NAMES(framedebug_names, [BOOTARGS_FRAMEDEBUG_POISON] = "poison",
       [BOOTARGS_FRAMEDEBUG_OWNERS] = "owners");
 
@@ -87,6 +89,8 @@ const struct bootargs_key bootargs_keys[BOOTARGS_KEYS] = {
 	 .meaning = "whether each cpu keeps its last slow events, written out at the end"},
 	{KEY("flush", FORM_CHOICE, flush), .names = &flush_names, .initial = BOOTARGS_FLUSH_AUTO,
 	 .meaning = "how other cpus are made to flush translations; auto: the firmware if it can, unless a program owns the timers"},
+	{KEY("heap", FORM_CHOICE, heap), .names = &heap_names, .initial = BOOTARGS_HEAP_SLABS,
+	 .meaning = "buddy: no slabs and no stacks of blocks, every kmalloc takes the heap's lock"},
 	{KEY("time", FORM_CHOICE, time), .names = &time_names, .initial = BOOTARGS_TIME_HOST,
 	 .meaning = "virtual: harts take turns, and a time is a number of instructions (make VTIME=1)"},
 	{KEY("turn", FORM_NUMBER, turn), .initial = BOOTARGS_TURN, .least = 1, .most = 1000000,

@@ -54,7 +54,7 @@ struct bootargs_key {
 	const char *meaning;
 };
 
-#define BOOTARGS_KEYS 29
+#define BOOTARGS_KEYS 30
 
 extern const struct bootargs_key bootargs_keys[BOOTARGS_KEYS];
 

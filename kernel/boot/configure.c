@@ -63,7 +63,7 @@ static void make_heap(enum spin_kind lock)
 	wait_matrix_start(kheap_lock(), heap_matrix);
 	if (heap_debug_is_wanted())
 		heap_debug_start(heap_front, front_first, front_frames);
-	else
+	else if (settings.arguments.heap == BOOTARGS_HEAP_SLABS)
 		kheap_front_start(heap_front, front_first, front_frames);
 }
 

@@ -214,7 +214,10 @@ TEST(every_choice_has_its_number)
 		CHECK_ACCEPTED(text, &args);
 		CHECK_EQ(args.lockstat, i);
 	}
+	CHECK_ACCEPTED("heap=buddy", &args);
+	CHECK_EQ(args.heap, BOOTARGS_HEAP_BUDDY);
 	CHECK_ACCEPTED("trace=off", &args);
+	CHECK_EQ(args.heap, BOOTARGS_HEAP_SLABS);
 	CHECK_EQ(args.trace, BOOTARGS_TRACE_OFF);
 	CHECK_REFUSED("trace=1", "\"trace=1\": no such value \"1\"; valid: off on");
 	CHECK_REFUSED("trace=On", "\"trace=On\": no such value \"On\"; valid: off on");
@@ -332,7 +335,7 @@ TEST(unknown_keys_are_refused)
 {
 #define KEYS                                                                                       \
 	"valid keys: run policy lock cache batch low workload ops cpus seed lockstat "             \
-	"paging trace flush time turn stuck crash "                                                \
+	"paging trace flush heap time turn stuck crash "                                           \
 	"failnth failrate failseed framedebug "                                                    \
 	"rounds cell samples hold think preempt heapdebug"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
@@ -728,11 +731,12 @@ TEST(an_error_knows_its_key)
 TEST(help_lists_every_key)
 {
 	static const char *const wanted[] = {
-		"\n  run ",    "\n  lock ",	"\n  cache ",	"\n  batch ",	 "\n  low ",
-		"\n  ops ",    "\n  workload ", "\n  cpus ",	"\n  seed ",	 "\n  lockstat ",
-		" none all\n", " ring all\n",	"\n  policy ",	" list all\n",	 "\n  rounds ",
-		"\n  cell ",   "\n  samples ",	"\n  paging ",	"\n  trace ",	 "\n  flush ",
-		"\n  stuck ",  "\n  crash ",	"\n  failnth ", "\n  failrate ", "\n  framedebug "};
+		"\n  run ",	  "\n  lock ",	   "\n  cache ",  "\n  batch ",	  "\n  low ",
+		"\n  ops ",	  "\n  workload ", "\n  cpus ",	  "\n  seed ",	  "\n  lockstat ",
+		" none all\n",	  " ring all\n",   "\n  policy ", " list all\n",  "\n  rounds ",
+		"\n  cell ",	  "\n  samples ",  "\n  paging ", "\n  trace ",	  "\n  flush ",
+		"\n  heap ",	  "\n  stuck ",	   "\n  crash ",  "\n  failnth ", "\n  failrate ",
+		"\n  framedebug "};
 
 	printed_length = 0;
 	bootargs_print_valid(&known, print_captured);

@@ -279,6 +279,8 @@ CASES = (
     Case("bench-without-memory", "run=bench", smp="2", mem="32M", expect="fail",
          must_contain=("bench: ", " frames are free, and it needs ")),
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
+    Case("heap-buddy", "run=stress workload=kmalloc,larson ops=5k heap=buddy", smp="2",
+         must_contain=("heap: a buddy under one lock, without slabs and stacks of blocks\n",)),
     Case("size-classes", "run=stress workload=sizes cpus=1 ops=3000", smp="1",
          must_contain=("\nheap, the most that each size class held\n  class    slabs      KiB      used     free     lost\n",
                        "\n  1024         2      128        64     50.0 %      0.8 %\n")),

@@ -105,6 +105,7 @@ static const char *const framedebugs[] = {"poison", "owners"};
 static const char *const heapdebugs[] = {"redzone", "poison", "quarantine",
 					 "owners",  "leaks",  "guard"};
 static const char *const times[] = {"host", "virtual"};
+static const char *const heaps[] = {"slabs", "buddy"};
 static const char *const flushes[] = {"auto", "firmware", "kick"};
 static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
 				      "rodata-store", "data-jump", "frame-jump", "illegal",
@@ -358,6 +359,8 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		return read_choice(switches, 2, value, &args->paging);
 	if (!strcmp(key, "trace"))
 		return read_choice(switches, 2, value, &args->trace);
+	if (!strcmp(key, "heap"))
+		return read_choice(heaps, 2, value, &args->heap);
 	if (!strcmp(key, "flush"))
 		return read_choice(flushes, 3, value, &args->flush);
 	if (!strcmp(key, "time"))
@@ -397,7 +400,7 @@ static void blame(struct reading *reading, char *word)
 	reading->blamed = word;
 }
 
-#define KEYS_MAX 30
+#define KEYS_MAX 31
 
 /* `seen` are the words that were read before, to find a key again. */
 static bool read_word(struct reading *reading, char *word, char **seen, unsigned seen_count)
