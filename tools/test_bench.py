@@ -523,7 +523,7 @@ class TestWholeRuns(InTemporaryFolder):
         self.assertEqual(run.returncode, 1)
         self.assertIn("PROBLEM: the tree on the host: the tree says none", run.stdout)
         self.assertIn("FAILED", run.stdout)
-        self.assertIn("[22/22]", run.stdout)
+        self.assertIn("[23/23]", run.stdout)
         self.assertRegex(run.stdout, r"aligned run of 512 frames, host .* missing")
 
     def test_no_kernel(self) -> None:
