@@ -90,7 +90,7 @@ TEST(states_are_kept_with_checks_alone)
 	struct host_range range = {0x80000, 1024, 0};
 
 	host_machine_start(&machine, &range, 1);
-	CHECK_EQ(zones.zone[0].state_bytes, CHECKS ? 1024 + 64 : 0);
+	CHECK_EQ(zones.zone[0].state_bytes, CHECKS ? 1024 + PORT_CACHE_LINE : 0);
 	CHECK(!zones.zone[0].state == !CHECKS);
 	frame_validate();
 	host_machine_end();
