@@ -137,12 +137,14 @@ static const char *use_blocks(void)
 static const char *use_zeroed_and_aligned(void)
 {
 	static const uint32_t aligns[] = {64, 4096, 8192, 65536, 262144};
-	char *zeroed = kcalloc(10, 30), *constant = kmalloc(48);
+	char *zeroed = kcalloc(10, 30), *large = kcalloc(3, 3000), *constant = kmalloc(48);
 	void *aligned[LENGTH(aligns)];
 	bool whole = true;
 
 	if (done(zeroed != NULL))
 		whole = is_filled(zeroed, 300, 0);
+	if (done(large != NULL))
+		whole = whole && is_filled(large, 9000, 0);
 	if (done(constant != NULL))
 		fill(constant, 48, 7);
 	for (unsigned i = 0; i < LENGTH(aligns); i++) {
@@ -157,6 +159,7 @@ static const char *use_zeroed_and_aligned(void)
 		kfree(aligned[i]);
 	}
 	kfree(zeroed);
+	kfree(large);
 	kfree(constant);
 	EXPECT(whole);
 	return NULL;
