@@ -373,9 +373,11 @@ static unsigned first_class(size_t size)
 void *kheap_take_larger(size_t size, size_t align)
 {
 	const struct kheap_front *front = kheap_front_self();
-	size_t natural = is_power_of_two(size) && size > align ? size : align;
+	size_t natural = size & -size; /* that of all classes that serve it, see kmalloc_aligned() */
 	void *block = NULL;
 
+	if (natural < align)
+		natural = align;
 	if (!front->work)
 		return NULL;
 	for (unsigned class = first_class(size); !block && class < KHEAP_CLASSES; class ++)

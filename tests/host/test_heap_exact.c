@@ -245,11 +245,14 @@ static void check_exchange(size_t size)
 	end();
 }
 
+/*
+ * Not for blocks of whole frames: an arena that a cpu makes for one has a frame of metadata, which may be
+ * the frame that another cpu has freed. No memory is free then.
+ */
 CONCURRENT_TEST(a_cpu_that_frees_a_block_gets_one)
 {
 	check_exchange(48);
 	check_exchange(256);
 	check_exchange(1000);
 	check_exchange(4080);
-	check_exchange(4096);
 }
