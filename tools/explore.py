@@ -123,7 +123,7 @@ def schedule_of(seed: int, workloads: tuple[str, ...] = WORKLOADS) -> Schedule:
     Locks go round every 12 seeds: a turn. Mode, caches and interval go round every 4, 5 and 3 seeds.
     4 and 3 divide 12, so mode and interval are one further on in each turn; then a lock meets each of
     the 12 pairs of them in 12 turns, and any ROUND = 720 seeds in a row run each combination of the
-    four once. A workload lasts a turn, in which each of the others' choices comes up, so any 444
+    four once. A workload lasts a turn, in which each of the others' choices comes up, so any 468
     seeds in a row run each pair of choices. From round to round a combination meets the workload 61
     further on, one more than there are turns in a round; 61 is a prime, so as many rounds as there
     are workloads run the whole product.

@@ -97,12 +97,12 @@ class TestSchedules(unittest.TestCase):
         values = (found.workload, found.lock, cache, found.interval, found.mode)
         return dict(zip(self.DIGITS, values))
 
-    def test_any_444_seeds_cover_every_pair(self) -> None:
-        points = [self.point(seed) for seed in range(self.PRODUCT + 444)]
+    def test_any_468_seeds_cover_every_pair(self) -> None:
+        points = [self.point(seed) for seed in range(self.PRODUCT + 468)]
         for one, other in itertools.combinations(self.DIGITS, 2):
             wanted = set(itertools.product(self.CHOICES[one], self.CHOICES[other]))
             for first in range(self.PRODUCT):
-                window = points[first : first + 444]
+                window = points[first : first + 468]
                 self.assertEqual({(p[one], p[other]) for p in window}, wanted, (one, other, first))
 
     def test_as_many_rounds_as_workloads_are_the_whole_product(self) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # test.mk - what checks the project: tests, mutation tests, lint, the stack's bounds, ports, the model.
 
-explore_seeds = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-444
+explore_seeds = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-468
 
 # What the tests need and run. The mutation tests run the same on each mutant.
 test_needs := all $(BUILD)/bare/hartframe.elf $(BUILD)/qemu/hartframe.so host host-checks0 host-bare tsan $(BUILD)/deps/test $(trees)
