@@ -120,13 +120,22 @@ STEP void *watched(size_t size, size_t align, unsigned flags, const void *caller
 	return kheap_debug ? kheap_debug->alloc(size, align, flags, caller) : NOT_WATCHED;
 }
 
+/* Taken where the function begins: a part that the compiler splits off has another return address. */
+#define CALLER()                                                                                   \
+	({                                                                                         \
+		const void *caller_ = __builtin_return_address(0);                                 \
+                                                                                                   \
+		__asm__ volatile("" : "+r"(caller_));                                              \
+		caller_;                                                                           \
+	})
+
 /*
  * `align` is a power of two. Zeroes nothing. Small blocks come from slabs; behind these come buddies
  * and whole frames, whatever the size. Where none of them has memory, all is searched again, for any
  * memory that will do.
  */
 static inline __attribute__((always_inline)) void *allocate(size_t size, size_t align,
-							    unsigned flags)
+							    unsigned flags, const void *caller)
 {
 	unsigned class;
 	void *block;
@@ -134,7 +143,7 @@ static inline __attribute__((always_inline)) void *allocate(size_t size, size_t 
 	if (size == 0 || size > SIZE_LARGEST)
 		return NULL;
 	if (__builtin_expect(ck_pr_load_32(&fault_is_on) || kheap_debug, 0)) {
-		block = watched(size, align, flags, __builtin_return_address(0));
+		block = watched(size, align, flags, caller);
 		if (block != NOT_WATCHED)
 			return block;
 	}
@@ -147,7 +156,9 @@ static inline __attribute__((always_inline)) void *allocate(size_t size, size_t 
 
 void *kheap_refill(unsigned class, size_t size)
 {
-	return class ? allocate(size, 1, FRAME_ANY) : NULL;
+	const void *caller = CALLER();
+
+	return class ? allocate(size, 1, FRAME_ANY, caller) : NULL;
 }
 
 /* True, and the class in *class, for a block of a slab, which is checked and not free afterwards. */
@@ -206,7 +217,7 @@ static void zero(void *block, size_t size)
 
 void *kheap_large(size_t size)
 {
-	return allocate(size, 1, FRAME_ANY);
+	return allocate(size, 1, FRAME_ANY, CALLER());
 }
 
 /* With the diagnostics, from a public function, whose caller is the call site. */
@@ -219,7 +230,7 @@ STEP void *allocate_watched(size_t size, size_t align, unsigned flags, const voi
 
 STEP void *allocate_step(size_t size, size_t align, unsigned flags)
 {
-	return allocate(size, align, flags);
+	return allocate(size, align, flags, CALLER());
 }
 
 /*
