@@ -22,6 +22,9 @@ static void *heap_lock, *heap_matrix, *heap_front, *frame_notes;
 static uint64_t front_first, front_frames;
 static unsigned working; /* cpus 0..working-1 may allocate; the others are off line */
 
+/* 64 GiB: the map is 128 MiB then. What is behind it serves blocks without slabs. */
+#define FRONT_FRAMES_MAX (UINT64_C(1) << 24)
+
 /* All RAM, or the largest range of it where RAM is far apart: a frame needs a word of the map. */
 static void choose_front(void)
 {
@@ -43,6 +46,8 @@ static void choose_front(void)
 		front_first = low;
 		front_frames = high - low;
 	}
+	if (front_frames > FRONT_FRAMES_MAX)
+		front_frames = FRONT_FRAMES_MAX;
 }
 
 void configure_reserve(void)

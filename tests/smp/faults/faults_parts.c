@@ -138,11 +138,14 @@ static const char *use_zeroed_and_aligned(void)
 {
 	static const uint32_t aligns[] = {64, 4096, 8192, 65536, 262144};
 	char *zeroed = kcalloc(10, 30), *large = kcalloc(3, 3000), *constant = kmalloc(48);
+	char *flagged = kmalloc_flags(100, 8, FRAME_ZERO);
 	void *aligned[LENGTH(aligns)];
 	bool whole = true;
 
 	if (done(zeroed != NULL))
 		whole = is_filled(zeroed, 300, 0);
+	if (done(flagged != NULL))
+		whole = whole && is_filled(flagged, 100, 0);
 	if (done(large != NULL))
 		whole = whole && is_filled(large, 9000, 0);
 	if (done(constant != NULL))
@@ -160,6 +163,7 @@ static const char *use_zeroed_and_aligned(void)
 	}
 	kfree(zeroed);
 	kfree(large);
+	kfree(flagged);
 	kfree(constant);
 	EXPECT(whole);
 	return NULL;
