@@ -74,7 +74,7 @@ void frame_debug_allocated(uint64_t first, uint64_t count, const void *site);
 void frame_debug_freed(uint64_t first, uint64_t count, const void *site);
 
 /*
- * For the message of a panic: who allocated or freed the frame last, or "". Valid until the next
- * call on any CPU.
+ * For the message of a panic: which CPU allocated or freed the frame last, and where; or "". It is
+ * valid until the next call on any CPU.
  */
 const char *frame_debug_text(uint64_t frame);

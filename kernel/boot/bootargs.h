@@ -70,7 +70,7 @@ enum bootargs_heapdebug {
 	BOOTARGS_HEAPDEBUG_GUARD,
 };
 
-/* One block of so many has guard pages, where heapdebug=guard does not say. */
+/* With heapdebug=guard and no number, one block in BOOTARGS_GUARD_EVERY has guard pages. */
 #define BOOTARGS_GUARD_EVERY 64
 
 /* Which clock times are taken from (kernel/diag/clock.h). */

@@ -126,7 +126,7 @@ void heap_guard_map(uint64_t address, pfn_t frame)
 	pte_t leaf = pte_leaf(frame, PAGE_READ | PAGE_WRITE | PAGE_GLOBAL);
 
 	entry_publish(&entries[(address - base) >> FRAME_SHIFT], leaf);
-	ck_pr_fence_release();
+	ck_pr_fence_release(); /* the entry first: pairs with the acquire in heap_guard_fault_is_stale() */
 	ck_pr_inc_64(&maps);
 	mmu_flush(address, FRAME_SIZE);
 }
@@ -140,7 +140,8 @@ void heap_guard_unmap(uint64_t address, uint64_t bytes)
 
 void heap_guard_flush(void)
 {
-	ck_pr_fence_memory(); /* the entries before the look at who is on line (shootdown.c) */
+	/* The entries come first: (c) of shootdown.c. Pairs with the full fence in shootdown_online(). */
+	ck_pr_fence_memory();
 	for (unsigned first = 0; first < settings.cpus; first += 64) {
 		unsigned count = settings.cpus - first < 64 ? settings.cpus - first : 64;
 
@@ -153,7 +154,7 @@ bool heap_guard_fault_is_stale(void)
 	struct cpu *self = cpu_self();
 	uint64_t until = ck_pr_load_64(&maps);
 
-	ck_pr_fence_acquire();
+	ck_pr_fence_acquire(); /* pairs with the release in heap_guard_map() */
 	if (until == self->guard_maps_seen)
 		return false;
 	self->guard_maps_seen = until;

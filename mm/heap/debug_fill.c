@@ -107,7 +107,10 @@ static uint64_t units(uint64_t start, uint64_t end)
 	return first < last ? UINT64_MAX >> (64 - (last - first)) << first : 0;
 }
 
-/* Sets or clears the bits of one frame; returns those that were set. Frames that nobody watches: 0. */
+/*
+ * Sets or clears the bits of one frame; returns those that were set. Returns 0 for a frame that the
+ * diagnostics have no bits for.
+ */
 static uint64_t swap(uint64_t frame, uint64_t bits, bool set)
 {
 	uint64_t found = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* debug_text.c - who has allocated and freed a block, and when; see debug_private.h. */
+/* debug_text.c - which CPU allocated and freed a block, where and when; see debug_private.h. */
 #include "mm/heap/debug_private.h"
 
 struct kheap_debug_state heap_debug;

@@ -73,7 +73,8 @@ static struct seen see(size_t size)
 	struct seen seen = {.gone = kheap_gone()};
 
 	seen.claims = kheap_claims(size);
-	ck_pr_fence_memory(); /* the search comes after it, and before kheap_gone() of the next */
+	/* The search comes after it. Pairs with the release of the heap's lock behind each change of `claimed`. */
+	ck_pr_fence_memory();
 	return seen;
 }
 

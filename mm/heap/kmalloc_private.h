@@ -174,7 +174,7 @@ static inline void relist_locked(struct arena *arena, unsigned room_before)
 
 /*
  * Around each section in which a CPU holds memory that it may give back, or gives back memory that
- * was free before the call: an allocation that finds no memory waits for the end of such a section
+ * was free before the call: an allocation that finds no memory waits until no CPU is in such a section
  * (kheap_gone). Interrupts are masked from the begin to the end, and no CPU is waited for. The
  * memory leaves its place after the begin.
  */
@@ -188,7 +188,7 @@ static inline void transit_begin(void)
 
 static inline void transit_end(void)
 {
-	ck_pr_fence_release(); /* where the memory is now comes first */
+	ck_pr_fence_release(); /* where the memory is now comes first; pairs with the last in kheap_gone() */
 	ck_pr_dec_64(&kheap.in_transit);
 }
 

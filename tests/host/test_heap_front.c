@@ -369,7 +369,7 @@ TEST(pointers_into_a_block_are_caught)
 	finish();
 }
 
-/* The tail of a slab is no block; neither are free blocks that nobody has had yet. */
+/* A pointer behind the last block of a slab, and a block that was never allocated, are refused. */
 TEST(pointers_beside_blocks_are_caught)
 {
 	char on_stack[16];

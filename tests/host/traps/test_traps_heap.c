@@ -287,7 +287,7 @@ static bool move_at(uint64_t point)
 
 static uint64_t points_done;
 
-/* So many more blocks that a refill adds no slab. */
+/* Frees three more blocks: then the slab has enough for a refill, which adds no slab. */
 static void free_batch(enum place place)
 {
 	for (unsigned i = 0; i < 3 && (place == IN_SLAB || place == IN_LARGER_SLAB); i++)
