@@ -335,9 +335,13 @@ static void run_storm(uint64_t schedule, struct sum *sum)
 	end_counted(free_before, sum);
 }
 
+/*
+ * A copy that is made writable while another CPU's flush is under way (vm-copy-not-waited-for) shows in one
+ * schedule of about 2,500. With seed 1 it is the 2,060th.
+ */
 TEST(space_no_store_is_lost)
 {
-	run_schedules(run_storm, 1500);
+	run_schedules(run_storm, 2500);
 }
 
 TEST(space_of_each_cpus_own)
@@ -601,7 +605,7 @@ static void run_over(uint64_t schedule, struct sum *sum)
 
 TEST(space_nothing_is_mapped_before_all_have_flushed)
 {
-	run_schedules(run_over, 600);
+	run_schedules(run_over, 4000); /* a CPU stops in one of about 400 */
 }
 
 /* ---- what is mapped is there ----------------------------------------------------------------- */
