@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heap_machine.h"
 #include "host.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
@@ -21,46 +22,19 @@
 #include "mm/percpu/drain.h"
 #include "unit.h"
 
-#define KIB	   ((size_t)1024)
 #define BLOCKS_MAX 65536
 #define CPUS_MAX   4
 
-static void *lock_memory, *front_memory;
-static uint64_t frames_at_start;
 static void *block[BLOCKS_MAX];
 static unsigned blocks;
 
-static void become(unsigned cpu)
-{
-	host_self = &host_cpus[cpu];
-}
-
-static void start(size_t bytes, unsigned cpus)
-{
-	uint64_t frames;
-
-	host_memory_start(bytes, cpus);
-	frames = zones.zone[0].total_frames;
-	lock_memory = aligned_alloc(PORT_CACHE_LINE, spin_bytes(cpus));
-	front_memory = aligned_alloc(PORT_CACHE_LINE, kheap_front_bytes(frames));
-	kheap_init(SPIN_CAS, lock_memory);
-	kheap_front_start(front_memory, zones.zone[0].first, frames);
-	frames_at_start = frame_free_count();
-	blocks = 0;
-}
-
-static void end(void)
+/* Frees all blocks. */
+static void empty(void)
 {
 	become(0);
 	while (blocks)
 		kfree(block[--blocks]);
-	kheap_trim();
-	kheap_validate();
-	frame_validate();
-	CHECK_EQ(frame_free_count(), frames_at_start);
-	host_memory_end();
-	free(lock_memory);
-	free(front_memory);
+	finish();
 }
 
 static void take_all(size_t size, unsigned most)
@@ -135,7 +109,7 @@ static void check_class(size_t size)
 		CHECK_EQ(serves(size, 1, align), size % align == 0);
 	CHECK(serves(size, size, 1));
 	CHECK(!kmalloc_called(size + 1));
-	end();
+	empty();
 }
 
 TEST(a_free_block_serves_all_smaller_sizes)
@@ -169,7 +143,7 @@ TEST(a_larger_block_serves_where_no_cpu_may_be_asked)
 	CHECK(new);
 	CHECK_EQ(host_ipi_calls, calls);
 	kfree(new);
-	end();
+	empty();
 }
 
 /* ---- what a failure costs others ------------------------------------------------------------------ */
@@ -200,7 +174,7 @@ TEST(a_failed_request_is_not_repeated)
 	block[blocks++] = kmalloc_called(100);
 	CHECK(block[blocks - 1]);
 	CHECK(requests() == before + 1);
-	end();
+	empty();
 }
 
 /* ---- at once --------------------------------------------------------------------------------------- */
@@ -242,7 +216,7 @@ static void check_exchange(size_t size)
 	kheap_validate();
 	for (unsigned i = 0; i < blocks; i++)
 		CHECK(block[i]);
-	end();
+	empty();
 }
 
 /*

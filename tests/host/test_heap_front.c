@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heap_machine.h"
 #include "host.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
@@ -20,72 +21,12 @@
 #include "mm/percpu/drain.h"
 #include "unit.h"
 
-#define KIB ((size_t)1024)
-#define MIB (1024 * KIB)
-
-static void *lock_memory, *front_memory;
-static uint64_t frames_at_start;
-
-static void become(unsigned cpu)
-{
-	host_self = &host_cpus[cpu];
-}
-
-static void start_front(uint64_t first, uint64_t frames)
-{
-	unsigned cpus = port_cpu_count();
-
-	lock_memory = aligned_alloc(PORT_CACHE_LINE, spin_bytes(cpus));
-	front_memory = aligned_alloc(PORT_CACHE_LINE, kheap_front_bytes(frames));
-	memset(front_memory, 0xa5, kheap_front_bytes(frames));
-	kheap_init(SPIN_CAS, lock_memory);
-	kheap_front_start(front_memory, first, frames);
-	frames_at_start = frame_free_count();
-}
-
-static void start(size_t bytes, unsigned cpus)
-{
-	host_memory_start(bytes, cpus);
-	start_front(zones.zone[0].first, zones.zone[0].total_frames);
-}
-
-static struct kheap_stats stats_now(void)
-{
-	struct kheap_stats stats;
-
-	kheap_stats(&stats);
-	return stats;
-}
-
 static uint64_t holds(void)
 {
 	struct spin_stats stats = {0};
 
 	spin_stats_add(kheap_lock(), &stats);
 	return stats.acquisitions;
-}
-
-static void end(void)
-{
-	host_memory_end();
-	free(lock_memory);
-	free(front_memory);
-}
-
-/* Everything has been freed: after a trim the heap holds nothing and no frame is missing. */
-static void finish(void)
-{
-	kheap_validate();
-	kheap_trim();
-	kheap_validate();
-	CHECK_EQ(stats_now().frames_held, 0);
-	CHECK_EQ(stats_now().live_blocks, 0);
-	CHECK_EQ(stats_now().allocated_bytes, 0);
-	CHECK_EQ(stats_now().cached_blocks, 0);
-	frame_validate();
-	CHECK_EQ(frame_free_count(), frames_at_start);
-	become(0);
-	end();
 }
 
 /* ---- classes --------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heap_machine.h"
 #include "host.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
@@ -16,47 +17,6 @@
 #include "mm/heap/reserve.h"
 #include "mm/percpu/drain.h"
 #include "unit.h"
-
-#define KIB ((size_t)1024)
-#define MIB (1024 * KIB)
-
-static void *lock_memory, *front_memory;
-static uint64_t frames_at_start;
-
-static void become(unsigned cpu)
-{
-	host_self = &host_cpus[cpu];
-}
-
-static void start(size_t bytes, unsigned cpus)
-{
-	uint64_t frames;
-
-	host_memory_start(bytes, cpus);
-	frames = zones.zone[0].total_frames;
-	lock_memory = aligned_alloc(PORT_CACHE_LINE, spin_bytes(cpus));
-	front_memory = aligned_alloc(PORT_CACHE_LINE, kheap_front_bytes(frames));
-	kheap_init(SPIN_CAS, lock_memory);
-	kheap_front_start(front_memory, zones.zone[0].first, frames);
-	frames_at_start = frame_free_count();
-}
-
-static void finish(void)
-{
-	struct kheap_stats stats;
-
-	become(0);
-	kheap_validate();
-	kheap_trim();
-	kheap_stats(&stats);
-	CHECK_EQ(stats.live_blocks, 0);
-	CHECK_EQ(stats.frames_held, 0);
-	frame_validate();
-	CHECK_EQ(frame_free_count(), frames_at_start);
-	host_memory_end();
-	free(lock_memory);
-	free(front_memory);
-}
 
 static uint64_t live_blocks(void)
 {
