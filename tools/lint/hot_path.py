@@ -10,10 +10,13 @@ from enum import Enum, auto
 from .instructions import Instruction, Kind
 from .kernel import Function, Kernel
 from .report import Report
-from .restartable import HOT_FUNCTIONS, restartable_sites
+from .restartable import BLOCK_FUNCTIONS, HOT_FUNCTIONS, restartable_sites
 
 SLOW_HALVES = frozenset(
     f"frame_cache_{half}" for half in ("refill", "overflow", "free_elsewhere", "bad_free")
+)
+SLOW_HALVES_OF_HEAP = frozenset(
+    f"kheap_{half}" for half in ("refill", "large", "overflow", "free_elsewhere")
 )
 HIT_KINDS = frozenset((Kind.LOAD, Kind.STORE, Kind.BRANCH, Kind.JUMP, Kind.RETURN, Kind.PLAIN))
 HIT_PATHS_MAX = 64
@@ -81,7 +84,8 @@ class HitPaths:
     problems: list[str] = field(default_factory=list)
 
 
-def find_hit_paths(function: Function, kernel: Kernel) -> HitPaths:
+def find_hit_paths(function: Function, kernel: Kernel,
+                   slow_halves: frozenset[str] = SLOW_HALVES) -> HitPaths:
     found = HitPaths()
     pending: list[list[int]] = [[function.entry]]
     while pending and len(found.paths) < HIT_PATHS_MAX:
@@ -93,8 +97,8 @@ def find_hit_paths(function: Function, kernel: Kernel) -> HitPaths:
             continue
         if function.leaves(last):
             callee = kernel.callee(last)
-            found.slow += callee in SLOW_HALVES
-            if callee not in SLOW_HALVES:
+            found.slow += callee in slow_halves
+            if callee not in slow_halves:
                 found.problems.append(f"{function.place(last)} goes to {callee}")
             elif not any(i.kind is Kind.BRANCH for i in path):
                 found.problems.append(f"{function.place(last)} comes before any branch")
@@ -110,13 +114,20 @@ def find_hit_paths(function: Function, kernel: Kernel) -> HitPaths:
     return found
 
 
+def check_kinds(function: Function, path: list[Instruction], commits: set[int]) -> list[str]:
+    """No CSR, atomic or call, and one store that commits."""
+    problems = [f"{function.place(instruction)} is on the hit path"
+                for instruction in path if instruction.kind not in HIT_KINDS]
+    if sum(instruction.address in commits for instruction in path) != 1:
+        problems.append(f"{function.name}: a hit path without the one store that commits")
+    return problems
+
+
 def check_hit_path(function: Function, path: list[Instruction], commits: set[int]) -> list[str]:
-    problems = []
+    problems = check_kinds(function, path, commits)
     registers = Registers()
     for instruction in path:
-        if instruction.kind not in HIT_KINDS:
-            problems.append(f"{function.place(instruction)} is on the hit path")
-        elif instruction.kind in (Kind.LOAD, Kind.STORE):
+        if instruction.kind in (Kind.LOAD, Kind.STORE):
             value = registers.of(instruction.base)
             if value not in ADDRESSES:
                 name = value.name.lower().replace("_", " ")
@@ -126,8 +137,6 @@ def check_hit_path(function: Function, path: list[Instruction], commits: set[int
             if to_cpu and instruction.address not in commits:
                 problems.append(f"{function.place(instruction)} is outside a restartable sequence")
         registers.step(instruction)
-    if sum(instruction.address in commits for instruction in path) != 1:
-        problems.append(f"{function.name}: a hit path without the one store that commits")
     return problems
 
 
@@ -136,12 +145,14 @@ def check_hot_path(kernel: Kernel) -> Report:
     counts = []
     sites = restartable_sites(kernel)
     commits = {site.instructions[-1].address for site in sites if site.instructions}
-    for name in HOT_FUNCTIONS:
+    for name in HOT_FUNCTIONS + BLOCK_FUNCTIONS:
         function = kernel.function(name)
-        found = find_hit_paths(function, kernel)
+        of_heap = name in BLOCK_FUNCTIONS
+        found = find_hit_paths(function, kernel, SLOW_HALVES_OF_HEAP if of_heap else SLOW_HALVES)
         report.problems += found.problems
         for path in found.paths:
-            report.problems += check_hit_path(function, path, commits)
+            check = check_kinds if of_heap else check_hit_path
+            report.problems += check(function, path, commits)
         if not found.paths:
             report.problems.append(f"{name}: no path to ret without a slow half")
         if not found.slow:
