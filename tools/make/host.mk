@@ -16,6 +16,7 @@
 #   space     address spaces on simulated MMUs
 #   cpu       harts that come and go, on a simulated firmware
 #   power     the end of the machine, on simulated devices
+#   weak      mm/, sync/ and parts of kernel/ on a memory that does all that RVWMO allows
 #
 # All programs but those of checks0, bare and tsan are in $(BUILD)/host.
 
@@ -169,6 +170,24 @@ power.into     := host
 power.needs    := $(BUILD)/deps/test
 power.goals    := host $(BUILD)/host/% $(BUILD)/power/%
 
+# The code under test calls tests/host/weak/ for each access and each fence: ck_pr.h there comes before
+# Concurrency Kit's, and the compiler, which believes that it builds for ThreadSanitizer, calls
+# races.c before each plain access.
+weak_explorer := $(addprefix tests/host/weak/,machine.c memory.c races.c schedule.c story.c)
+
+weak.dir      := weak
+weak.cc       := $(HOSTCC)
+weak.flags    := $(call host_flags,-O1) -DLOCK_STATS=0 -DWAIT_MATRIX=0 -DTRACE=0
+weak.link     := -no-pie
+weak.includes := $(HOST_INCLUDES)
+weak.sources  := $(allocator) $(weak_explorer) $(addprefix tests/host/support/,port.c unit.c)
+weak.tests    := $(call tests_of,weak)
+weak.into     := host
+weak.needs    := $(BUILD)/deps/test
+weak.goals    := host $(BUILD)/host/% $(BUILD)/weak/%
+$(call special,weak,$(weak_explorer),-O2 -Itests/host/weak)
+$(call special,weak,$(allocator) $(weak.tests),-fsanitize=thread -U__SANITIZE_THREAD__ -Itests/host/weak)
+
 # ---- fuzzing ---------------------------------------------------------------------------------
 
 # The fuzz targets with clang and libFuzzer, to find inputs for their corpora. Instrumenting what only
@@ -223,7 +242,7 @@ heap_benches := $(foreach kind,host host-checks1,$(BUILD)/bench/$(kind)/bench_he
 
 # ---- all of them -----------------------------------------------------------------------------
 
-test_builds := plain checks0 bare tsan traps space cpu power
+test_builds := plain checks0 bare tsan traps space cpu power weak
 $(foreach name,$(test_builds) fuzz host_bench host_bench_checks1,$(eval $(call build,$(name)))$(eval $(call programs,$(name))))
 
 unknown := $(filter-out $(test_builds:%=%:%),$(tests_by_build))
@@ -231,7 +250,7 @@ $(if $(unknown),$(error a test says `Builds:` with a name that is none of $(test
 
 replays := $(filter $(BUILD)/host/fuzz_%,$(plain.programs))
 host_tests := $(sort $(filter-out $(replays),$(plain.programs)) \
-	$(foreach name,traps space cpu power,$($(name).programs)))
+	$(foreach name,traps space cpu power weak,$($(name).programs)))
 host_checks0_tests := $(checks0.programs)
 host_bare_tests := $(bare.programs)
 tsan_tests := $(tsan.programs)

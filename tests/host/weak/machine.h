@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* machine.h - what a handler of IPIs begins with on the machine of weak.h. */
+#pragma once
+
+/* Clears the pending bit, and sees what was ordered before the sender's IPI. */
+void machine_take_ipi(unsigned cpu);

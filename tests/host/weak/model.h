@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * model.h - what the parts of the weak-memory explorer share: memory.c (stores, loads, fences),
+ * races.c (plain accesses), schedule.c (coroutines and choices), story.c (what is printed).
+ *
+ * Stamps number the performed stores of an execution from 1 on; stamp 0 is before all of them.
+ */
+#pragma once
+
+#include "tests/host/weak/weak.h"
+
+/* ---- orders ---------------------------------------------------------------------------------- */
+
+/* A fence is a set of pairs: accesses of one kind before it, and of another kind after it. */
+enum weak_pair {
+	PAIR_RR = 1 << 0,
+	PAIR_RW = 1 << 1,
+	PAIR_WR = 1 << 2,
+	PAIR_WW = 1 << 3,
+	PAIR_RO = 1 << 4, /* memory before a device */
+	PAIR_WO = 1 << 5,
+	PAIR_IR = 1 << 6, /* a device before memory */
+	PAIR_IW = 1 << 7
+};
+
+/*
+ * clocks: of each CPU, how many of its accesses are ordered before something: its reads, and its
+ * writes. A CPU's own clock counts its fences and atomic accesses.
+ */
+struct clocks {
+	uint32_t reads[WEAK_CPUS_MAX], writes[WEAK_CPUS_MAX];
+};
+
+void clocks_join(struct clocks *into, const struct clocks *from);
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+struct store {
+	uint64_t value;
+	uint32_t stamp;
+	unsigned cpu;		 /* WEAK_CPUS_MAX: before the execution, or by a plain access */
+	struct clocks message;	 /* what is ordered before it */
+	struct weak_fence *fence; /* the last one before it that orders something before writes */
+	struct store *older;
+};
+
+struct location {
+	uintptr_t address;
+	unsigned size;
+	uint32_t execution; /* not this one: the slot is free */
+	struct store *newest;
+	uint32_t seen[WEAK_CPUS_MAX];  /* no CPU reads what is older than it has read or written */
+	unsigned stale[WEAK_CPUS_MAX]; /* loads in a row that read an older store */
+	struct clocks accessed;	       /* what is ordered before a later store */
+};
+
+/* A store that its CPU has executed and that is not performed. */
+struct waiting {
+	struct location *location;
+	uint64_t value;
+	uint32_t number, group; /* groups are performed one after the other */
+	struct clocks message;
+	struct weak_fence *fence;
+	struct weak_site *site;
+	unsigned depends_on;   /* on this late load; 0: on none */
+	uint32_t lates_before; /* late loads up to this number are performed before it */
+};
+
+/* A load whose value has been foreseen and that is not performed. */
+struct late {
+	struct location *location;
+	uint64_t value;
+	uint32_t floor;
+	unsigned number; /* from 1; 0: none */
+	bool performed;
+	struct weak_site *site;
+};
+
+#define WAITING_MAX 24
+#define LATE_MAX    4
+#define WATCHED_MAX 64
+#define FOLLOWS_MAX 16
+
+/* The memory's part of a CPU. */
+struct view {
+	uint32_t loads_floor; /* a load is no older than this instant */
+	uint32_t loaded, stored, device_in; /* the latest instant of its loads, its stores, ... */
+	uint32_t group, numbers, clock;
+	/* Waiting stores, and late loads, up to these numbers are performed before later accesses. */
+	uint32_t before_loads, before_devices, lates_before_loads, lates_before_stores;
+	struct waiting waiting[WAITING_MAX];
+	unsigned waitings;
+	struct late late[LATE_MAX];
+	unsigned lates;
+	struct clocks before_reads, before_writes, before_device;
+	struct clocks from_loads, from_stores, from_device; /* not ordered before a fence says so */
+	struct location *watched[WATCHED_MAX];
+	uint32_t watched_stamp[WATCHED_MAX];
+	unsigned watches;
+	struct {
+		uintptr_t from;
+		uint32_t stamp;
+	} follows[FOLLOWS_MAX];
+	unsigned followed;
+	struct weak_fence *last_release, *last_full;
+	struct weak_fence *read_from[8];
+	unsigned read_froms;
+};
+
+extern struct view views[WEAK_CPUS_MAX];
+extern uint32_t stamps; /* given so far */
+
+void memory_reset(unsigned cpus, bool full_atomics);
+/* Whether a waiting store may be performed now, and doing it. */
+bool memory_may_perform(unsigned cpu, unsigned index);
+void memory_perform(unsigned cpu, unsigned index);
+/*
+ * Whether the CPU's earlier stores let its next access be: those before a fence that names reads, or
+ * devices; for an atomic access also those to its word, and those before a fence that names writes.
+ */
+bool memory_may_load(unsigned cpu);
+bool memory_may_signal(unsigned cpu);
+bool memory_may_change(unsigned cpu, const void *address);
+bool memory_may_satisfy(const struct late *late);
+void memory_satisfy(unsigned cpu, struct late *late);
+/* The instant of a write to a device. */
+uint32_t memory_signal(void);
+/*
+ * Whether a word that the CPU has looked at has a newer store than it saw; and then, that it comes to
+ * know of the first one of these.
+ */
+bool memory_has_changed(unsigned cpu);
+void memory_look_again(unsigned cpu);
+/* Late loads may foresee these; true when a value is new. */
+bool memory_foresees_more(void);
+void memory_foresees_nothing(void);
+
+/* ---- plain accesses -------------------------------------------------------------------------- */
+
+void races_reset(void);
+void races_access(const void *address, size_t bytes, bool writes, bool is_atomic,
+		  const void *where);
+extern bool races_are_watched;
+
+/* ---- choices --------------------------------------------------------------------------------- */
+
+enum step { STEP_NONE, STEP_LOAD, STEP_CHANGE, STEP_DEVICE, STEP_DRAIN, STEP_RELAX, STEP_DEPEND, STEP_IDLE, STEP_START };
+
+unsigned weak_cpu(void); /* whose turn it is */
+bool weak_is_running(void);
+/* One of `count` answers, 0 being the ordinary one. `what` is for the story. */
+unsigned weak_choose(unsigned count);
+/* The CPU's next step: others may have theirs before. */
+void weak_step(enum step kind, const void *address, struct weak_site *site, unsigned depends_on);
+
+/* ---- the story ------------------------------------------------------------------------------- */
+
+extern bool story_is_told;
+void story_begin(void);
+void story_line(unsigned cpu, const struct weak_site *site, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
