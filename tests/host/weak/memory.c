@@ -12,13 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOCATIONS (1u << 14)
-#define STORES	  (1u << 16)
+#define LOCATIONS     (1u << 14)
+#define STORES	      (1u << 16)
 /* After so many loads in a row of an older store, a CPU gets to know a newer one. */
-#define STALE_MAX 2
+#define STALE_MAX     2
 /* What is reached through a pointer lies in so many bytes from it. */
 #define FOLLOWS_BYTES 512
 #define FORESEEN_MAX  64
+#define PLAIN_MAX     64
 
 struct view views[WEAK_CPUS_MAX];
 uint32_t stamps;
@@ -95,19 +96,29 @@ static struct store *new_store(struct location *location, uint64_t value, uint32
 	return store;
 }
 
-/* A plain store has changed it. Whether that is a race, races.c says. */
+/*
+ * A plain store of the CPU whose turn it is may have changed it. Whether that is a race, races.c
+ * says. It is performed at once.
+ */
 static void note_plain_store(struct location *location)
 {
 	uint64_t value = native_read(location);
 
-	if (location->newest->value != value)
-		new_store(location, value, ++stamps);
+	if (location->newest->value == value)
+		return;
+	new_store(location, value, ++stamps);
+	location->seen[weak_cpu()] = stamps;
+}
+
+static uint32_t slot_of(uintptr_t address)
+{
+	return (uint32_t)(address * UINT64_C(0x9e3779b97f4a7c15) >> 40) % LOCATIONS;
 }
 
 static struct location *location_of(const void *pointer, unsigned size)
 {
 	uintptr_t address = (uintptr_t)pointer;
-	uint32_t at = (uint32_t)(address * UINT64_C(0x9e3779b97f4a7c15) >> 40) % LOCATIONS;
+	uint32_t at = slot_of(address);
 	struct location *location;
 
 	for (;; at = (at + 1) % LOCATIONS) {
@@ -117,7 +128,8 @@ static struct location *location_of(const void *pointer, unsigned size)
 		if (location->address != address)
 			continue;
 		if (location->size != size)
-			weak_fail("accesses of %u and of %u bytes to %p", size, location->size, pointer);
+			weak_fail("accesses of %u and of %u bytes to %p", size, location->size,
+				  pointer);
 		note_plain_store(location);
 		return location;
 	}
@@ -131,12 +143,56 @@ static struct location *location_of(const void *pointer, unsigned size)
 	return location;
 }
 
+static struct location *location_around(uintptr_t address)
+{
+	for (uintptr_t from = address & ~UINT64_C(7); from <= address; from++) {
+		uint32_t at = slot_of(from);
+
+		for (; locations[at].execution == execution; at = (at + 1) % LOCATIONS)
+			if (locations[at].address == from && address - from < locations[at].size)
+				return &locations[at];
+	}
+	return NULL;
+}
+
+static struct location *stored_plainly[PLAIN_MAX];
+static unsigned stored_plainlies;
+
+void memory_plain_store(uintptr_t address)
+{
+	struct location *location = location_around(address);
+
+	if (!location || stored_plainlies == PLAIN_MAX)
+		return;
+	stored_plainly[stored_plainlies++] = location;
+}
+
+/* Before the CPU does anything else. */
+void memory_note_plain_stores(void)
+{
+	while (stored_plainlies)
+		note_plain_store(stored_plainly[--stored_plainlies]);
+}
+
+bool memory_is_known(unsigned cpu, uintptr_t address)
+{
+	const struct location *location = location_around(address);
+
+	if (!location || location->newest->stamp > location->seen[cpu])
+		return false;
+	for (unsigned other = 0; other < cpu_count; other++)
+		for (unsigned i = 0; i < views[other].waitings; i++)
+			if (other != cpu && views[other].waiting[i].location == location)
+				return false;
+	return true;
+}
+
 void memory_reset(unsigned cpus, bool full_atomics)
 {
 	memset(views, 0, sizeof(views));
 	for (unsigned cpu = 0; cpu < WEAK_CPUS_MAX; cpu++)
 		views[cpu].clock = 1;
-	stores_used = stamps = locations_used = 0;
+	stores_used = stamps = locations_used = stored_plainlies = 0;
 	execution++;
 	cpu_count = cpus;
 	atomics_are_full = full_atomics;
@@ -177,8 +233,10 @@ static void perform(unsigned cpu, const struct waiting *waiting)
 {
 	struct location *location = waiting->location;
 	struct view *view = &views[cpu];
-	struct store *store = new_store(location, waiting->value, ++stamps);
+	struct store *store;
 
+	note_plain_store(location);
+	store = new_store(location, waiting->value, ++stamps);
 	store->cpu = cpu;
 	store->message = waiting->message;
 	store->fence = waiting->fence;
@@ -192,7 +250,9 @@ static void perform(unsigned cpu, const struct waiting *waiting)
 	if (waiting->number && waiting->group < view->group)
 		clocks_join(&view->before_writes, &location->accessed);
 	clocks_join(&view->from_stores, &location->accessed);
+	/* What reads it comes after all earlier accesses of the word that it has replaced. */
 	clocks_join(&location->accessed, &store->message);
+	store->message = location->accessed;
 	foresee(location, waiting->value);
 }
 
@@ -399,10 +459,10 @@ static uint64_t read_store(struct location *location, unsigned age, uint32_t flo
 	return store->value;
 }
 
-static void begin_access(const void *address, unsigned size, bool writes)
+static void begin_access(const void *address, unsigned size, bool writes, struct weak_site *site)
 {
 	self()->clock++;
-	races_access(address, size, writes, true, __builtin_return_address(0));
+	races_atomic(address, size, writes, site);
 }
 
 static uint64_t load(const void *address, unsigned size, uint32_t at_least, struct weak_site *site)
@@ -414,8 +474,8 @@ static uint64_t load(const void *address, unsigned size, uint32_t at_least, stru
 	uint32_t floor;
 	unsigned count;
 
-	begin_access(address, size, false);
 	location = location_of(address, size);
+	begin_access(address, size, false, site);
 	own = own_waiting(view, location);
 	if (own) {
 		watch(view, location, location->newest->stamp);
@@ -451,8 +511,7 @@ void weak_follows(const void *pointer, const void *address)
 	location = location_of(address, sizeof(void *));
 	if (view->followed == FOLLOWS_MAX) {
 		view->followed--;
-		memmove(view->follows, view->follows + 1,
-			view->followed * sizeof(view->follows[0]));
+		memmove(view->follows, view->follows + 1, view->followed * sizeof(view->follows[0]));
 	}
 	view->follows[view->followed].from = (uintptr_t)pointer;
 	view->follows[view->followed++].stamp = location->seen[weak_cpu()];
@@ -538,8 +597,11 @@ struct weak_loaded weak_load_late(const void *address, struct weak_site *site)
 	now = readable(view, weak_cpu(), location, floor);
 	chosen = weak_choose(now + count_foreseen(location));
 	late = &view->late[view->lates++];
-	*late = (struct late){.location = location, .floor = floor, .number = ++view->numbers,
-			      .site = site, .performed = chosen < now};
+	*late = (struct late){.location = location,
+			      .floor = floor,
+			      .number = ++view->numbers,
+			      .site = site,
+			      .performed = chosen < now};
 	if (location->seen[weak_cpu()] > late->floor)
 		late->floor = location->seen[weak_cpu()];
 	if (chosen < now)
@@ -590,11 +652,13 @@ static void put(void *address, unsigned size, uint64_t value, unsigned depends_o
 		struct weak_site *site)
 {
 	struct view *view = self();
+	struct location *location;
 
 	if (view->waitings == WAITING_MAX)
 		weak_step(STEP_DRAIN, NULL, site, 0);
-	begin_access(address, size, true);
-	view->waiting[view->waitings++] = (struct waiting){.location = location_of(address, size),
+	location = location_of(address, size);
+	begin_access(address, size, true, site);
+	view->waiting[view->waitings++] = (struct waiting){.location = location,
 							   .value = value,
 							   .number = ++view->numbers,
 							   .group = view->group,
@@ -627,8 +691,13 @@ void weak_store_after(void *address, uint64_t value, unsigned depends_on, struct
 /* The fences of a kit whose atomics are full barriers. */
 static void full_barrier(void)
 {
-	static struct weak_site site = {"an atomic of Concurrency Kit 0.7.1", "", "full barrier", 0,
-					WEAK_RW, WEAK_RW, NULL};
+	static struct weak_site site = {"an atomic of Concurrency Kit 0.7.1",
+					"",
+					"full barrier",
+					0,
+					WEAK_RW,
+					WEAK_RW,
+					NULL, WEAK_UNKNOWN};
 
 	if (atomics_are_full)
 		weak_fence(&site);
@@ -639,9 +708,9 @@ static void change(struct location *location, uint64_t value)
 	struct view *view = self();
 
 	perform(weak_cpu(), &(struct waiting){.location = location,
-					       .value = value,
-					       .message = view->before_writes,
-					       .fence = view->last_release});
+					      .value = value,
+					      .message = view->before_writes,
+					      .fence = view->last_release});
 }
 
 static uint64_t mask_of(unsigned size)
@@ -677,8 +746,8 @@ uint64_t weak_rmw(void *address, unsigned size, enum weak_rmw kind, uint64_t ope
 	}
 	full_barrier();
 	weak_step(STEP_CHANGE, address, site, 0);
-	begin_access(address, size, true);
 	location = location_of(address, size);
+	begin_access(address, size, true, site);
 	value = read_store(location, 0, floor_of(self(), location), site);
 	then = changed(kind, value, operand) & mask_of(size);
 	if (story_is_told)
@@ -717,8 +786,8 @@ uint64_t weak_cas(void *address, unsigned size, uint64_t wanted, uint64_t value,
 	}
 	full_barrier();
 	weak_step(STEP_CHANGE, address, site, 0);
-	begin_access(address, size, true);
 	location = location_of(address, size);
+	begin_access(address, size, true, site);
 	floor = floor_of(self(), location);
 	count = location->stale[cpu] < STALE_MAX ? readable(self(), cpu, location, floor) : 1;
 	chosen = weak_choose(1 + failing(location, wanted, count < 16 ? count : 16, age));

@@ -38,8 +38,8 @@ void clocks_join(struct clocks *into, const struct clocks *from);
 struct store {
 	uint64_t value;
 	uint32_t stamp;
-	unsigned cpu;		 /* WEAK_CPUS_MAX: before the execution, or by a plain access */
-	struct clocks message;	 /* what is ordered before it */
+	unsigned cpu;		  /* WEAK_CPUS_MAX: before the execution, or by a plain access */
+	struct clocks message;	  /* what is ordered before it */
 	struct weak_fence *fence; /* the last one before it that orders something before writes */
 	struct store *older;
 };
@@ -83,7 +83,7 @@ struct late {
 
 /* The memory's part of a CPU. */
 struct view {
-	uint32_t loads_floor; /* a load is no older than this instant */
+	uint32_t loads_floor;		    /* a load is no older than this instant */
 	uint32_t loaded, stored, device_in; /* the latest instant of its loads, its stores, ... */
 	uint32_t group, numbers, clock;
 	/* Waiting stores, and late loads, up to these numbers are performed before later accesses. */
@@ -123,6 +123,11 @@ bool memory_may_signal(unsigned cpu);
 bool memory_may_change(unsigned cpu, const void *address);
 bool memory_may_satisfy(const struct late *late);
 void memory_satisfy(unsigned cpu, struct late *late);
+/* The CPU is about to store plainly to a byte; and, before its next step, that it has. */
+void memory_plain_store(uintptr_t address);
+void memory_note_plain_stores(void);
+/* The CPU has read the newest store to the word, or a newer one is its own: it comes after that. */
+bool memory_is_known(unsigned cpu, uintptr_t address);
 /* The instant of a write to a device. */
 uint32_t memory_signal(void);
 /*
@@ -138,13 +143,22 @@ void memory_foresees_nothing(void);
 /* ---- plain accesses -------------------------------------------------------------------------- */
 
 void races_reset(void);
-void races_access(const void *address, size_t bytes, bool writes, bool is_atomic,
-		  const void *where);
+void races_atomic(const void *address, size_t bytes, bool writes, struct weak_site *site);
 extern bool races_are_watched;
 
 /* ---- choices --------------------------------------------------------------------------------- */
 
-enum step { STEP_NONE, STEP_LOAD, STEP_CHANGE, STEP_DEVICE, STEP_DRAIN, STEP_RELAX, STEP_DEPEND, STEP_IDLE, STEP_START };
+enum step {
+	STEP_NONE,
+	STEP_LOAD,
+	STEP_CHANGE,
+	STEP_DEVICE,
+	STEP_DRAIN,
+	STEP_RELAX,
+	STEP_DEPEND,
+	STEP_IDLE,
+	STEP_START
+};
 
 unsigned weak_cpu(void); /* whose turn it is */
 bool weak_is_running(void);

@@ -19,8 +19,8 @@
 
 struct access {
 	uint32_t clock;
-	bool is_atomic;
-	const void *where;
+	const struct weak_site *site; /* of an atomic access; NULL: a plain one */
+	const void *where;	      /* of a plain one: the instruction behind it */
 };
 
 struct byte {
@@ -104,51 +104,106 @@ static void name_place(const void *where, char *text, size_t size)
 	pclose(names);
 }
 
-static _Noreturn void fail(uintptr_t address, bool writes, bool is_atomic, const void *where,
+static void describe(const struct access *access, bool writes, unsigned cpu, char *text, size_t size)
+{
+	char place[160];
+
+	if (access->site) {
+		snprintf(text, size, "atomic %s by cpu %u in %s at %s:%d", writes ? "write" : "read",
+			 cpu, access->site->function, access->site->file, access->site->line);
+		return;
+	}
+	name_place(access->where, place, sizeof(place));
+	snprintf(text, size, "%s by cpu %u in %s", writes ? "write" : "read", cpu, place);
+}
+
+static _Noreturn void fail(uintptr_t address, const struct access *access, bool writes,
 			   unsigned other, const struct access *earlier, bool other_wrote)
 {
-	char here[160], there[160];
+	char here[300], there[300];
 
-	name_place(where, here, sizeof(here));
-	name_place(earlier->where, there, sizeof(there));
-	weak_fail("race: %s%s of %p by cpu %u in %s, and %s%s by cpu %u in %s: nothing orders them",
-		  is_atomic ? "atomic " : "", writes ? "write" : "read", (void *)address, weak_cpu(),
-		  here, earlier->is_atomic ? "atomic " : "", other_wrote ? "write" : "read", other,
-		  there);
+	describe(access, writes, weak_cpu(), here, sizeof(here));
+	describe(earlier, other_wrote, other, there, sizeof(there));
+	weak_fail("race at %p: %s, and %s: nothing orders them", (void *)address, here, there);
 }
 
-static bool conflicts(const struct access *earlier, bool is_atomic, uint32_t ordered)
+/* ---- hints ----------------------------------------------------------------------------------- */
+
+static const char *hints[16];
+static unsigned hint_count;
+
+void weak_hint(const char *function, const char *reason)
 {
-	return earlier->clock > ordered && !(earlier->is_atomic && is_atomic);
+	(void)reason;
+	if (hint_count == sizeof(hints) / sizeof(hints[0]))
+		abort();
+	hints[hint_count++] = function;
 }
 
-static void access_byte(uintptr_t address, bool writes, bool is_atomic, const void *where)
+static bool is_hint(struct weak_site *site)
+{
+	if (site->hint != WEAK_UNKNOWN)
+		return site->hint == WEAK_HINT;
+	site->hint = WEAK_NO_HINT;
+	for (unsigned i = 0; i < hint_count; i++)
+		if (!strcmp(site->function, hints[i]))
+			site->hint = WEAK_HINT;
+	return site->hint == WEAK_HINT;
+}
+
+/* ---- accesses -------------------------------------------------------------------------------- */
+
+static bool conflicts(const struct access *earlier, const struct access *access, uint32_t ordered)
+{
+	return earlier->clock > ordered && !(earlier->site && access->site);
+}
+
+static void access_byte(uintptr_t address, bool writes, const struct access *access)
 {
 	unsigned cpu = weak_cpu();
 	const struct view *view = &views[cpu];
 	const struct clocks *before = writes ? &view->before_writes : &view->before_reads;
 	struct byte *byte = byte_of(address);
-	struct access access = {view->clock, is_atomic, where};
 
-	if (byte->writer != cpu && conflicts(&byte->write, is_atomic, before->writes[byte->writer]))
-		fail(address, writes, is_atomic, where, byte->writer, &byte->write, true);
+	/* Accesses of one word are in order, so what the CPU has read there comes before. */
+	if (byte->writer != cpu && conflicts(&byte->write, access, before->writes[byte->writer]) &&
+	    !(byte->write.site && memory_is_known(cpu, address)))
+		fail(address, access, writes, byte->writer, &byte->write, true);
 	for (unsigned other = 0; writes && other < WEAK_CPUS_MAX; other++)
-		if (other != cpu && conflicts(&byte->read[other], is_atomic, before->reads[other]))
-			fail(address, writes, is_atomic, where, other, &byte->read[other], false);
+		if (other != cpu && conflicts(&byte->read[other], access, before->reads[other]))
+			fail(address, access, writes, other, &byte->read[other], false);
 	if (writes) {
-		byte->write = access;
+		byte->write = *access;
 		byte->writer = cpu;
 	} else {
-		byte->read[cpu] = access;
+		byte->read[cpu] = *access;
 	}
 }
 
-void races_access(const void *address, size_t size, bool writes, bool is_atomic, const void *where)
+static void access_bytes(const void *address, size_t size, bool writes, const struct access *access)
 {
 	if (!weak_is_running() || !races_are_watched)
 		return;
 	for (size_t i = 0; i < size; i++)
-		access_byte((uintptr_t)address + i, writes, is_atomic, where);
+		access_byte((uintptr_t)address + i, writes, access);
+}
+
+void races_atomic(const void *address, size_t size, bool writes, struct weak_site *site)
+{
+	struct access access = {views[weak_cpu()].clock, site, NULL};
+
+	if (!is_hint(site))
+		access_bytes(address, size, writes, &access);
+}
+
+static void access_plainly(const void *address, size_t size, bool writes, const void *where)
+{
+	struct access access = {views[weak_cpu()].clock, NULL, where};
+
+	access_bytes(address, size, writes, &access);
+	if (writes && weak_is_running())
+		for (size_t i = 0; i < size; i += 4)
+			memory_plain_store((uintptr_t)address + i);
 }
 
 /* ---- what the compiler calls ----------------------------------------------------------------- */
@@ -157,7 +212,7 @@ void races_access(const void *address, size_t size, bool writes, bool is_atomic,
 	void __tsan_##name(void *address);                                                         \
 	void __tsan_##name(void *address)                                                          \
 	{                                                                                          \
-		races_access(address, size, writes, false, __builtin_return_address(0));           \
+		access_plainly(address, size, writes, __builtin_return_address(0));                \
 	}
 
 PLAIN(read1, 1, false)
@@ -182,13 +237,13 @@ PLAIN(unaligned_write16, 16, true)
 void __tsan_read_range(void *address, long size);
 void __tsan_read_range(void *address, long size)
 {
-	races_access(address, (size_t)size, false, false, __builtin_return_address(0));
+	access_plainly(address, (size_t)size, false, __builtin_return_address(0));
 }
 
 void __tsan_write_range(void *address, long size);
 void __tsan_write_range(void *address, long size)
 {
-	races_access(address, (size_t)size, true, false, __builtin_return_address(0));
+	access_plainly(address, (size_t)size, true, __builtin_return_address(0));
 }
 
 void __tsan_init(void);

@@ -41,7 +41,7 @@ struct cpu {
 	const void *address;
 	unsigned depends_on;
 	struct weak_site *site;
-	uint32_t steps; /* executed: the name of the next one */
+	uint32_t steps;	     /* executed: the name of the next one */
 	uint32_t interrupts; /* pending */
 	bool takes_interrupt, masked, in_handler;
 };
@@ -284,23 +284,34 @@ static unsigned add_cpu(struct option *option, unsigned cpu)
 	for (unsigned i = 0; i < view->waitings; i++)
 		if (memory_may_perform(cpu, i))
 			option[count++] = (struct option){
-				OPTION_STORE, cpu, i, view->waiting[i].number,
-				(const void *)view->waiting[i].location->address, true};
+				OPTION_STORE,
+				cpu,
+				i,
+				view->waiting[i].number,
+				(const void *)view->waiting[i].location->address,
+				true};
 	if (may_interrupt(cpu))
-		option[count++] = (struct option){OPTION_INTERRUPT, cpu, 0, cpus[cpu].steps, NULL,
-						  true};
+		option[count++] = (struct option){OPTION_INTERRUPT, cpu,  0,
+						  cpus[cpu].steps,  NULL, true};
 	if (step_is_enabled(cpu)) {
 		enum step step = cpus[cpu].step;
 
-		option[count++] = (struct option){OPTION_STEP, cpu, 0, cpus[cpu].steps,
+		option[count++] = (struct option){OPTION_STEP,
+						  cpu,
+						  0,
+						  cpus[cpu].steps,
 						  cpus[cpu].address,
 						  step == STEP_CHANGE || step == STEP_DEVICE};
 	}
 	for (unsigned i = 0; i < view->lates; i++)
 		if (!view->late[i].performed && memory_may_satisfy(&view->late[i]))
 			option[count++] = (struct option){
-				OPTION_LATE, cpu, i, view->late[i].number,
-				(const void *)view->late[i].location->address, false};
+				OPTION_LATE,
+				cpu,
+				i,
+				view->late[i].number,
+				(const void *)view->late[i].location->address,
+				false};
 	return count;
 }
 
@@ -361,6 +372,7 @@ void weak_step(enum step kind, const void *address, struct weak_site *site, unsi
 {
 	struct cpu *cpu = &cpus[current];
 
+	memory_note_plain_stores();
 	for (;;) {
 		cpu->step = kind;
 		cpu->address = address;
@@ -666,8 +678,7 @@ struct weak_result weak_all(const struct weak_workload *wanted, uint64_t most)
 		} while (search_goes_on() &&
 			 result.executions + result.redundant + result.impossible < most);
 		result.complete = depth_known == 0;
-	} while (!result.failed && result.complete && memory_foresees_more() &&
-		 workload->foresees);
+	} while (!result.failed && result.complete && memory_foresees_more() && workload->foresees);
 	if (result.failed)
 		note_failure(&result, 0);
 	return result;

@@ -29,14 +29,14 @@ enum kind { NONE, LOAD, STORE };
 
 struct access {
 	enum kind kind;
-	unsigned word; /* 0: x, 1: y */
+	unsigned word;	/* 0: x, 1: y */
 	uint64_t value; /* that is stored, or that the outcome has it read */
 };
 
 struct litmus {
 	const char *name;
 	struct access access[4][2];
-	uint64_t last[2]; /* the outcome's last values of x and y; 0: any */
+	uint64_t last[2];  /* the outcome's last values of x and y; 0: any */
 	bool is_coherence; /* one address: forbidden with no fence at all */
 };
 
@@ -47,10 +47,17 @@ static const struct litmus tests[] = {
 	{"S", {{{STORE, 0, 2}, {STORE, 1, 1}}, {{LOAD, 1, 1}, {STORE, 0, 1}}}, {2, 0}, false},
 	{"R", {{{STORE, 0, 1}, {STORE, 1, 1}}, {{STORE, 1, 2}, {LOAD, 0, 0}}}, {0, 2}, false},
 	{"2+2W", {{{STORE, 0, 1}, {STORE, 1, 2}}, {{STORE, 1, 1}, {STORE, 0, 2}}}, {1, 1}, false},
-	{"WRC", {{{STORE, 0, 1}}, {{LOAD, 0, 1}, {STORE, 1, 1}}, {{LOAD, 1, 1}, {LOAD, 0, 0}}},
-	 {0, 0}, false},
-	{"IRIW", {{{STORE, 0, 1}}, {{STORE, 1, 1}}, {{LOAD, 0, 1}, {LOAD, 1, 0}},
-		  {{LOAD, 1, 1}, {LOAD, 0, 0}}}, {0, 0}, false},
+	{"WRC",
+	 {{{STORE, 0, 1}}, {{LOAD, 0, 1}, {STORE, 1, 1}}, {{LOAD, 1, 1}, {LOAD, 0, 0}}},
+	 {0, 0},
+	 false},
+	{"IRIW",
+	 {{{STORE, 0, 1}},
+	  {{STORE, 1, 1}},
+	  {{LOAD, 0, 1}, {LOAD, 1, 0}},
+	  {{LOAD, 1, 1}, {LOAD, 0, 0}}},
+	 {0, 0},
+	 false},
 	{"CoRR", {{{STORE, 0, 1}}, {{LOAD, 0, 1}, {LOAD, 0, 0}}}, {0, 0}, true},
 	{"CoWW", {{{STORE, 0, 1}, {STORE, 0, 2}}}, {1, 0}, true},
 	{"CoWR", {{{STORE, 0, 1}, {LOAD, 0, 0}}, {{STORE, 0, 2}}}, {0, 0}, true},
@@ -89,8 +96,8 @@ static void setup(void)
 
 static void fence(const struct between *kind)
 {
-	struct weak_site site = {__FILE__, kind->name, kind->name, (int)(kind - betweens),
-				 kind->before, kind->after, NULL};
+	struct weak_site site = {__FILE__,     kind->name,  kind->name, (int)(kind - betweens),
+				 kind->before, kind->after, NULL, WEAK_UNKNOWN};
 
 	if (kind->before)
 		weak_fence(&site);

@@ -83,6 +83,12 @@ static void run(bool all, unsigned cpus, unsigned rounds_each, uint64_t executio
 	}
 }
 
+__attribute__((constructor)) static void name_hints(void)
+{
+	weak_hint("ck_spinlock_clh_locked", "whether a lock is held may be out of date");
+	weak_hint("spin_hclh_locked", "the same");
+}
+
 TEST(locks_in_all_executions)
 {
 	run(true, 2, 1, 20000);

@@ -54,12 +54,14 @@ struct weak_site {
 	int line;
 	unsigned before, after; /* of a fence, as written */
 	struct weak_fence *fence;
+	enum { WEAK_UNKNOWN, WEAK_HINT, WEAK_NO_HINT } hint;
 };
 
 #define WEAK_SITE(text, ordered_before, ordered_after)                                             \
 	({                                                                                         \
-		static struct weak_site site_ = {__FILE__, __func__, text, __LINE__,               \
-						 (ordered_before), (ordered_after), NULL};         \
+		static struct weak_site site_ = {__FILE__, __func__,	     text,                 \
+						 __LINE__, (ordered_before), (ordered_after),      \
+						 NULL,	   WEAK_UNKNOWN};                          \
 		&site_;                                                                            \
 	})
 
@@ -109,7 +111,7 @@ void weak_irq_restore(unsigned long flags);
 struct weak_workload {
 	const char *name;
 	unsigned cpus;
-	void (*setup)(void);	   /* at rest, before each execution: makes everything new */
+	void (*setup)(void); /* at rest, before each execution: makes everything new */
 	void (*work)(unsigned cpu);
 	void (*check)(void);	   /* at rest, after it; may be NULL */
 	void (*handler)(unsigned); /* of interrupts; may be NULL */
@@ -120,7 +122,7 @@ struct weak_workload {
 
 struct weak_result {
 	uint64_t executions; /* that came to their end, or failed */
-	uint64_t redundant;  /* left off: as another execution but for the order of independent steps */
+	uint64_t redundant; /* left off: as another execution but for the order of independent steps */
 	uint64_t impossible; /* left off: a late load did not get what had been foreseen */
 	bool complete;	     /* all executions were tried */
 	bool failed;
@@ -134,6 +136,12 @@ struct weak_result weak_some(const struct weak_workload *workload, uint64_t seed
 
 /* The code under test failed; does not return. */
 _Noreturn void weak_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * The atomic loads of a function are hints: it may read what a plain store of another CPU writes at
+ * the same time, because its result decides nothing that must be right. `reason` says why.
+ */
+void weak_hint(const char *function, const char *reason);
 
 /* A run that looks for failures does not print them. */
 extern bool weak_is_quiet;
