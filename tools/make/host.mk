@@ -173,7 +173,7 @@ power.goals    := host $(BUILD)/host/% $(BUILD)/power/%
 # The code under test calls tests/host/weak/ for each access and each fence: ck_pr.h there comes before
 # Concurrency Kit's, and the compiler, which believes that it builds for ThreadSanitizer, calls
 # races.c before each plain access.
-weak_explorer := $(addprefix tests/host/weak/,machine.c memory.c races.c schedule.c story.c)
+weak_explorer := $(addprefix tests/host/weak/,explore.c machine.c memory.c races.c schedule.c story.c)
 
 weak.dir      := weak
 weak.cc       := $(HOSTCC)
@@ -186,7 +186,7 @@ weak.into     := host
 weak.needs    := $(BUILD)/deps/test
 weak.goals    := host $(BUILD)/host/% $(BUILD)/weak/%
 $(call special,weak,$(weak_explorer),-O2 -Itests/host/weak)
-$(call special,weak,$(allocator) $(weak.tests),-fsanitize=thread -U__SANITIZE_THREAD__ -Itests/host/weak)
+$(call special,weak,$(allocator) $(weak.tests),-fsanitize=thread -U__SANITIZE_THREAD__ --param=tsan-distinguish-volatile=1 -Itests/host/weak)
 
 # ---- fuzzing ---------------------------------------------------------------------------------
 

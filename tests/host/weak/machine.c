@@ -39,3 +39,8 @@ uint64_t weak_clock(void)
 
 	return ++ticks;
 }
+
+unsigned weak_cpu_number(void)
+{
+	return host_self->number;
+}

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define LOCATIONS     (1u << 14)
 #define STORES	      (1u << 16)
@@ -20,10 +21,10 @@
 #define FOLLOWS_BYTES 512
 #define FORESEEN_MAX  64
 #define PLAIN_MAX     64
+#define FENCES_MAX    512
 
 struct view views[WEAK_CPUS_MAX];
 uint32_t stamps;
-struct weak_fence *weak_fences;
 
 static struct location locations[LOCATIONS];
 static struct store stores[STORES];
@@ -155,21 +156,62 @@ static struct location *location_around(uintptr_t address)
 	return NULL;
 }
 
+/* ---- plain accesses to words that are accessed atomically too --------------------------------- */
+
 static struct location *stored_plainly[PLAIN_MAX];
 static unsigned stored_plainlies;
+
+/* The CPU's waiting store is in the native memory for a while, where a plain load finds it. */
+static struct {
+	struct location *location;
+	uint64_t value, own;
+} lent[PLAIN_MAX];
+static unsigned lents;
+
+static const struct waiting *own_waiting(const struct view *view, const struct location *location)
+{
+	for (unsigned i = view->waitings; i-- > 0;)
+		if (view->waiting[i].location == location)
+			return &view->waiting[i];
+	return NULL;
+}
 
 void memory_plain_store(uintptr_t address)
 {
 	struct location *location = location_around(address);
+	struct view *view = self();
 
 	if (!location || stored_plainlies == PLAIN_MAX)
 		return;
+	while (own_waiting(view, location)) /* the earlier ones come first */
+		for (unsigned i = 0; i < view->waitings; i++)
+			if (memory_may_perform(weak_cpu(), i)) {
+				memory_perform(weak_cpu(), i);
+				break;
+			}
 	stored_plainly[stored_plainlies++] = location;
 }
 
-/* Before the CPU does anything else. */
-void memory_note_plain_stores(void)
+void memory_plain_load(uintptr_t address)
 {
+	struct location *location = location_around(address);
+	const struct waiting *own = location ? own_waiting(self(), location) : NULL;
+
+	if (!own || lents == PLAIN_MAX)
+		return;
+	lent[lents].location = location;
+	lent[lents].value = native_read(location);
+	lent[lents++].own = own->value;
+	native_write(location, own->value);
+}
+
+void memory_note_plain_accesses(void)
+{
+	while (lents) {
+		lents--;
+		if (native_read(lent[lents].location) == lent[lents].own)
+			native_write(lent[lents].location, lent[lents].value);
+	}
 	while (stored_plainlies)
 		note_plain_store(stored_plainly[--stored_plainlies]);
 }
@@ -192,7 +234,7 @@ void memory_reset(unsigned cpus, bool full_atomics)
 	memset(views, 0, sizeof(views));
 	for (unsigned cpu = 0; cpu < WEAK_CPUS_MAX; cpu++)
 		views[cpu].clock = 1;
-	stores_used = stamps = locations_used = stored_plainlies = 0;
+	stores_used = stamps = locations_used = stored_plainlies = lents = 0;
 	execution++;
 	cpu_count = cpus;
 	atomics_are_full = full_atomics;
@@ -352,14 +394,6 @@ void memory_perform(unsigned cpu, unsigned index)
 }
 
 /* ---- loads ----------------------------------------------------------------------------------- */
-
-static const struct waiting *own_waiting(const struct view *view, const struct location *location)
-{
-	for (unsigned i = view->waitings; i-- > 0;)
-		if (view->waiting[i].location == location)
-			return &view->waiting[i];
-	return NULL;
-}
 
 static void watch(struct view *view, struct location *location, uint32_t stamp)
 {
@@ -654,6 +688,7 @@ static void put(void *address, unsigned size, uint64_t value, unsigned depends_o
 	struct view *view = self();
 	struct location *location;
 
+	memory_note_plain_accesses();
 	if (view->waitings == WAITING_MAX)
 		weak_step(STEP_DRAIN, NULL, site, 0);
 	location = location_of(address, size);
@@ -697,7 +732,8 @@ static void full_barrier(void)
 					0,
 					WEAK_RW,
 					WEAK_RW,
-					NULL, WEAK_UNKNOWN};
+					NULL,
+					WEAK_UNKNOWN};
 
 	if (atomics_are_full)
 		weak_fence(&site);
@@ -821,25 +857,43 @@ static unsigned pairs_of(unsigned before, unsigned after)
 	return set;
 }
 
+static struct fences {
+	struct weak_fence fence[FENCES_MAX];
+	unsigned count;
+} * fences;
+
+void memory_share_fences(void)
+{
+	fences = mmap(NULL, sizeof(*fences), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (fences == MAP_FAILED)
+		abort();
+}
+
+struct weak_fence *weak_fence_number(unsigned number)
+{
+	return number < fences->count ? &fences->fence[number] : NULL;
+}
+
 static struct weak_fence *fence_of(struct weak_site *site)
 {
-	struct weak_fence **link = &weak_fences;
+	struct weak_fence *fence;
 
 	if (site->fence)
 		return site->fence;
-	for (; *link; link = &(*link)->next)
-		if ((*link)->line == site->line && !strcmp((*link)->file, site->file) &&
-		    !strcmp((*link)->what, site->what))
-			return site->fence = *link;
-	*link = calloc(1, sizeof(**link));
-	if (!*link)
+	for (unsigned i = 0; (fence = weak_fence_number(i)); i++)
+		if (fence->line == site->line && !strcmp(fence->file, site->file) &&
+		    !strcmp(fence->what, site->what))
+			return site->fence = fence;
+	if (fences->count == FENCES_MAX)
 		abort();
-	(*link)->file = site->file;
-	(*link)->function = site->function;
-	(*link)->what = site->what;
-	(*link)->line = site->line;
-	(*link)->pairs = (*link)->pairs_now = pairs_of(site->before, site->after);
-	return site->fence = *link;
+	fence = &fences->fence[fences->count++];
+	fence->file = site->file;
+	fence->function = site->function;
+	fence->what = site->what;
+	fence->line = site->line;
+	fence->pairs = fence->pairs_now = pairs_of(site->before, site->after);
+	return site->fence = fence;
 }
 
 static void note_partner(struct weak_fence *fence, struct weak_fence *other)
@@ -913,6 +967,7 @@ void weak_fence(struct weak_site *site)
 	__asm__ volatile("" ::: "memory");
 	if (!weak_is_running())
 		return;
+	memory_note_plain_accesses();
 	fence = fence_of(site);
 	fence->passed++;
 	set = fence->pairs_now;

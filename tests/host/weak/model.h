@@ -110,6 +110,8 @@ struct view {
 extern struct view views[WEAK_CPUS_MAX];
 extern uint32_t stamps; /* given so far */
 
+/* Before the first child process: fences that it passes are known to its parent. */
+void memory_share_fences(void);
 void memory_reset(unsigned cpus, bool full_atomics);
 /* Whether a waiting store may be performed now, and doing it. */
 bool memory_may_perform(unsigned cpu, unsigned index);
@@ -123,9 +125,10 @@ bool memory_may_signal(unsigned cpu);
 bool memory_may_change(unsigned cpu, const void *address);
 bool memory_may_satisfy(const struct late *late);
 void memory_satisfy(unsigned cpu, struct late *late);
-/* The CPU is about to store plainly to a byte; and, before its next step, that it has. */
+/* The CPU is about to access a byte plainly; and, before it does anything else, that it has. */
 void memory_plain_store(uintptr_t address);
-void memory_note_plain_stores(void);
+void memory_plain_load(uintptr_t address);
+void memory_note_plain_accesses(void);
 /* The CPU has read the newest store to the word, or a newer one is its own: it comes after that. */
 bool memory_is_known(unsigned cpu, uintptr_t address);
 /* The instant of a write to a device. */

@@ -196,14 +196,24 @@ void races_atomic(const void *address, size_t size, bool writes, struct weak_sit
 		access_bytes(address, size, writes, &access);
 }
 
+static void meet_atomics(const void *address, size_t size, bool writes)
+{
+	if (!weak_is_running())
+		return;
+	for (size_t i = 0; i < size; i += 4) {
+		if (writes)
+			memory_plain_store((uintptr_t)address + i);
+		else
+			memory_plain_load((uintptr_t)address + i);
+	}
+}
+
 static void access_plainly(const void *address, size_t size, bool writes, const void *where)
 {
 	struct access access = {views[weak_cpu()].clock, NULL, where};
 
 	access_bytes(address, size, writes, &access);
-	if (writes && weak_is_running())
-		for (size_t i = 0; i < size; i += 4)
-			memory_plain_store((uintptr_t)address + i);
+	meet_atomics(address, size, writes);
 }
 
 /* ---- what the compiler calls ----------------------------------------------------------------- */
@@ -233,6 +243,26 @@ PLAIN(unaligned_write2, 2, true)
 PLAIN(unaligned_write4, 4, true)
 PLAIN(unaligned_write8, 8, true)
 PLAIN(unaligned_write16, 16, true)
+
+/* Whole, and in the order of the program; that other CPUs access the word is no race. */
+static struct weak_site volatile_site = {"a volatile access", "", "", 0, 0, 0, NULL, WEAK_NO_HINT};
+
+#define VOLATILE(name, size, writes)                                                               \
+	void __tsan_##name(void *address);                                                         \
+	void __tsan_##name(void *address)                                                          \
+	{                                                                                          \
+		races_atomic(address, size, writes, &volatile_site);                               \
+		meet_atomics(address, size, writes);                                               \
+	}
+
+VOLATILE(volatile_read1, 1, false)
+VOLATILE(volatile_read2, 2, false)
+VOLATILE(volatile_read4, 4, false)
+VOLATILE(volatile_read8, 8, false)
+VOLATILE(volatile_write1, 1, true)
+VOLATILE(volatile_write2, 2, true)
+VOLATILE(volatile_write4, 4, true)
+VOLATILE(volatile_write8, 8, true)
 
 void __tsan_read_range(void *address, long size);
 void __tsan_read_range(void *address, long size)

@@ -22,7 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "tests/smp/random.h"
 
@@ -372,7 +375,7 @@ void weak_step(enum step kind, const void *address, struct weak_site *site, unsi
 {
 	struct cpu *cpu = &cpus[current];
 
-	memory_note_plain_stores();
+	memory_note_plain_accesses();
 	for (;;) {
 		cpu->step = kind;
 		cpu->address = address;
@@ -562,6 +565,52 @@ static enum end execute(void)
 	return ENDED;
 }
 
+/* ---- children --------------------------------------------------------------------------------- */
+
+/*
+ * An execution that fails leaves the code under test as it was then. So executions run in a child of
+ * the program, and the next one that must begin from a clean state in another child. This is what
+ * they hand over.
+ */
+static struct {
+	int died; /* by this signal */
+	enum end end;
+	unsigned made;
+	char message[sizeof(message)];
+	struct weak_result result;
+	unsigned choices[CHOICES_MAX];
+} * shared;
+
+static void share(void)
+{
+	if (shared)
+		return;
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (shared == MAP_FAILED)
+		abort();
+	memory_share_fences();
+}
+
+static void in_child(void (*work)(void))
+{
+	int status = 0;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child < 0)
+		abort();
+	if (child == 0) {
+		work();
+		fflush(stdout);
+		_exit(0);
+	}
+	if (waitpid(child, &status, 0) != child)
+		abort();
+	shared->died = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
 /* ---- shrinking ------------------------------------------------------------------------------- */
 
 /* The part of a message that names no value. */
@@ -574,11 +623,19 @@ static bool is_same_failure(const char *a, const char *b)
 
 static unsigned kept[CHOICES_MAX];
 
+static void follow_choices(void)
+{
+	mode = FOLLOWED;
+	shared->end = execute();
+	shared->made = choices_made;
+	memcpy(shared->message, message, sizeof(message));
+}
+
 static bool still_fails(const char *wanted, unsigned given)
 {
 	choices_given = given;
-	mode = FOLLOWED;
-	return execute() == FAILED && is_same_failure(wanted, message);
+	in_child(follow_choices);
+	return shared->end == FAILED && is_same_failure(wanted, shared->message);
 }
 
 /*
@@ -587,7 +644,7 @@ static bool still_fails(const char *wanted, unsigned given)
  */
 static void shrink(char *wanted)
 {
-	unsigned count = choices_made, tries = 0;
+	unsigned count = shared->made, tries = 0;
 
 	memcpy(kept, choices, sizeof(kept));
 	for (unsigned size = count; size >= 1 && tries < SHRINK_MAX; size /= 2) {
@@ -605,8 +662,8 @@ static void shrink(char *wanted)
 			tries++;
 			if (still_fails(wanted, count)) {
 				memcpy(kept, choices, sizeof(kept));
-				if (choices_made < count)
-					count = choices_made;
+				if (shared->made < count)
+					count = shared->made;
 			}
 		}
 	}
@@ -616,28 +673,32 @@ static void shrink(char *wanted)
 	choices_given = count;
 }
 
-static void tell(uint64_t seed, const struct weak_result *result)
+static void tell_story(void)
+{
+	story_is_told = true;
+	follow_choices();
+}
+
+static void tell(const struct weak_result *result)
 {
 	char wanted[sizeof(message)];
 	unsigned changes = 0;
 
-	memcpy(wanted, message, sizeof(wanted));
+	memcpy(wanted, result->message, sizeof(wanted));
+	memcpy(choices, shared->choices, sizeof(choices));
 	shrink(wanted);
 	for (unsigned i = 0; i < choices_given; i++)
 		changes += choices[i] != 0;
-	mode = FOLLOWED;
-	story_is_told = true;
-	printf("# %s, execution %llu", workload->name, (unsigned long long)result->executions);
-	if (seed)
-		printf(", seed %llu", (unsigned long long)seed);
-	printf(": %s\n# with %u choices that are not the ordinary ones:\n", wanted, changes);
-	memcpy(choices, kept, sizeof(kept));
-	execute();
-	story_is_told = false;
-	memcpy(message, wanted, sizeof(message));
+	printf("# %s, execution %llu, seed %llu: %s\n# %u choices are not the ordinary ones:\n",
+	       workload->name, (unsigned long long)result->executions,
+	       (unsigned long long)result->seed, wanted, changes);
+	fflush(stdout);
+	in_child(tell_story);
 }
 
 /* ---- many executions ------------------------------------------------------------------------- */
+
+static uint64_t first_seed, wanted_executions;
 
 static void count_end(struct weak_result *result, enum end end)
 {
@@ -650,19 +711,19 @@ static void count_end(struct weak_result *result, enum end end)
 	result->failed = end == FAILED;
 }
 
-/* The choices of the search as a list that can be followed. */
-static void note_failure(struct weak_result *result, uint64_t seed)
+/* For the caller, who may be another process. */
+static void hand_over(struct weak_result *result)
 {
-	if (!weak_is_quiet)
-		tell(seed, result);
 	memcpy(result->message, message, sizeof(result->message));
+	shared->result = *result;
+	shared->made = choices_made < CHOICES_MAX ? choices_made : CHOICES_MAX;
+	memcpy(shared->choices, choices, shared->made * sizeof(choices[0]));
 }
 
-struct weak_result weak_all(const struct weak_workload *wanted, uint64_t most)
+static void search(void)
 {
 	struct weak_result result = {0};
 
-	workload = wanted;
 	stores_first = true;
 	memory_foresees_nothing();
 	points = points ? points : malloc(DEPTH_MAX * sizeof(*points));
@@ -676,29 +737,61 @@ struct weak_result weak_all(const struct weak_workload *wanted, uint64_t most)
 			if (result.failed)
 				break;
 		} while (search_goes_on() &&
-			 result.executions + result.redundant + result.impossible < most);
+			 result.executions + result.redundant + result.impossible <
+				 wanted_executions);
 		result.complete = depth_known == 0;
 	} while (!result.failed && result.complete && memory_foresees_more() && workload->foresees);
-	if (result.failed)
-		note_failure(&result, 0);
-	return result;
+	hand_over(&result);
 }
 
-struct weak_result weak_some(const struct weak_workload *wanted, uint64_t seed, uint64_t count)
+static void draw(void)
 {
 	struct weak_result result = {0};
 
-	workload = wanted;
 	stores_first = false;
-	for (uint64_t i = seed; i < seed + count && !result.failed; i++) {
+	for (uint64_t i = 0; i < wanted_executions && !result.failed; i++) {
 		mode = DRAWN;
-		random_state = i * UINT64_C(0x9e3779b97f4a7c15);
+		result.seed = first_seed + i;
+		random_state = result.seed * UINT64_C(0x9e3779b97f4a7c15);
 		change_one_in = UINT64_C(2) << random_below(&random_state, 6);
 		old_one_in = UINT64_C(1) << random_below(&random_state, 5);
 		late_one_in = UINT64_C(1) << random_below(&random_state, 6);
 		count_end(&result, execute());
-		if (result.failed)
-			note_failure(&result, i);
 	}
-	return result;
+	hand_over(&result);
+}
+
+static struct weak_result run_all(const struct weak_workload *wanted, void (*run_them)(void))
+{
+	share();
+	workload = wanted;
+	if (wanted->here)
+		run_them();
+	else
+		in_child(run_them);
+	if (shared->died) {
+		shared->result = (struct weak_result){.failed = true};
+		snprintf(shared->result.message, sizeof(shared->result.message),
+			 "the program was killed by signal %d", shared->died);
+	} else if (shared->result.failed && !weak_is_quiet) {
+		struct weak_result result = shared->result;
+
+		stores_first = run_them == search;
+		tell(&result);
+		return result;
+	}
+	return shared->result;
+}
+
+struct weak_result weak_all(const struct weak_workload *wanted, uint64_t most)
+{
+	wanted_executions = most;
+	return run_all(wanted, search);
+}
+
+struct weak_result weak_some(const struct weak_workload *wanted, uint64_t seed, uint64_t count)
+{
+	first_seed = seed;
+	wanted_executions = count;
+	return run_all(wanted, draw);
 }

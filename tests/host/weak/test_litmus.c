@@ -97,7 +97,7 @@ static void setup(void)
 static void fence(const struct between *kind)
 {
 	struct weak_site site = {__FILE__,     kind->name,  kind->name, (int)(kind - betweens),
-				 kind->before, kind->after, NULL, WEAK_UNKNOWN};
+				 kind->before, kind->after, NULL,	WEAK_UNKNOWN};
 
 	if (kind->before)
 		weak_fence(&site);
@@ -183,7 +183,8 @@ static void run_combination(void)
 					 .setup = setup,
 					 .work = work,
 					 .check = look,
-					 .foresees = true};
+					 .foresees = true,
+					 .here = true};
 	struct weak_result result;
 
 	was_seen = false;

@@ -117,13 +117,17 @@ struct weak_workload {
 	void (*handler)(unsigned); /* of interrupts; may be NULL */
 	bool full_atomics;	   /* each atomic read-modify-write is a full fence */
 	bool foresees;		   /* it has late loads */
-	unsigned steps_max;	   /* more than these: it has no end; 0: a default */
+	bool here; /* executions leave nothing behind, not even those that fail: no child process */
+	unsigned steps_max; /* more than these: it has no end; 0: a default */
+	/* What weak_explore() does: all executions, but at most so many; one for so many seeds. */
+	uint64_t all, some;
 };
 
 struct weak_result {
 	uint64_t executions; /* that came to their end, or failed */
 	uint64_t redundant; /* left off: as another execution but for the order of independent steps */
 	uint64_t impossible; /* left off: a late load did not get what had been foreseen */
+	uint64_t seed;	     /* of the last one, if they were drawn */
 	bool complete;	     /* all executions were tried */
 	bool failed;
 	char message[1024];
@@ -133,6 +137,13 @@ struct weak_result {
 struct weak_result weak_all(const struct weak_workload *workload, uint64_t most);
 /* One execution for each seed. */
 struct weak_result weak_some(const struct weak_workload *workload, uint64_t seed, uint64_t count);
+
+/*
+ * As the workload says; fails the running unit test if an execution fails, and prints how many there
+ * were. With FENCES=1 in the environment it does something else: it weakens each fence that the
+ * workload passes by one pair after the other, and prints which of these an execution dies of.
+ */
+void weak_explore(const struct weak_workload *workload);
 
 /* The code under test failed; does not return. */
 _Noreturn void weak_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -162,7 +173,7 @@ struct weak_fence {
 	uint64_t passed;
 	struct weak_fence *partner[WEAK_PARTNERS_MAX];
 	uint64_t times[WEAK_PARTNERS_MAX];
-	struct weak_fence *next;
 };
 
-extern struct weak_fence *weak_fences;
+/* NULL behind the last one. */
+struct weak_fence *weak_fence_number(unsigned number);

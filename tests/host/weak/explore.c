@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* explore.c - weak_explore() of weak.h: a workload as a test, and what its fences are for. */
+#include "tests/host/weak/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/host/support/unit.h"
+
+/* A weakened fence gets more executions than a test has time for. */
+#define MORE_EXECUTIONS 8
+
+static const char *const pair_names[] = {"r,r", "r,w", "w,r", "w,w", "r,o", "w,o", "i,r", "i,w"};
+
+static struct weak_result run(const struct weak_workload *workload, uint64_t times)
+{
+	struct weak_result all = {0}, some = {0};
+
+	if (workload->all)
+		all = weak_all(workload, workload->all * times);
+	if (workload->some && !all.failed)
+		some = weak_some(workload, unit_seed(), workload->some * times);
+	if (workload->all && !all.failed && workload->some) {
+		all.failed = some.failed;
+		memcpy(all.message, some.message, sizeof(all.message));
+		all.executions += some.executions;
+		return all;
+	}
+	return workload->all ? all : some;
+}
+
+static void print_quoted(const char *text)
+{
+	putchar('"');
+	for (; *text; text++)
+		printf(*text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+	putchar('"');
+}
+
+/* A line of JSON: tools/fences.py makes the table of these. */
+static void print_fence(const struct weak_workload *workload, const struct weak_fence *fence,
+			const char *pair, const struct weak_result *result)
+{
+	const struct weak_fence *partner = NULL;
+	uint64_t times = 0;
+
+	for (unsigned i = 0; i < WEAK_PARTNERS_MAX; i++)
+		if (fence->times[i] > times) {
+			times = fence->times[i];
+			partner = fence->partner[i];
+		}
+	printf("# fence {\"file\": \"%s\", \"line\": %d, \"function\": \"%s\", \"what\": \"%s\", "
+	       "\"pair\": \"%s\", \"workload\": \"%s\", \"caught\": %s, \"executions\": %llu",
+	       fence->file, fence->line, fence->function, fence->what, pair, workload->name,
+	       result->failed ? "true" : "false", (unsigned long long)result->executions);
+	if (partner)
+		printf(", \"partner\": \"%s:%d\"", partner->file, partner->line);
+	printf(", \"by\": ");
+	print_quoted(result->failed ? result->message : "");
+	puts("}");
+	fflush(stdout);
+}
+
+static void weaken(const struct weak_workload *workload, struct weak_fence *fence)
+{
+	for (unsigned i = 0; i < sizeof(pair_names) / sizeof(pair_names[0]); i++) {
+		struct weak_result result;
+
+		if (!(fence->pairs & 1u << i))
+			continue;
+		fence->pairs_now = fence->pairs & ~(1u << i);
+		result = run(workload, MORE_EXECUTIONS);
+		print_fence(workload, fence, pair_names[i], &result);
+	}
+	fence->pairs_now = 0;
+	{
+		struct weak_result result = run(workload, MORE_EXECUTIONS);
+
+		print_fence(workload, fence, "all", &result);
+	}
+	fence->pairs_now = fence->pairs;
+}
+
+void weak_explore(const struct weak_workload *workload)
+{
+	struct weak_result result = run(workload, 1);
+	struct weak_fence *fence;
+
+	printf("# %-28s %u CPUs: %llu executions%s\n", workload->name, workload->cpus,
+	       (unsigned long long)result.executions, result.complete ? ", all there are" : "");
+	if (result.failed)
+		unit_fail(__FILE__, __LINE__, "%s: %s", workload->name, result.message);
+	if (!getenv("FENCES"))
+		return;
+	weak_is_quiet = true;
+	for (unsigned i = 0; (fence = weak_fence_number(i)); i++) {
+		if (fence->passed)
+			weaken(workload, fence);
+		fence->passed = 0;
+		memset(fence->partner, 0, sizeof(fence->partner));
+		memset(fence->times, 0, sizeof(fence->times));
+	}
+	weak_is_quiet = false;
+}
