@@ -56,6 +56,8 @@ static inline void ck_pr_stall(void)
 #define CK_PR_RMW(target, kind, value, type)                                                       \
 	((type)weak_rmw(target, sizeof(type), kind, (uint64_t)(type)(value),                       \
 			WEAK_SITE(#target, 0, 0)))
+#define CK_PR_CHANGE(target, kind, value, type)                                                    \
+	weak_change(target, sizeof(type), kind, (uint64_t)(type)(value), WEAK_SITE(#target, 0, 0))
 #define CK_PR_CAS(target, wanted, value, type)                                                     \
 	((type)weak_cas(target, sizeof(type), (uint64_t)(type)(wanted), (uint64_t)(type)(value),   \
 			WEAK_SITE(#target, 0, 0)))
@@ -87,15 +89,15 @@ static inline void ck_pr_stall(void)
 #define ck_pr_faa_uint(target, value)	  CK_PR_RMW(target, WEAK_ADD, value, unsigned)
 #define ck_pr_faa_32(target, value)	  CK_PR_RMW(target, WEAK_ADD, value, uint32_t)
 #define ck_pr_faa_64(target, value)	  CK_PR_RMW(target, WEAK_ADD, value, uint64_t)
-#define ck_pr_add_64(target, value)	  ((void)ck_pr_faa_64(target, value))
-#define ck_pr_inc_uint(target)		  ((void)ck_pr_faa_uint(target, 1))
-#define ck_pr_inc_32(target)		  ((void)ck_pr_faa_32(target, 1))
-#define ck_pr_inc_64(target)		  ((void)ck_pr_faa_64(target, 1))
-#define ck_pr_dec_uint(target)		  ((void)ck_pr_faa_uint(target, -1))
-#define ck_pr_dec_32(target)		  ((void)ck_pr_faa_32(target, -1))
-#define ck_pr_dec_64(target)		  ((void)ck_pr_faa_64(target, -1))
-#define ck_pr_or_64(target, value)	  ((void)CK_PR_RMW(target, WEAK_OR, value, uint64_t))
-#define ck_pr_and_64(target, value)	  ((void)CK_PR_RMW(target, WEAK_AND, value, uint64_t))
+#define ck_pr_add_64(target, value)	  CK_PR_CHANGE(target, WEAK_ADD, value, uint64_t)
+#define ck_pr_inc_uint(target)		  CK_PR_CHANGE(target, WEAK_ADD, 1, unsigned)
+#define ck_pr_inc_32(target)		  CK_PR_CHANGE(target, WEAK_ADD, 1, uint32_t)
+#define ck_pr_inc_64(target)		  CK_PR_CHANGE(target, WEAK_ADD, 1, uint64_t)
+#define ck_pr_dec_uint(target)		  CK_PR_CHANGE(target, WEAK_ADD, -1, unsigned)
+#define ck_pr_dec_32(target)		  CK_PR_CHANGE(target, WEAK_ADD, -1, uint32_t)
+#define ck_pr_dec_64(target)		  CK_PR_CHANGE(target, WEAK_ADD, -1, uint64_t)
+#define ck_pr_or_64(target, value)	  CK_PR_CHANGE(target, WEAK_OR, value, uint64_t)
+#define ck_pr_and_64(target, value)	  CK_PR_CHANGE(target, WEAK_AND, value, uint64_t)
 #define ck_pr_dec_uint_zero(target, zero) (*(zero) = ck_pr_faa_uint(target, -1) == 1)
 
 #define ck_pr_cas_uint(target, wanted, value) CK_PR_IS_CAS(target, wanted, value, unsigned)

@@ -176,6 +176,16 @@ static const struct waiting *own_waiting(const struct view *view, const struct l
 	return NULL;
 }
 
+static void perform_own(struct view *view, const struct location *location)
+{
+	while (own_waiting(view, location))
+		for (unsigned i = 0; i < view->waitings; i++)
+			if (memory_may_perform(weak_cpu(), i)) {
+				memory_perform(weak_cpu(), i);
+				break;
+			}
+}
+
 void memory_plain_store(uintptr_t address)
 {
 	struct location *location = location_around(address);
@@ -183,12 +193,7 @@ void memory_plain_store(uintptr_t address)
 
 	if (!location || stored_plainlies == PLAIN_MAX)
 		return;
-	while (own_waiting(view, location)) /* the earlier ones come first */
-		for (unsigned i = 0; i < view->waitings; i++)
-			if (memory_may_perform(weak_cpu(), i)) {
-				memory_perform(weak_cpu(), i);
-				break;
-			}
+	perform_own(view, location); /* the earlier ones come first */
 	stored_plainly[stored_plainlies++] = location;
 }
 
@@ -197,6 +202,10 @@ void memory_plain_load(uintptr_t address)
 	struct location *location = location_around(address);
 	const struct waiting *own = location ? own_waiting(self(), location) : NULL;
 
+	if (own && own->changes) {
+		perform_own(self(), location);
+		return;
+	}
 	if (!own || lents == PLAIN_MAX)
 		return;
 	lent[lents].location = location;
@@ -268,6 +277,25 @@ bool memory_foresees_more(void)
 	return more;
 }
 
+static uint64_t mask_of(unsigned size)
+{
+	return size == 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * size) - 1;
+}
+
+static uint64_t changed(enum weak_rmw kind, uint64_t value, uint64_t operand)
+{
+	switch (kind) {
+	case WEAK_ADD:
+		return value + operand;
+	case WEAK_OR:
+		return value | operand;
+	case WEAK_AND:
+		return value & operand;
+	default:
+		return operand;
+	}
+}
+
 /* ---- performing ------------------------------------------------------------------------------ */
 
 /* The CPU's store is the newest of the location from now on. */
@@ -275,14 +303,18 @@ static void perform(unsigned cpu, const struct waiting *waiting)
 {
 	struct location *location = waiting->location;
 	struct view *view = &views[cpu];
+	uint64_t value = waiting->value;
 	struct store *store;
 
 	note_plain_store(location);
-	store = new_store(location, waiting->value, ++stamps);
+	if (waiting->changes) /* at one instant it reads, and stores */
+		value = changed(waiting->kind, location->newest->value, value) &
+			mask_of(location->size);
+	store = new_store(location, value, ++stamps);
 	store->cpu = cpu;
 	store->message = waiting->message;
 	store->fence = waiting->fence;
-	native_write(location, waiting->value);
+	native_write(location, value);
 	location->seen[cpu] = stamps;
 	view->stored = stamps;
 	if (waiting->number && waiting->number <= view->before_loads) {
@@ -295,7 +327,7 @@ static void perform(unsigned cpu, const struct waiting *waiting)
 	/* What reads it comes after all earlier accesses of the word that it has replaced. */
 	clocks_join(&location->accessed, &store->message);
 	store->message = location->accessed;
-	foresee(location, waiting->value);
+	foresee(location, value);
 }
 
 bool memory_may_satisfy(const struct late *late)
@@ -511,7 +543,9 @@ static uint64_t load(const void *address, unsigned size, uint32_t at_least, stru
 	location = location_of(address, size);
 	begin_access(address, size, false, site);
 	own = own_waiting(view, location);
-	if (own) {
+	if (own && own->changes)
+		perform_own(view, location);
+	else if (own) {
 		watch(view, location, location->newest->stamp);
 		return own->value;
 	}
@@ -682,8 +716,8 @@ uint64_t weak_load_after(const void *address, unsigned depends_on, struct weak_s
 
 /* ---- stores ---------------------------------------------------------------------------------- */
 
-static void put(void *address, unsigned size, uint64_t value, unsigned depends_on,
-		struct weak_site *site)
+static struct waiting *put(void *address, unsigned size, uint64_t value, unsigned depends_on,
+			   struct weak_site *site)
 {
 	struct view *view = self();
 	struct location *location;
@@ -705,6 +739,7 @@ static void put(void *address, unsigned size, uint64_t value, unsigned depends_o
 	if (story_is_told)
 		story_line(weak_cpu(), site, "stores %#llx to %s", (unsigned long long)value,
 			   site->what);
+	return &view->waiting[view->waitings - 1];
 }
 
 void weak_store(void *address, unsigned size, uint64_t value, struct weak_site *site)
@@ -749,25 +784,6 @@ static void change(struct location *location, uint64_t value)
 					      .fence = view->last_release});
 }
 
-static uint64_t mask_of(unsigned size)
-{
-	return size == 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * size) - 1;
-}
-
-static uint64_t changed(enum weak_rmw kind, uint64_t value, uint64_t operand)
-{
-	switch (kind) {
-	case WEAK_ADD:
-		return value + operand;
-	case WEAK_OR:
-		return value | operand;
-	case WEAK_AND:
-		return value & operand;
-	default:
-		return operand;
-	}
-}
-
 uint64_t weak_rmw(void *address, unsigned size, enum weak_rmw kind, uint64_t operand,
 		  struct weak_site *site)
 {
@@ -791,6 +807,20 @@ uint64_t weak_rmw(void *address, unsigned size, enum weak_rmw kind, uint64_t ope
 	change(location, then);
 	full_barrier();
 	return value;
+}
+
+void weak_change(void *address, unsigned size, enum weak_rmw kind, uint64_t operand,
+		 struct weak_site *site)
+{
+	struct waiting *waiting;
+
+	if (!weak_is_running() || atomics_are_full) {
+		weak_rmw(address, size, kind, operand, site);
+		return;
+	}
+	waiting = put(address, size, operand, 0, site);
+	waiting->changes = true;
+	waiting->kind = kind;
 }
 
 /* The candidates of one that fails: older stores with another value. */

@@ -62,7 +62,9 @@ struct waiting {
 	struct clocks message;
 	struct weak_fence *fence;
 	struct weak_site *site;
-	unsigned depends_on;   /* on this late load; 0: on none */
+	unsigned depends_on; /* on this late load; 0: on none */
+	bool changes;	     /* an atomic access: `value` is the operand */
+	enum weak_rmw kind;
 	uint32_t lates_before; /* late loads up to this number are performed before it */
 };
 

@@ -276,7 +276,8 @@ static bool may_interrupt(unsigned cpu)
 {
 	const struct cpu *c = &cpus[cpu];
 
-	return c->active && c->interrupts && !c->masked && !c->in_handler && workload->handler;
+	return c->active && c->started && c->interrupts && !c->masked && !c->in_handler &&
+	       workload->handler;
 }
 
 static unsigned add_cpu(struct option *option, unsigned cpu)
@@ -339,10 +340,72 @@ static unsigned list_options(struct option *option)
 	return count;
 }
 
+/*
+ * Half of the seeds draw a priority for each CPU, for its waiting stores, and for its interrupts,
+ * and lower that of whichever is the highest at a few points of the execution (probabilistic
+ * concurrency testing; Burckhardt et al., ASPLOS 2010). So one of them may rest for long.
+ */
+#define PRIORITIES    (WEAK_CPUS_MAX * 4)
+#define LOWERINGS_MAX 6
+
+static unsigned priority[PRIORITIES];
+static unsigned lowest, lowerings;
+static uint32_t lower_at[LOWERINGS_MAX], drawn_steps;
+static bool has_priorities;
+
+static void draw_priorities(void)
+{
+	uint32_t range = UINT32_C(16) << random_below(&random_state, 8);
+
+	has_priorities = random_below(&random_state, 2) != 0;
+	lowerings = 1 + (unsigned)random_below(&random_state, LOWERINGS_MAX);
+	for (unsigned i = 0; i < PRIORITIES; i++)
+		priority[i] = PRIORITIES + (unsigned)random_below(&random_state, 1 << 16);
+	for (unsigned i = 0; i < lowerings; i++)
+		lower_at[i] = (uint32_t)random_below(&random_state, range);
+	lowest = PRIORITIES;
+	drawn_steps = 0;
+}
+
+static unsigned *priority_of(const struct option *option)
+{
+	return &priority[option->cpu * 4 + option->kind];
+}
+
+static unsigned highest(const struct option *option, unsigned count)
+{
+	unsigned best = 0;
+
+	for (unsigned i = 1; i < count; i++)
+		if (*priority_of(&option[i]) > *priority_of(&option[best]))
+			best = i;
+	return best;
+}
+
+static unsigned draw_by_priority(const struct option *option, unsigned count)
+{
+	unsigned best = highest(option, count);
+
+	for (unsigned i = 0; i < lowerings; i++)
+		if (lower_at[i] == drawn_steps) {
+			*priority_of(&option[best]) = lowest ? --lowest : 0;
+			best = highest(option, count);
+		}
+	drawn_steps++;
+	/* Of the CPU's waiting stores any may be the next. */
+	while (option[best].kind == OPTION_STORE && best + 1 < count &&
+	       option[best + 1].kind == OPTION_STORE && option[best + 1].cpu == option[best].cpu &&
+	       one_in(2))
+		best++;
+	return best;
+}
+
 static unsigned draw_option(const struct option *option, unsigned count)
 {
 	unsigned first = 0;
 
+	if (has_priorities)
+		return draw_by_priority(option, count);
 	if (one_in(change_one_in))
 		return (unsigned)random_below(&random_state, count);
 	while (first + 1 < count && option[first].kind == OPTION_STORE && !one_in(late_one_in))
@@ -502,6 +565,7 @@ static void do_option(const struct option *option)
 			story_line(cpu, NULL, "takes an interrupt");
 		break;
 	default:
+		cpus[cpu].started = true;
 		if (cpus[cpu].step == STEP_RELAX)
 			memory_look_again(cpu);
 		break;
@@ -756,6 +820,7 @@ static void draw(void)
 		change_one_in = UINT64_C(2) << random_below(&random_state, 6);
 		old_one_in = UINT64_C(1) << random_below(&random_state, 5);
 		late_one_in = UINT64_C(1) << random_below(&random_state, 6);
+		draw_priorities();
 		count_end(&result, execute());
 	}
 	hand_over(&result);

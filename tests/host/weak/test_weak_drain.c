@@ -15,7 +15,7 @@
 
 #include "mm/frame.h"
 #include "mm/global/zone.h"
-#include "mm/percpu/cache.h"
+#include "mm/percpu/cache_private.h"
 #include "mm/percpu/drain.h"
 #include "sync/ck.h"
 #include "tests/host/support/host.h"
@@ -77,12 +77,115 @@ static void take_and_give(unsigned cpu)
 		give(take());
 }
 
-static void run(const char *name, void (*work)(unsigned cpu), unsigned cpus, unsigned frame_count,
-		unsigned zones_wanted, unsigned rounds_each, uint64_t executions)
+/* ---- one window each ------------------------------------------------------------------------- */
+
+static pfn_t owned; /* by CPU 0, before the execution */
+
+static void park_all(void)
+{
+	for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
+		host_self = &host_cpus[cpu];
+		while (frame_cache_park_step(frame_cache_self()))
+			;
+	}
+	host_self = &host_cpus[0];
+}
+
+/* CPU 0 owns a frame, and all caches are parked. */
+static void setup_parked(void)
+{
+	setup();
+	owned = frame_alloc(0);
+	park_all();
+}
+
+static void set_flag(void)
+{
+	ck_pr_fence_release();
+	ck_pr_store_32(&flag, 1);
+}
+
+static void wait_for_flag(void)
+{
+	while (ck_pr_load_32(&flag) == 0)
+		port_relax();
+	ck_pr_fence_acquire();
+}
+
+/*
+ * CPU 0 owns a frame; the other one is in the cache of CPU 3, which answers requests and does nothing
+ * else. A frame is free at every instant: that of CPU 3, then also the one that CPU 0 frees into a
+ * cache that it opens, and then that one alone, when CPU 2 has taken the other.
+ */
+static void setup_moving(void)
+{
+	setup();
+	owned = frame_alloc(0);
+	park_all();
+	host_self = &host_cpus[3];
+	frame_free(frame_alloc(0));
+	host_self = &host_cpus[0];
+}
+
+static void open_against_request(unsigned cpu)
+{
+	if (cpu == 0) {
+		frame_free(owned);
+		set_flag();
+	} else if (cpu < 3) {
+		if (cpu == 2)
+			wait_for_flag();
+		take();
+	}
+}
+
+/* A request that found nothing is repeated when a frame has been freed since. */
+static void fail_and_try_again(unsigned cpu)
+{
+	if (cpu == 0) {
+		frame_free(owned);
+		set_flag();
+	} else if (pfn_is_none(frame_alloc(0))) {
+		wait_for_flag();
+		take();
+	}
+}
+
+/* The same with a request for a run, which draws tickets without pressure, between them. */
+static void two_requests(unsigned cpu)
+{
+	if (cpu < 4)
+		open_against_request(cpu);
+	else if (!pfn_is_none(frame_alloc_run(4, 4)))
+		weak_fail("a run of four frames, of two");
+}
+
+/* CPU 0 goes off line and comes back, and must not keep a frame out of reach. */
+static void stop_and_start(unsigned cpu)
+{
+	if (cpu == 0) {
+		unsigned long flags;
+
+		give(take());
+		flags = port_irq_save();
+		frame_cache_offline();
+		frame_cache_online();
+		port_irq_restore(flags);
+		give(take());
+	} else {
+		give(take());
+		give(take());
+	}
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void run(const char *name, void (*start)(void), void (*work)(unsigned cpu), unsigned cpus,
+		unsigned frame_count, unsigned zones_wanted, uint64_t executions)
 {
 	struct weak_workload workload = {.name = name,
 					 .cpus = cpus,
-					 .setup = setup,
+					 .setup = start,
 					 .work = work,
 					 .handler = on_ipi,
 					 .steps_max = 100000,
@@ -91,14 +194,19 @@ static void run(const char *name, void (*work)(unsigned cpu), unsigned cpus, uns
 	cpu_count = cpus;
 	frames = frame_count;
 	zone_count = zones_wanted;
-	rounds = rounds_each;
+	rounds = 2;
 	weak_explore(&workload);
-	host_machine_end();
+	if (host_cpus)
+		host_machine_end();
 }
 
 TEST(a_frame_is_found_wherever_it_is)
 {
-	run("drain: 2 CPUs, 2 frames", take_and_give, 2, 2, 1, 2, 300);
-	run("drain: 3 CPUs, 3 frames", take_and_give, 3, 3, 1, 2, 300);
-	run("drain: 3 CPUs, 3 frames, 2 zones", take_and_give, 3, 3, 2, 2, 300);
+	run("drain-2", setup, take_and_give, 2, 2, 1, 300);
+	run("drain-3", setup, take_and_give, 3, 3, 1, 300);
+	run("drain-3-zones", setup, take_and_give, 3, 3, 2, 300);
+	run("drain-open", setup_moving, open_against_request, 4, 2, 1, 1500);
+	run("drain-again", setup_parked, fail_and_try_again, 2, 1, 1, 1500);
+	run("drain-tickets", setup_moving, two_requests, 5, 2, 1, 1500);
+	run("drain-offline", setup, stop_and_start, 2, 2, 1, 500);
 }

@@ -73,6 +73,9 @@ uint64_t weak_load(const void *address, unsigned size, struct weak_site *site);
 void weak_store(void *address, unsigned size, uint64_t value, struct weak_site *site);
 uint64_t weak_rmw(void *address, unsigned size, enum weak_rmw kind, uint64_t operand,
 		  struct weak_site *site);
+/* The same, whose old value is not used: it waits like a store. */
+void weak_change(void *address, unsigned size, enum weak_rmw kind, uint64_t operand,
+		 struct weak_site *site);
 /* Returns what it found; stores if that is `wanted`. */
 uint64_t weak_cas(void *address, unsigned size, uint64_t wanted, uint64_t value,
 		  struct weak_site *site);
@@ -140,8 +143,9 @@ struct weak_result weak_some(const struct weak_workload *workload, uint64_t seed
 
 /*
  * As the workload says; fails the running unit test if an execution fails, and prints how many there
- * were. With FENCES=1 in the environment it does something else: it weakens each fence that the
- * workload passes by one pair after the other, and prints which of these an execution dies of.
+ * were. WORKLOAD=name in the environment: only that one. FENCES=file, or FENCES=all: it
+ * also takes away each fence of these files that the workload passes, and each pair of it, and prints
+ * which of these an execution dies of.
  */
 void weak_explore(const struct weak_workload *workload);
 
