@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* csr.h - the control and status registers we use (RISC-V Privileged 20211203, chapter 4). */
+/*
+ * csr.h - the control and status registers we use (RISC-V Privileged 20211203, chapter 4), and WFI.
+ */
 #pragma once
 
 #define CSR_STRING_(name) #name
@@ -30,6 +32,8 @@
 				 : "memory");                                                      \
 		value_;                                                                            \
 	})
+
+#define wait_for_interrupt() __asm__ volatile("wfi" ::: "memory")
 
 #define CSR_STIMECMP 0x14d /* Sstc extension; older assemblers do not know its name */
 

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 /*
  * All that this hart has read and written in memory comes before what it next writes to a CSR or a
  * device, or asks of the firmware. `o` for the CSR and the device; `w` because the firmware has its
@@ -28,4 +30,18 @@ static inline void arch_fence_memory_to_device(void)
 static inline void arch_fence_device_to_memory(void)
 {
 	__asm__ volatile("fence ior, rw" ::: "memory");
+}
+
+/*
+ * SFENCE.VMA: the stores that this hart sees come before its later walks, and what it has cached of
+ * translations, of all pages or of one, is dropped.
+ */
+static inline void arch_fence_translations(void)
+{
+	__asm__ volatile("sfence.vma" ::: "memory");
+}
+
+static inline void arch_fence_translations_of(uint64_t page)
+{
+	__asm__ volatile("sfence.vma %0" ::"r"(page) : "memory");
 }

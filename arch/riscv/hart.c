@@ -115,7 +115,7 @@ void hart_ipi_enable(void)
 
 void hart_wait(void)
 {
-	__asm__ volatile("wfi" ::: "memory");
+	wait_for_interrupt();
 }
 
 /* A firmware that refuses once is not asked again. */

@@ -47,7 +47,7 @@ void mmu_flush(uint64_t start, uint64_t bytes)
 		return;
 	}
 	for (uint64_t page = start; page != start + bytes; page += PAGE_BYTES)
-		__asm__ volatile("sfence.vma %0" ::"r"(page) : "memory");
+		arch_fence_translations_of(page);
 }
 
 /*

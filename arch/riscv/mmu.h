@@ -34,7 +34,7 @@
 
 static inline void mmu_flush_all(void)
 {
-	__asm__ volatile("sfence.vma" ::: "memory");
+	arch_fence_translations();
 }
 
 /*

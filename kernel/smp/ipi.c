@@ -66,7 +66,8 @@ static void on_ipi(struct trap_frame *trap)
 
 void ipi_enable(void)
 {
-	trap_on_software = on_ipi;
+	if (trap_on_software != on_ipi) /* cpu 0 writes it, before it starts another cpu */
+		trap_on_software = on_ipi;
 	hart_ipi_enable();
 }
 

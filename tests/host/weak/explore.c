@@ -11,7 +11,8 @@
 /* A weakened fence gets more executions than a test has time for. */
 #define MORE_EXECUTIONS 8
 
-static const char *const pair_names[] = {"r,r", "r,w", "w,r", "w,w", "r,o", "w,o", "i,r", "i,w"};
+static const char *const pair_names[] = {"r,r", "r,w", "w,r", "w,w",	"r,o",
+					 "w,o", "i,r", "i,w", "w,walks"};
 
 static struct weak_result run(const struct weak_workload *workload, uint64_t times)
 {

@@ -16,7 +16,8 @@ static void reach(uint64_t cpu)
 	weak_interrupt((unsigned)cpu);
 }
 
-void weak_ipi_send(unsigned first, uint64_t set)
+/* kernel/smp/ipi.c has the real one. */
+__attribute__((weak)) void weak_ipi_send(unsigned first, uint64_t set)
 {
 	weak_fence(WEAK_SITE("arch_fence_memory_to_device", WEAK_RW, WEAK_O | WEAK_W));
 	for (; set; set &= set - 1) {

@@ -66,6 +66,15 @@ static void raise(uint32_t *floor, uint32_t instant)
 		*floor = instant;
 }
 
+/* ---- instants of devices --------------------------------------------------------------------- */
+
+/* What is ordered before each instant that a device was written at. */
+static struct {
+	uint32_t stamp;
+	struct clocks before;
+} signals[256];
+static unsigned signals_given;
+
 /* ---- locations ------------------------------------------------------------------------------- */
 
 static uint64_t native_read(const struct location *location)
@@ -321,6 +330,8 @@ static void perform(unsigned cpu, const struct waiting *waiting)
 		raise(&view->loads_floor, stamps);
 		clocks_join(&view->before_reads, &location->accessed);
 	}
+	if (waiting->number && waiting->number <= view->before_walks)
+		raise(&view->walks_floor, stamps);
 	if (waiting->number && waiting->group < view->group)
 		clocks_join(&view->before_writes, &location->accessed);
 	clocks_join(&view->from_stores, &location->accessed);
@@ -376,6 +387,11 @@ bool memory_may_load(unsigned cpu)
 bool memory_may_signal(unsigned cpu)
 {
 	return is_performed(&views[cpu], views[cpu].before_devices);
+}
+
+bool memory_may_walk(unsigned cpu)
+{
+	return is_performed(&views[cpu], views[cpu].before_walks);
 }
 
 bool memory_may_change(unsigned cpu, const void *address)
@@ -612,7 +628,10 @@ bool memory_has_changed(unsigned cpu)
 {
 	struct location *where;
 
-	return views[cpu].watches == 0 || unseen(&views[cpu], &where);
+	const struct view *view = &views[cpu];
+
+	return (view->watches == 0 && !view->watches_devices) || unseen(view, &where) ||
+	       (view->watches_devices && view->signals_seen != signals_given);
 }
 
 /* Of one word only: so it does not matter what else is performed before the wait ends. */
@@ -624,6 +643,13 @@ void memory_look_again(unsigned cpu)
 	if (store && store->stamp > where->seen[cpu])
 		where->seen[cpu] = store->stamp;
 	views[cpu].watches = 0;
+	views[cpu].watches_devices = false;
+}
+
+void weak_watch_devices(void)
+{
+	self()->watches_devices = true;
+	self()->signals_seen = signals_given;
 }
 
 /* ---- late loads, of litmus tests ------------------------------------------------------------- */
@@ -874,7 +900,7 @@ static const struct {
 } pairs[] = {
 	{PAIR_RR, WEAK_R, WEAK_R}, {PAIR_RW, WEAK_R, WEAK_W}, {PAIR_WR, WEAK_W, WEAK_R},
 	{PAIR_WW, WEAK_W, WEAK_W}, {PAIR_RO, WEAK_R, WEAK_O}, {PAIR_WO, WEAK_W, WEAK_O},
-	{PAIR_IR, WEAK_I, WEAK_R}, {PAIR_IW, WEAK_I, WEAK_W},
+	{PAIR_IR, WEAK_I, WEAK_R}, {PAIR_IW, WEAK_I, WEAK_W}, {PAIR_WALKS, WEAK_W, WEAK_WALK},
 };
 
 static unsigned pairs_of(unsigned before, unsigned after)
@@ -1026,13 +1052,6 @@ void weak_fence(struct weak_site *site)
 
 /* ---- devices --------------------------------------------------------------------------------- */
 
-/* What is ordered before each instant that a device was written at. */
-static struct {
-	uint32_t stamp;
-	struct clocks before;
-} signals[256];
-static unsigned signals_given;
-
 uint32_t memory_signal(void)
 {
 	unsigned at = signals_given++ % 256;
@@ -1069,4 +1088,72 @@ uint64_t weak_device_out(void (*effect)(uint64_t argument), uint64_t argument,
 		story_line(weak_cpu(), site, "writes to %s", site->what);
 	effect(argument);
 	return instant;
+}
+
+/* ---- walks by an MMU ------------------------------------------------------------------------- */
+
+/* Of stores that the hart sees, and of no others. */
+void weak_fence_walks(struct weak_site *site)
+{
+	struct view *view = self();
+	struct weak_fence *fence;
+
+	if (!weak_is_running())
+		return;
+	memory_note_plain_accesses();
+	fence = fence_of(site);
+	fence->passed++;
+	if (!(fence->pairs_now & PAIR_WALKS))
+		return;
+	view->before_walks = view->numbers;
+	raise(&view->walks_floor, view->loads_floor);
+	raise(&view->walks_floor, view->loaded);
+	raise(&view->walks_floor, view->stored);
+	if (story_is_told)
+		story_line(weak_cpu(), site, "%s", site->what);
+}
+
+uint64_t weak_walk(const uint64_t *address, uint32_t *floor, struct weak_site *site)
+{
+	struct location *location;
+	const struct store *store;
+	unsigned count = 1, chosen;
+
+	if (!weak_is_running())
+		return *address;
+	weak_step(STEP_WALK, address, site, 0);
+	location = location_of(address, 8);
+	raise(floor, self()->walks_floor);
+	for (store = location->newest; store->stamp > *floor && store->older; store = store->older)
+		count++;
+	chosen = weak_choose(count);
+	for (store = location->newest; chosen; chosen--)
+		store = store->older;
+	raise(floor, store->stamp);
+	if (story_is_told)
+		story_line(weak_cpu(), site, "the MMU reads %#llx%s",
+			   (unsigned long long)store->value,
+			   store == location->newest ? "" : ", an older entry");
+	return store->value;
+}
+
+uint64_t weak_remote_fence(unsigned cpu)
+{
+	struct view *view = &views[cpu];
+	unsigned at = signals_given++ % 256;
+
+	while (view->waitings)
+		for (unsigned i = 0; i < view->waitings; i++)
+			if (memory_may_perform(cpu, i)) {
+				memory_perform(cpu, i);
+				break;
+			}
+	view->walks_floor = ++stamps;
+	signals[at].stamp = stamps;
+	signals[at].before = view->before_writes;
+	clocks_join(&signals[at].before, &view->before_reads);
+	clocks_join(&signals[at].before, &view->from_loads);
+	clocks_join(&signals[at].before, &view->from_stores);
+	signals[at].before.reads[cpu] = signals[at].before.writes[cpu] = view->clock++;
+	return stamps;
 }

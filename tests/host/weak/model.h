@@ -20,7 +20,8 @@ enum weak_pair {
 	PAIR_RO = 1 << 4, /* memory before a device */
 	PAIR_WO = 1 << 5,
 	PAIR_IR = 1 << 6, /* a device before memory */
-	PAIR_IW = 1 << 7
+	PAIR_IW = 1 << 7,
+	PAIR_WALKS = 1 << 8 /* stores before walks */
 };
 
 /*
@@ -90,6 +91,7 @@ struct view {
 	uint32_t group, numbers, clock;
 	/* Waiting stores, and late loads, up to these numbers are performed before later accesses. */
 	uint32_t before_loads, before_devices, lates_before_loads, lates_before_stores;
+	uint32_t before_walks, walks_floor;
 	struct waiting waiting[WAITING_MAX];
 	unsigned waitings;
 	struct late late[LATE_MAX];
@@ -99,6 +101,8 @@ struct view {
 	struct location *watched[WATCHED_MAX];
 	uint32_t watched_stamp[WATCHED_MAX];
 	unsigned watches;
+	bool watches_devices;
+	unsigned signals_seen;
 	struct {
 		uintptr_t from;
 		uint32_t stamp;
@@ -124,6 +128,7 @@ void memory_perform(unsigned cpu, unsigned index);
  */
 bool memory_may_load(unsigned cpu);
 bool memory_may_signal(unsigned cpu);
+bool memory_may_walk(unsigned cpu);
 bool memory_may_change(unsigned cpu, const void *address);
 bool memory_may_satisfy(const struct late *late);
 void memory_satisfy(unsigned cpu, struct late *late);
@@ -161,6 +166,9 @@ enum step {
 	STEP_DRAIN,
 	STEP_RELAX,
 	STEP_DEPEND,
+	STEP_WALK,
+	STEP_SLEEP,
+	STEP_WINDOW,
 	STEP_IDLE,
 	STEP_START
 };

@@ -34,6 +34,8 @@
 #define CHOICES_MAX   (1u << 17)
 #define ENABLED_MAX   (WEAK_CPUS_MAX * (WAITING_MAX + LATE_MAX + 2))
 #define DEPTH_MAX     4096
+#define WINDOWS_MAX   3
+#define SHRINK_STEPS  20000000
 #define SHRINK_MAX    4000 /* executions */
 
 struct cpu {
@@ -46,7 +48,8 @@ struct cpu {
 	struct weak_site *site;
 	uint32_t steps;	     /* executed: the name of the next one */
 	uint32_t interrupts; /* pending */
-	bool takes_interrupt, masked, in_handler;
+	bool takes_interrupt, masked, in_handler, woken;
+	unsigned passed; /* windows in which its interrupt could have come, and did not */
 };
 
 /* Something that can be done next. */
@@ -265,6 +268,12 @@ static bool step_is_enabled(unsigned cpu)
 		return true;
 	case STEP_RELAX:
 		return memory_has_changed(cpu);
+	case STEP_WALK:
+		return memory_may_walk(cpu);
+	case STEP_WINDOW: /* an interrupt does not stay pending for ever */
+		return !c->interrupts || c->passed <= WINDOWS_MAX;
+	case STEP_SLEEP:
+		return c->woken || c->interrupts;
 	case STEP_IDLE:
 		return false;
 	default:
@@ -452,7 +461,8 @@ void weak_step(enum step kind, const void *address, struct weak_site *site, unsi
 		cpu->in_handler = cpu->masked = true;
 		workload->handler(current);
 		cpu->in_handler = cpu->masked = false;
-		if (kind == STEP_RELAX) /* what it waits for may have been done by the handler */
+		if (kind == STEP_RELAX ||
+		    kind == STEP_SLEEP) /* what it waits for may have been done by the handler */
 			return;
 	}
 }
@@ -461,6 +471,34 @@ void weak_relax(struct weak_site *site)
 {
 	if (running)
 		weak_step(STEP_RELAX, NULL, site, 0);
+}
+
+void weak_sleep(struct weak_site *site)
+{
+	if (!running)
+		return;
+	weak_step(STEP_SLEEP, NULL, site, 0);
+	cpus[current].woken = false;
+}
+
+void weak_wake(unsigned cpu)
+{
+	cpus[cpu].woken = true;
+}
+
+bool weak_chance(void)
+{
+	return running && weak_choose(2);
+}
+
+bool weak_is_masked(void)
+{
+	return cpus[current].masked;
+}
+
+void weak_interrupt_lost(unsigned cpu)
+{
+	cpus[cpu].interrupts = 0;
 }
 
 void weak_interrupt(unsigned cpu)
@@ -479,8 +517,10 @@ unsigned long weak_irq_save(void)
 void weak_irq_restore(unsigned long flags)
 {
 	cpus[current].masked = flags;
-	if (running && may_interrupt(current))
-		weak_step(STEP_START, NULL, NULL, 0);
+	if (!running || !may_interrupt(current))
+		return;
+	cpus[current].passed++;
+	weak_step(STEP_WINDOW, NULL, NULL, 0);
 }
 
 static void body(void)
@@ -526,6 +566,8 @@ void weak_fail(const char *format, ...)
 
 static bool is_at_rest(const struct cpu *cpu)
 {
+	if (cpu->step == STEP_SLEEP)
+		return !cpu->woken && !cpu->interrupts;
 	return !cpu->active || (cpu->step == STEP_IDLE && !cpu->interrupts);
 }
 
@@ -559,7 +601,7 @@ static void do_option(const struct option *option)
 		memory_satisfy(cpu, &views[cpu].late[option->index]);
 		return;
 	case OPTION_INTERRUPT:
-		cpus[cpu].interrupts = 0;
+		cpus[cpu].interrupts = cpus[cpu].passed = 0;
 		cpus[cpu].takes_interrupt = true;
 		if (story_is_told)
 			story_line(cpu, NULL, "takes an interrupt");
@@ -710,9 +752,13 @@ static void shrink(char *wanted)
 {
 	unsigned count = shared->made, tries = 0;
 
+	uint64_t most = count ? SHRINK_STEPS / count : 0;
+
+	if (most > SHRINK_MAX)
+		most = SHRINK_MAX;
 	memcpy(kept, choices, sizeof(kept));
-	for (unsigned size = count; size >= 1 && tries < SHRINK_MAX; size /= 2) {
-		for (unsigned from = 0; from < count && tries < SHRINK_MAX; from += size) {
+	for (unsigned size = count; size >= 1 && tries < most; size /= 2) {
+		for (unsigned from = 0; from < count && tries < most; from += size) {
 			unsigned to = from + size < count ? from + size : count;
 			bool changes = false;
 

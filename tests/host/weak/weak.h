@@ -42,11 +42,12 @@
 #define WEAK_CPUS_MAX 8
 
 /* The kinds of accesses that a fence can order. */
-#define WEAK_R	1u
-#define WEAK_W	2u
-#define WEAK_I	4u
-#define WEAK_O	8u
-#define WEAK_RW (WEAK_R | WEAK_W)
+#define WEAK_R	  1u
+#define WEAK_W	  2u
+#define WEAK_I	  4u
+#define WEAK_O	  8u
+#define WEAK_WALK 16u /* of a hart's MMU */
+#define WEAK_RW	  (WEAK_R | WEAK_W)
 
 /* A place in the source that accesses memory. Fences have what they order, which a run may weaken. */
 struct weak_site {
@@ -92,6 +93,23 @@ void weak_relax(struct weak_site *site);
 uint64_t weak_device_out(void (*effect)(uint64_t argument), uint64_t argument,
 			 struct weak_site *site);
 void weak_device_in(uint64_t instant);
+/* It looks at a device: a wait ends when any has changed. */
+void weak_watch_devices(void);
+
+/*
+ * A load by the MMU of the calling CPU's hart: no older than *floor, which it raises to what it has
+ * seen, and than the hart's last fence for walks.
+ */
+uint64_t weak_walk(const uint64_t *address, uint32_t *floor, struct weak_site *site);
+void weak_fence_walks(struct weak_site *site);
+/* The effect of a call of the firmware: another hart passes all fences, and the answer's instant. */
+uint64_t weak_remote_fence(unsigned cpu);
+/* Whether something happens that may happen or not. */
+bool weak_chance(void);
+
+/* Waits for an interrupt, masked or not, or for weak_wake(). A CPU that sleeps has ended its work. */
+void weak_sleep(struct weak_site *site);
+void weak_wake(unsigned cpu);
 
 /* For litmus tests: the number of the load says what later accesses depend on. */
 struct weak_loaded {
@@ -106,6 +124,9 @@ void weak_store_after(void *address, uint64_t value, unsigned depends_on, struct
 
 /* The handler runs on the CPU before one of its next accesses, when it is not masked. */
 void weak_interrupt(unsigned cpu);
+/* What is pending on a CPU is lost, as its hart stops. */
+void weak_interrupt_lost(unsigned cpu);
+bool weak_is_masked(void);
 unsigned long weak_irq_save(void);
 void weak_irq_restore(unsigned long flags);
 
