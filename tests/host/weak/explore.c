@@ -9,7 +9,7 @@
 #include "tests/host/support/unit.h"
 
 /* A weakened fence gets more executions than a test has time for. */
-#define MORE_EXECUTIONS 8
+#define MORE_EXECUTIONS 4
 
 static const char *const pair_names[] = {"r,r", "r,w", "w,r", "w,w",	"r,o",
 					 "w,o", "i,r", "i,w", "w,walks"};

@@ -13,7 +13,8 @@
 #include "arch/riscv/trap.h"
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
-#include "tests/host/weak/weak.h"
+#include "mm/global/zone.h"
+#include "tests/host/weak/model.h"
 
 #define KEPT_MAX    8
 #define HART_OF(n)  (40 + (n)) /* no hart has the number of a CPU */
@@ -26,6 +27,7 @@
 struct kept {
 	bool valid;
 	uint64_t asid, page, entry; /* 0: the page is not mapped */
+	struct clocks walked;
 };
 
 struct hart {
@@ -42,6 +44,7 @@ struct settings settings;
 trap_hook *trap_on_software;
 bool (*trap_on_page_fault)(void);
 struct hart_arrival *hart_awaited;
+uint64_t harts_asid_max;
 
 static struct cpu cpus[WEAK_CPUS_MAX];
 static struct hart harts[WEAK_CPUS_MAX];
@@ -84,6 +87,15 @@ void harts_start(unsigned count)
 		cpus[cpu].arch = (struct arch_cpu){.number = cpu, .hart_id = HART_OF(cpu)};
 		cpus[cpu].arrival = &arrivals[cpu];
 		harts[cpu].stopped = cpu > 0;
+	}
+}
+
+void harts_start_all(unsigned count)
+{
+	harts_start(count);
+	for (unsigned cpu = 0; cpu < count; cpu++) {
+		harts[cpu].stopped = false;
+		harts[cpu].satp = HARTS_KERNEL_SATP;
 	}
 }
 
@@ -294,13 +306,24 @@ static bool is_in_a_space(const struct hart *hart)
 	return hart->satp >> 60 != 0 && hart->satp != HARTS_KERNEL_SATP;
 }
 
+static uint64_t *table_at(uint64_t frame)
+{
+	const struct zone *zone = &zones.zone[0];
+
+	if (frame - zone->first >= zone->total_frames ||
+	    zone_frame_state(zone, frame) == FRAME_STATE_FREE)
+		weak_fail("cpu %u walks frame %#llx, which is not allocated", host_self->number,
+			  (unsigned long long)frame);
+	return port_phys_pointer(frame << 12);
+}
+
 static uint64_t walk(struct hart *hart, uint64_t page)
 {
 	uint64_t table = hart->satp & ROOT_MASK;
 	uint32_t floor = 0;
 
 	for (unsigned level = 2;; level--) {
-		uint64_t *entries = port_phys_pointer(table << 12);
+		uint64_t *entries = table_at(table);
 		uint64_t entry = weak_walk(&entries[page >> (9 * level) & 511], &floor,
 					   WEAK_SITE("a walk", 0, 0));
 
@@ -312,13 +335,15 @@ static uint64_t walk(struct hart *hart, uint64_t page)
 	}
 }
 
-static uint64_t keep(struct hart *hart, uint64_t page)
+static const struct kept *keep(struct hart *hart, uint64_t page)
 {
-	uint64_t entry = walk(hart, page);
+	struct kept *kept = &hart->kept[hart->kept_next++ % KEPT_MAX];
+	uint64_t asid = hart->satp >> 44 & 0xffff, entry;
 
-	hart->kept[hart->kept_next++ % KEPT_MAX] = (struct kept){true, hart->satp >> 44 & 0xffff,
-								 page, entry};
-	return entry;
+	memset(&views[weak_cpu()].walked, 0, sizeof(struct clocks));
+	entry = walk(hart, page);
+	*kept = (struct kept){true, asid, page, entry, views[weak_cpu()].walked};
+	return kept;
 }
 
 /* As soon as it may, the hart walks the page that it has accessed last. */
@@ -340,7 +365,7 @@ uint64_t harts_read_satp(void)
 
 void harts_write_satp(uint64_t value)
 {
-	self()->satp_next = value;
+	self()->satp_next = value & ~((UINT64_C(0xffff) & ~harts_asid_max) << 44);
 	weak_device_out(load_satp, host_self->number, WEAK_SITE("satp", 0, 0));
 	walk_unasked(self());
 }
@@ -367,7 +392,8 @@ static bool fault_is_stale(void)
 	return stale;
 }
 
-static uint64_t *translate(uint64_t address, uint64_t wanted)
+/* NULL: it faults. */
+static const struct kept *translate(uint64_t address, uint64_t wanted)
 {
 	struct hart *hart = self();
 	uint64_t page = address >> 12;
@@ -375,38 +401,40 @@ static uint64_t *translate(uint64_t address, uint64_t wanted)
 	hart->last_page = page;
 	for (;;) {
 		const struct kept *kept = find(hart, page);
-		uint64_t entry = kept ? kept->entry : keep(hart, page);
 
-		if ((entry & wanted) == wanted)
-			return port_phys_pointer((entry >> ENTRY_SHIFT & ROOT_MASK) << 12);
+		if (!kept)
+			kept = keep(hart, page);
+		if ((kept->entry & wanted) == wanted)
+			return kept;
 		if (!fault_is_stale())
 			return NULL;
 	}
 }
 
-void __tsan_read8(void *address);
-void __tsan_write8(void *address);
+static uint64_t *access_through(const struct kept *kept, bool writes)
+{
+	uint64_t *word = port_phys_pointer((kept->entry >> ENTRY_SHIFT & ROOT_MASK) << 12);
+
+	races_through(&kept->walked, word, sizeof(*word), writes);
+	return word;
+}
 
 bool harts_load(uint64_t address, uint64_t *value)
 {
-	uint64_t *word = translate(address, ENTRY_VALID);
+	const struct kept *kept = translate(address, ENTRY_VALID);
 
-	if (!word)
-		return false;
-	__tsan_read8(word);
-	*value = *word;
-	return true;
+	if (kept)
+		*value = *access_through(kept, false);
+	return kept != NULL;
 }
 
 bool harts_store(uint64_t address, uint64_t value)
 {
-	uint64_t *word = translate(address, ENTRY_VALID | ENTRY_WRITE);
+	const struct kept *kept = translate(address, ENTRY_VALID | ENTRY_WRITE);
 
-	if (!word)
-		return false;
-	__tsan_write8(word);
-	*word = value;
-	return true;
+	if (kept)
+		*access_through(kept, true) = value;
+	return kept != NULL;
 }
 
 /* The firmware's own code on the other hart: fences, SFENCE.VMA, and its answer. */

@@ -17,8 +17,13 @@
 
 #define HARTS_KERNEL_SATP (UINT64_C(8) << 60 | 1) /* maps what is there anyway */
 
+extern uint64_t harts_asid_max; /* the bits of satp that the harts have */
+
 /* At rest: all harts but that of CPU 0 are stopped. */
 void harts_start(unsigned cpus);
+
+/* At rest: all harts run, with the kernel's tables. */
+void harts_start_all(unsigned cpus);
 
 /* The work of a CPU other than 0: it waits for hart_start(), comes in, and serves for ever. */
 void harts_serve(unsigned cpu);

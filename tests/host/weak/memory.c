@@ -1130,6 +1130,7 @@ uint64_t weak_walk(const uint64_t *address, uint32_t *floor, struct weak_site *s
 	for (store = location->newest; chosen; chosen--)
 		store = store->older;
 	raise(floor, store->stamp);
+	clocks_join(&self()->walked, &store->message);
 	if (story_is_told)
 		story_line(weak_cpu(), site, "the MMU reads %#llx%s",
 			   (unsigned long long)store->value,

@@ -92,6 +92,7 @@ struct view {
 	/* Waiting stores, and late loads, up to these numbers are performed before later accesses. */
 	uint32_t before_loads, before_devices, lates_before_loads, lates_before_stores;
 	uint32_t before_walks, walks_floor;
+	struct clocks walked; /* ordered before an access through the last walk */
 	struct waiting waiting[WAITING_MAX];
 	unsigned waitings;
 	struct late late[LATE_MAX];
@@ -153,6 +154,8 @@ void memory_foresees_nothing(void);
 /* ---- plain accesses -------------------------------------------------------------------------- */
 
 void races_reset(void);
+/* A plain access through a translation: after the stores of the entries, too. */
+void races_through(const struct clocks *walked, const void *address, size_t bytes, bool writes);
 void races_atomic(const void *address, size_t bytes, bool writes, struct weak_site *site);
 extern bool races_are_watched;
 

@@ -216,6 +216,18 @@ static void access_plainly(const void *address, size_t size, bool writes, const 
 	meet_atomics(address, size, writes);
 }
 
+void races_through(const struct clocks *walked, const void *address, size_t size, bool writes)
+{
+	struct view *view = &views[weak_cpu()];
+	struct clocks reads = view->before_reads, stores = view->before_writes;
+
+	clocks_join(&view->before_reads, walked);
+	clocks_join(&view->before_writes, walked);
+	access_plainly(address, size, writes, __builtin_return_address(0));
+	view->before_reads = reads;
+	view->before_writes = stores;
+}
+
 /* ---- what the compiler calls ----------------------------------------------------------------- */
 
 #define PLAIN(name, size, writes)                                                                  \

@@ -100,25 +100,54 @@ static void stop_one(unsigned cpu)
 	run_doubling(2);
 }
 
-/* ---- flushes --------------------------------------------------------------------------------- */
+/* ---- two that stop the same CPU -------------------------------------------------------------- */
 
-static uint64_t entry; /* a translation that each CPU caches as the TLB does: until it is flushed */
-static uint64_t user_of[2];
+static uint64_t shared; /* of CPU 1, and while it is stopped of who has stopped it */
 
-TEST(work_reaches_all_cpus)
+static void stop_or_be_stopped(void *unused)
 {
-	struct weak_workload work = {.name = "smp-work",
-				     .cpus = CPUS,
-				     .setup = setup,
-				     .work = hand_out_work,
-				     .handler = harts_interrupted,
-				     .some = 1500};
-	struct weak_workload stop = work;
+	(void)unused;
+	if (port_cpu() == 1) {
+		for (unsigned i = 0; i < 4; i++) {
+			port_relax();
+			shared++;
+		}
+	} else if (cpu_stop(1) == CPU_DONE) {
+		shared += 100;
+		if (cpu_start(1) != CPU_DONE)
+			weak_fail("cpu 1 did not come back");
+	}
+}
 
-	weak_explore(&work);
-	stop.name = "smp-stop";
-	stop.work = stop_one;
-	weak_explore(&stop);
-	(void)entry;
-	(void)user_of;
+static void two_stop_one(unsigned cpu)
+{
+	if (cpu) {
+		harts_serve(cpu);
+		return;
+	}
+	start_others();
+	shared = 0;
+	cpus_run(stop_or_be_stopped, NULL, CPUS);
+	if (shared % 100 != 4)
+		weak_fail("cpu 1 has counted to %llu", (unsigned long long)shared);
+}
+
+TEST(cpus_work_stop_and_start)
+{
+	static const struct {
+		const char *name;
+		void (*work)(unsigned cpu);
+	} tests[] = {
+		{"smp-work", hand_out_work}, {"smp-stop", stop_one}, {"smp-stops", two_stop_one}};
+
+	for (unsigned i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		struct weak_workload workload = {.name = tests[i].name,
+						 .cpus = CPUS,
+						 .setup = setup,
+						 .work = tests[i].work,
+						 .handler = harts_interrupted,
+						 .some = 1000};
+
+		weak_explore(&workload);
+	}
 }

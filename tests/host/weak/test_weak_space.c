@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Builds: weak */
+/*
+ * test_weak_space.c - address spaces and flushes on the weak-memory explorer, on harts whose MMUs
+ * walk early and keep what they found (harts.h). The frame of a page that is unmapped is freed, and
+ * another CPU writes to it: an access through an old translation is a race then.
+ *
+ * Covers: kernel/vm/space.c kernel/vm/space_flush.c kernel/vm/space_change.c kernel/smp/shootdown.c
+ *	mm/paging/page_table.c arch/riscv/mmu.c
+ */
+#include <port.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/riscv/mmu.h"
+#include "arch/riscv/trap.h"
+#include "kernel/settings.h"
+#include "kernel/smp/cpu.h"
+#include "kernel/smp/ipi.h"
+#include "kernel/smp/shootdown.h"
+#include "kernel/vm/heap_guard.h"
+#include "kernel/vm/kernel_space.h"
+#include "kernel/vm/space.h"
+#include "mm/frame.h"
+#include "mm/heap/kheap.h"
+#include "mm/heap/kmalloc.h"
+#include "sync/ck.h"
+#include "tests/host/support/host.h"
+#include "tests/host/support/unit.h"
+#include "tests/host/weak/harts.h"
+#include "tests/host/weak/weak.h"
+
+#define CPUS_MAX 3
+#define PAGE	 UINT64_C(0x2000000000)
+#define VALUE	 UINT64_C(0x1234)
+
+static unsigned cpu_count;
+static enum shootdown_way way;
+static void *lock_memory;
+static struct space space;
+static uint32_t flag;
+
+/* ---- the rest of the kernel ------------------------------------------------------------------ */
+
+void cpus_run(cpu_work *work, void *argument, unsigned count)
+{
+	for (unsigned cpu = 0; cpu < count; cpu++) {
+		host_self = &host_cpus[cpu];
+		work(argument);
+	}
+	host_self = &host_cpus[0];
+}
+
+_Noreturn void cpu_serve(void)
+{
+	weak_fail("no CPU serves here");
+}
+
+unsigned kernel_space_levels(void)
+{
+	return SV39_LEVELS;
+}
+
+uint64_t kernel_space_satp(void)
+{
+	return HARTS_KERNEL_SATP;
+}
+
+enum page_status kernel_space_map_into(struct page_table *table)
+{
+	(void)table;
+	return PAGE_OK;
+}
+
+void heap_guard_share(struct page_table *table)
+{
+	(void)table;
+}
+
+void heap_guard_unshare(struct page_table *table)
+{
+	(void)table;
+}
+
+bool heap_guard_fault_is_stale(void)
+{
+	return false;
+}
+
+/* ---- a machine ------------------------------------------------------------------------------- */
+
+static void setup(void)
+{
+	struct host_machine machine = {.cpus = cpu_count, .lock = SPIN_FAS};
+	struct host_range range = {0x80200, 64, 0};
+
+	if (host_cpus)
+		host_machine_end();
+	host_machine_start(&machine, &range, 1);
+	free(lock_memory);
+	lock_memory = aligned_alloc(64, spin_bytes(cpu_count));
+	kheap_init(SPIN_FAS, lock_memory);
+	shootdown_choose(way);
+	harts_start_all(cpu_count);
+	ipi_on_flush = shootdown_answer;
+	for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
+		host_self = &host_cpus[cpu];
+		shootdown_online();
+		ipi_enable();
+	}
+	host_self = &host_cpus[0];
+	flag = 0;
+	if (!spaces_open() || space_create(&space) != PAGE_OK)
+		weak_fail("no space");
+}
+
+static void map_page(void)
+{
+	pfn_t frame = frame_alloc(0);
+
+	*(uint64_t *)frame_bytes(frame) = VALUE;
+	if (space_map(&space, virt(PAGE), frame, FRAME_SIZE, PAGE_READ | PAGE_WRITE | PAGE_OWNED) !=
+	    PAGE_OK)
+		weak_fail("it cannot be mapped");
+}
+
+static void setup_mapped(void)
+{
+	setup();
+	map_page();
+}
+
+static void set_flag(void)
+{
+	ck_pr_fence_release();
+	ck_pr_store_32(&flag, 1);
+}
+
+static void wait_for_flag(void)
+{
+	while (ck_pr_load_32(&flag) == 0)
+		port_relax();
+	ck_pr_fence_acquire();
+}
+
+/* What the page has, or nothing. */
+static bool read_page(void)
+{
+	uint64_t value;
+
+	if (!harts_load(PAGE, &value))
+		return false;
+	if (value != VALUE)
+		weak_fail("the page reads %#llx", (unsigned long long)value);
+	return true;
+}
+
+/* ---- workloads ------------------------------------------------------------------------------- */
+
+/* The frame is freed by the unmap, and then anybody's. */
+static void unmap_while_read(unsigned cpu)
+{
+	if (cpu == 0) {
+		if (space_unmap(&space, virt(PAGE), FRAME_SIZE) != PAGE_OK)
+			weak_fail("it cannot be unmapped");
+		for (unsigned i = 0; i < 2; i++)
+			*(uint64_t *)frame_bytes(frame_alloc(0)) = 0;
+	} else {
+		space_enter(&space);
+		read_page();
+		read_page();
+		space_leave();
+	}
+}
+
+/* What is mapped can be read when its CPU has said so. */
+static void map_and_read(unsigned cpu)
+{
+	space_enter(&space);
+	read_page();
+	if (cpu == 0) {
+		map_page();
+		set_flag();
+	} else {
+		wait_for_flag();
+	}
+	if (!read_page())
+		weak_fail("a page that is mapped faults");
+	space_leave();
+}
+
+/* Nobody is in the space any more: its tables are freed. */
+static void leave_and_destroy(unsigned cpu)
+{
+	if (cpu == 0) {
+		wait_for_flag();
+		while (ck_pr_load_32(&space.inside))
+			port_relax();
+		space_destroy(&space);
+		for (unsigned i = 0; i < 4; i++)
+			*(uint64_t *)frame_bytes(frame_alloc(0)) = 0;
+	} else {
+		space_enter(&space);
+		ck_pr_store_32(&flag, 1);
+		read_page();
+		space_leave();
+	}
+}
+
+/* As a CPU that stops: it is not asked for flushes meanwhile, and has none to make when it is back. */
+static void unmap_while_away(unsigned cpu)
+{
+	uint64_t satp;
+
+	if (cpu == 0) {
+		unmap_while_read(0);
+		return;
+	}
+	space_enter(&space);
+	read_page();
+	port_irq_save();
+	satp = mmu_used();
+	mmu_use(MMU_OFF);
+	shootdown_offline();
+	shootdown_online();
+	mmu_use(satp);
+	port_irq_restore(false);
+	read_page();
+	space_leave();
+}
+
+static void run(const char *name, void (*start)(void), void (*work)(unsigned cpu), unsigned cpus,
+		uint64_t executions)
+{
+	static const char *const ways[] = {"firmware", "ipi"};
+
+	for (unsigned i = 0; i < 4; i++) {
+		char full[60];
+		struct weak_workload workload = {.name = full,
+						 .cpus = cpus,
+						 .setup = start,
+						 .work = work,
+						 .handler = harts_interrupted,
+						 .some = executions};
+
+		way = i & 1 ? SHOOTDOWN_IPI : SHOOTDOWN_FIRMWARE;
+		harts_asid_max = i & 2 ? 7 : 0;
+		cpu_count = cpus;
+		snprintf(full, sizeof(full), "%s-%s%s", name, ways[i & 1], i & 2 ? "-asid" : "");
+		weak_explore(&workload);
+	}
+}
+
+TEST(spaces_are_flushed_in_time)
+{
+	run("space-unmap", setup_mapped, unmap_while_read, 2, 300);
+	run("space-map", setup, map_and_read, 2, 300);
+	run("space-destroy", setup_mapped, leave_and_destroy, 2, 300);
+	run("space-away", setup_mapped, unmap_while_away, 2, 300);
+}
