@@ -188,9 +188,10 @@ weak.goals    := host $(BUILD)/host/% $(BUILD)/weak/%
 weak_smp := arch/riscv/hart.c arch/riscv/mmu.c \
 	$(addprefix kernel/smp/,cpu_stop.c cpu_work.c ipi.c shootdown.c)
 weak_space := $(wildcard kernel/vm/space*.c)
+links.test_weak_sync := kernel/diag/trace_ring.c
 links.test_weak_smp := $(weak_smp) tests/host/weak/harts.c
 links.test_weak_space := $(filter-out %/cpu_work.c %/cpu_stop.c,$(weak_smp)) $(weak_space) tests/host/weak/harts.c
-$(call special,weak,$(weak_smp) $(weak_space),-fsanitize=thread -U__SANITIZE_THREAD__ --param=tsan-distinguish-volatile=1 -Itests/host/weak)
+$(call special,weak,$(weak_smp) $(weak_space) kernel/diag/trace_ring.c,-fsanitize=thread -U__SANITIZE_THREAD__ --param=tsan-distinguish-volatile=1 -Itests/host/weak)
 $(call special,weak,$(weak_explorer) tests/host/weak/harts.c,-O2 -Itests/host/weak)
 $(call special,weak,$(allocator) $(weak.tests),-fsanitize=thread -U__SANITIZE_THREAD__ --param=tsan-distinguish-volatile=1 -Itests/host/weak)
 

@@ -515,7 +515,7 @@ static uint32_t loaded_at(struct view *view, uint32_t stamp, uint32_t floor)
 
 /* Reads the store, which is `age` stores older than the newest. */
 static uint64_t read_store(struct location *location, unsigned age, uint32_t floor,
-			   const struct weak_site *site)
+			   struct weak_site *site)
 {
 	unsigned cpu = weak_cpu();
 	struct view *view = self();
@@ -529,6 +529,8 @@ static uint64_t read_store(struct location *location, unsigned age, uint32_t flo
 	loaded_at(view, store->stamp, floor);
 	watch(view, location, store->stamp);
 	clocks_join(&view->from_loads, &store->message);
+	if (races_kind(site) == WEAK_BRANCH)
+		clocks_join(&view->before_writes, &store->message);
 	clocks_join(&location->accessed, &view->before_reads);
 	note_reading(view, cpu, location, store);
 	if (story_is_told && age)

@@ -157,6 +157,8 @@ void races_reset(void);
 /* A plain access through a translation: after the stores of the entries, too. */
 void races_through(const struct clocks *walked, const void *address, size_t bytes, bool writes);
 void races_atomic(const void *address, size_t bytes, bool writes, struct weak_site *site);
+/* What was said of the function of an access (weak_hint, weak_branch). */
+int races_kind(struct weak_site *site);
 extern bool races_are_watched;
 
 /* ---- choices --------------------------------------------------------------------------------- */

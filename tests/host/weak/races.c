@@ -127,28 +127,44 @@ static _Noreturn void fail(uintptr_t address, const struct access *access, bool 
 	weak_fail("race at %p: %s, and %s: nothing orders them", (void *)address, here, there);
 }
 
-/* ---- hints ----------------------------------------------------------------------------------- */
+/* ---- functions whose loads are special ----------------------------------------------------------------------------------- */
 
-static const char *hints[16];
-static unsigned hint_count;
+static struct {
+	const char *function;
+	int kind;
+} special[16];
+static unsigned specials;
+
+static void make_special(const char *function, int kind)
+{
+	if (specials == sizeof(special) / sizeof(special[0]))
+		abort();
+	special[specials].function = function;
+	special[specials++].kind = kind;
+}
 
 void weak_hint(const char *function, const char *reason)
 {
 	(void)reason;
-	if (hint_count == sizeof(hints) / sizeof(hints[0]))
-		abort();
-	hints[hint_count++] = function;
+	make_special(function, WEAK_HINT);
 }
 
-static bool is_hint(struct weak_site *site)
+void weak_branch(const char *function, const char *reason)
 {
-	if (site->hint != WEAK_UNKNOWN)
-		return site->hint == WEAK_HINT;
-	site->hint = WEAK_NO_HINT;
-	for (unsigned i = 0; i < hint_count; i++)
-		if (!strcmp(site->function, hints[i]))
-			site->hint = WEAK_HINT;
-	return site->hint == WEAK_HINT;
+	(void)reason;
+	make_special(function, WEAK_BRANCH);
+}
+
+int races_kind(struct weak_site *site)
+{
+	if (site->kind == WEAK_UNKNOWN)
+		site->kind = WEAK_ORDINARY;
+	else
+		return site->kind;
+	for (unsigned i = 0; i < specials; i++)
+		if (!strcmp(site->function, special[i].function))
+			site->kind = special[i].kind;
+	return site->kind;
 }
 
 /* ---- accesses -------------------------------------------------------------------------------- */
@@ -192,7 +208,7 @@ void races_atomic(const void *address, size_t size, bool writes, struct weak_sit
 {
 	struct access access = {views[weak_cpu()].clock, site, NULL};
 
-	if (!is_hint(site))
+	if (races_kind(site) != WEAK_HINT)
 		access_bytes(address, size, writes, &access);
 }
 
@@ -257,7 +273,7 @@ PLAIN(unaligned_write8, 8, true)
 PLAIN(unaligned_write16, 16, true)
 
 /* Whole, and in the order of the program; that other CPUs access the word is no race. */
-static struct weak_site volatile_site = {"a volatile access", "", "", 0, 0, 0, NULL, WEAK_NO_HINT};
+static struct weak_site volatile_site = {"a volatile access", "", "", 0, 0, 0, NULL, WEAK_ORDINARY};
 
 #define VOLATILE(name, size, writes)                                                               \
 	void __tsan_##name(void *address);                                                         \

@@ -55,7 +55,7 @@ struct weak_site {
 	int line;
 	unsigned before, after; /* of a fence, as written */
 	struct weak_fence *fence;
-	enum { WEAK_UNKNOWN, WEAK_HINT, WEAK_NO_HINT } hint;
+	enum { WEAK_UNKNOWN, WEAK_HINT, WEAK_BRANCH, WEAK_ORDINARY } kind;
 };
 
 #define WEAK_SITE(text, ordered_before, ordered_after)                                             \
@@ -178,6 +178,8 @@ _Noreturn void weak_fail(const char *format, ...) __attribute__((format(printf, 
  * the same time, because its result decides nothing that must be right. `reason` says why.
  */
 void weak_hint(const char *function, const char *reason);
+/* Its plain stores come behind a branch on what it loads atomically: no store overtakes a branch. */
+void weak_branch(const char *function, const char *reason);
 
 /* A run that looks for failures does not print them. */
 extern bool weak_is_quiet;
