@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * model.h - what the parts of the weak-memory explorer share: memory.c (stores, loads, fences),
- * races.c (plain accesses), schedule.c (coroutines and choices), story.c (what is printed).
+ * model.h - what the parts of the weak-memory explorer share: the memory (locations.c, memory.c,
+ * late.c, fences.c, devices.c), plain accesses (races.c), the CPUs (schedule.c), the choices that make
+ * an execution (choices.c), many executions (runs.c), and what is printed (story.c).
  *
  * Stamps number the performed stores of an execution from 1 on; stamp 0 is before all of them.
  */
@@ -151,6 +152,38 @@ void memory_look_again(unsigned cpu);
 bool memory_foresees_more(void);
 void memory_foresees_nothing(void);
 
+/* What the files of the memory share. */
+extern bool atomics_are_full;
+
+static inline void raise_to(uint32_t *floor, uint32_t instant)
+{
+	if (instant > *floor)
+		*floor = instant;
+}
+
+struct location *memory_location(const void *pointer, unsigned size);
+uint64_t memory_native(const struct location *location);
+void memory_set_native(const struct location *location, uint64_t value);
+struct store *memory_new_store(struct location *location, uint64_t value, uint32_t stamp);
+void memory_note_plain_store(struct location *location);
+/* The last store of the CPU to the word that waits; and performing all of these. */
+const struct waiting *memory_own_waiting(const struct view *view, const struct location *location);
+void memory_perform_own(struct view *view, const struct location *location);
+/* The stores that a load may read, the newest one is number 0; and reading one of them. */
+uint32_t memory_floor(const struct view *view, const struct location *location);
+unsigned memory_readable(const struct view *view, unsigned cpu, const struct location *location,
+			 uint32_t floor);
+uint64_t memory_read(struct location *location, unsigned age, uint32_t floor,
+		     struct weak_site *site);
+uint32_t memory_loaded_at(struct view *view, uint32_t stamp, uint32_t floor);
+uint64_t memory_load(const void *address, unsigned size, uint32_t at_least, struct weak_site *site);
+void memory_foresee(const struct location *location, uint64_t value);
+bool memory_is_late(const struct view *view, unsigned number);
+bool memory_are_late(const struct view *view, unsigned up_to);
+struct weak_fence *memory_fence(struct weak_site *site);
+void memory_note_partner(struct weak_fence *fence, struct weak_fence *other);
+unsigned memory_signals(void);
+
 /* ---- plain accesses -------------------------------------------------------------------------- */
 
 void races_reset(void);
@@ -179,6 +212,12 @@ enum step {
 };
 
 unsigned weak_cpu(void); /* whose turn it is */
+
+static inline struct view *view_self(void)
+{
+	return &views[weak_cpu()];
+}
+
 bool weak_is_running(void);
 /* One of `count` answers, 0 being the ordinary one. `what` is for the story. */
 unsigned weak_choose(unsigned count);
