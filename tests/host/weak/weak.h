@@ -197,6 +197,8 @@ struct weak_fence {
 	const char *file, *function, *what;
 	int line;
 	unsigned pairs, pairs_now;
+	bool is_needed; /* an execution has died without it; and without these of its pairs */
+	unsigned pairs_needed;
 	uint64_t passed;
 	struct weak_fence *partner[WEAK_PARTNERS_MAX];
 	uint64_t times[WEAK_PARTNERS_MAX];
