@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mutants import cut, generate
 from mutants.edits import apply_edits, format_edits, parse_edits
-from mutants.rules import RULES
+from mutants.generate import RULES
 from mutants.source import BadMutant, Index, words_of
 
 SUM_C = """#include "mm/sum.h"

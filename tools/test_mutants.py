@@ -651,15 +651,43 @@ class TestRun(InTemporaryFolder):
         by_rule = {name.rsplit("-", 1)[0]: status for name, status in found.items()}
         self.assertEqual(by_rule, {
             "add-comparison": "caught", "add-drop": "survived", "add-edge": "survived",
-            "add-guard": "unbuilt", "add-negation": "survived", "add-operator": "survived",
+            "add-force": "caught", "add-guard": "unbuilt", "add-negation": "survived", "add-operator": "survived",
         })
         self.assertEqual(sorted(found.values()).count("unbuilt"), 2)  # a drop is one of them
-        self.assertIn("generated: 1 of 5 caught, 2 more do not build", self.output)
+        self.assertIn("generated: 2 of 6 caught, 2 more do not build", self.output)
         (sign,) = (name for name in found if "operator" in name)
         survivor = (results / f"{sign}.mutant").read_text()
         self.assertEqual(survivor, "Class: another operator\nSeen: made by rule, of mm/sum.c\n"
                                    "Tests: host/test_rare\n\n" + ADD)
         self.assertIn(f"{sign} survived host/test_rare:\n" + ADD, self.output)
+
+    def test_sample(self) -> None:
+        """The share, the survivors and their records; what is listed as equivalent is not drawn."""
+        self.write("mm/sum.c", SUM_C)
+        self.write("compile_commands.json", "[]")
+        look = "grep -q 'left + right' mm/sum.c && echo ok 1 x && exit"
+        self.write("src/rare.sh", f"echo 1..1\n{look}\necho not ok 1 x\nexit 1\n")
+        self.write("tests/host/test_rare.c", "/* Covers: mm/sum.c */\n")
+        options = ("--sample", "100", "--seed", "3")
+        self.run_mutants(1, *options, "--only", "add-")
+        self.assertIn("less than 80 % were caught", self.output)
+        file = self.folder / "build/mutants/sample/results.jsonl"
+        *rows, whole = map(json.loads, file.read_text().splitlines())
+        caught = [row for row in rows if row["status"] == "caught"]
+        self.assertEqual([(row["rule"], row["by"]) for row in caught],
+                         [("operator", "host/test_rare")])
+        self.assertEqual((whole["caught"], whole["survived"], whole["drawn"]),
+                         (1, len(rows) - 1, len(rows)))
+        (comparison,) = (row["name"] for row in rows if row["rule"] == "comparison")
+        self.assertIn(f"again: make mutants SAMPLE=1 SEED=3 ONLY={comparison}", self.output)
+        self.assertIn("+\tif (sum <= left)", self.output)
+        self.write("tests/mutants/equivalent.toml", f'[equivalent]\n{comparison} = "a reason"\n')
+        self.run_mutants(0, *options, "--only", "add-", "--list")
+        self.assertIn(f"sample of seed 3: {len(rows) - 1} mutants; 1 are listed", self.output)
+        self.assertNotIn(comparison, self.output)
+        self.run_mutants(0, *options, "--only", "add-operator")
+        self.assertIn("1 of 1 caught: 100.0 %", self.output)
+        self.run_mutants(2, *options, "--only", "nonesuch")
 
     def test_listed_ones_run_with_the_others(self) -> None:
         self.write("mm/sum.c", SUM_C)

@@ -38,6 +38,7 @@ Look for bugs
   make fuzz-merge  fold those, minimised, into tests/host/fuzz/corpus
   make mutants     mutation tests: which test catches which bug of tests/mutants/
                      ONLY=pattern PART=k/n|auto/n MATRIX=1 GENERATED='function or file'
+                     SAMPLE=n SEED=s: n bugs that the tool makes up, all over the kernel
 
 Measure
   make bench       instruction counts and ratios against their bounds; table and CSV

@@ -60,10 +60,12 @@ covers:
 
 # make mutants [ONLY='patterns'] [PART=k/n] [MINUTES=n] [NAMED=1] [MATRIX=1]; tools/mutants.py --list
 # make mutants GENERATED='frame_alloc mm/global/zone.c' [PART=k/n]: by all rules, of these functions
+# make mutants SAMPLE=n [SEED=s] [MINUTES=n] [LIMIT=seconds]: n by all rules, drawn from all of the kernel
 mutants: $(test_needs)
 	$(quiet)tools/mutants.py $(if $(ONLY),--only '$(ONLY)') $(if $(PART),--part $(PART)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter 1,$(NAMED)),--named) \
 		$(if $(GENERATED),--generate '$(GENERATED)') \
+		$(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),auto) $(if $(LIMIT),--limit $(LIMIT))) \
 		$(if $(filter 1,$(MATRIX)),--matrix) -- $(test_arguments)
 
 # The model is of the protocol, not of the code: mutants do not change what it says.

@@ -5,7 +5,9 @@
     statements  where statements begin and end
     edits       a change that names a function and words: its format, finding it, applying it
     cut         edits out of the difference between two versions of the sources
-    rules       the rules of generated mutants
+    rules       the rules of generated mutants: those of plain C
+    rules_smp   those of code that several CPUs run
+    rules_asm   those of assembly
     generate    mutants by rule, and tests/mutants/generated.toml
     catalog     all mutants: reading, listing, checking
     choose      which of them run
@@ -14,6 +16,9 @@
     tests       the tests: building and running one in a tree
     signs       how a bug showed
     run         the workers
+    sample      a sample of all that the rules make, and its share caught
+    sample_run  running a sample
+    objects     whether a mutant changes object code
     report      tables and result files
     cli         the command line
 """

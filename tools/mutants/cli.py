@@ -11,6 +11,7 @@ fails on the clean tree, or that does not build is broken and not caught, unless
 
 Usage: mutants.py [OPTIONS] -- PLAN (tools/check/plan.py)
        mutants.py --generate PATTERN... [OPTIONS] -- PLAN (tools/check/plan.py)
+       mutants.py --sample N [--seed S] [OPTIONS] -- PLAN (tools/check/plan.py)
        mutants.py --list | --check | --touching FILE... | --new NAME [FILE...]
 Exit status: 0 all caught, 1 not all, 2 cannot run, 130 interrupted.
 """
@@ -35,6 +36,7 @@ from mutants.choose import Part, choose, commit_hash, parse_part, rotated, start
 from mutants.generate import generate, read_listed
 from mutants.report import Report
 from mutants.run import Run, finding_of_broken
+from mutants.sample_run import LIMIT_SECONDS, run_sample, stale_equivalents
 from mutants.source import Index
 from mutants.tests import LIMIT_BASE_SECONDS, LIMIT_FACTOR, Stopped, kind_of, rank
 
@@ -63,6 +65,11 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--generate", nargs="+", default=[], metavar="PATTERN",
         help="mutants by all rules, of functions whose name or file matches; survivors are no "
              "failure")
+    add("--sample", type=int, default=0, metavar="N",
+        help="N mutants by all rules, drawn from mm, sync, kernel/smp and arch; the share caught is "
+             "reported, and survivors are no failure while it is high")
+    add("--limit", type=int, default=LIMIT_SECONDS, metavar="SECONDS",
+        help="for --sample: no further test begins on a mutant after this")
     add("--list", action="store_true", help="list the mutants and run nothing")
     add("--check", action="store_true", help="only see that every mutant is sound and applies")
     add("--touching", nargs="+", default=[], metavar="FILE",
@@ -74,7 +81,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--seen", default="", metavar="TEXT", help="for --new: head line Seen")
     add("--tests", default="", metavar="TESTS",
         help="for --new: head line Tests; for --generate: the tests to run")
-    add("--seed", default="", metavar="SEED", help="for --new: head line Seed")
+    add("--seed", default="", metavar="SEED", help="for --new: head line Seed; for --sample: what the list follows from, or auto (default): "
+             "the number of commits")
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
         help="workers (default: the host's processors)")
     add("--grace", type=int, default=LIMIT_BASE_SECONDS, metavar="SECONDS",
@@ -169,6 +177,8 @@ def run_chosen(options: argparse.Namespace) -> int:
     index = Index(options.root)
     if options.generate:
         return run_any(options, index)
+    if options.sample:
+        return run_sample(options, index)
     mutants, broken = read_written(options.root)
     listed = read_listed(index)
     everything = [*mutants, *broken, *listed.mutants, *listed.broken]
@@ -191,7 +201,7 @@ def run_chosen(options: argparse.Namespace) -> int:
             print(f"equivalent: {name}: {reason}")
         return status
     if options.check:
-        return check_all(mutants, broken, index)
+        return check_all(mutants, [*broken, *stale_equivalents(index, options.root)], index)
     if options.touching:
         return show_touching(mutants, options.touching, index)
     report = run_mutants(options, index, mutants, broken, part)

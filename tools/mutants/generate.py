@@ -18,10 +18,14 @@ from pathlib import Path, PurePosixPath
 from mutants.catalog import FOLDER, GENERATED, Broken, CannotRun, Mutant
 from mutants.cut import Cutter, Window
 from mutants.edits import Edit
-from mutants.rules import RULES, Site, Statement, statements
+from mutants.rules import RULES as RULES_PLAIN
+from mutants.rules import Site, Statement, statements
+from mutants.rules_asm import RULES_ASM, is_assembly, pieces
+from mutants.rules_smp import RULES_SMP
 from mutants.source import Index, Scope, Source, words_of
 
 DATA = FOLDER / "generated.toml"
+RULES = {**RULES_PLAIN, **RULES_SMP, **RULES_ASM}
 ENTRY_KEYS = {"name", "file", "rules", "only", "tests", "equivalent"}
 HASH_LENGTH_MIN = 4
 
@@ -54,10 +58,16 @@ def digest_of(statement: Statement, site: Site) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def parts_of(scope: Scope, rule: str) -> Iterator[Statement]:
+    if rule in RULES_ASM:
+        return pieces(scope)
+    return iter(()) if scope.kind != "function" or is_assembly(scope) else statements(scope)
+
+
 def changes_of_rule(scope: Scope, rule: str) -> list[Made]:
     found: list[tuple[str, Site]] = []
     count: dict[str, int] = {}
-    for statement in statements(scope):
+    for statement in parts_of(scope, rule):
         for site in RULES[rule][1](statement):
             digest = digest_of(statement, site)
             count[digest] = count.get(digest, 0) + 1

@@ -47,11 +47,13 @@ class Site:
 
 @dataclass(frozen=True)
 class Statement:
-    """The words [begin, end) of a function's file."""
+    """The words [begin, end) of a function's file. What follows it there ends at `after`."""
 
     words: Sequence[str]
     begin: int
     end: int
+    scope: Scope
+    after: int
 
     def places(self) -> range:
         return range(self.begin, self.end)
@@ -284,10 +286,15 @@ RULES: dict[str, tuple[str, Callable[[Statement], Iterator[Site]]]] = {
 }
 
 
-def statements(scope: Scope) -> Iterator[Statement]:
+def body_of(scope: Scope) -> int:
+    """Its opening brace."""
     words = scope.file.words
-    body = next((at for at in range(scope.begin, scope.end) if words[at] == "{"), scope.end)
+    return next((at for at in range(scope.begin, scope.end) if words[at] == "{"), scope.end)
+
+
+def statements(scope: Scope) -> Iterator[Statement]:
+    words, body = scope.file.words, body_of(scope)
     bounds = statement_bounds(scope)
-    for begin, end in zip(bounds, bounds[1:]):
+    for begin, end, after in zip(bounds, bounds[1:], [*bounds[2:], scope.end]):
         if begin > body and not REPORTS.match(words[begin]) and words[begin] != "#":
-            yield Statement(words, begin, end)
+            yield Statement(words, begin, end, scope, after)

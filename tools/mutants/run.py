@@ -68,6 +68,7 @@ class Run:
         self.workers: list[Tree] = []
         self.idle: list[Tree] = []
         self.clean_tests: CleanTests
+        self.current: dict[str, Finding] = {}  # of the mutants that have begun
         self.stopping = False
         self.deadline = float("inf")
         self.has_begun = False
@@ -113,6 +114,7 @@ class Run:
         tree = self.idle.pop()
         finding = Finding(mutant.name, bug_class=mutant.bug_class, expected=mutant.tests[0],
                           group=mutant.group)
+        self.current[mutant.name] = finding
         try:
             self.try_tests(mutant, tree, finding)
         except BadMutant as bad:
