@@ -95,3 +95,22 @@ TEST(states_are_kept_with_checks_alone)
 	frame_validate();
 	host_machine_end();
 }
+
+TEST(the_largest_zone_is_the_one_with_most_frames)
+{
+	struct host_machine machine = {.cpus = 1};
+	struct host_range ranges[] = {{0x80000, 512, 0}, {0x81000, 1024, 0}, {0x82000, 1024, 0}};
+
+	/* Of equal ones the first; the first and the last of three are each the largest once. */
+	host_machine_start(&machine, ranges, 3);
+	CHECK_EQ(zone_largest(), 1);
+	host_machine_end();
+	ranges[0].count = 2048;
+	host_machine_start(&machine, ranges, 3);
+	CHECK_EQ(zone_largest(), 0);
+	host_machine_end();
+	ranges[2].count = 4096;
+	host_machine_start(&machine, ranges, 3);
+	CHECK_EQ(zone_largest(), 2);
+	host_machine_end();
+}

@@ -69,7 +69,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         help="N mutants by all rules, drawn from mm, sync, kernel/smp and arch; the share caught is "
              "reported, and survivors are no failure while it is high")
     add("--limit", type=int, default=LIMIT_SECONDS, metavar="SECONDS",
-        help="for --sample: no further test begins on a mutant after this")
+        help="for --sample: no further test begins on a mutant after this time of tests")
     add("--list", action="store_true", help="list the mutants and run nothing")
     add("--check", action="store_true", help="only see that every mutant is sound and applies")
     add("--touching", nargs="+", default=[], metavar="FILE",

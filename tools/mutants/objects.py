@@ -5,7 +5,8 @@ Each source that the mutant can change is compiled as compile_commands.json says
 BUILDS, before the mutant and with it, and the two objects must have the same bytes. Debugging
 information and the sanitizers are left out, and __LINE__ is the same everywhere: they change with each
 line. For a header, these are the sources that include it; those that name what the mutant changes come
-first, because the first difference decides.
+first, because the first difference decides. A mutant that the compiler warns of, as the project's flags
+ask, does not build: no such bug is ever committed.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from mutants.run import DoesNotBuild
 from mutants.signs import sign_of_build
 
 BUILDS = ("kernel", "host", "host-checks0", "host-bare", "space", "cpu", "power")
-DROPPED = re.compile(r"-g$|-g[0-9]|-M[A-Z]+$|-f(no-)?sanitize|-fstack-usage|-W(?!p,)|-U__SANITIZE")
-ADDED = ("-g0", "-w", "-D__LINE__=1")
+DROPPED = re.compile(r"-g$|-g[0-9]|-M[A-Z]+$|-f(no-)?sanitize|-fstack-usage|-U__SANITIZE")
+# A mutant may leave an unused name behind. Any other warning refuses it, as it would refuse the bug.
+ADDED = ("-g0", "-Wno-unused", "-Wno-unused-parameter")
+# The compiler warns of another __LINE__, except in a header of the system.
+LINE_HEADER = "#pragma GCC system_header\n#define __LINE__ 1\n"
 COMPILE_TIMEOUT_SECONDS = 300
 
 
@@ -33,6 +37,9 @@ class Objects:
         self.clean = clean
         self.commands: list[tuple[str, str, list[str]]] = []  # source, object, command
         self.bytes_of: dict[str, bytes] = {}
+        self.header = clean / "build" / "compared" / "line.h"
+        self.header.parent.mkdir(parents=True, exist_ok=True)
+        self.header.write_text(LINE_HEADER, encoding="utf-8")
         text = (clean / "compile_commands.json").read_text(encoding="utf-8")
         for entry in json.loads(text):
             output = os.path.relpath(os.path.join(entry["directory"], entry["output"]),
@@ -68,7 +75,7 @@ class Objects:
     def compile(self, tree: Path, command: list[str], output: str) -> bytes:
         target = tree / "build" / "compared" / output
         target.parent.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run([*command, *ADDED, "-o", str(target)], cwd=tree, text=True,
+        done = subprocess.run([*command, *ADDED, "-include", str(self.header), "-o", str(target)], cwd=tree, text=True,
                               capture_output=True, check=False, timeout=COMPILE_TIMEOUT_SECONDS)
         if done.returncode:
             raise DoesNotBuild(f"does not build: {sign_of_build(done.stderr).text}")

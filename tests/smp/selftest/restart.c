@@ -198,6 +198,8 @@ const char *restart_test(void)
 	hart_timer_disable();
 	hart_timer_disarm();
 	trap_on_timer = NULL;
+	if (csr_read(sie) & SIE_TIMER)
+		return "the timer's interrupt is enabled after hart_timer_disable()";
 	handler_ops_end(&handler_ops);
 	frame_validate();
 	if (traps < TRAPS)
