@@ -1196,6 +1196,7 @@ CONCURRENT_TEST(a_batch_doubles_when_its_cpu_waits_as_far_as_there_is_room)
 	static const struct {
 		uint32_t capacity, batch[5];
 	} growth[] = {
+		{100, {50, 50, 50, 50, 50}},	  {130, {64, 64, 64, 64, 64}},
 		{192, {64, 64, 64, 64, 64}},	  {319, {64, 64, 64, 64, 64}},
 		{320, {64, 128, 128, 128, 128}},  {1000, {64, 128, 256, 256, 256}},
 		{1088, {64, 128, 256, 512, 512}}, {2000, {64, 128, 256, 512, 512}},
@@ -1209,7 +1210,7 @@ CONCURRENT_TEST(a_batch_doubles_when_its_cpu_waits_as_far_as_there_is_room)
 			CHECK_EQ(cache_of(1)->stats.contended, waits + 1);
 		}
 		frame_validate();
-		CHECK_EQ(cache_of(0)->batch, 64);
+		CHECK_EQ(cache_of(0)->batch, growth[i].batch[0]);
 		finish();
 	}
 }

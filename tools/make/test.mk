@@ -66,6 +66,7 @@ mutants: $(test_needs)
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter 1,$(NAMED)),--named) \
 		$(if $(GENERATED),--generate '$(GENERATED)') \
 		$(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),auto) $(if $(LIMIT),--limit $(LIMIT))) \
+		$(if $(filter command line,$(origin JOBS)),--jobs $(JOBS)) \
 		$(if $(filter 1,$(MATRIX)),--matrix) -- $(test_arguments)
 
 # The model is of the protocol, not of the code: mutants do not change what it says.

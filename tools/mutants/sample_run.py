@@ -238,6 +238,28 @@ class SampleReport:
         self.started = time.monotonic()
         self.file = run.results / "results.jsonl"
 
+    def resume(self) -> None:
+        """What an interrupted run of the same sample in the same tree found is taken over."""
+        try:
+            *rows, whole = map(json.loads, self.file.read_text(encoding="utf-8").splitlines())
+        except (OSError, ValueError):
+            return
+        if self.identity().items() <= whole.items() and whole["ran"] < whole["drawn"]:
+            for row in rows:
+                mutant = self.mutants[row["name"]]
+                self.findings.append(Finding(
+                    mutant.name, row["status"], mutant.bug_class, caught_by=row["by"],
+                    how=row["how"], seconds=row["seconds"], tests_run=[""] * row["tests"]))
+            print(f"{len(rows)} of them have run already", flush=True)
+
+    def left(self) -> list[Mutant]:
+        done = {found.mutant for found in self.findings}
+        return [mutant for name, mutant in self.mutants.items() if name not in done]
+
+    def identity(self) -> dict[str, object]:
+        return {"record": "sample", "seed": self.seed, "drawn": len(self.mutants),
+                "limit_s": self.run.options.limit, "tree": self.run.clean_tests.key[:12]}
+
     def take(self, found: Finding) -> None:
         self.findings.append(found)
         print(line_of(len(self.findings), len(self.mutants), found), flush=True)
@@ -252,8 +274,7 @@ class SampleReport:
                    "tests": len(found.tests_run), "seconds": round(found.seconds, 1)}
         counts = counts_of(self.findings)
         low, high = interval(counts[CAUGHT], counts[CAUGHT] + counts[SURVIVED])
-        yield {"record": "sample", "seed": self.seed, "drawn": len(self.mutants),
-               "ran": len(self.findings), **counts, "limit_s": self.run.options.limit,
+        yield {**self.identity(), "ran": len(self.findings), **counts,
                "share_low": round(low, 4), "share_high": round(high, 4)}
 
     def write(self) -> None:
@@ -320,7 +341,9 @@ def run_sample(options: argparse.Namespace, index: Index) -> int:
     report = SampleReport(run, mutants, seed)
     try:
         run.open(min(options.jobs, len(mutants)))
-        run.visit(mutants, report.take)
+        report.resume()
+        if report.left():
+            run.visit(report.left(), report.take)
     finally:
         if report.findings:
             report.show()
