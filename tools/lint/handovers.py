@@ -347,6 +347,27 @@ def check_flushed(name: str, kernel: Kernel) -> list[str]:
     return problems if flushed else [*problems, f"{name} never flushes"]
 
 
+def check_published(name: str, call: str, kernel: Kernel) -> list[str]:
+    """A fence rw,w comes before the call that stores what other harts may walk, and no store between."""
+    function = kernel.function(name)
+    problems: list[str] = []
+    stored = 0
+
+    def step(instruction: Instruction, fenced: bool) -> bool:
+        nonlocal stored
+        if calls(instruction, call, kernel):
+            stored += 1
+            if not fenced:
+                where = function.place(instruction)
+                problems.append(f"{where} calls {call} with no fence rw,w before it")
+        if instruction.orders("rw", "w"):
+            return True
+        return fenced and not writes(instruction, function)
+
+    function.walk([function.entry], False, step)
+    return problems if stored else [*problems, f"{name} never calls {call}"]
+
+
 def check_handovers(kernel: Kernel) -> Report:
     """docs/memory-model.md: mailboxes, IPIs, barriers, harts that come in and stop."""
     names = dict.fromkeys([*(announcer.name for announcer in ANNOUNCERS), *LISTENERS, IPI_CLEAR])
@@ -359,6 +380,7 @@ def check_handovers(kernel: Kernel) -> Report:
         partial(check_answered, "mmu_flush_harts", "sbi_remote_sfence", kernel),
         partial(check_flushed, "shootdown_answer", kernel),
         partial(check_decided, "hart_start", kernel),
+        partial(check_published, "page_table_map", "mapping_fill", kernel),
         partial(check_stop, "hart_stop_here", kernel),
         partial(check_barrier, "barrier_wait", kernel),
         partial(check_sleep, "cpu_serve", kernel),
