@@ -468,6 +468,19 @@ TEST(empty_slabs_go_back_but_for_a_few)
 	finish();
 }
 
+/* Also where it has more blocks than all kept slabs of a class may have together. */
+TEST(one_empty_slab_stays_however_many_blocks_it_has)
+{
+	struct slab_class *class = &kheap.class[kheap_class_of(16)];
+
+	start(32 * MIB, 1);
+	kfree(kmalloc_called(16));
+	kheap_front_flush();
+	CHECK(class->blocks > 128);
+	CHECK_EQ(class->empty_slabs, 1);
+	finish();
+}
+
 TEST(slabs_of_all_classes_keep_a_64th_of_memory_at_most)
 {
 	static void *block[64];
