@@ -361,6 +361,7 @@ TEST(a_cpu_stops_and_starts)
 {
 	begin();
 	expect_stop_and_start();
+	CHECK_EQ(play.IPIs, 1); /* at once, and none after it has answered */
 	expect_stop_and_start();
 }
 
