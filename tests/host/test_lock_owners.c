@@ -289,7 +289,7 @@ static void look_at_two(void)
 	looks++;
 	for (unsigned i = 0; i < 3; i++)
 		CHECK(!finds_deadlock(0, 0));
-	CHECK(!finds_deadlock(1, DAY_TICKS)); /* not for so long */
+	CHECK(!finds_deadlock(1, DAY_TICKS));		   /* not for so long */
 	CHECK(!finds_deadlock(1, lock_owners_time() / 2)); /* nor half of the clock's age */
 	CHECK(finds_deadlock(1, 0));
 	CHECK(finds_deadlock(0, 0));
