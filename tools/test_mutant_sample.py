@@ -93,6 +93,9 @@ class TestRulesOfSmp(InPopulation):
         self.check_sites("order", "b = 1;\ncpu = 2;")  # of locals: no order is to be seen
         self.check_sites("order", "if (b)\ng();\nh();")  # the first is the body of the if
         self.check_sites("order", "port_relax();\ng();")
+        self.check_sites("order", "counter_add(&s->n, 1);\ng();\ns->n++;\nh(s);")
+        self.check_sites("order", "counter_add(&s->n, 1);\nck_pr_fence_store();",
+                         "ck_pr_fence_store(); counter_add(&s->n, 1);")
 
     def test_lock(self) -> None:
         """Also beside what is no call and no access to memory; else the rule `order` has it."""
