@@ -45,8 +45,10 @@ SHARE_MIN = 0.8
 # Of tests that have not run on the clean tree yet.
 EXPLORED_SECONDS, LINT_SECONDS = 60.0, 30.0
 NAMED_TESTS_MAX = 6
-QUICK_BOOT = "qemu/quick"  # of `make check`; here the first boot with two harts
-GATED_RULES = ("fence", "fence_kind", *RULES_ASM)
+QUICK_BOOT = "qemu/quick"  # of `make check`; here a boot with two harts, and the quickest ones
+QUICK_BOOTS = 8
+ORDER_RULES = ("fence", "fence_kind", "asm_order")
+GATED_RULES = (*ORDER_RULES, *RULES_ASM)
 # Tests that are less likely to catch a mutant wait, as if they took this much longer.
 OTHER_BUILD_WEIGHT, REST_WEIGHT = 3, 100
 OTHER_BUILDS = ("host-checks0", "host-bare", "tsan")
@@ -106,8 +108,10 @@ class Order:
             return LINT_SECONDS
         return EXPLORED_SECONDS if test == "explore" else float(self.tree.job(test).expected_seconds)
 
-    def boot(self) -> list[str]:
-        return sorted(test for test in self.tree.names() if test.startswith("qemu/smp=2 "))[:1]
+    def boots(self) -> list[str]:
+        boots = [test for test in self.tree.names() if test.startswith("qemu/")]
+        with_two = sorted(test for test in boots if test.startswith("qemu/smp=2 "))[:1]
+        return [*with_two, *sorted(boots, key=lambda test: (self.cost(test), test))[:QUICK_BOOTS]]
 
     def of(self, path: str, rule: str) -> tuple[str, ...]:
         """Machine code is looked at first where the rule changes it directly."""
@@ -115,7 +119,7 @@ class Order:
         wanted = [*self.covering.get(path, ()), *self.named.get(path, ())]
         first = {test for test in wanted if test in known}
         if QUICK_BOOT in wanted:
-            first.update(self.boot())
+            first.update(self.boots())
         builds = {f"{build}/{test.partition('/')[2]}" for test in first if kind_of(test) == "host"
                   for build in OTHER_BUILDS}
         second = (builds | {"lint"}) & set(known) - first
@@ -123,7 +127,7 @@ class Order:
         weights = {**dict.fromkeys(first, 1), **dict.fromkeys(second, OTHER_BUILD_WEIGHT),
                    **dict.fromkeys(rest, REST_WEIGHT)}
         if rule in GATED_RULES and "lint" in known:
-            weights["lint"] = 0
+            weights["lint"] = 0 if rule in ORDER_RULES else 1
         return tuple(sorted(weights, key=lambda test: (weights[test] * self.cost(test), test)))
 
 
