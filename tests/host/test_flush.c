@@ -122,6 +122,18 @@ static void add_down(struct list *list, uint64_t first, unsigned count)
 		add(list, first + --count);
 }
 
+/* Each frame is in a word of its own, and all numbers of words are even: the table's worst case. */
+TEST(more_words_than_fit_that_are_all_even)
+{
+	struct list list = {0};
+
+	start(one_zone, 1);
+	for (unsigned i = 0; i < POLICY_WORDS_MAX + 12; i++)
+		add(&list, FIRST + 2 * FRAMES_PER_WORD * (i + 2));
+	flush_and_look(&list);
+	finish();
+}
+
 TEST(rows_of_any_place_and_length)
 {
 	static const unsigned lengths[] = {1,  2,  3,	31,  62,  63,  64,
