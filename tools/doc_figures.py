@@ -43,6 +43,7 @@ import launch
 import lines
 import lock_model
 from lines_model import cell_of_record, counts_of, cpus_of, time_of_operation
+from mutants.sample import interval
 from report_records import Record, number, parse
 from report_sweep import Boot, standard_sweep
 
@@ -630,6 +631,34 @@ def heap_memory(records: Records) -> list[Row]:
                    if r.get("experiment") == "heaps" and r.get("bench") == f"host_heap_{bench_heap.MEMORY}"]
 
 
+def mutants(records: Records) -> list[Row]:
+    """A sample of generated mutants, by folder. The `verdict` of a survivor: equivalent, open, or the
+    test that catches it since."""
+    rows = [["folder", "mutants", "not built, or of the same object code", "caught", "survived",
+             "of these equivalent", "of these caught since", "share caught, 95 %",
+             "without the equivalent ones"]]
+    of_sample = [r for r in records.records if r.get("experiment") == "mutant"]
+    folders = {str(r["name"]): str(r["file"]).rpartition("/")[0] for r in of_sample}
+    for folder in [*sorted(set(folders.values())), "all"]:
+        part = [r for r in of_sample if folder in ("all", folders[str(r["name"])])]
+        caught = sum(r["status"] == "caught" for r in part)
+        survived = [r for r in part if r["status"] == "survived"]
+        equivalent = sum(r["verdict"] == "equivalent" for r in survived)
+        still_open = sum(r["verdict"] == "open" for r in survived)
+        rows.append([folder if folder == "all" else f"`{folder}`", f"{len(part)}",
+                     f"{len(part) - caught - len(survived)}", f"{caught}", f"{len(survived)}",
+                     f"{equivalent}", f"{len(survived) - equivalent - still_open}", share(caught, caught + len(survived)),
+                     share(caught, caught + len(survived) - equivalent)])
+    return rows
+
+
+def share(caught: int, counted: int) -> str:
+    if not counted:
+        return "none"
+    low, high = interval(caught, counted)
+    return f"{100 * caught / counted:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
 HEAP_NAMES = {"kmalloc": "kmalloc, `CHECKS=0`", "kmalloc checks": "kmalloc, `CHECKS=1`", "none": "the trace alone"}
 
 
@@ -646,6 +675,7 @@ TABLES: dict[str, Callable[[Records], list[Row]]] = {
     "locks-overtaken": locks_by_cpus(lambda record: f"{record['overtaken_most']}"),
     "lines-cells": lines_cells, "lines-hot": lines_hot,
     "lines-locks": lines_locks, "lines-model": lines_model, "heaps": heaps, "heapdebug": heapdebug, "heap-memory": heap_memory,
+    "mutants": mutants,
 }
 
 
