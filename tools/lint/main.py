@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from .counts import check_counts
 from .handovers import check_handovers
 from .hot_path import check_hot_path
 from .inlined import check_inlined
@@ -34,6 +35,7 @@ def check_other(kernel: Kernel) -> Report:
         check_fences,
         check_owners,
         check_handovers,
+        check_counts,
         check_ring,
         check_satp,
         check_trap_return,
@@ -81,6 +83,7 @@ def main() -> int:
         ("fences of the locks", lambda: check_fences(kernel)),
         ("fences of owners", lambda: check_owners(kernel)),
         ("fences of hand-overs", lambda: check_handovers(kernel)),
+        ("fences of counts", lambda: check_counts(kernel)),
         ("fences of the ring", lambda: check_ring(kernel)),
         ("fences of satp", lambda: check_satp(kernel)),
         ("trap return", lambda: check_trap_return(kernel)),
