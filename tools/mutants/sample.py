@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import random
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mutants.catalog import CannotRun, Mutant
+from mutants.choose import commit_hash, git
 from mutants.edits import apply_edits
 from mutants.generate import RULES, Made, changes_of_rule, mutant_of
 from mutants.source import BadMutant, Index, Scope, words_of
@@ -140,17 +140,15 @@ def sample(index: Index, seed: int, only: str, skip: set[str]) -> Iterator[tuple
 
 
 def parse_seed(text: str, root: Path) -> int:
-    """A number, or `auto`: how many commits there are."""
+    """A number, or `auto`: how many commits there are; in a shallow clone, of the commit's hash."""
     if text != "auto":
         try:
             return int(text, 0)
         except ValueError:
             raise CannotRun(f"SEED={text}: it is a number or auto") from None
-    done = subprocess.run(["git", "rev-list", "--count", "HEAD"], cwd=root, capture_output=True,
-                          text=True, check=False)
-    if done.returncode:
-        raise CannotRun("SEED=auto is the number of commits, and this is no git repository")
-    return int(done.stdout)
+    if git(root, "rev-parse", "--is-shallow-repository") == "true":
+        return int(commit_hash(root)[:8], 16)
+    return int(git(root, "rev-list", "--count", "HEAD"))
 
 
 # What share was caught ------------------------------------------------------------------------
