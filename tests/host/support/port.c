@@ -112,6 +112,56 @@ static void start_cpus(const struct host_machine *machine)
 	host_self = &host_cpus[0];
 }
 
+/*
+ * No memory is zero when a machine starts, as after a warm reset. Pages of one file with a pattern are
+ * mapped over and over, so a page of memory is copied when it is first written, and terabytes cost
+ * nothing. Only the first DIRTY_PIECES * PIECE_BYTES_MAX of the memory are dirty: the kernel limits the
+ * number of mappings.
+ */
+#define DIRT		0xa5
+#define DIRTY_PIECES	4096
+#define PIECE_BYTES_MIN ((size_t)2 << 20)
+#define PIECE_BYTES_MAX ((size_t)64 << 20)
+
+static int dirt_file;
+static size_t piece_bytes;
+
+static void make_dirt(size_t bytes)
+{
+	static char dirt[1 << 16];
+
+	if (piece_bytes)
+		close(dirt_file);
+	piece_bytes = bytes;
+	dirt_file = memfd_create("dirt", 0);
+	memset(dirt, DIRT, sizeof(dirt));
+	for (size_t written = 0; written < bytes; written += sizeof(dirt))
+		if (write(dirt_file, dirt, sizeof(dirt)) != sizeof(dirt)) {
+			perror("dirty host memory");
+			exit(2);
+		}
+}
+
+static void dirty_memory(void)
+{
+	size_t wanted = PIECE_BYTES_MIN;
+
+	while (wanted < PIECE_BYTES_MAX && memory_bytes / wanted > DIRTY_PIECES)
+		wanted *= 2;
+	if (piece_bytes < wanted)
+		make_dirt(wanted);
+	for (size_t at = 0, i = 0; at < memory_bytes && i < DIRTY_PIECES; at += piece_bytes, i++) {
+		size_t rest = memory_bytes - at;
+
+		if (mmap(host_memory + at, rest < piece_bytes ? rest : piece_bytes,
+			 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, dirt_file,
+			 0) == MAP_FAILED) {
+			perror("dirty host memory");
+			exit(2);
+		}
+	}
+}
+
 static void start_memory(const struct host_range *ranges, unsigned count)
 {
 	const struct host_range *last = &ranges[count - 1];
@@ -124,6 +174,7 @@ static void start_memory(const struct host_range *ranges, unsigned count)
 		perror("host memory");
 		exit(2);
 	}
+	dirty_memory();
 }
 
 static void start_caches(const struct host_machine *machine)
