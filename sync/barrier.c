@@ -5,12 +5,13 @@
 #include <port.h>
 
 #include "sync/ck.h"
+#include "sync/counter_start.h"
 
 void barrier_init(struct barrier *barrier, uint32_t cpu_count)
 {
 	barrier->cpu_count = cpu_count;
 	barrier->arrived = 0;
-	barrier->round = 0;
+	barrier->round = COUNTER_START_32;
 }
 
 /*

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "sync/counter_start.h"
 #include "sync/spinlock.h"
 
 struct lock_wait_record {
@@ -31,6 +32,8 @@ void lock_owners_start(void *memory, unsigned cpus)
 		memset(memory, 0, lock_owners_bytes(cpus));
 	records = memory;
 	records_count = memory ? cpus : 0;
+	for (unsigned cpu = 0; TICKET_START && cpu < records_count; cpu++)
+		records[cpu].numbers = TICKET_START;
 }
 
 /* ---- publishing: by the waiter ------------------------------------------------------------ */

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "sync/counter_start.h"
 #include "sync/lock_hooks.h"
 #include "sync/spin_kinds.h"
 
@@ -134,6 +135,25 @@ static void init_word(struct spinlock *lock)
 	}
 }
 
+/*
+ * At the same distance from the wrap as other counters. In the slots of anderson the CPU that has the place
+ * `next` finds its slot free.
+ */
+static void start_near_wrap(struct spinlock *lock)
+{
+	struct ck_spinlock_anderson *anderson = &lock->word.anderson;
+
+	if (lock->kind == SPIN_ANDERSON) {
+		anderson->slots[0].locked = true;
+		anderson->next = COUNTER_START_32;
+		anderson->slots[anderson->next % anderson->count].locked = false;
+	}
+#if !defined(CK_F_SPINLOCK_TICKET_TRYLOCK) /* where the whole ticket lock is not one word */
+	if (lock->kind == SPIN_TICKET || lock->kind == SPIN_TICKET_PB || lock->kind == SPIN_COHORT)
+		lock->word.ticket.next = lock->word.ticket.position = COUNTER_START_32;
+#endif
+}
+
 void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, unsigned cpu_count,
 	       void *memory)
 {
@@ -149,6 +169,8 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
 		port_panic("spin_init: lock %s: no memory for %s", name, spin_kind_name(kind));
 	}
 	init_word(lock);
+	if (COUNTERS_NEAR_WRAP)
+		start_near_wrap(lock);
 	lock->algorithm = spin_algorithms[kind];
 }
 

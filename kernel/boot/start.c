@@ -13,6 +13,7 @@
 #include "kernel/diag/panic.h"
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
+#include "sync/counter_start.h"
 
 _Static_assert(sizeof(struct cpu) <= BOOT_CPU_BLOCK_BYTES, "entry.S: the boot hart's first block");
 
@@ -81,6 +82,7 @@ void start_make_cpus(unsigned count)
 		struct cpu *cpu = (struct cpu *)blocks + i;
 
 		cpu->arch.number = i;
+		cpu->work_number = cpu->done_number = COUNTER_START_32;
 		make_stacks(&cpu->arch);
 	}
 	((struct cpu *)blocks)->arch.hart_id = boot_hart;

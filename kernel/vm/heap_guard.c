@@ -21,6 +21,7 @@
 #include "mm/check.h"
 #include "mm/heap/debug.h"
 #include "mm/paging/entries.h"
+#include "sync/counter_start.h"
 
 extern char __text_end[];
 
@@ -28,7 +29,7 @@ static const char *missing = "the kernel runs without page tables";
 static uint64_t base;  /* 0: there is no table */
 static pte_t *entries; /* of the table */
 static pte_t root_entry;
-static uint64_t maps; /* atomic */
+static uint64_t maps = TICKET_START; /* atomic */
 
 static bool is_wanted(void)
 {

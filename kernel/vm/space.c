@@ -26,6 +26,7 @@
 #include "mm/check.h"
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc.h"
+#include "sync/counter_start.h"
 
 bool spaces_open(void)
 {
@@ -75,6 +76,7 @@ enum page_status space_create(struct space *space)
 	enum page_status status = PAGE_NO_FRAMES;
 
 	memset(space, 0, sizeof(*space));
+	space->maps = TICKET_START;
 	if (!make_lock(space, zones.zone[0].lock.kind))
 		goto no_memory;
 	status = page_table_create(&space->table, kernel_space_levels(), asid);

@@ -10,6 +10,7 @@
 #include "mm/global/zone_one.h"
 #include "mm/global/zone_run.h"
 #include "mm/words.h"
+#include "sync/counter_start.h"
 
 struct zones zones;
 
@@ -80,6 +81,7 @@ bool zone_init(struct zone *zone, unsigned number, unsigned node, uint64_t first
 	zone->policy = policy;
 	zone->number = number;
 	zone->node = node;
+	zone->releases = COUNTER_START_64;
 	zone->policy_bytes = policy->metadata_bytes(first, count);
 	zone->state_bytes = state_bytes(first, count);
 	zone->lock_bytes = spin_bytes(port_cpu_count());

@@ -21,6 +21,7 @@
 #include "mm/percpu/drain.h"
 #include "mm/words.h"
 #include "sync/ck.h"
+#include "sync/counter_start.h"
 
 /* The part of memory that slabs without allocated blocks may keep: 1/64. */
 #define KEPT_PART 64
@@ -45,6 +46,7 @@ void kheap_init(enum spin_kind kind, void *lock_memory)
 	span_init(&kheap.spans, zones.zone[0].first, last->first + last->total_frames);
 	slab_init(kheap.class);
 	kheap.kept_max = frame_total_count() / KEPT_PART;
+	kheap.gone = kheap.arena_claims = COUNTER_START_64;
 	kheap_debug = NULL;
 	kheap_front_none();
 }

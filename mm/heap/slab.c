@@ -33,6 +33,7 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kmalloc_private.h"
 #include "sync/ck.h"
+#include "sync/counter_start.h"
 
 #define KEPT_BLOCKS 128
 _Static_assert(BUDDY_UNIT << SLAB_RECORD_ORDER == SLAB_RECORD_BYTES,
@@ -75,6 +76,7 @@ void slab_init(struct slab_class *classes)
 		while (shift < SLAB_GRANULE_SHIFT_MAX && UINT32_C(2) << shift <= class->size)
 			shift++;
 		class->granule_shift = shift;
+		class->claimed = class->released = COUNTER_START_64;
 		assert(class->blocks <= SLAB_BLOCKS_MAX);
 		assert(class->blocks >= SLAB_BLOCKS_MIN);
 		assert(!CHECKS || slab_bytes(class) >> shift <= SLAB_BLOCKS_MAX);

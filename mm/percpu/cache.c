@@ -13,6 +13,7 @@
 #include "mm/percpu/cache_private.h"
 #include "mm/percpu/drain.h"
 #include "mm/words.h"
+#include "sync/counter_start.h"
 
 /* ---- layout ------------------------------------------------------------------------------ */
 
@@ -148,7 +149,7 @@ static void set_capacity(struct frame_cache *cache, uint32_t capacity, uint32_t 
 		cache->batch_max = largest_batch(cache->batch_min, capacity);
 	}
 	cache->batch = cache->batch_min;
-	cache->uncontended_streak = 0;
+	cache->uncontended_streak = COUNTER_START_32;
 }
 
 /*

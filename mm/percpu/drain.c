@@ -78,6 +78,7 @@
 #include "mm/global/zone.h"
 #include "mm/percpu/cache_private.h"
 #include "sync/ck.h"
+#include "sync/counter_start.h"
 #include "sync/trace.h"
 
 /*
@@ -93,7 +94,7 @@ static struct {
 	_Alignas(PORT_CACHE_LINE) uint32_t pressure; /* CPUs that need a single frame */
 	_Alignas(PORT_CACHE_LINE) uint64_t requests; /* tickets given out */
 	_Alignas(PORT_CACHE_LINE) uint64_t openings; /* of parked caches */
-} drain;
+} drain = {.requests = TICKET_START, .openings = COUNTER_START_64};
 
 bool frame_drain_pressure(void)
 {

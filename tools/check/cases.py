@@ -29,7 +29,7 @@ class Case:
     must_contain: tuple[str, ...] = ()
     typed: str = ""  # a file of what is typed on the console
     judge: str = ""  # "sweep", "trace", "faults": its records are looked at too
-    bare: bool = False  # the kernel without the programs of tests/
+    build: str = ""  # "bare": the kernel without the programs of tests/; "wrap": counters begin near their wrap
 
 
 POLICIES = ("bitmap", "interval_stack", "recycler", "free_list")  # segment_tree is the default
@@ -278,6 +278,8 @@ CASES = (
                        "at this moment no cpu holds a zone's lock or the heap's, and none waits for a lock")),
     Case("bench-without-memory", "run=bench", smp="2", mem="32M", expect="fail",
          must_contain=("bench: ", " frames are free, and it needs ")),
+    # Counters begin shortly before they wrap (sync/counter_start.h), in the kernel too.
+    Case("counters-near-their-wrap", "run=selftest,stress ops=5k", build="wrap"),
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off"),
     Case("heap-buddy", "run=stress workload=kmalloc,larson ops=5k heap=buddy", smp="2",
          must_contain=("heap: a buddy under one lock, without slabs and stacks of blocks\n",)),
@@ -406,10 +408,10 @@ CASES = (
          icount="shift=0,sleep=off", judge="trace", must_contain=('"record":"explore"',)),
     crash_traced("null-read", "trace of cpu 0, ", "trace of cpu 3, ", " us ago: "),
     # The kernel without the programs of tests/ has a monitor, and nothing that runs by default.
-    Case("bare", bare=True, must_contain=("hartframe: 4 cpus", "nothing to run: ", "run=monitor ")),
-    Case("bare-monitor", "run=monitor", smp="2", bare=True, typed="tests/smp/monitor_quit.txt", timeout=60,
+    Case("bare", build="bare", must_contain=("hartframe: 4 cpus", "nothing to run: ", "run=monitor ")),
+    Case("bare-monitor", "run=monitor", smp="2", build="bare", typed="tests/smp/monitor_quit.txt", timeout=60,
          must_contain=("monitor: help lists the commands", "hartframe> quit")),
-    Case("bare-workload", "workload=bulk", smp="2", bare=True, expect="fail", must_contain=(
+    Case("bare-workload", "workload=bulk", smp="2", build="bare", expect="fail", must_contain=(
         'bootargs: "workload=bulk": no program of this kernel has a use for it; valid: nothing',)),
     # Every allocation fails once; then what failnth= and failrate= do to programs of other purposes.
     Case("faults", "run=faults", judge="faults", must_contain=('"record":"fault_sites"',)),

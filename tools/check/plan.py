@@ -121,7 +121,7 @@ def boot_slots(case: Case) -> int:
 
 def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
     name = f"qemu/{case.name}"
-    kernel = kernel.parent / "bare" / kernel.name if case.bare else kernel
+    kernel = kernel.parent / case.build / kernel.name
     command = ["nice", "-n", "19"] if has_many_harts(case) else []
     command += [sys.executable, str(LAUNCHER), "--kernel", str(kernel), "--smp", case.smp]
     command += ["--mem", case.mem, "--timeout", str(case.timeout), "--expect", case.expect]

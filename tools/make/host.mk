@@ -37,7 +37,8 @@ workloads := $(filter-out %/churn.c tests/smp/workloads/workloads_vm%,\
 host_library := $(allocator) $(boot) $(workloads) $(support)
 
 HOST_WARNINGS := -g -Wall -Wextra -Werror
-HOST_DEFINES  := -fno-omit-frame-pointer -DCK_MD_RMO
+# Counters begin shortly before they wrap (sync/counter_start.h).
+HOST_DEFINES  := -fno-omit-frame-pointer -DCK_MD_RMO -DCOUNTERS_NEAR_WRAP=1
 host_flags = -std=gnu11 $1 $(HOST_WARNINGS) $2 $(HOST_DEFINES)
 ASAN  := -fsanitize=address,undefined -fno-sanitize-recover=all
 UBSAN := -fsanitize=undefined -fno-sanitize-recover=all

@@ -60,6 +60,23 @@ $(BUILD)/bare/hartframe.elf: $(bare_objects) linker.ld $(BUILD)/kernel.link
 	@mkdir -p $(@D)
 	$(quiet)$(link_kernel) -o $@ $(bare_objects)
 
+# The kernel whose counters begin shortly before they wrap (sync/counter_start.h).
+wrap.dir      := wrap
+wrap.cc       := $(CROSS)gcc
+wrap.flags    := $(KERNEL_CFLAGS) -DCOUNTERS_NEAR_WRAP=1
+wrap.includes := $(KERNEL_INCLUDES)
+wrap.sources  := $(shell grep -l '"sync/counter_start.h"' $(filter %.c,$(kernel_sources)))
+wrap.needs    := $(BUILD)/ck/linked
+wrap.goals    := $(BUILD)/wrap/%
+$(call special,wrap,$(filter $(wrap.sources),$(hot_sources)),-fomit-frame-pointer -foptimize-sibling-calls)
+$(eval $(call build,wrap))
+
+wrap_objects := $(wrap.objects) $(filter-out $(call objects_of,kernel,$(wrap.sources)),$(kernel.objects))
+
+$(BUILD)/wrap/hartframe.elf: $(wrap_objects) linker.ld $(BUILD)/kernel.link
+	$(say) LD $@
+	$(quiet)$(link_kernel) -o $@ $(wrap_objects)
+
 # Concurrency Kit's headers alone: the rest of the host's /usr/include must stay out of sight.
 CK_INCLUDE ?= /usr/include
 $(eval $(call text_file,$(BUILD)/ck.flags,$(CK_INCLUDE)))

@@ -4,7 +4,7 @@
 explore_seeds = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-468
 
 # What the tests need and run. The mutation tests run the same on each mutant.
-test_needs := all $(BUILD)/bare/hartframe.elf $(BUILD)/qemu/hartframe.so host host-checks0 host-bare tsan $(BUILD)/deps/test $(trees)
+test_needs := all $(BUILD)/bare/hartframe.elf $(BUILD)/wrap/hartframe.elf $(BUILD)/qemu/hartframe.so host host-checks0 host-bare tsan $(BUILD)/deps/test $(trees)
 test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) --host-bare $(host_bare_tests) \
 	--host $(host_tests) --corpus $(replays) \
 	--explore "$(explore_seeds)" \

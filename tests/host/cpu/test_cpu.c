@@ -25,6 +25,7 @@
 #include "kernel/settings.h"
 #include "kernel/smp/shootdown.h"
 #include "mm/percpu/drain.h"
+#include "sync/counter_start.h"
 #include "unit.h"
 
 #define CPUS	   3 /* of the tests of stops */
@@ -94,6 +95,7 @@ static void begin(void)
 	for (unsigned i = 0; i < CPUS; i++) {
 		cpus[i].arch.number = i;
 		cpus[i].arch.hart_id = HART_OF(i);
+		cpus[i].work_number = cpus[i].done_number = COUNTER_START_32;
 	}
 	play.comes_back = true;
 	play.flushed = true;
