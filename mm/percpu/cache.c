@@ -148,7 +148,11 @@ static void set_capacity(struct frame_cache *cache, uint32_t capacity, uint32_t 
 								    : capacity / 2;
 		cache->batch_max = largest_batch(cache->batch_min, capacity);
 	}
-	cache->batch = cache->batch_min;
+	/*
+	 * Not 0 where the cache is off: a zone without a frame would have a batch, for which the cache is
+	 * opened, and after an opening a request that has found nothing is repeated (drain.c).
+	 */
+	cache->batch = cache->batch_min ? cache->batch_min : 1;
 	cache->uncontended_streak = COUNTER_START_32;
 }
 

@@ -66,13 +66,14 @@ void host_take_ipi(struct host_cpu *cpu)
 }
 
 /* A cpu that does not run is at rest between two operations: the test runs all cpus in turn. */
-uint64_t host_ipi_calls, host_ipi_calls_masked;
+uint64_t host_ipi_calls, host_ipi_calls_masked, host_ipi_cpus;
 
 void port_ipi_send(unsigned first, uint64_t set)
 {
 	__atomic_fetch_add(&host_ipi_calls, 1, __ATOMIC_RELAXED);
 	if (host_self->masked)
 		__atomic_fetch_add(&host_ipi_calls_masked, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&host_ipi_cpus, (uint64_t)__builtin_popcountll(set), __ATOMIC_RELAXED);
 	for (; set; set &= set - 1) {
 		struct host_cpu *ipi_pending = &host_cpus[first + (unsigned)__builtin_ctzll(set)];
 

@@ -143,10 +143,10 @@ static inline void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64
 #define PORT_WAIT_TURNS() (host_self->wait_turns)
 
 /*
- * Calls of port_ipi_send() so far, and those of them with interrupts masked; for tests, one cpu at
- * a time.
+ * Calls of port_ipi_send() so far, those of them with interrupts masked, and the cpus that they have told;
+ * for tests, one cpu at a time.
  */
-extern uint64_t host_ipi_calls, host_ipi_calls_masked;
+extern uint64_t host_ipi_calls, host_ipi_calls_masked, host_ipi_cpus;
 
 void port_relax(void);
 void port_ipi_send(unsigned first, uint64_t set);
