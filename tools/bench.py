@@ -247,6 +247,8 @@ def quotient(dividend: Figure, divisor: Figure, label: str = "", decimals: int =
 class Table:
     """Makes the rows, in the order of the bounds, from all records of all steps."""
 
+    checked: Sequence[int] = (0, 1)  # kernels without checks of callers, and with them
+
     def __init__(self, records: Sequence[Record], harts: int) -> None:
         self.records = records
         self.harts = harts
@@ -283,7 +285,7 @@ class Table:
         called = [self.figure("kmalloc_pair_called", f"CHECKS={checks}", checks=checks, zbb=0)
                   for checks in (0, 1)]
         holds = [self.figure("heap_holds_per_32_ops_worst", f"CHECKS={checks}", checks=checks)
-                 for checks in (0, 1)]
+                 for checks in self.checked]
         return [*rows, self.unbounded(f"{what}, called", called, "instructions"),
                 make_row("holds of the heap's lock, worst trace up to 2 KiB", holds,
                          Bound(1, "per 32 operations"), True)]
@@ -326,8 +328,8 @@ class Table:
 
     def lock_holds(self) -> Row:
         figures = [
-            self.figure("lock_holds_per_64_ops_worst", checks=0),
-            self.figure("lock_holds_per_64_ops_worst", "CHECKS=1", checks=1),
+            self.figure("lock_holds_per_64_ops_worst", "CHECKS=1" if checks else "", checks=checks)
+            for checks in self.checked
         ]
         bound = Bound(1, "per 64 operations")
         return make_row("lock holds of a cpu, worst trace", figures, bound, True)
@@ -582,6 +584,36 @@ class Table:
             self.lockstat_cost(0),
             self.lockstat_cost(1),
         ]
+
+
+class OneKernel(Table):
+    """The rows of which one kernel, in one boot, has all figures: what `make test` compares."""
+
+    def __init__(self, records: Sequence[Record], checks: int, zbb: int) -> None:
+        super().__init__(records, harts=1)
+        self.checked = (checks,)
+        self.zbb = zbb
+
+    def with_and_without_zbb(self, name: str, checks: int) -> list[Figure]:
+        return [super().with_and_without_zbb(name, checks)[self.zbb]]
+
+    def rows(self) -> list[Row]:
+        rows = [*self.hot_path(), *self.uncached(), *self.heap_hits(), *self.runs(), *self.memory(),
+                *self.bulk(), self.lock_holds(), *self.critical_sections()]
+        others = {f"CHECKS={checks}" for checks in Table.checked} - {f"CHECKS={self.checked[0]}"}
+        return [row for row in rows
+                if row.exact and not any(other in row.what for other in others)]
+
+
+def count_problems(lines: Iterable[str]) -> list[str]:
+    """Which figures of a boot of run=bench under -icount are missing, or more than their bound."""
+    records = usable(parse_records("\n".join(lines)), Source("one boot", COUNTS))
+    kernels = {(record.get("checks"), record.get("zbb")) for record in records if "bench" in record}
+    if len(kernels) != 1:
+        return [f"records of {len(kernels)} kernels, expected 1"]
+    checks, zbb = kernels.pop()
+    return [f"{row.what}: {row.measured}, bound {row.bound}: {row.holds}"
+            for row in OneKernel(records, int(checks), int(zbb)).rows() if row.fails]
 
 
 def percent_more(figure: Figure, base: Figure, label: str) -> Figure:

@@ -325,6 +325,34 @@ class TestTable(Judging):
         self.check_row(rows(fat)["metadata: the tree"], bench.NO, True)
 
 
+class TestOneBoot(unittest.TestCase):
+    """What `make test` finds wrong with the counts of one kernel."""
+
+    def problems(self, records: list[bench.Record], checks: int = 1) -> list[str]:
+        return bench.count_problems([json.dumps(found) for found in records
+                                     if (found.get("checks"), found.get("zbb")) == (checks, 0)])
+
+    def test_all_hold(self) -> None:
+        self.assertEqual(self.problems(all_records()), [])
+        self.assertEqual(self.problems(all_records(), checks=0), [])
+
+    def test_one_is_too_large(self) -> None:
+        found = self.problems(changed("pair_called", 31, checks=1))
+        self.assertEqual(len(found), 1)
+        self.assertIn("frame_alloc + frame_free, called, CHECKS=1: 31.00, bound <= 30", found[0])
+
+    def test_each_figure_counts(self) -> None:
+        for name in (*set(COUNTED) - {"bulk_pair_lockstat_off", "bulk_pair_lockstat_contended",
+                                      "bulk_pair_lockstat_all", "kmalloc_pair_called"},
+                     "lock_holds_per_64_ops_worst", "heap_holds_per_32_ops_worst"):
+            self.assertEqual(len(self.problems(changed(name, 100000.0))), 1, name)
+            kept = [found for found in all_records() if found.get("bench") != name]
+            self.assertIn(bench.MISSING, self.problems(kept)[0], name)
+
+    def test_no_records(self) -> None:
+        self.assertEqual(bench.count_problems([]), ["records of 0 kernels, expected 1"])
+
+
 class TestTimes(Judging):
     SCALING = "repeat: 4 harts against 1, time per pair"
     CLASSIC = "repeat: faster than classic, 4 harts"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .fault_sites import fault_problems
-from .judges import contention_problems, sweep_problems, trace_problems
+from .judges import contention_problems, count_problems, sweep_problems, trace_problems
 from .ktap import parse_ktap
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,6 +42,7 @@ class Job:
     sweep_records: Path | None = None
     trace_records: Path | None = None
     fault_records: Path | None = None
+    bench_records: Path | None = None
 
 
 @dataclass
@@ -165,6 +166,9 @@ def judge(result: Result, status: int) -> None:
     if job.trace_records:
         lines = job.trace_records.read_text(encoding="utf-8").splitlines()
         problems += trace_problems(lines)[:5]
+    if job.bench_records:
+        lines = job.bench_records.read_text(encoding="utf-8").splitlines()
+        problems += count_problems(lines)[:5]
     if job.fault_records:
         lines = job.fault_records.read_text(encoding="utf-8").splitlines()
         problems += fault_problems(lines)[:5]

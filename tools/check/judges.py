@@ -7,6 +7,7 @@ import json
 import re
 
 import launch
+from bench import count_problems  # noqa: F401: a boot of run=bench, against the bounds of `make bench`
 import lock_model
 import trace  # tools/trace.py, not Python's
 

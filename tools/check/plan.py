@@ -148,6 +148,7 @@ def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
         sweep_records=log_path(logs, name, ".jsonl") if case.judge == "sweep" else None,
         trace_records=log_path(logs, name, ".jsonl") if case.judge == "trace" else None,
         fault_records=log_path(logs, name, ".jsonl") if case.judge == "faults" else None,
+        bench_records=log_path(logs, name, ".jsonl") if case.judge == "bench" else None,
     )
 
 
