@@ -32,7 +32,7 @@ void lock_owners_start(void *memory, unsigned cpus)
 		memset(memory, 0, lock_owners_bytes(cpus));
 	records = memory;
 	records_count = memory ? cpus : 0;
-	for (unsigned cpu = 0; TICKET_START && cpu < records_count; cpu++)
+	for (unsigned cpu = 0; COUNTERS_NEAR_WRAP && cpu < records_count; cpu++)
 		records[cpu].numbers = TICKET_START;
 }
 

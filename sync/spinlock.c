@@ -23,6 +23,10 @@ _Static_assert(offsetof(struct lock_owner_note, holder) == 32 &&
 	       "the holder's note lies beside the lock's word");
 #endif
 
+#if COUNTERS_NEAR_WRAP
+uint32_t counters_left = COUNTER_LEFT;
+#endif
+
 const char *spin_kind_name(enum spin_kind kind)
 {
 #define KIND_NAME(kind_name, kind) [kind] = #kind_name,
@@ -135,6 +139,7 @@ static void init_word(struct spinlock *lock)
 	}
 }
 
+#if COUNTERS_NEAR_WRAP
 /*
  * At the same distance from the wrap as other counters. In the slots of anderson the CPU that has the place
  * `next` finds its slot free.
@@ -153,6 +158,7 @@ static void start_near_wrap(struct spinlock *lock)
 		lock->word.ticket.next = lock->word.ticket.position = COUNTER_START_32;
 #endif
 }
+#endif
 
 void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, unsigned cpu_count,
 	       void *memory)
@@ -169,8 +175,9 @@ void spin_init(struct spinlock *lock, const char *name, enum spin_kind kind, uns
 		port_panic("spin_init: lock %s: no memory for %s", name, spin_kind_name(kind));
 	}
 	init_word(lock);
-	if (COUNTERS_NEAR_WRAP)
-		start_near_wrap(lock);
+#if COUNTERS_NEAR_WRAP
+	start_near_wrap(lock);
+#endif
 	lock->algorithm = spin_algorithms[kind];
 }
 

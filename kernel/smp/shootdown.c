@@ -67,8 +67,8 @@
 #include "sync/counter_start.h"
 
 static enum shootdown_way chosen;
-static uint64_t requests = TICKET_START;       /* numbers given out; atomic */
-static uint64_t departures = COUNTER_START_64; /* how often a cpu went off line; atomic */
+static uint64_t requests = TICKET_FIRST;       /* numbers given out; atomic */
+static uint64_t departures = COUNTER_FIRST_64; /* how often a cpu went off line; atomic */
 
 void shootdown_choose(enum shootdown_way way)
 {

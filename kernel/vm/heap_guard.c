@@ -29,7 +29,7 @@ static const char *missing = "the kernel runs without page tables";
 static uint64_t base;  /* 0: there is no table */
 static pte_t *entries; /* of the table */
 static pte_t root_entry;
-static uint64_t maps = TICKET_START; /* atomic */
+static uint64_t maps = TICKET_FIRST; /* atomic */
 
 static bool is_wanted(void)
 {

@@ -77,6 +77,7 @@
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/percpu/cache_private.h"
+#include "mm/percpu/drain_test.h"
 #include "sync/ck.h"
 #include "sync/counter_start.h"
 #include "sync/trace.h"
@@ -94,7 +95,15 @@ static struct {
 	_Alignas(PORT_CACHE_LINE) uint32_t pressure; /* CPUs that need a single frame */
 	_Alignas(PORT_CACHE_LINE) uint64_t requests; /* tickets given out */
 	_Alignas(PORT_CACHE_LINE) uint64_t openings; /* of parked caches */
-} drain = {.requests = TICKET_START, .openings = COUNTER_START_64};
+} drain = {.requests = TICKET_FIRST, .openings = COUNTER_FIRST_64};
+
+#if COUNTERS_NEAR_WRAP
+void frame_drain_start_counters(void)
+{
+	drain.requests = TICKET_START;
+	drain.openings = COUNTER_START_64;
+}
+#endif
 
 bool frame_drain_pressure(void)
 {

@@ -236,6 +236,7 @@ static void drained_move_down(uint64_t *to, const uint64_t *from, size_t count)
 #define frame_cache_bad_free	   seen_cache_bad_free
 #define frame_cache_validate	   seen_cache_validate
 #define frame_cache_online	   seen_cache_online
+#define frame_drain_start_counters seen_drain_start_counters
 #define frame_cache_offline	   seen_cache_offline
 #define cache_capacity_for	   seen_cache_capacity_for
 #define cache_move_to_base	   seen_cache_move_to_base

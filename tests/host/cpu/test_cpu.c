@@ -36,6 +36,7 @@
 #define SATP	   77
 
 struct settings settings;
+uint32_t counters_left = COUNTER_LEFT;
 struct arch_cpu *arch_self;
 uint64_t sim_satp;
 trap_hook *trap_on_software;
@@ -66,6 +67,7 @@ static struct {
 static struct {
 	unsigned cpus;
 	bool refuses; /* the firmware, a mask that names a stopped hart */
+	bool late;    /* what an IPI is for is done where the sender waits */
 	bool stopped[CPUS_MAX];
 	unsigned calls, got[CPUS_MAX];
 } crowd;
@@ -142,8 +144,12 @@ void port_irq_restore(unsigned long flags)
 }
 
 /* A waiter is alone here. Long after any time limit no other cpu can end the wait. */
+static void serve(unsigned number);
+
 void port_relax(void)
 {
+	for (unsigned cpu = 1; crowd.late && cpu < crowd.cpus; cpu++)
+		serve(cpu);
 	CHECK(play.relaxed++ < 10 * 60 * settings.timebase);
 }
 
@@ -267,7 +273,7 @@ static bool interrupt_crowd(uint64_t base, uint64_t mask)
 	if (with_stopped && crowd.refuses)
 		return false;
 	for (uint64_t i = 0; i < 64; i++)
-		if (mask >> i & 1 && !crowd.stopped[cpu_with(base + i)])
+		if (mask >> i & 1 && !crowd.stopped[cpu_with(base + i)] && !crowd.late)
 			serve(cpu_with(base + i));
 	return true;
 }
@@ -517,6 +523,7 @@ static void begin_crowd(unsigned count, uint64_t first, uint64_t step, unsigned 
 
 		cpus[cpu].arch.number = cpu;
 		cpus[cpu].arch.hart_id = first + step * place;
+		cpus[cpu].work_number = cpus[cpu].done_number = COUNTER_START_32;
 	}
 }
 
@@ -579,6 +586,19 @@ TEST(three_calls_for_130_harts_in_a_row)
 		CHECK_EQ(worked, 196);
 		cpus_run(count_work, &worked, 1);
 		CHECK_EQ(crowd.calls, calls + 2);
+	}
+}
+
+/* Among them the runs in which the numbers of works wrap. */
+TEST(work_is_waited_for)
+{
+	unsigned worked = 0;
+
+	begin_crowd(130, 0, 1, 0);
+	crowd.late = true;
+	for (unsigned run = 1; run <= 2 * COUNTER_LEFT + 1; run++) {
+		cpus_run(count_work, &worked, 130);
+		CHECK_EQ(worked, run * 130);
 	}
 }
 

@@ -17,6 +17,7 @@
 #include "mm/global/segment_tree.h"
 #include "mm/global/zone.h"
 #include "mm/percpu/drain.h"
+#include "mm/percpu/drain_test.h"
 
 _Thread_local struct host_cpu *host_self;
 _Thread_local void (*host_on_relax)(void);
@@ -192,11 +193,27 @@ static void start_caches(const struct host_machine *machine)
 	host_self = &host_cpus[0];
 }
 
+/*
+ * Counters wrap at another moment of each machine: soon, or after hundreds of steps. Not by the test's random
+ * numbers, which stay as they are.
+ */
+static void start_counters(void)
+{
+#if COUNTERS_NEAR_WRAP
+	static uint32_t machines;
+	uint32_t mixed = ++machines * UINT32_C(2654435761) >> 16;
+
+	counters_left = 1 + (mixed & ((1u << (mixed >> 8) % 11) - 1));
+	frame_drain_start_counters();
+#endif
+}
+
 void host_machine_start(const struct host_machine *machine, const struct host_range *ranges,
 			unsigned count)
 {
 	const struct policy *policy = machine->policy ? machine->policy : &segment_tree_policy;
 
+	start_counters();
 	start_cpus(machine);
 	start_memory(ranges, count);
 	zones.zone = allocate(count * sizeof(*zones.zone));
