@@ -40,7 +40,7 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 .PHONY: all clean FORCE
 
 # Goals that build nothing here: no list of headers is read for them.
-goals_without_build := help test test-plan check covers clean format deps deps-% compile_commands.json report port-check model
+goals_without_build := help test test-plan check covers coverage clean format deps deps-% compile_commands.json report port-check model
 
 all: $(BUILD)/hartframe.elf
 

@@ -58,6 +58,14 @@ endif
 covers:
 	$(quiet)tools/check/covers.py
 
+# make coverage: docs/coverage.md. gcov's notes are beside the objects of a separate build.
+coverage_dir := $(BUILD)/coverage
+coverage_programs = $(foreach name,traps space cpu,$($(name).programs:$(BUILD)/%=$(coverage_dir)/%))
+
+coverage: $(BUILD)/deps/test
+	$(quiet)$(MAKE) --no-print-directory BUILD=$(coverage_dir) HOSTCC="$(HOSTCC) --coverage" $(coverage_programs)
+	$(quiet)tools/coverage.py --build $(coverage_dir) $(coverage_programs)
+
 # make mutants [ONLY='patterns'] [PART=k/n] [MINUTES=n] [NAMED=1] [MATRIX=1]; tools/mutants.py --list
 # make mutants GENERATED='frame_alloc mm/global/zone.c' [PART=k/n]: by all rules, of these functions
 # make mutants SAMPLE=n [SEED=s] [MINUTES=n] [LIMIT=seconds]: n by all rules, drawn from all of the kernel
@@ -107,4 +115,4 @@ port_check = tools/check_porting.py --out $(BUILD)/porting
 port-check: $(BUILD)/deps/test
 	$(quiet)$(port_check)
 
-.PHONY: lint-needs test test-plan check covers mutants model lint stack port-check
+.PHONY: lint-needs test test-plan check covers coverage mutants model lint stack port-check
