@@ -58,12 +58,14 @@ endif
 covers:
 	$(quiet)tools/check/covers.py
 
-# make coverage: docs/coverage.md. gcov's notes are beside the objects of a separate build.
+# make coverage: docs/coverage.md. gcov's notes are beside the objects of a separate build. Atomic updates
+# of its counters are calls that the tests with traps know to be no access of the allocator.
 coverage_dir := $(BUILD)/coverage
 coverage_programs = $(foreach name,traps space cpu,$($(name).programs:$(BUILD)/%=$(coverage_dir)/%))
 
 coverage: $(BUILD)/deps/test
-	$(quiet)$(MAKE) --no-print-directory BUILD=$(coverage_dir) HOSTCC="$(HOSTCC) --coverage" $(coverage_programs)
+	$(quiet)$(MAKE) --no-print-directory BUILD=$(coverage_dir) \
+		HOSTCC="$(HOSTCC) --coverage -fprofile-update=atomic" $(coverage_programs)
 	$(quiet)tools/coverage.py --build $(coverage_dir) $(coverage_programs)
 
 # make mutants [ONLY='patterns'] [PART=k/n] [MINUTES=n] [NAMED=1] [MATRIX=1]; tools/mutants.py --list
