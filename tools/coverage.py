@@ -32,7 +32,51 @@ BUILDS = {
 }
 
 # Files, or functions FILE:NAME, that none of these tests enters, and why that is right.
-ARGUED: dict[str, str] = {}
+UNDER_LOCK = ("runs under a zone's lock with interrupts masked, where nothing comes in: host/test_policy compares it "
+              "with a model, host/test_bounds checks its context; the zone's side is the same for each policy")
+DIAGNOSTICS = "diagnostics, off in the tests with traps: host/test_frame_debug and host/test_heap_debug"
+REPORTS = "for reports and at boot: nothing depends on what comes in between"
+OWN_WORDS = "each CPU writes its own words, and readers take them one by one: tsan/test_lock_owners, tsan/test_lock_stats"
+ARGUED: dict[str, str] = {
+    **{f"mm/global/{name}": UNDER_LOCK for name in (
+        "bitmap.c", "free_list.c", "free_map.c", "interval_stack.c", "recycler.c", "frame_word.h")},
+    **{f"mm/heap/{name}": DIAGNOSTICS for name in (
+        "debug.c", "debug_bad.c", "debug_fill.c", "debug_guard.c", "debug_index.c", "debug_report.c",
+        "debug_text.c", "foreign.c")},
+    "mm/frame_debug.c": DIAGNOSTICS,
+    "mm/percpu/refill.c:alloc_behind_watched": DIAGNOSTICS,
+    "mm/percpu/refill.c:note_allocated": DIAGNOSTICS,
+    "mm/percpu/refill.c:refill_watched": DIAGNOSTICS,
+    "mm/percpu/flush.c:overflow_watched": DIAGNOSTICS,
+    "mm/frame.c:claim_run_watched": DIAGNOSTICS,
+    "mm/fault.c": "faults are chosen by one atomic number: host/test_fault",
+    "mm/fault.h": "faults are chosen by one atomic number: host/test_fault",
+    "mm/global/zone_order.c": REPORTS,
+    "mm/global/policies.c": REPORTS,
+    "mm/percpu/cache.c:frame_cache_set_order": REPORTS,
+    "mm/percpu/drain.c:frame_drain_set_low": REPORTS,
+    "mm/global/zone.c:zone_set_low": REPORTS,
+    "mm/heap/arena.c:kheap_lock": REPORTS,
+    "mm/heap/kmalloc_stats.c": REPORTS,
+    "mm/paging/page_table.c:page_status_text": REPORTS,
+    "mm/paging/refcount.c:frame_refs_overhead": REPORTS,
+    "mm/percpu/cache.c:frame_cache_bad_free": "panics: host/test_frame",
+    "mm/percpu/cache.c:is_in_heap_run": "panics: host/test_frame",
+    "mm/percpu/flush.c:twice_in_cache": "panics: host/test_flush",
+    "mm/heap/front.c:twice": "panics: host/test_heap_front",
+    "mm/global/segment_tree_words.c:segment_tree_refuse": "panics: host/test_tree",
+    "sync/lock_owners.c": OWN_WORDS,
+    "sync/lock_owners.h": OWN_WORDS,
+    "sync/lock_stats.c": OWN_WORDS,
+    "sync/lock_hooks.h": OWN_WORDS,
+    "sync/wait_matrix.c": OWN_WORDS,
+    "sync/spinlock.c": REPORTS,
+    "sync/spin_kinds.c": "no lock, for one CPU: host/test_sync",
+    "kernel/smp/cpu.c:cpu_online_count": REPORTS,
+    "kernel/smp/cpu_work.c:cpu_serve": "does not return: host/test_cpu plays it, and each boot runs it",
+    "kernel/smp/ipi.c": "what stands there before a handler is registered does nothing",
+    "kernel/smp/shootdown.c:shootdown_way_name": REPORTS,
+}
 
 HEAD = """# Functions that are entered by traps and other CPUs
 
