@@ -279,7 +279,7 @@ CASES = (
     Case("bench-without-memory", "run=bench", smp="2", mem="32M", expect="fail",
          must_contain=("bench: ", " frames are free, and it needs ")),
     # Counters begin shortly before they wrap (sync/counter_start.h), in the kernel too.
-    Case("counters-near-their-wrap", "run=selftest,stress ops=5k", build="wrap"),
+    Case("counters-near-their-wrap", "run=selftest,stress ops=200", smp="2", mem="64M", build="wrap"),
     # Instructions, against the bounds of `make bench`: an operation that does needless work fails here.
     Case("icount-bench", "run=bench", smp="1", icount="shift=0,sleep=off", judge="bench"),
     Case("heap-buddy", "run=stress workload=kmalloc,larson ops=5k heap=buddy", smp="2",
