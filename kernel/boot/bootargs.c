@@ -2,9 +2,9 @@
 /*
  * bootargs.c - the parser of the boot arguments: words into fields. See bootargs.h.
  *
- * It knows no key by name but preempt=, whose value has three parts: it reads the table
- * (bootargs_keys.c). Each word is refused for what is wrong in itself, before the words are looked
- * at together (bootargs_check.c).
+ * It knows no key by name: it reads the table (bootargs_keys.c). Values of several parts that belong
+ * to run=explore are parsed in bootargs_explore.c. Each word is refused for what is wrong in itself,
+ * before the words are looked at together (bootargs_check.c).
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,11 +12,6 @@
 #include "kernel/boot/bootargs_private.h"
 
 static const struct bootargs_known nothing_known;
-
-static bool span_is(struct span span, const char *text)
-{
-	return strlen(text) == span.length && memcmp(text, span.start, span.length) == 0;
-}
 
 static bool is_separator(char c)
 {
@@ -37,86 +32,11 @@ static bool next_word(const char **text, struct span *word)
 	return word->length != 0;
 }
 
-/*
- * Takes what stands before the first `separator` off *rest, and the separator with it; all of
- * *rest, which becomes empty, where there is none. True when there was one.
- */
-static bool take_until(char separator, struct span *rest, struct span *taken)
-{
-	const char *found = memchr(rest->start, separator, rest->length);
-	size_t used = found ? (size_t)(found - rest->start) : rest->length;
-	size_t skipped = used + (found != NULL);
-
-	*taken = (struct span){rest->start, used};
-	*rest = (struct span){rest->start + skipped, rest->length - skipped};
-	return found != NULL;
-}
-
-static bool refuse_value(struct parser *parser, struct span word, const struct bootargs_key *key,
-			 struct span value, const char *reason)
-{
-	bootargs_refuse(parser, word, key, "%s", reason);
-	parser->error->value = value.start;
-	parser->error->value_length = value.length;
-	return false;
-}
-
-/* The value of a digit, or 16 and more for what is none. */
-static unsigned digit_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (unsigned)(c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (unsigned)(c - 'a') + 10;
-	if (c >= 'A' && c <= 'F')
-		return (unsigned)(c - 'A') + 10;
-	return 16;
-}
-
-/* 1 where there is no suffix; a suffix is taken off. */
-static uint64_t take_suffix(struct span *value)
-{
-	char last = value->start[value->length - 1];
-
-	if (last != 'k' && last != 'M')
-		return 1;
-	value->length--;
-	return last == 'k' ? 1000 : 1000000;
-}
-
-/* NULL, or why `value`, which is not empty, is no number of 64 bits. */
-static const char *read_number(struct span value, bool takes_suffix, uint64_t *number)
-{
-	uint64_t factor = takes_suffix ? take_suffix(&value) : 1;
-	unsigned base = 10;
-
-	if (value.length > 2 && value.start[0] == '0' && (value.start[1] | 0x20) == 'x') {
-		base = 16;
-		value.start += 2;
-		value.length -= 2;
-	}
-	if (value.length == 0)
-		return "not a number";
-	*number = 0;
-	for (size_t i = 0; i < value.length; i++) {
-		if (digit_value(value.start[i]) >= base)
-			return "not a number";
-	}
-	for (size_t i = 0; i < value.length; i++) {
-		if (__builtin_mul_overflow(*number, base, number) ||
-		    __builtin_add_overflow(*number, digit_value(value.start[i]), number))
-			return "too large for 64 bits";
-	}
-	if (__builtin_mul_overflow(*number, factor, number))
-		return "too large for 64 bits";
-	return NULL;
-}
-
 /* The same for what the key allows. */
 static const char *read_number_of(const struct bootargs_key *key, struct span value,
 				  uint64_t *number)
 {
-	const char *wrong = read_number(value, key->takes_suffix, number);
+	const char *wrong = bootargs_read_number(value, key->takes_suffix, number);
 
 	if (!wrong && *number < key->least)
 		wrong = "too small";
@@ -158,7 +78,7 @@ static bool parse_list(struct parser *parser, struct span word, const struct boo
 		uint64_t number = 0;
 		struct span item;
 
-		more = take_until(',', &value, &item);
+		more = bootargs_take_until(',', &value, &item);
 		wrong = item.length ? read_number_of(key, item, &number) : "not a number";
 		if (!wrong && list_has(&list, number))
 			wrong = "names twice";
@@ -167,31 +87,21 @@ static bool parse_list(struct parser *parser, struct span word, const struct boo
 		if (wrong && item.length == whole.length)
 			return bootargs_refuse(parser, word, key, "%s", wrong);
 		if (wrong)
-			return refuse_value(parser, word, key, item, wrong);
+			return bootargs_refuse_value(parser, word, key, item, wrong);
 		list.value[list.count++] = number;
 	} while (more);
 	*list_of(&parser->args, key) = list;
 	return true;
 }
 
-/* The index of the name, or the count of names where it is none of them. */
-static unsigned find_name(const struct bootargs_names *names, struct span wanted)
-{
-	unsigned index = 0;
-
-	while (index < names->count && !span_is(wanted, names->name[index]))
-		index++;
-	return index;
-}
-
 static bool parse_choice(struct parser *parser, struct span word, const struct bootargs_key *key,
 			 struct span value)
 {
 	const struct bootargs_names *names = bootargs_names_of(key, parser->known);
-	unsigned index = find_name(names, value);
+	unsigned index = bootargs_find_name(names, value);
 
 	if (index == names->count)
-		return refuse_value(parser, word, key, value, "no such value");
+		return bootargs_refuse_value(parser, word, key, value, "no such value");
 	*field_of(&parser->args, key) = index;
 	return true;
 }
@@ -204,13 +114,13 @@ static bool parse_word_number(struct parser *parser, struct span word,
 	const char *wrong;
 	bool is_last;
 
-	if (key->form != FORM_WORDS || !take_until('=', &number, item))
+	if (key->form != FORM_WORDS || !bootargs_take_until('=', &number, item))
 		return true;
-	is_last = span_is(*item, key->names->name[key->names->count - 1]);
+	is_last = bootargs_span_is(*item, key->names->name[key->names->count - 1]);
 	wrong = !is_last	? "no such value"
 		: number.length ? read_number_of(key, number, &field_of(&parser->args, key)[1])
 				: "not a number";
-	return wrong ? refuse_value(parser, word, key, whole, wrong) : true;
+	return wrong ? bootargs_refuse_value(parser, word, key, whole, wrong) : true;
 }
 
 static bool parse_set(struct parser *parser, struct span word, const struct bootargs_key *key,
@@ -224,20 +134,21 @@ static bool parse_set(struct parser *parser, struct span word, const struct boot
 		struct span item;
 		uint64_t bits;
 
-		more = take_until(',', &value, &item);
+		more = bootargs_take_until(',', &value, &item);
 		if (!parse_word_number(parser, word, key, &item))
 			return false;
-		if (key->all && span_is(item, "all")) {
+		if (key->all && bootargs_span_is(item, "all")) {
 			bits = bootargs_all_of(key, parser->known);
 		} else {
-			unsigned index = find_name(names, item);
+			unsigned index = bootargs_find_name(names, item);
 
 			if (index == names->count)
-				return refuse_value(parser, word, key, item, "no such value");
+				return bootargs_refuse_value(parser, word, key, item,
+							     "no such value");
 			bits = BIT(index);
 		}
 		if (set & bits)
-			return refuse_value(parser, word, key, item, "names twice");
+			return bootargs_refuse_value(parser, word, key, item, "names twice");
 		set |= bits;
 	} while (more);
 	*field_of(&parser->args, key) = set;
@@ -251,9 +162,9 @@ static bool parse_rate(struct parser *parser, struct span word, const struct boo
 	uint64_t one, *rate = field_of(&parser->args, key);
 	struct span first;
 
-	if (take_until('/', &value, &first) && first.length && value.length &&
-	    !read_number(first, false, &one) && one == 1)
-		wrong = read_number(value, false, rate);
+	if (bootargs_take_until('/', &value, &first) && first.length && value.length &&
+	    !bootargs_read_number(first, false, &one) && one == 1)
+		wrong = bootargs_read_number(value, false, rate);
 	if (!wrong && *rate == 0)
 		wrong = "too small";
 	return wrong ? bootargs_refuse(parser, word, key, "%s", wrong) : true;
@@ -266,51 +177,16 @@ static bool parse_delay(struct parser *parser, struct span word, const struct bo
 	uint64_t *field = field_of(&parser->args, key);
 	const char *wrong;
 	struct span number;
-	bool has_spread = take_until(':', &value, &number);
+	bool has_spread = bootargs_take_until(':', &value, &number);
 
 	wrong = number.length ? read_number_of(key, number, &field[0]) : "not a number";
 	if (wrong)
-		return refuse_value(parser, word, key, number, wrong);
+		return bootargs_refuse_value(parser, word, key, number, wrong);
 	if (!has_spread)
 		return true;
-	field[1] = find_name(key->names, value);
+	field[1] = bootargs_find_name(key->names, value);
 	if (field[1] == key->names->count)
-		return refuse_value(parser, word, key, value, "no such spread");
-	return true;
-}
-
-/* Less than a second on any machine: a switch that never comes explores nothing. */
-#define PREEMPT_TICKS_MAX 1000000
-
-static bool parse_preempt_ticks(struct parser *parser, struct span word,
-				const struct bootargs_key *key, struct span value, uint64_t *ticks)
-{
-	const char *wrong = value.length ? read_number(value, false, ticks) : "not a number";
-
-	if (!wrong && *ticks > PREEMPT_TICKS_MAX)
-		wrong = "too large";
-	return wrong ? refuse_value(parser, word, key, value, wrong) : true;
-}
-
-static bool parse_preempt(struct parser *parser, struct span word, const struct bootargs_key *key,
-			  struct span value)
-{
-	const struct bootargs_names *modes = bootargs_names_of(key, parser->known);
-	struct bootargs *args = &parser->args;
-	struct span min, range;
-	bool has_mode;
-
-	if (!take_until(':', &value, &min))
-		return bootargs_refuse(parser, word, key, "no ':' and range");
-	has_mode = take_until(':', &value, &range);
-	if (!parse_preempt_ticks(parser, word, key, min, &args->preempt_min_ticks) ||
-	    !parse_preempt_ticks(parser, word, key, range, &args->preempt_range_ticks))
-		return false;
-	if (!has_mode)
-		return true;
-	args->preempt_mode = find_name(modes, value);
-	if (args->preempt_mode == modes->count)
-		return refuse_value(parser, word, key, value, "no such mode");
+		return bootargs_refuse_value(parser, word, key, value, "no such spread");
 	return true;
 }
 
@@ -335,7 +211,11 @@ static bool parse_value(struct parser *parser, struct span word, const struct bo
 	case FORM_DELAY:
 		return parse_delay(parser, word, key, value);
 	case FORM_PREEMPT:
-		return parse_preempt(parser, word, key, value);
+		return bootargs_parse_preempt(parser, word, key, value);
+	case FORM_SCHEDULE:
+		return bootargs_parse_schedule(parser, word, key, value);
+	case FORM_SWITCHES:
+		return bootargs_parse_switches(parser, word, key, value);
 	}
 	return false;
 }
@@ -343,10 +223,10 @@ static bool parse_value(struct parser *parser, struct span word, const struct bo
 static bool parse_word(struct parser *parser, struct span word)
 {
 	struct span value = word, name;
-	bool has_value = take_until('=', &value, &name);
+	bool has_value = bootargs_take_until('=', &value, &name);
 	size_t index = 0;
 
-	while (index < BOOTARGS_KEYS && !span_is(name, bootargs_keys[index].name))
+	while (index < BOOTARGS_KEYS && !bootargs_span_is(name, bootargs_keys[index].name))
 		index++;
 	if (index == BOOTARGS_KEYS)
 		return bootargs_refuse(parser, word, NULL, "no such key");
@@ -398,6 +278,8 @@ static void set_defaults(struct parser *parser)
 	}
 	parser->args.preempt_range_ticks = 4000;
 	parser->args.preempt_mode = 0;
+	parser->args.schedule_steps = BOOTARGS_SCHEDULE_STEPS;
+	parser->args.schedule_depth = BOOTARGS_SCHEDULE_DEPTH;
 	parser->args.guard_every = BOOTARGS_GUARD_EVERY;
 }
 
@@ -407,13 +289,14 @@ bool bootargs_parse(const char *text, const struct bootargs_known *known, struct
 	struct parser parser = {
 		.error = error,
 		.known = known ? known : &nothing_known,
+		.text = text ? text : "",
 	};
 	struct span word = {"", 0};
 
 	if (!bootargs_check_known(&parser))
 		return false;
 	set_defaults(&parser);
-	for (text = text ? text : ""; next_word(&text, &word);) {
+	for (text = parser.text; next_word(&text, &word);) {
 		if (!parse_word(&parser, word))
 			return false;
 	}

@@ -107,6 +107,18 @@ enum bootargs_spread {
 	BOOTARGS_SPREAD_RANDOM,
 };
 
+/* How run=explore chooses the cpu that goes on (tests/smp/schedule.h). */
+enum bootargs_schedule {
+	BOOTARGS_SCHEDULE_SEEDS,
+	BOOTARGS_SCHEDULE_PCT,
+	BOOTARGS_SCHEDULE_WALK,
+	BOOTARGS_SCHEDULE_LIST,
+};
+
+/* Of schedule=pct and schedule=walk, where they are not given. */
+#define BOOTARGS_SCHEDULE_STEPS 200
+#define BOOTARGS_SCHEDULE_DEPTH 3
+
 /* Instructions of a delay, where hold= or think= is not given, and the most that can be given. */
 #define BOOTARGS_HOLD	    200
 #define BOOTARGS_THINK	    1800
@@ -165,6 +177,14 @@ struct bootargs {
 	uint64_t preempt_min_ticks;
 	uint64_t preempt_range_ticks;
 	uint64_t preempt_mode; /* index into the caller's names; 0 where it is not given */
+	/* schedule=KIND:STEPS:DEPTH, one key for three fields: they stay together and in order. */
+	uint64_t schedule; /* enum bootargs_schedule */
+	uint64_t schedule_steps, schedule_depth;
+	/*
+	 * switches=: where it stands in the parsed text, and how long it is; 0: not given.
+	 * bootargs_next_switch() reads it.
+	 */
+	uint64_t switches_at, switches_length;
 	/* One key for two fields: they stay together and in order. */
 	uint64_t heapdebug;   /* set of enum bootargs_heapdebug */
 	uint64_t guard_every; /* of guard=N in it */
@@ -239,6 +259,12 @@ __attribute__((warn_unused_result)) bool bootargs_parse(const char *text,
  * '?', long words are cut. The text given to bootargs_parse() must still be there.
  */
 void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *print);
+
+/*
+ * Reads one STEP:CPU of a value of switches= and moves *text behind it and the comma after it; false
+ * where it is no such item. Every item of a value that was accepted is one.
+ */
+bool bootargs_next_switch(const char **text, const char *end, uint64_t *step, uint64_t *cpu);
 
 /* Whether the refused word has this key. */
 bool bootargs_error_is_of(const struct bootargs_error *error, const char *key);

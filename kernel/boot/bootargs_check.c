@@ -188,18 +188,25 @@ static bool check_bypass(struct parser *parser)
 static bool check_switches(struct parser *parser)
 {
 	struct bootargs *args = &parser->args;
+	const uint64_t *const fields[] = {&args->preempt_min_ticks, &args->schedule,
+					  &args->switches_at};
 	uint64_t switches = parser->known->programs.switches;
 	const char *chosen = first_of(parser, args->run & switches);
 
 	if (chosen && is_several(args->run))
 		return REFUSE_FIELD(parser, &args->run, "%s goes alone", chosen);
-	if (chosen || !was_given(parser, &args->preempt_min_ticks))
-		return true;
-	if (!switches)
-		return REFUSE_FIELD(parser, &args->preempt_min_ticks,
-				    "no program here has switches");
-	return REFUSE_FIELD(parser, &args->preempt_min_ticks, "only run=%s has switches",
-			    first_of(parser, switches));
+	for (size_t i = 0; !chosen && i < sizeof(fields) / sizeof(fields[0]); i++) {
+		if (!was_given(parser, fields[i]))
+			continue;
+		if (!switches)
+			return REFUSE_FIELD(parser, fields[i], "no program here has switches");
+		return REFUSE_FIELD(parser, fields[i], "only run=%s has switches",
+				    first_of(parser, switches));
+	}
+	if (was_given(parser, &args->switches_at) && args->schedule != BOOTARGS_SCHEDULE_LIST)
+		return REFUSE_FIELD(parser, &args->switches_at,
+				    "only schedule=list has a list of switches");
+	return true;
 }
 
 bool bootargs_check_together(struct parser *parser)

@@ -41,6 +41,9 @@ NAMES(heapdebug_names, [BOOTARGS_HEAPDEBUG_REDZONE] = "redzone", [BOOTARGS_HEAPD
 
 NAMES(time_names, [BOOTARGS_TIME_HOST] = "host", [BOOTARGS_TIME_VIRTUAL] = "virtual");
 
+NAMES(schedule_names, [BOOTARGS_SCHEDULE_SEEDS] = "seeds", [BOOTARGS_SCHEDULE_PCT] = "pct",
+      [BOOTARGS_SCHEDULE_WALK] = "walk", [BOOTARGS_SCHEDULE_LIST] = "list");
+
 /* Of a set: all the names there are. */
 #define ALL UINT64_MAX
 
@@ -129,6 +132,12 @@ const struct bootargs_key bootargs_keys[BOOTARGS_KEYS] = {
 	{KEY("preempt", FORM_PREEMPT, preempt_min_ticks), .naming = NAMING_VALUES, .initial = 200,
 	 .valid = "MIN:RANGE or MIN:RANGE:MODE, each at most 1000000, MODE one of",
 	 .meaning = "ticks of the clock between the switches of a schedule, and where to make more"},
+	{KEY("schedule", FORM_SCHEDULE, schedule), .names = &schedule_names,
+	 .valid = "KIND, pct:STEPS, pct:STEPS:DEPTH or walk:STEPS, STEPS at most 1000000000, DEPTH at most 64, KIND one of",
+	 .meaning = "how the cpu that goes on at a switch is chosen"},
+	{KEY("switches", FORM_SWITCHES, switches_at),
+	 .valid = "STEP:CPU,STEP:CPU and so on, steps rising",
+	 .meaning = "the switches of schedule=list; elsewhere a cpu goes on as long as it does not wait"},
 	{KEY("heapdebug", FORM_WORDS, heapdebug), .names = &heapdebug_names, .all = ALL,
 	 .least = 1, .most = 1000000, .valid = "words with commas between, guard also as guard=N:",
 	 .meaning = "diagnostics of the heap; of N blocks one has guard pages"},

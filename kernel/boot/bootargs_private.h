@@ -16,14 +16,16 @@ struct span {
 };
 
 enum form {
-	FORM_NUMBER, /* decimal or 0x, from `least` to `most` */
-	FORM_LIST,   /* such numbers with commas between; stored in their order */
-	FORM_CHOICE, /* one of the names; stored as its index */
-	FORM_SET,    /* some of the names, with commas between; stored as a bitmap */
-	FORM_RATE,   /* 1/N, N at least 1; stored as N */
-	FORM_WORDS,  /* a set; the last name can have =N, in the field behind; N as a number */
-	FORM_DELAY,  /* N or N:SPREAD, in two fields; the names are the spreads' */
-	FORM_PREEMPT /* MIN:RANGE or MIN:RANGE:MODE, in three fields; the names are the modes' */
+	FORM_NUMBER,   /* decimal or 0x, from `least` to `most` */
+	FORM_LIST,     /* such numbers with commas between; stored in their order */
+	FORM_CHOICE,   /* one of the names; stored as its index */
+	FORM_SET,      /* some of the names, with commas between; stored as a bitmap */
+	FORM_RATE,     /* 1/N, N at least 1; stored as N */
+	FORM_WORDS,    /* a set; the last name can have =N, in the field behind; N as a number */
+	FORM_DELAY,    /* N or N:SPREAD, in two fields; the names are the spreads' */
+	FORM_PREEMPT,  /* MIN:RANGE or MIN:RANGE:MODE, in three fields; the names are the modes' */
+	FORM_SCHEDULE, /* KIND, KIND:STEPS or KIND:STEPS:DEPTH, in three fields */
+	FORM_SWITCHES /* STEP:CPU with commas between, steps rising; where they stand in the text */
 };
 
 /* Where the names of a key's values come from. */
@@ -54,7 +56,7 @@ struct bootargs_key {
 	const char *meaning;
 };
 
-#define BOOTARGS_KEYS 30
+#define BOOTARGS_KEYS 32
 
 extern const struct bootargs_key bootargs_keys[BOOTARGS_KEYS];
 
@@ -64,6 +66,7 @@ struct parser {
 	struct span given[BOOTARGS_KEYS]; /* the word of each key; no start: not given */
 	struct bootargs_error *error;
 	const struct bootargs_known *known;
+	const char *text;
 };
 
 #define BIT(n) (UINT64_C(1) << (n))
@@ -90,6 +93,33 @@ bool bootargs_check_together(struct parser *parser);
 __attribute__((format(printf, 4, 5))) bool bootargs_refuse(struct parser *parser, struct span word,
 							   const struct bootargs_key *key,
 							   const char *format, ...);
+
+/* Whether the span is this text. */
+bool bootargs_span_is(struct span span, const char *text);
+
+/* bootargs_refuse() for an item of a value, which is named. */
+bool bootargs_refuse_value(struct parser *parser, struct span word, const struct bootargs_key *key,
+			   struct span value, const char *reason);
+
+/*
+ * Takes what stands before the first `separator` off *rest, and the separator with it; all of
+ * *rest, which becomes empty, where there is none. True when there was one.
+ */
+bool bootargs_take_until(char separator, struct span *rest, struct span *taken);
+
+/* NULL, or why `value`, which is not empty, is no number of 64 bits. */
+const char *bootargs_read_number(struct span value, bool takes_suffix, uint64_t *number);
+
+/* The index of the name, or the count of names where it is none of them. */
+unsigned bootargs_find_name(const struct bootargs_names *names, struct span wanted);
+
+/* Forms that belong to run=explore. */
+bool bootargs_parse_preempt(struct parser *parser, struct span word, const struct bootargs_key *key,
+			    struct span value);
+bool bootargs_parse_schedule(struct parser *parser, struct span word,
+			     const struct bootargs_key *key, struct span value);
+bool bootargs_parse_switches(struct parser *parser, struct span word,
+			     const struct bootargs_key *key, struct span value);
 
 static inline uint64_t *field_at(struct bootargs *args, size_t offset)
 {

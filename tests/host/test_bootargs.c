@@ -337,7 +337,7 @@ TEST(unknown_keys_are_refused)
 	"valid keys: run policy lock cache batch low workload ops cpus seed lockstat "             \
 	"paging trace flush heap time turn stuck crash "                                           \
 	"failnth failrate failseed framedebug "                                                    \
-	"rounds cell samples hold think preempt heapdebug"
+	"rounds cell samples hold think preempt schedule switches heapdebug"
 	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
 	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
 	CHECK_REFUSED("=5", "\"=5\": no such key; " KEYS);
@@ -890,6 +890,86 @@ TEST(a_bad_schedule_is_refused)
 	CHECK_REFUSED("run=explore preempt=1:2:", "\"preempt=1:2:\": no such mode \"\"" PREEMPT);
 	CHECK_REFUSED("run=explore preempt=1:2:any:any",
 		      "\"preempt=1:2:any:any\": no such mode \"any:any\"" PREEMPT);
+}
+
+TEST(a_schedule_has_a_kind_steps_and_a_depth)
+{
+	struct bootargs args;
+
+	CHECK_ACCEPTED("run=explore", &args);
+	CHECK_EQ(args.schedule, BOOTARGS_SCHEDULE_SEEDS);
+	CHECK_ACCEPTED("run=explore schedule=pct", &args);
+	CHECK_EQ(args.schedule, BOOTARGS_SCHEDULE_PCT);
+	CHECK_EQ(args.schedule_steps, BOOTARGS_SCHEDULE_STEPS);
+	CHECK_EQ(args.schedule_depth, BOOTARGS_SCHEDULE_DEPTH);
+	CHECK_ACCEPTED("run=explore schedule=pct:0x10:64", &args);
+	CHECK_EQ(args.schedule_steps, 16);
+	CHECK_EQ(args.schedule_depth, 64);
+	CHECK_ACCEPTED("schedule=walk:1000000000 run=explore", &args);
+	CHECK_EQ(args.schedule, BOOTARGS_SCHEDULE_WALK);
+	CHECK_EQ(args.schedule_steps, 1000000000);
+#define SCHEDULE                                                                                   \
+	"; valid: KIND, pct:STEPS, pct:STEPS:DEPTH or walk:STEPS, STEPS at most 1000000000, "      \
+	"DEPTH at most 64, KIND one of seeds pct walk list"
+	CHECK_REFUSED("run=explore schedule=pcp",
+		      "\"schedule=pcp\": no such schedule \"pcp\"" SCHEDULE);
+	CHECK_REFUSED("run=explore schedule=:5", "\"schedule=:5\": no such schedule \"\"" SCHEDULE);
+	CHECK_REFUSED("run=explore schedule=seeds:5",
+		      "\"schedule=seeds:5\": this schedule has no steps \"5\"" SCHEDULE);
+	CHECK_REFUSED("run=explore schedule=pct:", "\"schedule=pct:\": not a number \"\"" SCHEDULE);
+	CHECK_REFUSED("run=explore schedule=pct:0", "\"schedule=pct:0\": too small \"0\"" SCHEDULE);
+	CHECK_REFUSED("run=explore schedule=walk:1000000001",
+		      "\"schedule=walk:1000000001\": too large \"1000000001\"" SCHEDULE);
+	CHECK_REFUSED("run=explore schedule=walk:5:3",
+		      "\"schedule=walk:5:3\": only pct has a depth \"3\"" SCHEDULE);
+	CHECK_REFUSED("run=explore schedule=pct:5:65",
+		      "\"schedule=pct:5:65\": too large \"65\"" SCHEDULE);
+	CHECK_REFUSED("run=explore schedule=pct:5:2:1",
+		      "\"schedule=pct:5:2:1\": not a number \"2:1\"" SCHEDULE);
+}
+
+TEST(a_list_of_switches_has_steps_that_rise)
+{
+	struct bootargs args;
+	uint64_t step = 0, cpu = 0;
+	const char *at, *end;
+
+	CHECK_ACCEPTED("run=explore schedule=list", &args);
+	CHECK_EQ(args.switches_length, 0);
+	CHECK_ACCEPTED("switches=7:1,0x10:0,1000000000:4294967295 run=explore schedule=list", &args);
+	CHECK_EQ(args.switches_length, strlen("7:1,0x10:0,1000000000:4294967295"));
+	/* Not the text that was parsed, which is gone: an equal one. */
+	at = "7:1,0x10:0";
+	end = at + strlen(at);
+	CHECK(bootargs_next_switch(&at, end, &step, &cpu));
+	CHECK(step == 7 && cpu == 1 && at < end);
+	CHECK(bootargs_next_switch(&at, end, &step, &cpu));
+	CHECK(step == 16 && cpu == 0 && at == end);
+#define SWITCHES "; valid: STEP:CPU,STEP:CPU and so on, steps rising"
+#define LIST	 "run=explore schedule=list "
+	CHECK_REFUSED(LIST "switches=5", "\"switches=5\": not of the form STEP:CPU \"5\"" SWITCHES);
+	CHECK_REFUSED(LIST "switches=5:1,",
+		      "\"switches=5:1,\": not of the form STEP:CPU \"\"" SWITCHES);
+	CHECK_REFUSED(LIST "switches=:1",
+		      "\"switches=:1\": not of the form STEP:CPU \":1\"" SWITCHES);
+	CHECK_REFUSED(LIST "switches=1:",
+		      "\"switches=1:\": not of the form STEP:CPU \"1:\"" SWITCHES);
+	CHECK_REFUSED(LIST "switches=1:2:3",
+		      "\"switches=1:2:3\": not of the form STEP:CPU \"1:2:3\"" SWITCHES);
+	CHECK_REFUSED(
+		LIST "switches=1000000001:0",
+		"\"switches=1000000001:0\": not of the form STEP:CPU \"1000000001:0\"" SWITCHES);
+	CHECK_REFUSED(
+		LIST "switches=1:4294967296",
+		"\"switches=1:4294967296\": not of the form STEP:CPU \"1:4294967296\"" SWITCHES);
+	CHECK_REFUSED(LIST "switches=5:1,5:2",
+		      "\"switches=5:1,5:2\": the steps do not rise \"5:2\"" SWITCHES);
+	CHECK_REFUSED("run=explore schedule=pct switches=5:1",
+		      "\"switches=5:1\": only schedule=list has a list of switches" SWITCHES);
+	CHECK_REFUSED("run=explore switches=5:1",
+		      "\"switches=5:1\": only schedule=list has a list of switches" SWITCHES);
+	CHECK_REFUSED("switches=5:1", "\"switches=5:1\": only run=explore has switches" SWITCHES);
+	CHECK_REFUSED("schedule=walk", "\"schedule=walk\": only run=explore has switches" SCHEDULE);
 }
 
 TEST(schedules_and_other_runs_do_not_mix)

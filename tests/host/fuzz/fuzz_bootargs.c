@@ -23,10 +23,11 @@
 struct reading {
 	struct bootargs args;
 	const struct bootargs_known *known;
+	const char *copy; /* of the text */
 	bool bad;
 	char *blamed; /* the word, in the reference's own copy of the text */
 	/* The words that gave these. */
-	char *run, *policy, *lock, *cache, *batch, *cpus, *workload, *preempt;
+	char *run, *policy, *lock, *cache, *batch, *cpus, *workload, *preempt, *schedule, *switches;
 	char *rounds, *cell, *samples, *failseed;
 };
 
@@ -110,6 +111,7 @@ static const char *const flushes[] = {"auto", "firmware", "kick"};
 static const char *const crashes[] = {"none",	      "null-read", "null-jump",	 "text-store",
 				      "rodata-store", "data-jump", "frame-jump", "illegal",
 				      "stack",	      "no-stack"};
+static const char *const schedules[] = {"seeds", "pct", "walk", "list"};
 static const char *const modes[] = {"any", "locks", "stack", "stall"};
 
 static bool read_choice(const char *const *names, unsigned count, const char *text, uint64_t *field)
@@ -274,6 +276,55 @@ static bool read_preempt(const char *text, struct bootargs *args)
 	return good;
 }
 
+/* KIND, and :STEPS of two kinds, and :DEPTH of one. */
+static bool read_schedule(const char *text, struct bootargs *args)
+{
+	char *copy = strdup(text), *steps = strchr(copy, ':'), *depth = NULL;
+	bool good;
+
+	if (steps) {
+		*steps++ = '\0';
+		depth = strchr(steps, ':');
+		if (depth)
+			*depth++ = '\0';
+	}
+	good = read_choice(schedules, 4, copy, &args->schedule);
+	if (good && steps)
+		good = (args->schedule == 1 || args->schedule == 2) &&
+		       read_to(steps, 1, 1000000000, &args->schedule_steps);
+	if (good && depth)
+		good = args->schedule == 1 && read_to(depth, 1, 64, &args->schedule_depth);
+	free(copy);
+	return good;
+}
+
+/* The place in the text is that in the reference's copy. */
+static bool read_switches(char *text, const struct reading *reading, struct bootargs *args)
+{
+	char *copy = strdup(text), *item = copy, *next;
+	uint64_t least = 0;
+	bool good = true;
+
+	for (; good && item; item = next) {
+		uint64_t step = 0, cpu;
+		char *number;
+
+		next = strchr(item, ',');
+		if (next)
+			*next++ = '\0';
+		number = strchr(item, ':');
+		if (number)
+			*number++ = '\0';
+		good = number && read_to(item, least, 1000000000, &step) &&
+		       read_to(number, 0, UINT32_MAX, &cpu);
+		least = step + 1;
+	}
+	free(copy);
+	args->switches_at = (uint64_t)(text - reading->copy);
+	args->switches_length = strlen(text);
+	return good;
+}
+
 static bool read_sweep_value(struct reading *reading, const char *key, char *value, char *word)
 {
 	struct bootargs *args = &reading->args;
@@ -391,6 +442,14 @@ static bool read_value(struct reading *reading, const char *key, char *value, ch
 		reading->preempt = word;
 		return has_programs(reading) && read_preempt(value, args);
 	}
+	if (!strcmp(key, "schedule")) {
+		reading->schedule = word;
+		return read_schedule(value, args);
+	}
+	if (!strcmp(key, "switches")) {
+		reading->switches = word;
+		return read_switches(value, reading, args);
+	}
 	return read_listed(reading, key, value, word);
 }
 
@@ -400,7 +459,7 @@ static void blame(struct reading *reading, char *word)
 	reading->blamed = word;
 }
 
-#define KEYS_MAX 31
+#define KEYS_MAX 33
 
 /* `seen` are the words that were read before, to find a key again. */
 static bool read_word(struct reading *reading, char *word, char **seen, unsigned seen_count)
@@ -483,6 +542,12 @@ static void read_together(struct reading *reading)
 		blame(reading, reading->run);
 	else if (!explores && reading->preempt)
 		blame(reading, reading->preempt);
+	else if (!explores && reading->schedule)
+		blame(reading, reading->schedule);
+	else if (!explores && reading->switches)
+		blame(reading, reading->switches);
+	else if (reading->switches && args->schedule != 3)
+		blame(reading, reading->switches);
 	else if (listing && !benches)
 		blame(reading, listing);
 	else if (reading->rounds && !args->sweeps)
@@ -506,6 +571,8 @@ static void set_tuned(struct bootargs *args)
 	CHECK(bootargs_parse("", NULL, &given, &error));
 	args->preempt_min_ticks = given.preempt_min_ticks;
 	args->preempt_range_ticks = given.preempt_range_ticks;
+	args->schedule_steps = given.schedule_steps;
+	args->schedule_depth = given.schedule_depth;
 }
 
 /* Cuts `text` up where it lies. */
@@ -532,6 +599,7 @@ static void read_text(struct reading *reading, char *text, const struct bootargs
 			 .lockstat = 1,
 			 .paging = 1},
 		.known = known,
+		.copy = text,
 	};
 	set_tuned(&reading->args);
 	for (unsigned i = 0;
