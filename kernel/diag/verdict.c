@@ -27,6 +27,7 @@ static unsigned failure_count;
 static unsigned tests_passed, tests_failed;
 static uint64_t schedule_seed;
 static uint64_t (*schedule_digest)(void); /* NULL: no seed decides the schedule of this run */
+static void (*schedule_report)(bool passed);
 
 void verdict_set_finisher(uint64_t address)
 {
@@ -65,10 +66,11 @@ void verdict_count_test(bool passed)
 		tests_failed++;
 }
 
-void verdict_set_schedule(uint64_t seed, uint64_t (*digest)(void))
+void verdict_set_schedule(uint64_t seed, uint64_t (*digest)(void), void (*report)(bool passed))
 {
 	schedule_seed = seed;
 	schedule_digest = digest;
+	schedule_report = report;
 }
 
 /* The digest is a string: many readers of JSON cannot read a number of 64 bits exactly. */
@@ -98,6 +100,8 @@ void verdict_end(void)
 	printf("\n%s: %u checks passed, %u failed\n", pass ? "PASS" : "FAIL", tests_passed,
 	       tests_failed);
 	print_failures();
+	if (schedule_report)
+		schedule_report(pass);
 	record_begin("verdict");
 	record_string("result", pass ? "pass" : "fail");
 	record_number("passed", tests_passed);

@@ -26,9 +26,9 @@ void verdict_count_test(bool passed);
 
 /*
  * The run has a schedule that its seed decides. The verdict records the seed and digest(), called
- * then.
+ * then. Before the verdict report() is called, which may print and record.
  */
-void verdict_set_schedule(uint64_t seed, uint64_t (*digest)(void));
+void verdict_set_schedule(uint64_t seed, uint64_t (*digest)(void), void (*report)(bool passed));
 
 /* Prints the verdict, as text and as a record, and ends the machine with its status. */
 _Noreturn void verdict_end(void);

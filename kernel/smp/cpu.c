@@ -12,7 +12,8 @@
  *	a lock		that is taken with interrupts masked is held by a cpu that waits for nothing
  *	frame_drained_one	may be called masked or in a handler; it answers drains while it
  *			waits, and waits for answers of drains only, which every other wait lets in
- *	run=explore	its handler that sleeps takes IPIs itself (ipi_handle)
+ *	run=explore	its handler that sleeps takes IPIs itself (ipi_handle), or sleeps until it gets
+ *			its turn: a cpu that waits loses its own (tests/smp/directed.c)
  *	a panic		waits for a bounded time
  *	a sleeping cpu	wakes up for each IPI
  */

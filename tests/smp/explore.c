@@ -12,6 +12,9 @@
  * A timer that runs out while its cpu holds a zone's lock (interrupts masked) is taken later,
  * but the turn ends there and then: switches fall inside critical sections too.
  *
+ * With schedule=pct, walk or list a cpu does not only lose its turn, but the schedule also says
+ * which cpu goes on (directed.h).
+ *
  * preempt=MIN:RANGE:MODE: between two switches the interrupted code goes on for MIN to MIN +
  * RANGE ticks, unless the mode says otherwise (enum preempt_mode). In every mode the handler itself
  * sometimes allocates and frees (handler_ops.h).
@@ -44,10 +47,12 @@
 #include "mm/global/zone.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
+#include "tests/smp/directed.h"
 #include "tests/smp/leak_check.h"
 #include "tests/smp/workloads/churn.h"
 #include "tests/smp/handler_ops.h"
 #include "tests/smp/random.h"
+#include "tests/smp/schedule.h"
 #include "tests/smp/workloads/workload.h"
 
 #define OPS_DEFAULT	    2000
@@ -57,15 +62,20 @@
 #define STALL_TICKS_LOG	    14 /* the longest sleep is 2^14 ticks */
 #define HANDLER_BURST	    24 /* several refills of the small caches that are of interest */
 #define LOCKS_TICKS                                                                                \
-	1000	       /* of a step in mode locks: a few holds of a batch, for all harts together */
-#define STACK_TICKS 48 /* of a step in mode stack: as long as a pop or push */
-#define STEPS_MAX   4  /* in a row: a cpu that waits for a lock must not wait in short steps only */
-#define NEAR_BYTES  32 /* code next to a sequence is as interesting */
-#define CALM_TRAPS  64 /* that let the interrupted code go on, before that is believed */
+	1000 /* of a step in mode locks: a few holds of a batch, for all harts together */
+#define STACK_TICKS	      48 /* of a step in mode stack: as long as a pop or push */
+#define BETWEEN_TICKS	      8192 /* of turns before and after the work that a directed schedule is for */
+#define DIRECTED_RETURN_TICKS 160
+#define STEPS_MAX	      4 /* in a row: a cpu that waits for a lock must not wait in short steps only */
+#define NEAR_BYTES	      32 /* code next to a sequence is as interesting */
+#define CALM_TRAPS	      64 /* that let the interrupted code go on, before that is believed */
 
 /* After this number of switches for each operation, a cpu waits for what will never come. */
 #define SWITCHES_PER_OP	  2000
 #define SWITCHES_AT_LEAST 2000000
+
+/* As in the boot argument; a name each. */
+static const char *const schedule_names[] = {"seeds", "pct", "walk", "list"};
 
 /* The modes of preempt=, which say where switches are more frequent than elsewhere. */
 enum preempt_mode {
@@ -166,17 +176,21 @@ static bool is_near(uint64_t pc)
 	       trap_restartable_at(pc - NEAR_BYTES / 2) || trap_restartable_at(pc + NEAR_BYTES / 2);
 }
 
-static enum place place_of(uint64_t pc)
+/* Of a pc that is in no restartable sequence. */
+static enum place place_outside(uint64_t pc)
 {
 	extern const char __slow_text_start[], __slow_text_end[];
 
-	if (trap_restartable_at(pc))
-		return PLACE_SEQUENCE;
 	if (pc - (uintptr_t)__slow_text_start < (size_t)(__slow_text_end - __slow_text_start))
 		return PLACE_SLOW;
 	if (settings.arguments.preempt_mode == PREEMPT_STACK && is_near(pc))
 		return PLACE_NEAR;
 	return PLACE_PLAIN;
+}
+
+static enum place place_of(uint64_t pc)
+{
+	return trap_restartable_at(pc) ? PLACE_SEQUENCE : place_outside(pc);
 }
 
 /* How long a step the mode wants here; 0: as everywhere. */
@@ -192,18 +206,38 @@ static uint64_t step_ticks(enum place place)
 	}
 }
 
-static uint64_t next_interval(struct explorer *explorer, enum place place)
+/* A short step that the mode wants here; 0: none, or there have been enough in a row. */
+static uint64_t short_step(struct explorer *explorer, uint64_t *random, enum place place)
 {
-	const struct bootargs *arguments = &settings.arguments;
 	uint64_t step = step_ticks(place);
 
 	if (step && explorer->steps < STEPS_MAX) {
 		explorer->steps++;
-		return return_ticks + random_below(&explorer->random, step);
+		return return_ticks + random_below(random, step);
 	}
 	explorer->steps = 0;
+	return 0;
+}
+
+static uint64_t long_step(uint64_t *random)
+{
+	const struct bootargs *arguments = &settings.arguments;
+
 	return return_ticks + arguments->preempt_min_ticks +
-	       random_below(&explorer->random, arguments->preempt_range_ticks + 1);
+	       random_below(random, arguments->preempt_range_ticks + 1);
+}
+
+/* As a constant: return_ticks can differ by one where the boot was longer. */
+static uint64_t directed_ticks(uint64_t *random)
+{
+	return long_step(random) - return_ticks + DIRECTED_RETURN_TICKS;
+}
+
+static uint64_t next_interval(struct explorer *explorer, enum place place)
+{
+	uint64_t step = short_step(explorer, &explorer->random, place);
+
+	return step ? step : long_step(&explorer->random);
 }
 
 /* ---- the handler -------------------------------------------------------------------------- */
@@ -266,29 +300,71 @@ static void intrude(struct explorer *explorer)
 			(enum handler_ops_act)random_below(&explorer->random, HANDLER_OPS));
 }
 
+static void count_switch(struct explorer *explorer, const struct trap_frame *trap, enum place place,
+			 uint64_t event)
+{
+	digest_event(explorer, trap, event);
+	explorer->switches++;
+	explorer->at[place]++;
+	explorer->in_locks += some_lock_is_held();
+}
+
+static void count_event(uint64_t event)
+{
+	if (event >= events_max)
+		no_end();
+}
+
+/*
+ * First the turn, because that takes the longest: what is decided late is decided for another place.
+ * Short steps are drawn from the step's number, so that another cpu's handler draws them too in a list
+ * of the same switches.
+ */
+static void directed_switch(struct explorer *explorer, struct trap_frame *trap, uint64_t pc)
+{
+	enum place place;
+	uint64_t random, short_ticks;
+	bool acts;
+
+	if (directed_seat() == DIRECTED_ENDED) {
+		directed_rest(pc);
+		arm_in(return_ticks + BETWEEN_TICKS);
+		return;
+	}
+	acts = directed_wait(trap, pc);
+	place = trap->pc != pc ? PLACE_SEQUENCE : place_outside(pc);
+	count_switch(explorer, trap, place, directed_steps());
+	if (acts && handlers_act)
+		intrude(explorer);
+	random = ~schedule_random(settings.arguments.seed, directed_steps());
+	short_ticks = short_step(explorer, &random, place);
+	directed_arm(short_ticks ? short_ticks - return_ticks + DIRECTED_RETURN_TICKS : 0);
+}
+
 static void on_switch(struct trap_frame *trap)
 {
 	struct explorer *explorer = self();
 	uint64_t event, pc = csr_read(sepc); /* the frame's has been moved to the start by now */
-	enum place place = place_of(pc);
+	enum place place;
 
 	hart_timer_disarm();
 	explorer->last_pc = pc;
+	if (explorer->works && directed_seat() != DIRECTED_OUT) {
+		directed_switch(explorer, trap, pc);
+		return;
+	}
+	place = place_of(pc);
 	if (explorer->works) {
 		event = ck_pr_faa_64(&events, 1);
-		if (event >= events_max)
-			no_end();
-		digest_event(explorer, trap, event);
-		explorer->switches++;
-		explorer->at[place]++;
-		explorer->in_locks += some_lock_is_held();
+		count_event(event);
+		count_switch(explorer, trap, place, event);
 		if (random_below(&explorer->random, HANDLER_ACTS_ONE_IN) == 0 && handlers_act)
 			intrude(explorer);
 		if (settings.arguments.preempt_mode == PREEMPT_STALL &&
 		    random_below(&explorer->random, STALL_ONE_IN) == 0)
 			stall(explorer);
 	}
-	arm_in(next_interval(explorer, place));
+	arm_in(directed() ? return_ticks + BETWEEN_TICKS : next_interval(explorer, place));
 }
 
 /* A hart that was stopped comes back with its timer let in, but not armed. */
@@ -330,6 +406,7 @@ static void explore_prepare(void)
 	memset(explorers, 0, port_cpu_count() * sizeof(*explorers));
 	for (unsigned cpu = 0; cpu < port_cpu_count(); cpu++)
 		seed_explorer(&explorers[cpu], cpu);
+	directed_prepare(&(struct directed_explorer){directed_ticks, count_event});
 	measure_return();
 	trap_on_timer = on_switch;
 	cpu_on_return = arm_again;
@@ -383,7 +460,9 @@ static void record_workload(const struct workload_run *run)
 	record_begin("explore");
 	record_string("workload", run->workload->name);
 	record_string("preempt", mode_names[settings.arguments.preempt_mode]);
+	record_string("schedule", schedule_names[settings.arguments.schedule]);
 	record_number("switches", sum.switches);
+	record_number("turns", directed_switches());
 	record_number("in_locks", sum.in_locks);
 	record_number("in_slow_path", sum.at[PLACE_SLOW]);
 	record_number("in_sequences", sum.at[PLACE_SEQUENCE]);
@@ -413,6 +492,8 @@ static bool explore_workload(const struct workload *workload)
 		.seed = settings.arguments.seed,
 		.enter = enter,
 		.leave = leave,
+		.begin = directed() ? directed_begin : NULL,
+		.end = directed() ? directed_end : NULL,
 	};
 	uint64_t free_before;
 	bool ran;
@@ -426,7 +507,8 @@ static bool explore_workload(const struct workload *workload)
 	free_before = leak_check_begin();
 	forget_counts();
 	handlers_act = !workload->exact;
-	events_max = events + SWITCHES_AT_LEAST + run.ops * run.cpus * SWITCHES_PER_OP;
+	events_max = events + directed_steps() + SWITCHES_AT_LEAST +
+		     run.ops * run.cpus * SWITCHES_PER_OP;
 	running = &run;
 	ran = workload_execute(&run);
 	if (ran)
@@ -442,7 +524,7 @@ static bool explore_workload(const struct workload *workload)
 static void explore_run(void)
 {
 	if (settings.count_step)
-		verdict_set_schedule(settings.arguments.seed, digest_of_all);
+		verdict_set_schedule(settings.arguments.seed, digest_of_all, directed_report);
 	else
 		printf("schedules cannot be repeated here: instructions are not counted (no "
 		       "-icount), so there is no digest\n");

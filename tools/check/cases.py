@@ -47,6 +47,13 @@ def refused(name: str, bootargs: str, *must_contain: str) -> Case:
     return Case(f"refused-{name}", bootargs, smp="2", expect="fail", must_contain=wanted)
 
 
+def scheduled(kind: str, schedule: str, workload: str, ops: int) -> Case:
+    """A schedule in which one cpu goes on at a time."""
+    return Case(f"schedule-{kind}", f"run=explore workload={workload} ops={ops} cache=8 batch=4 preempt=0:400:locks "
+                f"schedule={schedule}", mem="6M", icount="shift=7,sleep=off",
+                must_contain=(f'"schedule":"{kind}","switches":', '"digest":"'))
+
+
 # Two nodes of unequal distance, two harts each.
 NUMA = (
     "-object", "memory-backend-ram,id=m0,size=256M",
@@ -447,6 +454,12 @@ CASES = (
                        "leak_frames+0x")),
     refused("framedebug-unknown", "framedebug=owner", "no such value", "valid: poison owners all"),
     refused("unknown-crash", "crash=nonesuch", "no such value", "valid: none null-read"),
+    # One boot of each scheduler; the sweep shows that a digest can be repeated.
+    scheduled("pct", "pct:100:3", "exhaust", 1),
+    scheduled("walk", "walk:200", "churn", 60),
+    scheduled("list", "list switches=0:2,5:1,9:3", "rand", 100),
+    refused("schedule-unknown", "run=explore schedule=random", "no such schedule", "seeds pct walk list"),
+    refused("schedule-elsewhere", "run=stress schedule=pct", "only run=explore has switches", "KIND one of seeds"),
     refused("explore-with-others", "run=stress,explore", "explore goes alone", "run=selftest "),
     refused("unknown-trace", "trace=yes", "no such value", "valid: off on"),
     refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
