@@ -662,7 +662,44 @@ def share(caught: int, counted: int) -> str:
 HEAP_NAMES = {"kmalloc": "kmalloc, `CHECKS=0`", "kmalloc checks": "kmalloc, `CHECKS=1`", "none": "the trace alone"}
 
 
+def schedulers(records: Records) -> list[Row]:
+    """A row for each mutant: the seeds of each search, by scheduler; and the sums."""
+    found = [r for r in records.records if r.get("experiment") == "schedulers"]
+    kinds = list(dict.fromkeys(str(r["schedule"]) for r in found if "schedule" in r))
+    if not kinds:
+        raise Missing("no record of an experiment `schedulers`")
+    rows = [["mutant", *(f"`{kind}`" for kind in kinds)]]
+    for mutant in dict.fromkeys(str(r["mutant"]) for r in found):
+        by_kind = {r.get("schedule"): r for r in found if r["mutant"] == mutant}
+        rows.append([mutant, *(seeds_text(by_kind[kind]) if kind in by_kind else "NOT MEASURED" for kind in kinds)])
+    measured = [r for r in found if "schedule" in r]
+    rows.append(["searches that found it", *(
+        f"{sum(len(found_of(r)) for r in measured if r['schedule'] == kind)} of "
+        f"{sum(len(searches_of(r)) for r in measured if r['schedule'] == kind)}" for kind in kinds)])
+    rows.append(["mutants found", *(
+        f"{sum(1 for r in measured if r['schedule'] == kind and found_of(r))} of "
+        f"{sum(1 for r in measured if r['schedule'] == kind)}" for kind in kinds)])
+    for name, what in (("boots", "boots"), ("seconds", "seconds")):
+        rows.append([what, *(f"{sum(number(r, name) or 0 for r in measured if r['schedule'] == kind):.0f}"
+                             for kind in kinds)])
+    return rows
+
+
+def searches_of(record: Record) -> list[object]:
+    seeds = record["seeds"]
+    return seeds if isinstance(seeds, list) else []
+
+
+def found_of(record: Record) -> list[object]:
+    return [seeds for seeds in searches_of(record) if seeds is not None]
+
+
+def seeds_text(record: Record) -> str:
+    return ", ".join("-" if seeds is None else str(seeds) for seeds in searches_of(record))
+
+
 TABLES: dict[str, Callable[[Records], list[Row]]] = {
+    "schedulers": schedulers,
     "parallel": parallel, "qemu-versions": qemu_versions,
     "policies": policies, "sizes": sizes, "diagnostics": diagnostics, "thresholds": thresholds, "switches": switches,
     "bulk-designs": bulk_designs, "routes": routes, "removed-routes": removed_routes,

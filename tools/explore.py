@@ -11,6 +11,9 @@ A sweep boots one QEMU for each seed, as many at a time as there are processors.
 (workload, lock, caches, where switches are made) is schedule_of()'s; options replace parts of it.
 The first few seeds run twice, and must give the same digest.
 
+A scheduler says which hart goes on at a switch (SCHEDULERS): seeds is QEMU's turn, pct and walk choose.
+--shrink boots a failing schedule again and again with fewer switches, and tells what is left.
+
 Leaves in --out: results.jsonl, a line for each run, and the console of each seed that failed.
 
 Exit status: 0 when every schedule passed; 1 when one failed, or a replay's digest differs from the
@@ -24,6 +27,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shlex
@@ -32,10 +36,11 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
+import explore_shrink
 import launch
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,6 +81,13 @@ MODES = ("any", "locks", "stack", "stall")
 # instruction between two switches.
 INTERVALS = ("300:900", "800:2400", "2000:8000")
 
+# The same where one hart goes on (schedule=pct, walk, list): no other's turn is in between.
+DIRECTED_INTERVALS = {"300:900": "0:50", "800:2400": "0:400", "2000:8000": "0:2000"}
+
+# Half of the seeds are of `seeds`. Short parts find what few switches next to each other cause at any
+# time of the run, long ones what needs a cpu to stay behind for long.
+SCHEDULERS = ("seeds", "pct:100:3", "seeds", "walk:200", "seeds", "pct:1000:3", "seeds", "walk:2000")
+
 ROUND = len(LOCKS) * len(CACHES) * len(MODES) * len(INTERVALS)
 
 # On each cpu; so few that a schedule takes well under a second.
@@ -115,6 +127,7 @@ class Schedule:
     caches: dict[str, str]
     interval: str
     mode: str
+    scheduler: str
 
 
 def schedule_of(seed: int, workloads: tuple[str, ...] = WORKLOADS) -> Schedule:
@@ -126,7 +139,8 @@ def schedule_of(seed: int, workloads: tuple[str, ...] = WORKLOADS) -> Schedule:
     four once. A workload lasts a turn, in which each of the others' choices comes up, so any 468
     seeds in a row run each pair of choices. From round to round a combination meets the workload 61
     further on, one more than there are turns in a round; 61 is a prime, so as many rounds as there
-    are workloads run the whole product.
+    are workloads run the whole product. The scheduler is not part of the product: each of them has four
+    seeds in a row, and so each mode.
     """
     turn = seed // len(LOCKS)
     return Schedule(
@@ -135,6 +149,7 @@ def schedule_of(seed: int, workloads: tuple[str, ...] = WORKLOADS) -> Schedule:
         caches=CACHES[seed % len(CACHES)],
         interval=INTERVALS[(seed + turn) % len(INTERVALS)],
         mode=MODES[(seed + turn) % len(MODES)],
+        scheduler=SCHEDULERS[seed // len(MODES) % len(SCHEDULERS)],
     )
 
 
@@ -147,6 +162,7 @@ class Choices:
     workloads: tuple[str, ...] = WORKLOADS
     preempt: str = ""  # MODE, MIN:RANGE or MIN:RANGE:MODE
     bootargs: str = ""
+    schedule: str = ""  # a value of schedule=
 
     def make_words(self) -> list[str]:
         """As they are written after `make replay`; nothing of what is as it is by default."""
@@ -159,17 +175,20 @@ class Choices:
             words.append("WORKLOAD=" + ",".join(self.workloads))
         if self.preempt:
             words.append(f"PREEMPT={self.preempt}")
+        if self.schedule:
+            words.append(f"SCHEDULE={self.schedule}")
         if self.bootargs:
             words.append("BOOTARGS=" + shlex.quote(self.bootargs))
         return words
 
 
-def preempt_of(schedule: Schedule, asked: str) -> str:
+def preempt_of(schedule: Schedule, asked: str, directed: bool = False) -> str:
+    interval = DIRECTED_INTERVALS[schedule.interval] if directed else schedule.interval
     if asked in MODES:
-        return f"{schedule.interval}:{asked}"
+        return f"{interval}:{asked}"
     if asked.count(":") == 1:
         return f"{asked}:{schedule.mode}"
-    return asked or f"{schedule.interval}:{schedule.mode}"
+    return asked or f"{interval}:{schedule.mode}"
 
 
 def bootargs_of(seed: int, choices: Choices) -> str:
@@ -177,7 +196,10 @@ def bootargs_of(seed: int, choices: Choices) -> str:
     words = ["run=explore", f"seed={seed}", f"workload={schedule.workload}"]
     words += [f"ops={OPS[schedule.workload]}", f"lock={schedule.lock}"]
     words += [f"{key}={value}" for key, value in schedule.caches.items()]
-    words.append(f"preempt={preempt_of(schedule, choices.preempt)}")
+    scheduler = choices.schedule or schedule.scheduler
+    directed = scheduler != "seeds"
+    words.append(f"preempt={preempt_of(schedule, choices.preempt, directed)}")
+    words += [f"schedule={scheduler}"] if directed else []
     by_key = {word.partition("=")[0]: word for word in words}
     asked = {word.partition("=")[0]: word for word in choices.bootargs.split()}
     if "cache" in asked:
@@ -582,6 +604,136 @@ def replay(options: argparse.Namespace) -> int:
     return status
 
 
+# The shrinker ------------------------------------------------------------------------------------
+
+# A failure that cannot be forced is looked for again with these.
+SHRINKABLE = ("walk:200", "pct:100:3", "walk:2000", "pct:1000:3")
+SEEDS_TRIED = 25
+
+
+class Shrinker:
+    """Boots lists of switches of one seed, and compares how they fail."""
+
+    def __init__(self, options: argparse.Namespace, interrupts: launch.Interrupts) -> None:
+        self.options = options
+        self.interrupts = interrupts
+        self.symbols = launch.Symbols(options.kernel)
+        self.ends = time.monotonic() + 60 * options.minutes
+        self.boots = 0
+        self.wanted = ""
+        self.bootargs = ""
+        self.length = 0  # of the boot arguments of all lists
+        self.status = StatusLine(seconds_between=15)
+
+    def boot(self, bootargs: str) -> Outcome:
+        if time.monotonic() > self.ends or self.interrupts.received:
+            raise explore_shrink.OutOfTime
+        choices = self.options.choices
+        boot = Boot(self.options.kernel, choices.smp, choices.mem, bootargs, self.options.timeout, ICOUNT)
+        self.boots += 1
+        return run_boot(boot, self.options.out / "shrink.log", self.symbols, self.interrupts)
+
+    def listed(self, switches: list[explore_shrink.Switch]) -> str:
+        words = [word for word in self.bootargs.split() if not word.startswith(("schedule=", "switches="))]
+        words += ["schedule=list"]
+        if switches:
+            words += ["switches=" + ",".join(map(str, switches))]
+        # The kernel keeps the text: its length decides where other things are in memory.
+        return " ".join(words).ljust(self.length)
+
+    def fails(self, switches: list[explore_shrink.Switch]) -> bool:
+        outcome = self.boot(self.listed(switches))
+        same = bool(outcome.fault) and explore_shrink.failure_class(outcome.fault) == self.wanted
+        self.status.update(f"{len(switches)} switches: "
+                           + ("fails, too" if same else "another failure" if outcome.fault else "passes"))
+        return same
+
+    def find(self, seed: int) -> list[explore_shrink.Switch]:
+        """A list of switches that fails as the seed does; the empty list: none was found."""
+        self.bootargs = bootargs_of(seed, self.options.choices)
+        outcome = self.boot(self.bootargs)
+        if not outcome.fault:
+            return []
+        self.wanted = explore_shrink.failure_class(outcome.fault)
+        self.status.print(f"seed {seed}: {outcome.fault}")
+        return self.list_of(outcome) or self.find_another(seed)
+
+    def list_of(self, outcome: Outcome) -> list[explore_shrink.Switch]:
+        """The switches of a failed run, if a run of them as a list fails in the same way."""
+        turns = explore_shrink.turns_of(outcome.records)
+        if not turns or number(outcome.find("schedule"), "lost"):
+            return []
+        self.length = 0
+        self.length = 1024 + len(self.listed(explore_shrink.switches_of(turns)))
+        return explore_shrink.switches_of(turns) if self.fails(explore_shrink.switches_of(turns)) else []
+
+    def find_another(self, seed: int) -> list[explore_shrink.Switch]:
+        """The same failure of the same workload, with other seeds of schedulers that can be forced."""
+        choices = self.options.choices
+        mode = preempt_of(schedule_of(seed, choices.workloads), choices.preempt, True)
+        words = [word for word in self.bootargs.split()
+                 if not word.startswith(("preempt=", "seed=", "schedule="))]
+        for other in range(seed, seed + SEEDS_TRIED):
+            for kind in SHRINKABLE:
+                self.bootargs = " ".join([*words, f"seed={other}", f"preempt={mode}", f"schedule={kind}"])
+                outcome = self.boot(self.bootargs)
+                self.status.update(f"looking for a list that fails: schedule={kind}, seed {other}")
+                if not outcome.fault or explore_shrink.failure_class(outcome.fault) != self.wanted:
+                    continue
+                found = self.list_of(outcome)
+                if found:
+                    self.status.print(f"the same with schedule={kind} seed={other}")
+                    return found
+        return []
+
+    def tell(self, switches: list[explore_shrink.Switch]) -> None:
+        """The story of the run that the printed command makes, where that fails too."""
+        seed, choices = self.as_replay(switches)
+        command = replay_command(seed, choices)
+        outcome = self.boot(bootargs_of(seed, choices))
+        if explore_shrink.failure_class(outcome.fault) != self.wanted:
+            command = f"its boot arguments have spaces at the end, {self.length} characters in all"
+            outcome = self.boot(self.listed(switches))
+        turns = explore_shrink.turns_of(outcome.records)
+        places = explore_shrink.find_places(self.options.kernel, (turn.pc for turn in turns), ROOT)
+        current = outcome.find("schedule").get("current")
+        for line in explore_shrink.story(turns, places, f"cpu {current}: {outcome.fault}"):
+            self.status.print(line)
+        self.status.print("run it: " + command)
+
+    def as_replay(self, switches: list[explore_shrink.Switch]) -> tuple[int, Choices]:
+        words = self.listed(switches).split()
+        seed = next(word for word in words if word.startswith("seed=")).partition("=")[2]
+        given = " ".join(word for word in words if not word.startswith(("run=", "seed=")))
+        return int(seed), replace(self.options.choices, bootargs=given, preempt="", schedule="")
+
+
+def how_far(left: list[explore_shrink.Switch]) -> str:
+    return "none of them can be left out" if left else "it is enough that each cpu goes on until it waits"
+
+
+def shrink(options: argparse.Namespace) -> int:
+    """Exit status: 0 when it has been shrunk, 1 when the seed passes or no list fails as it does."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    interrupts = launch.Signals()
+    shrinker = Shrinker(options, interrupts)
+    try:
+        switches = shrinker.find(options.shrink)
+        if not switches:
+            print("nothing to shrink: " + ("no list of switches was found that fails like that"
+                                           if shrinker.wanted else "this seed passes"))
+            return 1
+        left, is_least = explore_shrink.minimise(switches, shrinker.fails)
+        shrinker.status.print(f"{len(switches)} switches before, {len(left)} after {shrinker.boots} boots; "
+                              + (how_far(left) if is_least else "time is over: fewer may do"))
+        shrinker.ends = math.inf
+        shrinker.tell(left)
+    except explore_shrink.OutOfTime:
+        print("time is over before a list that fails was found")
+        return 128 + interrupts.received if interrupts.received else 1
+    return 0
+
+
 # The command line ------------------------------------------------------------------------------
 
 
@@ -602,6 +754,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--preempt", default="", metavar="MIN:RANGE:MODE",
         help="in place of the seed's; also MIN:RANGE or MODE alone")
     add("--bootargs", default="", metavar="WORDS", help="in place of the seed's, key by key")
+    add("--schedule", default="", metavar="KIND",
+        help="in place of the seed's: seeds, pct, pct:STEPS:DEPTH, walk or walk:STEPS")
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -611,6 +765,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--seeds", type=parse_seeds, default=parse_seeds("1-64"), metavar="A-B,..",
         help="seeds to run (default: 1-64)")
     add("--replay", type=int, metavar="SEED", help="run this seed, with its console shown")
+    add("--shrink", type=int, metavar="SEED", help="leave out switches of this failing schedule")
+    add("--minutes", type=float, default=5.0, metavar="N", help="limit of --shrink (default: 5)")
     add("--gdb", action="store_true", help="a replay that waits for gdb on port 1234")
     add("--check-digests", type=int, default=DEFAULT_DIGEST_CHECKS, metavar="N",
         help=f"run the first N seeds twice (default: {DEFAULT_DIGEST_CHECKS})")
@@ -623,7 +779,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.out = options.out.resolve()
     options.choices = Choices(
-        options.smp, options.mem, options.workload, options.preempt, options.bootargs
+        options.smp, options.mem, options.workload, options.preempt, options.bootargs, options.schedule
     )
     return options
 
@@ -634,6 +790,8 @@ def main(arguments: list[str] | None = None) -> int:
         launch.find_qemu()
         if not options.kernel.is_file():
             raise launch.CannotRun(f"{options.kernel}: no such file")
+        if options.shrink is not None:
+            return shrink(options)
         return sweep(options) if options.replay is None else replay(options)
     except launch.CannotRun as error:
         print(f"explore: {error}", file=sys.stderr)

@@ -21,7 +21,10 @@ import time
 import unittest
 from pathlib import Path
 
+import doc_figures
 import explore
+import explore_compare
+import explore_shrink
 from test_tools import InTemporaryFolder, is_alive
 
 TOOLS = Path(__file__).resolve().parent
@@ -78,6 +81,15 @@ class TestNames(unittest.TestCase):
         self.assertEqual((*explore.LOCKS, "none"), names_in(source, "lock_names"))
         modes = re.search(r"mode_names\[\] = \{(.*?)\};", kernel_source("tests/smp/explore.c"))
         self.assertEqual(explore.MODES, tuple(re.findall(r'"(\w+)"', modes[1])))
+
+    def test_schedulers(self) -> None:
+        kinds = names_in(kernel_source("kernel/boot/bootargs_keys.c"), "schedule_names") or tuple(
+            re.findall(r'\] = "(\w+)"', kernel_source("kernel/boot/bootargs_keys.c").partition("NAMES(schedule_names")[2]
+                       .partition(";")[0]))
+        self.assertEqual(kinds, ("seeds", "pct", "walk", "list"))
+        self.assertEqual({kind.partition(":")[0] for kind in explore.SCHEDULERS}, set(kinds[:3]))
+        found = re.search(r"schedule_names\[\] = \{(.*?)\};", kernel_source("tests/smp/explore.c"))
+        self.assertEqual(kinds, tuple(re.findall(r'"(\w+)"', found[1])) if found else ())
 
 
 class TestSchedules(unittest.TestCase):
@@ -137,8 +149,21 @@ class TestBootArguments(unittest.TestCase):
              "ops": str(explore.OPS["repeat"])},
         )
 
+    def test_of_the_scheduler(self) -> None:
+        found = self.words(4)
+        self.assertEqual(found["schedule"], explore.SCHEDULERS[1])
+        self.assertEqual(found["preempt"], explore.DIRECTED_INTERVALS[explore.schedule_of(4).interval] + ":any")
+        self.assertEqual(self.words(1, schedule="walk:7")["schedule"], "walk:7")
+        self.assertEqual(set(explore.DIRECTED_INTERVALS), set(explore.INTERVALS))
+        for first in range(0, explore.ROUND, 60):
+            schedules = [explore.schedule_of(seed) for seed in range(first, first + 468)]
+            for choices, found in ((explore.MODES, {(s.scheduler, s.mode) for s in schedules}),
+                                   (explore.LOCKS, {(s.scheduler, s.lock) for s in schedules}),
+                                   (explore.INTERVALS, {(s.scheduler, s.interval) for s in schedules})):
+                self.assertEqual(found, set(itertools.product(explore.SCHEDULERS, choices)))
+
     def test_asked_for_instead(self) -> None:
-        found = self.words(1, bootargs="lock=clh  ops=7 cpus=3", preempt="stall")
+        found = self.words(1, bootargs="lock=clh  ops=7 cpus=3", preempt="stall", schedule="seeds")
         self.assertEqual((found["lock"], found["ops"], found["cpus"]), ("clh", "7", "3"))
         self.assertEqual(found["preempt"], explore.INTERVALS[1] + ":stall")
         self.assertEqual(self.words(1, preempt="7:8")["preempt"], "7:8:locks")
@@ -159,7 +184,7 @@ class TestCommandWords(unittest.TestCase):
 
     def test_replay_runs_the_same(self) -> None:
         """The words go through a shell and make, and come to the same machine and arguments."""
-        choices = explore.Choices("2", "8M", ("rand", "run"), "stall", "ops=9 cpus=2")
+        choices = explore.Choices("2", "8M", ("rand", "run"), "stall", "ops=9 cpus=2", "pct:5:2")
         command = shlex.split(explore.replay_command(7, choices))
         lines = subprocess.run([command[0], "-n", *command[1:]], cwd=ROOT, capture_output=True,
                                text=True, check=True).stdout.replace("\\\n", " ").splitlines()
@@ -342,6 +367,158 @@ class TestReplay(Exploring):
         qemu = 'case $all in *"-s -S"*) ' + PASSES + ";; *) exit 9;; esac"
         self.check(qemu, 0, "gdb-multiarch -ex 'target remote localhost:1234'",
                    arguments=(*self.REPLAY, "--gdb"))
+
+
+# The kernel of these runs fails if its list of switches has what `needed` names, and records the list.
+FAILS_WITH = """
+list=$(echo "$words " | sed -n 's/.* switches=\\([^ ]*\\).*/\\1/p')
+[ $schedule = list ] || list=$all_switches
+case ",$list," in $needed)
+	for one in $(echo "$list" | tr , ' '); do
+		echo '{"record":"switches","step":['${one%:*}'],"from":[4],"to":['${one#*:}'],"why":[0],"masked":[0],"pc":[0]}'
+	done
+	echo '{"record":"schedule","current":3,"steps":99,"switches":9,"lost":0}'
+	verdict fail ',"failed":"panic on cpu '$seed': lost frame 0x'$seed''$seed'"'; exit 1;;
+esac
+"""
+
+
+class TestShrink(Exploring):
+    SHRINK = ("--shrink", "7", "--schedule", "walk:20")
+
+    def fails_with(self, switches: str, needed: str) -> str:
+        return f"all_switches={switches}" + FAILS_WITH.replace("$needed", needed) + PASSES
+
+    def test_to_two_switches(self) -> None:
+        body = self.fails_with("1:0,3:2,5:1,8:0,9:3,12:1", "*,3:2,*9:3,*")
+        self.check(body, 0, "seed 7: verdict fail: panic on cpu 7: lost frame", "6 switches before, 2 after",
+                   "none of them can be left out", "step", "cpu 3: verdict fail: panic on cpu 7",
+                   "make replay SEED=7", "schedule=list switches=3:2,9:3", arguments=self.SHRINK)
+
+    def test_to_none(self) -> None:
+        self.check(self.fails_with("1:0,3:2", "*"), 0, "2 switches before, 0 after", "goes on until it waits",
+                   "BOOTARGS", arguments=self.SHRINK)
+
+    def test_a_seed_that_passes(self) -> None:
+        self.check(PASSES, 1, "nothing to shrink: this seed passes", arguments=self.SHRINK)
+
+    def test_a_failure_that_no_list_has(self) -> None:
+        body = """case $schedule in list) ;; *) verdict fail ',"failed":"lost"'; exit 1;; esac;"""
+        self.check(body + PASSES, 1, "no list of switches was found", arguments=self.SHRINK)
+
+
+class TestMinimise(unittest.TestCase):
+    """The shrinker alone, with functions in place of boots."""
+
+    def shrink(self, count: int, needed: set[int]) -> tuple[list[int], bool, int]:
+        boots = 0
+
+        def fails(switches: list[explore_shrink.Switch]) -> bool:
+            nonlocal boots
+            boots += 1
+            return needed <= {switch.step for switch in switches}
+
+        switches = [explore_shrink.Switch(step, step % 4) for step in range(count)]
+        left, is_least = explore_shrink.minimise(switches, fails)
+        return [switch.step for switch in left], is_least, boots
+
+    def test_what_is_needed_is_left(self) -> None:
+        for needed in (set(), {0}, {99}, {3, 4}, {0, 50, 99}, set(range(0, 100, 7))):
+            left, is_least, _ = self.shrink(100, needed)
+            self.assertEqual((set(left), is_least), (needed, True))
+        self.assertEqual(self.shrink(1, {0})[0], [0])
+        self.assertEqual(self.shrink(0, set())[0], [])
+
+    def test_few_boots_for_few_switches(self) -> None:
+        for at in (0, 333, 999):
+            self.assertLess(self.shrink(1000, {at})[2], 40)
+
+    def test_no_single_one_can_be_left_out(self) -> None:
+        """Also where what is needed is not a set: one of two pairs, in any order of looking."""
+        def fails(switches: list[explore_shrink.Switch]) -> bool:
+            steps = {switch.step for switch in switches}
+            return {1, 8} <= steps or {2, 5} <= steps
+
+        left, is_least = explore_shrink.minimise([explore_shrink.Switch(i, 0) for i in range(10)], fails)
+        self.assertTrue(is_least)
+        self.assertTrue(fails(left))
+        for i in range(len(left)):
+            self.assertFalse(fails(left[:i] + left[i + 1:]))
+
+    def test_out_of_time_keeps_the_best(self) -> None:
+        boots = 0
+
+        def fails(switches: list[explore_shrink.Switch]) -> bool:
+            nonlocal boots
+            boots += 1
+            if boots > 4:
+                raise explore_shrink.OutOfTime
+            return 7 in {switch.step for switch in switches}
+
+        left, is_least = explore_shrink.minimise([explore_shrink.Switch(i, 0) for i in range(64)], fails)
+        self.assertFalse(is_least)
+        self.assertTrue(7 in {switch.step for switch in left} and len(left) < 64)
+
+    def test_failures_of_a_class(self) -> None:
+        one = explore_shrink.failure_class("verdict fail: panic on cpu 2: frame 0x80 [<0x8020aa>] lost; last")
+        other = explore_shrink.failure_class("verdict fail: panic on cpu 11: frame 0x9f [<0x8021bb>] lost; line")
+        self.assertEqual(one, other)
+        self.assertNotEqual(one, explore_shrink.failure_class("verdict fail: panic on cpu 2: frame 0x80 twice"))
+
+
+class TestStory(unittest.TestCase):
+    def test_of_records(self) -> None:
+        records: list[dict[str, object]] = [
+            {"record": "switches", "step": [0, 7], "from": [4, 2], "to": [2, 1], "why": [2, 1], "masked": [0, 1],
+             "pc": [0, 0x80201000]},
+            {"record": "other"},
+            {"record": "switches", "step": [9], "from": [1], "to": [2], "why": [0], "masked": [0], "pc": [0x80202000]},
+        ]
+        turns = explore_shrink.turns_of(records)
+        self.assertEqual(list(map(str, explore_shrink.switches_of(turns))), ["0:2", "7:1", "9:2"])
+        places = {0x80201000: ["unlock sync/a.c:5", "free mm/b.c:9"], 0x80202000: ["wait sync/c.c:7"]}
+        lines = explore_shrink.story(turns, places, "cpu 2: panic")
+        self.assertEqual([re.split("  +", line.strip()) for line in lines], [
+            ["step", "cpu", "stops in", "because it", "then cpu", "goes on in"],
+            ["0", "2", "its first instruction"],
+            ["7", "2", "the masked section that ends at unlock sync/a.c:5, inlined in free", "waits", "1",
+             "its first instruction"],
+            ["9", "1", "wait sync/c.c:7", "loses its turn", "2",
+             "the masked section that ends at unlock sync/a.c:5, inlined in free"],
+            ["cpu 2: panic"]])
+
+    def test_places(self) -> None:
+        text = ("0x0000000080201000\nunlock\n/somewhere/tools/launch.py:12 (discriminator 2)\nfree\n"
+                "/somewhere/tools/explore.py:9\n0x0000000080202000\n??\n??:0\n")
+        self.assertEqual(explore_shrink.read_places(text, ROOT), {
+            0x80201000: ["unlock tools/launch.py:12", "free tools/explore.py:9"], 0x80202000: ["?? ??:0"]})
+
+
+class TestCompare(unittest.TestCase):
+    def test_the_museum_exists(self) -> None:
+        known = {f"{path.parent.name}/{path.stem}" for path in (ROOT / "tests" / "mutants").glob("*/*.mutant")}
+        for name, workloads in explore_compare.MUSEUM.items():
+            self.assertIn(name, known)
+            self.assertLessEqual(set(workloads), set(explore.WORKLOADS))
+        self.assertLessEqual(set(explore_compare.BOOTARGS), set(explore_compare.MUSEUM))
+        self.assertLessEqual(set(explore_compare.SCHEDULERS), set(explore.SCHEDULERS))
+
+    def test_the_table(self) -> None:
+        base = {"record": "experiment", "experiment": "schedulers", "boots": 3, "seconds": 1.5}
+        records = doc_figures.Records([
+            {**base, "mutant": "a/b", "schedule": "seeds", "seeds": [2, None]},
+            {**base, "mutant": "a/b", "schedule": "pct:1:2", "seeds": [None, None]},
+            {"record": "experiment", "experiment": "schedulers", "mutant": "c/d"},
+        ])
+        self.assertEqual(doc_figures.schedulers(records), [
+            ["mutant", "`seeds`", "`pct:1:2`"],
+            ["a/b", "2, -", "-, -"],
+            ["c/d", "NOT MEASURED", "NOT MEASURED"],
+            ["searches that found it", "1 of 2", "0 of 2"],
+            ["mutants found", "1 of 1", "0 of 1"],
+            ["boots", "3", "3"],
+            ["seconds", "2", "2"],
+        ])
 
 
 if __name__ == "__main__":

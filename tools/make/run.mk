@@ -35,7 +35,7 @@ SEEDS   ?= 1-64
 # These boots choose the size of memory themselves, unless MEM is given.
 asked := $(if $(filter-out file,$(origin MEM)),--mem $(MEM)) $(if $(WORKLOAD),--workload $(WORKLOAD))
 explore = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --smp $(SMP) \
-	$(asked) $(if $(PREEMPT),--preempt $(PREEMPT)) --bootargs "$(BOOTARGS)" --timeout $(TIMEOUT)
+	$(asked) $(if $(PREEMPT),--preempt $(PREEMPT)) $(if $(SCHEDULE),--schedule $(SCHEDULE)) --bootargs "$(BOOTARGS)" --timeout $(TIMEOUT)
 
 explore: all
 	$(quiet)$(explore) --seeds $(SEEDS)
@@ -43,6 +43,16 @@ explore: all
 replay: all
 	$(quiet)$(explore) --replay $(or $(SEED),$(error make replay SEED=n)) \
 		$(if $(filter 1,$(GDB)),--gdb)
+
+# Fewer switches of a failing schedule, and what they are.
+shrink: all
+	$(quiet)$(explore) --shrink $(or $(SEED),$(error make shrink SEED=n)) $(if $(MINUTES),--minutes $(MINUTES))
+
+# The schedulers by the seeds that they need; writes docs/records/schedulers.jsonl.
+schedulers: all
+	$(quiet)tools/explore_compare.py --out $(BUILD)/schedulers $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(ONLY),--only $(ONLY) --add)
+	$(quiet)tools/doc_figures.py
 
 soak: all
 	$(quiet)tools/soak.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/soak \
@@ -85,4 +95,4 @@ $(BUILD)/trees/stub.elf: tests/smp/trees/stub.S $(BUILD)/kernel.flags | $(BUILD)
 trees := $(BUILD)/trees/stub.elf \
 	$(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
 
-.PHONY: run monitor debug explore replay soak bench bench-heap report
+.PHONY: run monitor debug explore replay shrink schedulers soak bench bench-heap report
