@@ -609,6 +609,7 @@ def replay(options: argparse.Namespace) -> int:
 # A failure that cannot be forced is looked for again with these.
 SHRINKABLE = ("walk:200", "pct:100:3", "walk:2000", "pct:1000:3")
 SEEDS_TRIED = 25
+STORY_LINES = 40
 
 
 class Shrinker:
@@ -697,7 +698,12 @@ class Shrinker:
         turns = explore_shrink.turns_of(outcome.records)
         places = explore_shrink.find_places(self.options.kernel, (turn.pc for turn in turns), ROOT)
         current = outcome.find("schedule").get("current")
-        for line in explore_shrink.story(turns, places, f"cpu {current}: {outcome.fault}"):
+        lines = explore_shrink.story(turns, places, f"cpu {current}: {outcome.fault}")
+        story = self.options.out / "shrink.txt"
+        story.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        if len(lines) > STORY_LINES:
+            self.status.print(f"the last {STORY_LINES} lines of {story}:")
+        for line in lines[-STORY_LINES:]:
             self.status.print(line)
         self.status.print("run it: " + command)
 

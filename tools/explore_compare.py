@@ -3,7 +3,7 @@
 """Compares the schedulers of run=explore by the seeds that they need to find a bug of the museum.
 
 For each mutant of MUSEUM: builds its kernel, and boots seed after seed with each scheduler, until one
-fails or --seeds of them have passed. A seed's workload, lock and caches are what explore.py chooses
+fails or --seeds of them have passed. A seed that fails on the clean kernel too does not count. A seed's workload, lock and caches are what explore.py chooses
 for it, the same for each scheduler. Trial k begins at seed 1000 k + 1.
 
 Writes a record for each mutant and scheduler to --records, as soon as all trials are done:
@@ -37,6 +37,7 @@ from mutants.catalog import Mutant, apply_mutant, read_written
 from mutants.source import Index
 
 ROOT = Path(__file__).resolve().parent.parent
+CLEAN_KERNEL = explore.DEFAULT_KERNEL
 DEFAULT_RECORDS = ROOT / "docs" / "records" / "schedulers.jsonl"
 SCHEDULERS = ("seeds", "pct:100:3", "pct:1000:3", "walk:200")
 
@@ -77,19 +78,22 @@ class Search:
     scheduler: str
     options: argparse.Namespace
 
-    def boot(self, seed: int, log: Path, symbols: launch.Symbols) -> explore.Outcome:
+    def boot(self, kernel: Path, seed: int, log: Path) -> explore.Outcome:
         choices = explore.Choices(workloads=MUSEUM[self.name], schedule=self.scheduler,
                                   bootargs=BOOTARGS.get(self.name, ""))
-        boot = explore.Boot(self.kernel, choices.smp, choices.mem, explore.bootargs_of(seed, choices),
+        boot = explore.Boot(kernel, choices.smp, choices.mem, explore.bootargs_of(seed, choices),
                             self.options.timeout, explore.ICOUNT)
-        return explore.run_schedule(seed, boot, log, symbols, launch.Interrupts())
+        return explore.run_schedule(seed, boot, log, launch.Symbols(kernel), launch.Interrupts())
+
+    def finds(self, seed: int, log: Path) -> bool:
+        """Whether the mutant fails and the clean kernel does not."""
+        return bool(self.boot(self.kernel, seed, log).fault) and not self.boot(CLEAN_KERNEL, seed, log).fault
 
     def trial(self, number: int) -> tuple[int | None, int]:
         """The seeds that it took, and the boots."""
-        symbols = launch.Symbols(self.kernel)
         log = self.options.out / f"trial-{self.scheduler.replace(':', '-')}-{number}.log"
         for count in range(1, self.options.seeds + 1):
-            if self.boot(1000 * number + count, log, symbols).fault:
+            if self.finds(1000 * number + count, log):
                 return count, count
         return None, self.options.seeds
 
@@ -147,7 +151,8 @@ def compare(options: argparse.Namespace) -> None:
             kernel = build(tree, mutant, index)
             for scheduler in SCHEDULERS:
                 record = Search(kernel, mutant.full_name, scheduler, options).run(pool)
-                kept = [old for old in kept if (old["mutant"], old["schedule"]) != (mutant.full_name, scheduler)]
+                kept = [old for old in kept if old["mutant"] != mutant.full_name
+                        or old.get("schedule") not in (scheduler, None)]
                 kept.append(record)
                 doc_figures.write_records(options.records, kept)
                 print(text_of(record), flush=True)
