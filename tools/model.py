@@ -23,6 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import model_code
+
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "docs" / "models"
 PRESSURE = "pressure.pml"
@@ -342,9 +344,12 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"model: there is no {tool}: `make deps` installs it (Debian package {tool})",
                   file=sys.stderr)
             return 2
+    changed = model_code.check()
+    for text in changed:
+        print(f"model: {text}")
     started = time.monotonic()
     try:
-        wrong = check_all(options.out.resolve(), options.jobs, options.only)
+        wrong = len(changed) + check_all(options.out.resolve(), options.jobs, options.only)
     except CannotRun as reason:
         print(f"model: {reason}", file=sys.stderr)
         return 2

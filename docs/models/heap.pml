@@ -38,6 +38,24 @@
  * more. Between `in_transit` and `gone` there are full fences on both sides; the twins
  * GONE_BEFORE_TRANSIT and TRANSIT_READ_FIRST are what they order.
  *
+ * The code
+ *
+ *   What of the model is which function. tools/model_code.py compares the digests with the code: after
+ *   a change of a function, compare it with the model, and then update its digest.
+ *
+ *	mm/heap/kmalloc.c:
+ *	allocate_exactly           7d26d1b60078  search
+ *	see                        23bda2640248  search, at its begin; search_again
+ *	allocate                   d99b118ce9dd  alloc
+ *	mm/heap/kmalloc_private.h:
+ *	transit_begin              11c277aa7665  transit_begin
+ *	transit_end                8108a1b8be28  in_transit--, where it stands
+ *	mm/heap/slab.c:
+ *	kheap_gone                 74fbddd513cf  read_gone
+ *	kheap_give                 0c307cedf76c  give_all
+ *	mm/percpu/refill.c:
+ *	refill_exactly             7008867f99f4  alloc_frame
+ *
  * Sizes are macros, and the broken protocols too; tools/model.py has the list of both.
  */
 #ifndef CPUS

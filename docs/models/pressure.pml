@@ -97,6 +97,42 @@
  *   that was asked takes a ticket for an old one, and does not answer it. The code's are 64 bits
  *   wide: at a request a nanosecond they last 500 years.
  *
+ * The code
+ *
+ *   What of the model is which function. tools/model_code.py compares the digests with the code: after
+ *   a change of a function, compare it with the model, and then update its digest.
+ *
+ *	mm/percpu/drain.c:
+ *	frame_drain_pressure       0110aa3c8052  the readers of `pressure`: open, ask_early
+ *	frame_drain_count_opening  cafd0c29558f  count_opening
+ *	is_online                  06458379fd40  ask, await
+ *	is_worth_asking            2b958ef81ed2  ask, ask_early
+ *	raise_asked                390c9698e84a  raise_asked
+ *	give_tickets               6f230dd724ea  ask, in steps
+ *	ask                        0c98dc552c28  draw_ticket, ask, send_ipi
+ *	frame_drain_ask            37155cda00cd  ask_early
+ *	frame_drain_low            59c0fcc9fe5c  ask_early
+ *	frame_drain_set_low        bdc438c112b0  nothing: settings
+ *	frame_drain_answer         3dfad46d97e3  answer
+ *	is_waited_for              d1044a758c64  await
+ *	answer_parked              8dd5e5932510  await
+ *	wait_for_answers           96e641ec494a  await
+ *	frame_drain_settle         9c917d4ba952  nothing: for tests and reports at rest
+ *	releases_of_all            17e0173a6d7c  read_releases, compare_releases
+ *	nothing_freed_since        f713b78dbe36  fail_at_once
+ *	note_failure               af105d9479d5  request, at its end
+ *	search_all_zones           526a90d6e704  look_at_once
+ *	search_until_stable        62add1b9b887  look
+ *	change_pressure            838b8fdf1be1  raise_pressure, lower_pressure
+ *	needs_pressure             3e8a239d55bf  request
+ *	empty_all_caches           ad975ed30d61  request, park_own
+ *	end_request                e86e7501e09d  request, at its end
+ *	frame_drained_one          5fe46857e623  alloc
+ *	frame_drained_run          c5fa1721526e  request, with two frames
+ *	frame_drain_is_asking      ea87a71968a4  the stopper, in trap
+ *	frame_cache_online         2cf7442006b3  the stopper, in trap
+ *	frame_cache_offline        dd748d370e5f  the stopper, in trap
+ *
  * Sizes are macros, and the broken protocols too; tools/model.py has the list of both.
  */
 #ifndef CPUS
