@@ -40,7 +40,7 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 .PHONY: all clean FORCE
 
 # Goals that build nothing here: no list of headers is read for them.
-goals_without_build := help test test-plan check covers coverage clean format deps deps-% compile_commands.json report port-check model
+goals_without_build := help test test-plan check covers coverage clean format deps deps-% compile_commands.json report port-check model prove
 
 all: $(BUILD)/hartframe.elf
 
@@ -56,7 +56,7 @@ include tools/make/help.mk
 
 # A build asks once whether the packages are there, and again when the list of them changes. The
 # phony targets always ask.
-deps_groups := run test report fuzz format
+deps_groups := run test report fuzz prove format
 
 $(deps_groups:%=$(BUILD)/deps/%): $(BUILD)/deps/%: tools/deps.sh
 	@mkdir -p $(@D)

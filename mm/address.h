@@ -47,6 +47,9 @@ static inline virt_t virt(uint64_t address)
 	return (virt_t){address};
 }
 
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result.value == number; */
 static inline pfn_t pfn(uint64_t number)
 {
 	return (pfn_t){number};
@@ -73,8 +76,12 @@ static inline pfn_t pfn_add(pfn_t frame, uint64_t frames)
 }
 
 /* Bytes above the start of the page, 0..4095. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result == address.value % 4096; */
 static inline uint64_t phys_page_offset(phys_t address)
 {
+	//@ ghost parts_of_frame(address.value);
 	return address.value & (FRAME_SIZE - 1);
 }
 
@@ -83,6 +90,9 @@ static inline uint64_t virt_page_offset(virt_t address)
 	return address.value & (FRAME_SIZE - 1);
 }
 
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result <==> address.value % 4096 == 0; */
 static inline bool phys_is_aligned(phys_t address)
 {
 	return phys_page_offset(address) == 0;
@@ -94,8 +104,12 @@ static inline bool virt_is_aligned(virt_t address)
 }
 
 /* The frame that contains the byte at `address`. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result.value == address.value / 4096; */
 static inline pfn_t pfn_floor(phys_t address)
 {
+	//@ ghost parts_of_frame(address.value);
 	return pfn(address.value >> FRAME_SHIFT);
 }
 
@@ -105,8 +119,12 @@ static inline vpn_t vpn_floor(virt_t address)
 }
 
 /* The first frame that starts at or above `address`; no sum that could wrap at the top of memory. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result.value == (address.value + 4095) / 4096; */
 static inline pfn_t pfn_ceil(phys_t address)
 {
+	//@ ghost parts_of_frame(address.value);
 	return pfn((address.value >> FRAME_SHIFT) + !phys_is_aligned(address));
 }
 

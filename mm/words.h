@@ -10,10 +10,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*@ requires \valid(words + (0 .. count - 1));
+    terminates \true;
+    assigns words[0 .. count - 1];
+    ensures \forall integer i; 0 <= i < count ==> words[i] == value; */
 static inline void words_fill(uint64_t *words, uint64_t value, size_t count)
 {
 	uint64_t *end = words + count;
 
+	/*@ loop invariant 0 <= words - \at(words, Pre) <= count;
+	    loop invariant words == \at(words, Pre) + (words - \at(words, Pre));
+	    loop invariant \forall integer i; 0 <= i < words - \at(words, Pre) ==>
+		\at(words, Pre)[i] == value;
+	    loop assigns words, \at(words, Pre)[0 .. count - 1];
+	    loop variant end - words; */
 	for (; end - words >= 8; words += 8) {
 		words[0] = value;
 		words[1] = value;
@@ -24,6 +34,12 @@ static inline void words_fill(uint64_t *words, uint64_t value, size_t count)
 		words[6] = value;
 		words[7] = value;
 	}
+	/*@ loop invariant 0 <= words - \at(words, Pre) <= count;
+	    loop invariant words == \at(words, Pre) + (words - \at(words, Pre));
+	    loop invariant \forall integer i; 0 <= i < words - \at(words, Pre) ==>
+		\at(words, Pre)[i] == value;
+	    loop assigns words, \at(words, Pre)[0 .. count - 1];
+	    loop variant end - words; */
 	while (words != end)
 		*words++ = value;
 }

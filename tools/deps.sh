@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# deps.sh run|report|test|fuzz|format|all [--check]: installs, by name and with apt-get, what is missing.
+# deps.sh run|report|test|fuzz|prove|format|all [--check]: installs, by name and with apt-get, what is missing.
 #
 #   run     what it takes to build the kernel and boot it
 #   report  that, and what draws the plots, for `make report`
 #   test    that, and what the host tests, the model and the mutation tests need
 #   fuzz    that, and clang with its sanitizers and libFuzzer, for `make fuzz` alone
+#   prove   what `make prove` needs, and no more: Frama-C and provers; not part of `all`
 #   format  what `make format` needs, and no more
 #   all     all that, and the debugger
 #
@@ -44,6 +45,14 @@ python3-pyelftools              python:elftools
 fuzz_needs='
 clang                           clang
 '
+prove_needs='
+python3                         python3
+gcc                             gcc
+frama-c-base                    frama-c
+why3                            why3
+z3                              z3
+cvc4                            cvc4
+'
 git_need='
 git                             git
 '
@@ -56,7 +65,7 @@ gdb-multiarch                   gdb-multiarch
 
 usage()
 {
-	echo "usage: $0 run|report|test|fuzz|format|all [--check]" >&2
+	echo "usage: $0 run|report|test|fuzz|prove|format|all [--check]" >&2
 	exit 2
 }
 
@@ -124,6 +133,7 @@ missing()
 	report) needs+=$report_needs ;;
 	test) needs+=$report_needs$git_need$test_needs ;;
 	fuzz) needs+=$report_needs$git_need$test_needs$fuzz_needs ;;
+	prove) needs=$prove_needs ;;
 	format) needs=$git_need$format_needs ;;
 	all) needs+=$report_needs$git_need$test_needs$fuzz_needs$format_needs$other_needs ;;
 	esac
@@ -183,6 +193,9 @@ install()
 	check_can_install
 	echo "deps: updating apt-get's lists, then installing: $(missing | tr '\n' ' ')"
 	as_root apt-get update -q || give_up 'apt-get update failed'
+	if [ "$group" = prove ] && ! apt-cache show frama-c-base >/dev/null 2>&1; then
+		give_up 'this release has no frama-c-base: Debian 12 has it, Debian 13 has not'
+	fi
 	# Asked again: the lists may only now know which names this release has.
 	mapfile -t packages < <(missing | current_names)
 	as_root apt-get install -q -y --no-install-recommends "${packages[@]}" ||
@@ -191,8 +204,8 @@ install()
 }
 
 case $* in
-run | report | test | fuzz | format | all) check_only= ;;
-'run --check' | 'report --check' | 'test --check' | 'fuzz --check' | 'format --check' | \
+run | report | test | fuzz | prove | format | all) check_only= ;;
+'run --check' | 'report --check' | 'test --check' | 'fuzz --check' | 'prove --check' | 'format --check' | \
 	'all --check') check_only=yes ;;
 *) usage ;;
 esac

@@ -20,9 +20,14 @@ extern const uint8_t bits_debruijn_position[64];
 #define BITS_DEBRUIJN UINT64_C(0x03f79d71b4cb0a89)
 
 /* Index of the lowest set bit; word != 0. Leiserson, Prokop and Randall, MIT 1998. */
+/*@ requires word != 0;
+    terminates \true;
+    assigns \nothing;
+    ensures is_lowest(word, \result); */
 static inline unsigned bits_lowest(uint64_t word)
 {
 #if BITS_SOFTWARE
+	//@ ghost window_of_lowest(word);
 	return bits_debruijn_position[((word & -word) * BITS_DEBRUIJN) >> 58];
 #else
 	return (unsigned)__builtin_ctzll(word);
@@ -30,6 +35,9 @@ static inline unsigned bits_lowest(uint64_t word)
 }
 
 /* Number of set bits, by adding neighbours in parallel (Warren, Hacker's Delight, 5-1). */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result == bits_in(word) <= 64; */
 static inline unsigned bits_count(uint64_t word)
 {
 #if BITS_SOFTWARE
@@ -45,11 +53,24 @@ static inline unsigned bits_count(uint64_t word)
 }
 
 /* Zeros above the highest set bit; word != 0. */
+/*@ requires word != 0;
+    terminates \true;
+    assigns \nothing;
+    ensures is_highest(word, 63 - \result); */
 static inline unsigned bits_leading(uint64_t word)
 {
 #if BITS_SOFTWARE
-	for (unsigned shift = 1; shift < 64; shift *= 2)
+	//@ ghost uint64_t given = word;
+	/*@ loop invariant 1 <= shift < 128;
+	    loop invariant \forall integer i; 0 <= i < 64 ==> (has_bit(word, i) <==>
+		(\exists integer k; i <= k < 64 && k < i + shift && has_bit(given, k)));
+	    loop assigns shift, word;
+	    loop variant 128 - shift; */
+	for (unsigned shift = 1; shift < 64; shift *= 2) {
+		//@ ghost smeared(word, shift);
 		word |= word >> shift; /* all ones from the highest down */
+	}
+	//@ ghost filled(word, given);
 	return 64 - bits_count(word);
 #else
 	return (unsigned)__builtin_clzll(word);
@@ -57,20 +78,43 @@ static inline unsigned bits_leading(uint64_t word)
 }
 
 /* Bits [from, to) of a word; 0 <= from < to <= 64. */
+/*@ requires 0 <= from < to <= 64;
+    terminates \true;
+    assigns \nothing;
+    ensures \forall integer i; 0 <= i < 64 ==> (has_bit(\result, i) <==> from <= i < to);
+    ensures bits_in(\result) == to - from; */
 static inline uint64_t bits_between(unsigned from, unsigned to)
 {
+	//@ ghost between(from, 64 - to);
 	return (~UINT64_C(0) << from) & (~UINT64_C(0) >> (64 - to));
 }
 
 /* The lowest `count` set bits of `word`; 1 <= count <= bits_count(word). O(count). */
+/*@ requires 1 <= count <= bits_in(word);
+    terminates \true;
+    assigns \nothing;
+    ensures bits_in(\result) == count;
+    ensures \forall integer i; 0 <= i < 64 ==> (has_bit(\result, i) ==> has_bit(word, i));
+    ensures \forall integer i, k; 0 <= i < k < 64 ==>
+	has_bit(\result, k) ==> has_bit(word, i) ==> has_bit(\result, i); */
 static inline uint64_t bits_lowest_few(uint64_t word, unsigned count)
 {
 	uint64_t rest = word;
 
 	if (!~word)
 		return bits_between(0, count);
-	while (count--)
+	/*@ loop invariant 0 <= count <= \at(count, Pre);
+	    loop invariant bits_in(rest) == bits_in(word) - \at(count, Pre) + count;
+	    loop invariant \forall integer i; 0 <= i < 64 ==> (has_bit(rest, i) ==> has_bit(word, i));
+	    loop invariant \forall integer i, k; 0 <= i < k < 64 ==>
+		has_bit(rest, i) ==> has_bit(word, k) ==> has_bit(rest, k);
+	    loop assigns count, rest;
+	    loop variant count; */
+	while (count--) {
+		//@ ghost lowest_cleared(rest);
 		rest &= rest - 1;
+	}
+	//@ ghost others(word, rest);
 	return word & ~rest;
 }
 

@@ -14,18 +14,35 @@
 #include "mm/global/policy.h"
 
 /* The first frame of the word that a frame lies in. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result == pfn - pfn % 64; */
 static inline uint64_t frame_word_first(uint64_t pfn)
 {
 	return pfn & ~(uint64_t)(FRAMES_PER_WORD - 1);
 }
 
 /* How many words the frames [first, first + count) lie in; count >= 1. */
+/*@ requires count >= 1 && first + count <= FRAMES_END;
+    terminates \true;
+    assigns \nothing;
+    ensures \result == (first % 64 + count + 63) / 64; */
 static inline uint64_t frame_word_count(uint64_t first, uint64_t count)
 {
 	return (first + count - frame_word_first(first) + FRAMES_PER_WORD - 1) / FRAMES_PER_WORD;
 }
 
 /* Takes the part of [*first, *first + *count) that lies in its first word off the range. */
+/*@ requires \valid(first) && \valid(count) && \separated(first, count);
+    requires *count >= 1 && *first + *count <= FRAMES_END;
+    terminates \true;
+    assigns *first, *count;
+    ensures \result.first == \old(*first) - \old(*first) % 64 && \result.first % 64 == 0;
+    ensures \old(*first) < *first <= \result.first + 64;
+    ensures *first + *count == \old(*first + *count);
+    ensures *count == 0 || *first == \result.first + 64;
+    ensures \forall integer i; 0 <= i < 64 ==> (has_bit(\result.bits, i) <==>
+	\old(*first) <= \result.first + i < *first); */
 static inline struct frame_word frame_word_next(uint64_t *first, uint64_t *count)
 {
 	unsigned from = *first % FRAMES_PER_WORD;

@@ -41,19 +41,39 @@ _Static_assert(BUDDY_ORDER_MAX + 1 < BUDDY_TAKEN, "rooms must fit in a nibble");
 
 #define ROOT 1u
 
+/* For the contracts: the room of a node, and what of a room is free. */
+/*@ logic integer room{L}(struct buddy *buddy, integer node) =
+      node % 2 == 0 ? buddy->pair[node / 2] % 16 : buddy->pair[node / 2] / 16;
+    logic integer free(integer room) = room == BUDDY_TAKEN ? 0 : room; */
+
+/*@ requires \valid_read(buddy) && node < 1 << (BUDDY_ORDER_MAX + 1);
+    terminates \true;
+    assigns \nothing;
+    ensures \result == room((struct buddy *)buddy, node) && 0 <= \result <= 15; */
 static unsigned room_of(const struct buddy *buddy, unsigned node)
 {
+	//@ ghost halves(buddy->pair[node >> 1], node, 0);
 	return buddy->pair[node >> 1] >> (4 * (node & 1)) & 15;
 }
 
+/*@ requires \valid(buddy) && node < 1 << (BUDDY_ORDER_MAX + 1) && room <= 15;
+    terminates \true;
+    assigns buddy->pair[node / 2];
+    ensures room(buddy, node) == room;
+    ensures \forall integer n; 0 <= n < 1 << (BUDDY_ORDER_MAX + 1) && n != node ==>
+	room(buddy, n) == room{Pre}(buddy, n); */
 static void set_room(struct buddy *buddy, unsigned node, unsigned room)
 {
 	unsigned shift = 4 * (node & 1);
 	uint8_t *pair = &buddy->pair[node >> 1];
 
+	//@ ghost halves(*pair, node, room);
 	*pair = (uint8_t)((*pair & ~(15u << shift)) | room << shift);
 }
 
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result == free(room); */
 static unsigned free_room(unsigned room)
 {
 	return room == BUDDY_TAKEN ? 0 : room;
@@ -63,6 +83,17 @@ static unsigned free_room(unsigned room)
  * The room of a block of `order` from the rooms of its halves. Buddies are united here and only
  * here.
  */
+/*@ requires order <= BUDDY_ORDER_MAX;
+    terminates \true;
+    assigns \nothing;
+    behavior both_free:
+      assumes left == order && right == order;
+      ensures \result == order + 1;
+    behavior split:
+      assumes left != order || right != order;
+      ensures \result == \max(free(left), free(right));
+    complete behaviors;
+    disjoint behaviors; */
 static unsigned united(unsigned left, unsigned right, unsigned order)
 {
 	if (left == order && right == order)
@@ -94,6 +125,10 @@ void buddy_init(struct buddy *buddy, unsigned order)
 	set_room(buddy, ROOT, order + 1);
 }
 
+/*@ requires \valid_read(buddy);
+    terminates \true;
+    assigns \nothing;
+    ensures \result == free(room((struct buddy *)buddy, 1)); */
 unsigned buddy_room(const struct buddy *buddy)
 {
 	return free_room(room_of(buddy, ROOT));
@@ -102,6 +137,16 @@ unsigned buddy_room(const struct buddy *buddy)
 /*
  * Of the halves that have room for `order`, the half with less room: this keeps large blocks whole.
  */
+/*@ requires \valid_read(buddy) && 1 <= node < 1 << BUDDY_ORDER_MAX;
+    requires free(room((struct buddy *)buddy, 2 * node)) > order ||
+	free(room((struct buddy *)buddy, 2 * node + 1)) > order;
+    terminates \true;
+    assigns \nothing;
+    ensures \result == 2 * node || \result == 2 * node + 1;
+    ensures free(room((struct buddy *)buddy, \result)) > order;
+    ensures \forall integer half; 2 * node <= half <= 2 * node + 1 ==>
+	free(room((struct buddy *)buddy, half)) > order ==>
+	free(room((struct buddy *)buddy, \result)) <= free(room((struct buddy *)buddy, half)); */
 static unsigned tighter_half(const struct buddy *buddy, unsigned node, unsigned order)
 {
 	unsigned left = free_room(room_of(buddy, 2 * node));

@@ -32,8 +32,13 @@
 /* The classes end where a frame does. */
 _Static_assert(KHEAP_SIZE_MAX < FRAME_SIZE, "aligned_class()");
 
+/*@ requires align != 0 && (align & (uint64_t)(align - 1)) == 0 && size + align - 1 <= UINT64_MAX;
+    terminates \true;
+    assigns \nothing;
+    ensures size <= \result < size + align && (\result & (align - 1)) == 0; */
 static size_t round_up(size_t size, size_t align)
 {
+	//@ ghost rounded(size, align);
 	return (size + align - 1) & ~(align - 1);
 }
 
@@ -277,6 +282,7 @@ void *kcalloc(size_t count, size_t size)
 
 	if (__builtin_mul_overflow(count, size, &bytes))
 		return NULL;
+	//@ assert product: bytes == count * size;
 	if (kheap_debug)
 		return allocate_watched(bytes, 1, FRAME_ZERO, __builtin_return_address(0));
 	block = kmalloc(bytes);

@@ -95,14 +95,22 @@ static inline void heap_leave(struct hold *hold)
 	port_irq_restore(hold->flags);
 }
 
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result <==> \exists integer k; 0 <= k < 64 && number == 1 << k; */
 static inline bool is_power_of_two(uint64_t number)
 {
+	//@ ghost powers(number);
 	return number != 0 && (number & (number - 1)) == 0;
 }
 
 /* Whole frames for this many bytes; computed without a sum that could wrap. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures \result == (bytes + 4095) / 4096; */
 static inline uint64_t frames_for(size_t bytes)
 {
+	//@ ghost parts_of_frame(bytes);
 	return (bytes >> FRAME_SHIFT) + ((bytes & (FRAME_SIZE - 1)) != 0);
 }
 

@@ -24,6 +24,7 @@ Test
   make stack       what each public call uses of the stack, with the deepest chain of calls
   make port-check  what docs/porting.md promises to another kernel
   make model       the protocol of exhaustion (docs/models) and its broken variants, with spin
+  make prove       contracts of bits, maps, the buddy's rooms and alignment, by Frama-C (docs/proofs.md); minutes
   make host        build the host tests: build/host/test_NAME runs one, SEED=n with another seed
   make host-checks0, make tsan
                    the same without checks of callers; and under ThreadSanitizer

@@ -86,6 +86,10 @@ model = tools/model.py --out $(BUILD)/models
 model: deps-test
 	$(quiet)$(model)
 
+# make prove [ONLY=function]: contracts in the sources, by Frama-C; takes minutes.
+prove: $(BUILD)/deps/prove
+	$(quiet)python3 tools/prove $(if $(ONLY),--only '$(ONLY)') --jobs $(JOBS)
+
 # What `make lint` builds: the mutation tests build it before they compare trees.
 lint-needs: all
 	$(quiet)$(if $(has_lintcc),$(MAKE) --no-print-directory $(BUILD)/clang/hartframe.elf)
@@ -118,4 +122,4 @@ port_check = tools/check_porting.py --out $(BUILD)/porting
 port-check: $(BUILD)/deps/test
 	$(quiet)$(port_check)
 
-.PHONY: lint-needs test test-plan check covers coverage mutants model lint stack port-check
+.PHONY: lint-needs test test-plan check covers coverage mutants model prove lint stack port-check
