@@ -103,6 +103,7 @@
  *   a change of a function, compare it with the model, and then update its digest.
  *
  *	mm/percpu/drain.c:
+ *	frame_drain_start_counters 17ee1e0d9765  nothing: tests begin near a wrap
  *	frame_drain_pressure       0110aa3c8052  the readers of `pressure`: open, ask_early
  *	frame_drain_count_opening  cafd0c29558f  count_opening
  *	is_online                  06458379fd40  ask, await
