@@ -41,7 +41,7 @@ EQUIVALENT = "equivalent"
 LIMIT_SECONDS = 240
 # A sample fails if even the upper end of its interval is below: then a part of the tests does not look
 # any more. A share of a few mutants says too little.
-SHARE_MIN = 0.8
+SHARE_MIN = 0.5
 # Of tests that have not run on the clean tree yet.
 EXPLORED_SECONDS, LINT_SECONDS = 60.0, 30.0
 NAMED_TESTS_MAX = 6
