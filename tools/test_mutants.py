@@ -670,7 +670,7 @@ class TestRun(InTemporaryFolder):
         self.write("tests/host/test_rare.c", "/* Covers: mm/sum.c */\n")
         options = ("--sample", "100", "--seed", "3")
         self.run_mutants(1, *options, "--only", "add-")
-        self.assertIn("less than 80 % were caught", self.output)
+        self.assertIn("less than 50 % were caught", self.output)
         file = self.folder / "build/mutants/sample/results.jsonl"
         *rows, whole = map(json.loads, file.read_text().splitlines())
         caught = [row for row in rows if row["status"] == "caught"]
