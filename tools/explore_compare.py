@@ -145,7 +145,10 @@ def compare(options: argparse.Namespace) -> None:
             if time.monotonic() - started > 60 * options.minutes:
                 print(f"{mutant.full_name:<45}NOT MEASURED: time is over", flush=True)
                 kept = [old for old in kept if old["mutant"] != mutant.full_name]
-                kept.append({"record": "experiment", "experiment": "schedulers", "mutant": mutant.full_name})
+                kept.append({
+                    "record": "experiment", "experiment": "schedulers", "mutant": mutant.full_name,
+                    "commit": doc_figures.kernel_commit(), "changed": "not measured",
+                    "command": "make schedulers"})
                 doc_figures.write_records(options.records, kept)
                 continue
             kernel = build(tree, mutant, index)
