@@ -4,7 +4,7 @@
 
 A model has a table in its head comment: a function of the code, what models it, and a digest of the
 function's words without comments. A digest that is not the function's says that the function has
-changed since somebody compared it with the model. --update writes the digests of the code as it is.
+changed since the model was last compared with it. --update writes the digests of the code as it is.
 """
 
 from __future__ import annotations

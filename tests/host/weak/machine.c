@@ -6,6 +6,7 @@
 #include <port.h>
 
 #include "mm/percpu/drain.h"
+#include "sync/ck.h"
 #include "tests/host/weak/machine.h"
 
 /* The instant at which each CPU's IPI was sent. */
@@ -44,4 +45,29 @@ uint64_t weak_clock(void)
 unsigned weak_cpu_number(void)
 {
 	return host_self->number;
+}
+
+static uint32_t flag;
+
+void machine_reset_flag(void)
+{
+	flag = 0;
+}
+
+void machine_set_flag_without_fence(void)
+{
+	ck_pr_store_32(&flag, 1);
+}
+
+void machine_set_flag(void)
+{
+	ck_pr_fence_release(); /* pairs with machine_wait_for_flag() */
+	machine_set_flag_without_fence();
+}
+
+void machine_wait_for_flag(void)
+{
+	while (ck_pr_load_32(&flag) == 0)
+		port_relax();
+	ck_pr_fence_acquire(); /* pairs with machine_set_flag() */
 }

@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-/* After so many loads in a row of an older store, a CPU gets to know a newer one. */
+/* A CPU that has read older stores of a word this many times in a row reads the newest one next. */
 #define STALE_MAX     2
-/* What is reached through a pointer lies in so many bytes from it. */
+/* A pointer is taken to lead to these many bytes, from its address on. */
 #define FOLLOWS_BYTES 512
 
 /* ---- performing ------------------------------------------------------------------------------ */

@@ -166,7 +166,7 @@ static void count_end(struct weak_result *result, enum end end)
 	result->failed = end == FAILED;
 }
 
-/* For the caller, who may be another process. */
+/* Puts the result where the parent process finds it. */
 static void hand_over(struct weak_result *result)
 {
 	memcpy(result->message, schedule_message, sizeof(result->message));

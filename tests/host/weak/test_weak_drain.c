@@ -24,7 +24,6 @@
 #include "tests/host/weak/weak.h"
 
 static unsigned frames, cpu_count, zone_count, rounds;
-static uint32_t flag;
 
 static void setup(void)
 {
@@ -37,7 +36,7 @@ static void setup(void)
 	if (host_cpus)
 		host_machine_end();
 	host_machine_start(&machine, range, zone_count);
-	flag = 0;
+	machine_reset_flag();
 	for (unsigned i = 0; i < zones.count; i++)
 		free_frames += zones.zone[i].free_frames;
 	if (zones.count != zone_count || free_frames != frames)
@@ -99,19 +98,6 @@ static void setup_parked(void)
 	park_all();
 }
 
-static void set_flag(void)
-{
-	ck_pr_fence_release();
-	ck_pr_store_32(&flag, 1);
-}
-
-static void wait_for_flag(void)
-{
-	while (ck_pr_load_32(&flag) == 0)
-		port_relax();
-	ck_pr_fence_acquire();
-}
-
 /*
  * CPU 0 owns a frame; the other one is in the cache of CPU 3, which answers requests and does nothing
  * else. A frame is free at every instant: that of CPU 3, then also the one that CPU 0 frees into a
@@ -131,10 +117,10 @@ static void open_against_request(unsigned cpu)
 {
 	if (cpu == 0) {
 		frame_free(owned);
-		set_flag();
+		machine_set_flag();
 	} else if (cpu < 3) {
 		if (cpu == 2)
-			wait_for_flag();
+			machine_wait_for_flag();
 		take();
 	}
 }
@@ -144,9 +130,9 @@ static void fail_and_try_again(unsigned cpu)
 {
 	if (cpu == 0) {
 		frame_free(owned);
-		set_flag();
+		machine_set_flag();
 	} else if (pfn_is_none(frame_alloc(0))) {
-		wait_for_flag();
+		machine_wait_for_flag();
 		take();
 	}
 }

@@ -29,6 +29,7 @@
 #include "tests/host/support/host.h"
 #include "tests/host/support/unit.h"
 #include "tests/host/weak/harts.h"
+#include "tests/host/weak/machine.h"
 #include "tests/host/weak/weak.h"
 
 #define CPUS_MAX 3
@@ -39,7 +40,6 @@ static unsigned cpu_count;
 static enum shootdown_way way;
 static void *lock_memory;
 static struct space space;
-static uint32_t flag;
 
 /* ---- the rest of the kernel ------------------------------------------------------------------ */
 
@@ -110,7 +110,7 @@ static void setup(void)
 		ipi_enable();
 	}
 	host_self = &host_cpus[0];
-	flag = 0;
+	machine_reset_flag();
 	if (!spaces_open() || space_create(&space) != PAGE_OK)
 		weak_fail("no space");
 }
@@ -129,19 +129,6 @@ static void setup_mapped(void)
 {
 	setup();
 	map_page();
-}
-
-static void set_flag(void)
-{
-	ck_pr_fence_release();
-	ck_pr_store_32(&flag, 1);
-}
-
-static void wait_for_flag(void)
-{
-	while (ck_pr_load_32(&flag) == 0)
-		port_relax();
-	ck_pr_fence_acquire();
 }
 
 /* What the page has, or nothing. */
@@ -181,20 +168,20 @@ static void map_and_read(unsigned cpu)
 	read_page();
 	if (cpu == 0) {
 		map_page();
-		set_flag();
+		machine_set_flag();
 	} else {
-		wait_for_flag();
+		machine_wait_for_flag();
 	}
 	if (!read_page())
 		weak_fail("a page that is mapped faults");
 	space_leave();
 }
 
-/* Nobody is in the space any more: its tables are freed. */
+/* When no CPU is in the space any more, its tables are freed. */
 static void leave_and_destroy(unsigned cpu)
 {
 	if (cpu == 0) {
-		wait_for_flag();
+		machine_wait_for_flag();
 		while (ck_pr_load_32(&space.inside))
 			port_relax();
 		space_destroy(&space);
@@ -202,7 +189,7 @@ static void leave_and_destroy(unsigned cpu)
 			*(uint64_t *)frame_bytes(frame_alloc(0)) = 0;
 	} else {
 		space_enter(&space);
-		ck_pr_store_32(&flag, 1);
+		machine_set_flag_without_fence();
 		read_page();
 		space_leave();
 	}

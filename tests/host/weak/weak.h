@@ -143,7 +143,7 @@ struct weak_workload {
 	bool foresees;		   /* it has late loads */
 	bool here; /* executions leave nothing behind, not even those that fail: no child process */
 	unsigned steps_max; /* more than these: it has no end; 0: a default */
-	/* What weak_explore() does: all executions, but at most so many; one for so many seeds. */
+	/* The number of executions of weak_explore(): the most of a search of all, and drawn ones. */
 	uint64_t all, some;
 };
 
