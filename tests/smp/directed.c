@@ -6,8 +6,7 @@
  * and passes over harts that sleep in WFI. So the hart that is to run is the only one awake. All harts
  * have their timers at `until`. Then the hart with the turn stops where it is, inside a critical
  * section too, and QEMU comes to the sleeping ones first: the first of them decides which cpu is next,
- * and that one does not go back to sleep. Nothing is sent. While all harts sleep, QEMU moves the clock
- * to the next timer, so sleeping costs no time of the host.
+ * and that one does not go back to sleep. Nothing is sent. doze.h says how they sleep.
  *
  * Where the mode of preempt= wants short steps, the hart with the turn arms its timer for an earlier
  * time, decides itself in its handler, and sleeps; the next one wakes up at `until` (`started`).
@@ -43,6 +42,7 @@
 #include "mm/check.h"
 #include "mm/heap/kmalloc.h"
 #include "sync/ck.h"
+#include "tests/smp/doze.h"
 #include "tests/smp/random.h"
 #include "tests/smp/schedule.h"
 #include "tests/smp/switch_record.h"
@@ -211,7 +211,7 @@ static void begin(void)
 {
 	while (!try_begin()) {
 		hart_timer_arm(end_of_nap(port_cpu()));
-		hart_wait();
+		doze();
 	}
 }
 
@@ -380,7 +380,7 @@ static void sleep_until_turn(uint64_t pc)
 		if (!turns.begun || turns.is_first)
 			wait_for_whole_tick();
 		hart_timer_arm(wake);
-		hart_wait();
+		doze();
 		panic_park(pc);
 	}
 	csr_set(sie, SIE_SOFTWARE);
@@ -444,7 +444,7 @@ void directed_rest(uint64_t pc)
 {
 	while (ck_pr_load_32(&turns.members)) {
 		hart_timer_arm(hart_time() + REST_TICKS);
-		hart_wait();
+		doze();
 		panic_park(pc);
 		ipi_handle();
 	}

@@ -48,6 +48,7 @@
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "tests/smp/directed.h"
+#include "tests/smp/doze.h"
 #include "tests/smp/leak_check.h"
 #include "tests/smp/workloads/churn.h"
 #include "tests/smp/handler_ops.h"
@@ -68,6 +69,8 @@
 #define DIRECTED_RETURN_TICKS 160
 #define STEPS_MAX	      4 /* in a row: a cpu that waits for a lock must not wait in short steps only */
 #define NEAR_BYTES	      32 /* code next to a sequence is as interesting */
+#define STUCK_TRAPS	      16 /* at one pc in a row, before a cpu gets twice the time */
+#define STUCK_LOG_MAX	      6	 /* of the times that it gets more, at most */
 #define CALM_TRAPS	      64 /* that let the interrupted code go on, before that is believed */
 
 /* After this number of switches for each operation, a cpu waits for what will never come. */
@@ -113,6 +116,7 @@ struct explorer {
 	uint64_t switches, in_locks, stalls, acts;
 	uint64_t at[PLACES];
 	unsigned steps; /* short ones in a row, so far */
+	unsigned stuck; /* traps in a row that found the cpu where the last one had */
 	uint32_t works; /* its workload has begun: switches count and intrude */
 	struct handler_ops handler_ops;
 };
@@ -233,11 +237,23 @@ static uint64_t directed_ticks(uint64_t *random)
 	return long_step(random) - return_ticks + DIRECTED_RETURN_TICKS;
 }
 
+static void note_pc(struct explorer *explorer, uint64_t pc)
+{
+	explorer->stuck = explorer->last_pc == pc ? explorer->stuck + 1 : 0;
+	explorer->last_pc = pc;
+}
+
+/*
+ * The other cpus' handlers take from the time to the next switch. The cpus can fall into a round in which
+ * nothing is left of one cpu's time, again and again. So a cpu that stays where it is gets more.
+ */
 static uint64_t next_interval(struct explorer *explorer, enum place place)
 {
 	uint64_t step = short_step(explorer, &explorer->random, place);
+	unsigned more = explorer->stuck / STUCK_TRAPS;
 
-	return step ? step : long_step(&explorer->random);
+	return (step ? step : long_step(&explorer->random))
+	       << (more < STUCK_LOG_MAX ? more : STUCK_LOG_MAX);
 }
 
 /* ---- the handler -------------------------------------------------------------------------- */
@@ -288,7 +304,7 @@ static void stall(struct explorer *explorer)
 	explorer->stalls++;
 	hart_timer_arm(until);
 	while (hart_time() < until) {
-		hart_wait();
+		doze();
 		ipi_handle(); /* here, where its handler cannot be */
 	}
 }
@@ -348,7 +364,7 @@ static void on_switch(struct trap_frame *trap)
 	enum place place;
 
 	hart_timer_disarm();
-	explorer->last_pc = pc;
+	note_pc(explorer, pc);
 	if (explorer->works && directed_seat() != DIRECTED_OUT) {
 		directed_switch(explorer, trap, pc);
 		return;
@@ -416,6 +432,8 @@ static void explore_prepare(void)
 static void enter(void)
 {
 	self()->works = 1;
+	if (port_cpu() != 0)
+		doze_enter();
 	arm_in(return_ticks);
 	hart_timer_enable();
 }
@@ -428,6 +446,7 @@ static void leave(void)
 	self()->works = 0;
 	handler_ops_end(&self()->handler_ops);
 	if (port_cpu() != 0) {
+		doze_leave();
 		hart_timer_disable();
 		hart_timer_disarm();
 	}

@@ -458,6 +458,9 @@ CASES = (
     scheduled("pct", "pct:100:3", "exhaust", 1),
     scheduled("walk", "walk:200", "churn", 60),
     scheduled("list", "list switches=0:2,5:1,9:3", "rand", 100),
+    # The cpus' handlers take all of the time between two switches.
+    Case("schedule-without-time", "run=explore workload=repeat ops=20 preempt=0:0:any", smp="2", mem="16M",
+         icount="shift=7,sleep=off", timeout=30, must_contain=('"digest":"',)),
     refused("schedule-unknown", "run=explore schedule=random", "no such schedule", "seeds pct walk list"),
     refused("schedule-elsewhere", "run=stress schedule=pct", "only run=explore has switches", "KIND one of seeds"),
     refused("explore-with-others", "run=stress,explore", "explore goes alone", "run=selftest "),

@@ -2,7 +2,7 @@
 # test.mk - what checks the project: tests, mutation tests, lint, the stack's bounds, ports, the model.
 
 # The first 16 seeds, which run twice, have all schedulers.
-explore_seeds = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-468 --check-digests 16
+explore_seeds = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --seeds 1-468 --check-digests 48
 
 # What the tests need and run. The mutation tests run the same on each mutant.
 test_needs := all $(BUILD)/bare/hartframe.elf $(BUILD)/wrap/hartframe.elf $(BUILD)/qemu/hartframe.so host host-checks0 host-bare tsan $(BUILD)/deps/test $(trees)

@@ -97,7 +97,7 @@ def is_used(job_name: str) -> bool:
 
 def explore_command(root: Path, workload: str, seeds: str) -> list[str]:
     command = [sys.executable, str(root / EXPLORER), "--kernel", str(root / KERNEL)]
-    command += ["--seeds", seeds, "--smp", "4", "--stop-first", "--check-digests", "0"]
+    command += ["--seeds", seeds, "--smp", "4", "--stop-first", "--check-digests", "8"]
     command += ["--timeout", str(SCHEDULE_TIMEOUT_SECONDS)]
     return command + (["--workload", workload] if workload else [])
 
