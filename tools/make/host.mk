@@ -174,7 +174,7 @@ power.goals    := host $(BUILD)/host/% $(BUILD)/power/%
 
 # The code under test calls tests/host/weak/ for each access and each fence: ck_pr.h there comes before
 # Concurrency Kit's, and the compiler, which believes that it builds for ThreadSanitizer, calls
-# races.c before each plain access.
+# races.c before each plain access. It does not for what the C library accesses, so races.c has these too.
 weak_explorer := $(addprefix tests/host/weak/,choices.c devices.c explore.c machine.c fences.c late.c locations.c memory.c races.c runs.c schedule.c story.c)
 
 weak.dir      := weak
@@ -190,12 +190,14 @@ weak.goals    := host $(BUILD)/host/% $(BUILD)/weak/%
 weak_smp := arch/riscv/hart.c arch/riscv/mmu.c \
 	$(addprefix kernel/smp/,cpu_stop.c cpu_work.c ipi.c shootdown.c)
 weak_space := $(wildcard kernel/vm/space*.c)
+weak_watched := -fsanitize=thread -U__SANITIZE_THREAD__ --param=tsan-distinguish-volatile=1 -Itests/host/weak \
+	-Dmemset=weak_memset -Dmemcpy=weak_memcpy -Dmemmove=weak_memmove
 links.test_weak_sync := kernel/diag/trace_ring.c
 links.test_weak_smp := $(weak_smp) tests/host/weak/harts.c
 links.test_weak_space := $(filter-out %/cpu_work.c %/cpu_stop.c,$(weak_smp)) $(weak_space) tests/host/weak/harts.c
-$(call special,weak,$(weak_smp) $(weak_space) kernel/diag/trace_ring.c,-fsanitize=thread -U__SANITIZE_THREAD__ --param=tsan-distinguish-volatile=1 -Itests/host/weak)
+$(call special,weak,$(weak_smp) $(weak_space) kernel/diag/trace_ring.c,$(weak_watched))
 $(call special,weak,$(weak_explorer) tests/host/weak/harts.c,-O2 -Itests/host/weak)
-$(call special,weak,$(allocator) $(weak.tests),-fsanitize=thread -U__SANITIZE_THREAD__ --param=tsan-distinguish-volatile=1 -Itests/host/weak)
+$(call special,weak,$(allocator) $(weak.tests),$(weak_watched))
 
 # ---- fuzzing ---------------------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ uint64_t weak_device_out(void (*effect)(uint64_t argument), uint64_t argument,
 		effect(argument);
 		return 0;
 	}
+	if (view_self()->postponed.before_devices)
+		memory_perform_postponed();
 	weak_step(STEP_DEVICE, site, site, 0);
 	instant = memory_signal();
 	if (story_is_told)
@@ -88,29 +90,37 @@ void weak_fence_walks(struct weak_site *site)
 		story_line(weak_cpu(), site, "%s", site->what);
 }
 
-uint64_t weak_walk(const uint64_t *address, uint32_t *floor, struct weak_site *site)
+bool weak_walk(const uint64_t *address, struct weak_walk *walk, uint64_t *entry,
+	       struct weak_site *site)
 {
 	struct location *location;
 	const struct store *store;
 	unsigned count = 1, chosen;
 
-	if (!weak_is_running())
-		return *address;
+	if (!weak_is_running()) {
+		*entry = *address;
+		return true;
+	}
 	weak_step(STEP_WALK, address, site, 0);
+	if (*walk->flushes != walk->flushes_seen)
+		return false;
 	location = memory_location(address, 8);
-	raise_to(floor, view_self()->walks_floor);
-	for (store = location->newest; store->stamp > *floor && store->older; store = store->older)
+	raise_to(&walk->floor, view_self()->walks_floor);
+	for (store = location->newest; store->stamp > walk->floor && store->older;
+	     store = store->older)
 		count++;
 	chosen = weak_choose(count);
 	for (store = location->newest; chosen; chosen--)
 		store = store->older;
-	raise_to(floor, store->stamp);
+	raise_to(&walk->floor, store->stamp);
+	races_walk(&view_self()->walked, address, 8, site);
 	clocks_join(&view_self()->walked, &store->message);
 	if (story_is_told)
 		story_line(weak_cpu(), site, "the MMU reads %#llx%s",
 			   (unsigned long long)store->value,
 			   store == location->newest ? "" : ", an older entry");
-	return store->value;
+	*entry = store->value;
+	return true;
 }
 
 uint64_t weak_remote_fence(unsigned cpu)

@@ -145,6 +145,10 @@ void weak_fence(struct weak_site *site)
 	view = view_self();
 	if (set & PAIR_WW)
 		view->group++;
+	if (set & PAIR_RR)
+		view->postponed.before_loads = true;
+	if (set & PAIR_RO)
+		view->postponed.before_devices = true;
 	if (set & PAIR_RW)
 		view->lates_before_stores = view->numbers;
 	if (set & PAIR_RR) {

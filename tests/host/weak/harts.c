@@ -17,6 +17,7 @@
 #include "tests/host/weak/model.h"
 
 #define KEPT_MAX    8
+#define ASIDS	    8
 #define HART_OF(n)  (40 + (n)) /* no hart has the number of a CPU */
 #define ENTRY_VALID UINT64_C(1)
 #define ENTRY_WRITE UINT64_C(4)
@@ -38,6 +39,9 @@ struct hart {
 	struct kept kept[KEPT_MAX];
 	unsigned kept_next;
 	uint64_t last_page;
+	uint32_t flushes; /* and writes of satp */
+	/* The first write of satp with this ASID since all was flushed: no walk of its tables is older. */
+	uint32_t since[ASIDS];
 };
 
 struct settings settings;
@@ -292,11 +296,20 @@ void harts_serve(unsigned cpu)
 
 /* ---- the MMU --------------------------------------------------------------------------------- */
 
+static unsigned asid_of(uint64_t satp)
+{
+	unsigned asid = satp >> 44 & 0xffff;
+
+	if (asid >= ASIDS)
+		weak_fail("ASID %u, and harts have %u", asid, ASIDS);
+	return asid;
+}
+
 static struct kept *find(struct hart *hart, uint64_t page)
 {
 	for (unsigned i = 0; i < KEPT_MAX; i++)
 		if (hart->kept[i].valid && hart->kept[i].page == page &&
-		    hart->kept[i].asid == (hart->satp >> 44 & 0xffff))
+		    hart->kept[i].asid == asid_of(hart->satp))
 			return &hart->kept[i];
 	return NULL;
 }
@@ -317,33 +330,42 @@ static uint64_t *table_at(uint64_t frame)
 	return port_phys_pointer(frame << 12);
 }
 
-static uint64_t walk(struct hart *hart, uint64_t page)
+/* False: the hart was told to flush meanwhile, or satp was written. No walk goes on after that. */
+static bool walk(struct hart *hart, uint64_t page, uint64_t *found)
 {
-	uint64_t table = hart->satp & ROOT_MASK;
-	uint32_t floor = 0;
+	uint64_t table = hart->satp & ROOT_MASK, entry;
+	struct weak_walk walk = {&hart->flushes, hart->flushes, hart->since[asid_of(hart->satp)]};
 
 	for (unsigned level = 2;; level--) {
 		uint64_t *entries = table_at(table);
-		uint64_t entry = weak_walk(&entries[page >> (9 * level) & 511], &floor,
-					   WEAK_SITE("a walk", 0, 0));
 
-		if (!(entry & ENTRY_VALID))
-			return 0;
-		if (level == 0 || entry & ENTRY_LEAF)
-			return entry;
+		if (!weak_walk(&entries[page >> (9 * level) & 511], &walk, &entry,
+			       WEAK_SITE("a walk", 0, 0)))
+			return false;
+		*found = entry & ENTRY_VALID ? entry : 0;
+		if (!(entry & ENTRY_VALID) || level == 0 || entry & ENTRY_LEAF)
+			return true;
 		table = entry >> ENTRY_SHIFT;
 	}
 }
 
 static const struct kept *keep(struct hart *hart, uint64_t page)
 {
-	struct kept *kept = &hart->kept[hart->kept_next++ % KEPT_MAX];
-	uint64_t asid = hart->satp >> 44 & 0xffff, entry;
+	struct kept *kept;
+	uint64_t entry;
 
-	memset(&views[weak_cpu()].walked, 0, sizeof(struct clocks));
-	entry = walk(hart, page);
-	*kept = (struct kept){true, asid, page, entry, views[weak_cpu()].walked};
+	do
+		memset(&views[weak_cpu()].walked, 0, sizeof(struct clocks));
+	while (!walk(hart, page, &entry));
+	kept = &hart->kept[hart->kept_next++ % KEPT_MAX];
+	*kept = (struct kept){true, asid_of(hart->satp), page, entry, views[weak_cpu()].walked};
 	return kept;
+}
+
+void harts_expect(uint64_t address)
+{
+	for (unsigned cpu = 0; cpu < WEAK_CPUS_MAX; cpu++)
+		harts[cpu].last_page = address >> 12;
 }
 
 /* As soon as it may, the hart walks the page that it has accessed last. */
@@ -353,9 +375,21 @@ static void walk_unasked(struct hart *hart)
 		keep(hart, hart->last_page);
 }
 
+/* Of all pages, or of one. */
+static void drop_kept(struct hart *hart, uint64_t page)
+{
+	for (unsigned i = 0; i < KEPT_MAX; i++)
+		if (page == HARTS_ALL_PAGES || hart->kept[i].page == page >> 12)
+			hart->kept[i].valid = false;
+	if (page == HARTS_ALL_PAGES)
+		memset(hart->since, 0, sizeof(hart->since));
+	hart->flushes++;
+}
+
 static void load_satp(uint64_t cpu)
 {
 	harts[cpu].satp = harts[cpu].satp_next;
+	harts[cpu].flushes++;
 }
 
 uint64_t harts_read_satp(void)
@@ -365,9 +399,14 @@ uint64_t harts_read_satp(void)
 
 void harts_write_satp(uint64_t value)
 {
-	self()->satp_next = value & ~((UINT64_C(0xffff) & ~harts_asid_max) << 44);
-	weak_device_out(load_satp, host_self->number, WEAK_SITE("satp", 0, 0));
-	walk_unasked(self());
+	struct hart *hart = self();
+	uint64_t instant;
+
+	hart->satp_next = value & ~((UINT64_C(0xffff) & ~harts_asid_max) << 44);
+	instant = weak_device_out(load_satp, host_self->number, WEAK_SITE("satp", 0, 0));
+	if (!hart->since[asid_of(hart->satp)])
+		hart->since[asid_of(hart->satp)] = (uint32_t)instant;
+	walk_unasked(hart);
 }
 
 void harts_fence_translations(uint64_t page, struct weak_site *site)
@@ -375,9 +414,7 @@ void harts_fence_translations(uint64_t page, struct weak_site *site)
 	struct hart *hart = self();
 
 	weak_fence_walks(site);
-	for (unsigned i = 0; i < KEPT_MAX; i++)
-		if (page == HARTS_ALL_PAGES || hart->kept[i].page == page >> 12)
-			hart->kept[i].valid = false;
+	drop_kept(hart, page);
 	walk_unasked(hart);
 }
 
@@ -440,8 +477,7 @@ bool harts_store(uint64_t address, uint64_t value)
 /* The firmware's own code on the other hart: fences, SFENCE.VMA, and its answer. */
 static void fence_remotely(uint64_t cpu)
 {
-	for (unsigned i = 0; i < KEPT_MAX; i++)
-		harts[cpu].kept[i].valid = false;
+	drop_kept(&harts[cpu], HARTS_ALL_PAGES);
 	harts[cpu].answered_at = weak_remote_fence((unsigned)cpu);
 }
 

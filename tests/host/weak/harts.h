@@ -28,6 +28,9 @@ void harts_start_all(unsigned cpus);
 /* The work of a CPU other than 0: it waits for hart_start(), comes in, and serves for ever. */
 void harts_serve(unsigned cpu);
 
+/* At rest: the MMUs walk for this address unasked, as if their harts had accessed it. */
+void harts_expect(uint64_t address);
+
 /* Of a workload: takes an IPI as a trap. */
 void harts_interrupted(unsigned cpu);
 

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * late.c - loads that are performed later than in the program's order: for litmus tests alone, which
- * say what depends on what. Such a load foresees a value that some execution has stored to its
- * address. It is performed later, where a store of that value can be read. An execution in which that
- * never happens is left off.
+ * late.c - loads that are performed later than in the program's order.
+ *
+ * Late loads are for litmus tests alone, which say what depends on what. Such a load foresees a value
+ * that some execution has stored to its address. It is performed later, where a store of that value can
+ * be read. An execution in which that never happens is left off.
+ *
+ * Postponed loads are of the code under test (weak_postponed), and later than writes to devices only. A
+ * load that a fence orders behind a waiting store waits for that store. Postponed, it does not wait yet,
+ * so a device can be written before the store is performed.
  */
-#include "tests/host/weak/model.h"
+#include "tests/host/weak/schedule.h"
 
 #define FORESEEN_MAX 64
 
@@ -160,4 +165,57 @@ uint64_t weak_load_after(const void *address, unsigned depends_on, struct weak_s
 			floor = view->late[i].floor;
 	weak_step(STEP_LOAD, address, site, 0);
 	return memory_load(address, 8, floor, site);
+}
+
+/* ---- postponed loads, of the code under test -------------------------------------------------- */
+
+bool memory_postpone(const void *address, unsigned size, struct weak_site *site, uint64_t *value)
+{
+	struct view *view = view_self();
+
+	if (races_kind(site) != WEAK_POSTPONED || memory_may_load(weak_cpu()) || !weak_chance())
+		return false;
+	*value = memory_native(memory_location(address, size));
+	view->postponed = (struct postponed){address, size, *value, site, false, false};
+	if (story_is_told)
+		story_line(weak_cpu(), site, "will read %s: %#llx; the load is not performed yet",
+			   site->what, (unsigned long long)*value);
+	return true;
+}
+
+/* The newest store of this value among those that can be read; `count` if there is none. */
+static unsigned age_of_value(const struct location *location, uint64_t value, unsigned count)
+{
+	const struct store *store = location->newest;
+	unsigned age = 0;
+
+	for (; age < count && store->value != value; age++)
+		store = store->older;
+	return age;
+}
+
+void memory_perform_postponed(void)
+{
+	struct view *view = view_self();
+	struct postponed load = view->postponed;
+	struct location *location;
+	unsigned count, age;
+	uint32_t floor;
+
+	if (!load.site)
+		return;
+	view->postponed.site = NULL;
+	weak_step(STEP_LOAD, load.address, load.site, 0);
+	location = memory_location(load.address, load.size);
+	floor = memory_floor(view, location);
+	count = memory_readable(view, weak_cpu(), location, floor);
+	age = age_of_value(location, load.value, count);
+	if (age == count)
+		schedule_leave(LEFT_IMPOSSIBLE);
+	memory_read(location, age, floor, load.site);
+	if (!load.before_loads)
+		return;
+	raise_to(&view->loads_floor, view->loaded);
+	clocks_join(&view->before_reads, &view->from_loads);
+	clocks_join(&view->before_writes, &view->from_loads);
 }

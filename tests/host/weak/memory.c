@@ -276,6 +276,9 @@ uint64_t weak_load(const void *address, unsigned size, struct weak_site *site)
 		memcpy(&value, address, size);
 		return value;
 	}
+	memory_perform_postponed();
+	if (memory_postpone(address, size, site, &value))
+		return value;
 	weak_step(STEP_LOAD, address, site, 0);
 	return memory_load(address, size, 0, site);
 }
@@ -350,6 +353,7 @@ static struct waiting *put(void *address, unsigned size, uint64_t value, unsigne
 	struct view *view = view_self();
 	struct location *location;
 
+	memory_perform_postponed();
 	memory_note_plain_accesses();
 	if (view->waitings == WAITING_MAX)
 		weak_step(STEP_DRAIN, NULL, site, 0);
@@ -424,6 +428,7 @@ uint64_t weak_rmw(void *address, unsigned size, enum weak_rmw kind, uint64_t ope
 		memcpy(address, &then, size);
 		return value;
 	}
+	memory_perform_postponed();
 	full_barrier();
 	weak_step(STEP_CHANGE, address, site, 0);
 	location = memory_location(address, size);
@@ -478,6 +483,7 @@ uint64_t weak_cas(void *address, unsigned size, uint64_t wanted, uint64_t value,
 			memcpy(address, &value, size);
 		return found;
 	}
+	memory_perform_postponed();
 	full_barrier();
 	weak_step(STEP_CHANGE, address, site, 0);
 	location = memory_location(address, size);

@@ -80,6 +80,18 @@ struct late {
 	struct weak_site *site;
 };
 
+/*
+ * A load that a device may be written before (weak_postponed). Its value is what memory held when the
+ * CPU came to it; it is performed at the CPU's next access of memory, if that value can be read then.
+ */
+struct postponed {
+	const void *address;
+	unsigned size;
+	uint64_t value;
+	struct weak_site *site;		   /* NULL: there is none */
+	bool before_loads, before_devices; /* a fence behind it says so */
+};
+
 #define WAITING_MAX 24
 #define LATE_MAX    4
 #define WATCHED_MAX 64
@@ -98,6 +110,7 @@ struct view {
 	unsigned waitings;
 	struct late late[LATE_MAX];
 	unsigned lates;
+	struct postponed postponed;
 	struct clocks before_reads, before_writes, before_device;
 	struct clocks from_loads, from_stores, from_device; /* not ordered before a fence says so */
 	struct location *watched[WATCHED_MAX];
@@ -180,6 +193,9 @@ uint64_t memory_load(const void *address, unsigned size, uint32_t at_least, stru
 void memory_foresee(const struct location *location, uint64_t value);
 bool memory_is_late(const struct view *view, unsigned number);
 bool memory_are_late(const struct view *view, unsigned up_to);
+/* Whether the load is put off, and its value; and performing it, if there is one. */
+bool memory_postpone(const void *address, unsigned size, struct weak_site *site, uint64_t *value);
+void memory_perform_postponed(void);
 struct weak_fence *memory_fence(struct weak_site *site);
 void memory_note_partner(struct weak_fence *fence, struct weak_fence *other);
 unsigned memory_signals(void);
@@ -189,6 +205,9 @@ unsigned memory_signals(void);
 void races_reset(void);
 /* A plain access through a translation: after the stores of the entries, too. */
 void races_through(const struct clocks *walked, const void *address, size_t bytes, bool writes);
+/* A walk reads an entry, after the stores of the entries that led to it. */
+void races_walk(const struct clocks *walked, const void *address, size_t bytes,
+		struct weak_site *site);
 void races_atomic(const void *address, size_t bytes, bool writes, struct weak_site *site);
 /* What was said of the function of an access (weak_hint, weak_branch). */
 int races_kind(struct weak_site *site);

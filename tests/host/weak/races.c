@@ -149,6 +149,12 @@ void weak_hint(const char *function, const char *reason)
 	make_special(function, WEAK_HINT);
 }
 
+void weak_postponed(const char *function, const char *reason)
+{
+	(void)reason;
+	make_special(function, WEAK_POSTPONED);
+}
+
 void weak_branch(const char *function, const char *reason)
 {
 	(void)reason;
@@ -244,6 +250,18 @@ void races_through(const struct clocks *walked, const void *address, size_t size
 	view->before_writes = stores;
 }
 
+void races_walk(const struct clocks *walked, const void *address, size_t size,
+		struct weak_site *site)
+{
+	struct view *view = &views[weak_cpu()];
+	struct access access = {view->clock, site, NULL};
+	struct clocks reads = view->before_reads;
+
+	clocks_join(&view->before_reads, walked);
+	access_bytes(address, size, false, &access);
+	view->before_reads = reads;
+}
+
 /* ---- what the compiler calls ----------------------------------------------------------------- */
 
 #define PLAIN(name, size, writes)                                                                  \
@@ -302,6 +320,31 @@ void __tsan_write_range(void *address, long size);
 void __tsan_write_range(void *address, long size)
 {
 	access_plainly(address, (size_t)size, true, __builtin_return_address(0));
+}
+
+/* ---- what the code under test calls in place of the C library ---------------------------------- */
+
+void *weak_memset(void *to, int byte, size_t size);
+void *weak_memset(void *to, int byte, size_t size)
+{
+	access_plainly(to, size, true, __builtin_return_address(0));
+	return memset(to, byte, size);
+}
+
+void *weak_memcpy(void *to, const void *from, size_t size);
+void *weak_memcpy(void *to, const void *from, size_t size)
+{
+	access_plainly(from, size, false, __builtin_return_address(0));
+	access_plainly(to, size, true, __builtin_return_address(0));
+	return memcpy(to, from, size);
+}
+
+void *weak_memmove(void *to, const void *from, size_t size);
+void *weak_memmove(void *to, const void *from, size_t size)
+{
+	access_plainly(from, size, false, __builtin_return_address(0));
+	access_plainly(to, size, true, __builtin_return_address(0));
+	return memmove(to, from, size);
 }
 
 void __tsan_init(void);

@@ -207,14 +207,17 @@ void weak_step(enum step kind, const void *address, struct weak_site *site, unsi
 
 void weak_relax(struct weak_site *site)
 {
-	if (running)
-		weak_step(STEP_RELAX, NULL, site, 0);
+	if (!running)
+		return;
+	memory_perform_postponed();
+	weak_step(STEP_RELAX, NULL, site, 0);
 }
 
 void weak_sleep(struct weak_site *site)
 {
 	if (!running)
 		return;
+	memory_perform_postponed();
 	weak_step(STEP_SLEEP, NULL, site, 0);
 	cpus[current].woken = false;
 }
@@ -264,6 +267,7 @@ void weak_irq_restore(unsigned long flags)
 static void body(void)
 {
 	workload->work(current);
+	memory_perform_postponed();
 	if (workload->handler) {
 		cpus[current].masked = false;
 		weak_step(STEP_IDLE, NULL, NULL, 0);

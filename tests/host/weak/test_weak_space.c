@@ -22,6 +22,7 @@
 #include "kernel/vm/heap_guard.h"
 #include "kernel/vm/kernel_space.h"
 #include "kernel/vm/space.h"
+#include "kernel/vm/space_private.h"
 #include "mm/frame.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
@@ -129,6 +130,7 @@ static void setup_mapped(void)
 {
 	setup();
 	map_page();
+	harts_expect(PAGE);
 }
 
 /* What the page has, or nothing. */
@@ -157,6 +159,28 @@ static void unmap_while_read(unsigned cpu)
 		space_enter(&space);
 		read_page();
 		read_page();
+		space_leave();
+	}
+}
+
+/*
+ * The least of an unmap that frees a table, and of a CPU that comes in: an entry is cleared, the flush
+ * asks the mask who walks, and another owner of the frame writes to it. The CPU notes in the mask that it
+ * walks, and writes satp. If its MMU has walked the table and the flush did not wait, that is a race.
+ */
+static void take_table_away(unsigned cpu)
+{
+	uint64_t *root = port_phys_pointer(space.table.root.value << 12), *entry;
+	uint64_t *table;
+
+	if (cpu == 0) {
+		entry = &root[PAGE >> 30 & 511];
+		table = port_phys_pointer(*entry >> 10 << 12);
+		ck_pr_store_64(entry, 0);
+		space_flush(&space, 0, UINT64_MAX);
+		memset(table, 0, FRAME_SIZE);
+	} else {
+		space_enter(&space);
 		space_leave();
 	}
 }
@@ -241,7 +265,10 @@ static void run(const char *name, void (*start)(void), void (*work)(unsigned cpu
 
 TEST(spaces_are_flushed_in_time)
 {
+	weak_postponed("space_maps_until_now",
+		       "space_enter stores what it reads, and decides nothing");
 	run("space-unmap", setup_mapped, unmap_while_read, 2, 300);
+	run("space-enter", setup_mapped, take_table_away, 2, 2000);
 	run("space-map", setup, map_and_read, 2, 300);
 	run("space-destroy", setup_mapped, leave_and_destroy, 2, 300);
 	run("space-away", setup_mapped, unmap_while_away, 2, 300);

@@ -18,7 +18,8 @@
  *	  through, allow.
  *	- a load may also be performed late, after later stores of its CPU that do not depend on it. The
  *	  code under test cannot be asked what depends on what, so this is for litmus tests only: there
- *	  a load says that it may be late, and an access what it depends on.
+ *	  a load says that it may be late, and an access what it depends on. Of the code under
+ *	  test, the loads that a test names may be later than a write to a device (weak_postponed).
  *	- an atomic read-modify-write sees the newest store. By itself it orders nothing (Concurrency
  *	  Kit 0.7.2), or it is a full fence (0.7.1): WEAK_FULL_ATOMICS.
  *	- what a CPU writes to a device, a CSR or the firmware waits for its stores only if a fence
@@ -55,7 +56,7 @@ struct weak_site {
 	int line;
 	unsigned before, after; /* of a fence, as written */
 	struct weak_fence *fence;
-	enum { WEAK_UNKNOWN, WEAK_HINT, WEAK_BRANCH, WEAK_ORDINARY } kind;
+	enum { WEAK_UNKNOWN, WEAK_HINT, WEAK_BRANCH, WEAK_POSTPONED, WEAK_ORDINARY } kind;
 };
 
 #define WEAK_SITE(text, ordered_before, ordered_after)                                             \
@@ -97,10 +98,17 @@ void weak_device_in(uint64_t instant);
 void weak_watch_devices(void);
 
 /*
- * A load by the MMU of the calling CPU's hart: no older than *floor, which it raises to what it has
- * seen, and than the hart's last fence for walks.
+ * A load by the MMU of the calling CPU's hart: no older than walk->floor, which it raises to what it
+ * has seen, and than the hart's last fence for walks. False: *walk->flushes has changed. The walk ended
+ * there, and the load was not made.
  */
-uint64_t weak_walk(const uint64_t *address, uint32_t *floor, struct weak_site *site);
+struct weak_walk {
+	const uint32_t *flushes;
+	uint32_t flushes_seen, floor;
+};
+
+bool weak_walk(const uint64_t *address, struct weak_walk *walk, uint64_t *entry,
+	       struct weak_site *site);
 void weak_fence_walks(struct weak_site *site);
 /* The effect of a call of the firmware: another hart passes all fences, and the answer's instant. */
 uint64_t weak_remote_fence(unsigned cpu);
@@ -178,6 +186,11 @@ _Noreturn void weak_fail(const char *format, ...) __attribute__((format(printf, 
  * the same time, because its result decides nothing that must be right. `reason` says why.
  */
 void weak_hint(const char *function, const char *reason);
+/*
+ * They may be performed later than what the CPU next writes to a device, unless a fence orders that:
+ * nothing that the CPU does before its next access of memory depends on them.
+ */
+void weak_postponed(const char *function, const char *reason);
 /* Its plain stores come behind a branch on what it loads atomically: no store overtakes a branch. */
 void weak_branch(const char *function, const char *reason);
 
