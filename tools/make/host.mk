@@ -193,10 +193,11 @@ weak_space := $(wildcard kernel/vm/space*.c)
 weak_watched := -fsanitize=thread -U__SANITIZE_THREAD__ --param=tsan-distinguish-volatile=1 -Itests/host/weak \
 	-Dmemset=weak_memset -Dmemcpy=weak_memcpy -Dmemmove=weak_memmove
 links.test_weak_sync := kernel/diag/trace_ring.c
-links.test_weak_smp := $(weak_smp) tests/host/weak/harts.c
-links.test_weak_space := $(filter-out %/cpu_work.c %/cpu_stop.c,$(weak_smp)) $(weak_space) tests/host/weak/harts.c
+weak_harts := $(addprefix tests/host/weak/,harts.c mmus.c)
+links.test_weak_smp := $(weak_smp) $(weak_harts)
+links.test_weak_space := $(filter-out %/cpu_work.c %/cpu_stop.c,$(weak_smp)) $(weak_space) $(weak_harts)
 $(call special,weak,$(weak_smp) $(weak_space) kernel/diag/trace_ring.c,$(weak_watched))
-$(call special,weak,$(weak_explorer) tests/host/weak/harts.c,-O2 -Itests/host/weak)
+$(call special,weak,$(weak_explorer) $(weak_harts),-O2 -Itests/host/weak)
 $(call special,weak,$(allocator) $(weak.tests),$(weak_watched))
 
 # ---- fuzzing ---------------------------------------------------------------------------------

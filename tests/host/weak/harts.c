@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* harts.c - see harts.h: registers, firmware, MMUs. */
+/* harts.c - see harts.h: registers and firmware. */
 #include "tests/host/weak/harts.h"
 
 #include <port.h>
@@ -7,48 +7,25 @@
 #include <string.h>
 
 #include "arch/riscv/csr.h"
-#include "arch/riscv/fence.h"
 #include "arch/riscv/mmu.h"
 #include "arch/riscv/sbi.h"
 #include "arch/riscv/trap.h"
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
-#include "mm/global/zone.h"
+#include "tests/host/weak/mmus.h"
 #include "tests/host/weak/model.h"
 
-#define KEPT_MAX    8
-#define ASIDS	    8
-#define HART_OF(n)  (40 + (n)) /* no hart has the number of a CPU */
-#define ENTRY_VALID UINT64_C(1)
-#define ENTRY_WRITE UINT64_C(4)
-#define ENTRY_LEAF  UINT64_C(14)
-#define ENTRY_SHIFT 10
-#define ROOT_MASK   ((UINT64_C(1) << 44) - 1)
-
-struct kept {
-	bool valid;
-	uint64_t asid, page, entry; /* 0: the page is not mapped */
-	struct clocks walked;
-};
+#define HART_OF(n) (40 + (n)) /* no hart has the number of a CPU */
 
 struct hart {
 	bool stopped;
 	uint64_t stopped_at, started_at, ipi_at, answered_at; /* instants */
-	uint64_t satp, satp_next;
-	struct hart_arrival *arrival; /* what the firmware hands over */
-	struct kept kept[KEPT_MAX];
-	unsigned kept_next;
-	uint64_t last_page;
-	uint32_t flushes; /* and writes of satp */
-	/* The first write of satp with this ASID since all was flushed: no walk of its tables is older. */
-	uint32_t since[ASIDS];
+	struct hart_arrival *arrival;			      /* what the firmware hands over */
 };
 
 struct settings settings;
 trap_hook *trap_on_software;
-bool (*trap_on_page_fault)(void);
 struct hart_arrival *hart_awaited;
-uint64_t harts_asid_max;
 
 static struct cpu cpus[WEAK_CPUS_MAX];
 static struct hart harts[WEAK_CPUS_MAX];
@@ -84,6 +61,7 @@ void harts_start(unsigned count)
 {
 	memset(cpus, 0, sizeof(cpus));
 	memset(harts, 0, sizeof(harts));
+	mmus_start(MMU_OFF);
 	memset(arrivals, 0, sizeof(arrivals));
 	settings.cpus = count;
 	settings.timebase = UINT64_C(1) << 40; /* nothing takes that long */
@@ -97,10 +75,9 @@ void harts_start(unsigned count)
 void harts_start_all(unsigned count)
 {
 	harts_start(count);
-	for (unsigned cpu = 0; cpu < count; cpu++) {
+	mmus_start(HARTS_KERNEL_SATP);
+	for (unsigned cpu = 0; cpu < count; cpu++)
 		harts[cpu].stopped = false;
-		harts[cpu].satp = HARTS_KERNEL_SATP;
-	}
 }
 
 /* ---- registers ------------------------------------------------------------------------------- */
@@ -294,190 +271,10 @@ void harts_serve(unsigned cpu)
 	cpu_serve();
 }
 
-/* ---- the MMU --------------------------------------------------------------------------------- */
-
-static unsigned asid_of(uint64_t satp)
-{
-	unsigned asid = satp >> 44 & 0xffff;
-
-	if (asid >= ASIDS)
-		weak_fail("ASID %u, and harts have %u", asid, ASIDS);
-	return asid;
-}
-
-static struct kept *find(struct hart *hart, uint64_t page)
-{
-	for (unsigned i = 0; i < KEPT_MAX; i++)
-		if (hart->kept[i].valid && hart->kept[i].page == page &&
-		    hart->kept[i].asid == asid_of(hart->satp))
-			return &hart->kept[i];
-	return NULL;
-}
-
-static bool is_in_a_space(const struct hart *hart)
-{
-	return hart->satp >> 60 != 0 && hart->satp != HARTS_KERNEL_SATP;
-}
-
-static uint64_t *table_at(uint64_t frame)
-{
-	const struct zone *zone = &zones.zone[0];
-
-	if (frame - zone->first >= zone->total_frames ||
-	    zone_frame_state(zone, frame) == FRAME_STATE_FREE)
-		weak_fail("cpu %u walks frame %#llx, which is not allocated", host_self->number,
-			  (unsigned long long)frame);
-	return port_phys_pointer(frame << 12);
-}
-
-/* False: the hart was told to flush meanwhile, or satp was written. No walk goes on after that. */
-static bool walk(struct hart *hart, uint64_t page, uint64_t *found)
-{
-	uint64_t table = hart->satp & ROOT_MASK, entry;
-	struct weak_walk walk = {&hart->flushes, hart->flushes, hart->since[asid_of(hart->satp)]};
-
-	for (unsigned level = 2;; level--) {
-		uint64_t *entries = table_at(table);
-
-		if (!weak_walk(&entries[page >> (9 * level) & 511], &walk, &entry,
-			       WEAK_SITE("a walk", 0, 0)))
-			return false;
-		*found = entry & ENTRY_VALID ? entry : 0;
-		if (!(entry & ENTRY_VALID) || level == 0 || entry & ENTRY_LEAF)
-			return true;
-		table = entry >> ENTRY_SHIFT;
-	}
-}
-
-static const struct kept *keep(struct hart *hart, uint64_t page)
-{
-	struct kept *kept;
-	uint64_t entry;
-
-	do
-		memset(&views[weak_cpu()].walked, 0, sizeof(struct clocks));
-	while (!walk(hart, page, &entry));
-	kept = &hart->kept[hart->kept_next++ % KEPT_MAX];
-	*kept = (struct kept){true, asid_of(hart->satp), page, entry, views[weak_cpu()].walked};
-	return kept;
-}
-
-void harts_expect(uint64_t address)
-{
-	for (unsigned cpu = 0; cpu < WEAK_CPUS_MAX; cpu++)
-		harts[cpu].last_page = address >> 12;
-}
-
-/* As soon as it may, the hart walks the page that it has accessed last. */
-static void walk_unasked(struct hart *hart)
-{
-	if (is_in_a_space(hart) && hart->last_page && !find(hart, hart->last_page) && weak_chance())
-		keep(hart, hart->last_page);
-}
-
-/* Of all pages, or of one. */
-static void drop_kept(struct hart *hart, uint64_t page)
-{
-	for (unsigned i = 0; i < KEPT_MAX; i++)
-		if (page == HARTS_ALL_PAGES || hart->kept[i].page == page >> 12)
-			hart->kept[i].valid = false;
-	if (page == HARTS_ALL_PAGES)
-		memset(hart->since, 0, sizeof(hart->since));
-	hart->flushes++;
-}
-
-static void load_satp(uint64_t cpu)
-{
-	harts[cpu].satp = harts[cpu].satp_next;
-	harts[cpu].flushes++;
-}
-
-uint64_t harts_read_satp(void)
-{
-	return self()->satp;
-}
-
-void harts_write_satp(uint64_t value)
-{
-	struct hart *hart = self();
-	uint64_t instant;
-
-	hart->satp_next = value & ~((UINT64_C(0xffff) & ~harts_asid_max) << 44);
-	instant = weak_device_out(load_satp, host_self->number, WEAK_SITE("satp", 0, 0));
-	if (!hart->since[asid_of(hart->satp)])
-		hart->since[asid_of(hart->satp)] = (uint32_t)instant;
-	walk_unasked(hart);
-}
-
-void harts_fence_translations(uint64_t page, struct weak_site *site)
-{
-	struct hart *hart = self();
-
-	weak_fence_walks(site);
-	drop_kept(hart, page);
-	walk_unasked(hart);
-}
-
-static bool fault_is_stale(void)
-{
-	bool masked = weak_irq_save(), stale;
-
-	host_self->in_trap = true;
-	stale = trap_on_page_fault && trap_on_page_fault();
-	host_self->in_trap = false;
-	weak_irq_restore(masked);
-	return stale;
-}
-
-/* NULL: it faults. */
-static const struct kept *translate(uint64_t address, uint64_t wanted)
-{
-	struct hart *hart = self();
-	uint64_t page = address >> 12;
-
-	hart->last_page = page;
-	for (;;) {
-		const struct kept *kept = find(hart, page);
-
-		if (!kept)
-			kept = keep(hart, page);
-		if ((kept->entry & wanted) == wanted)
-			return kept;
-		if (!fault_is_stale())
-			return NULL;
-	}
-}
-
-static uint64_t *access_through(const struct kept *kept, bool writes)
-{
-	uint64_t *word = port_phys_pointer((kept->entry >> ENTRY_SHIFT & ROOT_MASK) << 12);
-
-	races_through(&kept->walked, word, sizeof(*word), writes);
-	return word;
-}
-
-bool harts_load(uint64_t address, uint64_t *value)
-{
-	const struct kept *kept = translate(address, ENTRY_VALID);
-
-	if (kept)
-		*value = *access_through(kept, false);
-	return kept != NULL;
-}
-
-bool harts_store(uint64_t address, uint64_t value)
-{
-	const struct kept *kept = translate(address, ENTRY_VALID | ENTRY_WRITE);
-
-	if (kept)
-		*access_through(kept, true) = value;
-	return kept != NULL;
-}
-
 /* The firmware's own code on the other hart: fences, SFENCE.VMA, and its answer. */
 static void fence_remotely(uint64_t cpu)
 {
-	drop_kept(&harts[cpu], HARTS_ALL_PAGES);
+	mmus_drop((unsigned)cpu);
 	harts[cpu].answered_at = weak_remote_fence((unsigned)cpu);
 }
 
