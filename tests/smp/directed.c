@@ -452,6 +452,12 @@ void directed_rest(uint64_t pc)
 
 /* ---- begin and end --------------------------------------------------------------------------- */
 
+void directed_enter(void)
+{
+	if (seats)
+		seats[port_cpu()].state = DIRECTED_OUT;
+}
+
 void directed_begin(void)
 {
 	struct seat *seat = &seats[port_cpu()];

@@ -28,6 +28,9 @@ void directed_prepare(const struct directed_explorer *explorer);
 /* Whether the schedule is one of these. */
 bool directed(void);
 
+/* Before a cpu sets up its work: it has no seat, also if it has ended other work. */
+void directed_enter(void);
+
 /* Before a cpu's work: waits until all cpus are here and this one has the turn. */
 void directed_begin(void);
 

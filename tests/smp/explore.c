@@ -431,6 +431,7 @@ static void explore_prepare(void)
 
 static void enter(void)
 {
+	directed_enter();
 	self()->works = 1;
 	if (port_cpu() != 0)
 		doze_enter();

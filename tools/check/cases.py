@@ -456,7 +456,7 @@ CASES = (
     refused("unknown-crash", "crash=nonesuch", "no such value", "valid: none null-read"),
     # One boot of each scheduler; the sweep shows that a digest can be repeated.
     scheduled("pct", "pct:100:3", "exhaust", 1),
-    scheduled("walk", "walk:200", "churn", 60),
+    scheduled("walk", "walk:200", "rand,churn", 60),
     scheduled("list", "list switches=0:2,5:1,9:3", "rand", 100),
     # The cpus' handlers take all of the time between two switches.
     Case("schedule-without-time", "run=explore workload=repeat ops=20 preempt=0:0:any", smp="2", mem="16M",
