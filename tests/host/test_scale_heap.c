@@ -108,12 +108,14 @@ static void resize_huge(void)
 
 static void ask_too_much(void)
 {
-	volatile size_t one = 1; /* the compiler would refuse what is too much */
+	/* The compiler would refuse what is too much, also a shift of an unknown number. */
+	volatile size_t one = 1, half = one << 32, half_and_one = half + 1, more = one << 33,
+			less = one << 31;
 	struct kheap_stats before = stats_now();
 
-	CHECK(!kcalloc(one << 32, one << 32));
-	CHECK(!kcalloc((one << 32) + 1, one << 32));
-	CHECK(!kcalloc(one << 33, one << 31));
+	CHECK(!kcalloc(half, half));
+	CHECK(!kcalloc(half_and_one, half));
+	CHECK(!kcalloc(more, less));
 	CHECK(!kmalloc(-one));
 	CHECK(!kmalloc(-(one * (FRAME_SIZE - 2))));
 	CHECK(!kmalloc(one * PTRDIFF_MAX));
