@@ -175,7 +175,7 @@ power.goals    := host $(BUILD)/host/% $(BUILD)/power/%
 # The code under test calls tests/host/weak/ for each access and each fence: ck_pr.h there comes before
 # Concurrency Kit's, and the compiler, which believes that it builds for ThreadSanitizer, calls
 # races.c before each plain access. It does not for what the C library accesses, so races.c has these too.
-weak_explorer := $(addprefix tests/host/weak/,choices.c devices.c explore.c machine.c fences.c late.c locations.c memory.c races.c runs.c schedule.c story.c)
+weak_explorer := $(addprefix tests/host/weak/,choices.c devices.c explore.c machine.c fences.c late.c locations.c memory.c races.c runs.c schedule.c stores.c story.c)
 
 weak.dir      := weak
 weak.cc       := $(HOSTCC)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * memory.c - the accesses of weak.h: which stores wait and when they may be performed, and what a
- * load may read.
+ * memory.c - the accesses of weak.h: when a waiting store may be performed, and what a load may read.
  */
 #include "tests/host/weak/model.h"
 
@@ -14,27 +13,27 @@
 
 /* ---- performing ------------------------------------------------------------------------------ */
 
-static uint64_t mask_of(unsigned size)
-{
-	return size == 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * size) - 1;
-}
-
-static uint64_t changed(enum weak_rmw kind, uint64_t value, uint64_t operand)
+uint64_t memory_changed(enum weak_rmw kind, uint64_t value, uint64_t operand, unsigned size)
 {
 	switch (kind) {
 	case WEAK_ADD:
-		return value + operand;
+		value += operand;
+		break;
 	case WEAK_OR:
-		return value | operand;
+		value |= operand;
+		break;
 	case WEAK_AND:
-		return value & operand;
+		value &= operand;
+		break;
 	default:
-		return operand;
+		value = operand;
+		break;
 	}
+	return size == 8 ? value : value & ((UINT64_C(1) << 8 * size) - 1);
 }
 
 /* The CPU's store is the newest of the location from now on. */
-static void perform(unsigned cpu, const struct waiting *waiting)
+void memory_perform_store(unsigned cpu, const struct waiting *waiting)
 {
 	struct location *location = waiting->location;
 	struct view *view = &views[cpu];
@@ -43,8 +42,8 @@ static void perform(unsigned cpu, const struct waiting *waiting)
 
 	memory_note_plain_store(location);
 	if (waiting->changes) /* at one instant it reads, and stores */
-		value = changed(waiting->kind, location->newest->value, value) &
-			mask_of(location->size);
+		value = memory_changed(waiting->kind, location->newest->value, value,
+				       location->size);
 	store = memory_new_store(location, value, ++stamps);
 	store->cpu = cpu;
 	store->message = waiting->message;
@@ -135,7 +134,7 @@ void memory_perform(unsigned cpu, unsigned index)
 		story_line(cpu, waiting.site, "the store of %#llx to %s is performed%s",
 			   (unsigned long long)waiting.value, waiting.site->what,
 			   index ? ", before an earlier one" : "");
-	perform(cpu, &waiting);
+	memory_perform_store(cpu, &waiting);
 }
 
 /* ---- loads ----------------------------------------------------------------------------------- */
@@ -200,6 +199,14 @@ unsigned memory_readable(const struct view *view, unsigned cpu, const struct loc
 	return count;
 }
 
+unsigned memory_readable_now(const struct location *location, uint32_t floor)
+{
+	unsigned cpu = weak_cpu();
+
+	return location->stale[cpu] < STALE_MAX ? memory_readable(&views[cpu], cpu, location, floor)
+						: 1;
+}
+
 uint32_t memory_loaded_at(struct view *view, uint32_t stamp, uint32_t floor)
 {
 	uint32_t instant = stamp > floor ? stamp : floor;
@@ -237,7 +244,7 @@ uint64_t memory_read(struct location *location, unsigned age, uint32_t floor, st
 	return store->value;
 }
 
-static void begin_access(const void *address, unsigned size, bool writes, struct weak_site *site)
+void memory_begin_access(const void *address, unsigned size, bool writes, struct weak_site *site)
 {
 	view_self()->clock++;
 	races_atomic(address, size, writes, site);
@@ -246,14 +253,12 @@ static void begin_access(const void *address, unsigned size, bool writes, struct
 uint64_t memory_load(const void *address, unsigned size, uint32_t at_least, struct weak_site *site)
 {
 	struct view *view = view_self();
-	unsigned cpu = weak_cpu();
 	struct location *location;
 	const struct waiting *own;
 	uint32_t floor;
-	unsigned count;
 
 	location = memory_location(address, size);
-	begin_access(address, size, false, site);
+	memory_begin_access(address, size, false, site);
 	own = memory_own_waiting(view, location);
 	if (own && own->changes)
 		memory_perform_own(view, location);
@@ -264,8 +269,7 @@ uint64_t memory_load(const void *address, unsigned size, uint32_t at_least, stru
 	floor = memory_floor(view, location);
 	if (at_least > floor)
 		floor = at_least;
-	count = location->stale[cpu] < STALE_MAX ? memory_readable(view, cpu, location, floor) : 1;
-	return memory_read(location, weak_choose(count), floor, site);
+	return memory_read(location, weak_choose(memory_readable_now(location, floor)), floor, site);
 }
 
 uint64_t weak_load(const void *address, unsigned size, struct weak_site *site)
@@ -343,162 +347,4 @@ void memory_look_again(unsigned cpu)
 		where->seen[cpu] = store->stamp;
 	views[cpu].watches = 0;
 	views[cpu].watches_devices = false;
-}
-
-/* ---- stores ---------------------------------------------------------------------------------- */
-
-static struct waiting *put(void *address, unsigned size, uint64_t value, unsigned depends_on,
-			   struct weak_site *site)
-{
-	struct view *view = view_self();
-	struct location *location;
-
-	memory_perform_postponed();
-	memory_note_plain_accesses();
-	if (view->waitings == WAITING_MAX)
-		weak_step(STEP_DRAIN, NULL, site, 0);
-	location = memory_location(address, size);
-	begin_access(address, size, true, site);
-	view->waiting[view->waitings++] = (struct waiting){.location = location,
-							   .value = value,
-							   .number = ++view->numbers,
-							   .group = view->group,
-							   .lates_before = view->lates_before_stores,
-							   .message = view->before_writes,
-							   .fence = view->last_release,
-							   .site = site,
-							   .depends_on = depends_on};
-	if (story_is_told)
-		story_line(weak_cpu(), site, "stores %#llx to %s", (unsigned long long)value,
-			   site->what);
-	return &view->waiting[view->waitings - 1];
-}
-
-void weak_store(void *address, unsigned size, uint64_t value, struct weak_site *site)
-{
-	if (!weak_is_running()) {
-		memcpy(address, &value, size);
-		return;
-	}
-	put(address, size, value, 0, site);
-}
-
-void weak_store_after(void *address, uint64_t value, unsigned depends_on, struct weak_site *site)
-{
-	put(address, 8, value, depends_on, site);
-}
-
-/* ---- atomics --------------------------------------------------------------------------------- */
-
-/* The fences of a kit whose atomics are full barriers. */
-static void full_barrier(void)
-{
-	static struct weak_site site = {"an atomic of Concurrency Kit 0.7.1",
-					"",
-					"full barrier",
-					0,
-					WEAK_RW,
-					WEAK_RW,
-					NULL,
-					WEAK_UNKNOWN};
-
-	if (atomics_are_full)
-		weak_fence(&site);
-}
-
-static void change(struct location *location, uint64_t value)
-{
-	struct view *view = view_self();
-
-	perform(weak_cpu(), &(struct waiting){.location = location,
-					      .value = value,
-					      .message = view->before_writes,
-					      .fence = view->last_release});
-}
-
-uint64_t weak_rmw(void *address, unsigned size, enum weak_rmw kind, uint64_t operand,
-		  struct weak_site *site)
-{
-	struct location *location;
-	uint64_t value = 0, then;
-
-	if (!weak_is_running()) {
-		memcpy(&value, address, size);
-		then = changed(kind, value, operand);
-		memcpy(address, &then, size);
-		return value;
-	}
-	memory_perform_postponed();
-	full_barrier();
-	weak_step(STEP_CHANGE, address, site, 0);
-	location = memory_location(address, size);
-	begin_access(address, size, true, site);
-	value = memory_read(location, 0, memory_floor(view_self(), location), site);
-	then = changed(kind, value, operand) & mask_of(size);
-	if (story_is_told)
-		story_line(weak_cpu(), site, "and at once stores %#llx", (unsigned long long)then);
-	change(location, then);
-	full_barrier();
-	return value;
-}
-
-void weak_change(void *address, unsigned size, enum weak_rmw kind, uint64_t operand,
-		 struct weak_site *site)
-{
-	struct waiting *waiting;
-
-	if (!weak_is_running() || atomics_are_full) {
-		weak_rmw(address, size, kind, operand, site);
-		return;
-	}
-	waiting = put(address, size, operand, 0, site);
-	waiting->changes = true;
-	waiting->kind = kind;
-}
-
-/* The candidates of one that fails: older stores with another value. */
-static unsigned failing(const struct location *location, uint64_t wanted, unsigned count,
-			unsigned *age)
-{
-	const struct store *store = location->newest->older;
-	unsigned found = 0;
-
-	for (unsigned i = 1; i < count; i++, store = store->older)
-		if (store->value != wanted)
-			age[found++] = i;
-	return found;
-}
-
-uint64_t weak_cas(void *address, unsigned size, uint64_t wanted, uint64_t value,
-		  struct weak_site *site)
-{
-	unsigned age[16], cpu = weak_cpu(), chosen, count;
-	struct location *location;
-	uint64_t found = 0;
-	uint32_t floor;
-
-	if (!weak_is_running()) {
-		memcpy(&found, address, size);
-		if (found == wanted)
-			memcpy(address, &value, size);
-		return found;
-	}
-	memory_perform_postponed();
-	full_barrier();
-	weak_step(STEP_CHANGE, address, site, 0);
-	location = memory_location(address, size);
-	begin_access(address, size, true, site);
-	floor = memory_floor(view_self(), location);
-	count = location->stale[cpu] < STALE_MAX
-			? memory_readable(view_self(), cpu, location, floor)
-			: 1;
-	chosen = weak_choose(1 + failing(location, wanted, count < 16 ? count : 16, age));
-	found = memory_read(location, chosen ? age[chosen - 1] : 0, floor, site);
-	if (chosen == 0 && found == wanted) {
-		if (story_is_told)
-			story_line(cpu, site, "and at once stores %#llx", (unsigned long long)value);
-		change(location, value);
-	}
-	full_barrier();
-	return found;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * model.h - what the parts of the weak-memory explorer share: the memory (locations.c, memory.c,
- * late.c, fences.c, devices.c), plain accesses (races.c), the CPUs (schedule.c), the choices that make
+ * stores.c, late.c, fences.c, devices.c), plain accesses (races.c), the CPUs (schedule.c), the choices that make
  * an execution (choices.c), many executions (runs.c), and what is printed (story.c).
  *
  * Stamps number the performed stores of an execution from 1 on; stamp 0 is before all of them.
@@ -137,6 +137,11 @@ void memory_reset(unsigned cpus, bool full_atomics);
 /* Whether a waiting store may be performed now, and doing it. */
 bool memory_may_perform(unsigned cpu, unsigned index);
 void memory_perform(unsigned cpu, unsigned index);
+/* The store, which does not wait any more, is the newest of its location from now on. */
+void memory_perform_store(unsigned cpu, const struct waiting *waiting);
+/* What an atomic access of `size` bytes makes of the value. */
+uint64_t memory_changed(enum weak_rmw kind, uint64_t value, uint64_t operand, unsigned size);
+void memory_begin_access(const void *address, unsigned size, bool writes, struct weak_site *site);
 /*
  * Whether the CPU's earlier stores let its next access be: those before a fence that names reads, or
  * devices; for an atomic access also those to its word, and those before a fence that names writes.
@@ -186,6 +191,8 @@ void memory_perform_own(struct view *view, const struct location *location);
 uint32_t memory_floor(const struct view *view, const struct location *location);
 unsigned memory_readable(const struct view *view, unsigned cpu, const struct location *location,
 			 uint32_t floor);
+/* The same of the calling CPU; the newest alone where it has read older ones again and again. */
+unsigned memory_readable_now(const struct location *location, uint32_t floor);
 uint64_t memory_read(struct location *location, unsigned age, uint32_t floor,
 		     struct weak_site *site);
 uint32_t memory_loaded_at(struct view *view, uint32_t stamp, uint32_t floor);
