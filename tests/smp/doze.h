@@ -7,7 +7,8 @@
  * the next hart loses its turn, and two runs of one seed differ. So the last cpu that is awake does not
  * sleep: it reads its pending interrupts until there is one. Then a timer ends its turn as it ends any other.
  *
- * A cpu counts as awake from doze_enter() to doze_leave(); cpu 0 always does.
+ * A cpu counts as awake from doze_enter() to doze_leave(), also while its hart is stopped; cpu 0 always
+ * does.
  */
 #pragma once
 
