@@ -16,7 +16,7 @@
 
 /* A weakened fence gets more executions than a test has time for; of two there are many. */
 #define MORE_EXECUTIONS	    4
-#define TOGETHER_EXECUTIONS 2
+#define TOGETHER_EXECUTIONS 1
 #define ITEMS_MAX	    256
 
 static const char *const pair_names[] = {"r,r", "r,w", "w,r", "w,w",	"r,o",
