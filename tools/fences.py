@@ -24,7 +24,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,8 @@ ROOT = Path(__file__).resolve().parent.parent
 REASONS = ROOT / "tests/host/weak/fences.toml"
 RECORD = ROOT / "docs/records/fences.jsonl"
 PAGE = ROOT / "docs/fences.md"
+TESTING = ROOT / "docs/testing.md"  # has the line of fences_page.summary()
+SUMMARY = re.compile(r"^\d+ fences; .*$", re.MULTILINE)
 COMMAND = "tools/fences.py --save"
 PREFIX = "# fence "
 # Of the kit's headers only the name of the file is the same on every host.
@@ -90,12 +92,14 @@ class Names:
         self.stands_for = stands_for
         self.others: dict[tuple[str, int], str] = {}
         count: dict[str, int] = {}
-        kit = sorted({(file_of(row["file"]), row["line"], row["function"], row["what"])
-                      for row in rows if file_of(row["file"]).startswith("ck: ")})
+        # The kit's, and those that a macro of the kit has put into our files.
+        kit = sorted({(file_of(row["file"]), row["line"], row["function"], row["what"]) for row in rows
+                      if not row["file"].startswith("tests/")})
         for file, line, function, what in kit:
-            name = f"{file} {function} {what}"
-            count[name] = count.get(name, 0) + 1
-            self.others[file, line] = f"{name} {count[name]}"
+            name = f"ck: {file.removeprefix('ck: ')} {function} {what}"
+            if (file, line) not in self.own:
+                count[name] = count.get(name, 0) + 1
+                self.others[file, line] = f"{name} {count[name]}"
 
     def of(self, file: str, line: int, what: str = "") -> str | None:
         """None: a fence of the tests themselves."""
@@ -114,14 +118,19 @@ def rows_of(lines: Iterable[str]) -> list[dict]:
     return [json.loads(line[len(PREFIX):]) for line in lines if line.startswith(PREFIX)]
 
 
+def check_place(name: str, row: dict) -> None:
+    """What the program calls the function is what the sources do; else it was built from others."""
+    if not file_of(row["file"]).startswith("tests/") and f" {row['function']} " not in name:
+        sys.exit(f"{row['file']}:{row['line']} is in {row['function']}, and the sources have {name} there")
+
+
 def read(rows: list[dict], names: Names) -> dict[str, Fence]:
     found: dict[str, Fence] = {}
     for row in rows:
         name = names.of(row["file"], row["line"], row["what"])
         if name is None:
-            if not file_of(row["file"]).startswith("tests/"):
-                sys.exit(f"no fence is at {row['file']}:{row['line']}: were the programs built before a change?")
             continue
+        check_place(name, row)
         fence = found.setdefault(name, Fence(name))
         if "partner" in row:
             fence.partner = names.at(row["partner"]) or fence.partner
@@ -191,6 +200,19 @@ def load() -> dict[str, Fence]:
             for row in rows if row["record"] == "fence"}
 
 
+def page() -> str:
+    return fences_page.page(fences_source.scan(), load(), reasons().why)
+
+
+def summary() -> str:
+    return fences_page.summary(fences_source.scan(), load()) + "."
+
+
+def write_pages() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+    TESTING.write_text(SUMMARY.sub(summary(), TESTING.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 # ---- the check -----------------------------------------------------------------------------------
 
 def problems_of(places: list[fences_source.Place], fences: dict[str, Fence], why: dict[str, str]) -> list[str]:
@@ -208,15 +230,13 @@ def problems_of(places: list[fences_source.Place], fences: dict[str, Fence], why
     return problems
 
 
-def check(page: Callable[[], str]) -> list[str]:
+def check() -> list[str]:
     problems = problems_of(fences_source.scan(), load(), reasons().why)
     if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
         problems.append(f"{PAGE.relative_to(ROOT)} is not what `tools/fences.py --page` writes")
+    if SUMMARY.findall(TESTING.read_text(encoding="utf-8")) != [summary()]:
+        problems.append(f"{TESTING.relative_to(ROOT)} does not have the line of `tools/fences.py --page`")
     return problems
-
-
-def page() -> str:
-    return fences_page.page(fences_source.scan(), load(), reasons().why)
 
 
 def main() -> int:
@@ -231,10 +251,10 @@ def main() -> int:
         rows = run_all(options.build, options.jobs)
         save(read(rows, Names(rows, fences_source.scan(), reasons().stands_for)))
     if options.save or options.page:
-        PAGE.write_text(page(), encoding="utf-8")
-    problems = check(page)
+        write_pages()
+    problems = check()
     print("\n".join(problems), file=sys.stderr, end="\n" if problems else "")
-    print(fences_page.summary(fences_source.scan(), load()))
+    print(summary())
     return 1 if problems else 0
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HEAD = """# Fences: what each of them is for
 
 `tools/fences.py --save` writes this page: it takes away each fence of the sources, one by one, and looks for an
-execution on the weak-memory explorer ([testing.md](testing.md), "Weak memory") that dies without it. `make lint` checks
+execution on the weak-memory explorer ([testing.md](testing.md), "Weak memory") that dies without it. `make test` checks
 that each fence of `mm/`, `sync/`, `kernel/` and `arch/` has its row here.
 
 - *orders*: the kinds of accesses before the fence that come before those behind it: `r` reads and `w` writes of memory,
