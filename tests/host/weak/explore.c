@@ -4,7 +4,7 @@
  *
  * FENCES: each fence alone, and each of its pairs; TIMES: with this many times the executions. TOGETHER: a list of what no execution has died without,
  * "file:line", or "file:line/pair", separated by spaces. Each of these fences is taken away together with
- * each other item. An execution that dies of that shows that either of the two is enough.
+ * each other one, and with each pair of a fence of its file. An execution that dies of that shows that either of the two is enough.
  */
 #include "tests/host/weak/model.h"
 
@@ -184,6 +184,13 @@ static bool die_together(const struct weak_workload *workload, const struct item
 	return result.failed;
 }
 
+/* A part of a fence is tried with fences of its own file only. */
+static bool may_cover(const struct item *one, const struct item *other)
+{
+	return one->fence != other->fence && !one->fence->is_needed &&
+	       (!other->pairs || !strcmp(one->fence->file, other->fence->file));
+}
+
 /* Each whole fence of the list with each item. What has died in an earlier workload is not tried again. */
 static void weaken_together(const struct weak_workload *workload, const char *list)
 {
@@ -192,7 +199,7 @@ static void weaken_together(const struct weak_workload *workload, const char *li
 
 	for (unsigned i = 0; i < count; i++)
 		for (unsigned j = 0; j < count && !items[i].pairs; j++)
-			if (items[i].fence != items[j].fence && !items[i].fence->is_needed)
+			if (may_cover(&items[i], &items[j]))
 				items[i].fence->is_needed = die_together(workload, &items[i],
 									 &items[j]);
 }

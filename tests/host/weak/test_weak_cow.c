@@ -33,12 +33,12 @@ static void setup(void)
 		weak_fail("no space");
 }
 
-static void map_page(uint64_t value)
+static void map_page(uint64_t page, uint64_t value)
 {
 	pfn_t frame = frame_alloc(0);
 
 	*(uint64_t *)frame_bytes(frame) = value;
-	if (space_map(&parent, virt(PAGE), frame, FRAME_SIZE,
+	if (space_map(&parent, virt(page), frame, FRAME_SIZE,
 		      PAGE_READ | PAGE_WRITE | PAGE_OWNED) != PAGE_OK)
 		weak_fail("it cannot be mapped");
 }
@@ -46,7 +46,14 @@ static void map_page(uint64_t value)
 static void setup_mapped(void)
 {
 	setup();
-	map_page(1);
+	map_page(PAGE, 1);
+}
+
+/* All tables are there: a change of a page is one store. */
+static void setup_beside(void)
+{
+	setup();
+	map_page(PAGE + FRAME_SIZE, 0);
 }
 
 static void setup_cloned(void)
@@ -80,7 +87,7 @@ static void map_and_find(unsigned cpu)
 	uint64_t value;
 
 	if (cpu == 0) {
-		map_page(1);
+		map_page(PAGE, 1);
 		return;
 	}
 	space_enter(&parent);
@@ -175,7 +182,7 @@ static void run(const char *name, void (*start)(void), void (*work)(unsigned cpu
 
 TEST(a_page_is_whole_when_a_walk_finds_it)
 {
-	run("cow-find", setup, map_and_find, 2, 300);
+	run("cow-find", setup_beside, map_and_find, 2, 300);
 }
 
 TEST(copies_on_write_are_private)
