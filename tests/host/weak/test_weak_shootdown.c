@@ -99,7 +99,9 @@ static void clear_while_away(unsigned cpu)
 	mmu_use(HARTS_KERNEL_SATP);
 }
 
-/* A CPU that writes through the entry: the flush orders writes, too. */
+static uint32_t looked_at;
+
+/* A CPU that writes through the entry: the flush orders writes, too. The IPI may come at the load. */
 static void clear_while_written(unsigned cpu)
 {
 	if (cpu == 0) {
@@ -108,7 +110,7 @@ static void clear_while_written(unsigned cpu)
 	}
 	mmu_use(page_table_satp(&table));
 	harts_store(PAGE, 1);
-	harts_store(PAGE, 1);
+	(void)ck_pr_load_32(&looked_at);
 	mmu_use(HARTS_KERNEL_SATP);
 }
 
