@@ -42,7 +42,6 @@ void fault_start(const struct fault_plan *wanted)
 	plan = *wanted;
 	ck_pr_store_64(&seen, 0);
 	ck_pr_store_64(&failed, 0);
-	ck_pr_fence_release(); /* the caller hands the CPUs their work with a release, too */
 	ck_pr_store_32(&fault_is_on, 1);
 }
 

@@ -124,7 +124,7 @@
  *	note_failure               af105d9479d5  request, at its end
  *	search_all_zones           526a90d6e704  look_at_once
  *	search_until_stable        62add1b9b887  look
- *	change_pressure            838b8fdf1be1  raise_pressure, lower_pressure
+ *	change_pressure            891d38eabf6b  raise_pressure, lower_pressure
  *	needs_pressure             3e8a239d55bf  request
  *	empty_all_caches           ad975ed30d61  request, park_own
  *	end_request                e86e7501e09d  request, at its end

@@ -377,7 +377,9 @@ static void change_pressure(bool up)
 		ck_pr_fence_release(); /* the looks come before */
 		ck_pr_dec_32(&drain.pressure);
 	}
-	trace_note(up ? TRACE_PRESSURE_UP : TRACE_PRESSURE_DOWN, ck_pr_load_32(&drain.pressure), 0);
+	if (trace_is_on())
+		trace_note(up ? TRACE_PRESSURE_UP : TRACE_PRESSURE_DOWN,
+			   ck_pr_load_32(&drain.pressure), 0);
 }
 
 /* A request for a single frame is exact, and so keeps caches shut until its last look. */

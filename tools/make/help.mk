@@ -20,6 +20,7 @@ Test
                      K=pattern, LF=1: those that failed last time, JOBS=n, ARGS="pytest options"
   make covers      which test covers which source file
   make coverage    which functions are entered by traps and other CPUs: docs/coverage.md
+  make fences      which test dies without which fence: docs/fences.md; minutes
   make lint        layers, memory model, fences in the machine code, bounds of the stack
   make stack       what each public call uses of the stack, with the deepest chain of calls
   make port-check  what docs/porting.md promises to another kernel

@@ -196,8 +196,12 @@ links.test_weak_sync := kernel/diag/trace_ring.c
 weak_harts := $(addprefix tests/host/weak/,harts.c mmus.c)
 links.test_weak_smp := $(weak_smp) $(weak_harts)
 links.test_weak_space := $(filter-out %/cpu_work.c %/cpu_stop.c,$(weak_smp)) $(weak_space) $(weak_harts)
+links.test_weak_stop := $(weak_smp) $(weak_harts)
+weak_space_machine := $(filter-out %/cpu_work.c %/cpu_stop.c,$(weak_smp)) $(weak_space) $(weak_harts) tests/host/weak/space_machine.c
+links.test_weak_cow := $(weak_space_machine)
+links.test_weak_shootdown := $(weak_space_machine)
 $(call special,weak,$(weak_smp) $(weak_space) kernel/diag/trace_ring.c,$(weak_watched))
-$(call special,weak,$(weak_explorer) $(weak_harts),-O2 -Itests/host/weak)
+$(call special,weak,$(weak_explorer) $(weak_harts) tests/host/weak/space_machine.c,-O2 -Itests/host/weak)
 $(call special,weak,$(allocator) $(weak.tests),$(weak_watched))
 
 # ---- fuzzing ---------------------------------------------------------------------------------

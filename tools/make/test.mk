@@ -122,4 +122,8 @@ port_check = tools/check_porting.py --out $(BUILD)/porting
 port-check: $(BUILD)/deps/test
 	$(quiet)$(port_check)
 
-.PHONY: lint-needs test test-plan check covers coverage mutants model prove lint stack port-check
+# make fences: docs/fences.md and its record, by the weak-memory explorer.
+fences: $(weak.programs)
+	$(quiet)tools/fences.py --save
+
+.PHONY: lint-needs test test-plan check covers coverage fences mutants model prove lint stack port-check

@@ -286,8 +286,10 @@ struct sbi_result sbi_remote_sfence(uint64_t mask, uint64_t first_hart, uint64_t
 	for (; mask; mask &= mask - 1) {
 		unsigned cpu = cpu_of_hart(first_hart + (unsigned)__builtin_ctzll(mask));
 
-		if (harts[cpu].stopped)
+		if (harts[cpu].stopped) {
+			weak_device_in(harts[cpu].stopped_at); /* the firmware has seen that */
 			return (struct sbi_result){-3, 0};
+		}
 		weak_device_out(fence_remotely, cpu, WEAK_SITE("the firmware: a flush", 0, 0));
 		weak_device_in(harts[cpu].answered_at);
 	}

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds: weak */
 /*
- * test_weak_locks.c - every lock, the barrier and the ring on the weak-memory explorer: mutual
- * exclusion, and that a CPU sees all that was written before it. Plain accesses need no check here:
- * any two that a lock or the barrier should have ordered, and did not, are a race.
+ * test_weak_locks.c - every lock on the weak-memory explorer: mutual exclusion, and that a CPU sees all
+ * that was written before it. Plain accesses need no check here: any two that a lock should have ordered,
+ * and did not, are a race.
  *
  * Covers: sync/spinlock.c sync/spin_kinds.c sync/qspinlock.h sync/reciprocating.h sync/hclh.h
- *	sync/cohort.h sync/barrier.c
+ *	sync/cohort.h
  */
 #include <port.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "sync/barrier.h"
+#include "sync/ck.h"
 #include "sync/spinlock.h"
 #include "tests/host/support/host.h"
 #include "tests/host/support/unit.h"
@@ -26,12 +27,14 @@ static unsigned rounds, cpu_count;
 static struct spinlock lock;
 static void *lock_memory;
 static uint64_t sum, inside;
+static uint32_t entered;
 
 static void setup(void)
 {
 	memset(lock_memory, 0, spin_bytes(CPUS_MAX));
 	spin_init(&lock, "lock", kind, cpu_count, lock_memory);
 	sum = inside = 0;
+	entered = 0;
 }
 
 static void work(unsigned cpu)
@@ -56,32 +59,34 @@ static void check_sum(void)
 			  rounds * cpu_count);
 }
 
-static void run(bool all, unsigned cpus, unsigned rounds_each, uint64_t executions)
-{
-	for (kind = 0; kind < SPIN_KINDS; kind++) {
-		struct weak_workload workload = {.name = spin_kind_name(kind),
-						 .cpus = cpus,
-						 .setup = setup,
-						 .work = work,
-						 .check = check_sum};
-		struct weak_result result;
+/* ---- whether a lock is held ------------------------------------------------------------------ */
 
-		cpu_count = cpus;
-		rounds = rounds_each;
-		host_memory_start(1 << 20, CPUS_MAX);
-		lock_memory = aligned_alloc(64, spin_bytes(CPUS_MAX));
-		result = all ? weak_all(&workload, executions)
-			     : weak_some(&workload, unit_seed(), executions);
-		free(lock_memory);
-		host_memory_end();
-		printf("# %-14s %u CPUs, %u rounds: %llu executions, %llu redundant%s\n",
-		       workload.name, cpus, rounds, (unsigned long long)result.executions,
-		       (unsigned long long)result.redundant,
-		       result.complete ? ", which are all" : "");
-		if (result.failed)
-			unit_fail(__FILE__, __LINE__, "%s: %s", workload.name, result.message);
+/*
+ * CPU 0 says in its critical section that it is in it. A CPU that has seen that, and then finds the lock
+ * free, sees what the critical section has written.
+ */
+static void look_work(unsigned cpu)
+{
+	struct spin_node node;
+
+	if (cpu == 0) {
+		spin_lock(&lock, &node);
+		ck_pr_fence_memory(); /* the word of the lock comes before the flag */
+		ck_pr_store_32(&entered, 1);
+		sum = 1;
+		spin_unlock(&lock, &node);
+		return;
 	}
+	while (ck_pr_load_32(&entered) == 0)
+		port_relax();
+	ck_pr_fence_memory();
+	while (spin_locked_relaxed(&lock))
+		port_relax();
+	if (sum != 1)
+		weak_fail("the lock is free, and its critical section is not over");
 }
+
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 __attribute__((constructor)) static void name_hints(void)
 {
@@ -89,12 +94,42 @@ __attribute__((constructor)) static void name_hints(void)
 	weak_hint("spin_hclh_locked", "the same");
 }
 
+static void run(const char *name, void (*what)(unsigned cpu), void (*check)(void), unsigned cpus,
+		uint64_t all, uint64_t some)
+{
+	for (kind = 0; kind < SPIN_KINDS; kind++) {
+		char full[60];
+		struct weak_workload workload = {.name = full,
+						 .cpus = cpus,
+						 .setup = setup,
+						 .work = what,
+						 .check = check,
+						 .all = all,
+						 .some = some};
+
+		snprintf(full, sizeof(full), "%s-%s", name, spin_kind_name(kind));
+		cpu_count = cpus;
+		host_memory_start(1 << 20, CPUS_MAX);
+		lock_memory = aligned_alloc(64, spin_bytes(CPUS_MAX));
+		weak_explore(&workload);
+		free(lock_memory);
+		host_memory_end();
+	}
+}
+
 TEST(locks_in_all_executions)
 {
-	run(true, 2, 1, 20000);
+	rounds = 1;
+	run("lock-2", work, check_sum, 2, 20000, 0);
 }
 
 TEST(locks_in_some_executions)
 {
-	run(false, 3, 3, 2000);
+	rounds = 3;
+	run("lock-3", work, check_sum, 3, 0, 2000);
+}
+
+TEST(a_lock_that_is_free_has_been_released)
+{
+	run("lock-look", look_work, NULL, 2, 0, 500);
 }
