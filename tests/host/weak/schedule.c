@@ -198,6 +198,7 @@ void weak_step(enum step kind, const void *address, struct weak_site *site, unsi
 		cpu->takes_interrupt = false;
 		cpu->in_handler = cpu->masked = true;
 		workload->handler(current);
+		memory_note_plain_accesses(); /* of the handler */
 		cpu->in_handler = cpu->masked = false;
 		if (kind == STEP_RELAX ||
 		    kind == STEP_SLEEP) /* what it waits for may have been done by the handler */
