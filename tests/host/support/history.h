@@ -22,7 +22,8 @@
  *
  * These calls may fail although there was a frame (frame.h, docs/out-of-memory.md):
  *
- *	alloc with NOWAIT	overlooks what other CPUs' caches hold
+ *	alloc with NOWAIT	overlooks what other CPUs' caches hold; and its own CPU's, if a trap
+ *				handler has made a call meanwhile
  *	run of n		overlooks what caches hold that opened again before it looked
  *	run with NOWAIT		overlooks what any cache holds
  *

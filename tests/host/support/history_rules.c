@@ -75,12 +75,16 @@ bool plan_is_before(const struct plan *plan, unsigned a, unsigned b)
 	return plan->end[a] < plan->begin[b];
 }
 
-/* Call `by` has emptied the cache of the CPU, at some instant of it. */
-static bool empties(const struct history_call *by, unsigned cpu)
+/*
+ * Call `by` has emptied the cache of the CPU, at some instant of it. No CPU is asked for runs that the
+ * policy would overlook.
+ */
+static bool empties(const struct history_machine *machine, const struct history_call *by,
+		    unsigned cpu)
 {
 	switch (by->kind) {
 	case HISTORY_RUN:
-		return by->first == HISTORY_NONE && !is_single(by);
+		return machine->exact_runs && by->first == HISTORY_NONE && !is_single(by);
 	case HISTORY_ASK:
 		return by->cpu != cpu;
 	case HISTORY_FLUSH:
@@ -117,9 +121,21 @@ static bool cache_is_empty(const struct plan *plan, unsigned cpu, unsigned faile
 	if (is_quiet(plan, cpu, history->calls, failed))
 		return true;
 	for (unsigned by = 0; by < history->calls; by++)
-		if (empties(&history->call[by], cpu) &&
+		if (empties(&history->machine, &history->call[by], cpu) &&
 		    (by == failed || plan_is_before(plan, by, failed)) &&
 		    is_quiet(plan, cpu, by, failed))
+			return true;
+	return false;
+}
+
+/* A trap handler has made calls in the middle of it. */
+static bool is_interrupted(const struct plan *plan, unsigned at)
+{
+	const struct history *history = plan->history;
+
+	for (unsigned i = 0; i < history->calls; i++)
+		if (history->call[i].cpu == history->call[at].cpu && i != at &&
+		    !plan_is_before(plan, i, at) && !plan_is_before(plan, at, i))
 			return true;
 	return false;
 }
@@ -132,7 +148,8 @@ static unsigned overlooked_by(const struct plan *plan, unsigned failed)
 	unsigned frames = 0;
 
 	for (unsigned cpu = 0; cpu < machine->cpus; cpu++) {
-		if (call->kind == HISTORY_ALLOC_NOWAIT && cpu == call->cpu)
+		if (call->kind == HISTORY_ALLOC_NOWAIT && cpu == call->cpu &&
+		    !is_interrupted(plan, failed))
 			continue;
 		if (!cache_is_empty(plan, cpu, failed))
 			frames += machine->cache_frames;
