@@ -129,7 +129,7 @@ static bool calls_take(struct calls_line *line, enum history_kind kind)
 	calls_add(line, &call);
 	if (pfn_is_none(frame))
 		return false;
-	if (kind == HISTORY_RUN && line->runs < CALLS_RUNS_MAX) {
+	if (kind == HISTORY_RUN) {
 		calls_mark(line, frame.value, 1);
 		line->run[line->runs].first = frame.value;
 		line->run[line->runs++].count = 1;
@@ -155,6 +155,8 @@ static void calls_take_run(struct calls_line *line, enum history_kind kind)
 	struct history_call call = {.kind = kind};
 	pfn_t first;
 
+	if (line->runs == CALLS_RUNS_MAX)
+		return;
 	call.count = 2 + calls_test->choose(3);
 	call.align = UINT64_C(1) << calls_test->choose(3);
 	call.begin = calls_test->begins();
@@ -238,11 +240,11 @@ static bool calls_any(struct calls_line *line)
 		calls_take(line, HISTORY_ALLOC);
 	else if (draw <= 9)
 		calls_take(line, HISTORY_ALLOC_NOWAIT);
-	else if (draw <= 11 && has_room)
+	else if (draw <= 11)
 		calls_take_run(line, draw == 10 ? HISTORY_RUN : HISTORY_RUN_NOWAIT);
 	else if (draw == 12 && line->runs)
 		calls_give_run(line);
-	else if (draw == 13)
+	else if (draw == 13 && !line->in_trap) /* it may wait for what the handler has interrupted */
 		calls_other(line, HISTORY_ASK);
 	else if (draw == 14)
 		calls_other(line, HISTORY_FLUSH);
@@ -251,13 +253,26 @@ static bool calls_any(struct calls_line *line)
 	else if (draw == 16)
 		calls_exchange(line);
 	else
-		calls_take(line, HISTORY_RUN);
+		calls_take(line, has_room ? HISTORY_RUN : HISTORY_ALLOC);
 	return true;
 }
 
-/* Allocates until there is no frame: so a frame that was lost is missed. */
-static void calls_take_all(struct calls_line *line)
+/*
+ * The last calls, while no other line makes any: a run is found wherever its frames are, and so is a
+ * frame without waiting after all CPUs were asked. Then it allocates until there is no frame: so a frame
+ * that was lost is missed.
+ */
+static void calls_finish(struct calls_line *line)
 {
+	unsigned draw = calls_test->choose(3);
+
+	if (draw == 0)
+		calls_take_run(line, HISTORY_RUN);
+	if (draw == 1) {
+		calls_other(line, HISTORY_ASK);
+		while (calls_take(line, HISTORY_ALLOC_NOWAIT))
+			;
+	}
 	while (calls_take(line, HISTORY_ALLOC))
 		;
 }

@@ -8,8 +8,8 @@
  * known. A CPU's own calls are one line of execution; the calls of the trap handlers on it are another
  * one: a handler's call happens while the call that it has interrupted is under way.
  *
- * What the CPUs do in the middle of each other's calls: tests/host/traps/traps.h. At the end CPU 0
- * allocates until there is no frame.
+ * What the CPUs do in the middle of each other's calls: tests/host/traps/traps.h. At the end CPU 0 is
+ * alone, and its last calls must find every frame.
  *
  * Covers: mm/frame.c mm/percpu/ mm/global/zone.c
  */
@@ -104,7 +104,7 @@ static void come_in(void)
 static void start(void)
 {
 	struct host_machine host = {.policy = now.policy,
-				    .lock = (enum spin_kind)choose(SPIN_KINDS),
+				    .lock = SPIN_FAS,
 				    .cpus = now.cpus,
 				    .capacity = now.capacity,
 				    .batch = now.batch};
@@ -147,7 +147,7 @@ static void one_history(struct calls_counts *counts)
 		traps_finish();
 	}
 	host_self = &host_cpus[0];
-	calls_take_all(&calls_line[0]);
+	calls_finish(&calls_line[0]);
 	check(counts);
 	host_machine_end();
 }

@@ -18,7 +18,7 @@
  * hide a fence that the allocator lacks: so in some executions each call has these instants, in some only
  * a few, and in some none.
  *
- * At the end CPU 0 knows that all others have ended their work, and allocates until there is no frame.
+ * At the end CPU 0 knows that all others have ended their work. Its last calls must find every frame.
  *
  * Covers: mm/frame.c mm/percpu/ mm/global/zone.c
  */
@@ -141,7 +141,7 @@ static void work(unsigned cpu)
 		return;
 	}
 	wait_for_others(line);
-	calls_take_all(line);
+	calls_finish(line);
 }
 
 static void check(void)
