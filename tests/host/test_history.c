@@ -242,9 +242,11 @@ TEST(nowait_overlooks_what_other_caches_may_hold)
 	take(1, 0, 1, 2);
 	take_nowait(0, -1, 3, 4); /* two are free, and CPU 1 may have them */
 	CHECK(is_linearizable());
+	CHECK_EQ(verdict.strict, 0);
 	history.call[0].cpu = history.call[0].line = 0; /* it is CPU 0's own cache that has them */
 	CHECK(!is_linearizable());
 	CHECK(says("caches may hide 0 frames, not 2"));
+	CHECK_EQ(verdict.strict, 1);
 	start(4, 2);
 	take(1, 0, 1, 2);
 	take_nowait(0, -1, 3, 4); /* three are free */

@@ -21,7 +21,7 @@ void history_add(struct history *history, const struct history_call *call)
 
 /* ---- what has been tried ---------------------------------------------------------------------- */
 
-#define SLOTS	   (1u << 21)
+#define SLOTS	   (1u << 18)
 #define STATES_MAX (SLOTS / 2)
 
 /* A byte a line: how many of its steps are in the order. */
@@ -178,6 +178,7 @@ struct history_verdict history_check(const struct history *history)
 	memset(&search, 0, sizeof(search));
 	searches++;
 	plan_make(&search.plan, history);
+	verdict.strict = plan_strict(&search.plan);
 	search.free = search.plan.all;
 	for (unsigned line = 0; line < HISTORY_LINES_MAX; line++) {
 		search.wanted += search.plan.steps[line];

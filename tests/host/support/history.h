@@ -109,12 +109,13 @@ struct history_verdict {
 	unsigned ordered;		   /* the most calls that could be put in order */
 	unsigned place[HISTORY_CALLS_MAX]; /* of each call in that order, from 1; 0: it has none */
 	uint64_t states;		   /* that the search has met */
+	unsigned strict; /* calls that failed, and might have overlooked frames, but not these ones */
 	char reason[200]; /* why a call that comes next does not fit, if none does */
 };
 
 /*
- * Meets at most as many states as the product of the lines' lengths. HISTORY_TOO_LARGE: more than a
- * million, or a line of more than 255 steps. One thread at a time.
+ * Meets at most as many states as the product of the lines' lengths. HISTORY_TOO_LARGE: more than
+ * 130,000, or a line of more than 255 steps. One thread at a time.
  */
 struct history_verdict history_check(const struct history *history);
 

@@ -283,6 +283,7 @@ static void calls_finish(struct calls_line *line)
 struct calls_counts {
 	uint64_t histories, calls, states;
 	uint64_t failed, failed_runs, failed_nowait; /* of these calls, that many failed */
+	uint64_t strict; /* of the last two, those that could have overlooked nothing */
 };
 
 static void calls_count(struct calls_counts *counts, const struct history_verdict *verdict)
@@ -290,6 +291,7 @@ static void calls_count(struct calls_counts *counts, const struct history_verdic
 	counts->histories++;
 	counts->calls += calls_history.calls;
 	counts->states += verdict->states;
+	counts->strict += verdict->strict;
 	for (unsigned i = 0; i < calls_history.calls; i++) {
 		const struct history_call *call = &calls_history.call[i];
 
@@ -308,8 +310,9 @@ static void calls_print_counts(const struct calls_counts *counts)
 {
 	printf("# %llu histories, %llu calls, %llu states; without a result: %llu allocations, "
 	       "%llu "
-	       "runs, %llu calls that do not wait\n",
+	       "runs and %llu calls that do not wait, of which %llu may overlook nothing\n",
 	       (unsigned long long)counts->histories, (unsigned long long)counts->calls,
 	       (unsigned long long)counts->states, (unsigned long long)counts->failed,
-	       (unsigned long long)counts->failed_runs, (unsigned long long)counts->failed_nowait);
+	       (unsigned long long)counts->failed_runs, (unsigned long long)counts->failed_nowait,
+	       (unsigned long long)counts->strict);
 }

@@ -30,6 +30,9 @@ void plan_make(struct plan *plan, const struct history *history);
 /* The history says that call a came before call b: on its line, or by their instants. */
 bool plan_is_before(const struct plan *plan, unsigned a, unsigned b);
 
+/* Calls that failed with no cache that could hide a frame, of those that may overlook frames. */
+unsigned plan_strict(const struct plan *plan);
+
 /*
  * Whether the sequential allocator, with these frames free, could have done the step; *free is then
  * what is free after it. If not, and `why` is not NULL, the reason.

@@ -210,6 +210,20 @@ void plan_make(struct plan *plan, const struct history *history)
 	}
 }
 
+unsigned plan_strict(const struct plan *plan)
+{
+	const struct history *history = plan->history;
+	unsigned strict = 0;
+
+	for (unsigned i = 0; i < history->calls; i++) {
+		const struct history_call *call = &history->call[i];
+		bool judged = history->machine.exact_runs || call->kind == HISTORY_ALLOC_NOWAIT;
+
+		strict += has_failed(call) && !is_exact(call) && judged && !plan->overlooked[i];
+	}
+	return strict;
+}
+
 /* ---- steps ------------------------------------------------------------------------------------ */
 
 static bool __attribute__((format(printf, 3, 4)))
