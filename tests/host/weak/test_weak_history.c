@@ -35,10 +35,10 @@
 
 #define ZONE_FIRST  0x80200
 #define ZONE_SECOND 0x80300
-#define CALLS	    10 /* of a CPU */
-#define DRAWS	    60 /* for them: those that draw no call are left out */
+#define DRAWS	    60 /* for a CPU's calls: those that draw no call are left out */
 
-static unsigned cpu_count, zone_count;
+static unsigned cpu_count, zone_count, calls_wanted; /* of each CPU */
+static bool is_parked;
 
 /* Executions are in child processes; this is common to them. */
 static struct calls_counts *counts;
@@ -82,19 +82,34 @@ static const struct calls_test calls = {call_begins, call_ends, weak_choose};
 
 /* ---- executions ------------------------------------------------------------------------------- */
 
+/* So a CPU's first call opens its cache. */
+static void park_all(void)
+{
+	for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
+		host_self = &host_cpus[cpu];
+		while (frame_cache_park_step(frame_cache_self()))
+			;
+	}
+	host_self = &host_cpus[0];
+}
+
+/* With few calls there are as few frames as CPUs, or fewer. */
 static void setup(void)
 {
+	unsigned most = is_parked ? 1 + cpu_count : 5 + 2 * cpu_count;
 	uint32_t capacity = 4 - 2 * weak_choose(3);
 	struct host_machine host = {
 		.cpus = cpu_count, .capacity = capacity, .batch = capacity / 2, .lock = SPIN_FAS};
-	struct host_range range[2] = {{ZONE_FIRST, 5 + 2 * cpu_count - weak_choose(4), 0},
+	struct host_range range[2] = {{ZONE_FIRST, most - weak_choose(is_parked ? 2 : 4), 0},
 				      {ZONE_SECOND, 4 - weak_choose(3), 1}};
 	struct history_machine machine;
 
 	if (host_cpus)
 		host_machine_end();
 	host_machine_start(&host, range, zone_count);
-	if (weak_choose(2))
+	if (is_parked)
+		park_all();
+	else if (weak_choose(2))
 		frame_drain_set_low(2);
 	machine = calls_machine(capacity);
 	calls_start(&calls, &machine);
@@ -134,7 +149,7 @@ static void work(unsigned cpu)
 {
 	struct calls_line *line = &calls_line[cpu];
 
-	for (unsigned draws = 0, made = 0; draws < DRAWS && made < CALLS; draws++)
+	for (unsigned draws = 0, made = 0; draws < DRAWS && made < calls_wanted; draws++)
 		made += calls_any(line);
 	if (cpu) {
 		end_others_work(line);
@@ -172,6 +187,7 @@ static void explore(const char *name, unsigned cpus, unsigned zones_wanted, uint
 
 	cpu_count = cpus;
 	zone_count = zones_wanted;
+	calls_wanted = is_parked ? 4 : 10;
 	weak_explore(&workload);
 	if (host_cpus)
 		host_machine_end();
@@ -186,6 +202,9 @@ TEST(what_each_call_answers_has_an_order)
 	explore("history-3", 3, 1, 1000);
 	explore("history-2-zones", 2, 2, 1000);
 	explore("history-3-zones", 3, 2, 1000);
+	is_parked = true;
+	explore("history-parked-2", 2, 1, 4000);
+	explore("history-parked-3", 3, 1, 4000);
 	if (!counts->histories) /* WORKLOAD= is another one */
 		return;
 	calls_print_counts(counts);
