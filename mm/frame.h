@@ -35,7 +35,8 @@ enum frame_flags {
 	FRAME_ZERO = 1, /* all bytes 0; zeroed outside every lock of the allocator */
 	/*
 	 * Waits for no other CPU, and is legal under any lock of the caller's. It may fail although
-	 * caches have frames: those of other CPUs, and for a run also this CPU's own.
+	 * caches have frames: those of other CPUs, and for a run, or if a trap handler has refilled
+	 * the cache meanwhile, also this CPU's own.
 	 */
 	FRAME_NOWAIT = 2
 };

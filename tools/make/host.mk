@@ -34,6 +34,7 @@ boot := $(wildcard kernel/boot/bootargs*.c kernel/boot/devicetree*.c kernel/boot
 support := $(filter-out %/libfdt_judge.c,$(wildcard tests/host/support/*.c))
 workloads := $(filter-out %/churn.c tests/smp/workloads/workloads_vm%,\
 	$(wildcard tests/smp/workloads/*.c)) tests/smp/selftest/lock_trial.c
+histories := $(wildcard tests/host/support/history*.c)
 host_library := $(allocator) $(boot) $(workloads) $(support)
 
 HOST_WARNINGS := -g -Wall -Wextra -Werror
@@ -193,6 +194,8 @@ weak_space := $(wildcard kernel/vm/space*.c)
 weak_watched := -fsanitize=thread -U__SANITIZE_THREAD__ --param=tsan-distinguish-volatile=1 -Itests/host/weak \
 	-Dmemset=weak_memset -Dmemcpy=weak_memcpy -Dmemmove=weak_memmove
 links.test_weak_sync := kernel/diag/trace_ring.c
+links.test_weak_history := $(histories)
+links.test_traps_history := $(histories)
 weak_harts := $(addprefix tests/host/weak/,harts.c mmus.c)
 links.test_weak_smp := $(weak_smp) $(weak_harts)
 links.test_weak_space := $(filter-out %/cpu_work.c %/cpu_stop.c,$(weak_smp)) $(weak_space) $(weak_harts)
