@@ -1213,9 +1213,11 @@ static void run_every_point(unsigned machine, const struct operation *operation)
 			continue;
 		if (only != UINT64_MAX)
 			point = only;
-		do
+		for (;; point += traps_every()) {
 			tell(machine, operation, point);
-		while (run_one(operation, point++) && only == UINT64_MAX);
+			if (!run_one(operation, point) || only != UINT64_MAX)
+				break;
+		}
 	}
 }
 
@@ -1396,7 +1398,7 @@ TEST(a_frame_that_is_never_where_it_is_looked_for_is_found)
 	snapshot_take();
 	dodges = 0;
 	while (dodge(point))
-		point++;
+		point += traps_every();
 	host_machine_end();
 	printf("# %llu runs, %u dodges\n", (unsigned long long)point, dodges);
 	CHECK(dodges > point);

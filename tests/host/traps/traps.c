@@ -200,6 +200,13 @@ uint64_t traps_points(void)
 	return points;
 }
 
+uint64_t traps_every(void)
+{
+	const char *every = getenv("EVERY");
+
+	return every ? strtoull(every, NULL, 10) : 1;
+}
+
 const void *traps_next_access(void)
 {
 	return next_access;
