@@ -1283,12 +1283,16 @@ static void fire_swap(void)
 	traps_rearm(traps_points() + unit_random_below(2 * swap_one_in));
 }
 
-/* All is out but one frame; cpu 1 has one frame of the other zone, to be free in its stead. */
-static void ready_swap(void)
+static void take_all_of_mine(void)
 {
 	become(0);
 	while (take(&model.mine))
 		;
+}
+
+/* All is out but one frame; cpu 1 has one frame of the other zone, to be free in its stead. */
+static void ready_swap(void)
+{
 	for (unsigned number = 0; number < 2; number++)
 		for (unsigned i = model.mine.count; i-- > 0;) {
 			if (zone_of(model.mine.frame[i])->number != number)
@@ -1311,6 +1315,7 @@ TEST(a_frame_that_moves_from_zone_to_zone_is_found)
 	unsigned drains = 0;
 
 	start(&machine, CPUS, SPIN_FAS);
+	take_all_of_mine();
 	ready_swap();
 	snapshot_take();
 	for (unsigned round = 0; round < 6000; round++) {
@@ -1337,6 +1342,7 @@ TEST(a_frame_that_moves_from_zone_to_zone_is_found)
  * and the search takes all locks at once: then it must find the frame.
  */
 static unsigned dodges;
+static uint64_t releases_after;		/* of all zones */
 static uint64_t traps_seen, trap_point; /* of the points at which a trap may land */
 
 static bool is_in_zone(const void *address, const struct zone *zone)
@@ -1383,6 +1389,7 @@ static bool dodge(uint64_t point)
 	traps_disarm();
 	traps_finish();
 	HOLD(!model.failed);
+	releases_after = zones.zone[0].releases + zones.zone[1].releases;
 	check_at_rest();
 	check_every_frame();
 	return traps_seen > point;
@@ -1394,6 +1401,7 @@ TEST(a_frame_that_is_never_where_it_is_looked_for_is_found)
 	uint64_t point = 0;
 
 	start(&machine, CPUS, SPIN_FAS);
+	take_all_of_mine();
 	ready_swap();
 	snapshot_take();
 	dodges = 0;
@@ -1402,6 +1410,27 @@ TEST(a_frame_that_is_never_where_it_is_looked_for_is_found)
 	host_machine_end();
 	printf("# %llu runs, %u dodges\n", (unsigned long long)point, dodges);
 	CHECK(dodges > point);
+}
+
+/*
+ * The counts of releases wrap after so many more, before the search or in one of its looks. A look that
+ * compares two of them by their order takes the wrap for "nothing was freed".
+ */
+TEST(such_a_frame_is_found_where_the_count_of_releases_wraps)
+{
+	static const struct machine machine = {1, 0, 0};
+
+	for (uint64_t left = 1; left <= 40; left++) {
+		start(&machine, CPUS, SPIN_FAS);
+		take_all_of_mine();
+		zones.zone[0].releases = -left - zones.zone[1].releases;
+		HOLD(!take(&model.mine)); /* and notes the counts */
+		ready_swap();
+		snapshot_take();
+		dodge(UINT64_MAX);
+		HOLD(releases_after < 1000); /* they have wrapped */
+		host_machine_end();
+	}
 }
 
 /* ---- at random ---------------------------------------------------------------------------- */
