@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -37,6 +38,7 @@ UNDER_LOCK = ("runs under a zone's lock with interrupts masked, where nothing co
 DIAGNOSTICS = "diagnostics, off in the tests with traps: host/test_frame_debug and host/test_heap_debug"
 REPORTS = "for reports and at boot: nothing depends on what comes in between"
 OWN_WORDS = "each CPU writes its own words, and readers take them one by one: tsan/test_lock_owners, tsan/test_lock_stats"
+WALK = "reads a table whose owner lets no other CPU change it, for reports and tests: host/test_paging"
 ARGUED: dict[str, str] = {
     **{f"mm/global/{name}": UNDER_LOCK for name in (
         "bitmap.c", "free_list.c", "free_map.c", "interval_stack.c", "recycler.c", "frame_word.h")},
@@ -76,6 +78,22 @@ ARGUED: dict[str, str] = {
     "kernel/smp/cpu_work.c:cpu_serve": "does not return: host/test_cpu plays it, and each boot runs it",
     "kernel/smp/ipi.c": "what stands there before a handler is registered does nothing",
     "kernel/smp/shootdown.c:shootdown_way_name": REPORTS,
+    "kernel/smp/shootdown.c:shootdown_way": "reads what was chosen at boot, before another CPU runs",
+    "mm/heap/kmalloc.c:allocate_watched": DIAGNOSTICS,
+    "mm/heap/kmalloc.c:resize_watched": DIAGNOSTICS,
+    "mm/heap/kmalloc.c:watched": "diagnostics and faults, off in the tests with traps: host/test_heap_debug, host/test_fault",
+    "mm/paging/page_table.c:page_table_walk": WALK,
+    "mm/paging/page_table.c:walk_leaf": WALK,
+}
+
+# What each n-th point shows of a function's entry, every point shows too: EVERY=1 takes an hour.
+FEWER_POINTS = {"EVERY": "64", "ROUNDS": "1"}
+# Of these programs not all tests run: the others enter no other function, and take long.
+ONLY_TESTS = {
+    "test_space": ("space_pages_that_come_and_go", "space_copies_on_write", "space_of_each_cpus_own",
+                   "space_a_page_that_is_handed_over_is_there", "space_a_fault_for_good_is_not_repeated_for_ever",
+                   "space_a_flush_is_refused_where_interrupts_are_masked", "space_nobody_waits_for_a_stopped_cpu",
+                   "space_a_stop_on_the_way_is_no_refusal"),
 }
 
 HEAD = """# Functions that are entered by traps and other CPUs
@@ -131,6 +149,37 @@ def table(counts: dict[str, dict[tuple[str, str], int]]) -> tuple[list[str], lis
     return lines, problems
 
 
+ENTERED = re.compile(r"\| `(\w+)` \(([^)]+)\) \|(?: x?  ?\|)+")
+GAP = re.compile(r"\| `(\w+)` \(([^)]+)\) \| (.+) \|")
+
+
+def read_page(text: str) -> dict[tuple[str, str], str]:
+    """(file, function) of each row of the page, and why it is not entered; "": it is."""
+    rows: dict[tuple[str, str], str] = {}
+    for line in text.splitlines():
+        if found := ENTERED.fullmatch(line):
+            rows[found[2], found[1]] = ""
+        elif found := GAP.fullmatch(line):
+            rows[found[2], found[1]] = found[3]
+    return rows
+
+
+def check_page(text: str, functions: Iterable[tuple[str, str]]) -> list[str]:
+    """What is wrong with the page, as far as it shows without a run. `functions`: those of the sources."""
+    rows, there = read_page(text), set(functions)
+    again = "`make coverage` writes the page again"
+    # A function of a header that no file of these builds calls is not in any object.
+    new = {key for key in there - set(rows) if key[0].endswith(".c")}
+    problems = [f"{file}: {name} is not in {TABLE.name}: {again}" for file, name in sorted(new)]
+    problems += [f"{TABLE.name}: {file} has no {name}: {again}" for file, name in sorted(set(rows) - there)]
+    reasons = {key: next((ARGUED[k] for k in (f"{key[0]}:{key[1]}", key[0]) if k in ARGUED), None) for key in rows}
+    problems += [f"{TABLE.name}: {file}: the reason for {name} is not that of ARGUED: {again}"
+                 for (file, name), why in sorted(rows.items()) if why and why != reasons[file, name]]
+    gaps = {name for key, why in rows.items() if why for name in (f"{key[0]}:{key[1]}", key[0])}
+    problems += [f"ARGUED: {key} is no gap of {TABLE.name}" for key in sorted(set(ARGUED) - gaps)]
+    return problems
+
+
 def main(arguments: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, required=True)
@@ -140,7 +189,8 @@ def main(arguments: Iterable[str] | None = None) -> int:
         path.unlink()
     for program in options.programs:
         print(f"  RUN     {program}", flush=True)
-        status = subprocess.run([program.resolve()], cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode
+        status = subprocess.run([program.resolve(), *ONLY_TESTS.get(program.name, ())], cwd=ROOT, check=False,
+                                stdout=subprocess.DEVNULL, env=os.environ | FEWER_POINTS).returncode
         if status:
             print(f"coverage: {program}: exit status {status}", file=sys.stderr)
             return 1

@@ -131,8 +131,10 @@ traps.into     := host
 traps.needs    := $(BUILD)/deps/test
 traps.goals    := host $(BUILD)/host/% $(BUILD)/traps/%
 $(call special,traps,sync/spin_kinds.c,$(ASAN) -Itests/host/traps)
-$(call special,traps,$(filter-out sync/spin_kinds.c,$(traps_library)),$(subst address,thread,$(ASAN)) -U__SANITIZE_THREAD__ -Itests/host/traps)
-$(call special,traps,$(traps.tests) tests/host/traps/traps.c,-O2 -Itests/host/traps)
+$(call special,traps,$(filter-out sync/spin_kinds.c,$(traps_library)),$(subst address,thread,$(ASAN)) -U__SANITIZE_THREAD__ -Dmemcpy=traps_copy -Itests/host/traps)
+$(call special,traps,$(traps.tests) $(addprefix tests/host/traps/,traps.c heap_points.c),-O2 -Itests/host/traps)
+links.test_trap_heap := tests/host/traps/heap_points.c
+links.test_trap_resize := tests/host/traps/heap_points.c
 $(call special,traps,tests/host/support/port.c tests/host/support/unit.c,$(ASAN))
 
 # Address spaces with all that they stand on: one thread, and a stack for each cpu, which

@@ -12,6 +12,8 @@
 
 /* Another cpu's turn may begin here, and an IPI may come in. */
 void sim_point(void);
+/* The same before a pointer is exchanged, in machines with pointer_points. */
+void sim_pointer_point(void);
 /* Nothing to be done before others have done something. */
 void sim_relax(void);
 void sim_ipi_send(unsigned first, uint64_t set);
@@ -51,3 +53,5 @@ void *sim_copy(void *to, const void *from, size_t bytes);
 	(sim_point(), (ck_pr_cas_32_value)(target, wanted, value, found))
 #define ck_pr_cas_64_value(target, wanted, value, found)                                           \
 	(sim_point(), (ck_pr_cas_64_value)(target, wanted, value, found))
+#define ck_pr_cas_ptr(target, wanted, value)                                                       \
+	(sim_pointer_point(), (ck_pr_cas_ptr)(target, wanted, value))

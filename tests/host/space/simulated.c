@@ -177,6 +177,12 @@ void sim_point(void)
 	step(true);
 }
 
+void sim_pointer_point(void)
+{
+	if (machine.pointer_points)
+		step(true);
+}
+
 void sim_relax(void)
 {
 	unsigned own = host_self->number;

@@ -31,6 +31,7 @@ struct sim_machine {
 	uint64_t hart_step; /* between the ids of two neighbours; the first is 3 */
 	uint64_t asid_max;
 	bool stops;	     /* cpus that get an IPI sometimes stop and come back */
+	bool pointer_points; /* a turn may end before a pointer is exchanged */
 	uint64_t points_max; /* more points than these: a cpu waits for ever */
 };
 

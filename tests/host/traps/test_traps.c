@@ -22,6 +22,7 @@
 #include "host.h"
 #include "mm/frame.h"
 #include "mm/global/zone.h"
+#include "mm/percpu/cache_private.h"
 #include "mm/percpu/drain.h"
 #include "tests/host/traps/traps.h"
 #include "unit.h"
@@ -29,9 +30,10 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-#define SPAN_MAX  1280 /* frames of a whole machine, holes included */
-#define ZONES_MAX 3
-#define SLOTS_MAX 320
+#define CHUNK_FRAMES 512  /* of the segment tree: a run of them has a separate way */
+#define SPAN_MAX     1280 /* frames of a whole machine, holes included */
+#define ZONES_MAX    3
+#define SLOTS_MAX    320
 
 /* ---- machines ---------------------------------------------------------------------------- */
 
@@ -45,6 +47,7 @@ static const struct layout layouts[] = {
 	{"one zone", 1, {{0x80200, 900, 0}}},
 	{"a border within a word", 2, {{0x80003, 400, 0}, {0x80003 + 400, 300, 1}}},
 	{"a small zone between", 3, {{0x80000, 333, 0}, {0x80000 + 333, 20, 0}, {0x80300, 333, 1}}},
+	{"a whole chunk", 1, {{0x80200, 1200, 0}}},
 };
 
 static const struct machine {
@@ -54,8 +57,15 @@ static const struct machine {
 	{0, 192, 64},				       /* refills are planned */
 	{0, SLOTS_MAX, 0},			       /* the batch grows and shrinks */
 	{0, 2, 1},	   {1, 192, 64}, {1, 128, 64}, /* refills are not */
-	{2, 192, 64},	   {2, 0, 0},
+	{2, 192, 64},	   {2, 0, 0}, /* the last one: each frame is an operation on a zone */
+	{3, 192, 64},
 };
+
+/* Machines by their numbers, for operations that make sense on few. */
+#define ADAPTIVE (1u << 1)
+#define UNCACHED (1u << 6)
+#define CHUNK	 (1u << 7)
+#define ORDINARY ((1u << 7) - 1)
 
 static struct frame_cache *cache_of(unsigned cpu)
 {
@@ -65,6 +75,11 @@ static struct frame_cache *cache_of(unsigned cpu)
 static void become(unsigned cpu)
 {
 	host_self = &host_cpus[cpu];
+}
+
+static struct zone *home_zone(void)
+{
+	return &zones.zone[frame_cache_self()->home];
 }
 
 /* ---- the model --------------------------------------------------------------------------- */
@@ -120,12 +135,21 @@ const char *traps_story(void)
 			port_panic("line %d: %s", __LINE__, #condition);                           \
 	} while (0)
 
+/* As zone_of() does, but without points. */
+static bool is_frame(uint64_t frame)
+{
+	for (unsigned i = 0; i < zones.count; i++)
+		if (zone_holds(&zones.zone[i], frame))
+			return true;
+	return false;
+}
+
 static void set_out(uint64_t first, uint64_t count, bool out)
 {
 	for (uint64_t frame = first; frame < first + count; frame++) {
 		uint64_t at = frame - model.first;
 
-		if (at >= SPAN_MAX || !zone_of(frame))
+		if (at >= SPAN_MAX || !is_frame(frame))
 			port_panic("frame %#llx was handed out and is none",
 				   (unsigned long long)frame);
 		if (model.out[at] == out)
@@ -202,7 +226,18 @@ static void give(struct pile *pile, unsigned at)
 	if (pile == &model.mine)
 		model.giving = frame;
 	set_out(frame, 1, false);
-	frame_free_called(pfn(frame));
+	if (frame % 8)
+		frame_free_called(pfn(frame));
+	else
+		frame_free_address(pfn_to_phys(pfn(frame)));
+}
+
+static void note_run(pfn_t first, uint64_t count)
+{
+	set_out(first.value, count, true);
+	if (model.runs == LENGTH(model.run))
+		port_panic("too many runs for the test");
+	model.run[model.runs++] = (struct run){first.value, count};
 }
 
 static bool take_run(uint64_t count, uint64_t align)
@@ -215,10 +250,7 @@ static bool take_run(uint64_t count, uint64_t align)
 	if (pfn_is_none(first))
 		return false;
 	HOLD(first.value % align == 0);
-	set_out(first.value, count, true);
-	if (model.runs == LENGTH(model.run))
-		port_panic("too many runs for the test");
-	model.run[model.runs++] = (struct run){first.value, count};
+	note_run(first, count);
 	return true;
 }
 
@@ -501,8 +533,7 @@ static void ready_own_remote(void)
 static void hold_home(bool again)
 {
 	if (host_cpu_count > 1)
-		traps_hold(&zones.zone[frame_cache_self()->home], (port_cpu() + 1) % host_cpu_count,
-			   again);
+		traps_hold(home_zone(), (port_cpu() + 1) % host_cpu_count, again);
 }
 
 static void ready_shrink(void)
@@ -513,7 +544,15 @@ static void ready_shrink(void)
 	take(&model.mine); /* waits, and grows the batch */
 	traps_hold_end();
 	frame_cache_flush();
+	HOLD(cache->batch == 2 * cache->batch_min);
 	cache->uncontended_streak = 1000;
+}
+
+static void check_shrunk(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	HOLD(cache->batch == cache->batch_min && cache->batch < cache->batch_max);
 }
 
 static void fill(void)
@@ -628,6 +667,76 @@ static void ready_no_more(void)
 {
 }
 
+/*
+ * The next claim of the home zone crosses its low mark, and another CPU's cache has frames of that zone.
+ */
+static void ready_low(void)
+{
+	struct zone *home = home_zone();
+
+	/* A mark is at most at half of the zone; what the caches give back meanwhile is less than 100. */
+	while (zone_free_frames(home) > (home->total_frames - home->reserved_frames) / 2 - 100)
+		HOLD(take(&model.mine));
+	frame_cache_flush();
+	become(1);
+	for (unsigned i = 0; i < 5; i++) {
+		give_some(&model.mine, true);
+		give_some(&model.mine, false);
+	}
+	become(0);
+	zone_set_low(home, zone_free_frames(home));
+	HOLD(home->low == zone_free_frames(home));
+}
+
+/* An early request has been made if it was worth it. */
+static void check_asked_early(void)
+{
+	HOLD(!cache_of(1)->capacity || home_zone()->early_drains == 1);
+}
+
+static void check_not_failed(void)
+{
+	HOLD(!model.failed);
+}
+
+/* Each acquire reads the clock, so there is no short way past a cache. */
+static void ready_timed(void)
+{
+	spin_stats_configure(SPIN_STATS_ALL);
+}
+
+/* The short ways past a cache were prepared while locks counted nothing. */
+static void ready_renew(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	spin_stats_configure(SPIN_STATS_OFF);
+	frame_cache_configure(cache->capacity, 0);
+	spin_stats_configure(SPIN_STATS_CONTENDED);
+}
+
+static void check_is_prepared(void)
+{
+	const struct frame_cache *cache = frame_cache_self();
+
+	HOLD(cache->runs && !spin_fast_is_stale(&cache->runs->run.claim));
+	HOLD(cache->capacity || !spin_fast_is_stale(&cache->uncached->one.claim));
+}
+
+/* A whole chunk is allocated, and no frame of its zone is free. */
+static void ready_last_chunk(void)
+{
+	HOLD(take_run(CHUNK_FRAMES, CHUNK_FRAMES));
+	ready_nothing();
+}
+
+/* A whole chunk, and no other frame of its zone, is free. */
+static void ready_free_chunk(void)
+{
+	ready_last_chunk();
+	give_run();
+}
+
 #define RUN_FRAMES 12
 
 static void do_take(void)
@@ -652,6 +761,46 @@ static void do_run(void)
 {
 	model.in_hands = RUN_FRAMES;
 	model.failed = !take_run(RUN_FRAMES, 4);
+}
+
+static void check_zeroed(const struct run *run)
+{
+	uint64_t *words = frame_bytes(pfn(run->first));
+
+	for (uint64_t i = 0; i < run->count * FRAME_SIZE / sizeof(*words); i++)
+		HOLD(words[i] == 0);
+	memset(words, 0xa5, run->count * FRAME_SIZE); /* a snapshot does not restore it */
+}
+
+static void do_run_zeroed(void)
+{
+	pfn_t first;
+
+	model.in_hands = 1;
+	first = frame_alloc_run_flags(1, 1, FRAME_ZERO);
+	model.failed = pfn_is_none(first);
+	if (model.failed)
+		return;
+	note_run(first, 1);
+	check_zeroed(&model.run[model.runs - 1]);
+}
+
+static void do_run_of_a_chunk(void)
+{
+	model.in_hands = CHUNK_FRAMES;
+	model.failed = !take_run(CHUNK_FRAMES, CHUNK_FRAMES);
+}
+
+/* The run belongs to the caller, so no other code frees it meanwhile. */
+static void do_shrink_run(void)
+{
+	struct run run = model.run[--model.runs];
+	uint64_t kept = run.count / 3;
+
+	model.in_hands = run.count - kept;
+	set_out(run.first + kept, run.count - kept, false);
+	frame_shrink_run(pfn(run.first), run.count, kept);
+	model.run[model.runs++] = (struct run){run.first, kept};
 }
 
 static void do_run_of_one(void)
@@ -727,7 +876,6 @@ static const struct operation operations[] = {
 	{"take-other-stack", ready_other_stack, do_take, 1, false, false, HANDS_TAKE},
 	{"take-nothing", ready_nothing, do_take, 1, false, true, HANDS_TAKE},
 	{"take-nothing-shut", ready_nothing_shut, do_take, 1, false, true, HANDS_TAKE},
-	{"take-shrink", ready_shrink, do_take, 1, false, false, HANDS_TAKE},
 	{"give-hit", ready_hit, do_give, 1, false, false, HANDS_GIVE},
 	{"give-shut", ready_nothing_shut, do_give, 1, false, false, HANDS_GIVE},
 	{"give-overflow", ready_full, do_give, 1, false, false, HANDS_GIVE},
@@ -746,6 +894,50 @@ static const struct operation operations[] = {
 	{"configure", ready_levels, do_configure, 1, false, false, HANDS_EMPTY},
 };
 
+/* Operations that make sense on few machines. */
+static const struct special {
+	struct operation operation;
+	unsigned machines; /* a bit for each */
+	void (*check)(
+		void); /* after a run without an interruption: that it was the way it is to be; or NULL */
+} specials[] = {
+	{{"take-shrink", ready_shrink, do_take, 1, false, false, HANDS_TAKE}, ADAPTIVE, check_shrunk},
+	{{"take-low", ready_low, do_take, 1, false, false, HANDS_TAKE}, ORDINARY, check_asked_early},
+	{{"take-low-contended", ready_low, do_take, 1, true, false, HANDS_TAKE}, UNCACHED, NULL},
+	{{"run-low", ready_low, do_run, 1, false, false, HANDS_TAKE}, ORDINARY, check_asked_early},
+	{{"run-low-contended", ready_low, do_run, 1, true, false, HANDS_TAKE},
+	 ADAPTIVE,
+	 check_asked_early},
+	{{"run-give-contended", ready_levels, do_give_run, 1, true, false, HANDS_GIVE},
+	 ADAPTIVE,
+	 NULL},
+	{{"take-timed", ready_timed, do_take, 1, false, false, HANDS_TAKE}, UNCACHED, NULL},
+	{{"give-timed", ready_timed, do_give, 1, false, false, HANDS_GIVE}, UNCACHED, NULL},
+	{{"run-timed", ready_timed, do_run, 1, false, false, HANDS_TAKE}, UNCACHED, NULL},
+	{{"run-give-timed", ready_timed, do_give_run, 1, false, false, HANDS_GIVE}, UNCACHED, NULL},
+	{{"take-renew", ready_renew, do_take, 1, false, false, HANDS_TAKE},
+	 UNCACHED,
+	 check_is_prepared},
+	{{"give-renew", ready_renew, do_give, 1, false, false, HANDS_GIVE},
+	 UNCACHED,
+	 check_is_prepared},
+	{{"run-renew", ready_renew, do_run, 1, false, false, HANDS_TAKE},
+	 UNCACHED | ADAPTIVE,
+	 check_is_prepared},
+	{{"run-give-renew", ready_renew, do_give_run, 1, false, false, HANDS_GIVE},
+	 UNCACHED,
+	 check_is_prepared},
+	{{"run-shrink", ready_levels, do_shrink_run, 1, false, false, HANDS_GIVE},
+	 ADAPTIVE | UNCACHED,
+	 NULL},
+	{{"run-zeroed", ready_levels, do_run_zeroed, 1, false, false, HANDS_TAKE}, ADAPTIVE, NULL},
+	{{"chunk", ready_no_more, do_run_of_a_chunk, 1, false, false, HANDS_TAKE}, CHUNK, NULL},
+	{{"chunk-last", ready_free_chunk, do_run_of_a_chunk, 1, false, true, HANDS_TAKE},
+	 CHUNK,
+	 check_not_failed},
+	{{"chunk-give", ready_last_chunk, do_give_run, 1, false, false, HANDS_GIVE}, CHUNK, NULL},
+};
+
 /* ---- machines and their snapshots ---------------------------------------------------------- */
 
 #define CPUS 2
@@ -756,6 +948,7 @@ static void start(const struct machine *machine, unsigned cpus, enum spin_kind l
 	struct host_machine wanted = {
 		.lock = lock, .cpus = cpus, .capacity = machine->capacity, .batch = machine->batch};
 
+	spin_stats_configure(SPIN_STATS_CONTENDED);
 	host_machine_start(&wanted, layout->range, layout->count);
 	traps_reset();
 	memset(&model, 0, sizeof(model));
@@ -886,6 +1079,7 @@ static void check_at_rest(void)
 
 static const struct action *action_now;
 static unsigned where_now;
+static void (*check_now)(void);
 static uint64_t runs_done;
 
 /* Invariants that must hold wherever a trap may land. */
@@ -971,6 +1165,8 @@ static bool run_one(const struct operation *operation, uint64_t point)
 	become(0);
 	runs_done++;
 	check_missed(operation);
+	if (!stopped && check_now)
+		check_now();
 	if (!operation->may_fail)
 		HOLD(!model.failed || action_now->may_exhaust || (stopped && may_lose(operation)));
 	check_at_rest();
@@ -1017,9 +1213,11 @@ static void run_every_point(unsigned machine, const struct operation *operation)
 			continue;
 		if (only != UINT64_MAX)
 			point = only;
-		do
+		for (;; point += traps_every()) {
 			tell(machine, operation, point);
-		while (run_one(operation, point++) && only == UINT64_MAX);
+			if (!run_one(operation, point) || only != UINT64_MAX)
+				break;
+		}
 	}
 }
 
@@ -1041,9 +1239,16 @@ static void every_point(unsigned where)
 {
 	where_now = where;
 	runs_done = 0;
-	for (unsigned machine = 0; machine < LENGTH(machines); machine++)
-		for (unsigned i = 0; i < LENGTH(operations); i++)
+	for (unsigned machine = 0; machine < LENGTH(machines); machine++) {
+		check_now = NULL;
+		for (unsigned i = 0; ORDINARY >> machine & 1 && i < LENGTH(operations); i++)
 			every_point_of(machine, &operations[i]);
+		for (unsigned i = 0; i < LENGTH(specials); i++) {
+			check_now = specials[i].check;
+			if (specials[i].machines >> machine & 1)
+				every_point_of(machine, &specials[i].operation);
+		}
+	}
 	printf("# %llu runs\n", (unsigned long long)runs_done);
 }
 
@@ -1078,12 +1283,16 @@ static void fire_swap(void)
 	traps_rearm(traps_points() + unit_random_below(2 * swap_one_in));
 }
 
-/* All is out but one frame; cpu 1 has one frame of the other zone, to be free in its stead. */
-static void ready_swap(void)
+static void take_all_of_mine(void)
 {
 	become(0);
 	while (take(&model.mine))
 		;
+}
+
+/* All is out but one frame; cpu 1 has one frame of the other zone, to be free in its stead. */
+static void ready_swap(void)
+{
 	for (unsigned number = 0; number < 2; number++)
 		for (unsigned i = model.mine.count; i-- > 0;) {
 			if (zone_of(model.mine.frame[i])->number != number)
@@ -1106,6 +1315,7 @@ TEST(a_frame_that_moves_from_zone_to_zone_is_found)
 	unsigned drains = 0;
 
 	start(&machine, CPUS, SPIN_FAS);
+	take_all_of_mine();
 	ready_swap();
 	snapshot_take();
 	for (unsigned round = 0; round < 6000; round++) {
@@ -1125,6 +1335,102 @@ TEST(a_frame_that_moves_from_zone_to_zone_is_found)
 	}
 	host_machine_end();
 	CHECK(drains > 100);
+}
+
+/*
+ * The frame is always in the zone that is not looked at. So each look at the zones one by one finds none,
+ * and the search takes all locks at once: then it must find the frame.
+ */
+static unsigned dodges;
+static uint64_t releases_after;		/* of all zones */
+static uint64_t traps_seen, trap_point; /* of the points at which a trap may land */
+
+static bool is_in_zone(const void *address, const struct zone *zone)
+{
+	return (const char *)address >= (const char *)zone &&
+	       (const char *)address < (const char *)(zone + 1);
+}
+
+/* One frame more is free meanwhile. Its own search may take all locks, too. */
+static void exchange_in_trap(void)
+{
+	give(&model.mine, model.mine.count - 1);
+	HOLD(take(&model.mine));
+}
+
+static void fire_dodge(void)
+{
+	const void *address = traps_next_access();
+
+	for (unsigned i = 0; i < zones.count && port_cpu() == 0; i++) {
+		if (!is_in_zone(address, &zones.zone[i]) || !zone_free_frames(&zones.zone[i]) ||
+		    !model.kept.count || !traps_may_switch())
+			continue;
+		dodges++;
+		traps_elsewhere(1, swap_frames);
+	}
+	traps_rearm(traps_points());
+	if (port_cpu() == 0 && traps_may_trap(0) && traps_seen++ == trap_point)
+		traps_trap(0, exchange_in_trap);
+}
+
+/* With a trap at this point; false if there are fewer. */
+static bool dodge(uint64_t point)
+{
+	snprintf(story, sizeof(story), "a trap at point %llu", (unsigned long long)point);
+	snapshot_restore();
+	traps_reset();
+	become(0);
+	model.failed = false;
+	traps_seen = 0;
+	trap_point = point;
+	traps_arm(TRAPS_HERE | TRAPS_ELSEWHERE, 0, fire_dodge);
+	take(&model.mine);
+	traps_disarm();
+	traps_finish();
+	HOLD(!model.failed);
+	releases_after = zones.zone[0].releases + zones.zone[1].releases;
+	check_at_rest();
+	check_every_frame();
+	return traps_seen > point;
+}
+
+TEST(a_frame_that_is_never_where_it_is_looked_for_is_found)
+{
+	static const struct machine machine = {1, 0, 0};
+	uint64_t point = 0;
+
+	start(&machine, CPUS, SPIN_FAS);
+	take_all_of_mine();
+	ready_swap();
+	snapshot_take();
+	dodges = 0;
+	while (dodge(point))
+		point += traps_every();
+	host_machine_end();
+	printf("# %llu runs, %u dodges\n", (unsigned long long)point, dodges);
+	CHECK(dodges > point);
+}
+
+/*
+ * The counts of releases wrap after so many more, before the search or in one of its looks. A look that
+ * compares two of them by their order takes the wrap for "nothing was freed".
+ */
+TEST(such_a_frame_is_found_where_the_count_of_releases_wraps)
+{
+	static const struct machine machine = {1, 0, 0};
+
+	for (uint64_t left = 1; left <= 40; left++) {
+		start(&machine, CPUS, SPIN_FAS);
+		take_all_of_mine();
+		zones.zone[0].releases = -left - zones.zone[1].releases;
+		HOLD(!take(&model.mine)); /* and notes the counts */
+		ready_swap();
+		snapshot_take();
+		dodge(UINT64_MAX);
+		HOLD(releases_after < 1000); /* they have wrapped */
+		host_machine_end();
+	}
 }
 
 /* ---- at random ---------------------------------------------------------------------------- */

@@ -298,6 +298,7 @@ static void every_move(enum place from, unsigned owner, enum place to)
 {
 	void *block, *kept;
 	uint64_t point = 0;
+	bool stopped;
 
 	snprintf(story, sizeof(story), "making ready: %s, %s", place_names[from], place_names[to]);
 	start();
@@ -320,7 +321,9 @@ static void every_move(enum place from, unsigned owner, enum place to)
 			"cpu %u frees into %s; then cpu 1 frees into %s, and allocates; point %llu",
 			owner, place_names[from], place_names[to], (unsigned long long)point);
 		points_done++;
-	} while (move_at(point++));
+		stopped = move_at(point);
+		point += traps_every();
+	} while (stopped);
 	snapshot_drop();
 	end();
 }
@@ -646,7 +649,7 @@ static void every_request(const char *name)
 					   "after: %s",
 					   requests[request_now].size, (unsigned long long)point,
 					   name);
-			point++;
+			point += traps_every();
 		}
 	}
 }

@@ -69,6 +69,7 @@ static uint64_t clock_ticks;
 static unsigned points_where;
 static uint64_t points, due, calls;
 static void (*fire_due)(void);
+static const void *next_access;
 
 static struct {
 	struct zone *zone;
@@ -197,6 +198,18 @@ void traps_disarm(void)
 uint64_t traps_points(void)
 {
 	return points;
+}
+
+uint64_t traps_every(void)
+{
+	const char *every = getenv("EVERY");
+
+	return every ? strtoull(every, NULL, 10) : 1;
+}
+
+const void *traps_next_access(void)
+{
+	return next_access;
 }
 
 /* The stack on which the cpu's operation is; NULL: it is at rest, or its operation is on ours. */
@@ -522,9 +535,13 @@ start:
 static __attribute__((noinline)) void watched_access(const char *address, size_t bytes,
 						     const char *what)
 {
+	const void *before = next_access; /* what we check at a point is instrumented too */
+
 	if (address > (char *)__builtin_frame_address(0) && address < current->top)
 		return;
+	next_access = address;
 	point();
+	next_access = before;
 	if (__asan_address_is_poisoned(address) || __asan_address_is_poisoned(address + bytes - 1))
 		traps_panic("a %s of %zu bytes at %p is outside of all memory", what, bytes,
 			    (const void *)address);
@@ -541,6 +558,19 @@ static inline void access_at(const void *address, size_t bytes, const char *what
 void traps_access(const void *address, size_t bytes)
 {
 	access_at(address, bytes, "access");
+}
+
+/* memcpy() of mm/ and sync/: the compiler puts no call before it. */
+void *traps_copy(void *to, const void *from, size_t bytes);
+void *traps_copy(void *to, const void *from, size_t bytes)
+{
+	size_t half = bytes / 2;
+
+	access_at(from, bytes, "read");
+	memcpy(to, from, half);
+	access_at(to, bytes, "write");
+	memcpy((char *)to + half, (const char *)from + half, bytes - half);
+	return to;
 }
 
 #define ACCESS(name, bytes, what)                                                                  \

@@ -47,6 +47,12 @@ void traps_disarm(void);
 /* Points counted since traps_arm(). */
 uint64_t traps_points(void);
 
+/* Of every point only one in that many is tried: EVERY= in the environment, for `make coverage`; else 1. */
+uint64_t traps_every(void);
+
+/* In `fire`, before it lets others in: the address that the stopped code accesses next; NULL: none. */
+const void *traps_next_access(void);
+
 /* In `fire`: whether a trap may land on this cpu, or this other cpu may work, just now. */
 bool traps_may_trap(unsigned cpu);
 bool traps_may_switch(void);
