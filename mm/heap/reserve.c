@@ -11,9 +11,11 @@ static void free_all(void **list)
 		kfree(spare_list_pop(list));
 }
 
-/* All of `count` blocks in *list, or none. */
+/* All of `count` blocks in *list, or none. Each has room for the list's link. */
 static bool fill(void **list, size_t count, size_t size, unsigned flags)
 {
+	if (size && size < sizeof(void *))
+		size = sizeof(void *);
 	while (count-- > 0) {
 		void *block = kmalloc_flags(size, 1, flags);
 

@@ -22,6 +22,7 @@
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/heap/kmalloc_private.h"
+#include "mm/heap/reserve.h"
 #include "unit.h"
 
 #define KIB ((size_t)1024)
@@ -179,6 +180,23 @@ TEST(zeroed_blocks_have_whole_red_zones)
 		for (size_t i = 0; i < size; i++)
 			CHECK_EQ(block[i], 0);
 		kfree(block);
+	}
+	finish();
+}
+
+/* A reserve links its blocks through their first words, also blocks that are smaller than a word. */
+TEST(a_reserve_of_little_blocks_writes_no_red_zone)
+{
+	start(RED, 8 * MIB, 1);
+	for (size_t size = 1; size < 20; size++) {
+		struct kmalloc_reserve reserve = {0};
+		void *block;
+
+		CHECK(kmalloc_reserve(&reserve, 3, size));
+		block = kmalloc_reserved(&reserve);
+		CHECK(kmalloc_usable_size(block) >= size);
+		kfree(block);
+		kmalloc_reserve_end(&reserve);
 	}
 	finish();
 }
