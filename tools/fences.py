@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What each fence is for: the table of docs/fences.md.
 
-    tools/fences.py --save      runs the programs, writes docs/records/fences.jsonl and the page
+    tools/fences.py --save      runs the programs, writes tests/host/weak/fences.jsonl and the page
     tools/fences.py --page      writes the page from the record
     tools/fences.py --check     whether the record, the reasons and the page are those of the sources
 
@@ -34,7 +34,7 @@ import fences_source
 
 ROOT = Path(__file__).resolve().parent.parent
 REASONS = ROOT / "tests/host/weak/fences.toml"
-RECORD = ROOT / "docs/records/fences.jsonl"
+RECORD = ROOT / "tests/host/weak/fences.jsonl"
 PAGE = ROOT / "docs/fences.md"
 TESTING = ROOT / "docs/testing.md"  # has the line of fences_page.summary()
 SUMMARY = re.compile(r"^\d+ fences; .*$", re.MULTILINE)
