@@ -1413,8 +1413,8 @@ TEST(a_frame_that_is_never_where_it_is_looked_for_is_found)
 }
 
 /*
- * The counts of releases wrap after so many more, before the search or in one of its looks. A look that
- * compares two of them by their order takes the wrap for "nothing was freed".
+ * The counts of releases wrap after this number of further releases: before the search, or in one of
+ * its looks. A look that compares two counts by their order takes the wrap for "nothing was freed".
  */
 TEST(such_a_frame_is_found_where_the_count_of_releases_wraps)
 {

@@ -15,22 +15,18 @@
 
 #include "arch/riscv/mmu.h"
 #include "arch/riscv/trap.h"
-#include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
-#include "kernel/smp/ipi.h"
 #include "kernel/smp/shootdown.h"
-#include "kernel/vm/heap_guard.h"
-#include "kernel/vm/kernel_space.h"
 #include "kernel/vm/space.h"
 #include "kernel/vm/space_private.h"
 #include "mm/frame.h"
-#include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "sync/ck.h"
 #include "tests/host/support/host.h"
 #include "tests/host/support/unit.h"
 #include "tests/host/weak/harts.h"
 #include "tests/host/weak/machine.h"
+#include "tests/host/weak/space_machine.h"
 #include "tests/host/weak/weak.h"
 
 #define CPUS_MAX 3
@@ -39,80 +35,12 @@
 
 static unsigned cpu_count;
 static enum shootdown_way way;
-static void *lock_memory;
 static struct space space;
-
-/* ---- the rest of the kernel ------------------------------------------------------------------ */
-
-void cpus_run(cpu_work *work, void *argument, unsigned count)
-{
-	for (unsigned cpu = 0; cpu < count; cpu++) {
-		host_self = &host_cpus[cpu];
-		work(argument);
-	}
-	host_self = &host_cpus[0];
-}
-
-_Noreturn void cpu_serve(void)
-{
-	weak_fail("no CPU serves here");
-}
-
-unsigned kernel_space_levels(void)
-{
-	return SV39_LEVELS;
-}
-
-uint64_t kernel_space_satp(void)
-{
-	return HARTS_KERNEL_SATP;
-}
-
-enum page_status kernel_space_map_into(struct page_table *table)
-{
-	(void)table;
-	return PAGE_OK;
-}
-
-void heap_guard_share(struct page_table *table)
-{
-	(void)table;
-}
-
-void heap_guard_unshare(struct page_table *table)
-{
-	(void)table;
-}
-
-bool heap_guard_fault_is_stale(void)
-{
-	return false;
-}
-
-/* ---- a machine ------------------------------------------------------------------------------- */
 
 static void setup(void)
 {
-	struct host_machine machine = {.cpus = cpu_count, .lock = SPIN_FAS};
-	struct host_range range = {0x80200, 64, 0};
-
-	if (host_cpus)
-		host_machine_end();
-	host_machine_start(&machine, &range, 1);
-	free(lock_memory);
-	lock_memory = aligned_alloc(64, spin_bytes(cpu_count));
-	kheap_init(SPIN_FAS, lock_memory);
-	shootdown_choose(way);
-	harts_start_all(cpu_count);
-	ipi_on_flush = shootdown_answer;
-	for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
-		host_self = &host_cpus[cpu];
-		shootdown_online();
-		ipi_enable();
-	}
-	host_self = &host_cpus[0];
-	machine_reset_flag();
-	if (!spaces_open() || space_create(&space) != PAGE_OK)
+	space_machine_start(cpu_count, way);
+	if (space_create(&space) != PAGE_OK)
 		weak_fail("no space");
 }
 
