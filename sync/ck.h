@@ -113,9 +113,9 @@ CK_RISCV_FENCE(unlock, rw, w)
  * Of these versions an exchange is a loop of compare-and-swap, fifteen instructions. RISC-V has one
  * instruction for it. It orders nothing, like the exchange of 0.7.2.
  */
+#define CK_RISCV_INLINE static inline __attribute__((always_inline))
 #define CK_RISCV_EXCHANGE(name, type, width)                                                       \
-	static inline __attribute__((always_inline))                                               \
-	type ck_riscv_fas_##name(void *target, type value)                                         \
+	CK_RISCV_INLINE type ck_riscv_fas_##name(void *target, type value)                         \
 	{                                                                                          \
 		type before;                                                                       \
                                                                                                    \
@@ -131,6 +131,7 @@ CK_RISCV_EXCHANGE(32, uint32_t, w)
 CK_RISCV_EXCHANGE(64, uint64_t, d)
 CK_RISCV_EXCHANGE(ptr, void *, d)
 #undef CK_RISCV_EXCHANGE
+#undef CK_RISCV_INLINE
 
 #define ck_pr_fas_uint ck_riscv_fas_uint
 #define ck_pr_fas_32   ck_riscv_fas_32

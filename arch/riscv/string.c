@@ -174,7 +174,7 @@ static inline size_t copy_words_down(unsigned char **to, const unsigned char **f
 	return count;
 }
 
-static inline __attribute__((no_sanitize_address)) size_t merge_words_down(
+__attribute__((no_sanitize_address)) static inline size_t merge_words_down(
 	unsigned char **to, const unsigned char **from, size_t count)
 {
 	unsigned low = 8 * misalignment(*from), high = 64 - low;

@@ -254,16 +254,15 @@ void *kheap_take_fitting(size_t size, size_t align)
 void *kheap_alloc_behind(size_t size, size_t align, unsigned flags)
 {
 	unsigned order = fitting_order(size, align);
-	void *block;
+	void *block = NULL;
 
-	if (order != NO_ORDER) {
+	if (order != NO_ORDER)
 		block = kheap_buddy_alloc(order);
-		if (!block && !(flags & FRAME_NOWAIT) && order < FRAME_ORDER)
-			block = add_last(order);
-		if (block)
-			return block;
-	}
-	return kheap_run_alloc(size, align, flags & FRAME_NOWAIT);
+	if (!block && !(flags & FRAME_NOWAIT) && order < FRAME_ORDER)
+		block = add_last(order);
+	if (!block)
+		block = kheap_run_alloc(size, align, flags & FRAME_NOWAIT);
+	return block;
 }
 
 /* ---- finding and freeing ----------------------------------------------------------------- */

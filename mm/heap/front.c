@@ -330,7 +330,7 @@ static inline void *block_of(uint64_t address, unsigned class)
 {
 	if (address == SENTINEL)
 		return NULL;
-	mark(kheap_front_self(), address, (uint8_t) class);
+	mark(kheap_front_self(), address, class);
 	return port_phys_pointer(address);
 }
 

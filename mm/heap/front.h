@@ -132,8 +132,7 @@ __attribute__((always_inline)) static inline void *kheap_hit(unsigned class, siz
 
 	stack_pop_at(base, KHEAP_TOP_AT, address, empty);
 #if CHECKS
-	*kheap_state(kheap_front_self()->map_bias[address >> FRAME_SHIFT],
-		     address) = (uint8_t) class;
+	*kheap_state(kheap_front_self()->map_bias[address >> FRAME_SHIFT], address) = class;
 #endif
 	return port_phys_pointer(address);
 empty:

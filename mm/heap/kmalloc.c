@@ -70,19 +70,17 @@ static unsigned aligned_class(size_t size, size_t align)
 	return size <= KHEAP_SIZE_MAX && bytes <= FRAME_SIZE ? kheap_class_of(bytes) : 0;
 }
 
-/* What a search must find unchanged at its end. */
-struct seen {
-	uint64_t gone, claims;
-};
-
-static struct seen see(size_t size)
+/*
+ * What a search must find unchanged at its end: a sum of two counts that only grow, so it is the same
+ * only if both are.
+ */
+static uint64_t changes(size_t size)
 {
-	struct seen seen = {.gone = kheap_gone()};
+	uint64_t count = kheap_gone() + kheap_claims(size);
 
-	seen.claims = kheap_claims(size);
 	/* The search comes after it. Pairs with the release of the heap's lock behind each change of `claimed`. */
 	ck_pr_fence_memory();
-	return seen;
+	return count;
 }
 
 /*
@@ -99,7 +97,7 @@ static struct seen see(size_t size)
  */
 static __attribute__((noinline)) void *allocate_exactly(size_t size, size_t align, unsigned flags)
 {
-	struct seen before, after = see(size);
+	uint64_t before, after = changes(size);
 	void *block;
 
 	do {
@@ -113,8 +111,8 @@ static __attribute__((noinline)) void *allocate_exactly(size_t size, size_t alig
 			block = kheap_take_larger(size, align);
 		if (block)
 			break;
-		after = see(size);
-	} while (after.gone != before.gone || after.claims != before.claims);
+		after = changes(size);
+	} while (after != before);
 	return block;
 }
 
@@ -142,24 +140,35 @@ STEP void *watched(size_t size, size_t align, unsigned flags, const void *caller
  * and whole frames, whatever the size. Where none of them has memory, all is searched again, for any
  * memory that will do.
  */
+/* True: *block is the answer, and may be NULL. */
+static inline __attribute__((always_inline)) bool answered(void **block, size_t size, size_t align,
+							   unsigned flags, const void *caller)
+{
+	*block = NULL;
+	if (size == 0 || size > SIZE_LARGEST)
+		return true;
+	if (__builtin_expect(!ck_pr_load_32(&fault_is_on) && !kheap_debug, 1))
+		return false;
+	*block = watched(size, align, flags, caller);
+	return *block != NOT_WATCHED;
+}
+
+static inline void *allocate_behind(size_t size, size_t align, unsigned flags)
+{
+	void *block = kheap_alloc_behind(size, align, flags);
+
+	return block ? block : allocate_exactly(size, align, flags);
+}
+
 static inline __attribute__((always_inline)) void *allocate(size_t size, size_t align,
 							    unsigned flags, const void *caller)
 {
-	unsigned class;
 	void *block;
 
-	if (size == 0 || size > SIZE_LARGEST)
-		return NULL;
-	if (__builtin_expect(ck_pr_load_32(&fault_is_on) || kheap_debug, 0)) {
-		block = watched(size, align, flags, caller);
-		if (block != NOT_WATCHED)
-			return block;
-	}
-	class = aligned_class(size, align);
-	block = kheap_take(class);
-	if (!block)
-		block = kheap_alloc_behind(size, align, flags);
-	return block ? block : allocate_exactly(size, align, flags);
+	if (answered(&block, size, align, flags, caller))
+		return block;
+	block = kheap_take(aligned_class(size, align));
+	return block ? block : allocate_behind(size, align, flags);
 }
 
 void *kheap_refill(unsigned class, size_t size)
@@ -225,7 +234,12 @@ static void zero(void *block, size_t size)
 
 void *kheap_large(size_t size)
 {
-	return allocate(size, 1, FRAME_ANY, CALLER());
+	const void *caller = CALLER();
+	void *block;
+
+	if (answered(&block, size, 1, FRAME_ANY, caller))
+		return block;
+	return allocate_behind(size, 1, FRAME_ANY);
 }
 
 /* With the diagnostics, from a public function, whose caller is the call site. */
@@ -363,7 +377,10 @@ STEP void *move(void *moved, void *block, size_t copied)
 	return moved;
 }
 
-/* A block that is found by must_move() is allocated, so kfree() reports no mistake. */
+/*
+ * A block that is found by must_move() is allocated, so kfree() reports no mistake. Allocations are
+ * calls here: inlined, they would take registers that this function then saves on the stack.
+ */
 void *krealloc(void *block, size_t size)
 {
 	size_t copied;
@@ -372,13 +389,13 @@ void *krealloc(void *block, size_t size)
 	if (kheap_debug)
 		return resize_watched(block, size, __builtin_return_address(0));
 	if (!block)
-		return kmalloc(size);
+		return kmalloc_called(size);
 	if (size == 0)
 		return free_resized(block, __builtin_return_address(0));
 	copied = must_move(block, size, __builtin_return_address(0));
 	if (!copied)
 		return block;
-	moved = kmalloc(size);
+	moved = kmalloc_called(size);
 	if (!moved)
 		return could_not_move(block, copied);
 	return move(moved, block, copied);

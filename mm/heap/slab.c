@@ -154,8 +154,10 @@ static struct slab_list *list_for(struct slab_class *class, unsigned free)
 
 static void count_empty(struct slab_class *class, bool more)
 {
+	uint64_t frames = class->frames;
+
 	class->empty_slabs += more ? 1 : UINT64_MAX;
-	counter_add(&kheap.kept_frames, more ? class->frames : -(uint64_t) class->frames);
+	counter_add(&kheap.kept_frames, more ? frames : -frames);
 }
 
 /* Restores L1: `before` blocks of the slab were free. */
@@ -324,7 +326,7 @@ static void make(struct slab *slab, unsigned class, pfn_t first)
 
 	memset(slab, 0, SLAB_RECORD_BYTES);
 	slab->start = pfn_to_phys(first).value;
-	slab->class = (uint16_t) class;
+	slab->class = class;
 	slab->free = (uint16_t)blocks;
 	for (unsigned i = 0; i < blocks; i += 64)
 		slab->bits[i / 64] = blocks - i >= 64 ? ~UINT64_C(0)

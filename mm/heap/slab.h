@@ -81,7 +81,7 @@ void slab_init(struct slab_class *classes);
 
 static inline uint64_t slab_bytes(const struct slab_class *class)
 {
-	return (uint64_t) class->frames << FRAME_SHIFT;
+	return class->frames * FRAME_SIZE;
 }
 
 /* The number of the block that the byte at `offset` of a slab is part of. */

@@ -357,16 +357,15 @@ static __attribute__((noinline)) pfn_t alloc_behind_watched(unsigned flags)
 	struct frame_cache *cache = frame_cache_self();
 	struct zone *zone;
 	uint64_t number;
-	pfn_t frame;
 
 	if (fault_due(FAULT_OF_FRAME, __builtin_return_address(0)))
 		return PFN_NONE;
 	zone = cache_claim_one(cache, &number);
-	if (zone)
-		frame = hand_out(cache, zone, number);
-	else
-		frame = flags & FRAME_NOWAIT ? PFN_NONE : alloc_drained(cache);
-	return note_allocated(frame, __builtin_return_address(0));
+	if (!zone && !(flags & FRAME_NOWAIT))
+		zone = frame_drained_one(&number);
+	if (!zone)
+		return PFN_NONE;
+	return note_allocated(hand_out(cache, zone, number), __builtin_return_address(0));
 }
 
 pfn_t frame_alloc_behind(unsigned flags)

@@ -56,7 +56,7 @@ TEST(slabs_waste_little)
 	start(4 * MIB, 1);
 	for (unsigned i = 1; i < KHEAP_CLASSES; i++) {
 		const struct slab_class *class = &kheap.class[i];
-		uint64_t used = (uint64_t) class->blocks * class->size;
+		uint64_t used = UINT64_C(1) * class->blocks * class->size;
 
 		CHECK(class->blocks <= SLAB_BLOCKS_MAX);
 		CHECK(used <= slab_bytes(class));

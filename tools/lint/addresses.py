@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Address = tuple[Hashable, int]
 Held = dict[Hashable, Address]
 CALL_KEEPS = re.compile(r"sp|gp|tp|s\d+")
+NUMBER = re.compile(r"-?(0x)?[0-9a-f]+")
+NOTHING = "zero"  # the root of a number that the code itself names
 
 
 def held_in(held: Held, register: str | None) -> Address:
@@ -32,19 +34,31 @@ def address_of(instruction: Instruction, held: Held) -> Address:
     """Of its memory operand."""
     operand = next(o for o in instruction.operands if MEMORY.fullmatch(o))
     text = operand.partition("(")[0]
-    offset = int(text, 0) if re.fullmatch(r"-?(0x)?[0-9a-f]+", text) else 0
+    offset = int(text, 0) if NUMBER.fullmatch(text) else 0
     root, base = held_in(held, instruction.base)
     return root, base + offset
 
 
-def constant_step(instruction: Instruction) -> int | None:
-    """What it adds to its one register; None: it does something else."""
-    if instruction.mnemonic == "mv":
-        return 0
-    if instruction.mnemonic in ("add", "addi") and len(instruction.read) == 1:
-        number = instruction.operands[-1]
-        return int(number, 0) if re.fullmatch(r"-?(0x)?[0-9a-f]+", number) else None
-    return None
+def sum_of(instruction: Instruction, held: Held) -> Address | None:
+    """What it computes, if that is a sum of which all parts but one are known numbers.
+
+    An offset beyond 2 KiB takes several instructions, and each compiler shares them among accesses
+    as it likes: `lui a5,0x1`, `add a5,a5,s0`, `lw a4,-896(a5)`.
+    """
+    mnemonic, number = instruction.mnemonic, instruction.operands[-1]
+    parts = [held_in(held, name) for name in instruction.read]
+    if mnemonic in ("li", "lui") and NUMBER.fullmatch(number):
+        value = int(number, 0) << (12 if mnemonic == "lui" else 0)
+        upper_half = mnemonic == "lui" and value >= 1 << 31
+        return NOTHING, value - (1 << 32) if upper_half else value
+    if mnemonic in ("add", "addi") and len(parts) == 1 and NUMBER.fullmatch(number):
+        parts.append((NOTHING, int(number, 0)))
+    elif not (mnemonic == "mv" and len(parts) == 1) and not (mnemonic == "add" and len(parts) == 2):
+        return None
+    roots = [root for root, _ in parts if root != NOTHING]
+    if len(roots) > 1:
+        return None
+    return (roots or [NOTHING])[0], sum(offset for _, offset in parts)
 
 
 def after_instruction(instruction: Instruction, held: Held) -> Held:
@@ -69,10 +83,8 @@ def after_instruction(instruction: Instruction, held: Held) -> Held:
     if not instruction.written:
         return held
     value = unknown
-    step = constant_step(instruction) if instruction.kind is Kind.PLAIN else None
-    if step is not None and instruction.read:
-        root, offset = held_in(held, instruction.read[0])
-        value = (root, offset + step)
+    if instruction.kind is Kind.PLAIN:
+        value = sum_of(instruction, held) or unknown
     elif instruction.kind is Kind.LOAD and instruction.base:
         value = held.get(address_of(instruction, held), unknown)
     return held | {instruction.written: value}

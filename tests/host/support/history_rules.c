@@ -226,8 +226,8 @@ unsigned plan_strict(const struct plan *plan)
 
 /* ---- steps ------------------------------------------------------------------------------------ */
 
-static bool __attribute__((format(printf, 3, 4)))
-refuse(char *why, size_t size, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool refuse(char *why, size_t size, const char *format,
+							 ...)
 {
 	va_list arguments;
 

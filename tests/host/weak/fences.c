@@ -28,10 +28,12 @@ static unsigned pairs_of(unsigned before, unsigned after)
 	return set;
 }
 
-static struct fences {
+struct fences {
 	struct weak_fence fence[FENCES_MAX];
 	unsigned count;
-} * fences;
+};
+
+static struct fences *fences;
 
 void memory_share_fences(void)
 {

@@ -23,14 +23,16 @@ bool weak_is_quiet;
  * the program, and the next one that must begin from a clean state in another child. This is what
  * they hand over.
  */
-static struct {
+struct shared {
 	int died; /* by this signal */
 	enum end end;
 	unsigned made;
 	char message[sizeof(schedule_message)];
 	struct weak_result result;
 	unsigned choices[CHOICES_MAX];
-} * shared;
+};
+
+static struct shared *shared;
 
 static void share(void)
 {
