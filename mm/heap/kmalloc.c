@@ -8,7 +8,7 @@
  * zeroes, copies and prints nothing, takes and gives no frame, and reports no caller's mistake: it
  * acts on what it has found after it has released the lock. The lock is never held together with a
  * zone's. A block that is being freed belongs to its owner until the push or the critical section
- * that frees it, so krealloc may copy from it without the lock.
+ * that frees it.
  */
 #include "mm/heap/kmalloc_private.h"
 
@@ -190,7 +190,7 @@ STEP bool is_of_slab(void *pointer, const char *call, const void *caller, unsign
 	return true;
 }
 
-static void release(void *pointer, const char *call, const void *caller)
+void kheap_release(void *pointer, const char *call, const void *caller)
 {
 	unsigned class;
 
@@ -202,26 +202,11 @@ static void release(void *pointer, const char *call, const void *caller)
 		kheap_release_behind(pointer, call, caller);
 }
 
-static inline __attribute__((always_inline)) struct found find(const void *pointer,
-							       const char *call, const void *caller)
-{
-	struct found found = {.slab = NULL};
-	struct hold hold;
-
-	if (!slab_find(port_phys_address(pointer), &found)) {
-		heap_enter(&hold);
-		found = kheap_find_locked(pointer);
-		heap_leave(&hold);
-	}
-	kheap_check_found(&found, pointer, call, caller);
-	return found;
-}
-
 STEP size_t usable_size(const void *pointer, const char *call, const void *caller)
 {
 	if (kheap_debug)
 		return kheap_debug->usable(pointer, call, caller);
-	return find(pointer, call, caller).bytes;
+	return kheap_find(pointer, call, caller).bytes;
 }
 
 /* ---- the public functions ---------------------------------------------------------------- */
@@ -242,8 +227,7 @@ void *kheap_large(size_t size)
 	return allocate_behind(size, 1, FRAME_ANY);
 }
 
-/* With the diagnostics, from a public function, whose caller is the call site. */
-STEP void *allocate_watched(size_t size, size_t align, unsigned flags, const void *caller)
+void *kheap_alloc_watched(size_t size, size_t align, unsigned flags, const void *caller)
 {
 	if (size == 0 || size > SIZE_LARGEST || !is_power_of_two(align))
 		return NULL;
@@ -273,7 +257,7 @@ static inline __attribute__((always_inline)) void *allocate_aligned(size_t size,
 void *kmalloc_aligned(size_t size, size_t align)
 {
 	if (kheap_debug)
-		return allocate_watched(size, align, FRAME_ANY, __builtin_return_address(0));
+		return kheap_alloc_watched(size, align, FRAME_ANY, __builtin_return_address(0));
 	return allocate_aligned(size, align, FRAME_ANY);
 }
 
@@ -282,7 +266,7 @@ void *kmalloc_flags(size_t size, size_t align, unsigned flags)
 	void *block;
 
 	if (kheap_debug)
-		return allocate_watched(size, align, flags, __builtin_return_address(0));
+		return kheap_alloc_watched(size, align, flags, __builtin_return_address(0));
 	block = allocate_aligned(size, align, flags);
 	if (block && (flags & FRAME_ZERO))
 		zero(block, size);
@@ -298,107 +282,11 @@ void *kcalloc(size_t count, size_t size)
 		return NULL;
 	//@ assert product: bytes == count * size;
 	if (kheap_debug)
-		return allocate_watched(bytes, 1, FRAME_ZERO, __builtin_return_address(0));
+		return kheap_alloc_watched(bytes, 1, FRAME_ZERO, __builtin_return_address(0));
 	block = kmalloc(bytes);
 	if (block)
 		zero(block, bytes);
 	return block;
-}
-
-/* ---- another size ------------------------------------------------------------------------- */
-
-/*
- * The block stays and has this size from now on. kfree_sized() accepts it: a block of a slab does not
- * say which size was asked for, so its slab notes that some block has a size of a smaller class.
- */
-static void keep(const struct found *found, size_t size)
-{
-	if (found->slab)
-		ck_pr_store_32(&found->slab->shrunk, 1);
-	else if (found->span.kind == SPAN_RUN)
-		kheap_run_shrink(found, frames_for(size));
-	else if (size <= found->bytes / 2)
-		ck_pr_store_32(&kheap.shrunk, 1);
-}
-
-/*
- * The number of bytes to copy if the block must move; 0: it stays and has the size. A block stays if
- * it will be more than half used, or a new one would not be smaller. A run of frames stays also where
- * more than half of its first frame will be used: it gives its other frames back.
- */
-STEP size_t must_move(void *block, size_t size, const void *caller)
-{
-	struct found found = find(block, "krealloc", caller);
-
-	if (size > found.bytes)
-		return found.bytes;
-	if (found.slab && kheap_class_of(size) == found.slab->class)
-		return 0;
-	if (size <= found.bytes / 2 && (found.slab || found.bytes > BUDDY_UNIT) &&
-	    (found.span.kind != SPAN_RUN || size <= FRAME_SIZE / 2))
-		return size;
-	keep(&found, size);
-	return 0;
-}
-
-/*
- * There is no memory for the block's new place. NULL if it was to become larger: then all of its bytes
- * were to be copied. Otherwise that number is the new size, and the block stays.
- */
-STEP void *could_not_move(void *block, size_t copied)
-{
-	struct found found = find(block, "krealloc", NULL);
-
-	if (copied == found.bytes)
-		return NULL;
-	keep(&found, copied);
-	return block;
-}
-
-STEP void *free_resized(void *block, const void *caller)
-{
-	release(block, "krealloc", caller);
-	return NULL;
-}
-
-STEP void *resize_watched(void *block, size_t size, const void *caller)
-{
-	if (!block)
-		return allocate_watched(size, 1, FRAME_ANY, caller);
-	if (size == 0)
-		return free_resized(block, caller);
-	return kheap_debug->resize(block, size, caller);
-}
-
-STEP void *move(void *moved, void *block, size_t copied)
-{
-	memcpy(moved, block, copied);
-	kfree(block);
-	return moved;
-}
-
-/*
- * A block that is found by must_move() is allocated, so kfree() reports no mistake. Allocations are
- * calls here: inlined, they would take registers that this function then saves on the stack.
- */
-void *krealloc(void *block, size_t size)
-{
-	size_t copied;
-	void *moved;
-
-	if (kheap_debug)
-		return resize_watched(block, size, __builtin_return_address(0));
-	if (!block)
-		return kmalloc_called(size);
-	if (size == 0)
-		return free_resized(block, __builtin_return_address(0));
-	copied = must_move(block, size, __builtin_return_address(0));
-	if (!copied)
-		return block;
-	moved = kmalloc_called(size);
-	if (!moved)
-		return could_not_move(block, copied);
-	return move(moved, block, copied);
 }
 
 /* ---- release ------------------------------------------------------------------------------ */
@@ -421,7 +309,7 @@ static bool may_have_size(const struct found *found, size_t size)
 
 STEP void check_size(const void *block, size_t size, const void *caller)
 {
-	struct found found = find(block, "kfree_sized", caller);
+	struct found found = kheap_find(block, "kfree_sized", caller);
 
 	check(may_have_size(&found, size),
 	      "kfree_sized: %p is mismatched: found a block of %zu bytes at %#llx, expected one "
@@ -456,7 +344,7 @@ void kfree_aligned_sized(void *block, size_t size, size_t align)
 void kheap_free_elsewhere(void *block)
 {
 	if (block)
-		release(block, "kfree", __builtin_return_address(0));
+		kheap_release(block, "kfree", __builtin_return_address(0));
 }
 
 void kheap_overflow(uint64_t address, struct kheap_stack *stack)

@@ -277,6 +277,14 @@ void kheap_arena_give(struct arena *arena);
 /* Allocates a block of whole frames and enters it in the index; NULL: no frames. */
 void *kheap_run_alloc(size_t size, size_t align, unsigned flags);
 
+/* ---- kmalloc.c: without the lock ------------------------------------------------------------------ */
+
+/* With the diagnostics, for a public function, whose caller is the call site. */
+void *kheap_alloc_watched(size_t size, size_t align, unsigned flags, const void *caller);
+
+/* Frees the caller's block; panics where there is none. `call`: the public function, for the message. */
+void kheap_release(void *pointer, const char *call, const void *caller);
+
 /* ---- arena.c: without the lock, but kheap_find_locked() ----------------------------------------- */
 
 /* A block of a buddy, and its release. Asks no other CPU. NULL: no frames. */
@@ -294,6 +302,23 @@ struct found kheap_find_locked(const void *pointer);
 /* Panics where that is no block's start of the caller's. */
 void kheap_check_found(const struct found *found, const void *pointer, const char *call,
 		       const void *caller);
+
+/* The caller's block at the pointer; panics where that is no block's start of the caller's. */
+static inline __attribute__((always_inline)) struct found kheap_find(const void *pointer,
+								     const char *call,
+								     const void *caller)
+{
+	struct found found = {.slab = NULL};
+	struct hold hold;
+
+	if (!slab_find(port_phys_address(pointer), &found)) {
+		heap_enter(&hold);
+		found = kheap_find_locked(pointer);
+		heap_leave(&hold);
+	}
+	kheap_check_found(&found, pointer, call, caller);
+	return found;
+}
 
 /* Panics: the pointer is in no block of a slab or an arena, and no block's start. */
 _Noreturn void kheap_foreign(const struct found *found, const void *pointer, const char *call,

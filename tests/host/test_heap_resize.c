@@ -6,7 +6,7 @@
  *
  * One thread runs all CPUs in turn. Every test ends with a check of all counts: see finish().
  *
- * Covers: mm/heap/kmalloc.c mm/heap/kmalloc_frames.c mm/heap/span.c mm/frame.c
+ * Covers: mm/heap/resize.c mm/heap/kmalloc.c mm/heap/kmalloc_frames.c mm/heap/span.c mm/frame.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,7 @@
  * The bytes of a block that is resized count upwards, so a byte that another owner has written, or that
  * was not copied, is found.
  *
- * Covers: mm/heap/kmalloc.c mm/heap/kmalloc_frames.c mm/heap/reserve.c mm/heap/span.c mm/frame.c
+ * Covers: mm/heap/resize.c mm/heap/kmalloc.c mm/heap/kmalloc_frames.c mm/heap/reserve.c mm/heap/span.c mm/frame.c
  */
 #include "tests/host/traps/heap_points.h"
 
