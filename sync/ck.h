@@ -47,6 +47,8 @@
  */
 #if defined(__riscv) && !__has_include(<gcc/riscv64/ck_pr.h>)
 #define CK_HAS_NO_RISCV 1
+#elif defined(__riscv)
+#define CK_HAS_RISCV 1
 #endif
 
 #if defined(CK_HAS_NO_RISCV)
@@ -67,7 +69,69 @@
 #define ck_pr_fence_unlock	 ck_pr_fence_full_unlock
 #endif
 
+#define CK_RISCV_INLINE static inline __attribute__((always_inline))
+
+#if defined(CK_HAS_RISCV)
+#define ck_pr_md_load_ptr   ck_pr_kit_load_ptr
+#define ck_pr_md_load_64    ck_pr_kit_load_64
+#define ck_pr_md_load_32    ck_pr_kit_load_32
+#define ck_pr_md_load_8	    ck_pr_kit_load_8
+#define ck_pr_md_load_uint  ck_pr_kit_load_uint
+#define ck_pr_md_load_int   ck_pr_kit_load_int
+#define ck_pr_md_store_ptr  ck_pr_kit_store_ptr
+#define ck_pr_md_store_64   ck_pr_kit_store_64
+#define ck_pr_md_store_32   ck_pr_kit_store_32
+#define ck_pr_md_store_8    ck_pr_kit_store_8
+#define ck_pr_md_store_uint ck_pr_kit_store_uint
+#define ck_pr_md_store_int  ck_pr_kit_store_int
+#endif
+
 #include <ck_pr.h>
+
+#if defined(CK_HAS_RISCV)
+#undef ck_pr_md_load_ptr
+#undef ck_pr_md_load_64
+#undef ck_pr_md_load_32
+#undef ck_pr_md_load_8
+#undef ck_pr_md_load_uint
+#undef ck_pr_md_load_int
+#undef ck_pr_md_store_ptr
+#undef ck_pr_md_store_64
+#undef ck_pr_md_store_32
+#undef ck_pr_md_store_8
+#undef ck_pr_md_store_uint
+#undef ck_pr_md_store_int
+
+/*
+ * The kit's loads and stores for RISC-V take a pointer in a register and no offset, so each needs an
+ * instruction more for its address, and a stored zero or a loaded int another one. These are the same
+ * accesses: whole, not moved by the compiler, without order for the machine.
+ */
+#define CK_RISCV_ACCESS(name, type, stored, object)                                                \
+	CK_RISCV_INLINE type ck_pr_md_load_##name(const object *target)                            \
+	{                                                                                          \
+		type value;                                                                        \
+                                                                                                   \
+		ck_pr_barrier();                                                                   \
+		value = *(type const volatile *)target;                                            \
+		ck_pr_barrier();                                                                   \
+		return value;                                                                      \
+	}                                                                                          \
+	CK_RISCV_INLINE void ck_pr_md_store_##name(object *target, stored value)                   \
+	{                                                                                          \
+		ck_pr_barrier();                                                                   \
+		*(stored volatile *)target = value;                                                \
+		ck_pr_barrier();                                                                   \
+	}
+
+CK_RISCV_ACCESS(ptr, void *, const void *, void)
+CK_RISCV_ACCESS(64, uint64_t, uint64_t, uint64_t)
+CK_RISCV_ACCESS(32, uint32_t, uint32_t, uint32_t)
+CK_RISCV_ACCESS(8, uint8_t, uint8_t, uint8_t)
+CK_RISCV_ACCESS(uint, unsigned, unsigned, unsigned)
+CK_RISCV_ACCESS(int, int, int, int)
+#undef CK_RISCV_ACCESS
+#endif
 
 #if defined(CK_HAS_NO_RISCV)
 #undef ck_pr_fence_atomic
@@ -113,7 +177,6 @@ CK_RISCV_FENCE(unlock, rw, w)
  * Of these versions an exchange is a loop of compare-and-swap, fifteen instructions. RISC-V has one
  * instruction for it. It orders nothing, like the exchange of 0.7.2.
  */
-#define CK_RISCV_INLINE static inline __attribute__((always_inline))
 #define CK_RISCV_EXCHANGE(name, type, width)                                                       \
 	CK_RISCV_INLINE type ck_riscv_fas_##name(void *target, type value)                         \
 	{                                                                                          \
@@ -131,13 +194,14 @@ CK_RISCV_EXCHANGE(32, uint32_t, w)
 CK_RISCV_EXCHANGE(64, uint64_t, d)
 CK_RISCV_EXCHANGE(ptr, void *, d)
 #undef CK_RISCV_EXCHANGE
-#undef CK_RISCV_INLINE
 
 #define ck_pr_fas_uint ck_riscv_fas_uint
 #define ck_pr_fas_32   ck_riscv_fas_32
 #define ck_pr_fas_64   ck_riscv_fas_64
 #define ck_pr_fas_ptr  ck_riscv_fas_ptr
 #endif
+
+#undef CK_RISCV_INLINE
 
 /*
  * Counters. Each has one writer, a CPU, and any CPU may read it. So they need no atomic

@@ -15,9 +15,14 @@
 #define BITS_SOFTWARE 0
 #endif
 
-/* For each 6-bit window of the de Bruijn sequence below, where in it the window starts. */
-extern const uint8_t bits_debruijn_position[64];
-#define BITS_DEBRUIJN UINT64_C(0x03f79d71b4cb0a89)
+/*
+ * A de Bruijn sequence, and for each 6-bit window of it where the window starts. The sequence is loaded
+ * from beside its table: a compiler that makes it from immediates takes six instructions.
+ */
+extern const struct bits_debruijn {
+	uint64_t sequence;
+	uint8_t position[64];
+} bits_debruijn;
 
 /* Index of the lowest set bit; word != 0. Leiserson, Prokop and Randall, MIT 1998. */
 /*@ requires word != 0;
@@ -28,7 +33,7 @@ static inline unsigned bits_lowest(uint64_t word)
 {
 #if BITS_SOFTWARE
 	//@ ghost window_of_lowest(word);
-	return bits_debruijn_position[((word & -word) * BITS_DEBRUIJN) >> 58];
+	return bits_debruijn.position[((word & -word) * bits_debruijn.sequence) >> 58];
 #else
 	return (unsigned)__builtin_ctzll(word);
 #endif

@@ -315,7 +315,7 @@ TEST(lowest_bit_agrees_with_its_definition)
 {
 	for (unsigned bit = 0; bit < 64; bit++) {
 		uint64_t word = UINT64_C(1) << bit;
-		unsigned place = bits_debruijn_position[(word * BITS_DEBRUIJN) >> 58];
+		unsigned place = bits_debruijn.position[(word * bits_debruijn.sequence) >> 58];
 
 		CHECK_EQ(place, bit);
 	}
