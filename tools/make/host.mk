@@ -30,7 +30,7 @@ tests_of = $(patsubst $1:%,%,$(filter $1:%,$(tests_by_build)))
 
 allocator := $(wildcard mm/*.c mm/*/*.c sync/*.c)
 boot := $(wildcard kernel/boot/bootargs*.c kernel/boot/devicetree*.c kernel/boot/machine*.c) \
-	kernel/boot/early.c kernel/boot/memory.c kernel/vm/kernel_map.c
+	kernel/boot/early.c kernel/boot/memory.c kernel/diag/suggest.c kernel/vm/kernel_map.c
 support := $(filter-out %/libfdt_judge.c,$(wildcard tests/host/support/*.c))
 workloads := $(filter-out %/churn.c tests/smp/workloads/workloads_vm%,\
 	$(wildcard tests/smp/workloads/*.c)) tests/smp/selftest/lock_trial.c
