@@ -137,7 +137,7 @@ size_t programs_memory_bytes(void)
 			bytes = program->memory_bytes();
 		if (bytes > memory_ram_frames() * FRAME_SIZE / MEMORY_SHARE) {
 			verdict_fail("bootargs: the %s needs %zu bytes for its figures, more than "
-				     "an eighth of memory: fewer values, rounds= or samples=",
+				     "an eighth of memory; valid: fewer values, rounds= or samples=",
 				     program->name, bytes);
 			verdict_end();
 		}

@@ -50,7 +50,7 @@ void arguments_read(void)
 	static struct bootargs_known known;
 	struct bootargs_error bad;
 	struct devicetree_error error;
-	const char *text = NULL;
+	const char *text = NULL, *meant;
 
 	programs_know(&known);
 	for (unsigned i = 0; i < policy_count && i < BOOTARGS_NAMES_MAX; i++)
@@ -63,7 +63,9 @@ void arguments_read(void)
 	bootargs_print_error(&bad, printf);
 	if (bootargs_error_is_of(&bad, "run"))
 		programs_print();
-	verdict_fail("bootargs: %.*s: %s", (int)bad.word_length, bad.word, bad.reason);
+	meant = bootargs_suggest(&bad);
+	verdict_fail("bootargs: %.*s: %s%s%s%s", (int)bad.word_length, bad.word, bad.reason,
+		     meant ? " (did you mean " : "", meant ? meant : "", meant ? "?)" : "");
 	verdict_end();
 }
 
@@ -82,7 +84,8 @@ unsigned arguments_choose_cpus(unsigned harts)
 	uint64_t wanted = most_of(&settings.arguments.cpu_counts);
 
 	if (wanted > harts) {
-		verdict_fail("bootargs: cpus=%llu, but the machine has %u harts that can run",
+		verdict_fail("bootargs: cpus=%llu: too large; valid: 1 to %u, the harts of this "
+			     "machine that can run",
 			     (unsigned long long)wanted, harts);
 		verdict_end();
 	}

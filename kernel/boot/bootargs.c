@@ -101,7 +101,7 @@ static bool parse_choice(struct parser *parser, struct span word, const struct b
 	unsigned index = bootargs_find_name(names, value);
 
 	if (index == names->count)
-		return bootargs_refuse_value(parser, word, key, value, "no such value");
+		return bootargs_refuse_name(parser, word, key, value, "no such value");
 	*field_of(&parser->args, key) = index;
 	return true;
 }
@@ -112,14 +112,13 @@ static bool parse_word_number(struct parser *parser, struct span word,
 {
 	struct span whole = *item, number = *item;
 	const char *wrong;
-	bool is_last;
 
 	if (key->form != FORM_WORDS || !bootargs_take_until('=', &number, item))
 		return true;
-	is_last = bootargs_span_is(*item, key->names->name[key->names->count - 1]);
-	wrong = !is_last	? "no such value"
-		: number.length ? read_number_of(key, number, &field_of(&parser->args, key)[1])
-				: "not a number";
+	if (!bootargs_span_is(*item, key->names->name[key->names->count - 1]))
+		return bootargs_refuse_name(parser, word, key, whole, "no such value");
+	wrong = number.length ? read_number_of(key, number, &field_of(&parser->args, key)[1])
+			      : "not a number";
 	return wrong ? bootargs_refuse_value(parser, word, key, whole, wrong) : true;
 }
 
@@ -143,8 +142,8 @@ static bool parse_set(struct parser *parser, struct span word, const struct boot
 			unsigned index = bootargs_find_name(names, item);
 
 			if (index == names->count)
-				return bootargs_refuse_value(parser, word, key, item,
-							     "no such value");
+				return bootargs_refuse_name(parser, word, key, item,
+							    "no such value");
 			bits = BIT(index);
 		}
 		if (set & bits)
@@ -186,7 +185,7 @@ static bool parse_delay(struct parser *parser, struct span word, const struct bo
 		return true;
 	field[1] = bootargs_find_name(key->names, value);
 	if (field[1] == key->names->count)
-		return bootargs_refuse_value(parser, word, key, value, "no such spread");
+		return bootargs_refuse_name(parser, word, key, value, "no such spread");
 	return true;
 }
 

@@ -237,6 +237,7 @@ struct bootargs_error {
 	char reason[112];
 	const char *value; /* the one bad item of a list or choice, or NULL */
 	size_t value_length;
+	bool value_is_unknown;		/* it should be a name, and is none of the key's */
 	const struct bootargs_key *key; /* NULL: there is no such key */
 	const struct bootargs_known *known;
 };
@@ -255,7 +256,13 @@ __attribute__((warn_unused_result)) bool bootargs_parse(const char *text,
 							struct bootargs_error *error);
 
 /*
- * One line: the word, why it was refused, what is valid. Bytes that do not print are shown as
+ * The valid key or value that was probably meant, where the refused word has an unknown one; NULL:
+ * none is close to it (kernel/diag/suggest.h).
+ */
+const char *bootargs_suggest(const struct bootargs_error *error);
+
+/*
+ * One line: the word, why it was refused, what was probably meant, what is valid. Bytes that do not print are shown as
  * '?', long words are cut. The text given to bootargs_parse() must still be there.
  */
 void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *print);

@@ -37,7 +37,7 @@ bool bootargs_parse_preempt(struct parser *parser, struct span word, const struc
 		return true;
 	args->preempt_mode = bootargs_find_name(modes, value);
 	if (args->preempt_mode == modes->count)
-		return bootargs_refuse_value(parser, word, key, value, "no such mode");
+		return bootargs_refuse_name(parser, word, key, value, "no such mode");
 	return true;
 }
 
@@ -69,7 +69,7 @@ bool bootargs_parse_schedule(struct parser *parser, struct span word,
 
 	args->schedule = bootargs_find_name(kinds, kind);
 	if (args->schedule == kinds->count)
-		return bootargs_refuse_value(parser, word, key, kind, "no such schedule");
+		return bootargs_refuse_name(parser, word, key, kind, "no such schedule");
 	if (!has_steps)
 		return true;
 	if (args->schedule != BOOTARGS_SCHEDULE_PCT && args->schedule != BOOTARGS_SCHEDULE_WALK)

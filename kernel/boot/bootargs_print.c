@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* bootargs_print.c - what is printed of the boot arguments: an error, and the list of all keys. */
 #include "kernel/boot/bootargs_private.h"
+#include "kernel/diag/suggest.h"
 
 static const struct bootargs_known nothing_known;
 
@@ -38,8 +39,42 @@ static void print_values(const struct bootargs_key *key, const struct bootargs_k
 		print(" all");
 }
 
+static const char *suggest_key(const struct bootargs_error *error)
+{
+	const char *equals = memchr(error->word, '=', error->word_length);
+	struct suggestion suggestion;
+
+	suggest_start(&suggestion, error->word,
+		      equals ? (size_t)(equals - error->word) : error->word_length);
+	for (size_t i = 0; i < BOOTARGS_KEYS; i++)
+		suggest_offer(&suggestion, bootargs_keys[i].name);
+	return suggestion.name;
+}
+
+static const char *suggest_value(const struct bootargs_error *error)
+{
+	const struct bootargs_names *names = bootargs_names_of(error->key, error->known);
+	struct suggestion suggestion;
+
+	suggest_start(&suggestion, error->value, error->value_length);
+	for (unsigned i = 0; i < names->count; i++)
+		suggest_offer(&suggestion, names->name[i]);
+	if (error->key->all)
+		suggest_offer(&suggestion, "all");
+	return suggestion.name;
+}
+
+const char *bootargs_suggest(const struct bootargs_error *error)
+{
+	if (!error->key)
+		return suggest_key(error);
+	return error->value_is_unknown ? suggest_value(error) : NULL;
+}
+
 void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *print)
 {
+	const char *meant = bootargs_suggest(error);
+
 	print("bootargs: ");
 	print_quoted(error->word, error->word_length, print);
 	print(": %s", error->reason);
@@ -47,6 +82,8 @@ void bootargs_print_error(const struct bootargs_error *error, bootargs_printf *p
 		print(" ");
 		print_quoted(error->value, error->value_length, print);
 	}
+	if (meant)
+		print(" (did you mean %s?)", meant);
 	if (error->key) {
 		print("; valid:");
 		print_values(error->key, error->known, print);

@@ -101,6 +101,10 @@ bool bootargs_span_is(struct span span, const char *text);
 bool bootargs_refuse_value(struct parser *parser, struct span word, const struct bootargs_key *key,
 			   struct span value, const char *reason);
 
+/* The same for an item that should be one of the key's names: a name that is close is suggested. */
+bool bootargs_refuse_name(struct parser *parser, struct span word, const struct bootargs_key *key,
+			  struct span value, const char *reason);
+
 /*
  * Takes what stands before the first `separator` off *rest, and the separator with it; all of
  * *rest, which becomes empty, where there is none. True when there was one.

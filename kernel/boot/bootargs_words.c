@@ -27,6 +27,14 @@ bool bootargs_refuse_value(struct parser *parser, struct span word, const struct
 	return false;
 }
 
+bool bootargs_refuse_name(struct parser *parser, struct span word, const struct bootargs_key *key,
+			  struct span value, const char *reason)
+{
+	bootargs_refuse_value(parser, word, key, value, reason);
+	parser->error->value_is_unknown = true;
+	return false;
+}
+
 /* The value of a digit, or 16 and more for what is none. */
 static unsigned digit_value(char c)
 {

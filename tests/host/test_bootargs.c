@@ -220,7 +220,8 @@ TEST(every_choice_has_its_number)
 	CHECK_EQ(args.heap, BOOTARGS_HEAP_SLABS);
 	CHECK_EQ(args.trace, BOOTARGS_TRACE_OFF);
 	CHECK_REFUSED("trace=1", "\"trace=1\": no such value \"1\"; valid: off on");
-	CHECK_REFUSED("trace=On", "\"trace=On\": no such value \"On\"; valid: off on");
+	CHECK_REFUSED("trace=On",
+		      "\"trace=On\": no such value \"On\" (did you mean on?); valid: off on");
 }
 
 TEST(sets_are_sets)
@@ -318,8 +319,8 @@ TEST(faults_and_what_watches_frames_turn_caches_off)
 	CHECK_REFUSED("failseed=7", "\"failseed=7\": only failrate= has a seed; valid: any number");
 	CHECK_REFUSED("failseed=7 failnth=7",
 		      "\"failseed=7\": only failrate= has a seed; valid: any number");
-	CHECK_REFUSED("framedebug=poisen",
-		      "\"framedebug=poisen\": no such value \"poisen\"; valid: poison owners all");
+	CHECK_REFUSED("framedebug=poisen", "\"framedebug=poisen\": no such value \"poisen\" (did "
+					   "you mean poison?); valid: poison owners all");
 #define RATE "; valid: 1/N, N at least 1"
 	CHECK_REFUSED("failrate=1/0", "\"failrate=1/0\": too small" RATE);
 	CHECK_REFUSED("failrate=1/x", "\"failrate=1/x\": not a number" RATE);
@@ -338,13 +339,13 @@ TEST(unknown_keys_are_refused)
 	"paging trace flush heap time turn stuck crash "                                           \
 	"failnth failrate failseed framedebug "                                                    \
 	"rounds cell samples hold think preempt schedule switches heapdebug"
-	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key; " KEYS);
-	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key; " KEYS);
+	CHECK_REFUSED("polcy=x", "\"polcy=x\": no such key (did you mean policy?); " KEYS);
+	CHECK_REFUSED("seed=1 Lock=fas", "\"Lock=fas\": no such key (did you mean lock?); " KEYS);
 	CHECK_REFUSED("=5", "\"=5\": no such key; " KEYS);
 	CHECK_REFUSED("=", "\"=\": no such key; " KEYS);
 	CHECK_REFUSED("quiet", "\"quiet\": no such key; " KEYS);
-	CHECK_REFUSED("loc=fas", "\"loc=fas\": no such key; " KEYS);
-	CHECK_REFUSED("locks=fas", "\"locks=fas\": no such key; " KEYS);
+	CHECK_REFUSED("loc=fas", "\"loc=fas\": no such key (did you mean lock?); " KEYS);
+	CHECK_REFUSED("locks=fas", "\"locks=fas\": no such key (did you mean lock?); " KEYS);
 }
 
 TEST(heapdebug_takes_words_and_a_number)
@@ -363,15 +364,17 @@ TEST(heapdebug_takes_words_and_a_number)
 	CHECK(bootargs_parse("heapdebug=guard=7,redzone", &known, &args, &error));
 	CHECK_EQ(args.heapdebug, 1 << BOOTARGS_HEAPDEBUG_GUARD | 1 << BOOTARGS_HEAPDEBUG_REDZONE);
 	CHECK_EQ(args.guard_every, 7);
-	CHECK_REFUSED("heapdebug=redzones",
-		      "\"heapdebug=redzones\": no such value \"redzones\"" WORDS);
+	CHECK_REFUSED(
+		"heapdebug=redzones",
+		"\"heapdebug=redzones\": no such value \"redzones\" (did you mean redzone?)" WORDS);
 	CHECK_REFUSED("heapdebug=", "\"heapdebug=\": no value" WORDS);
 	CHECK_REFUSED("heapdebug=all,leaks",
 		      "\"heapdebug=all,leaks\": names twice \"leaks\"" WORDS);
 	CHECK_REFUSED("heapdebug=guard=0", "\"heapdebug=guard=0\": too small \"guard=0\"" WORDS);
 	CHECK_REFUSED("heapdebug=guard=", "\"heapdebug=guard=\": not a number \"guard=\"" WORDS);
-	CHECK_REFUSED("heapdebug=poison=2",
-		      "\"heapdebug=poison=2\": no such value \"poison=2\"" WORDS);
+	CHECK_REFUSED(
+		"heapdebug=poison=2",
+		"\"heapdebug=poison=2\": no such value \"poison=2\" (did you mean poison?)" WORDS);
 }
 
 TEST(unknown_values_are_refused)
@@ -379,7 +382,8 @@ TEST(unknown_values_are_refused)
 	CHECK_REFUSED("lock=futex", "\"lock=futex\": no such value \"futex\"" LOCKS);
 	CHECK_REFUSED("lock=fas,futex", "\"lock=fas,futex\": no such value \"futex\"" LOCKS);
 	CHECK_REFUSED("policy=heap", "\"policy=heap\": no such value \"heap\"" POLICIES);
-	CHECK_REFUSED("lock=fas=cas", "\"lock=fas=cas\": no such value \"fas=cas\"" LOCKS);
+	CHECK_REFUSED("lock=fas=cas",
+		      "\"lock=fas=cas\": no such value \"fas=cas\" (did you mean fas?)" LOCKS);
 	CHECK_REFUSED(
 		"run=all",
 		"\"run=all\": no such value \"all\"; valid: selftest stress bench monitor explore");
@@ -390,6 +394,49 @@ TEST(unknown_values_are_refused)
 	CHECK_REFUSED("workload=ring,ring",
 		      "\"workload=ring,ring\": names twice \"ring\"" WORKLOADS);
 	CHECK_REFUSED("workload=ring,all", "\"workload=ring,all\": names twice \"all\"" WORKLOADS);
+}
+
+TEST(a_mistyped_key_or_value_gets_what_was_meant)
+{
+	CHECK_REFUSED("lcok=fas", "\"lcok=fas\": no such key (did you mean lock?); " KEYS);
+	CHECK_REFUSED("WORKLOAD", "\"WORKLOAD\": no such key (did you mean workload?); " KEYS);
+	CHECK_REFUSED("work=ring", "\"work=ring\": no such key (did you mean workload?); " KEYS);
+	CHECK_REFUSED("lock=tikcet",
+		      "\"lock=tikcet\": no such value \"tikcet\" (did you mean ticket?)" LOCKS);
+	CHECK_REFUSED("lock=fas,al",
+		      "\"lock=fas,al\": no such value \"al\" (did you mean all?)" LOCKS);
+	CHECK_REFUSED("policy=tere",
+		      "\"policy=tere\": no such value \"tere\" (did you mean tree?)" POLICIES);
+	CHECK_REFUSED(
+		"workload=ring,chrun",
+		"\"workload=ring,chrun\": no such value \"chrun\" (did you mean churn?)" WORKLOADS);
+	CHECK_REFUSED("run=stres", "\"run=stres\": no such value \"stres\" (did you mean stress?); "
+				   "valid: selftest stress bench monitor explore");
+}
+
+TEST(what_is_suggested_is_accepted)
+{
+	unsigned suggested = 0;
+
+	for (unsigned i = 0; i < 5000; i++) {
+		char text[] = "lock=reciprocating", corrected[40];
+		struct bootargs_error error;
+		struct bootargs args;
+		const char *meant;
+
+		for (unsigned edits = 1 + (unsigned)unit_random_below(8); edits; edits--)
+			text[5 + unit_random_below(sizeof(text) - 6)] =
+				(char)('a' + unit_random_below(26));
+		if (bootargs_parse(text, &known, &args, &error))
+			continue;
+		meant = bootargs_suggest(&error);
+		if (!meant)
+			continue;
+		snprintf(corrected, sizeof(corrected), "lock=%s", meant);
+		CHECK_ACCEPTED(corrected, &args);
+		suggested++;
+	}
+	CHECK(suggested > 1000 && suggested < 4000);
 }
 
 TEST(incomplete_words_are_refused)
@@ -852,9 +899,10 @@ TEST(a_delay_has_a_number_and_a_spread)
 	CHECK_REFUSED("hold=:random", "\"hold=:random\": not a number \"\"" DELAY);
 	CHECK_REFUSED("think=5:", "\"think=5:\": no such spread \"\"" DELAY);
 	CHECK_REFUSED("think=-1", "\"think=-1\": not a number \"-1\"" DELAY);
-	CHECK_REFUSED("think=5:rand", "\"think=5:rand\": no such spread \"rand\"" DELAY);
-	CHECK_REFUSED("hold=5:fixed:fixed",
-		      "\"hold=5:fixed:fixed\": no such spread \"fixed:fixed\"" DELAY);
+	CHECK_REFUSED("think=5:rand",
+		      "\"think=5:rand\": no such spread \"rand\" (did you mean random?)" DELAY);
+	CHECK_REFUSED("hold=5:fixed:fixed", "\"hold=5:fixed:fixed\": no such spread "
+					    "\"fixed:fixed\" (did you mean fixed?)" DELAY);
 }
 
 /* The last name is not in `all`, and has to be named. */
@@ -888,8 +936,9 @@ TEST(a_bad_schedule_is_refused)
 	CHECK_REFUSED("run=explore preempt=5:1000001",
 		      "\"preempt=5:1000001\": too large \"1000001\"" PREEMPT);
 	CHECK_REFUSED("run=explore preempt=1:2:", "\"preempt=1:2:\": no such mode \"\"" PREEMPT);
-	CHECK_REFUSED("run=explore preempt=1:2:any:any",
-		      "\"preempt=1:2:any:any\": no such mode \"any:any\"" PREEMPT);
+	CHECK_REFUSED(
+		"run=explore preempt=1:2:any:any",
+		"\"preempt=1:2:any:any\": no such mode \"any:any\" (did you mean any?)" PREEMPT);
 }
 
 TEST(a_schedule_has_a_kind_steps_and_a_depth)
@@ -912,7 +961,7 @@ TEST(a_schedule_has_a_kind_steps_and_a_depth)
 	"; valid: KIND, pct:STEPS, pct:STEPS:DEPTH or walk:STEPS, STEPS at most 1000000000, "      \
 	"DEPTH at most 64, KIND one of seeds pct walk list"
 	CHECK_REFUSED("run=explore schedule=pcp",
-		      "\"schedule=pcp\": no such schedule \"pcp\"" SCHEDULE);
+		      "\"schedule=pcp\": no such schedule \"pcp\" (did you mean pct?)" SCHEDULE);
 	CHECK_REFUSED("run=explore schedule=:5", "\"schedule=:5\": no such schedule \"\"" SCHEDULE);
 	CHECK_REFUSED("run=explore schedule=seeds:5",
 		      "\"schedule=seeds:5\": this schedule has no steps \"5\"" SCHEDULE);

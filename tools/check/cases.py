@@ -333,7 +333,7 @@ CASES = (
     refused("heapdebug-word", "heapdebug=redzone,zone", "no such value", "redzone poison quarantine owners leaks guard"),
     refused("list-of-policies", "policy=all", "a list of policies is for run=bench"),
     refused("list-with-a-twice", "run=bench cache=64,0x40", "names twice"),
-    refused("list-more-cpus-than-harts", "run=bench cpus=1,3", "cpus=3, but the machine has 2"),
+    refused("list-more-cpus-than-harts", "run=bench cpus=1,3", "cpus=3: too large; valid: 1 to 2"),
     refused("lock-none-for-two", "run=selftest lock=none", "lock=none is for one cpu"),
     refused("rounds-alone", "run=bench rounds=2", "only a sweep has that"),
     # The kernel's own page tables: what they forbid, and machines that they do not reach.
@@ -465,8 +465,9 @@ CASES = (
     refused("schedule-elsewhere", "run=stress schedule=pct", "only run=explore has switches", "KIND one of seeds"),
     refused("explore-with-others", "run=stress,explore", "explore goes alone", "run=selftest "),
     refused("unknown-trace", "trace=yes", "no such value", "valid: off on"),
-    refused("unknown-key", "polcy=x", "no such key", "valid keys:"),
-    refused("unknown-value", "lock=futex", "no such value", "valid: fas"),
+    refused("unknown-key", "polcy=x", "no such key", "did you mean policy?", "valid keys:"),
+    refused("unknown-value", "lock=futex", 'no such value "futex"; valid: fas'),
+    refused("mistyped-workload", "workload=bluk", "no such value", "did you mean bulk?", "valid: repeat"),
     refused("unknown-workload", "workload=nonesuch", "no such value", "all"),
     refused("unknown-run", "run=dance", "no such value", "valid: selftest"),
     refused("no-value", "seed=", "no value"),
@@ -477,7 +478,7 @@ CASES = (
     refused("zero-ops", "ops=0", "too small"),
     refused("batch-over-half-a-cache", "cache=64 batch=33", "half of cache"),
     refused("cache-over-memory", "cache=9999999", "too large"),
-    refused("more-cpus-than-harts", "cpus=99", "cpus"),
+    refused("more-cpus-than-harts", "cpus=99", "cpus=99: too large; valid: 1 to 2"),
 )
 
 
