@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # hartframe. `make help` lists the targets; the rules are in tools/make/:
 #
+#   arguments.mk a mistyped goal or variable
 #   build.mk     how a set of sources is built with a set of flags; change of flags; lists of headers
 #   kernel.mk    the kernel, clang's kernel for lint, the kernels of the benchmarks
 #   host.mk      the host tests in all their builds, the fuzz targets, benchmarks on the host
@@ -8,6 +9,8 @@
 #   test.mk      test, mutants, lint, stack, port-check, model
 #   commands.mk  compile_commands.json
 #   help.mk      make help
+
+include tools/make/arguments.mk
 
 SMP      ?= 4
 MEM      ?= 128M

@@ -42,6 +42,7 @@ from typing import TextIO
 
 import explore_shrink
 import launch
+from suggest import did_you_mean
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_KERNEL = ROOT / "build" / "hartframe.elf"
@@ -230,7 +231,7 @@ def parse_workloads(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in WORKLOADS:
             valid = ", ".join(WORKLOADS)
-            raise argparse.ArgumentTypeError(f'no workload "{name}"; there are {valid}')
+            raise argparse.ArgumentTypeError(f'no workload "{name}"{did_you_mean(name, WORKLOADS)}; there are {valid}')
     return names
 
 

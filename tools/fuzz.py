@@ -32,6 +32,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from suggest import did_you_mean
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Bytes of an input: a few hundred operations; a line; a tree of a few nodes.
@@ -391,7 +393,8 @@ def wanted_targets(options: argparse.Namespace) -> list[Target]:
     unknown = sorted(set(only) - set(options.names))
     if unknown:
         known = ", ".join(options.names)
-        raise LookupError(f"no such target: {', '.join(unknown)}; there are {known}")
+        near = did_you_mean(unknown[0], options.names)
+        raise LookupError(f"no such target: {', '.join(unknown)}{near}; there are {known}")
     build, corpora = options.build.resolve(), options.corpora.resolve()
     targets = [Target(name, build, corpora) for name in options.names if not only or name in only]
     for target in targets:

@@ -139,7 +139,7 @@ class TestRunner(InTemporaryFolder):
     def test_refusals(self) -> None:
         arguments = ("--kernel", self.kernel())
         options = ("-k", "refused-unknown-key")
-        words = "echo 'bootargs: \"polcy=x\": no such key; valid keys: run';"
+        words = "echo 'bootargs: \"polcy=x\": no such key (did you mean policy?); valid keys: run';"
         self.check("1 passed, 0 failed", *arguments, qemu=words + FAIL + "; exit 1", options=options)
         missing = '"no such key" is not in the output'
         self.check("0 passed, 1 failed", *arguments, qemu=FAIL + "; exit 1", text=missing,

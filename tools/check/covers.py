@@ -13,6 +13,7 @@ a folder. A test of a tool is named after it: tools/test_trace.py covers tools/t
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import sys
 from collections.abc import Iterable
@@ -145,7 +146,9 @@ def tests_of(word: str, root: Path = ROOT) -> list[str]:
     if not found and any(means(word, source) for source in sources(root)):
         found = {BOOT}
     if not found:
-        near = sorted(source for source in {*tests, *sources(root)} if word in source)
+        by_stem = {re.sub("^(test|fuzz)_", "", Path(path).stem): path for path in [*sources(root), *tests]}
+        near = sorted(source for source in {*tests, *sources(root)} if word in source) or \
+            [by_stem[stem] for stem in difflib.get_close_matches(Path(word).stem, by_stem)]
         raise NoSuchTest(f"T={word}: no test and no source file is named so; `make covers` lists them"
                          + (f"; near: {' '.join(near[:5])}" if near else ""))
     return sorted(found)

@@ -43,12 +43,13 @@ Look for bugs
                      TARGETS=policy,heap for some; new inputs stay in build/fuzz/corpus
   make fuzz-merge  fold those, minimised, into tests/host/fuzz/corpus
   make mutants     mutation tests: which test catches which bug of tests/mutants/
-                     ONLY=pattern PART=k/n|auto/n MATRIX=1 GENERATED='function or file'
-                     SAMPLE=n SEED=s: n bugs that the tool makes up, all over the kernel
+                     ONLY=pattern PART=k/n|auto/n NAMED=1 MATRIX=1 GENERATED='function or file' MINUTES=n
+                     SAMPLE=n SEED=s LIMIT=seconds: n bugs that the tool makes up, all over the kernel
 
 Measure
   make bench       instruction counts and ratios against their bounds; table and CSV
   make bench-heap  kmalloc against glibc, jemalloc and mimalloc on this host; a part of make bench too
+                     SAVE=file.jsonl: its records
   make report      sweep locks, harts, caches, batches and policies, all in virtual time: build/report/index.html
                      any run's records as CSV: tools/report_records.py build/logs/run.jsonl --out build/csv
 
@@ -62,6 +63,7 @@ Housekeeping
 V=1 shows the commands. CHECKS=0 builds without the checks of callers, ASSERTS=0 without those of
 the project's own invariants, ZBB=1 for harts with bit-manipulation. CROSS= and HOSTCC= choose the
 compilers; a change of any of these rebuilds what it concerns.
+A mistyped target, variable or value stops make, and says what is valid.
 endef
 
 help:

@@ -17,7 +17,7 @@ test_arguments = --tsan $(tsan_tests) --host-checks0 $(host_checks0_tests) --hos
 JOBS ?= $(shell nproc)
 pytest = $(or $(firstword $(foreach python,python3 /usr/bin/python3,\
 	$(shell $(python) -c 'import pytest, xdist' 2>/dev/null && echo $(python)))),python3) -m pytest
-pytest_options = --junitxml=$(BUILD)/logs/junit.xml $(if $(K),-k '$(K)') $(if $(LF),--lf) $(ARGS)
+pytest_options = --junitxml=$(BUILD)/logs/junit.xml $(if $(K),-k '$(K)') $(if $(filter 1,$(LF)),--lf) $(ARGS)
 test_plan = $(test_arguments) --model "$(model)" --wide "$(port_check) line" "$(port_check) warnings"
 
 # A make that has been given -j shares its jobs with the make that it starts.

@@ -39,6 +39,7 @@ from mutants.run import Run, finding_of_broken
 from mutants.sample_run import LIMIT_SECONDS, run_sample, stale_equivalents
 from mutants.source import Index
 from mutants.tests import LIMIT_BASE_SECONDS, LIMIT_FACTOR, Stopped, kind_of, rank
+from suggest import did_you_mean
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Mutants of any function are many: boots and schedules run on them only if --tests names these.
@@ -188,7 +189,9 @@ def run_chosen(options: argparse.Namespace) -> int:
         print(f"part {part.number}/{part.of} ({part.why}): {len(chosen)} of {len(everything)} "
               "mutants")
     if not chosen:
-        raise CannotRun("no mutant is chosen")
+        names = [name for item in everything for name in (item.name, f"{item.group}/")]
+        near = did_you_mean(options.only, names) if options.only else ""
+        raise CannotRun(f"no mutant is chosen{near}; tools/mutants.py --list lists them")
     if options.minutes:
         start, why = starting_point(options.root)
         chosen = rotated(chosen, start)
