@@ -136,9 +136,10 @@ size_t programs_memory_bytes(void)
 		if (is_wanted(program) && program->memory_bytes)
 			bytes = program->memory_bytes();
 		if (bytes > memory_ram_frames() * FRAME_SIZE / MEMORY_SHARE) {
-			verdict_fail("bootargs: the %s needs %zu bytes for its figures, more than "
-				     "an eighth of memory; valid: fewer values, rounds= or samples=",
-				     program->name, bytes);
+			verdict_fail(
+				"bootargs: the %s needs %zu bytes for its figures, more than "
+				"an eighth of memory; valid: fewer values, rounds= or samples=",
+				program->name, bytes);
 			verdict_end();
 		}
 		sum += bytes;

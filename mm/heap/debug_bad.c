@@ -36,22 +36,22 @@ DEBUG_PANIC bad_live(const struct debug_record *record, const char *pointer, con
 
 void debug_bad_pointer(const void *pointer, const char *call, const void *caller)
 {
-	struct debug_record *record;
+	struct debug_record record;
 	struct found found;
 	struct hold hold;
-	bool is_record;
+	bool is_record, is_known;
 
 	heap_enter(&hold);
-	record = debug_find_around_locked(pointer, &is_record);
+	is_known = debug_find_around_locked(pointer, &record, &is_record);
 	found = kheap_find_locked(pointer);
 	heap_leave(&hold);
-	if (record && record->state == DEBUG_LIVE)
-		bad_live(record, pointer, call, caller);
+	if (is_known && record.state == DEBUG_LIVE)
+		bad_live(&record, pointer, call, caller);
 	if (is_record)
 		found.verdict = VERDICT_FOREIGN;
-	if (found.verdict == VERDICT_LIVE && (!record || record->state == DEBUG_GONE))
+	if (found.verdict == VERDICT_LIVE && (!is_known || record.state == DEBUG_GONE))
 		return;
-	if (record)
-		bad_freed(record, pointer, call, caller);
+	if (is_known)
+		bad_freed(&record, pointer, call, caller);
 	kheap_check_found(&found, pointer, call, caller);
 }

@@ -130,21 +130,21 @@ static uint64_t swap(uint64_t frame, uint64_t bits, bool set)
 /* A write after the free of this memory: the record of the last block there may be kept still. */
 DEBUG_PANIC stale(const uint8_t *at)
 {
-	struct debug_record *record;
+	struct debug_record record;
 	char text[DEBUG_TEXT] = "";
 	struct hold hold;
-	bool is_record;
+	bool is_record, found;
 
 	heap_enter(&hold);
-	record = debug_find_around_locked(at, &is_record);
+	found = debug_find_around_locked(at, &record, &is_record);
 	heap_leave(&hold);
-	if (record && record->state == DEBUG_GONE)
+	if (found && record.state == DEBUG_GONE)
 		port_panic(
 			"heap: use after free, seen when the memory was allocated again: block %p "
 			"of %zu bytes, offset %lld: expected %#x, found %#x%s",
-			(void *)record->block, record->size,
-			(long long)((const char *)at - record->block), DEBUG_FREE, *at,
-			debug_owners(text, sizeof(text), record));
+			(void *)record.block, record.size,
+			(long long)((const char *)at - record.block), DEBUG_FREE, *at,
+			debug_owners(text, sizeof(text), &record));
 	port_panic("heap: use after free, seen when the memory was allocated again: free memory at "
 		   "%p: expected %#x, found %#x",
 		   (const void *)at, DEBUG_FREE, *at);

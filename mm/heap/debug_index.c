@@ -67,13 +67,15 @@ static bool look_around(void *context, struct debug_record *record)
 	return true;
 }
 
-struct debug_record *debug_find_around_locked(const void *pointer, bool *is_record)
+bool debug_find_around_locked(const void *pointer, struct debug_record *found, bool *is_record)
 {
 	struct around around = {pointer, NULL, false};
 
 	debug_walk(look_around, &around);
 	*is_record = around.is_record;
-	return around.best;
+	if (around.best)
+		*found = *around.best;
+	return around.best != NULL;
 }
 
 void debug_list_add_locked(struct debug_list *list, struct debug_record *record)

@@ -112,11 +112,12 @@ void debug_remove_locked(struct debug_record *record);
 /* The newest record of the block that begins there; NULL: none. */
 struct debug_record *debug_find_locked(const void *block);
 /*
- * The record of a block whose memory, red zones included, contains the byte. Live ones come before
- * waiting ones, and these before ones that are gone. *is_record: a record begins at the byte.
- * O(records).
+ * Copies the record of a block whose memory, red zones included, contains the byte; false: there is
+ * none. Live ones come before waiting ones, and these before ones that are gone. *is_record: a record
+ * begins at the byte. It is a copy because the caller describes the block after it has released the
+ * lock, and another CPU may end the record then. O(records).
  */
-struct debug_record *debug_find_around_locked(const void *pointer, bool *is_record);
+bool debug_find_around_locked(const void *pointer, struct debug_record *found, bool *is_record);
 
 void debug_list_add_locked(struct debug_list *list, struct debug_record *record);
 struct debug_record *debug_list_take_locked(struct debug_list *list);

@@ -19,6 +19,7 @@
 #include "mm/frame.h"
 #include "mm/global/zone.h"
 #include "mm/heap/debug.h"
+#include "mm/heap/debug_private.h"
 #include "mm/heap/kheap.h"
 #include "mm/heap/kmalloc.h"
 #include "mm/heap/kmalloc_private.h"
@@ -39,8 +40,18 @@ static void *lock_memory, *debug_memory;
 static uint64_t frames_at_start;
 static uint64_t now; /* microseconds */
 
+/* What another CPU does between two steps of a message: once, after that many reads of the clock. */
+static void (*other_cpu)(void);
+static unsigned other_cpu_after;
+
 static uint64_t clock_now(void)
 {
+	void (*once)(void) = other_cpu;
+
+	if (once && other_cpu_after-- == 0) {
+		other_cpu = NULL;
+		once();
+	}
 	return __atomic_load_n(&now, __ATOMIC_RELAXED);
 }
 
@@ -417,6 +428,56 @@ TEST(a_write_to_free_memory_is_found_by_the_next_allocation)
 	write_after_free(POISON | OWNERS);
 }
 
+/* The oldest blocks are forgotten, and their records serve for other blocks. */
+static void use_all_records_again(void)
+{
+	char *block[100];
+
+	now = 5000;
+	for (unsigned i = 0; i < 2000; i++)
+		kfree(kmalloc(3000));
+	for (unsigned i = 0; i < 100; i++)
+		block[i] = kmalloc(3000);
+	for (unsigned i = 0; i < 100; i++)
+		kfree(block[i]);
+	now = 400;
+}
+
+TEST(a_message_is_of_the_block_that_was_found)
+{
+	char *block, *keep;
+
+	start(POISON | OWNERS, 8 * MIB, 1);
+	keep = allocate_here(200);
+	now = 100;
+	block = allocate_here(200);
+	now = 300;
+	free_here(block);
+	now = 400;
+	other_cpu = use_all_records_again;
+	other_cpu_after = 1; /* the free reads the clock before it looks */
+	EXPECT_PANIC(kfree(block),
+		     "is freed twice: found a freed block of 200 bytes; allocated by ");
+	CHECK(!other_cpu);
+	CHECK(unit_message_has(" 300 us ago, freed by cpu 0 at "));
+	CHECK(unit_message_has(" 100 us ago, called from"));
+	now = 100;
+	block = allocate_here(200);
+	now = 300;
+	free_here(block);
+	now = 400;
+	block[100] = 7;
+	other_cpu = use_all_records_again;
+	other_cpu_after = 0;
+	EXPECT_PANIC((void)!allocate_here(200), "allocated again: block ");
+	CHECK(!other_cpu);
+	CHECK(unit_message_has(" 300 us ago, freed by cpu 0 at "));
+	kfree(keep);
+	host_memory_end();
+	free(lock_memory);
+	free(debug_memory);
+}
+
 TEST(a_write_to_a_block_in_quarantine_is_found)
 {
 	char *block;
@@ -577,6 +638,36 @@ static void any_calls(void *unused)
 	}
 	for (unsigned i = 0; i < 32; i++)
 		kfree(block[i]);
+}
+
+/*
+ * CPU 0 finds free memory written again and again, and searches the records for a message; the other
+ * CPUs enter records and take them out.
+ */
+static void search_records(void *unused)
+{
+	char *block;
+
+	if (port_cpu()) {
+		any_calls(unused);
+		return;
+	}
+	block = kmalloc(64 * 8);
+	CHECK(block);
+	for (unsigned i = 0; i < 100; i++) {
+		debug_fill(block, DEBUG_FREE, 512);
+		debug_poison_give(block, 512);
+		block[100] = 7;
+		EXPECT_PANIC(debug_poison_take(block, 512), "allocated again: free memory at");
+	}
+	kfree(block);
+}
+
+CONCURRENT_TEST(a_message_while_other_cpus_allocate)
+{
+	start(POISON | OWNERS, 8 * MIB, 4);
+	host_run(search_records, NULL);
+	finish();
 }
 
 CONCURRENT_TEST(any_calls_on_many_cpus)
