@@ -349,8 +349,9 @@ class TestRun(InTemporaryFolder):
         self.write("src/wait.sh", WAIT)
         (self.folder / "tools").mkdir(exist_ok=True)
         shutil.copy(TOOLS / "launch.py", self.folder / "tools" / "launch.py")
-        shutil.copytree(TOOLS / "check", self.folder / "tools" / "check",
-                        ignore=shutil.ignore_patterns("__pycache__"))
+        for package in ("check", "launcher"):
+            shutil.copytree(TOOLS / package, self.folder / "tools" / package,
+                            ignore=shutil.ignore_patterns("__pycache__"))
 
     def mutant(self, name: str, edits: str, tests: str = "host/test_sum", extra: str = "",
                group: str = "") -> None:

@@ -79,7 +79,7 @@ enum bootargs_time {
 	BOOTARGS_TIME_VIRTUAL,
 };
 
-/* Instructions in a turn of virtual time, where turn= is not given. tools/launch.py has it too. */
+/* Instructions in a turn of virtual time, where turn= is not given. tools/launcher/command.py has it too. */
 #define BOOTARGS_TURN 25
 
 /* How a cpu makes other cpus flush their translation caches (shootdown.h). */

@@ -19,7 +19,8 @@ from pathlib import Path
 
 # A file's time and length, which change when it is written.
 State = dict[str, tuple[int, int]]
-IGNORED = ("build/logs/", "tools/__pycache__/", "tools/mutants/__pycache__/")
+IGNORED = ("build/logs/", "tools/__pycache__/", "tools/launcher/__pycache__/",
+           "tools/mutants/__pycache__/")
 # Parts of build/ that no test uses.
 NOT_COPIED = ("mutants", "logs", "bench", "soak", "explore")
 # Sources that change no result of a test on the clean tree.

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Boots the kernel under QEMU, passes its console on, and judges the run; see tools/launch.py.
+
+    options   the launcher's own command line
+    command   QEMU's command line
+    symbols   functions and source lines of addresses in the kernel
+    console   QEMU's output: lines, records, the log, and what is shown of them
+    process   QEMU as a process: starts it, watches it, ends it
+    judge     whether a run passed, and why not
+    status    exit statuses, and how the launcher speaks
+    main      one run, from the command line to the exit status
+"""

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""QEMU's output as it comes: lines, records, the log, and what is shown of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import lines
+
+from .symbols import Symbols
+
+LINE_BYTES_MAX = 64 * 1024
+LAST_LINES_KEPT = 8
+
+# Long, and for programs alone; they are in the log and among the records.
+UNSHOWN = ("trace_block",)
+
+DIM, UNDIM = b"\x1b[2m", b"\x1b[0m"
+PANIC = re.compile(rb"\bpanic\b", re.IGNORECASE)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes all of it, also where QEMU has made the terminal we share non-blocking."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+
+
+def parse_record(line: bytes) -> dict[str, object] | None:
+    """The record a console line is, or None where it is none."""
+    if not line.startswith(b"{"):
+        return None
+    try:
+        record = json.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and "record" in record else None
+
+
+@dataclass
+class Console:
+    """Takes QEMU's output as it comes; keeps the records and the last lines."""
+
+    symbols: Symbols
+    log: BinaryIO
+    records_file: BinaryIO | None
+    shown: bool
+    raw: bool  # show bytes at once, because a user types at a prompt
+    lines: Path | None = None  # the plugin's records of what lines cost; named by the kernel's symbols
+    records: list[dict[str, object]] = field(default_factory=list)
+    last_lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=LAST_LINES_KEPT))
+    panicked: bool = False
+    pending: bytes = b""
+    hidden: bool = False  # until the kernel has booted
+    dimmed: bool = field(default_factory=sys.stdout.isatty)
+
+    def feed(self, data: bytes) -> None:
+        self.log.write(data)
+        self.log.flush()
+        if self.raw:
+            self.show(data)
+        *lines, self.pending = (self.pending + data).split(b"\n")
+        for line in lines:
+            self.take_line(line)
+        if len(self.pending) > LINE_BYTES_MAX:
+            self.finish()
+
+    def finish(self) -> None:
+        """What came without an end of line is a line too."""
+        if self.pending:
+            line, self.pending = self.pending, b""
+            self.take_line(line)
+
+    def take_line(self, line: bytes) -> None:
+        line = line.rstrip(b"\r")
+        record = parse_record(line)
+        if record is not None:
+            if record["record"] == "verdict" and self.lines:
+                self.take_lines(self.lines)
+            self.records.append(record)
+            if self.records_file:
+                self.records_file.write(line + b"\n")
+        elif line.strip():
+            self.panicked |= PANIC.search(line) is not None
+            line = self.symbols.annotate(line)
+            self.last_lines.append(line)
+        if self.hidden:
+            self.hidden = record is None or record["record"] not in ("boot", "verdict")
+        elif not self.raw and not (record and record["record"] in UNSHOWN):
+            dim = record is not None and self.dimmed
+            self.show(DIM + line + UNDIM + b"\n" if dim else line + b"\n")
+
+    def take_lines(self, path: Path) -> None:
+        """The plugin's records, all written by now, before the verdict, which is the last record."""
+        self.lines = None
+        if not path.is_file():
+            return  # the boot arguments are wrong, so there was no plugin
+        text = path.read_text(encoding="utf-8")
+        for record in lines.name_records(map(json.loads, text.splitlines()), self.symbols.kernel):
+            self.records.append(record)
+            if self.records_file:
+                self.records_file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        path.unlink()
+
+    def show(self, data: bytes) -> None:
+        if not self.shown:
+            return
+        try:
+            write_all(sys.stdout.fileno(), data)
+        except BrokenPipeError:
+            self.shown = False  # the reader has gone; the run is judged all the same
+
+
+def last_line(console: Console) -> str:
+    if not console.last_lines:
+        return "nothing on the console"
+    return "last line: " + console.last_lines[-1].decode("utf-8", "replace")

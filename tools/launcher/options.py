@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The launcher's own command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_LOG = ROOT / "build" / "logs" / "launch.log"
+DEFAULT_TIMEOUT_SECONDS = 120.0
+# QEMU's plugin of virtual time (docs/virtual-time.md).
+PLUGIN = ROOT / "build" / "qemu" / "hartframe.so"
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Boot the kernel under QEMU and say whether the run passed.",
+        epilog="QEMU in the environment names another qemu-system-riscv64.",
+    )
+    add = parser.add_argument
+    add("--kernel", type=Path, required=True, metavar="ELF")
+    add("--smp", default="4", metavar="N", help="harts (default: 4)")
+    add("--mem", default="128M", metavar="SIZE", help="memory (default: 128M)")
+    add("--bootargs", default="", metavar="WORDS", help="the kernel's boot arguments")
+    add("--timeout", type=float, metavar="SECONDS",
+        help="limit in wall clock; 0: no limit (default: 120; with --interactive or --gdb: 0)")
+    add("--icount", metavar="SPEC", help="QEMU's -icount, such as shift=0,sleep=off")
+    add("--dtb", type=Path, metavar="FILE", help="a device tree in place of QEMU's")
+    add("--qemu-arg", action="append", default=[], metavar="ARG",
+        help="one more argument for QEMU, written --qemu-arg=ARG; may be repeated")
+    add("--log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="the raw console")
+    add("--records", type=Path, metavar="FILE", help="the records, one to a line")
+    add("--usage", type=Path, metavar="FILE",
+        help="what QEMU used of the host, as one JSON object: max_rss_kib")
+    add("--quiet", action="store_true", help="do not pass the console on")
+    add("--after-boot", action="store_true", help="pass on what comes after the kernel's record of boot")
+    add("--interactive", action="store_true", help="connect this terminal to the console")
+    add("--typed", type=Path, metavar="FILE", help="what is typed on the console")
+    add("--plugin", type=Path, default=PLUGIN, metavar="FILE",
+        help="QEMU's plugin for the boot argument time=virtual")
+    add("--lines", action="store_true",
+        help="say what lines of memory cost the cells of a sweep in virtual time (docs/lines.md)")
+    add("--line", type=int, default=0, metavar="N",
+        help="with --lines: each transfer of a line takes a hart N instructions (default: 0)")
+    add("--gdb", action="store_true", help="wait for gdb on port 1234")
+    add("--expect", choices=("pass", "fail", "fail-untold", "panic"), default="pass",
+        help="the outcome that is a success (default: pass)")
+    options = parser.parse_args(arguments)
+    if options.timeout is None:
+        bounded = not (options.interactive or options.gdb)
+        options.timeout = DEFAULT_TIMEOUT_SECONDS if bounded else 0.0
+    return options
