@@ -588,7 +588,7 @@ def replay(options: argparse.Namespace) -> int:
     launch.say(f"seed {seed}: -smp {boot.smp} -m {boot.mem} -icount {ICOUNT} -append "
                + shlex.quote(boot.bootargs))
     if options.gdb:
-        arguments.append("--gdb")
+        arguments += ["--gdb", "--gdb-port", str(options.gdb_port)]
         launch.say("the schedule is the same under gdb: stops take no virtual time")
     status = launch.main(arguments)
     if status == launch.CANNOT_RUN:
@@ -774,7 +774,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--replay", type=int, metavar="SEED", help="run this seed, with its console shown")
     add("--shrink", type=int, metavar="SEED", help="leave out switches of this failing schedule")
     add("--minutes", type=float, default=5.0, metavar="N", help="limit of --shrink (default: 5)")
-    add("--gdb", action="store_true", help="a replay that waits for gdb on port 1234")
+    add("--gdb", action="store_true", help="a replay that waits for gdb")
+    add("--gdb-port", type=int, default=0, metavar="N", help="with --gdb: the port (default: a free one)")
     add("--check-digests", type=int, default=DEFAULT_DIGEST_CHECKS, metavar="N",
         help=f"run the first N seeds twice (default: {DEFAULT_DIGEST_CHECKS})")
     add("--stop-first", action="store_true", help="start nothing more after a failure")

@@ -20,14 +20,14 @@ from launcher.command import check_files, find_qemu, harts_of, lines_path, qemu_
 from launcher.console import Console, last_line, parse_record
 from launcher.judge import Judgement, judge
 from launcher.main import launch, main
-from launcher.options import DEFAULT_LOG, PLUGIN, ROOT, parse_arguments
+from launcher.options import PLUGIN, ROOT, parse_arguments
 from launcher.process import Interrupts, Run, Signals, execute
 from launcher.status import CANNOT_RUN, FAIL, PASS, TIMED_OUT, CannotRun, say
 from launcher.symbols import Symbols
 
 # What the other tools use.
 __all__ = [
-    "CANNOT_RUN", "DEFAULT_LOG", "FAIL", "PASS", "PLUGIN", "ROOT", "TIMED_OUT", "CannotRun", "Console",
+    "CANNOT_RUN", "FAIL", "PASS", "PLUGIN", "ROOT", "TIMED_OUT", "CannotRun", "Console",
     "Interrupts", "Judgement", "Run", "Signals", "Symbols", "check_files", "execute", "find_qemu",
     "harts_of", "judge", "last_line", "launch", "lines_path", "main", "parse_arguments", "parse_record",
     "qemu_command", "say",

@@ -364,8 +364,8 @@ class TestReplay(Exploring):
         self.check("verdict pass", 1, "no explore record", arguments=self.REPLAY)
 
     def test_gdb(self) -> None:
-        qemu = 'case $all in *"-s -S"*) ' + PASSES + ";; *) exit 9;; esac"
-        self.check(qemu, 0, "gdb-multiarch -ex 'target remote localhost:1234'",
+        qemu = 'case $all in *"-gdb chardev:gdb -S"*) ' + PASSES + ";; *) exit 9;; esac"
+        self.check(qemu, 0, "gdb-multiarch -ex 'target remote localhost:",
                    arguments=(*self.REPLAY, "--gdb"))
 
 

@@ -234,7 +234,7 @@ class TestCommandLine(Launching):
         self.assertEqual(nowhere.returncode, 2)
 
     def test_gdb(self) -> None:
-        self.check('echo "$@" | grep -q -- "-s -S" && ' + PASS, 0, "target remote", "--gdb")
+        self.check('echo "$@" | grep -q -- "-gdb chardev:gdb -S" && ' + PASS, 0, "target remote", "--gdb")
 
 
 class TestVirtualTime(Launching):
@@ -346,14 +346,14 @@ class TestTerminal(Launching):
         self.assertIn(b'hello\r\n\x1b[2m{"record":"verdict","result":"pass"}\x1b[0m\r\n', output)
 
     def test_interactive(self) -> None:
-        qemu = "printf '> '; read line; echo heard $line;" + PASS
+        qemu = "printf 'hartframe> '; read line; echo heard $line;" + PASS
         status, output = self.on_terminal(qemu, "--interactive", typed=b"help\n")
         self.assertEqual(status, 0)
         self.assertIn(b"> ", output)
         self.assertIn(b"heard help", output)
 
     def test_terminal_is_put_back(self) -> None:
-        qemu = "stty raw -echo; echo raw; sleep 60"
+        qemu = "printf 'hartframe> '; sleep 60"
         status, _ = self.on_terminal(qemu, "--interactive", "--timeout", "0.7")
         self.assertEqual(status, 124)
 

@@ -122,8 +122,12 @@ void hart_timer_disable(void);
  * out, or 0: then the firmware shuts the machine down, and no status is carried out. The firmware
  * is asked, too, where the machine still runs `patience_ticks` of the time CSR after the store to
  * the finisher; it is never asked earlier, because the later request decides the status. In any
- * context; interrupts are masked.
+ * context; interrupts are masked. Returns where neither can end this machine: QEMU's sifive_u and
+ * spike have no device for it.
  */
-_Noreturn void hart_power_off(uint64_t finisher, uint64_t patience_ticks, bool pass);
+void hart_power_off(uint64_t finisher, uint64_t patience_ticks, bool pass);
+
+/* The hart does nothing more. After hart_power_off(). */
+_Noreturn void hart_halt(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * power.c - the end of the machine: hart_power_off() of hart.h.
+ * power.c - the end of the machine: hart_power_off() and hart_halt() of hart.h.
  *
  * Two requests can end it: a store to the test finisher, which carries a status out, and the
  * firmware's shutdown (SBI SRST), which carries none out. A machine may act on the first one late:
@@ -49,6 +49,10 @@ void hart_power_off(uint64_t finisher, uint64_t patience_ticks, bool pass)
 	}
 	result = sbi_shutdown(!pass);
 	(void)result;
+}
+
+void hart_halt(void)
+{
 	for (;;)
 		power_stop();
 }

@@ -33,5 +33,8 @@ void verdict_set_schedule(uint64_t seed, uint64_t (*digest)(void), void (*report
 /* Prints the verdict, as text and as a record, and ends the machine with its status. */
 _Noreturn void verdict_end(void);
 
-/* Ends the machine without a verdict, with the status of a pass or a failure. */
+/*
+ * Ends the machine without a verdict, with the status of a pass or a failure. A machine that nothing
+ * can power off says so on the console, and its harts do nothing more.
+ */
 _Noreturn void verdict_power_off(bool pass);

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
+import socket
 from pathlib import Path
 
 from .status import CannotRun
@@ -31,9 +33,39 @@ def lines_path(options: argparse.Namespace) -> Path:
     return Path(f"{options.log}.lines")
 
 
+def option_value(path: Path) -> str:
+    """In an option of QEMU, whose parts have commas between them."""
+    return str(path).replace(",", ",,")
+
+
+def gdb_listener(port: int) -> socket.socket:
+    """Where gdb may connect: a port that is free, for 0."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise CannotRun(f"gdb's port {port}: {error.strerror}; without GDB_PORT= (--gdb-port) the "
+                        "launcher takes a free one") from error
+
+
+def gdb_arguments(listener: socket.socket) -> list[str]:
+    """The machine waits for gdb. QEMU gets the listening socket, so no other program can take the port."""
+    return ["-chardev", f"socket,id=gdb,fd={listener.fileno()},server=on,wait=off", "-gdb", "chardev:gdb", "-S"]
+
+
+def gdb_command(kernel: Path, listener: socket.socket) -> str:
+    """What the user types."""
+    port = listener.getsockname()[1]
+    return shlex.join(["gdb-multiarch", "-ex", f"target remote localhost:{port}", str(kernel)])
+
+
+def words_of(bootargs: str) -> dict[str, str]:
+    """The boot arguments, as the kernel reads them."""
+    return dict(word.partition("=")[::2] for word in bootargs.split())
+
+
 def virtual_time(options: argparse.Namespace) -> list[str]:
     """What makes the machine of the boot argument time=virtual; nothing without it."""
-    words = dict(word.partition("=")[::2] for word in options.bootargs.split())
+    words = words_of(options.bootargs)
     if words.get("time") != "virtual":
         return []
     if options.icount:
@@ -43,10 +75,20 @@ def virtual_time(options: argparse.Namespace) -> list[str]:
     turn, seed = words.get("turn", str(DEFAULT_TURN)), words.get("seed", "1")
     if not (turn.isdecimal() and int(turn) and seed.isdecimal()):
         return ["-icount", "shift=0,sleep=off"]  # the kernel refuses it, and says what is valid
-    plugin = f"{options.plugin},turn={int(turn)},seed={int(seed) % 2**64}"
+    plugin = f"{option_value(options.plugin)},turn={int(turn)},seed={int(seed) % 2**64}"
     if options.lines:
-        plugin += f",lines={lines_path(options)},line={options.line}"
+        plugin += f",lines={option_value(lines_path(options))},line={options.line}"
     return ["-icount", "shift=0,sleep=off", "-plugin", plugin]
+
+
+def machine_of(options: argparse.Namespace) -> str:
+    """QEMU's machine: the last one that is named."""
+    machine = "virt"
+    for option, value in zip(options.qemu_arg, options.qemu_arg[1:]):
+        name = value.split(",")[0].removeprefix("type=")
+        if option in ("-machine", "-M") and "=" not in name:
+            machine = name
+    return machine
 
 
 def qemu_command(options: argparse.Namespace) -> list[str]:
@@ -60,13 +102,11 @@ def qemu_command(options: argparse.Namespace) -> list[str]:
         command += ["-icount", options.icount]
     if options.dtb:
         command += ["-dtb", str(options.dtb)]
-    if options.gdb:
-        command += ["-s", "-S"]
     return command + virtual_time(options) + options.qemu_arg
 
 
 def check_files(options: argparse.Namespace) -> None:
-    if options.lines and "time=virtual" not in options.bootargs.split():
+    if options.lines and words_of(options.bootargs).get("time") != "virtual":
         raise CannotRun("--lines is for time=virtual")
     for path in (options.kernel, options.dtb, options.typed):
         if path is not None and not path.is_file():

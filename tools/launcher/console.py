@@ -8,6 +8,7 @@ import os
 import re
 import select
 import sys
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import BinaryIO
 
 import lines
 
+from .sink import Sink
+from .status import say
 from .symbols import Symbols
 
 LINE_BYTES_MAX = 64 * 1024
@@ -24,6 +27,8 @@ LAST_LINES_KEPT = 8
 UNSHOWN = ("trace_block",)
 
 DIM, UNDIM = b"\x1b[2m", b"\x1b[0m"
+# The kernel's last line on a machine that nothing can power off (kernel/diag/verdict.c).
+HALTED = b"halted: nothing can power this machine off"
 PANIC = re.compile(rb"\bpanic\b", re.IGNORECASE)
 
 
@@ -52,17 +57,19 @@ class Console:
     """Takes QEMU's output as it comes; keeps the records and the last lines."""
 
     symbols: Symbols
-    log: BinaryIO
-    records_file: BinaryIO | None
+    log: BinaryIO | Sink
+    records_file: BinaryIO | Sink | None
     shown: bool
     raw: bool  # show bytes at once, because a user types at a prompt
     lines: Path | None = None  # the plugin's records of what lines cost; named by the kernel's symbols
     records: list[dict[str, object]] = field(default_factory=list)
     last_lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=LAST_LINES_KEPT))
     panicked: bool = False
+    halted: bool = False
+    verdict_at: float = float("inf")
     pending: bytes = b""
     hidden: bool = False  # until the kernel has booted
-    dimmed: bool = field(default_factory=sys.stdout.isatty)
+    dimmed: bool = field(default_factory=lambda: bool(sys.stdout) and sys.stdout.isatty())
 
     def feed(self, data: bytes) -> None:
         self.log.write(data)
@@ -85,12 +92,15 @@ class Console:
         line = line.rstrip(b"\r")
         record = parse_record(line)
         if record is not None:
-            if record["record"] == "verdict" and self.lines:
-                self.take_lines(self.lines)
+            if record["record"] == "verdict":
+                self.verdict_at = time.monotonic()
+                if self.lines:
+                    self.take_lines(self.lines)
             self.records.append(record)
             if self.records_file:
                 self.records_file.write(line + b"\n")
         elif line.strip():
+            self.halted |= line == HALTED
             self.panicked |= PANIC.search(line) is not None
             line = self.symbols.annotate(line)
             self.last_lines.append(line)
@@ -113,12 +123,15 @@ class Console:
         path.unlink()
 
     def show(self, data: bytes) -> None:
-        if not self.shown:
+        if not self.shown or not sys.stdout:
             return
         try:
             write_all(sys.stdout.fileno(), data)
         except BrokenPipeError:
             self.shown = False  # the reader has gone; the run is judged all the same
+        except OSError as error:
+            self.shown = False
+            say(f"stdout: {error.strerror}; what comes is in the log alone")
 
 
 def last_line(console: Console) -> str:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import signal
-import sys
 from dataclasses import dataclass
 
 from .console import Console, last_line
 from .process import Run
-from .status import CANNOT_RUN, FAIL, PASS, TIMED_OUT, say
+from .status import CANNOT_RUN, FAIL, PASS, TIMED_OUT, complain, say
+from .timeout import details
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Judgement:
     code: int
     text: str
     evidence: bool = False  # show the console's last lines
+    details: tuple[str, ...] = ()  # more lines for the user
 
 
 def what_failed(verdict: dict[str, object]) -> str:
@@ -29,7 +30,9 @@ def what_failed(verdict: dict[str, object]) -> str:
 
 
 def status_text(status: int | None) -> str:
-    if status is not None and status < 0:
+    if status is None:
+        return "and the launcher ended QEMU"
+    if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"exit status {status}"
 
@@ -42,7 +45,8 @@ def judge_unfinished(run: Run) -> Judgement | None:
         said = any(record["record"] == "verdict" for record in run.console.records)
         how = "after the verdict, QEMU did not end" if said else "without a verdict"
         text = f"time-out after {run.seconds:.0f} s, {how}; {last_line(run.console)}"
-        return Judgement(TIMED_OUT, text)
+        found = details(run.options, run.counters, run.console.symbols)
+        return Judgement(TIMED_OUT, text, details=tuple(found))
     return None
 
 
@@ -63,14 +67,15 @@ def judge_verdict(run: Run) -> Judgement:
         return Judgement(CANNOT_RUN, refused)
     kinds = [record["record"] for record in run.console.records]
     if "verdict" not in kinds:
-        text = f"QEMU ended without a verdict (crash, hang or reset), {status_text(run.status)}"
+        how = "the machine halted" if run.halted else "QEMU ended"
+        text = f"{how} without a verdict (crash, hang or reset), {status_text(run.status)}"
         return Judgement(FAIL, text, evidence=True)
     first = kinds.index("verdict")
     if first != len(kinds) - 1:
         return Judgement(FAIL, f'the verdict was followed by a "{kinds[first + 1]}" record')
     verdict = run.console.records[first]
     passed = verdict.get("result") == "pass"
-    if passed != (run.status == 0):
+    if passed != (run.status == 0) and not run.halted:
         text = f"verdict {verdict.get('result')}, but QEMU's {status_text(run.status)}"
         return Judgement(FAIL, text + what_failed(verdict), evidence=True)
     if not passed:
@@ -83,7 +88,11 @@ def is_expected_failure(run: Run, expect: str) -> bool:
 
     "fail-untold": the kernel knew of no device that takes a status out, so QEMU's has to be 0.
     """
-    if run.status is None or run.status < 0 or (run.status == 0) != (expect == "fail-untold"):
+    if run.halted:
+        status_agrees = expect != "fail-untold"
+    else:
+        status_agrees = run.status is not None and run.status >= 0 and (run.status == 0) == (expect == "fail-untold")
+    if not status_agrees:
         return False
     if expect == "panic":
         return run.console.panicked
@@ -105,6 +114,8 @@ def judge(run: Run, expect: str) -> Judgement:
 
 def report(judgement: Judgement, run: Run) -> None:
     say(judgement.text)
+    for line in judgement.details:
+        say("  " + line)
     if judgement.evidence:
         for line in run.console.last_lines:
-            print("    | " + line.decode("utf-8", "replace"), file=sys.stderr)
+            complain("    | " + line.decode("utf-8", "replace"))

@@ -7,29 +7,58 @@ import argparse
 import contextlib
 import json
 import resource
-import shlex
 from pathlib import Path
-from typing import BinaryIO
 
 import lines
 
-from .command import HARTS_SAFE, check_files, harts_of, lines_path, qemu_command
+from .command import (HARTS_SAFE, check_files, find_qemu, gdb_arguments, gdb_command, gdb_listener, harts_of,
+                      lines_path, qemu_command)
 from .console import Console
 from .judge import judge, report
 from .options import parse_arguments
-from .process import Signals, execute, terminal_kept
+from .process import Run, Signals, execute
+from .runs import run_folder
+from .sink import Sink
 from .status import CANNOT_RUN, CannotRun, say
 from .symbols import Symbols
+from .terminal import raw_terminal
 
 
-def open_for_writing(stack: contextlib.ExitStack, path: Path | None) -> BinaryIO | None:
-    if path is None:
-        return None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return stack.enter_context(path.open("wb"))
-    except OSError as error:
-        raise CannotRun(f"{path}: {error.strerror}") from error
+def folder_used(stack: contextlib.ExitStack, options: argparse.Namespace) -> None:
+    """Names the files of the run in its folder, unless the user has named them."""
+    if options.log is None:
+        folder = stack.enter_context(run_folder(options.logs, options.run, options.boot))
+        options.log = folder / f"{options.boot}.log"
+        options.records = options.records or folder / f"{options.boot}.jsonl"
+
+
+def new_console(stack: contextlib.ExitStack, options: argparse.Namespace) -> Console:
+    """With files of its own."""
+    if options.lines:
+        lines_path(options).unlink(missing_ok=True)  # of a run that was killed
+    return Console(
+        symbols=Symbols(options.kernel),
+        log=stack.enter_context(Sink(options.log)),
+        records_file=stack.enter_context(Sink(options.records)) if options.records else None,
+        shown=not options.quiet,
+        raw=options.interactive,
+        hidden=options.after_boot,
+        lines=lines_path(options) if options.lines else None,
+    )
+
+
+def run_qemu(stack: contextlib.ExitStack, options: argparse.Namespace, console: Console) -> Run:
+    """With gdb's port, where it is to wait for gdb."""
+    command = qemu_command(options)
+    inherited = []
+    if options.gdb:
+        listener = stack.enter_context(gdb_listener(options.gdb_port))
+        say(f"QEMU waits for: {gdb_command(options.kernel, listener)}")
+        command += gdb_arguments(listener)
+        inherited = [listener.fileno()]
+    interrupts = Signals()
+    with raw_terminal(options.interactive):
+        return execute(command, options, console, interrupts, inherited)
 
 
 def write_usage(path: Path) -> None:
@@ -43,28 +72,11 @@ def write_usage(path: Path) -> None:
 
 def launch(options: argparse.Namespace) -> int:
     check_files(options)
-    if options.lines:
-        lines_path(options).unlink(missing_ok=True)  # of a run that was killed
-    command = qemu_command(options)
-    if options.gdb:
-        say("QEMU waits for: gdb-multiarch -ex 'target remote localhost:1234' "
-            + shlex.quote(str(options.kernel)))
+    find_qemu()
     with contextlib.ExitStack() as stack:
-        log = open_for_writing(stack, options.log)
-        records_file = open_for_writing(stack, options.records)
-        assert log is not None
-        console = Console(
-            symbols=Symbols(options.kernel),
-            log=log,
-            records_file=records_file,
-            shown=not options.quiet,
-            raw=options.interactive,
-            hidden=options.after_boot,
-            lines=lines_path(options) if options.lines else None,
-        )
-        interrupts = Signals()
-        with terminal_kept():
-            run = execute(command, options, console, interrupts)
+        folder_used(stack, options)
+        console = new_console(stack, options)
+        run = run_qemu(stack, options, console)
     if options.usage:
         write_usage(options.usage)
     if not console.last_lines and harts_of(options.smp) > HARTS_SAFE:
@@ -72,7 +84,7 @@ def launch(options: argparse.Namespace) -> int:
             f"{HARTS_SAFE} harts")
     if options.lines and not options.quiet:
         for line in lines.tables(console.records, None, lines.HOTTEST_SHOWN):
-            print(line, flush=True)
+            console.show(line.encode() + b"\n")
     judgement = judge(run, options.expect)
     report(judgement, run)
     return judgement.code

@@ -7,7 +7,6 @@ import argparse
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_LOG = ROOT / "build" / "logs" / "launch.log"
 DEFAULT_TIMEOUT_SECONDS = 120.0
 # QEMU's plugin of virtual time (docs/virtual-time.md).
 PLUGIN = ROOT / "build" / "qemu" / "hartframe.so"
@@ -29,7 +28,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--dtb", type=Path, metavar="FILE", help="a device tree in place of QEMU's")
     add("--qemu-arg", action="append", default=[], metavar="ARG",
         help="one more argument for QEMU, written --qemu-arg=ARG; may be repeated")
-    add("--log", type=Path, default=DEFAULT_LOG, metavar="FILE", help="the raw console")
+    add("--logs", type=Path, default=ROOT / "build" / "logs", metavar="DIR",
+        help="where the run has its folder of console and records (default: build/logs); latest is a link to it")
+    add("--run", metavar="NAME", help="the folder's name (default: date, time and process)")
+    add("--boot", default="run", metavar="NAME", help="of the files in it: run.log, run.jsonl")
+    add("--log", type=Path, metavar="FILE", help="the raw console, in place of the folder")
     add("--records", type=Path, metavar="FILE", help="the records, one to a line")
     add("--usage", type=Path, metavar="FILE",
         help="what QEMU used of the host, as one JSON object: max_rss_kib")
@@ -43,7 +46,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="say what lines of memory cost the cells of a sweep in virtual time (docs/lines.md)")
     add("--line", type=int, default=0, metavar="N",
         help="with --lines: each transfer of a line takes a hart N instructions (default: 0)")
-    add("--gdb", action="store_true", help="wait for gdb on port 1234")
+    add("--gdb", action="store_true", help="wait for gdb")
+    add("--gdb-port", type=int, default=0, metavar="N", help="with --gdb: the port (default: a free one)")
     add("--expect", choices=("pass", "fail", "fail-untold", "panic"), default="pass",
         help="the outcome that is a success (default: pass)")
     options = parser.parse_args(arguments)

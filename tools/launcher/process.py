@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""QEMU as a process: starts it, watches it, and ends it."""
+"""QEMU as a process: starts it, watches it, and ends it.
+
+QEMU leads a session of its own, so that no signal of the terminal reaches it but through the
+launcher. Where the launcher itself is killed, the host's kernel kills QEMU.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,28 @@ import argparse
 import contextlib
 import os
 import select
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-import termios
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
+from .command import machine_of
 from .console import Console
+from .harts import program_counters
+from .keyboard import Keyboard
 from .status import CannotRun
 
 POLL_SECONDS = 0.2
 KILL_GRACE_SECONDS = 2.0
+VERDICT_GRACE_SECONDS = 3.0
+CHUNK_BYTES = 64 * 1024
+
+# The launcher may have been killed before the request is in force: then the parent is another one.
+IF_THE_PARENT_LIVES = '[ "$PPID" = "$0" ] && exec "$@"'
 
 
 @dataclass
@@ -28,10 +40,13 @@ class Run:
     """How QEMU ended, and what it had said by then."""
 
     console: Console
-    status: int | None = None  # None: it had to be killed
+    options: argparse.Namespace
+    status: int | None = None  # None: it had to be ended
     timed_out: bool = False
+    halted: bool = False  # the machine has no way to end QEMU, so the launcher ended it
     signal: int = 0  # that ended us
     seconds: float = 0.0
+    counters: list[int] = field(default_factory=list)  # at a time-out: where each hart was
 
 
 class Interrupts:
@@ -47,108 +62,136 @@ class Signals(Interrupts):
     def __init__(self) -> None:
         super().__init__()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self.remember)
+            # nohup has SIGHUP ignored.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self.remember)
 
     def remember(self, number: int, _frame: object) -> None:
         self.received = self.received or number
 
 
-@contextlib.contextmanager
-def terminal_kept() -> Iterator[None]:
-    """Puts the terminal back as it was: QEMU, when killed, leaves it raw and non-blocking."""
-    if not sys.stdin or not sys.stdin.isatty():
-        yield
-        return
-    descriptor = sys.stdin.fileno()
-    saved = termios.tcgetattr(descriptor)
-    try:
-        yield
-    finally:
-        # In the background, setting the terminal would stop us.
-        previous = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, saved)
-        signal.signal(signal.SIGTTOU, previous)
-        os.set_blocking(descriptor, True)
+@dataclass
+class Machine:
+    """QEMU, and the launcher's own connection to its monitor (QMP)."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
 
 
-def start(
-    command: list[str], interactive: bool, typed: BinaryIO | None
-) -> subprocess.Popen[bytes]:
-    """QEMU in its own process group, except where it needs the terminal."""
+def ended_with_us(command: list[str]) -> list[str]:
+    """The command, so that the host's kernel kills it when the thread that starts it has ended."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:  # no Linux
+        return command
+    return [setpriv, "--pdeathsig", "KILL", "sh", "-c", IF_THE_PARENT_LIVES, str(os.getpid()), *command]
+
+
+def start(command: list[str], is_typed: bool, inherited: Sequence[int]) -> Machine:
+    """Nothing of it has a name in the file system, so two runs cannot meet."""
+    ours, theirs = socket.socketpair()
+    monitor = ["-chardev", f"socket,id=launcher,fd={theirs.fileno()}", "-mon", "chardev=launcher,mode=control"]
     try:
-        return subprocess.Popen(
-            command,
-            stdin=None if interactive else typed or subprocess.DEVNULL,
+        process = subprocess.Popen(
+            ended_with_us([command[0], *monitor, *command[1:]]),
+            stdin=subprocess.PIPE if is_typed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=not interactive,
+            start_new_session=True,
+            pass_fds=[theirs.fileno(), *inherited],
         )
     except OSError as error:
+        ours.close()
         raise CannotRun(f"{command[0]}: {error.strerror}") from error
+    finally:
+        theirs.close()
+    return Machine(process, ours)
 
 
-def send(process: subprocess.Popen[bytes], number: int, interactive: bool) -> None:
+def send(process: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        if interactive:
-            process.send_signal(number)
-        else:
-            os.killpg(process.pid, number)
+        os.killpg(process.pid, number)
 
 
-def end(process: subprocess.Popen[bytes], interactive: bool) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Ends the group we started, politely first."""
-    send(process, signal.SIGTERM, interactive)
+    send(process, signal.SIGTERM)
     try:
         process.wait(KILL_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
-        send(process, signal.SIGKILL, interactive)
+        send(process, signal.SIGKILL)
         process.wait()
 
 
-def read_available(descriptor: int) -> bytes | None:
-    """Output, b"" at its end, or None when there was none for a while."""
-    ready, _, _ = select.select([descriptor], [], [], POLL_SECONDS)
-    return os.read(descriptor, 64 * 1024) if ready else None
+@contextlib.contextmanager
+def keyboard(options: argparse.Namespace, process: subprocess.Popen[bytes]) -> Iterator[Keyboard | None]:
+    """What is typed, where anything is."""
+    if process.stdin is None:
+        yield None
+        return
+    with process.stdin, contextlib.ExitStack() as stack:
+        os.set_blocking(process.stdin.fileno(), False)
+        typed = stack.enter_context(options.typed.open("rb")) if options.typed else sys.stdin
+        yield Keyboard(typed.fileno() if typed else None, process.stdin.fileno())
 
 
-def watch(
-    process: subprocess.Popen[bytes], run: Run, deadline: float, interrupts: Interrupts
-) -> None:
+def stands_still(run: Run) -> bool:
+    """The run is over, on a machine whose firmware may take the order to power off and do nothing.
+
+    QEMU's virt machine always can: there it would be a failure.
+    """
+    over = time.monotonic() - run.console.verdict_at > VERDICT_GRACE_SECONDS
+    return over and machine_of(run.options) != "virt"
+
+
+def watch(process: subprocess.Popen[bytes], run: Run, typed: Keyboard | None, deadline: float,
+          interrupts: Interrupts) -> None:
     """Feeds the console until QEMU has ended, the time is up, or we are asked to end."""
     assert process.stdout is not None
-    descriptor = process.stdout.fileno()
+    output = process.stdout.fileno()
     at_end = False
     while not at_end:
         run.signal = interrupts.received
         run.timed_out = time.monotonic() >= deadline
         if run.signal or run.timed_out:
             return
-        data = read_available(descriptor)
+        sources, sinks = (typed.sources(), typed.sinks()) if typed else ([], [])
+        readable, writable, _ = select.select([output, *sources], sinks, [], POLL_SECONDS)
+        data = os.read(output, CHUNK_BYTES) if output in readable else None
         if data:
             run.console.feed(data)
+        if typed:
+            typed.hear(run.console.pending)
+            if set(readable) & set(sources):
+                typed.read()
+            if writable:
+                typed.write()
+        run.halted = run.console.halted or stands_still(run)
+        if run.halted:
+            return
         # A stray descendant may hold the pipe open after QEMU has gone.
-        at_end = data == b"" or (data is None and process.poll() is not None)
+        at_end = data == b"" or (not readable and process.poll() is not None)
     try:
         run.status = process.wait(KILL_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         run.timed_out = True
 
 
-def execute(
-    command: list[str], options: argparse.Namespace, console: Console, interrupts: Interrupts
-) -> Run:
+def execute(command: list[str], options: argparse.Namespace, console: Console, interrupts: Interrupts,
+            inherited: Sequence[int] = ()) -> Run:
     """One run of QEMU, which may be one of several in threads unless it is interactive."""
-    run = Run(console)
+    run = Run(console, options)
     started = time.monotonic()
     deadline = started + options.timeout if options.timeout else float("inf")
-    with contextlib.ExitStack() as stack:
-        typed = stack.enter_context(options.typed.open("rb")) if options.typed else None
-        process = start(command, options.interactive, typed)
+    machine = start(command, options.interactive or options.typed is not None, inherited)
+    process = machine.process
     try:
-        watch(process, run, deadline, interrupts)
+        with machine.control, keyboard(options, process) as typed:
+            watch(process, run, typed, deadline, interrupts)
+            if run.timed_out:
+                run.counters = program_counters(machine.control)
     finally:
         if process.poll() is None:
-            end(process, options.interactive)
+            end(process)
         console.finish()
     run.seconds = time.monotonic() - started
     return run

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # run.mk - what boots the kernel: runs, schedules, soak, benchmarks, the report.
 
+# The boots of one run share a folder in $(BUILD)/logs, named by the time and this make's process.
+run_name = $(eval run_name := $$(shell echo $$$$(date +%Y%m%d-%H%M%S)-$$$$PPID))$(run_name)
 launch_as = tools/launch.py --kernel $(BUILD)/hartframe.elf --smp $(SMP) --mem $(MEM) \
-	--timeout $(TIMEOUT) --log $(BUILD)/logs/$1.log --records $(BUILD)/logs/$1.jsonl
+	--timeout $(TIMEOUT) --logs $(BUILD)/logs --run $(run_name) --boot $1
 launch = $(call launch_as,run) $(lines)
 
 # LINES=1: what lines of memory cost the cells of a sweep in virtual time; LINE=N: each transfer takes N instructions.
@@ -25,8 +27,11 @@ monitor: BOOTARGS := run=monitor $(BOOTARGS)
 monitor: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --interactive
 
+# GDB_PORT=n: the port of gdb; if it is not given, a free one.
+gdb = --gdb $(if $(GDB_PORT),--gdb-port $(GDB_PORT))
+
 debug: all
-	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --gdb
+	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 $(gdb)
 
 # ---- schedules and soak ----------------------------------------------------------------------
 
@@ -42,7 +47,7 @@ explore: all
 
 replay: all
 	$(quiet)$(explore) --replay $(or $(SEED),$(error make replay SEED=n)) \
-		$(if $(filter 1,$(GDB)),--gdb)
+		$(if $(filter 1,$(GDB)),$(gdb))
 
 # Fewer switches of a failing schedule, and what they are.
 shrink: all

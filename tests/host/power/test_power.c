@@ -37,6 +37,7 @@ static struct {
 	uint64_t stored_at; /* by the clock */
 	bool masked, ordered_before, ordered_after;
 	bool ended_by_finisher, ended_by_firmware;
+	bool firmware_cannot, firmware_asked;
 	uint32_t status; /* what the machine ended with: the finisher's word, or the reason */
 } play;
 
@@ -87,6 +88,9 @@ void power_fence_after_store(void)
 
 struct sbi_result sbi_shutdown(uint32_t reason)
 {
+	play.firmware_asked = true;
+	if (play.firmware_cannot)
+		return (struct sbi_result){.error = -2};
 	end(&play.ended_by_firmware, reason);
 }
 
@@ -95,15 +99,22 @@ void power_stop(void)
 	unit_fail(__FILE__, __LINE__, "the machine stands still, and has not ended");
 }
 
-static void power_off(uint64_t finisher, bool pass, uint64_t acts_after, uint64_t ticks_a_look)
+/* True where it returned. */
+static bool power_off(uint64_t finisher, bool pass, uint64_t acts_after, uint64_t ticks_a_look)
 {
+	bool cannot = play.firmware_cannot;
+
 	memset(&play, 0, sizeof(play));
+	play.firmware_cannot = cannot;
 	play.acts_after = acts_after;
 	play.ticks_a_look = ticks_a_look;
 	finisher_register = 0;
-	if (!setjmp(machine))
+	if (!setjmp(machine)) {
 		hart_power_off(finisher, PATIENCE, pass);
+		return true;
+	}
 	CHECK(play.masked);
+	return false;
 }
 
 TEST(the_finisher_carries_the_status_out)
@@ -157,4 +168,14 @@ TEST(without_a_finisher_the_firmware_shuts_down_at_once)
 	CHECK_EQ(play.status, 1);
 	CHECK_EQ(play.turns, 0);
 	CHECK_EQ(finisher_register, 0);
+}
+
+TEST(where_nothing_can_end_the_machine_the_caller_hears_of_it)
+{
+	play.firmware_cannot = true;
+	CHECK(power_off(0, true, NEVER, 1));
+	CHECK(play.firmware_asked);
+	CHECK(power_off(0x100000, true, NEVER, 1));
+	CHECK(play.firmware_asked);
+	play.firmware_cannot = false;
 }
