@@ -2,6 +2,7 @@
 /* boot_report.c - see boot_report.h. */
 #include "kernel/boot/boot_report.h"
 
+#include <port.h>
 #include <stdio.h>
 
 #include "arch/riscv/sbi.h"
@@ -22,7 +23,10 @@ void boot_report_print(void)
 	const struct memory_account *account = memory_account();
 	struct sbi_result version = sbi_spec_version();
 
-	printf("hartframe: %u cpus, boot hart %llu, SBI %lu.%lu, timebase %llu Hz\n", settings.cpus,
+	printf("hartframe: %u cpus", settings.cpus);
+	if (settings.cpus < port_cpu_count())
+		printf(" of %u (above: the harts that did not come)", port_cpu_count());
+	printf(", boot hart %llu, SBI %lu.%lu, timebase %llu Hz\n",
 	       (unsigned long long)cpu_self()->arch.hart_id, version.value >> 24,
 	       version.value & 0xffffff, (unsigned long long)settings.timebase);
 	printf("memory: %llu MiB in %u zone%s, %llu KiB outside of all zones (firmware, kernel, "
@@ -70,6 +74,7 @@ void boot_report_record(void)
 
 	record_begin("boot");
 	record_number("cpus", settings.cpus);
+	record_number("cpus_missing", port_cpu_count() - settings.cpus);
 	record_number("boot_hart", cpu_self()->arch.hart_id);
 	record_number("timebase_hz", settings.timebase);
 	record_number("clock_hz", settings.clock_hertz);

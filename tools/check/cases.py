@@ -234,7 +234,8 @@ CASES = (
          must_contain=("device tree: reg:", "offset 0x")),
     Case("hart-that-never-arrives", "run=selftest", dtb="build/trees/absent-hart.dtb",
          expect="fail", must_contain=("hart 9 was started and has not arrived yet; it has 10 s\n",
-                                      "hart 9 was started but did not arrive within 10 s\n")),
+                                      "hart 9 was started but did not arrive within 10 s\n",
+                                      "hartframe: 3 cpus of 4 (above: the harts that did not come), boot hart ")),
     Case("sixteen-harts", "run=selftest", smp="16", mem="64M"),
     # Harts that come and go, the boot hart among them.
     *(Case(f"churn-smp={harts}", "run=stress workload=churn ops=60k", smp=harts, mem="64M",

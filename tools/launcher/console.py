@@ -64,6 +64,7 @@ class Console:
     lines: Path | None = None  # the plugin's records of what lines cost; named by the kernel's symbols
     records: list[dict[str, object]] = field(default_factory=list)
     last_lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=LAST_LINES_KEPT))
+    first_line: bytes = b""
     panicked: bool = False
     halted: bool = False
     verdict_at: float = float("inf")
@@ -103,6 +104,7 @@ class Console:
             self.halted |= line == HALTED
             self.panicked |= PANIC.search(line) is not None
             line = self.symbols.annotate(line)
+            self.first_line = self.first_line or line
             self.last_lines.append(line)
         if self.hidden:
             self.hidden = record is None or record["record"] not in ("boot", "verdict")

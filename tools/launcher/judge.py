@@ -51,13 +51,17 @@ def judge_unfinished(run: Run) -> Judgement | None:
 
 
 def refusal(console: Console) -> str:
-    """The line in which QEMU says, before the guest starts, that it has no virtual time; or ""."""
+    """What QEMU says, before the guest starts, that it cannot do; or ""."""
     for line in [] if console.records else console.last_lines:
         text = line.decode("utf-8", "replace")
+        if "regions overlap" in text:
+            return "the memory is too small for the firmware, the kernel and the device tree: more MEM= (--mem)"
         if text.startswith("virtual time: "):
             return text
         if "-plugin" in text and "invalid option" in text:
             return "virtual time: this QEMU was built without plugins"
+    if console.first_line.startswith(b"qemu-system-") and b": warning: " not in console.first_line:
+        return console.first_line.decode("utf-8", "replace")
     return ""
 
 

@@ -4,25 +4,68 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from pathlib import Path
+from typing import NoReturn
+
+from .status import CANNOT_RUN, say
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_TIMEOUT_SECONDS = 120.0
+HARTS_MAX = 512  # of QEMU's virt machine
+PORT_MAX = 65535
 # QEMU's plugin of virtual time (docs/virtual-time.md).
 PLUGIN = ROOT / "build" / "qemu" / "hartframe.so"
 
 
+def harts(text: str) -> str:
+    """QEMU takes 0 for "not given"."""
+    found = re.fullmatch(r"(?:cpus=)?(\d+)(?:,.+)?", text)
+    if not found or not 1 <= int(found[1]) <= HARTS_MAX:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of harts: valid are 1 to {HARTS_MAX} (SMP=4)")
+    return text
+
+
+def memory(text: str) -> str:
+    """The same, and a number without a unit is of MiB."""
+    if not re.fullmatch(r"\d+|\d+(\.\d+)?[kKmMgGtT]", text) or float(text.rstrip("kKmMgGtT")) == 0:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no size of memory: valid are numbers with K, M, G or T (MEM=128M, MEM=1G)")
+    return text
+
+
+def seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no time: valid are seconds, and 0 for no limit (TIMEOUT=120)")
+    return float(text)
+
+
+def port(text: str) -> int:
+    if not text.isdecimal() or int(text) > PORT_MAX:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port: valid are 1 to {PORT_MAX}, and 0 for a free one")
+    return int(text)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        say(message)
+        sys.exit(CANNOT_RUN)
+
+
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Boot the kernel under QEMU and say whether the run passed.",
         epilog="QEMU in the environment names another qemu-system-riscv64.",
     )
     add = parser.add_argument
     add("--kernel", type=Path, required=True, metavar="ELF")
-    add("--smp", default="4", metavar="N", help="harts (default: 4)")
-    add("--mem", default="128M", metavar="SIZE", help="memory (default: 128M)")
+    add("--smp", type=harts, default="4", metavar="N", help="harts (default: 4)")
+    add("--mem", type=memory, default="128M", metavar="SIZE", help="memory (default: 128M)")
     add("--bootargs", default="", metavar="WORDS", help="the kernel's boot arguments")
-    add("--timeout", type=float, metavar="SECONDS",
+    add("--timeout", type=seconds, metavar="SECONDS",
         help="limit in wall clock; 0: no limit (default: 120; with --interactive or --gdb: 0)")
     add("--icount", metavar="SPEC", help="QEMU's -icount, such as shift=0,sleep=off")
     add("--dtb", type=Path, metavar="FILE", help="a device tree in place of QEMU's")
@@ -47,9 +90,10 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--line", type=int, default=0, metavar="N",
         help="with --lines: each transfer of a line takes a hart N instructions (default: 0)")
     add("--gdb", action="store_true", help="wait for gdb")
-    add("--gdb-port", type=int, default=0, metavar="N", help="with --gdb: the port (default: a free one)")
+    add("--gdb-port", type=port, default=0, metavar="N", help="with --gdb: the port (default: a free one)")
     add("--expect", choices=("pass", "fail", "fail-untold", "panic"), default="pass",
         help="the outcome that is a success (default: pass)")
+    add("--check", action="store_true", help="look at these options, and run nothing")
     options = parser.parse_args(arguments)
     if options.timeout is None:
         bounded = not (options.interactive or options.gdb)

@@ -19,18 +19,22 @@ powers_below = $(foreach n,1 2 4 8,$(if $(filter-out $n,$(firstword $(shell prin
 lock_costs = time=virtual run=bench workload=bulk,kmalloc cache=0,128 \
 	cpus=$(subst $(space),$(comma),$(strip $(call powers_below,$(SMP)) $(SMP)))
 
-run: all $(BUILD)/qemu/hartframe.so
+# Before anything is built.
+machine: | $(BUILD)/deps/run
+	$(quiet)$(launch) $(gdb) --check
+
+run: machine all $(BUILD)/qemu/hartframe.so
 	$(quiet)$(launch) --bootargs "$(virtual)$(BOOTARGS)"
 	$(if $(virtual)$(BOOTARGS),,$(quiet)$(call launch_as,locks) --after-boot --bootargs "$(lock_costs)")
 
 monitor: BOOTARGS := run=monitor $(BOOTARGS)
-monitor: all
+monitor: machine all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --interactive
 
 # GDB_PORT=n: the port of gdb; if it is not given, a free one.
 gdb = --gdb $(if $(GDB_PORT),--gdb-port $(GDB_PORT))
 
-debug: all
+debug: machine all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 $(gdb)
 
 # ---- schedules and soak ----------------------------------------------------------------------
@@ -42,10 +46,10 @@ asked := $(if $(filter-out file,$(origin MEM)),--mem $(MEM)) $(if $(WORKLOAD),--
 explore = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --smp $(SMP) \
 	$(asked) $(if $(PREEMPT),--preempt $(PREEMPT)) $(if $(SCHEDULE),--schedule $(SCHEDULE)) --bootargs "$(BOOTARGS)" --timeout $(TIMEOUT)
 
-explore: all
+explore: machine all
 	$(quiet)$(explore) --seeds $(SEEDS)
 
-replay: all
+replay: machine all
 	$(quiet)$(explore) --replay $(or $(SEED),$(error make replay SEED=n)) \
 		$(if $(filter 1,$(GDB)),$(gdb))
 
@@ -100,4 +104,4 @@ $(BUILD)/trees/stub.elf: tests/smp/trees/stub.S $(BUILD)/kernel.flags | $(BUILD)
 trees := $(BUILD)/trees/stub.elf \
 	$(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
 
-.PHONY: run monitor debug explore replay shrink schedulers soak bench bench-heap report
+.PHONY: machine run monitor debug explore replay shrink schedulers soak bench bench-heap report
