@@ -804,6 +804,9 @@ def main(arguments: list[str] | None = None) -> int:
     except launch.CannotRun as error:
         print(f"explore: {error}", file=sys.stderr)
         return launch.CANNOT_RUN
+    except OSError as error:  # a full disk, a tree that cannot be written
+        print(f"explore: {error.filename or 'write'}: {error.strerror}", file=sys.stderr)
+        return launch.CANNOT_RUN
 
 
 if __name__ == "__main__":

@@ -185,6 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
     except launch.CannotRun as error:
         print(f"explore_compare: {error}", file=sys.stderr)
         return launch.CANNOT_RUN
+    except OSError as error:  # a full disk, a tree that cannot be written
+        print(f"explore_compare: {error.filename or 'write'}: {error.strerror}", file=sys.stderr)
+        return launch.CANNOT_RUN
     return 0
 
 

@@ -43,7 +43,7 @@ def gdb_listener(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise CannotRun(f"gdb's port {port}: {error.strerror}; without GDB_PORT= (--gdb-port) the "
+        raise CannotRun(f"gdb's port {port}: {os.strerror(error.errno or 0)}; without GDB_PORT= (--gdb-port) the "
                         "launcher takes a free one") from error
 
 
