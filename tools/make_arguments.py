@@ -98,6 +98,7 @@ VARIABLES = {
     "SEEDS": Variable(SEEDS, "explore"),
     "SEED": Variable(SEED, "replay shrink mutants"),
     "GDB": Variable(SWITCH, "replay"),
+    "GDB_PORT": Variable(COUNT, "debug replay"),
     "MINUTES": Variable(MINUTES, "soak shrink schedulers mutants"),
     "CPUS": Variable(COUNTS, "soak"),
     "FRESH": Variable(SWITCH, "soak"),
@@ -139,7 +140,7 @@ def names_of(makefiles: Sequence[str]) -> Names:
     variables = {*re.findall(r"^ *(\w+) *[:?+]?=", text, re.MULTILINE),
                  *re.findall(r"\$\((?:origin )?([A-Z_]+)\)", text)}
     goals = set(re.findall(r"[\w-]+(?= |$)", phony)) - {"FORCE"}
-    helped_variables = variables & set(re.findall(r"\b[A-Z]+\b", help_text))
+    helped_variables = variables & set(re.findall(r"\b[A-Z_]+\b", help_text))
     helped_goals = {"all", *goals & set(re.findall(r"\bmake ([\w-]+)", help_text))}
     return Names(frozenset(variables), frozenset(goals), tuple(sorted(helped_variables)),
                  tuple(sorted(helped_goals)))

@@ -11,6 +11,8 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -207,6 +209,20 @@ class TestTimeOut(Launching):
                       ("--smp=8", "--bootargs=lock=mcs cpus=1,2"), ("--bootargs=lock=mcs time=virtual",),
                       ("--bootargs=lock=mcs", "--icount=shift=0")):
             self.assertEqual(len(self.options(*words)), 1, words)
+
+    def test_no_command_of_the_documents_waits_for_one_hart(self) -> None:
+        """On a host with two processors. A command with TIMEOUT= may take its time."""
+        documents = [TOOLS.parent / "README.md", TOOLS.parent / "CONTRIBUTING.md", *(TOOLS.parent / "docs").glob("*.md")]
+        commands = [(path.name, line.strip()) for path in documents for line in path.read_text().splitlines()
+                    if re.match(r"\s+make run\b", line)]
+        self.assertGreater(len(commands), 10)
+        for name, command in commands:
+            words = dict(word.partition("=")[::2] for word in shlex.split(command, comments=True) if "=" in word)
+            virtual = "time=virtual " if words.get("VTIME") else ""
+            if "TIMEOUT" not in words:
+                self.assertNotIn("lock=all", command, f"{name}: more combinations than the default time may be enough for")
+                advice = self.options(f"--smp={words.get('SMP', '4')}", f"--bootargs={virtual}{words.get('BOOTARGS', '')}")
+                self.assertEqual(len(advice), 1, f"{name}: {command}")
 
     def test_the_locks_are_those_of_the_kernel(self) -> None:
         self.assertEqual(timeout.HAND_OVER_LOCKS, cases.HAND_OVER_LOCKS)

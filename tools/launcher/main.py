@@ -19,7 +19,7 @@ from .options import parse_arguments
 from .process import Run, Signals, execute
 from .runs import run_folder
 from .sink import Sink
-from .status import CANNOT_RUN, PASS, CannotRun, say
+from .status import CANNOT_RUN, CannotRun, say
 from .symbols import Symbols
 from .terminal import raw_terminal
 
@@ -92,8 +92,7 @@ def launch(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     try:
-        options = parse_arguments(arguments)
-        return PASS if options.check else launch(options)
+        return launch(parse_arguments(arguments))
     except CannotRun as error:
         say(str(error))
         return CANNOT_RUN

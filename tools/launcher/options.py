@@ -93,7 +93,6 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--gdb-port", type=port, default=0, metavar="N", help="with --gdb: the port (default: a free one)")
     add("--expect", choices=("pass", "fail", "fail-untold", "panic"), default="pass",
         help="the outcome that is a success (default: pass)")
-    add("--check", action="store_true", help="look at these options, and run nothing")
     options = parser.parse_args(arguments)
     if options.timeout is None:
         bounded = not (options.interactive or options.gdb)

@@ -34,7 +34,7 @@ Look for bugs
   make explore     schedules drawn from seeds, one boot each
                      SEEDS=1-64 WORKLOAD= SMP=4 MEM= PREEMPT=MIN:RANGE:MODE BOOTARGS=
                      SCHEDULE=seeds|pct:STEPS:DEPTH|walk:STEPS: how the hart that goes on is chosen
-  make replay      one of them again: SEED=7 and the same options; GDB=1 waits for gdb
+  make replay      one of them again: SEED=7 and the same options; GDB=1 waits for gdb (GDB_PORT=)
   make shrink      a failing one with as few switches as still fail, and where each is: SEED=7 MINUTES=5
   make schedulers  compares the schedulers by the seeds they need for bugs of tests/mutants; MINUTES=60 ONLY=
   make soak        stress and schedules for MINUTES=60; goes on from the last soak unless FRESH=1

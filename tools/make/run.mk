@@ -19,22 +19,18 @@ powers_below = $(foreach n,1 2 4 8,$(if $(filter-out $n,$(firstword $(shell prin
 lock_costs = time=virtual run=bench workload=bulk,kmalloc cache=0,128 \
 	cpus=$(subst $(space),$(comma),$(strip $(call powers_below,$(SMP)) $(SMP)))
 
-# Before anything is built.
-machine: | $(BUILD)/deps/run
-	$(quiet)$(launch) $(gdb) --check
-
-run: machine all $(BUILD)/qemu/hartframe.so
+run: all $(BUILD)/qemu/hartframe.so
 	$(quiet)$(launch) --bootargs "$(virtual)$(BOOTARGS)"
 	$(if $(virtual)$(BOOTARGS),,$(quiet)$(call launch_as,locks) --after-boot --bootargs "$(lock_costs)")
 
 monitor: BOOTARGS := run=monitor $(BOOTARGS)
-monitor: machine all
+monitor: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --interactive
 
 # GDB_PORT=n: the port of gdb; if it is not given, a free one.
 gdb = --gdb $(if $(GDB_PORT),--gdb-port $(GDB_PORT))
 
-debug: machine all
+debug: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 $(gdb)
 
 # ---- schedules and soak ----------------------------------------------------------------------
@@ -46,10 +42,10 @@ asked := $(if $(filter-out file,$(origin MEM)),--mem $(MEM)) $(if $(WORKLOAD),--
 explore = tools/explore.py --kernel $(BUILD)/hartframe.elf --out $(BUILD)/explore --smp $(SMP) \
 	$(asked) $(if $(PREEMPT),--preempt $(PREEMPT)) $(if $(SCHEDULE),--schedule $(SCHEDULE)) --bootargs "$(BOOTARGS)" --timeout $(TIMEOUT)
 
-explore: machine all
+explore: all
 	$(quiet)$(explore) --seeds $(SEEDS)
 
-replay: machine all
+replay: all
 	$(quiet)$(explore) --replay $(or $(SEED),$(error make replay SEED=n)) \
 		$(if $(filter 1,$(GDB)),$(gdb))
 
@@ -104,4 +100,4 @@ $(BUILD)/trees/stub.elf: tests/smp/trees/stub.S $(BUILD)/kernel.flags | $(BUILD)
 trees := $(BUILD)/trees/stub.elf \
 	$(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
 
-.PHONY: machine run monitor debug explore replay shrink schedulers soak bench bench-heap report
+.PHONY: run monitor debug explore replay shrink schedulers soak bench bench-heap report
