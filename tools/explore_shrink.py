@@ -13,18 +13,18 @@ Nothing here boots: the caller says whether a list fails.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from launcher import symbols
 
 Record = dict[str, object]
 
 # tests/smp/directed.c, enum why.
 BY_SCHEDULE, WAITS, ENDED = range(3)
 REASONS = {BY_SCHEDULE: "loses its turn", WAITS: "waits", ENDED: "has ended"}
-LINE_TOOLS = ("riscv64-unknown-elf-addr2line", "riscv64-linux-gnu-addr2line", "llvm-addr2line", "addr2line")
 ADDRESS = re.compile(r"\[<0x[0-9a-f]+>\]")
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 
@@ -124,15 +124,6 @@ def minimise(switches: Sequence[Switch], fails: Callable[[list[Switch]], bool]) 
 # The story -----------------------------------------------------------------------------------
 
 
-def source_path(path: str, root: Path) -> str:
-    """A path of the debug information, from the root of the tree, wherever it was compiled."""
-    parts = Path(path).parts
-    for first in range(len(parts)):
-        if (root / Path(*parts[first:])).is_file() and not Path(*parts[first:]).is_absolute():
-            return str(Path(*parts[first:]))
-    return path
-
-
 def read_places(text: str, root: Path) -> dict[int, list[str]]:
     """Of addr2line -a -f -i: for each address `function file:line`, the innermost function first."""
     places: dict[int, list[str]] = {}
@@ -143,12 +134,12 @@ def read_places(text: str, root: Path) -> dict[int, list[str]]:
         found = places.setdefault(int(lines[0], 16), [])
         for function, place in zip(lines[1::2], lines[2::2]):
             path, _, line = place.partition(" ")[0].rpartition(":")
-            found.append(f"{function} {source_path(path, root)}:{line}")
+            found.append(f"{function} {symbols.source_path(path, root)}:{line}")
     return places
 
 
 def find_places(kernel: Path, addresses: Iterable[int], root: Path) -> dict[int, list[str]]:
-    tool = next(filter(None, map(shutil.which, LINE_TOOLS)), None)
+    tool = symbols.tool("addr2line")
     wanted = sorted({address for address in addresses if address})
     if tool is None or not wanted:
         return {}

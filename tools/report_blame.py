@@ -195,8 +195,7 @@ def left_out(records: Sequence[Record]) -> str:
 
 def site_names_added(record: Record, symbols: launch.Symbols) -> Record:
     """A lock's record with the names of its sites."""
-    names = {f"{name}_name": [found.decode() if (found := symbols.name(int(address))) else ""
-                              for address in numbers(record, name)]
+    names = {f"{name}_name": [symbols.text(int(address)) for address in numbers(record, name)]
              for name in SITES}
     return {**record, **names}
 

@@ -31,6 +31,7 @@ import report_policies
 import report_records
 import report_speed
 import report_sweep
+from launcher.symbols import Place
 from report_figures import TURNS, Figure
 from report_records import Record
 from test_tools import InTemporaryFolder
@@ -344,8 +345,11 @@ class TestCsv(InTemporaryFolder):
 
 
 class FakeSymbols(launch.Symbols):
-    def read(self) -> list[tuple[int, bytes]]:
-        return [(0x80200000, b"zone_claim"), (0x80200100, b"zone_release")]
+    def places(self, address: int, is_pc: bool = False) -> list[Place]:
+        if address < 0x80200000:
+            return []
+        name = "zone_claim" if address < 0x80200100 else "zone_release"
+        return [Place("spin_lock", "spinlock.h:7"), Place(f"{name}+{address % 256:#x}", "zone.c:9")]
 
 
 class TestBlame(unittest.TestCase):
@@ -373,8 +377,9 @@ class TestBlame(unittest.TestCase):
         named = report_blame.site_names_added(blamed_lock(), FakeSymbols(Path("none")))
         rows = self.figure(named).tables[1].rows
         self.assertEqual([[value.text for value in row[1:4]] for row in rows],
-                         [["zone_claim+0x10", "zone_release+0x4", "1,000"],
-                          ["zone_claim+0x10", "not known", "5"], ["all others", "", "2"]])
+                         [["spin_lock (spinlock.h:7), inlined in zone_claim+0x10 (zone.c:9)",
+                           "spin_lock (spinlock.h:7), inlined in zone_release+0x4 (zone.c:9)", "1,000"],
+                          ["spin_lock (spinlock.h:7), inlined in zone_claim+0x10 (zone.c:9)", "not known", "5"], ["all others", "", "2"]])
 
     def test_nothing_is_told_where_the_check_failed(self) -> None:
         for record in (blamed_lock(valid=False, why=WHY),

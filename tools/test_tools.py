@@ -181,23 +181,6 @@ class TestConsole(Launching):
         process.stderr.close()
         self.assertEqual(process.wait(), 0)
 
-    @unittest.skipUnless(shutil.which("gcc") and shutil.which("nm"), "no gcc, no nm")
-    def test_names_addresses(self) -> None:
-        source = self.folder / "kernel.c"
-        source.write_text("int stuck(void) { return 1; } int main(void) { return stuck(); }")
-        subprocess.run(["gcc", "-no-pie", "-o", self.kernel, source], check=True)
-        listing = subprocess.run(["nm", self.kernel], capture_output=True, text=True, check=True)
-        rows = [line.split() for line in listing.stdout.splitlines()]
-        address = next(int(row[0], 16) for row in rows if row[-1] == "stuck") + 4
-        run = self.launch(f"echo '  [<{address:#018x}>]'; echo '[<0x1>]';" + PASS)
-        self.assertIn(f"  [<{address:#018x}>] stuck+0x4\n[<0x1>]\n".encode(), run.stdout)
-        if not shutil.which("addr2line"):
-            return
-        subprocess.run(["gcc", "-g", "-no-pie", "-o", self.kernel, source], check=True)
-        run = self.launch(f"echo '  [<{address:#018x}>]'; echo '[<0x1>]';" + PASS)
-        named = f"  [<{address:#018x}>] stuck+0x4 (kernel.c:1)\n[<0x1>]\n"
-        self.assertIn(named.encode(), run.stdout)
-
 
 class TestCommandLine(Launching):
     def test_what_qemu_is_given(self) -> None:

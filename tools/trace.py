@@ -421,8 +421,8 @@ def site_names(kernel: Path) -> Callable[[int], str]:
     symbols = Symbols(kernel)
 
     def name(address: int) -> str:
-        known = symbols.name(address)
-        return f"{known.decode('ascii', 'replace')} ({address:#x})" if known else hex(address)
+        known = symbols.text(address)
+        return f"{known} {address:#x}" if known else hex(address)
 
     return name
 

@@ -23,10 +23,19 @@
 	.globl	arch_call_keeping
 	.type	arch_call_keeping, @function
 arch_call_keeping:
+	.cfi_startproc
+	.cfi_return_column t0
 	addi	sp, sp, -KEPT_BYTES
+	.cfi_def_cfa_offset KEPT_BYTES
 	kept	sd
+	.cfi_offset ra, 0 - KEPT_BYTES
+	.cfi_offset t0, 8 - KEPT_BYTES
 	jalr	t1
 	kept	ld
+	.cfi_restore ra
+	.cfi_restore t0
 	addi	sp, sp, KEPT_BYTES
+	.cfi_def_cfa_offset 0
 	jr	t0
+	.cfi_endproc
 	.size	arch_call_keeping, . - arch_call_keeping

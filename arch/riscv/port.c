@@ -14,7 +14,7 @@ unsigned port_cpus;
 char *port_cpu_blocks;
 size_t port_cpu_block_bytes;
 
-void (*port_on_panic)(const struct port_panic_site *site, const char *format, va_list arguments);
+void (*port_on_panic)(uintptr_t site, const char *format, va_list arguments);
 
 /*
  * Every layer may call it, so it stands below them all, and what a panic does is registered. The
@@ -23,16 +23,12 @@ void (*port_on_panic)(const struct port_panic_site *site, const char *format, va
  */
 void port_panic(const char *format, ...)
 {
-	struct port_panic_site site = {
-		.pc = (uintptr_t)__builtin_return_address(0),
-		.frame = (uintptr_t)__builtin_frame_address(0),
-	};
 	char message[200];
 	va_list arguments;
 
 	va_start(arguments, format);
 	if (port_on_panic) {
-		port_on_panic(&site, format, arguments);
+		port_on_panic((uintptr_t)__builtin_return_address(0), format, arguments);
 		trap_fatal_end("a panic has returned");
 	}
 	vsnprintf(message, sizeof(message), format, arguments);

@@ -115,17 +115,11 @@ static inline void port_relax(void)
 void port_ipi_send(unsigned first, uint64_t set);
 _Noreturn void port_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Where port_panic() was called: the address it would return to, and its frame, for a backtrace. */
-struct port_panic_site {
-	uintptr_t pc, frame;
-};
-
 /*
- * What port_panic() does; it must not return. Set at boot. NULL: the message goes out through the
- * firmware and the machine is ended.
+ * What port_panic() does; it must not return. `site` is the address that port_panic() would return
+ * to. Set at boot. NULL: the message goes out through the firmware and the machine is ended.
  */
-extern void (*port_on_panic)(const struct port_panic_site *site, const char *format,
-			     va_list arguments);
+extern void (*port_on_panic)(uintptr_t site, const char *format, va_list arguments);
 
 #define PORT_RESTARTABLE(start, end)                                                               \
 	".pushsection .restartable, \"a\"\n\t"                                                     \

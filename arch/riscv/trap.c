@@ -60,7 +60,7 @@ static bool is_to_be_repeated(uint64_t cause)
 	return is_page_fault && trap_on_page_fault && trap_on_page_fault();
 }
 
-static const char *exception_name(uint64_t cause)
+const char *trap_name(uint64_t cause)
 {
 	static const char *const names[16] = {
 		"instruction address misaligned",
@@ -91,7 +91,7 @@ static _Noreturn void unexpected(const struct trap_frame *frame, bool off_stack)
 	uint64_t scause = csr_read(scause);
 	/* All faults of access, alignment and pages. */
 	bool has_address = scause < 64 && (UINT64_C(1) << scause & 0xb0f3);
-	struct trap_cause cause = {exception_name(scause), scause, csr_read(stval), has_address,
+	struct trap_cause cause = {trap_name(scause), scause, csr_read(stval), has_address,
 				   off_stack};
 
 	if (trap_on_exception)

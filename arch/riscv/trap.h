@@ -29,6 +29,9 @@ struct trap_cause {
 	bool off_stack;	  /* the stack had no room left for the trap's frame */
 };
 
+/* Of a value of scause, as the privileged specification names it. */
+const char *trap_name(uint64_t scause);
+
 /* For exceptions, interrupts without a hook, and traps that found no stack; does not return. */
 extern void (*trap_on_exception)(const struct trap_frame *frame, const struct trap_cause *cause);
 
@@ -68,6 +71,9 @@ extern const struct restartable __restartable_start[], __restartable_end[];
 
 /* The sequence that `pc` lies in, or NULL. */
 const struct restartable *trap_restartable_at(uint64_t pc);
+
+/* Where trap_handle() returns to, in trap_entry.S: sp is the address of the trap's frame there. */
+extern const char trap_handled[];
 
 /* The start of the restartable sequence that `pc` lies in, or pc itself when in none. */
 uint64_t trap_restart_pc(uint64_t pc);

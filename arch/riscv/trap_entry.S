@@ -60,6 +60,8 @@ trap_entry:
 
 	mv	a0, sp
 	call	trap_handle
+	.globl	trap_handled
+trap_handled:
 
 	sc.d	zero, zero, (sp)	/* x0's slot: see above */
 	lw	t0, ARCH_CPU_TRAP_DEPTH(tp)

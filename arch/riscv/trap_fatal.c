@@ -38,8 +38,9 @@ _Noreturn void trap_fatal_report(uintptr_t sp, uintptr_t tp)
 	char message[200];
 
 	snprintf(message, sizeof(message),
-		 "a trap without a stack: scause %#lx, stval %#lx, pc %#lx, sp %#lx, tp %#lx",
-		 csr_read(scause), csr_read(stval), csr_read(sepc), (unsigned long)sp,
-		 (unsigned long)tp);
+		 "a trap without a stack: %s (scause %#lx), stval %#lx, at pc [<%#lx>], sp %#lx, "
+		 "tp %#lx",
+		 trap_name(csr_read(scause)), csr_read(scause), csr_read(stval), csr_read(sepc),
+		 (unsigned long)sp, (unsigned long)tp);
 	trap_fatal_end(message);
 }

@@ -5,59 +5,68 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "kernel/smp/cpu.h"
+#include "arch/riscv/unwind.h"
 
-#define DEPTH_MAX 16
+#define LINES_MAX 32
 
-static bool is_on_stack(const struct cpu *cpu, uintptr_t address)
-{
-	return address - cpu->arch.stack_low < ARCH_STACK_BYTES ||
-	       address - (cpu->arch.emergency_top - ARCH_EMERGENCY_BYTES) < ARCH_EMERGENCY_BYTES;
-}
-
-/*
- * Follows the chain of frame pointers as the psABI defines it: the return address is at -8, the
- * caller's frame pointer at -16. A pointer that is not a multiple of 16, is not on a stack of this
- * cpu, or does not rise, ends the chain.
- */
 unsigned backtrace_take(uintptr_t frame, uintptr_t *addresses, unsigned most)
 {
-	const struct cpu *self = cpu_self();
+	struct unwind at;
 	unsigned depth = 0;
 
-	while (depth < most && frame % 16 == 0 && is_on_stack(self, frame - 16)) {
-		const uintptr_t *top = (const uintptr_t *)frame;
-
-		addresses[depth++] = top[-1];
-		if (top[-2] <= frame)
-			break;
-		frame = top[-2];
-	}
+	for (bool found = unwind_from_frame(&at, frame); found && depth < most;
+	     found = unwind_next(&at))
+		addresses[depth++] = at.pc;
 	return depth;
 }
 
-void backtrace_print(uintptr_t frame)
+static void print_repeats(unsigned *repeats)
 {
-	uintptr_t addresses[DEPTH_MAX];
-	unsigned depth = backtrace_take(frame, addresses, DEPTH_MAX);
-
-	for (unsigned i = 0; i < depth; i++)
-		printf("  [<%#lx>]\n", (unsigned long)addresses[i]);
+	if (*repeats)
+		printf("  the same %u times more\n", *repeats);
+	*repeats = 0;
 }
 
-/* A leaf function saves no return address, and its caller's frame pointer at -8. */
+/* A recursion is one line, however deep, so that what began it is printed, too. */
+static void print_from(struct unwind *at)
+{
+	unsigned lines = 0, repeats = 0;
+	uint64_t last = 0;
+	bool more = true;
+
+	printf("backtrace:\n");
+	for (; more && lines < LINES_MAX; more = unwind_next(at)) {
+		if (at->is_call && at->pc == last) {
+			repeats++;
+			continue;
+		}
+		print_repeats(&repeats);
+		printf("  %s[<%#llx>]\n", at->is_call ? "" : "pc ", (unsigned long long)at->pc);
+		last = at->pc;
+		lines++;
+	}
+	print_repeats(&repeats);
+	if (more)
+		printf("  and more\n");
+}
+
+void backtrace_print(uintptr_t frame, uintptr_t first)
+{
+	struct unwind at;
+	bool found = unwind_from_frame(&at, frame);
+
+	while (found && at.pc != first)
+		found = unwind_next(&at);
+	if (found)
+		print_from(&at);
+}
+
 void backtrace_print_trap(const struct trap_frame *trap)
 {
-	const uintptr_t *top = (const uintptr_t *)trap->x[8];
-	uintptr_t frame = trap->x[8];
+	struct unwind at;
 
-	printf("backtrace:\n  [<%#llx>]\n", (unsigned long long)trap->pc);
-	if (frame % 16 == 0 && is_on_stack(cpu_self(), frame - 16) &&
-	    is_on_stack(cpu_self(), top[-1])) {
-		printf("  [<%#llx>]\n", (unsigned long long)trap->x[1]);
-		frame = top[-1];
-	}
-	backtrace_print(frame);
+	unwind_from_trap(&at, trap);
+	print_from(&at);
 }
 
 void backtrace_print_registers(const struct trap_frame *frame)

@@ -3,8 +3,8 @@
  * backtrace.h - prints where this cpu is: return addresses and registers, for a panic.
  *
  * Each address is printed as [<0x...>], the form in which the launcher looks for addresses to
- * translate. Memory is read only where it lies on a stack of this cpu, so a damaged frame pointer
- * does no harm.
+ * translate. It is a return address, whose call ends right before it; with the word "pc" before it,
+ * it is the address of an instruction. How callers are found: arch/riscv/unwind.h.
  */
 #pragma once
 
@@ -12,11 +12,15 @@
 
 #include "arch/riscv/trap.h"
 
-/* Prints at most 16 return addresses, beginning with the function that has this frame pointer. */
-void backtrace_print(uintptr_t frame);
+/*
+ * Prints a heading and return addresses, at most 32 lines: of the function that has this frame
+ * pointer, and of its callers, from the address `first` on.
+ */
+void backtrace_print(uintptr_t frame, uintptr_t first);
 
 /*
- * Writes at most `most` of these return addresses to `addresses`, and returns how many. Any context.
+ * Writes at most `most` return addresses to `addresses`, beginning with that of the function that
+ * has this frame pointer, and returns how many. Any context.
  */
 unsigned backtrace_take(uintptr_t frame, uintptr_t *addresses, unsigned most);
 

@@ -64,7 +64,7 @@ static void look(void)
 
 	if (!lock_wait_of(port_cpu(), &wait))
 		return;
-	panic_park(wait.site);
+	panic_park(wait.site - 1); /* within the call */
 	now = hart_time();
 	if (!bound || now - wait.since < bound)
 		return;

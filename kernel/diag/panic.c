@@ -20,12 +20,16 @@
 #include "kernel/diag/backtrace.h"
 #include "kernel/diag/lock_chain.h"
 #include "kernel/diag/trace.h"
+#include "kernel/diag/trap_text.h"
 #include "kernel/diag/verdict.h"
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
 #include "kernel/smp/ipi.h"
+#include "kernel/vm/kernel_space.h"
+#include "kernel/vm/space.h"
 #include "mm/address.h"
 #include "mm/heap/debug.h"
+#include "mm/paging/page_table.h"
 #include "sync/ck.h"
 
 static uint32_t panicking; /* number of the first cpu that panicked, plus 1; 0: none; atomic */
@@ -125,7 +129,7 @@ static void print_other(const struct cpu *cpu)
 		if (cpu->panic_message[0])
 			printf("panicked too: %s; ", cpu->panic_message);
 		print_doing(cpu);
-		printf(", stopped at [<%#llx>]", (unsigned long long)cpu->parked_pc);
+		printf(", stopped at pc [<%#llx>]", (unsigned long long)cpu->parked_pc);
 	}
 	printf("\n");
 }
@@ -194,7 +198,7 @@ static _Noreturn void finish(const char *message)
 }
 
 /* The body of port_panic(). */
-static void panic_called(const struct port_panic_site *site, const char *format, va_list arguments)
+static void panic_called(uintptr_t site, const char *format, va_list arguments)
 {
 	struct cpu *self = cpu_self();
 	char message[sizeof(self->panic_message)];
@@ -204,9 +208,8 @@ static void panic_called(const struct port_panic_site *site, const char *format,
 		snprintf(self->panic_message, sizeof(self->panic_message), "%s", message);
 		longjmp(*self->panic_return, 1);
 	}
-	begin(site->pc, message);
-	printf("backtrace:\n");
-	backtrace_print(site->frame);
+	begin(site, message);
+	backtrace_print((uintptr_t)__builtin_frame_address(0), site);
 	finish(message);
 }
 
@@ -219,39 +222,81 @@ void panic_without_stack(const char *message)
 }
 
 /* Writes to `text` what part of memory the trap's address is in; "": unknown. */
-static void describe(char *text, size_t bytes, const struct trap_cause *cause)
+static void describe(char *text, size_t bytes, uint64_t address)
 {
-	uint64_t address = cause->address;
+	const char *part = NULL;
 
 	text[0] = '\0';
-	if (!cause->has_address || kheap_debug_describe(address, text, bytes))
+	if (kheap_debug_describe(address, text, bytes))
 		return;
 	for (unsigned i = 0; i < port_cpu_count(); i++) {
 		if (cpu_of(i)->arch.stack_low - address - 1 < ARCH_GUARD_BYTES) {
-			snprintf(text, bytes, ", the guard page of cpu %u's stack", i);
+			snprintf(text, bytes, "the address is in the guard page of cpu %u's stack", i);
 			return;
 		}
 	}
 	if (address < FRAME_SIZE)
-		snprintf(text, bytes, ", in the null page");
+		part = "the null page";
 	else if (address - (uintptr_t)__kernel_start < (uintptr_t)(__text_end - __kernel_start))
-		snprintf(text, bytes, ", kernel text");
+		part = "the kernel's text";
 	else if (address - (uintptr_t)__text_end < (uintptr_t)(__rodata_end - __text_end))
-		snprintf(text, bytes, ", kernel read-only data");
+		part = "the kernel's read-only data";
 	else if (address - (uintptr_t)__rodata_end < (uintptr_t)(__kernel_end - __rodata_end))
-		snprintf(text, bytes, ", kernel data");
+		part = "the kernel's data";
+	if (part)
+		snprintf(text, bytes, "the address is in %s", part);
+}
+
+static void look_up(uint64_t address, struct trap_context *context)
+{
+	const struct space *space = cpu_self()->space;
+	const struct page_table *table = space ? &space->table : kernel_space_table();
+	struct page_leaf leaf;
+
+	if (!table)
+		return;
+	context->mapping = TRAP_NOT_MAPPED;
+	if (!page_table_translate(table, virt(address), &leaf))
+		return;
+	context->mapping = TRAP_MAPPED;
+	context->readable = leaf.flags & PAGE_READ;
+	context->writable = leaf.flags & PAGE_WRITE;
+	context->executable = leaf.flags & PAGE_EXECUTE;
+}
+
+/* At `pc`, where this is the kernel's text: 2 or 4 bytes. */
+static uint64_t instruction_at(uint64_t pc)
+{
+	const uint16_t *halves = (const uint16_t *)pc;
+
+	if (pc - (uintptr_t)__kernel_start >= (uintptr_t)(__text_end - __kernel_start) - 4)
+		return 0;
+	return (halves[0] & 3) == 3 ? halves[0] | (uint64_t)halves[1] << 16 : halves[0];
+}
+
+/* Room for what a trap saves is missing at sp, which has not left the stack and its guard page. */
+static bool stack_is_full(const struct cpu *cpu, uint64_t sp)
+{
+	return sp - (cpu->arch.stack_low - ARCH_GUARD_BYTES) <
+	       ARCH_GUARD_BYTES + sizeof(struct trap_frame);
 }
 
 void panic_exception(const struct trap_frame *frame, const struct trap_cause *cause)
 {
 	struct cpu *self = cpu_self();
-	char message[sizeof(self->panic_message)], where[320];
+	struct trap_context context = {
+		.instruction = instruction_at(frame->pc),
+		.stack_is_full = stack_is_full(self, frame->x[2]),
+	};
+	char message[sizeof(self->panic_message)], what[240], where[240] = "";
 
-	describe(where, sizeof(where), cause);
-	snprintf(message, sizeof(message), "%s%s (scause %#llx), stval %#llx%s, at [<%#llx>]",
-		 cause->off_stack ? "stack overflow: " : "trap: ", cause->name,
-		 (unsigned long long)cause->scause, (unsigned long long)cause->address, where,
-		 (unsigned long long)frame->pc);
+	if (cause->has_address) {
+		look_up(cause->address, &context);
+		describe(where, sizeof(where), cause->address);
+	}
+	trap_text(what, sizeof(what), cause, &context);
+	snprintf(message, sizeof(message), "%s, at pc [<%#llx>]%s%s", what,
+		 (unsigned long long)frame->pc, where[0] ? "; " : "", where);
 	begin(frame->pc, message);
 	if (cause->off_stack)
 		printf("the stack of cpu %u is [%#lx, %#lx), sp is %#llx\n", self->arch.number,

@@ -26,7 +26,7 @@
 	UINT64_C(100000000) /* before the tree is read: more than most machines have */
 
 static uint64_t finisher;
-static char failures[FAILURES_NAMED][160];
+static char failures[FAILURES_NAMED][400];
 static unsigned failure_count;
 static unsigned tests_passed, tests_failed;
 static uint64_t schedule_seed;

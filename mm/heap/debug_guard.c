@@ -223,7 +223,7 @@ bool kheap_debug_describe(uint64_t address, char *text, size_t bytes)
 	if (!record)
 		return false;
 	offset = (long long)(address - (uintptr_t)record->block);
-	snprintf(text, bytes, ", %s: block %p of %zu bytes, offset %lld%s",
+	snprintf(text, bytes, "%s: block %p of %zu bytes, offset %lld%s",
 		 record->state != DEBUG_LIVE ? "use after free"
 		 : offset < 0		     ? "in front of a block"
 					     : "behind a block",

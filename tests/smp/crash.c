@@ -7,6 +7,8 @@
  * before it has a part, too, and stuck= says after what time that is noticed. The run does not come back
  * from it where it is noticed; where it is not, the run fails.
  */
+#include <string.h>
+
 #include "kernel/diag/lock_watch.h"
 #include "kernel/diag/panic.h"
 #include "kernel/program.h"
@@ -27,12 +29,13 @@ static uintptr_t hidden(uintptr_t address)
 	return address;
 }
 
-static void store(uintptr_t address)
+/* These two are inlined, so that a backtrace has such functions. */
+static inline __attribute__((always_inline)) void store(uintptr_t address)
 {
 	*(volatile uint64_t *)address = 0;
 }
 
-static void jump(uintptr_t address)
+static inline __attribute__((always_inline)) void jump(uintptr_t address)
 {
 	((void (*)(void))hidden(address))();
 }
@@ -73,9 +76,16 @@ static void jump_to_frame(void)
 	jump((uintptr_t)frame_bytes(frame));
 }
 
+/* What is called here has no stack frame. */
+static void fill_null(void)
+{
+	memset((void *)hidden(16), 1, hidden(16));
+	__asm__ volatile("" ::: "memory"); /* not by a jump */
+}
+
 static void do_nothing_legal(void)
 {
-	__asm__ volatile(".word 0");
+	__asm__ volatile("unimp");
 }
 
 /* Less than a page at a time, so that it cannot step over a guard page. Its end is never reached. */
@@ -118,7 +128,7 @@ static __attribute__((noinline)) void free_twice(void)
 	pfn_t frame = frame_alloc(FRAME_ANY);
 
 	frame_free(frame);
-	frame_free(frame);
+	frame_free(frame); /* again */
 	__asm__ volatile("" ::: "memory");
 }
 
@@ -169,7 +179,7 @@ static void free_block_twice(void)
 	char *block = allocate_block();
 
 	free_block(block);
-	free_block(block);
+	free_block(block); /* again */
 }
 
 static void free_frame_as_block(void)
@@ -263,8 +273,8 @@ static void do_nothing_wrong(void)
 	entry("none", do_nothing_wrong) entry("null-read", read_null) entry(                       \
 		"null-jump", jump_to_null) entry("text-store", store_to_text)                      \
 		entry("rodata-store", store_to_rodata) entry("data-jump", jump_to_data) entry(     \
-			"frame-jump", jump_to_frame) entry("illegal", do_nothing_legal)            \
-			entry("stack", fill_stack) entry("no-stack", lose_stacks) entry(           \
+			"frame-jump", jump_to_frame) entry("leaf", fill_null)            \
+			entry("illegal", do_nothing_legal) entry("stack", fill_stack) entry("no-stack", lose_stacks) entry(           \
 				"deadlock", lock_heap_then_zone) entry("self-deadlock",            \
 								       lock_heap_twice)            \
 				entry("long-hold", hold_heap_long) entry(                          \

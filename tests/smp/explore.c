@@ -290,7 +290,7 @@ static _Noreturn void no_end(void)
 {
 	printf("\nthe cpus were last interrupted at");
 	for (unsigned cpu = 0; cpu < settings.cpus; cpu++)
-		printf(" [<%#llx>]", (unsigned long long)explorers[cpu].last_pc);
+		printf(" pc [<%#llx>]", (unsigned long long)explorers[cpu].last_pc);
 	port_panic("explore: no end after %llu switches: a deadlock, or a cpu that waits for ever",
 		   (unsigned long long)events_max);
 }

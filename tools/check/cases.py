@@ -26,7 +26,7 @@ class Case:
     qemu_args: tuple[str, ...] = ()
     timeout: int = QEMU_TIMEOUT_SECONDS
     expect: str = "pass"
-    must_contain: tuple[str, ...] = ()
+    must_contain: tuple[str, ...] = ()  # in the output, or in source_text.with_source_text() of it
     typed: str = ""  # a file of what is typed on the console
     judge: str = ""  # "sweep", "trace", "faults", "bench": its records are looked at too
     build: str = ""  # "bare": the kernel without the programs of tests/; "wrap": counters begin near their wrap
@@ -131,13 +131,24 @@ def other_tree(name: str, a1: int, *must_contain: str, copy: bool = False,
                            "loader,file=build/hartframe.elf", *given))
 
 
-def crash(kind: str, *must_contain: str) -> Case:
-    """One of the boot argument crash=: what the last cpu does wrong is named, with where it was.
+# What follows in the backtrace of a crash: what calls each crash, up to the entry of its hart.
+CRASH_CALLERS = """
+  [<>] crash_last 'kind();'
+  [<>] cpu_serve 'self->work(self->argument);'
+  [<>] kernel_secondary 'cpu_serve();'
+  [<>] secondary_entry 'call	kernel_secondary'
+"""
 
-    How many of the others stop in time is for the host to say.
+
+def crash(kind: str, message: str, *frames: str, then: str = "") -> Case:
+    """One of the boot argument crash=: what the last cpu does wrong is said in words, with where it was.
+
+    `then` is a part of the message behind what no test can know. How many of the others stop in time is
+    for the host to say.
     """
-    wanted = ("PANIC on cpu 3 (hart ", "), crash: ", "registers:\n  pc  ", "  sp  ", "backtrace:\n  [<0",
-              "crash, stopped at [<0x", *must_contain)
+    backtrace = "backtrace:" + "".join(f"\n  {frame}" for frame in frames) + CRASH_CALLERS
+    wanted = ("PANIC on cpu 3 (hart ", f"), crash: {message}", then, "registers:\n  pc  ", "  sp  ", backtrace,
+              "crash, stopped at pc [<0x")
     return Case(f"crash-{kind}", f"crash={kind}", mem="32M", expect="fail", must_contain=wanted)
 
 
@@ -150,7 +161,7 @@ def heap_crash(kind: str, words: str, *must_contain: str, cpu: int = 3, name: st
 def deadlock(name: str, bootargs: str) -> Case:
     """The last two cpus hold a lock each, and ask for the other's."""
     chains = ("cpu 2 waits for heap (", "cpu 3 waits for zone0 (", " held by cpu 3 (at [<0x",
-              " held by cpu 2 (at [<0x", "lock_zone_then_heap+0x", "lock_heap_then_zone+0x")
+              " held by cpu 2 (at [<0x", "lock_zone_then_heap 'spin_lock(kheap_lock(), &heap);'", "lock_heap_then_zone 'spin_lock(&zones.zone[0].lock, &zone);'")
     circle = "deadlock: cpu 2 -> heap -> cpu 3 -> zone0 -> cpu 2\n"
     return Case(name, bootargs, mem="32M", expect="fail",
                 must_contain=("PANIC on cpu ", f"), crash: {circle}", f"\n{circle}", *chains))
@@ -165,6 +176,30 @@ def crash_traced(kind: str, *must_contain: str) -> Case:
 # Memory that ends beyond Sv39, and is there only when touched.
 TWO_TIB = ("-machine", "memory-backend=m0",
            "-object", "memory-backend-ram,id=m0,size=2048G,reserve=off")
+
+FIRST_LOCK = "[<>] lock_heap_twice 'spin_lock(kheap_lock(), &first);'"
+SECOND_LOCK = "[<>] lock_heap_twice 'spin_lock(kheap_lock(), &second);'"
+ALLOCATE_BLOCK = "allocate_block 'char *block = kmalloc(64);'"
+FREE_BLOCK = "free_block 'kfree(block);'"
+READ_NULL = "pc [<>] read_null '(void)*(volatile uint64_t *)hidden(8);'"
+ILLEGAL = """pc [<>] do_nothing_legal '__asm__ volatile("unimp");'"""
+STORE = "pc [<>] store '*(volatile uint64_t *)address = 0;'"
+STORE_TO_TEXT = "store_to_text 'store((uintptr_t)__kernel_start + 64);'"
+STORE_TO_RODATA = "store_to_rodata 'store((uintptr_t)__text_end + 64);'"
+
+
+def stored_in(caller: str) -> str:
+    """A store in a function that is inlined, as two lines of a backtrace."""
+    return f"{STORE}, inlined\n {caller}"
+
+
+def stored_in_line(caller: str) -> str:
+    return f"{STORE}, inlined in {caller}"
+
+
+def jumped_from(caller: str) -> str:
+    return f"[<>] jump '((void (*)(void))hidden(address))();', inlined\n {caller}"
+
 
 # Boots beside the matrix of --smp and --mem, which runs everything with the defaults.
 CASES = (
@@ -225,7 +260,7 @@ CASES = (
           "of /reserved-memory is not the root's: 1, not 2 (offset 0x", expect="fail"),
     other_tree("no-tree", 0, "device tree at 0: no tree at address 0"),
     other_tree("tree-without-magic", 0x85000000, "device tree at 0x85000000: wrong magic number"),
-    other_tree("tree-nowhere", 0x88000000, "trap: load access fault (scause 0x5), stval 0x8800000"),
+    other_tree("tree-nowhere", 0x88000000, "the cpu read address 0x8800000", ", where neither memory nor a device answers (load access fault, scause 0x5), at pc [<0x"),
     other_tree("tree-in-the-kernel", 0x80200040, "the device tree at 0x80200040 is in the kernel at "
                "[0x80200000, "),
     other_tree("tree-misaligned", 0x84000003, copy=True, expect="pass"),
@@ -338,42 +373,59 @@ CASES = (
     refused("lock-none-for-two", "run=selftest lock=none", "lock=none is for one cpu"),
     refused("rounds-alone", "run=bench rounds=2", "only a sweep has that"),
     # The kernel's own page tables: what they forbid, and machines that they do not reach.
-    crash("null-read", "load page fault (scause 0xd), stval 0x8, in the null page", "read_null+0x"),
-    crash("null-jump", "instruction page fault (scause 0xc), stval 0", ", in the null page",
-          "crash_last+0x", "secondary_entry+0x"),
-    crash("text-store", "store page fault (scause 0xf), stval 0x80200040, kernel text",
-          "store_to_text+0x"),
-    crash("rodata-store", "store page fault (scause 0xf)", ", kernel read-only data",
-          "store_to_rodata+0x"),
-    crash("data-jump", "instruction page fault (scause 0xc)", ", kernel data, at [<0x",
-          "crash_last+0x"),
-    crash("frame-jump", "instruction page fault (scause 0xc)", "crash_last+0x"),
-    crash("illegal", "illegal instruction (scause 0x2)", "do_nothing_legal+0x"),
-    crash("stack", "stack overflow: store page fault (scause 0xf)",
-          ", the guard page of cpu 3's stack", "the stack of cpu 3 is [0x", "recurse"),
-    Case("crash-no-stack", "crash=no-stack", mem="32M", expect="fail",
-         must_contain=("PANIC: a trap without a stack: scause 0xf, stval 0x", ", sp 0x400, tp 0x")),
+    crash("null-read", f"the cpu read address 0x8, which is not mapped (load page fault, scause 0xd), at {READ_NULL}; "
+          "the address is in the null page\n", READ_NULL),
+    crash("null-jump", "the cpu jumped to address 0, which is not mapped (instruction page fault, scause 0xc), "
+          "at pc [<0>]; the address is in the null page\n", "pc [<0>]", jumped_from("jump_to_null 'jump(0);'")),
+    crash("text-store", "the cpu wrote to address 0x80200040, which is read-only (store page fault, scause 0xf), "
+          f"at {stored_in_line(STORE_TO_TEXT)}; the address is in the kernel's text\n", stored_in(STORE_TO_TEXT)),
+    crash("rodata-store", "the cpu wrote to address 0x", stored_in(STORE_TO_RODATA),
+          then=", which is read-only (store page fault, scause 0xf), "
+          f"at {stored_in_line(STORE_TO_RODATA)}; the address is in the kernel's read-only data\n"),
+    # Data has no name of a function.
+    crash("data-jump", "the cpu jumped to address 0x", "pc [<>]", jumped_from("jump_to_data 'jump((uintptr_t)data);'"),
+          then=", which is not executable (instruction page fault, scause 0xc), at pc [<>]; the address is in the kernel's data\n"),
+    crash("frame-jump", "the cpu jumped to address 0x", "pc [<>]",
+          jumped_from("jump_to_frame 'jump((uintptr_t)frame_bytes(frame));'"),
+          then=", which is not executable (instruction page fault, scause 0xc), at pc [<>]\n"),
+    # The function that traps has saved no return address, and has no frame.
+    crash("leaf", "the cpu wrote to address 0x10, which is not mapped (store page fault, scause 0xf), at pc [<>] memset '",
+          "pc [<>] memset '*(word *)at = pattern;'", "[<>] fill_null 'memset((void *)hidden(16), 1, hidden(16));'"),
+    crash("illegal", f"the cpu executed 0, which is not a valid instruction (illegal instruction, scause 0x2), at {ILLEGAL}\n",
+          ILLEGAL),
+    Case("crash-stack", "crash=stack", mem="32M", expect="fail", must_contain=(
+        "), crash: stack overflow: the cpu wrote to address 0x", ", which is not mapped (store page fault, scause 0xf), at "
+        "pc [<>] recurse '", "; the address is in the guard page of cpu 3's stack\n", "the stack of cpu 3 is [0x",
+        " times more\n  [<>] fill_stack 'recurse(0);'" + CRASH_CALLERS)),
+    Case("crash-no-stack", "crash=no-stack", mem="32M", expect="fail", must_contain=(
+        "PANIC: a trap without a stack: store page fault (scause 0xf), stval 0x",
+        ", at pc [<>] off_the_stack 'sd\tsp, -FRAME_BYTES + 8*2(t0)', sp 0x400, tp 0x")),
     # Blocks of the heap: what is wrong is named, with the lines that allocated and freed the block.
     heap_crash("behind", "redzone,owners", "kfree: red zone written: block 0x",
                " of 64 bytes, offset 64: expected 0xb5, found 0x1; allocated by cpu 3 at [<0x",
-               "allocate_block+0x", " (crash.c:"),
+               f"inlined in {ALLOCATE_BLOCK} ", f"inlined in {FREE_BLOCK}\n",
+               f"\n {FREE_BLOCK}\n  [<>] write_behind_block 'free_block(block);'" + CRASH_CALLERS),
     heap_crash("freed", "poison,quarantine", "heap: use after free, seen in the quarantine: block 0x",
-               " of 64 bytes, offset 7: expected 0xde, found 0x1; allocated at [<0x", "allocate_block+0x",
-               "free_block+0x", cpu=0),
+               " of 64 bytes, offset 7: expected 0xde, found 0x1; allocated at [<0x", f"inlined in {ALLOCATE_BLOCK}, freed at [<>]",
+               f"inlined in {FREE_BLOCK}", cpu=0),
     heap_crash("twice", "owners", " is freed twice: found a freed block of 64 bytes; allocated by cpu 3 at [<0x",
-               ", freed by cpu 3 at [<0x", "allocate_block+0x", "free_block+0x"),
-    heap_crash("behind", "guard=1,owners", "trap: store page fault (scause 0xf)", ", behind a block: block 0x",
-               " of 64 bytes, offset 64; allocated by cpu 3 at [<0x", "allocate_block+0x", name="guard-behind"),
-    heap_crash("freed", "guard=1", "trap: store page fault (scause 0xf)", ", use after free: block 0x",
-               " of 64 bytes, offset 7; allocated at [<0x", ", freed at [<0x", "allocate_block+0x", "free_block+0x",
+               ", freed by cpu 3 at [<0x", f"inlined in {ALLOCATE_BLOCK} ", f"inlined in {FREE_BLOCK} ",
+               f"\n {FREE_BLOCK}\n  [<>] free_block_twice 'free_block(block); /* again */'" + CRASH_CALLERS),
+    heap_crash("behind", "guard=1,owners", "the cpu wrote to address 0x", ", which is not mapped (store page fault, scause 0xf), "
+               "at pc [<>] write_behind_block '((volatile char *)block)[64] = 1;'; behind a block: block 0x",
+               " of 64 bytes, offset 64; allocated by cpu 3 at [<0x", f"inlined in {ALLOCATE_BLOCK} ", name="guard-behind"),
+    heap_crash("freed", "guard=1", "the cpu wrote to address 0x", "at pc [<>] write_freed_block '((volatile char *)block)[7] = 1;'; "
+               "use after free: block 0x", " of 64 bytes, offset 7; allocated at [<0x", f"inlined in {ALLOCATE_BLOCK}, freed at [<>]",
+               f"inlined in {FREE_BLOCK}\n",
                name="guard-freed"),
     Case("crash-heap-frame", "crash=heap-frame", mem="32M", expect="fail",
-         must_contain=("PANIC on cpu 3 (hart ", " is mismatched: found frame 0x", "free_frame_as_block+0x")),
+         must_contain=("PANIC on cpu 3 (hart ", " is mismatched: found frame 0x",
+                       "inlined in free_frame_as_block 'kfree(frame_bytes(frame_alloc(FRAME_ANY)));'")),
     # No mistake ends the run here: the report at its end names what was lost.
     Case("heap-leak", "run=stress workload=kmalloc ops=300 crash=heap-leak heapdebug=leaks,owners", mem="32M",
          expect="fail", must_contain=("crash: no panic came of it", "\nheap: 3 live blocks, 192 bytes, from 1 places\n",
                                       "3 blocks        192 bytes, oldest ", " ms, allocated at [<0x",
-                                      "allocate_block+0x", " (crash.c:", '{"record":"heap_live","caller":')),
+                                      f"inlined in {ALLOCATE_BLOCK}\n", '{"record":"heap_live","caller":')),
     Case("heapdebug-all", "run=selftest,stress workload=kmalloc,larson,xmalloc,kalloctest,vm_cow ops=2k heapdebug=all",
          must_contain=("heapdebug: redzone poison quarantine owners leaks guard; one block of 64 has guard pages",
                        "\nheap: 0 live blocks, 0 bytes, from 0 places\n")),
@@ -385,13 +437,14 @@ CASES = (
       for lock, more in (("fas", ""), ("ticket", " lockstat=all"), ("mcs", " paging=off"), ("clh", ""),
                          ("ticket_pb", ""), ("qspinlock", ""), ("hclh", ""))),
     Case("crash-self-deadlock", "crash=self-deadlock", mem="32M", expect="fail", must_contain=(
-        "PANIC on cpu 3 (hart ", "), crash: deadlock: cpu 3 acquires lock heap at [<0x",
-        ", which it holds since [<0x", "lock_heap_twice+0x", "cpu 3 waits for heap (",
-        "deadlock: cpu 3 -> heap -> cpu 3\n")),
+        "PANIC on cpu 3 (hart ", f"), crash: deadlock: cpu 3 acquires lock heap at {SECOND_LOCK}, which it holds since {FIRST_LOCK}\n",
+        # A call that does not return is at the end of its function; the lock calls through assembly.
+        "backtrace:\n  [<>] panic_own 'port_panic(\"deadlock: ", " lock_wait_begin '", f"\n  {SECOND_LOCK}" + CRASH_CALLERS,
+        f"at {SECOND_LOCK}) held by cpu 3 (at {FIRST_LOCK}), which", "deadlock: cpu 3 -> heap -> cpu 3\n")),
     # A lock that is held for long is no deadlock: it is printed, and the run goes on.
     Case("lock-held-long", "run=stress workload=repeat ops=100 crash=long-hold stuck=1", mem="32M", expect="fail", must_contain=(
         " has waited for a lock for ", "cpu 2 waits for heap (", " held by cpu 3 (at [<0x",
-        "), which runs", "hold_heap_long+0x", "wait_for_heap+0x", "crash: no panic came of it")),
+        "), which runs", "hold_heap_long 'spin_lock(kheap_lock(), &node);'", "wait_for_heap 'spin_lock(kheap_lock(), &node);'", "crash: no panic came of it")),
     Case("address-spaces-cow", "run=stress workload=vm_cow ops=40k"),
     Case("address-spaces", "run=stress workload=vm_map,vm_shared,vm_cow",
          must_contain=('"workload":"vm_map"', '"workload":"vm_shared"', '"workload":"vm_cow"')),
@@ -446,13 +499,17 @@ CASES = (
     Case("framedebug-nodes", "run=stress workload=bulk,xfree,run ops=300 framedebug=all", mem="512M", qemu_args=NUMA),
     Case("framedebug-store", "crash=frame-store framedebug=all", mem="32M", expect="fail", must_contain=(
         "PANIC on cpu 3 (hart ", " was written to after it was freed: found 0x1234 at offset 0x18, expected 0xf5eef5eef5eef5ee; "
-        "freed by cpu 3 at [<0x", "write_after_free+0x", ", allocated before that at [<0x")),
+        "freed by cpu 3 at [<0x", "inlined in write_after_free 'frame_free(frame);', ",
+        "inlined in write_after_free 'pfn_t frame = frame_alloc(FRAME_ANY);'\n",
+        "\n write_after_free 'while (!pfn_is_none(frame_alloc(FRAME_ANY)))'" + CRASH_CALLERS)),
     Case("framedebug-twice", "crash=frame-twice framedebug=owners", mem="32M", expect="fail", must_contain=(
-        "PANIC on cpu 3 (hart ", " is freed twice: its state is free, ", "; freed by cpu 3 at [<0x", "free_twice+0x",
-        ", allocated before that at [<0x")),
+        "PANIC on cpu 3 (hart ", " is freed twice: its state is free, ", "; freed by cpu 3 at [<0x",
+        "inlined in free_twice 'frame_free(frame);', ", "inlined in free_twice 'pfn_t frame = frame_alloc(FRAME_ANY);'\n",
+        "\n free_twice 'frame_free(frame); /* again */'" + CRASH_CALLERS)),
     Case("framedebug-leak", "crash=frame-leak framedebug=owners run=stress workload=repeat ops=100", mem="32M", expect="fail",
          must_contain=("       5 frames in 5 allocations, the oldest ", "      16 frames in 1 allocations, the oldest ",
-                       "leak_frames+0x")),
+                       "inlined in leak_frames '(void)*(volatile uint64_t *)frame_bytes(frame_alloc(FRAME_ZERO));'\n",
+                       "leak_frames '(void)*(volatile uint64_t *)frame_bytes(frame_alloc_run(16, 16));'\n")),
     refused("framedebug-unknown", "framedebug=owner", "no such value", "valid: poison owners all"),
     refused("unknown-crash", "crash=nonesuch", "no such value", "valid: none null-read"),
     # One boot of each scheduler; the sweep shows that a digest can be repeated.

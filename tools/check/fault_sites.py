@@ -14,6 +14,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from launcher.symbols import source_path
+
 ROOT = Path(__file__).resolve().parents[2]
 KERNEL = ROOT / "build" / "hartframe.elf"
 PREFIX = os.environ.get("CROSS", "riscv64-unknown-elf-")
@@ -57,15 +59,6 @@ def calls_in(disassembly: Iterable[str]) -> dict[int, str]:
     return calls
 
 
-def in_tree(place: str) -> str:
-    """The place by its path in the repository, wherever the objects were compiled."""
-    parts = Path(place.rsplit(":", 1)[0]).parts
-    for first in range(len(parts)):
-        if (path := Path(*parts[first:])) and not path.is_absolute() and (ROOT / path).is_file():
-            return f"{path}:{place.rsplit(':', 1)[1]}"
-    return place
-
-
 def places_of(addresses: list[int], kernel: Path) -> dict[int, str]:
     """FILE:LINE of the function that an address is in: inlined ones count as their callers."""
     text = output_of("addr2line", "-a", "-i", "-e", str(kernel), *(hex(a) for a in addresses))
@@ -75,7 +68,8 @@ def places_of(addresses: list[int], kernel: Path) -> dict[int, str]:
         if line.startswith("0x"):
             current = int(line, 16)
         else:
-            places[current] = in_tree(line.split(" (")[0])
+            path, _, number = line.split(" (")[0].rpartition(":")
+            places[current] = f"{source_path(path)}:{number}"
     return places
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from .fault_sites import fault_problems
 from .judges import contention_problems, count_problems, sweep_problems, trace_problems
 from .ktap import parse_ktap
+from .source_text import with_source_text
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -172,8 +173,9 @@ def judge(result: Result, status: int) -> None:
     if job.fault_records:
         lines = job.fault_records.read_text(encoding="utf-8").splitlines()
         problems += fault_problems(lines)[:5]
+    sourced = with_source_text(result.output)
     for text in job.must_contain:
-        if text not in result.output:
+        if text not in result.output and text not in sourced:
             problems.append(f'"{text}" is not in the output')
 
 

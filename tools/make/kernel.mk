@@ -10,6 +10,7 @@ march := $(march_link)$(if $(filter 1,$(ZBB)),_zba_zbb)
 KERNEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror \
 	-march=$(march) -misa-spec=2.2 -mabi=lp64 -mcmodel=medany --specs=picolibc.specs \
 	-DPICOLIBC_INTEGER_PRINTF_SCANF -fno-omit-frame-pointer -fno-optimize-sibling-calls \
+	-fasynchronous-unwind-tables \
 	-ffunction-sections -fdata-sections -fno-tree-loop-distribute-patterns \
 	-DCK_MD_RMO -DCHECKS=$(CHECKS) -DASSERTS=$(ASSERTS)
 KERNEL_INCLUDES := -I. -Iarch/riscv -isystem $(BUILD)/ck
