@@ -41,6 +41,7 @@ spin                            spin
 python3-pytest                  python:pytest
 python3-pytest-xdist            python:xdist
 python3-pyelftools              python:elftools
+gdb-multiarch                   gdb-multiarch
 '
 fuzz_needs='
 clang                           clang
@@ -58,9 +59,6 @@ git                             git
 '
 format_needs='
 clang-format                    clang-format
-'
-other_needs='
-gdb-multiarch                   gdb-multiarch
 '
 
 usage()
@@ -135,7 +133,7 @@ missing()
 	fuzz) needs+=$report_needs$git_need$test_needs$fuzz_needs ;;
 	prove) needs=$prove_needs ;;
 	format) needs=$git_need$format_needs ;;
-	all) needs+=$report_needs$git_need$test_needs$fuzz_needs$format_needs$other_needs ;;
+	all) needs+=$report_needs$git_need$test_needs$fuzz_needs$format_needs ;;
 	esac
 	missing_of <<<"$needs"
 	case $group in

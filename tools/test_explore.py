@@ -365,7 +365,7 @@ class TestReplay(Exploring):
 
     def test_gdb(self) -> None:
         qemu = 'case $all in *"-gdb chardev:gdb -S"*) ' + PASSES + ";; *) exit 9;; esac"
-        self.check(qemu, 0, "gdb-multiarch -ex 'target remote localhost:",
+        self.check(qemu, 0, "tools/gdb/load.py -ex 'target remote localhost:",
                    arguments=(*self.REPLAY, "--gdb"))
 
 

@@ -60,32 +60,6 @@ static bool is_to_be_repeated(uint64_t cause)
 	return is_page_fault && trap_on_page_fault && trap_on_page_fault();
 }
 
-const char *trap_name(uint64_t cause)
-{
-	static const char *const names[16] = {
-		"instruction address misaligned",
-		"instruction access fault",
-		"illegal instruction",
-		"breakpoint",
-		"load address misaligned",
-		"load access fault",
-		"store address misaligned",
-		"store access fault",
-		"environment call from U-mode",
-		"environment call from S-mode",
-		"reserved",
-		"reserved",
-		"instruction page fault",
-		"load page fault",
-		"reserved",
-		"store page fault",
-	};
-
-	if (cause & SCAUSE_INTERRUPT)
-		return "interrupt without a handler";
-	return cause < 16 ? names[cause] : "unknown exception";
-}
-
 static _Noreturn void unexpected(const struct trap_frame *frame, bool off_stack)
 {
 	uint64_t scause = csr_read(scause);

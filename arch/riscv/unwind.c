@@ -8,7 +8,7 @@
 
 #define RA 1
 #define SP 2
-#define FP 8
+#define FP UNWIND_FRAME
 
 extern const char __kernel_start[], __text_end[];
 

@@ -18,6 +18,7 @@
 struct trap_frame;
 
 #define UNWIND_REGISTERS 9 /* x0 to x8: a caller is found by ra, sp, t0 and the frame pointer */
+#define UNWIND_FRAME	 8 /* the frame pointer */
 
 struct unwind {
 	uint64_t x[UNWIND_REGISTERS];

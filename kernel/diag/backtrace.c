@@ -14,9 +14,12 @@ unsigned backtrace_take(uintptr_t frame, uintptr_t *addresses, unsigned most)
 	struct unwind at;
 	unsigned depth = 0;
 
-	for (bool found = unwind_from_frame(&at, frame); found && depth < most;
-	     found = unwind_next(&at))
+	while (depth < most && unwind_from_frame(&at, frame)) {
 		addresses[depth++] = at.pc;
+		if (at.x[UNWIND_FRAME] <= frame)
+			break;
+		frame = at.x[UNWIND_FRAME];
+	}
 	return depth;
 }
 

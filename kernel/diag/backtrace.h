@@ -20,7 +20,8 @@ void backtrace_print(uintptr_t frame, uintptr_t first);
 
 /*
  * Writes at most `most` return addresses to `addresses`, beginning with that of the function that
- * has this frame pointer, and returns how many. Any context.
+ * has this frame pointer, and returns how many. By frame pointers alone, which takes little stack:
+ * callers of functions without one are left out. Any context.
  */
 unsigned backtrace_take(uintptr_t frame, uintptr_t *addresses, unsigned most);
 

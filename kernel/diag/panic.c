@@ -17,6 +17,7 @@
 #include <port.h>
 
 #include "arch/riscv/hart.h"
+#include "arch/riscv/mmu.h"
 #include "kernel/diag/backtrace.h"
 #include "kernel/diag/lock_chain.h"
 #include "kernel/diag/trace.h"
@@ -25,8 +26,6 @@
 #include "kernel/settings.h"
 #include "kernel/smp/cpu.h"
 #include "kernel/smp/ipi.h"
-#include "kernel/vm/kernel_space.h"
-#include "kernel/vm/space.h"
 #include "mm/address.h"
 #include "mm/heap/debug.h"
 #include "mm/paging/page_table.h"
@@ -231,7 +230,8 @@ static void describe(char *text, size_t bytes, uint64_t address)
 		return;
 	for (unsigned i = 0; i < port_cpu_count(); i++) {
 		if (cpu_of(i)->arch.stack_low - address - 1 < ARCH_GUARD_BYTES) {
-			snprintf(text, bytes, "the address is in the guard page of cpu %u's stack", i);
+			snprintf(text, bytes, "the address is in the guard page of cpu %u's stack",
+				 i);
 			return;
 		}
 	}
@@ -247,16 +247,25 @@ static void describe(char *text, size_t bytes, uint64_t address)
 		snprintf(text, bytes, "the address is in %s", part);
 }
 
+/* satp: the mode, 8 for Sv39 with three levels and 9 for Sv48 with four; the ASID; the root's frame. */
+#define SATP_MODE_SHIFT	       60
+#define SATP_MODE_OF_NO_LEVELS 5
+#define SATP_ROOT	       ((UINT64_C(1) << 44) - 1)
+
+/* In the page tables that this hart uses, whoever made them. */
 static void look_up(uint64_t address, struct trap_context *context)
 {
-	const struct space *space = cpu_self()->space;
-	const struct page_table *table = space ? &space->table : kernel_space_table();
+	uint64_t satp = mmu_used();
+	struct page_table table = {
+		.root = pfn(satp & SATP_ROOT),
+		.levels = (unsigned)(satp >> SATP_MODE_SHIFT) - SATP_MODE_OF_NO_LEVELS,
+	};
 	struct page_leaf leaf;
 
-	if (!table)
+	if (satp == MMU_OFF)
 		return;
 	context->mapping = TRAP_NOT_MAPPED;
-	if (!page_table_translate(table, virt(address), &leaf))
+	if (!page_table_translate(&table, virt(address), &leaf))
 		return;
 	context->mapping = TRAP_MAPPED;
 	context->readable = leaf.flags & PAGE_READ;

@@ -64,8 +64,8 @@ static void text_of_other(char *text, size_t bytes, const struct trap_cause *cau
 {
 	if (cause->scause == ILLEGAL_INSTRUCTION)
 		snprintf(text, bytes, "the cpu executed %#llx, which is not a valid instruction",
-			 (unsigned long long)(cause->address ? cause->address :
-								     context->instruction));
+			 (unsigned long long)(cause->address ? cause->address
+							     : context->instruction));
 	else if (cause->scause == BREAKPOINT)
 		snprintf(text, bytes, "the cpu executed a breakpoint instruction");
 	else
@@ -83,8 +83,8 @@ void trap_text(char *text, size_t bytes, const struct trap_cause *cause,
 	else
 		text_of_other(what, sizeof(what), cause, context);
 	snprintf(text, bytes, "%s%s (%s, scause %#llx)",
-		 !cause->off_stack	  ? "" :
-		 context->stack_is_full ? "stack overflow: " :
-					  "sp is not in the cpu's stack: ",
+		 !cause->off_stack	  ? ""
+		 : context->stack_is_full ? "stack overflow: "
+					  : "sp is not in the cpu's stack: ",
 		 what, cause->name, (unsigned long long)cause->scause);
 }

@@ -23,7 +23,7 @@ struct trap_context {
 	enum trap_mapping mapping;
 	bool readable, writable, executable; /* with TRAP_MAPPED */
 	uint64_t instruction;		     /* at pc; 0: it cannot be read */
-	bool stack_is_full;		     /* sp is in or near the guard page of this cpu's stack */
+	bool stack_is_full; /* sp is in or near the guard page of this cpu's stack */
 };
 
 /*

@@ -273,17 +273,18 @@ static void do_nothing_wrong(void)
 	entry("none", do_nothing_wrong) entry("null-read", read_null) entry(                       \
 		"null-jump", jump_to_null) entry("text-store", store_to_text)                      \
 		entry("rodata-store", store_to_rodata) entry("data-jump", jump_to_data) entry(     \
-			"frame-jump", jump_to_frame) entry("leaf", fill_null)            \
-			entry("illegal", do_nothing_legal) entry("stack", fill_stack) entry("no-stack", lose_stacks) entry(           \
-				"deadlock", lock_heap_then_zone) entry("self-deadlock",            \
-								       lock_heap_twice)            \
-				entry("long-hold", hold_heap_long) entry(                          \
-					"frame-store", write_after_free) entry("frame-twice",      \
-									       free_twice)         \
-					entry("frame-leak", leak_frames) entry("heap-behind",      \
-									       write_behind_block) \
-						entry("heap-freed", write_freed_block) entry(      \
-							"heap-twice", free_block_twice)            \
+			"frame-jump", jump_to_frame) entry("leaf", fill_null)                      \
+			entry("illegal", do_nothing_legal) entry("stack", fill_stack) entry(       \
+				"no-stack", lose_stacks) entry("deadlock", lock_heap_then_zone)    \
+				entry("self-deadlock", lock_heap_twice) entry("long-hold",         \
+									      hold_heap_long)      \
+					entry("frame-store", write_after_free) entry(              \
+						"frame-twice", free_twice) entry("frame-leak",     \
+										 leak_frames)      \
+						entry("heap-behind", write_behind_block) entry(    \
+							"heap-freed",                              \
+							write_freed_block) entry("heap-twice",     \
+										 free_block_twice) \
 							entry("heap-frame", free_frame_as_block)   \
 								entry("heap-leak", lose_blocks)
 

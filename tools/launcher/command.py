@@ -10,6 +10,7 @@ import shutil
 import socket
 from pathlib import Path
 
+from .options import ROOT
 from .status import CannotRun
 
 # Instructions in a turn of virtual time (docs/virtual-time.md) where turn= is not given.
@@ -55,7 +56,8 @@ def gdb_arguments(listener: socket.socket) -> list[str]:
 def gdb_command(kernel: Path, listener: socket.socket) -> str:
     """What the user types."""
     port = listener.getsockname()[1]
-    return shlex.join(["gdb-multiarch", "-ex", f"target remote localhost:{port}", str(kernel)])
+    commands = os.path.relpath(ROOT / "tools" / "gdb" / "load.py")
+    return shlex.join(["gdb-multiarch", "-x", commands, "-ex", f"target remote localhost:{port}", str(kernel)])
 
 
 def words_of(bootargs: str) -> dict[str, str]:

@@ -105,7 +105,7 @@ class Console:
             self.panicked |= PANIC.search(line) is not None
             line = self.symbols.annotate(line)
             self.first_line = self.first_line or line
-            self.last_lines.append(line)
+            self.last_lines.extend(line.split(b"\n"))
         if self.hidden:
             self.hidden = record is None or record["record"] not in ("boot", "verdict")
         elif not self.raw and not (record and record["record"] in UNSHOWN):
