@@ -11,7 +11,7 @@ Build and boot
                      VTIME=1: in virtual time, where lock contention is exact on any host
                      LINES=1: with it, what lines of memory cost (docs/lines.md); LINE=N: each transfer, N instructions
   make monitor     a prompt in the running kernel: ledger, zones, caches, stop, start, load
-  make debug       QEMU waiting for gdb on a free port, or on GDB_PORT=; prints the command to type
+  make debug       QEMU waits for gdb, and says what to type; docs/running.md has the commands hf-*
 
 Test
   make check       the quick tests; T=tree or T=mm/global/zone.c: only the tests of that; T=? lists them
