@@ -9,6 +9,9 @@
  */
 #include <string.h>
 
+#include "arch/riscv/csr.h"
+#include "arch/riscv/hart.h"
+#include "arch/riscv/trap.h"
 #include "kernel/diag/lock_watch.h"
 #include "kernel/diag/panic.h"
 #include "kernel/program.h"
@@ -40,9 +43,24 @@ static inline __attribute__((always_inline)) void jump(uintptr_t address)
 	((void (*)(void))hidden(address))();
 }
 
-static void read_null(void)
+static __attribute__((noinline)) void read_null(void)
 {
 	(void)*(volatile uint64_t *)hidden(8);
+}
+
+static void read_null_in_handler(struct trap_frame *trap)
+{
+	(void)trap;
+	read_null();
+}
+
+/* What the interrupt has interrupted is in the backtrace, too. */
+static void wait_for_handler(void)
+{
+	trap_on_timer = read_null_in_handler;
+	hart_timer_arm(0);
+	csr_set(sie, SIE_TIMER);
+	__asm__ volatile("j .");
 }
 
 static void jump_to_null(void)
@@ -273,7 +291,8 @@ static void do_nothing_wrong(void)
 	entry("none", do_nothing_wrong) entry("null-read", read_null) entry(                       \
 		"null-jump", jump_to_null) entry("text-store", store_to_text)                      \
 		entry("rodata-store", store_to_rodata) entry("data-jump", jump_to_data) entry(     \
-			"frame-jump", jump_to_frame) entry("leaf", fill_null)                      \
+			"frame-jump",                                                              \
+			jump_to_frame) entry("leaf", fill_null) entry("handler", wait_for_handler) \
 			entry("illegal", do_nothing_legal) entry("stack", fill_stack) entry(       \
 				"no-stack", lose_stacks) entry("deadlock", lock_heap_then_zone)    \
 				entry("self-deadlock", lock_heap_twice) entry("long-hold",         \

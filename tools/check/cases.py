@@ -391,6 +391,10 @@ CASES = (
     # The function that traps has saved no return address, and has no frame.
     crash("leaf", "the cpu wrote to address 0x10, which is not mapped (store page fault, scause 0xf), at pc [<>] memset '",
           "pc [<>] memset '*(word *)at = pattern;'", "[<>] fill_null 'memset((void *)hidden(16), 1, hidden(16));'"),
+    # Through the trap handler to what it has interrupted.
+    crash("handler", f"the cpu read address 0x8, which is not mapped (load page fault, scause 0xd), at {READ_NULL}; ",
+          READ_NULL, "[<>] read_null_in_handler 'read_null();'", "[<>] trap_handle 'hook(frame);'",
+          "[<>] trap_entry 'call\ttrap_handle'", """pc [<>] wait_for_handler '__asm__ volatile("j .");'"""),
     crash("illegal", f"the cpu executed 0, which is not a valid instruction (illegal instruction, scause 0x2), at {ILLEGAL}\n",
           ILLEGAL),
     Case("crash-stack", "crash=stack", mem="32M", expect="fail", must_contain=(

@@ -117,7 +117,7 @@ def judge(run: Run, expect: str) -> Judgement:
 
 
 def report(judgement: Judgement, run: Run) -> None:
-    say(judgement.text)
+    say(run.console.symbols.annotate(judgement.text.encode()).decode())
     for line in judgement.details:
         say("  " + line)
     if judgement.evidence:
