@@ -39,9 +39,9 @@ class Session:
 
 
 class TestGdb(InTemporaryFolder):
-    def session(self, bootargs: str, *commands: str) -> Session:
+    def session(self, bootargs: str, *commands: str, smp: str = "4") -> Session:
         launcher = subprocess.Popen(
-            [sys.executable, str(TOOLS / "launch.py"), "--kernel", str(KERNEL), "--mem", "32M", "--gdb", "--timeout",
+            [sys.executable, str(TOOLS / "launch.py"), "--kernel", str(KERNEL), "--mem", "32M", "--smp", smp, "--gdb", "--timeout",
              str(TIMEOUT_SECONDS), "--log", str(self.folder / "log"), "--bootargs", bootargs],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
@@ -94,7 +94,7 @@ class TestGdb(InTemporaryFolder):
 
     def test_a_frame_in_transit(self) -> None:
         session = self.session("run=stress workload=bulk ops=100", "tbreak zone_release_masked", "continue",
-                               "hf-frame words[0].first + 63", "hf-cpus")
+                               "hf-frame words[0].first + 63", "hf-cpus", smp="1")
         self.assertRegex(session.gdb, r"frame 0x\w+, .*: free; in transit: cpu 0 moves it between its cache and a zone\n")
         self.assertRegex(session.gdb, r"cpu 0: .* at zone_release_masked\+0x")
 
@@ -127,9 +127,10 @@ class TestGdb(InTemporaryFolder):
                    f"freed by cpu 3 at {freed}\n")
 
     def test_blocks_of_frames_and_of_arenas(self) -> None:
-        session = self.session("run=selftest", "break kheap_run_alloc", "continue", "finish", "set $run = $",
-                               "hf-heap $run", "hf-heap $run + 4097", "delete", "tbreak kheap_buddy_alloc", "continue",
-                               "finish", "hf-heap $", "print $")
+        # One CPU: no other one stops at a breakpoint before `finish` has ended.
+        session = self.session("run=selftest", "tbreak kheap_buddy_alloc", "continue", "finish",
+                               "hf-heap $", "print $", "tbreak kheap_run_alloc", "continue", "finish", "set $run = $",
+                               "hf-heap $run", "hf-heap $run + 4097", smp="1")
         self.assertRegex(session.gdb, r"block (0x\w+) of (\d+) bytes: allocated; \d+ whole frames\n")
         self.assertRegex(session.gdb, r"block (0x\w+) of (\d+) bytes, offset 4097: allocated; \d+ whole frames\n")
         block = re.search(r"block (0x\w+) of \d+ bytes: allocated; the arena of \d+ bytes at 0x\w+\n", session.gdb)
