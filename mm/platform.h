@@ -39,7 +39,8 @@
  *	PORT_CACHE_LINE			Optional: bytes of a cache line, a power of two; 64 where the
  *					port says nothing.
  *	PORT_TRACE_IS_ON(), uint64_t port_trace_time(void),
- *	void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c)
+ *	void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c,
+ *			uint64_t d)
  *					Optional: keeps a trace of the slow paths (sync/trace.h).
  *					Whether this cpu does, a load; a clock that all cpus share,
  *					never 0; and one event that is over, which began at `begun`,

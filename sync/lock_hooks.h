@@ -54,6 +54,12 @@ static inline void lock_owner_release(struct spinlock *lock, const struct spin_n
 	counter_set(&lock->word.note.holder, ~node->owner.note);
 }
 
+/* The call site of this acquire; 0: not known. */
+static inline uint64_t lock_owner_site(const struct spin_node *node)
+{
+	return lock_owner_unpack(node->owner.note).site;
+}
+
 /* Of an acquire that is not counted: no CPU is known. */
 static inline void lock_owner_forget(struct spin_node *node)
 {
@@ -66,6 +72,7 @@ static inline void lock_owner_forget(struct spin_node *node)
 #define lock_owner_note(lock, node)	    ((void)(lock))
 #define lock_owner_release(lock, node)	    ((void)(lock))
 #define lock_owner_forget(node)		    ((void)(node))
+#define lock_owner_site(node)		    0
 
 #endif
 

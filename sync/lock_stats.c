@@ -43,7 +43,7 @@ static __attribute__((noinline)) void count_wait(struct spinlock *lock, const st
 	counter_add(&stats->counts.contended, 1);
 	times_add(&stats->counts.wait, waited_ticks);
 	trace_end_wait(stats->trace_begun, trace_name(lock->name), waited_ticks,
-		       wait_matrix_holder(node->stats.counted));
+		       wait_matrix_holder(node->stats.counted), lock_owner_site(node));
 	wait_matrix_count(lock, node);
 }
 

@@ -8,7 +8,7 @@
  * Only slow paths note events: a hit of a cache does not, and no event is noted while the lock of a
  * zone or of the heap is held.
  *
- * An event has a time, a length, and three arguments, whose meaning is in the table below. An event with
+ * An event has a time, a length, and four arguments, whose meaning is in the table below. An event with
  * a length is noted when it is over, so the events of one CPU come in the order of their ends.
  */
 #pragma once
@@ -23,31 +23,39 @@
 #endif
 
 /*
- * X(number, name, first argument, second argument, third argument); an argument "-" has no meaning and
- * is 0.
+ * X(number, name, and the names of its four arguments); an argument "-" has no meaning and is 0.
+ *
+ * Of LOCK_WAIT: the lock's name; its wait, of port_clock(); lock_owner_pack() of the CPU that held it as the
+ * wait began, 0: not known; the call site of the waiter, 0: not known. Of DOING: 16 bytes of a name.
  */
 #define TRACE_FOR_EACH_EVENT(X)                                                                    \
-	X(REFILL, "refill", "frames", "zone", "-")	  /* a batch into a cache */               \
-	X(FLUSH, "flush", "frames", "zone", "-")	  /* a batch out of a cache */             \
-	X(RUN_ALLOC, "run-alloc", "frames", "first", "-") /* first: pfn, or all ones: refused */   \
-	X(RUN_FREE, "run-free", "frames", "first", "-")                                            \
-	X(PRESSURE_UP, "pressure-up", "cpus", "-", "-") /* CPUs that are short of frames now */    \
-	X(PRESSURE_DOWN, "pressure-down", "cpus", "-", "-")                                        \
-	X(DRAIN, "drain", "found", "-", "-") /* a request to all CPUs, until they have answered */ \
-	X(IPI, "ipi", "cpu", "number", "-")  /* to the CPU that is asked; the request's ticket */  \
-	X(ANSWER, "answer", "number", "frames", "-") /* one step: the frames that it gave back */  \
-	X(LOCK_WAIT, "lock-wait", "lock", "waited_ticks",                                          \
-	  "holder") /* the lock's name; of port_clock(); lock_owner_pack(), 0: not known */        \
-	X(CPU_STOP, "cpu-stop", "cpu", "result", "-") /* this CPU stopped that one */              \
-	X(CPU_START, "cpu-start", "cpu", "result", "-")                                            \
-	X(AWAY, "away", "-", "-", "-")			    /* how long this CPU was stopped */    \
-	X(SLEEP, "sleep", "-", "-", "-")		    /* this CPU had no work */             \
-	X(SPACE_FLUSH, "space-flush", "cpus", "bytes", "-") /* of a space; all ones: all of it */  \
-	X(DOING, "doing", "name", "name", "-") /* the part of the run that begins; 16 bytes */
+	X(REFILL, "refill", "frames", "zone", "-", "-")	       /* a batch into a cache */          \
+	X(FLUSH, "flush", "frames", "zone", "-", "-")	       /* a batch out of a cache */        \
+	X(RUN_ALLOC, "run-alloc", "frames", "first", "-", "-") /* first: pfn; all ones: refused */ \
+	X(RUN_FREE, "run-free", "frames", "first", "-", "-")                                       \
+	X(PRESSURE_UP, "pressure-up", "cpus", "-", "-", "-") /* CPUs that are short of frames */   \
+	X(PRESSURE_DOWN, "pressure-down", "cpus", "-", "-", "-")                                   \
+	X(DRAIN, "drain", "found", "-", "-", "-") /* a request to all CPUs, and its last look */   \
+	X(ASK, "ask", "cpu", "number", "-", "-")  /* one CPU is asked; the request's ticket */     \
+	X(ANSWER, "answer", "number", "frames", "-", "-") /* one step: the frames it gave back */  \
+	X(LOCK_WAIT, "lock-wait", "lock", "waited_ticks", "holder", "site")                        \
+	X(HEAP_REFILL, "heap-refill", "blocks", "bytes", "-", "-") /* a batch; of one block */     \
+	X(HEAP_FLUSH, "heap-flush", "blocks", "bytes", "-", "-")                                   \
+	X(HEAP_SEARCH, "heap-search", "bytes", "found", "-", "-") /* of all memory of the heap */  \
+	X(ARENA_TAKE, "arena-take", "frames", "first", "-", "-")  /* by the heap; first: pfn */    \
+	X(ARENA_GIVE, "arena-give", "frames", "first", "-", "-")                                   \
+	X(IPI, "ipi", "first", "cpus", "-", "-") /* to CPU first + i for each bit i of cpus */     \
+	X(IPI_HANDLED, "ipi-handled", "-", "-", "-", "-")  /* its handler */                       \
+	X(CPU_STOP, "cpu-stop", "cpu", "result", "-", "-") /* this CPU stopped that one */         \
+	X(CPU_START, "cpu-start", "cpu", "result", "-", "-")                                       \
+	X(AWAY, "away", "-", "-", "-", "-")   /* how long this CPU was stopped */                  \
+	X(SLEEP, "sleep", "-", "-", "-", "-") /* this CPU had no work */                           \
+	X(SPACE_FLUSH, "space-flush", "cpus", "bytes", "-", "-") /* all ones: the whole space */   \
+	X(DOING, "doing", "name", "name", "-", "-") /* the part of the run that begins */
 
 enum trace_event {
 	TRACE_NONE,
-#define TRACE_NUMBER(number, name, first, second, third) TRACE_##number,
+#define TRACE_NUMBER(number, ...) TRACE_##number,
 	TRACE_FOR_EACH_EVENT(TRACE_NUMBER)
 #undef TRACE_NUMBER
 		TRACE_EVENTS
@@ -71,22 +79,22 @@ static inline uint64_t trace_begin(void)
 static inline void trace_end(enum trace_event event, uint64_t begun, uint64_t a, uint64_t b)
 {
 	if (__builtin_expect(begun != 0, 0))
-		port_trace(event, begun, a, b, 0);
+		port_trace(event, begun, a, b, 0, 0);
 }
 
-/* TRACE_LOCK_WAIT is over: the lock's name, how long, and its holder as the wait began. */
+/* TRACE_LOCK_WAIT is over. */
 static inline void trace_end_wait(uint64_t begun, uint64_t name, uint64_t waited_ticks,
-				  uint64_t holder)
+				  uint64_t holder, uint64_t site)
 {
 	if (__builtin_expect(begun != 0, 0))
-		port_trace(TRACE_LOCK_WAIT, begun, name, waited_ticks, holder);
+		port_trace(TRACE_LOCK_WAIT, begun, name, waited_ticks, holder, site);
 }
 
 /* An event without a length. */
 static inline void trace_note(enum trace_event event, uint64_t a, uint64_t b)
 {
 	if (trace_is_on())
-		port_trace(event, 0, a, b, 0);
+		port_trace(event, 0, a, b, 0, 0);
 }
 
 #else
@@ -110,12 +118,13 @@ static inline void trace_end(enum trace_event event, uint64_t begun, uint64_t a,
 }
 
 static inline void trace_end_wait(uint64_t begun, uint64_t name, uint64_t waited_ticks,
-				  uint64_t holder)
+				  uint64_t holder, uint64_t site)
 {
 	(void)begun;
 	(void)name;
 	(void)waited_ticks;
 	(void)holder;
+	(void)site;
 }
 
 static inline void trace_note(enum trace_event event, uint64_t a, uint64_t b)

@@ -3,7 +3,7 @@
 """Runs the standard sweep and makes a page of it.
 
 Leaves in --out: index.html (one file, which needs nothing else), a CSV file for each kind of record
-(bench.csv, lock.csv, ...), records.jsonl (all records, one to a line, for --redraw), trace.json (what
+(bench.csv, lock.csv, ...), records.jsonl (all records, one to a line, for --redraw), trace.html (what
 the cpus did in one more boot, for trace viewers; trace.jsonl is what it was made of) and the consoles
 in logs/.
 
@@ -51,7 +51,7 @@ from report_records import (
 )
 from report_speed import heap_figure, scaling_figure, waits_figure
 from report_sweep import ROOT, TRACED, Sweep, run_sweep, standard_sweep
-from trace import Trace
+from trace_records import Trace
 
 
 def say(message: str) -> None:
@@ -196,7 +196,7 @@ def measure(options: argparse.Namespace) -> tuple[Sweep, dict[str, str], list[tu
     boots = [*standard_sweep(), TRACED]
     sweep, outcomes = run_sweep(boots, options)
     traced = next(outcome for outcome in outcomes if outcome.boot is TRACED)
-    wrong = report_trace.keep_trace(traced.records, options.out)
+    wrong = report_trace.keep_trace(traced.records, options.out, options.kernel)
     if wrong and not traced.problem:
         sweep.problems.append(f"{TRACED.title}: {wrong}")
     return sweep, {boot.title: boot.command(options.kernel) for boot in boots}, facts(sweep)
@@ -210,7 +210,7 @@ def report(options: argparse.Namespace) -> int:
         sweep, commands, about = measure(options)
         write_records(sweep, commands, about, options.out)
     trace = report_trace.kept_trace(options.out)
-    report_trace.write_for_viewers(trace, options.out)
+    report_trace.write_for_viewers(trace, options.out, commands.get(TRACED.title, ""))
     page = make_page(sweep, commands, about, trace)
     write(options.out / "index.html", markup(page))
     return conclude(sweep, page, options.out)

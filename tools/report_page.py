@@ -14,7 +14,7 @@ from report_figures import NONE, TURNS, Figure, Table, Value, count
 from report_records import MEASURED, NOT_MEASURABLE, UNSUPPORTED
 from report_style import style
 from report_sweep import TRACED
-from trace import Trace
+from trace_records import Trace
 
 NUMBER = re.compile(r"[–\d]")
 

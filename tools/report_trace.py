@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The report's last figure: one short boot with a trace, drawn for a few moments of it.
 
-Leaves trace.json, for a viewer, beside the page, and trace.jsonl, the records that it was made of.
+Leaves trace.html, a page that shows all of it, and trace.json, for other viewers, beside the report, and
+trace.jsonl, the records that they were made of.
 """
 
 from __future__ import annotations
@@ -15,32 +16,34 @@ from pathlib import Path
 import report_plot as plot
 from report_figures import Swatch, Table, Value, count
 from report_records import Record
-from trace import (
+from trace import summaries
+from trace_page import write_page
+from trace_records import (
     BadTrace,
     Cpu,
     Event,
     Trace,
-    answers,
-    parts_of_run,
+    name_sites,
     problems,
     read_trace,
-    summaries,
+    sites_record,
     time_text,
     title_with_holder,
-    write_viewer_file,
 )
+from trace_viewer import answers, parts_of_run, write_viewer_file
 
-VIEWER_FILE, RECORDS_FILE = "trace.json", "trace.jsonl"
+PAGE_FILE, VIEWER_FILE, RECORDS_FILE = "trace.html", "trace.json", "trace.jsonl"
 
 # Colours of the report, by kind of event.
 COLOURS = {
     **{kind: plot.SERIES_FIRST + place for kind, place in (
         ("refill", 0), ("flush", 1), ("drain", 3), ("answer", 2), ("lock-wait", 4),
-        ("run-alloc", 6), ("run-free", 6))},
+        ("run-alloc", 6), ("run-free", 6), ("heap-refill", 9), ("heap-flush", 9))},
     "sleep": plot.ROLES["grid"],
 }
 OTHERS = plot.SERIES_FIRST + 5
-LEGEND = (("refill", "refill"), ("flush", "flush"), ("lock-wait", "waits for a lock"),
+LEGEND = (("refill", "refill"), ("flush", "flush"), ("heap-refill", "batches of the heap's blocks"),
+          ("lock-wait", "waits for a lock"),
           ("drain", "short of frames: drains all caches"), ("answer", "answers, and gives back"),
           ("sleep", "has no work"))
 
@@ -64,15 +67,21 @@ class Moment:
 # Its records -------------------------------------------------------------------------------------
 
 
-def keep_trace(records: Sequence[Record], out: Path) -> str:
-    """Keeps the records of the traced boot; says what is wrong with the trace, or nothing."""
+def keep_trace(records: Sequence[Record], out: Path, kernel: Path) -> str:
+    """
+    Keeps the records of the traced boot, with the names of the call sites in its kernel, which may be
+    another one when the report is drawn again. Says what is wrong with the trace, or nothing.
+    """
     lines = [json.dumps(record, separators=(",", ":")) + "\n" for record in records]
-    (out / RECORDS_FILE).write_text("".join(lines), encoding="utf-8")
     try:
         trace = read_trace(lines)
         found = problems(trace) if trace else ["the run kept no trace"]
     except BadTrace as error:
-        found = [str(error)]
+        trace, found = None, [str(error)]
+    if trace:
+        name_sites(trace, kernel)
+        lines.append(json.dumps(sites_record(trace), separators=(",", ":")) + "\n")
+    (out / RECORDS_FILE).write_text("".join(lines), encoding="utf-8")
     return "; ".join(found[:2])
 
 
@@ -118,9 +127,9 @@ def shortage(trace: Trace) -> Moment | None:
     """The shortest drain of those whose answers from most cpus are kept."""
     answered: dict[int, set[int]] = {}
     drains = [event for _, event in of_kinds(trace, "drain")]
-    for _, ipi, asked, answer in answers(trace):
+    for _, ask, asked, answer in answers(trace):
         for drain in drains:
-            if drain.start <= ipi.end and answer.end <= drain.end:
+            if drain.start <= ask.end and answer.end <= drain.end:
                 answered.setdefault(id(drain), set()).add(asked.number)
     most = max((len(cpus) for cpus in answered.values()), default=0)
     fitting = [drain for drain in drains if most and len(answered.get(id(drain), ())) == most]
@@ -206,22 +215,22 @@ def lane(cpu: Cpu, y: float, moment: Moment, trace: Trace, x_of: Callable[[float
             f'y="{y + inset:.0f}" height="{LANE - 6 - 2 * inset:.0f}"><title>'
             f"{escape(title_with_holder(event))}, {time_text(trace.us(length))}</title></rect>")
     for event in seen:
-        if event.kind.name == "ipi":
+        if event.kind.name == "ask":
             x = x_of(event.end)
             parts.append(f'<path class="f{plot.ROLES["ink"]}" d="M{x:.1f} {y + LANE - 9:.0f}l3 6h-6z">'
                          f"<title>{event.kind.name}</title></path>")
     return "".join(parts)
 
 
-def ipi_lines(trace: Trace, moment: Moment, lanes: dict[int, float],
-               x_of: Callable[[float], float]) -> str:
-    """From each ipi to the begin of its answer."""
+def request_lines(trace: Trace, moment: Moment, lanes: dict[int, float],
+                  x_of: Callable[[float], float]) -> str:
+    """From each request for cached frames to the begin of its answer."""
     parts = []
-    for cpu, ipi, asked, answer in answers(trace):
-        if moment.start <= ipi.end <= moment.end and answer.start <= moment.end:
+    for cpu, ask, asked, answer in answers(trace):
+        if moment.start <= ask.end <= moment.end and answer.start <= moment.end:
             parts.append(
-                f'<line class="s{plot.ROLES["ink"]}" stroke-width="0.7" x1="{x_of(ipi.end):.1f}" '
-                f'y1="{lanes[cpu.number] + LANE - 6:.0f}" x2="{x_of(max(answer.start, ipi.end)):.1f}" '
+                f'<line class="s{plot.ROLES["ink"]}" stroke-width="0.7" x1="{x_of(ask.end):.1f}" '
+                f'y1="{lanes[cpu.number] + LANE - 6:.0f}" x2="{x_of(max(answer.start, ask.end)):.1f}" '
                 f'y2="{lanes[asked.number] + (LANE - 6) / 2:.0f}"/>')
     return "".join(parts)
 
@@ -240,7 +249,7 @@ def drawing(place: int, trace: Trace, moment: Moment) -> str:
         f'<title id="{names[0]}">{escape(moment.title)}</title>'
         f'<desc id="{names[1]}">{escape(moment.what)}</desc>{axis(moment, trace, height, x_of)}'
         + "".join(lane(cpu, lanes[cpu.number], moment, trace, x_of) for cpu in trace.cpus)
-        + ipi_lines(trace, moment, lanes, x_of) + "</svg>")
+        + request_lines(trace, moment, lanes, x_of) + "</svg>")
 
 
 # The section ---------------------------------------------------------------------------------
@@ -273,17 +282,24 @@ def shows(trace: Trace) -> str:
 WHOLE_RUNS = ("selftest", "faults", "stress", "bench", "monitor", "explore")
 
 HOW = ("A bar is what one cpu did outside of its cache, and how long; bars lie within what they are part "
-       "of. A mark below is an IPI, its line leads to the answer. A microsecond of virtual time is "
+       "of. A mark below asks another cpu for its cached frames, by an IPI; its line leads to the answer. A microsecond of virtual time is "
        "1,000 instructions of all cpus together.")
 
-OPENING = ("Open ui.perfetto.dev (Open trace file) or chrome://tracing (Load) in a browser and give it that "
-           "file; it is not sent anywhere. A track is a cpu.")
+OPENING = ("shows all of it, with the waits' call sites and lock holders; it needs no network. For other viewers, "
+           "such as ui.perfetto.dev: ")
+
+
+def range_of(trace: Trace, moment: Moment) -> str:
+    """As the page of the trace reads it from its address: microseconds since the trace's begin."""
+    start = max(0.0, trace.us(moment.start - trace.begin))
+    return f"{start},{trace.us(moment.end - trace.begin)}"
 
 
 def section(place: int, trace: Trace, table_markup: Callable[[Table], str], command: str) -> str:
     panels = "".join(
         f"<div><h3>{escape(moment.title)}</h3>{drawing(number, trace, moment)}"
-        f'<p class="how">{escape(moment.what)}</p></div>'
+        f'<p class="how">{escape(moment.what)} <a href="{PAGE_FILE}#{range_of(trace, moment)}">This moment '
+        "in the viewer</a></p></div>"
         for number, moment in enumerate(moments(trace), 1))
     key = "".join(f'<span><i class="{swatch.css}"></i> {escape(swatch.text)}</span>'
                   for swatch in legend())
@@ -291,14 +307,17 @@ def section(place: int, trace: Trace, table_markup: Callable[[Table], str], comm
     return (
         f'<figure id="trace"><figcaption><h2>{place}. What the cpus did, moment by moment</h2>'
         f'<p class="shows">{escape(shows(trace))}</p><p class="how">{escape(HOW)}</p>'
-        f'<p>All of it: <a href="{VIEWER_FILE}" download>{VIEWER_FILE}</a>. {escape(OPENING)}</p>'
+        f'<p><a href="{PAGE_FILE}">{PAGE_FILE}</a> {escape(OPENING)}'
+        f'<a href="{VIEWER_FILE}" download>{VIEWER_FILE}</a>.</p>'
         f'{shown}</figcaption><div class="key">{key}</div><div class="panels">{panels}</div>'
         f"<details><summary>The numbers</summary>{table_markup(table(trace))}</details></figure>")
 
 
-def write_for_viewers(trace: Trace | None, out: Path) -> None:
-    """Writes no file if the page does not mention it."""
+def write_for_viewers(trace: Trace | None, out: Path, command: str) -> None:
+    """Writes no file if the report does not mention it."""
     if trace:
         write_viewer_file(trace, out / VIEWER_FILE)
-    else:
-        (out / VIEWER_FILE).unlink(missing_ok=True)
+        write_page(trace, out / PAGE_FILE, command or "the trace of the report")
+        return
+    for name in (VIEWER_FILE, PAGE_FILE):
+        (out / name).unlink(missing_ok=True)

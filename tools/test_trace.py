@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tests of trace.py and of the report's drawing of a trace, on made-up ones.
-"""
+"""Tests of trace.py, its modules trace_*.py, and of the report's drawing of a trace, on made-up ones."""
 
 from __future__ import annotations
 
@@ -17,19 +16,26 @@ from pathlib import Path
 import report_page
 import report_trace
 import trace
+import trace_format
+import trace_page
+import trace_records
+import trace_viewer
 from check.judges import trace_problems
 from test_tools import InTemporaryFolder
 
 TOOLS = Path(__file__).resolve().parent
 TICKS_HZ, CLOCK_HZ = 10_000_000, 2_000_000_000
-KINDS = ("refill frames zone -", "flush frames zone -", "run-alloc frames first -", "drain found - -",
-         "ipi cpu number -", "answer number frames -", "lock-wait lock waited_ticks holder",
-         "pressure-up cpus - -", "doing name name -", "sleep - - -")
+KINDS = ("refill frames zone - -", "flush frames zone - -", "run-alloc frames first - -", "drain found - - -",
+         "ask cpu number - -", "answer number frames - -", "lock-wait lock waited_ticks holder site",
+         "pressure-up cpus - - -", "doing name name - -", "sleep - - - -", "ipi first cpus - -",
+         "ipi-handled - - - -", "cpu-stop cpu result - -", "cpu-start cpu result - -", "away - - - -",
+         "arena-take frames first - -", "arena-give frames first - -", "heap-search bytes found - -")
 NUMBERS = {text.split(" ")[0]: place for place, text in enumerate(KINDS, 1)}
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
-# kind, end, length, a, b, and c where it is not 0
-Made = tuple[str, int, int, int, int] | tuple[str, int, int, int, int, int]
+# kind, end, length, a, b, and c and d where they are not 0
+Made = (tuple[str, int, int, int, int] | tuple[str, int, int, int, int, int]
+        | tuple[str, int, int, int, int, int, int])
 
 
 def digits(number: int) -> str:
@@ -53,15 +59,15 @@ def counts_of(events: Sequence[Made]) -> list[int]:
 
 
 def cpu_lines(cpu: int, events: Sequence[Made], lost: int = 0, block: int = 100,
-              arguments: int = 3) -> list[str]:
+              arguments: int = 4) -> list[str]:
     """As the kernel writes them: of all these events the first are lost."""
     lines = [line(record="trace", cpu=cpu, count=len(events), lost=lost, counts=counts_of(events))]
     for first in range(lost, len(events), block):
         part = events[first : first + block]
         previous = part[0][1]
-        data, last = "", dict.fromkeys(NUMBERS, [0, 0, 0])
+        data, last = "", dict.fromkeys(NUMBERS, [0, 0, 0, 0])
         for kind, end, length, *given in part:
-            given = [*given, 0][:3]
+            given = [*given, 0, 0][:4]
             changed = [one ^ other for one, other in zip(given, last[kind])][:arguments]
             data += "".join(map(digits, (NUMBERS[kind], end - previous, length, *changed)))
             previous, last[kind] = end, given
@@ -77,13 +83,14 @@ def head(**fields: object) -> str:
 
 HOLDER_SITE = 0x8020_dca2
 HELD_BY_1 = HOLDER_SITE << 16 | 1
+SITE = 0x8020_1234
 
 CPU_0: list[Made] = [
     ("doing", 1000, 0, packed("bulk"), 0),
-    ("lock-wait", 1100, 30, packed("zone1"), 4000, HELD_BY_1),  # 2 us of the 3
+    ("lock-wait", 1100, 30, packed("zone1"), 4000, HELD_BY_1, SITE),  # 2 us of the 3
     ("refill", 1120, 100, 64, 1),
     ("pressure-up", 1200, 0, 1, 0),
-    ("ipi", 1210, 0, 1, 7),
+    ("ask", 1210, 0, 1, 7),
     ("drain", 1400, 210, 1, 0),
     ("doing", 1500, 0, packed("-"), 0),
 ]
@@ -100,8 +107,8 @@ def example() -> list[str]:
             *cpu_lines(1, CPU_1, block=3), '{"record":"verdict","result":"pass"}']
 
 
-def read(lines: Sequence[str]) -> trace.Trace:
-    found = trace.read_trace(lines)
+def read(lines: Sequence[str]) -> trace_records.Trace:
+    found = trace_records.read_trace(lines)
     assert found is not None
     return found
 
@@ -110,45 +117,45 @@ class TestReading(unittest.TestCase):
     def test_every_event_comes_back(self) -> None:
         for cpu, made in zip(read(example()).cpus, (CPU_0, CPU_1)):
             self.assertEqual(
-                [(e.kind.name, e.end, e.length, e.a, e.b, e.c) for e in cpu.events],
-                [(*event, 0)[:6] for event in made])
+                [(e.kind.name, e.end, e.length, *e.values) for e in cpu.events],
+                [(*event, 0, 0)[:7] for event in made])
             self.assertEqual([e.number for e in cpu.events], list(range(len(made))))
 
     def test_a_trace_of_five_numbers_an_event(self) -> None:
-        names = [text.rsplit(" ", 1)[0] for text in KINDS]
+        names = [text.rsplit(" ", 2)[0] for text in KINDS]
         found = read([head(names=names), *cpu_lines(0, CPU_0, arguments=2)])
-        self.assertEqual([(e.kind.name, e.end, e.length, e.a, e.b, e.c) for e in found.cpus[0].events],
-                         [(*event[:5], 0) for event in CPU_0])
-        self.assertEqual(trace.problems(found), [])
-        self.assertIsNone(trace.holder_of(found.cpus[0].events[1]))
+        self.assertEqual([(e.kind.name, e.end, e.length, *e.values) for e in found.cpus[0].events],
+                         [event[:5] for event in CPU_0])
+        self.assertEqual(trace_records.problems(found), [])
+        self.assertIsNone(found.cpus[0].events[1].holder)
 
     def test_the_holder_of_a_lock(self) -> None:
         found = read(example())
         event = found.cpus[0].events[1]
-        self.assertEqual(trace.holder_of(event), (1, HOLDER_SITE))
-        self.assertEqual(trace.title_with_holder(event), "wait for zone1, held by cpu 1")
-        self.assertEqual(trace.arguments_of(event, found)["holder_site"], "0x8020dca2")
-        found.site_name = "claim+{:#x}".format
-        self.assertEqual(trace.arguments_of(event, found), {
+        self.assertEqual(event.holder, (1, HOLDER_SITE))
+        self.assertEqual(trace_records.title_with_holder(event), "wait for zone1, held by cpu 1")
+        self.assertEqual(trace_viewer.arguments_of(event, found)["holder_site"], "0x8020dca2")
+        found.sites = {HOLDER_SITE: "claim+0x2", SITE: "refill+0x4 (refill.c:7)"}
+        self.assertEqual(trace_viewer.arguments_of(event, found), {
             "lock": "zone1", "waited_ticks": 4000, "holder": "cpu 1",
-            "holder_site": "claim+0x8020dca2"})
+            "holder_site": "claim+0x2", "site": "refill+0x4 (refill.c:7)"})
         unknown = read([head(), *cpu_lines(0, [("lock-wait", 9, 3, packed("heap"), 1)])])
         event = unknown.cpus[0].events[0]
-        self.assertEqual(trace.arguments_of(event, unknown)["holder"], "not known")
-        self.assertEqual(trace.title_with_holder(event), "wait for heap")
+        self.assertEqual(trace_viewer.arguments_of(event, unknown)["holder"], "not known")
+        self.assertEqual(trace_records.title_with_holder(event), "wait for heap")
 
     def test_any_numbers(self) -> None:
         dice = random.Random(3)
         wanted = [dice.getrandbits(dice.randrange(65)) for _ in range(2000)]
         wanted += [0, 31, 32, (1 << 64) - 1]
-        self.assertEqual(list(trace.numbers("".join(map(digits, wanted)))), wanted)
+        self.assertEqual(list(trace_records.numbers("".join(map(digits, wanted)))), wanted)
 
     def test_no_trace(self) -> None:
-        self.assertIsNone(trace.read_trace(['{"record":"boot","cpus":2}', "trace of cpu 0"]))
+        self.assertIsNone(trace_records.read_trace(['{"record":"boot","cpus":2}', "trace of cpu 0"]))
 
     def test_a_whole_trace_has_no_problems(self) -> None:
-        self.assertEqual(trace.problems(read(example())), [])
-        self.assertEqual(trace.problems(read([head(), *cpu_lines(0, CPU_0, lost=3)])), [])
+        self.assertEqual(trace_records.problems(read(example())), [])
+        self.assertEqual(trace_records.problems(read([head(), *cpu_lines(0, CPU_0, lost=3)])), [])
 
     def test_what_does_not_agree_is_said(self) -> None:
         whole = cpu_lines(1, CPU_1)
@@ -159,16 +166,16 @@ class TestReading(unittest.TestCase):
         ):
             lines = [whole[0].replace(old, new), *whole[1:]]
             self.assertNotEqual(lines, whole)
-            self.assertIn(wanted, " ".join(trace.problems(read([head(), *lines]))), old)
+            self.assertIn(wanted, " ".join(trace_records.problems(read([head(), *lines]))), old)
         twice = [head(), *whole, whole[1]]
-        self.assertIn("but 8 came", trace.problems(read(twice))[0])
-        self.assertEqual(trace.problems(read([head()])), ["no cpu has a trace"])
+        self.assertIn("but 8 came", trace_records.problems(read(twice))[0])
+        self.assertEqual(trace_records.problems(read([head()])), ["no cpu has a trace"])
 
     def test_disorder_is_said(self) -> None:
         swapped = cpu_lines(1, CPU_1[:2])[:1]
         for place, event in enumerate((CPU_1[1], CPU_1[0])):
             swapped.append(cpu_lines(1, [event])[1].replace('"first":0', f'"first":{place}'))
-        self.assertIn("not in the order of their ends", trace.problems(read([head(), *swapped]))[0])
+        self.assertIn("not in the order of their ends", trace_records.problems(read([head(), *swapped]))[0])
 
     def test_what_is_not_whole_is_refused(self) -> None:
         block = cpu_lines(0, CPU_0)
@@ -184,10 +191,11 @@ class TestReading(unittest.TestCase):
             [head(), block[0], block[1].replace(data, "8" + data[1:])],
             [head(names="refill"), *block],
             [head(names=["refill"]), *block],
+            [head(names=[*KINDS[:-1], "short of words"]), *block],
             [head(), block[0].replace('"lost":0,', ""), block[1]],
         ):
-            with self.assertRaises(trace.BadTrace, msg=str(lines)):
-                trace.read_trace(lines)
+            with self.assertRaises(trace_records.BadTrace, msg=str(lines)):
+                trace_records.read_trace(lines)
 
     def test_the_runner_looks_at_it(self) -> None:
         self.assertEqual(trace_problems(example()), [])
@@ -201,7 +209,7 @@ class TestReading(unittest.TestCase):
 
 class TestViewerFile(unittest.TestCase):
     def setUp(self) -> None:
-        file = trace.viewer_file(read(example()))
+        file = trace_viewer.viewer_file(read(example()))
         self.file = json.loads(json.dumps(file))
         self.events = self.file["traceEvents"]
 
@@ -236,20 +244,20 @@ class TestViewerFile(unittest.TestCase):
         wait = self.named("wait for zone1")
         self.assertEqual((wait["ts"], wait["dur"]), (7.0, 2.0))
         self.assertEqual(wait["args"], {"lock": "zone1", "waited_ticks": 4000, "holder": "cpu 1",
-                                        "holder_site": hex(HOLDER_SITE)})
+                                        "holder_site": hex(HOLDER_SITE), "site": hex(SITE)})
 
-    def test_a_ipi_leads_to_its_answer(self) -> None:
-        ipi, answer = self.named("ipi", "s"), self.named("ipi", "f")
-        self.assertEqual((ipi["tid"], answer["tid"]), (1, 2))
-        self.assertEqual((ipi["ts"], answer["ts"]), (21.0, 25.0))
-        self.assertEqual(self.named("ipi", "i")["s"], "t")
+    def test_a_request_leads_to_its_answer(self) -> None:
+        ask, answer = self.named("request", "s"), self.named("request", "f")
+        self.assertEqual((ask["tid"], answer["tid"]), (1, 2))
+        self.assertEqual((ask["ts"], answer["ts"]), (21.0, 25.0))
+        self.assertEqual((self.named("ask")["ts"], self.named("ask")["dur"]), (21.0, 0.0))
 
-    def test_a_ipi_that_nobody_answered_leads_nowhere(self) -> None:
+    def test_a_request_without_an_answer_leads_nowhere(self) -> None:
         lines = [head(), *cpu_lines(0, CPU_0), *cpu_lines(1, CPU_1[:2])]
-        self.assertNotIn("s", {e["ph"] for e in trace.viewer_file(read(lines))["traceEvents"]})
+        self.assertNotIn("s", {e["ph"] for e in trace_viewer.viewer_file(read(lines))["traceEvents"]})
         older = [("answer", 1190, 5, 7, 0), ("answer", 1300, 5, 6, 0)]
         lines = [head(), *cpu_lines(0, CPU_0), *cpu_lines(1, older)]
-        self.assertNotIn("s", {e["ph"] for e in trace.viewer_file(read(lines))["traceEvents"]})
+        self.assertNotIn("s", {e["ph"] for e in trace_viewer.viewer_file(read(lines))["traceEvents"]})
 
     def test_the_run_s_parts_and_the_pressure(self) -> None:
         part = self.named("bulk")
@@ -269,7 +277,7 @@ class TestViewerFile(unittest.TestCase):
     def test_a_refused_run_and_a_lost_event(self) -> None:
         self.assertEqual(self.named("run-alloc")["args"], {"frames": 24, "first": "all ones"})
         lines = [head(), *cpu_lines(0, CPU_0, lost=2)]
-        file = trace.viewer_file(read(lines))
+        file = trace_viewer.viewer_file(read(lines))
         self.assertEqual(file["otherData"], {"ticks_hz": TICKS_HZ, "lost": {"cpu 0": 2}})
 
 
@@ -278,7 +286,7 @@ class TestSummary(unittest.TestCase):
         text = trace.summary_text(read(example()))
         self.assertRegex(text, r"refill +1 +1 +10\.0 us +10\.0 us +0")
         self.assertRegex(text, r"lock-wait +1 +1 +2\.0 us")
-        self.assertRegex(text, r"ipi +1 +1\n")
+        self.assertRegex(text, r"ask +1 +1\n")
         self.assertIn("11 events of 2 cpus over 50.0 us; 0 older ones were overwritten", text)
         lost = trace.summary_text(read([head(), *cpu_lines(0, CPU_0, lost=3)]))
         self.assertRegex(lost, r"refill +1 +0\n")
@@ -319,7 +327,7 @@ def busy_trace(cpus: int = 4) -> list[str]:
             a = packed("zone0") if kind == "lock-wait" else 64
             events.append((kind, at, dice.randrange(1, 15), a, 0 if kind != "lock-wait" else 900))
         if cpu == 0:
-            events += [("ipi", at + 100 + i, 0, i, 5) for i in range(1, cpus)]
+            events += [("ask", at + 100 + i, 0, i, 5) for i in range(1, cpus)]
             events.append(("drain", at + 3000, 2950, 1, 0))
         else:
             events.append(("answer", 101_000 + cpu * 300, 40, 5, 64))
@@ -355,10 +363,11 @@ class TestFigure(unittest.TestCase):
         self.assertGreater(text.count("<rect"), 40)
         self.assertIn('href="trace.json"', text)
         self.assertIn("ui.perfetto.dev", text)
+        self.assertEqual(len(re.findall(r'href="trace\.html#[\d.]+,[\d.]+"', text)), 3)
 
     def test_bars_lie_within_what_they_are_part_of(self) -> None:
-        kind = trace.Kind("x", "-", "-")
-        events = [trace.Event(i, kind, end, length, 0, 0) for i, (end, length) in
+        kind = trace_records.Kind("x", ())
+        events = [trace_records.Event(i, kind, end, length, ()) for i, (end, length) in
                   enumerate(((20, 10), (35, 2), (50, 45), (60, 10), (70, 5)))]
         self.assertEqual([(e.end, depth) for e, depth in report_trace.depths(events)],
                          [(50, 0), (20, 1), (35, 1), (60, 0), (70, 0)])

@@ -88,7 +88,7 @@ static inline uint64_t port_trace_time(void)
 	return csr_read(time);
 }
 
-void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c);
+void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 
 /* Turns of this cpu's waits for locks (sync/lock_owners.h): a word through tp. */
 #define PORT_WAIT_TURNS() (arch_cpu_self()->wait_turns)

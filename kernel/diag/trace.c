@@ -86,8 +86,8 @@ static void write_events(void)
 	for (unsigned event = 1; event < TRACE_EVENTS; event++) {
 		const struct trace_event_names *names = &trace_event_names[event];
 
-		printf("%s\"%s %s %s %s\"", event > 1 ? "," : "", names->event, names->a, names->b,
-		       names->c);
+		printf("%s\"%s %s %s %s %s\"", event > 1 ? "," : "", names->event, names->a,
+		       names->b, names->c, names->d);
 	}
 	printf("]");
 	record_end();
@@ -173,12 +173,14 @@ static void print_ticks(uint64_t ticks)
 	printf("%llu.%llu us", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));
 }
 
-/* Of the lock that was waited for. The address ends the line: the launcher adds its function. */
-static void print_holder(uint64_t note)
+/* Of the lock that was waited for. The addresses end the line: the launcher adds their functions. */
+static void print_places(const struct trace_record *record)
 {
-	struct lock_owner holder = lock_owner_unpack(note);
+	struct lock_owner holder = lock_owner_unpack(record->c);
 
-	if (note)
+	if (record->d)
+		printf(" at [<%#llx>]", (unsigned long long)record->d);
+	if (record->c)
 		printf(", held by cpu %u at [<%#llx>]", holder.cpu, (unsigned long long)holder.site);
 }
 
@@ -193,7 +195,7 @@ static void print_named(const struct trace_record *record, bool is_wait)
 	if (is_wait) {
 		printf(", waited ");
 		print_ticks(record->b * settings.timebase / settings.clock_hertz);
-		print_holder(record->c);
+		print_places(record);
 	} else {
 		print_packed(record->b);
 	}

@@ -28,7 +28,7 @@ uint64_t trace_counted(unsigned cpu, enum trace_event event);
  * Ends the trace and prints all of it as records (trace_ring.h defines the words):
  *
  *	trace_events	once: ticks_hz, clock_hz, names: of the events from number 1 on, each with
- *			the names of its three arguments
+ *			the names of its four arguments
  *	trace		a cpu: count of events, lost: how many of those the ring no longer has,
  *			counts: of each event from number 1 on
  *	trace_block	some events of a cpu: first: the number of the first, count, ticks: what the

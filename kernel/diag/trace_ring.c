@@ -11,9 +11,8 @@
 #define MEMORY_SHARE  64		  /* rings take at most this part of memory */
 
 const struct trace_event_names trace_event_names[TRACE_EVENTS] = {
-	[TRACE_NONE] = {"none", "-", "-", "-"},
-#define TRACE_NAMES(number, name, first, second, third)                                            \
-	[TRACE_##number] = {name, first, second, third},
+	[TRACE_NONE] = {"none", "-", "-", "-", "-"},
+#define TRACE_NAMES(number, ...) [TRACE_##number] = {__VA_ARGS__},
 	TRACE_FOR_EACH_EVENT(TRACE_NAMES)
 #undef TRACE_NAMES
 };
@@ -38,7 +37,7 @@ void trace_ring_init(struct trace_ring *ring, void *memory, uint64_t records)
 }
 
 void trace_ring_add(struct trace_ring *ring, enum trace_event event, uint64_t begun, uint64_t a,
-		    uint64_t b, uint64_t c)
+		    uint64_t b, uint64_t c, uint64_t d)
 {
 	unsigned long flags = port_irq_save();
 	uint64_t number = ring->next, now = port_trace_time();
@@ -51,6 +50,7 @@ void trace_ring_add(struct trace_ring *ring, enum trace_event event, uint64_t be
 	ck_pr_store_64(&record->a, a);
 	ck_pr_store_64(&record->b, b);
 	ck_pr_store_64(&record->c, c);
+	ck_pr_store_64(&record->d, d);
 	ck_pr_fence_store(); /* (b) */
 	ck_pr_store_64(&record->stamp, (number + 1) << 8 | (uint64_t)event);
 	counter_add(&ring->counts[event], 1);
@@ -81,6 +81,7 @@ bool trace_ring_read(const struct trace_ring *ring, uint64_t number, struct trac
 	record->a = ck_pr_load_64(&from->a);
 	record->b = ck_pr_load_64(&from->b);
 	record->c = ck_pr_load_64(&from->c);
+	record->d = ck_pr_load_64(&from->d);
 	ck_pr_fence_load(); /* (c) */
 	return record->stamp >> 8 == number + 1 && ck_pr_load_64(&from->stamp) == record->stamp;
 }
@@ -106,9 +107,11 @@ char *trace_put_record(char *text, const struct trace_record *record, struct tra
 	text = trace_put_number(text, record->a ^ before->a[event]);
 	text = trace_put_number(text, record->b ^ before->b[event]);
 	text = trace_put_number(text, record->c ^ before->c[event]);
+	text = trace_put_number(text, record->d ^ before->d[event]);
 	before->ticks = record->ticks;
 	before->a[event] = record->a;
 	before->b[event] = record->b;
 	before->c[event] = record->c;
+	before->d[event] = record->d;
 	return text;
 }

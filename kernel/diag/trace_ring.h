@@ -29,7 +29,7 @@ struct trace_record {
 	uint64_t stamp;	 /* (number + 1) << 8 | event; 0: it is being written */
 	uint64_t ticks;	 /* port_trace_time() at the end of the event */
 	uint64_t length; /* in ticks; 0 also for events without duration */
-	uint64_t a, b, c;
+	uint64_t a, b, c, d;
 };
 
 /* Aligned, so that the rings of two cpus share no cache line: a trace must not add contention. */
@@ -54,7 +54,7 @@ void trace_ring_init(struct trace_ring *ring, void *memory, uint64_t records);
 
 /* On the owning cpu, any context. `begun`: port_trace_time() at its begin; 0: no duration. O(1). */
 void trace_ring_add(struct trace_ring *ring, enum trace_event event, uint64_t begun, uint64_t a,
-		    uint64_t b, uint64_t c);
+		    uint64_t b, uint64_t c, uint64_t d);
 
 /* The number of events so far; and the number of lost ones, which is the oldest in the ring. */
 uint64_t trace_ring_count(const struct trace_ring *ring);
@@ -73,7 +73,7 @@ static inline enum trace_event trace_record_event(const struct trace_record *rec
 
 /* The names of the table in sync/trace.h. */
 struct trace_event_names {
-	const char *event, *a, *b, *c;
+	const char *event, *a, *b, *c, *d;
 };
 
 extern const struct trace_event_names trace_event_names[TRACE_EVENTS];
@@ -92,13 +92,13 @@ char *trace_put_number(char *text, uint64_t number);
  */
 struct trace_text {
 	uint64_t ticks;
-	uint64_t a[TRACE_EVENTS], b[TRACE_EVENTS], c[TRACE_EVENTS];
+	uint64_t a[TRACE_EVENTS], b[TRACE_EVENTS], c[TRACE_EVENTS], d[TRACE_EVENTS];
 };
 
 /*
- * Writes one record: event, ticks since the record before, length, and a, b and c, each by exclusive
- * or with that of the last record of its kind, so that an equal value takes one character. At most
+ * Writes one record: event, ticks since the record before, length, and a to d, each by exclusive or
+ * with that of the last record of its kind, so that an equal value takes one character. At most
  * TRACE_RECORD_CHARS characters; returns the end.
  */
-#define TRACE_RECORD_CHARS (6 * TRACE_NUMBER_CHARS)
+#define TRACE_RECORD_CHARS (7 * TRACE_NUMBER_CHARS)
 char *trace_put_record(char *text, const struct trace_record *record, struct trace_text *before);

@@ -19,6 +19,7 @@
 #include "arch/riscv/hart.h"
 #include "arch/riscv/trap.h"
 #include "kernel/smp/hart_mask.h"
+#include "sync/trace.h"
 
 static void nothing(void)
 {
@@ -57,11 +58,13 @@ void ipi_handle(void)
 static void on_ipi(struct trap_frame *trap)
 {
 	bool is_nested = arch_cpu_self()->trap_depth > 1;
+	uint64_t begun = trace_begin();
 
 	ipi_handle_except_frames();
 	ipi_on_panic(trap->pc);
 	while (ipi_on_drain() && !is_nested)
 		trap_window();
+	trace_end(TRACE_IPI_HANDLED, begun, 0, 0);
 }
 
 void ipi_enable(void)
@@ -87,6 +90,8 @@ static void send(uint64_t base, uint64_t mask)
 
 void port_ipi_send(unsigned first, uint64_t set)
 {
+	if (set)
+		trace_note(TRACE_IPI, first, set);
 	while (set) {
 		uint64_t base, named, harts = hart_mask_of(first, set, &base, &named);
 

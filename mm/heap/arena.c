@@ -47,6 +47,7 @@
 #include "mm/check.h"
 #include "mm/global/bits.h"
 #include "sync/ck.h"
+#include "sync/trace.h"
 
 struct spinlock *kheap_lock(void)
 {
@@ -156,6 +157,7 @@ STEP void *take_block(unsigned order)
 STEP void *try_adding(unsigned order, struct arena **arena, struct span_nodes *nodes,
 		      unsigned *missing)
 {
+	uint64_t frames = arena_frames(*arena), first = (*arena)->first;
 	struct hold hold;
 	void *block;
 
@@ -168,6 +170,8 @@ STEP void *try_adding(unsigned order, struct arena **arena, struct span_nodes *n
 		block = take_block_locked(order);
 	}
 	heap_leave(&hold);
+	if (!*arena)
+		trace_note(TRACE_ARENA_TAKE, frames, first);
 	return block;
 }
 
@@ -333,6 +337,7 @@ void kheap_check_found(const struct found *found, const void *pointer, const cha
 static void give_leaving(struct leaving *leaving)
 {
 	if (leaving->arena) {
+		trace_note(TRACE_ARENA_GIVE, arena_frames(leaving->arena), leaving->arena->first);
 		kheap_arena_give(leaving->arena);
 		transit_end();
 	}

@@ -32,6 +32,7 @@
 #include "mm/heap/kmalloc_private.h"
 #include "mm/words.h"
 #include "sync/ck.h"
+#include "sync/trace.h"
 
 #define CAPACITY_MAX	128
 #define CAPACITY_MIN	8
@@ -194,6 +195,7 @@ static uint64_t refill_stack_masked(struct kheap_front *front, unsigned number, 
 	struct kheap_stack *stack = &front->stack[number];
 	struct slab_part *parts = front->work->parts;
 	bool keeps = may_keep(front, number);
+	uint64_t begun = keeps ? trace_begin() : 0;
 	unsigned count, taken;
 	struct hold hold;
 	uint64_t one;
@@ -213,6 +215,7 @@ static uint64_t refill_stack_masked(struct kheap_front *front, unsigned number, 
 	open_stack(front, number);
 	expand_blocks(stack->top + taken, class, parts, count);
 	set_top(stack, stack->top + taken - 1);
+	trace_end(TRACE_HEAP_REFILL, begun, taken, class->size);
 	return *stack->top;
 }
 
@@ -288,11 +291,12 @@ static void flush_masked(struct kheap_front *front, unsigned number, unsigned wa
 			 struct slab **leaving)
 {
 	struct kheap_stack *stack = &front->stack[number];
-	uint64_t *base = front->base[number];
+	uint64_t *base = front->base[number], begun = trace_begin();
 
 	release_blocks_masked(front, number, base, wanted, keep_all, leaving);
 	words_move_down(base, base + wanted, (size_t)(stack->top - base) - wanted);
 	set_top(stack, stack->top - wanted);
+	trace_end(TRACE_HEAP_FLUSH, begun, wanted, kheap.class[number].size);
 }
 
 /* ---- the slow halves --------------------------------------------------------------------------- */

@@ -22,6 +22,7 @@
 #include "mm/words.h"
 #include "sync/ck.h"
 #include "sync/counter_start.h"
+#include "sync/trace.h"
 
 /* The part of memory that slabs without allocated blocks may keep: 1/64. */
 #define KEPT_PART 64
@@ -97,6 +98,7 @@ static uint64_t changes(size_t size)
  */
 static __attribute__((noinline)) void *allocate_exactly(size_t size, size_t align, unsigned flags)
 {
+	uint64_t begun = trace_begin();
 	uint64_t before, after = changes(size);
 	void *block;
 
@@ -113,6 +115,7 @@ static __attribute__((noinline)) void *allocate_exactly(size_t size, size_t alig
 			break;
 		after = changes(size);
 	} while (after != before);
+	trace_end(TRACE_HEAP_SEARCH, begun, size, block != NULL);
 	return block;
 }
 

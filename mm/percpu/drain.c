@@ -152,7 +152,7 @@ static uint64_t give_tickets(unsigned first, uint64_t ticket, const struct zone 
 		if (first + i == port_cpu() || !is_worth_asking(cache, zone))
 			continue;
 		raise_asked(cache, ticket);
-		trace_note(TRACE_IPI, first + i, ticket);
+		trace_note(TRACE_ASK, first + i, ticket);
 		set |= UINT64_C(1) << i;
 	}
 	return set;

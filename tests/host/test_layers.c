@@ -98,13 +98,15 @@ TEST(a_layer_has_fields_only_where_it_is_built)
 
 static unsigned events;
 
-static void count_event(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c)
+static void count_event(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c,
+			uint64_t d)
 {
 	(void)event;
 	(void)begun;
 	(void)a;
 	(void)b;
 	(void)c;
+	(void)d;
 	events++;
 }
 

@@ -9,7 +9,9 @@ import re
 import launch
 from bench import count_problems  # noqa: F401: a boot of run=bench, against the bounds of `make bench`
 import lock_model
-import trace  # tools/trace.py, not Python's
+import trace_format
+import trace_records
+import trace_viewer
 
 SWEEP_SETTINGS = (
     "workload", "policy", "lock", "cache", "batch", "cpus", "ops", "seed", "lockstat", "checks",
@@ -136,14 +138,18 @@ TRACED = ("refill", "flush", "doing")
 
 
 def trace_problems(lines: list[str]) -> list[str]:
-    """Nothing is missing from a trace but what it says is lost; the kernel has counted each run's."""
+    """
+    Nothing is missing from a trace but what it says is lost; the kernel has counted each run's. And the
+    file for viewers is what their format asks for.
+    """
     try:
-        found = trace.read_trace(lines)
-    except trace.BadTrace as error:
+        found = trace_records.read_trace(lines)
+    except trace_records.BadTrace as error:
         return [f"trace: {error}"]
     if found is None:
         return ["the run kept no trace"]
     absent = [name for name in TRACED if not any(cpu.counts.get(name) for cpu in found.cpus)]
     silent = [cpu.number for cpu in found.cpus if not cpu.count]
-    return [*trace.problems(found), *(f"the trace has no {name}" for name in absent),
+    return [*trace_records.problems(found), *trace_format.problems(trace_viewer.viewer_file(found)),
+            *(f"the trace has no {name}" for name in absent),
             *(f"cpu {number} has noted nothing" for number in silent)]

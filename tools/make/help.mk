@@ -10,6 +10,7 @@ Build and boot
                      SMP=4 MEM=128M TIMEOUT=120 BOOTARGS="key=value ..."
                      VTIME=1: in virtual time, where lock contention is exact on any host
                      LINES=1: with it, what lines of memory cost (docs/lines.md); LINE=N: each transfer, N instructions
+  make trace       what the CPUs of a run did, as a page for a browser (build/trace.html)
   make monitor     a prompt in the running kernel: ledger, zones, caches, stop, start, load
   make debug       QEMU waits for gdb, and says what to type; docs/running.md has the commands hf-*
 

@@ -34,7 +34,7 @@ kernel.flags    := $(KERNEL_CFLAGS) -fstack-usage
 kernel.includes := $(KERNEL_INCLUDES)
 kernel.sources  := $(kernel_sources) $(kernel_assembly)
 kernel.needs    := $(BUILD)/ck/linked
-kernel.goals    := all run monitor debug explore replay soak lint stack \
+kernel.goals    := all run trace monitor debug explore replay soak lint stack \
 	$(BUILD)/hartframe.elf $(BUILD)/kernel/% $(BUILD)/clang/%
 $(call special,kernel,$(hot_sources),-fomit-frame-pointer -foptimize-sibling-calls)
 $(call special,kernel,arch/riscv/string.c,-fno-builtin -fomit-frame-pointer)

@@ -23,6 +23,14 @@ run: all $(BUILD)/qemu/hartframe.so
 	$(quiet)$(launch) --bootargs "$(virtual)$(BOOTARGS)"
 	$(if $(virtual)$(BOOTARGS),,$(quiet)$(call launch_as,locks) --after-boot --bootargs "$(lock_costs)")
 
+# A trace, as a page for a browser and as a file for other viewers.
+traced := $(virtual)$(or $(BOOTARGS),run=stress workload=bulk,exhaust,kmalloc,churn ops=20k) trace=on
+trace: all $(BUILD)/qemu/hartframe.so
+	$(quiet)$(call launch_as,trace) --quiet --bootargs "$(traced)"; launched=$$?; \
+	tools/trace.py $(BUILD)/logs/trace.jsonl --kernel $(BUILD)/hartframe.elf --page $(BUILD)/trace.html \
+		--out $(BUILD)/trace.json --title "$(SMP) CPUs, $(MEM): $(traced)" && \
+	echo "Open $(BUILD)/trace.html in a browser." && exit $$launched
+
 monitor: BOOTARGS := run=monitor $(BOOTARGS)
 monitor: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --interactive
@@ -100,4 +108,4 @@ $(BUILD)/trees/stub.elf: tests/smp/trees/stub.S $(BUILD)/kernel.flags | $(BUILD)
 trees := $(BUILD)/trees/stub.elf \
 	$(patsubst tests/smp/trees/%.dts,$(BUILD)/trees/%.dtb,$(wildcard tests/smp/trees/*.dts))
 
-.PHONY: run monitor debug explore replay shrink schedulers soak bench bench-heap report
+.PHONY: run trace monitor debug explore replay shrink schedulers soak bench bench-heap report

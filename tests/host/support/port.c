@@ -25,7 +25,7 @@ struct host_cpu *host_cpus;
 unsigned host_cpu_count;
 uint64_t host_memory_base;
 char *host_memory;
-void (*host_trace)(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c);
+void (*host_trace)(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 
 static size_t memory_bytes;
 static void **cache_memory;

@@ -126,7 +126,8 @@ static inline uint64_t port_clock(void)
 }
 
 /* Gets the events of sync/trace.h; NULL: nothing is traced. */
-extern void (*host_trace)(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c);
+extern void (*host_trace)(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c,
+			  uint64_t d);
 
 #define PORT_TRACE_IS_ON() (host_trace != NULL)
 
@@ -135,9 +136,10 @@ static inline uint64_t port_trace_time(void)
 	return port_clock();
 }
 
-static inline void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c)
+static inline void port_trace(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c,
+			      uint64_t d)
 {
-	host_trace(event, begun, a, b, c);
+	host_trace(event, begun, a, b, c, d);
 }
 
 #define PORT_WAIT_TURNS() (host_self->wait_turns)

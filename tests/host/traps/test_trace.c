@@ -38,7 +38,7 @@ const char *traps_story(void)
 static void add_numbered(uint64_t number)
 {
 	trace_ring_add(&ring, TRACE_REFILL + number % (TRACE_EVENTS - 1), 0, number,
-		       number * UINT64_C(0x9e3779b97f4a7c15), ~number);
+		       number * UINT64_C(0x9e3779b97f4a7c15), ~number, number << 32);
 }
 
 static void check_numbered(const struct trace_record *record, uint64_t number)
@@ -47,6 +47,7 @@ static void check_numbered(const struct trace_record *record, uint64_t number)
 	CHECK_EQ(record->a, number);
 	CHECK_EQ(record->b, number * UINT64_C(0x9e3779b97f4a7c15));
 	CHECK_EQ(record->c, ~number);
+	CHECK_EQ(record->d, number << 32);
 	CHECK_EQ(record->length, 0);
 }
 
@@ -108,7 +109,7 @@ TEST(every_kind_is_counted_lost_or_not)
 		unsigned event = 1 + (unsigned)unit_random_below(TRACE_EVENTS - 1);
 
 		expected[event]++;
-		trace_ring_add(&ring, (enum trace_event)event, 0, 0, 0, 0);
+		trace_ring_add(&ring, (enum trace_event)event, 0, 0, 0, 0, 0);
 	}
 	for (unsigned event = 0; event < TRACE_EVENTS; event++)
 		CHECK_EQ(ring.counts[event], expected[event]);
@@ -124,7 +125,7 @@ TEST(an_event_that_began_has_a_length)
 	begin_ring();
 	while (port_trace_time() == begun)
 		;
-	trace_ring_add(&ring, TRACE_DRAIN, begun, 1, 0, 0);
+	trace_ring_add(&ring, TRACE_DRAIN, begun, 1, 0, 0, 0);
 	CHECK(trace_ring_read(&ring, 0, &record));
 	CHECK(record.length > 0 && record.ticks - record.length == begun);
 	host_memory_end();
@@ -183,7 +184,7 @@ static uint64_t points_of_add(void)
 	begin_ring();
 	traps_reset();
 	traps_arm(TRAPS_HERE | TRAPS_ELSEWHERE, UINT64_MAX, fire_handler);
-	trace_ring_add(&ring, TRACE_IPI, 0, OUTER, ~OUTER, ~OUTER);
+	trace_ring_add(&ring, TRACE_ASK, 0, OUTER, ~OUTER, ~OUTER, OUTER);
 	traps_disarm();
 	CHECK(traps_points() > 8);
 	return traps_points();
@@ -207,7 +208,7 @@ TEST(a_handler_at_every_point_loses_nothing)
 			add_numbered(0);
 			traps_reset();
 			traps_arm(TRAPS_HERE, point, fire_handler);
-			trace_ring_add(&ring, TRACE_IPI, 0, OUTER, ~OUTER, ~OUTER);
+			trace_ring_add(&ring, TRACE_ASK, 0, OUTER, ~OUTER, ~OUTER, OUTER);
 			fired = traps_points() > point ? numbers[i] : 0;
 			traps_disarm();
 			check_ring(2 + fired);
@@ -307,25 +308,27 @@ TEST(numbers_come_back_from_their_text)
 		check_number(unit_random() >> unit_random_below(64));
 }
 
-TEST(a_record_is_six_numbers)
+TEST(a_record_is_seven_numbers)
 {
-	struct trace_record record = {.stamp = (uint64_t)8 << 8 | TRACE_IPI,
+	struct trace_record record = {.stamp = (uint64_t)8 << 8 | TRACE_ASK,
 				      .ticks = 1000,
 				      .length = 70,
 				      .a = UINT64_MAX,
 				      .b = 0,
-				      .c = 77};
+				      .c = 77,
+				      .d = 78};
 	struct trace_text before = {.ticks = 900};
 	char text[TRACE_RECORD_CHARS];
 	char *end = trace_put_record(text, &record, &before);
 	const char *next = text;
 
-	CHECK_EQ(take_number(&next), TRACE_IPI);
+	CHECK_EQ(take_number(&next), TRACE_ASK);
 	CHECK_EQ(take_number(&next), 100);
 	CHECK_EQ(take_number(&next), 70);
 	CHECK_EQ(take_number(&next), UINT64_MAX);
 	CHECK_EQ(take_number(&next), 0);
 	CHECK_EQ(take_number(&next), 77);
+	CHECK_EQ(take_number(&next), 78);
 	CHECK(next == end);
 	CHECK(end - text <= TRACE_RECORD_CHARS);
 }
@@ -335,6 +338,7 @@ TEST(records_are_told_apart_from_the_last_of_their_kind)
 {
 	struct trace_text before = {.ticks = 5000};
 	uint64_t a[TRACE_EVENTS] = {0}, b[TRACE_EVENTS] = {0}, c[TRACE_EVENTS] = {0};
+	uint64_t d[TRACE_EVENTS] = {0};
 	uint64_t ticks = 5000;
 
 	for (unsigned i = 0; i < 1000; i++) {
@@ -345,7 +349,8 @@ TEST(records_are_told_apart_from_the_last_of_their_kind)
 			.ticks = before.ticks + unit_random_below(1000),
 			.a = same ? a[event] : unit_random() >> unit_random_below(64),
 			.b = same ? b[event] : unit_random() >> unit_random_below(64),
-			.c = same ? c[event] : unit_random() >> unit_random_below(64)};
+			.c = same ? c[event] : unit_random() >> unit_random_below(64),
+			.d = same ? d[event] : unit_random() >> unit_random_below(64)};
 		char text[TRACE_RECORD_CHARS];
 		char *end = trace_put_record(text, &record, &before);
 		const char *next = text;
@@ -357,10 +362,11 @@ TEST(records_are_told_apart_from_the_last_of_their_kind)
 		a[event] ^= take_number(&next);
 		b[event] ^= take_number(&next);
 		c[event] ^= take_number(&next);
+		d[event] ^= take_number(&next);
 		CHECK(next == end && a[event] == record.a && b[event] == record.b);
-		CHECK_EQ(c[event], record.c);
+		CHECK(c[event] == record.c && d[event] == record.d);
 		if (same)
-			CHECK(end[-1] == 'A' && end[-2] == 'A' && end[-3] == 'A');
+			CHECK(end[-1] == 'A' && end[-2] == 'A' && end[-3] == 'A' && end[-4] == 'A');
 	}
 }
 
@@ -371,13 +377,13 @@ static struct {
 	bool under_lock;
 } said[2];
 
-static void hear(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c)
+static void hear(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
 	unsigned cpu = host_self->number;
 
 	(void)b;
 	if (event != TRACE_LOCK_WAIT)
-		CHECK_EQ(c, 0);
+		CHECK(c == 0 && d == 0);
 	(void)begun;
 	CHECK(event > TRACE_NONE && event < TRACE_EVENTS);
 	said[cpu].events[event]++;
@@ -473,7 +479,7 @@ static void work_with_traps(const struct host_machine *machine)
 		check_said(cpu);
 	CHECK(said[0].events[TRACE_REFILL] > 20 && said[0].events[TRACE_FLUSH] > 20);
 	CHECK(said[0].events[TRACE_ANSWER] > 10);
-	CHECK(said[1].events[TRACE_IPI] > 10);
+	CHECK(said[1].events[TRACE_ASK] > 10);
 	host_machine_end();
 }
 
@@ -574,14 +580,15 @@ TEST(flushes_in_parts_are_said_one_by_one)
 	host_machine_end();
 }
 
-static uint64_t heard_lock, heard_holder;
+static uint64_t heard_lock, heard_holder, heard_site;
 
-static void hear_lock(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c)
+static void hear_lock(unsigned event, uint64_t begun, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-	hear(event, begun, a, b, c);
+	hear(event, begun, a, b, c, d);
 	if (event == TRACE_LOCK_WAIT) {
 		heard_lock = a;
 		heard_holder = c;
+		heard_site = d;
 		CHECK(begun != 0 && b != 0);
 	}
 }
@@ -605,6 +612,7 @@ TEST(a_wait_for_a_lock_is_said_after_its_release)
 	CHECK_EQ(heard_lock, trace_name("zone0"));
 	CHECK_EQ(lock_owner_unpack(heard_holder).cpu, 1);
 	CHECK(lock_owner_unpack(heard_holder).site != 0);
+	CHECK(heard_site != 0 && heard_site != lock_owner_unpack(heard_holder).site);
 	CHECK(!said[0].under_lock);
 	frame_free(frame);
 	host_trace = NULL;
@@ -632,7 +640,7 @@ TEST(runs_and_shortages_are_said)
 	CHECK_EQ(said[0].frames[TRACE_DRAIN], 0); /* nothing was found */
 	CHECK_EQ(said[0].events[TRACE_PRESSURE_UP], 1);
 	CHECK_EQ(said[0].events[TRACE_PRESSURE_DOWN], 1);
-	CHECK(said[0].events[TRACE_IPI] >= 1 && said[1].events[TRACE_ANSWER] >= 1);
+	CHECK(said[0].events[TRACE_ASK] >= 1 && said[1].events[TRACE_ANSWER] >= 1);
 	CHECK(!said[0].under_lock && !said[1].under_lock);
 	while (!pfn_is_none(newest)) {
 		frame = newest;

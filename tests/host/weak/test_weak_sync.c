@@ -146,7 +146,7 @@ static void trace_work(unsigned cpu)
 		struct trace_record record;
 
 		if (cpu == 0)
-			trace_ring_add(&trace, (enum trace_event)0, 0, 10 * i, 100 * i, 1000 * i);
+			trace_ring_add(&trace, (enum trace_event)0, 0, 10 * i, 100 * i, 1000 * i, 0);
 		else if (trace_ring_read(&trace, i, &record) &&
 			 (record.a != 10 * i || record.b != 100 * i || record.c != 1000 * i))
 			weak_fail("event %llu reads %llu, %llu, %llu", (unsigned long long)i,
