@@ -91,6 +91,7 @@ CPU_0: list[Made] = [
     ("refill", 1120, 100, 64, 1),
     ("pressure-up", 1200, 0, 1, 0),
     ("ask", 1210, 0, 1, 7),
+    ("ipi", 1210, 0, 0, 2),
     ("drain", 1400, 210, 1, 0),
     ("doing", 1500, 0, packed("-"), 0),
 ]
@@ -98,6 +99,7 @@ CPU_1: list[Made] = [
     ("sleep", 1050, 40, 0, 0),
     ("flush", 1290, 20, 128, 0),
     ("answer", 1300, 50, 7, 128),
+    ("ipi-handled", 1310, 70, 0, 0),
     ("run-alloc", 1450, 10, 24, (1 << 64) - 1),
 ]
 
@@ -160,15 +162,15 @@ class TestReading(unittest.TestCase):
     def test_what_does_not_agree_is_said(self) -> None:
         whole = cpu_lines(1, CPU_1)
         for old, new, wanted in (
-            ('"count":4', '"count":5', "5 events, but the kinds add up to 4"),
-            ('"lost":0', '"lost":1', "1 lost, but 4 came"),
+            ('"count":5', '"count":6', "6 events, but the kinds add up to 5"),
+            ('"lost":0', '"lost":1', "1 lost, but 5 came"),
             ('"counts":[0,1', '"counts":[1,0', "0 of 1 refill came"),
         ):
             lines = [whole[0].replace(old, new), *whole[1:]]
             self.assertNotEqual(lines, whole)
             self.assertIn(wanted, " ".join(trace_records.problems(read([head(), *lines]))), old)
         twice = [head(), *whole, whole[1]]
-        self.assertIn("but 8 came", trace_records.problems(read(twice))[0])
+        self.assertIn("but 10 came", trace_records.problems(read(twice))[0])
         self.assertEqual(trace_records.problems(read([head()])), ["no cpu has a trace"])
 
     def test_disorder_is_said(self) -> None:
@@ -287,7 +289,7 @@ class TestSummary(unittest.TestCase):
         self.assertRegex(text, r"refill +1 +1 +10\.0 us +10\.0 us +0")
         self.assertRegex(text, r"lock-wait +1 +1 +2\.0 us")
         self.assertRegex(text, r"ask +1 +1\n")
-        self.assertIn("11 events of 2 cpus over 50.0 us; 0 older ones were overwritten", text)
+        self.assertIn("13 events of 2 cpus over 50.0 us; 0 older ones were overwritten", text)
         lost = trace.summary_text(read([head(), *cpu_lines(0, CPU_0, lost=3)]))
         self.assertRegex(lost, r"refill +1 +0\n")
         self.assertIn("3 older ones", lost)
@@ -304,7 +306,7 @@ class TestCommand(InTemporaryFolder):
         out = self.folder / "there" / "trace.json"
         run = self.run_it(example(), "--out", str(out))
         self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertIn("11 events", run.stdout)
+        self.assertIn("13 events", run.stdout)
         self.assertIn("traceEvents", json.loads(out.read_text(encoding="utf-8")))
 
     def test_exit_status(self) -> None:

@@ -16,7 +16,7 @@ from trace_records import MARKS, Trace
 from trace_viewer import viewer_file
 
 SOURCES = Path(__file__).resolve().parent / "trace_view"
-SCRIPTS = ("draw.js", "controls.js")
+SCRIPTS = ("model.js", "draw.js", "controls.js")
 
 # What an event means and how it is drawn. Dark text can be read on all of these colours. Neighbours differ
 # in lightness too, so that a colour-blind reader can tell them apart; the names are in the bars besides.
@@ -30,8 +30,8 @@ KINDS = {
     "drain": ("#c79ade", "a request to all cpus for their cached frames, until the last look"),
     "ask": ("#c79ade", "this cpu asks another for its cached frames"),
     "answer": ("#8fcf86", "this cpu gives cached frames back because another asks for them"),
-    "pressure-up": ("#1b1d1f", "this cpu has found no frame anywhere"),
-    "pressure-down": ("#1b1d1f", "this cpu is no longer short of frames"),
+    "pressure-up": ("#b3001b", "this cpu has found no frame anywhere"),
+    "pressure-down": ("#ffffff", "this cpu is no longer short of frames"),
     "ipi": ("#1b1d1f", "an interrupt is sent to other cpus"),
     "ipi-handled": ("#e6d5b8", "the handler of such an interrupt"),
     "heap-refill": ("#f2d34f", "a batch of blocks from slabs onto this cpu's stack"),

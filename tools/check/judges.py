@@ -135,6 +135,7 @@ def sweep_problems(lines: list[str]) -> list[str]:
 
 # What a run that traces anything at all has done.
 TRACED = ("refill", "flush", "doing")
+TRACED_OF_SEVERAL = ("ipi", "ipi-handled")  # CPU 0 gives the others work
 
 
 def trace_problems(lines: list[str]) -> list[str]:
@@ -148,7 +149,8 @@ def trace_problems(lines: list[str]) -> list[str]:
         return [f"trace: {error}"]
     if found is None:
         return ["the run kept no trace"]
-    absent = [name for name in TRACED if not any(cpu.counts.get(name) for cpu in found.cpus)]
+    wanted = TRACED + (TRACED_OF_SEVERAL if len(found.cpus) > 1 else ())
+    absent = [name for name in wanted if not any(cpu.counts.get(name) for cpu in found.cpus)]
     silent = [cpu.number for cpu in found.cpus if not cpu.count]
     return [*trace_records.problems(found), *trace_format.problems(trace_viewer.viewer_file(found)),
             *(f"the trace has no {name}" for name in absent),

@@ -24,7 +24,8 @@ run: all $(BUILD)/qemu/hartframe.so
 	$(if $(virtual)$(BOOTARGS),,$(quiet)$(call launch_as,locks) --after-boot --bootargs "$(lock_costs)")
 
 # A trace, as a page for a browser and as a file for other viewers.
-traced := $(virtual)$(or $(BOOTARGS),run=stress workload=bulk,exhaust,kmalloc,churn ops=20k) trace=on
+trace_default := run=stress workload=kmalloc,churn,exhaust ops=1k
+traced := $(virtual)$(or $(BOOTARGS),$(trace_default)) trace=on
 trace: all $(BUILD)/qemu/hartframe.so
 	$(quiet)$(call launch_as,trace) --quiet --bootargs "$(traced)"; launched=$$?; \
 	tools/trace.py $(BUILD)/logs/trace.jsonl --kernel $(BUILD)/hartframe.elf --page $(BUILD)/trace.html \

@@ -1,171 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/*
- * draw.js - the model of a trace, and its drawing on a canvas. tools/trace_page.py puts it into a page
- * together with the trace, which is in the Chrome trace event format. Nothing is loaded from anywhere.
- *
- * A track has rows: a slice lies one row below the slice around it. Slices of one row do not overlap,
- * so both their begins and their ends rise, and what is in view is found by bisection.
- */
+/* draw.js - draws the model of a trace (model.js) on a canvas, and finds what is at a place of it. */
 "use strict";
 
 const ROW = 17, GAP = 7, LEFT = 92, TOP = 30, CURVE = 34, ARROWS_MOST = 400, LEAST_US = 0.01;
-const SAME_US = 5e-4; /* times of the file have three decimals */
 const INK = "#1b1d1f", MUTED = "#5d6368", GRID = "#e3e5e6", LINE = "#c9cdd0", MARKED = "#b3001b";
 const FONT = '12px system-ui, "Segoe UI", "Noto Sans", "DejaVu Sans", sans-serif';
 const PLAIN = "#d3d7da";
-
-/* ---- the model ---------------------------------------------------------------------------- */
-
-function place(items) {
-	const around = [];
-	items.sort((a, b) => a.start - b.start || b.end - a.end || a.order - b.order);
-	for (const item of items) {
-		while (around.length && around[around.length - 1] <= item.start &&
-		       around[around.length - 1] < item.end)
-			around.pop();
-		item.row = around.length;
-		if (!item.isMark)
-			around.push(item.end);
-	}
-}
-
-function rowsOf(items) {
-	const rows = [];
-	for (const item of items) {
-		while (rows.length <= item.row)
-			rows.push([]);
-		if (!item.isMark)
-			rows[item.row].push(item);
-	}
-	return rows;
-}
-
-/* The last item of the row that covers that time. */
-function lastAt(row, time) {
-	let found = null;
-	for (let i = firstFrom(row, time - SAME_US); i < row.length && row[i].start <= time + SAME_US; i++)
-		found = row[i];
-	return found;
-}
-
-/* The innermost item of the track at that time; a mark of that very time comes first. */
-function itemAt(track, time) {
-	let found = lastAt(track.marks, time);
-	for (let row = track.rows.length - 1; !found && row >= 0; row--)
-		found = lastAt(track.rows[row], time);
-	return found;
-}
-
-function readTracks(events) {
-	const tracks = new Map();
-	for (const event of events) {
-		if (event.ph !== "M" || !event.name.startsWith("thread_"))
-			continue;
-		const track = tracks.get(event.tid) || {items: [], order: event.tid};
-		if (event.name === "thread_name")
-			track.name = event.args.name;
-		else
-			track.order = event.args.sort_index;
-		tracks.set(event.tid, track);
-	}
-	return tracks;
-}
-
-/* From the events of the file: tracks with rows and marks, curves, arrows, and the number of each kind. */
-function readModel(file) {
-	const events = file.traceEvents, tracks = readTracks(events), sent = new Map();
-	const marks = new Set(globalThis.TRACE_MARKS);
-	const model = {arrows: [], curves: new Map(), kinds: new Map(), end: 0, about: file.otherData};
-
-	events.forEach((event, order) => {
-		const track = tracks.get(event.tid), end = event.ts + (event.dur || 0);
-		if (event.ph === "X" || event.ph === "i") {
-			track.items.push({name: event.name, kind: event.cat, args: event.args || {}, order,
-					  start: event.ts, end, isMark: marks.has(event.cat), track});
-			model.kinds.set(event.cat, (model.kinds.get(event.cat) || 0) + 1);
-		} else if (event.ph === "C") {
-			const points = model.curves.get(event.name) || [];
-			points.push([event.ts, Object.values(event.args)[0]]);
-			model.curves.set(event.name, points);
-		} else if (event.ph === "s") {
-			sent.set(event.cat + event.id, event);
-		}
-		if (end > model.end)
-			model.end = end;
-	});
-	model.tracks = [...tracks.values()].sort((a, b) => a.order - b.order);
-	for (const track of model.tracks) {
-		place(track.items);
-		track.rows = rowsOf(track.items);
-		track.marks = track.items.filter(item => item.isMark);
-	}
-	for (const event of events) {
-		const from = event.ph === "f" && sent.get(event.cat + event.id);
-		if (from)
-			model.arrows.push({name: event.name, start: from.ts, end: event.ts,
-					   from: itemAt(tracks.get(from.tid), from.ts),
-					   to: itemAt(tracks.get(event.tid), event.ts)});
-	}
-	model.arrows = model.arrows.filter(arrow => arrow.from && arrow.to);
-	model.arrows.sort((a, b) => a.start - b.start);
-	return model;
-}
-
-/* The first item of the row that ends at that time or later. */
-function firstFrom(row, time) {
-	let low = 0, high = row.length;
-	while (low < high) {
-		const middle = (low + high) >> 1;
-		if (row[middle].end < time)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-function roundStep(least) {
-	const size = Math.pow(10, Math.floor(Math.log10(least)));
-	return [1, 2, 5].map(part => part * size).find(step => step >= least * 0.999999) || 10 * size;
-}
-
-function timeText(us, step) {
-	const [unit, size] = us >= 1e6 ? ["s", 1e6] : us >= 1e3 ? ["ms", 1e3] : ["µs", 1];
-	const digits = step ? Math.max(0, Math.ceil(-Math.log10(step / size) - 1e-9)) : us / size < 100 ? 2 : 1;
-	return `${(us / size).toFixed(Math.min(digits, 6))} ${unit}`;
-}
-
-/* What is said of an item: pairs of a word and a text. */
-function describe(item, about) {
-	const said = [["at", `${timeText(item.start, 0.001)} on ${item.track.name}`]];
-	if (!item.isMark) {
-		const ticks = Math.round((item.end - item.start) * about.ticks_hz / 1e6 * 100) / 100;
-		said.unshift(["duration", `${timeText(item.end - item.start)} (${ticks} ticks)`]);
-	}
-	for (const [name, value] of Object.entries(item.args))
-		said.push([name.replaceAll("_", " "), String(value)]);
-	return said;
-}
-
-function matches(item, words) {
-	const text = `${item.name} ${item.kind} ${item.track.name} ${Object.values(item.args).join(" ")}`;
-	const lower = text.toLowerCase();
-	return words.every(word => lower.includes(word));
-}
-
-/* Marks the matching items, and returns them by time. */
-function search(model, query) {
-	const words = query.toLowerCase().split(/\s+/).filter(Boolean), found = [];
-	for (const track of model.tracks)
-		for (const item of track.items) {
-			item.isFound = words.length > 0 && matches(item, words);
-			if (item.isFound)
-				found.push(item);
-		}
-	return found.sort((a, b) => a.start - b.start);
-}
-
-/* ---- the drawing ---------------------------------------------------------------------------- */
 
 /* Puts each track and curve at its height, from the top; returns the height of all. */
 function arrange(model) {
@@ -194,8 +34,8 @@ function colourOf(kind) {
 }
 
 function drawItem(c, view, item, x, y, width) {
-	const dim = view.found && !item.isFound;
-	c.globalAlpha = dim ? 0.22 : 1;
+	const dim = view.found && !item.isFound, thin = (item.end - item.start) * view.scale() < 1;
+	c.globalAlpha = dim ? 0.22 : thin ? 0.5 : 1;
 	c.fillStyle = colourOf(item.kind);
 	c.fillRect(x, y, width, ROW - 1);
 	if (width > 3) {
@@ -216,14 +56,22 @@ function drawItem(c, view, item, x, y, width) {
 	}
 }
 
-/* Of items that begin in one pixel only the first is drawn, and those that are looked for. */
+/*
+ * Of items that end in one pixel only the first is drawn, and those that are looked for. What is shorter
+ * than a pixel is pale, because the pixel stands for more than it.
+ */
 function drawRow(c, view, row, y) {
 	let last = -1;
 	for (let i = firstFrom(row, view.start); i < row.length && row[i].start <= view.end; i++) {
 		const item = row[i], x = Math.max(view.x(item.start), LEFT);
-		const width = Math.max(Math.min(view.x(item.end), view.width) - x, 1.5);
-		if (!shown(view, item) || (Math.floor(x + width) === last && !item.isFound))
+		const width = Math.max(Math.min(view.x(item.end), view.width) - x, 1);
+		if (!shown(view, item))
 			continue;
+		if (Math.floor(x + width) === last && !item.isFound) {
+			if (!view.found)
+				i = Math.max(i, firstFrom(row, view.time(last)) - 1);
+			continue;
+		}
 		last = Math.floor(x + width);
 		drawItem(c, view, item, x, y, width);
 	}
@@ -239,13 +87,17 @@ function drawMarks(c, view, track, y) {
 			continue;
 		last = Math.floor(x);
 		const marked = item === view.selected || item === view.hover || (view.found && item.isFound);
-		c.fillStyle = marked ? MARKED : INK;
+		c.fillStyle = colourOf(item.kind);
+		c.strokeStyle = marked ? MARKED : INK;
+		c.lineWidth = marked ? 2 : 1;
 		c.globalAlpha = view.found && !item.isFound ? 0.22 : 1;
 		c.beginPath();
 		c.moveTo(x, top + 1);
 		c.lineTo(x + 4, top + ROW - 3);
 		c.lineTo(x - 4, top + ROW - 3);
+		c.closePath();
 		c.fill();
+		c.stroke();
 		c.globalAlpha = 1;
 	}
 }
@@ -280,7 +132,7 @@ function drawArrow(c, view, arrow) {
 	c.fill();
 }
 
-/* Arrows of the selected and of the hovered item always; the others where they can be told apart. */
+/* Arrows of the selected and of the hovered item always; the others where they can be distinguished. */
 function drawArrows(c, view, model) {
 	const touches = item => item && (item === view.selected || item === view.hover);
 	const seen = model.arrows.filter(arrow => arrow.start <= view.end && arrow.end >= view.start &&
@@ -288,7 +140,7 @@ function drawArrows(c, view, model) {
 	view.arrows = seen.length;
 	for (const arrow of seen) {
 		const own = touches(arrow.from) || touches(arrow.to);
-		if (!own && seen.length > ARROWS_MOST)
+		if (!own && (seen.length > ARROWS_MOST || (arrow.end - arrow.start) * view.scale() < 3))
 			continue;
 		c.strokeStyle = c.fillStyle = own ? MARKED : MUTED;
 		c.lineWidth = own ? 1.8 : 0.8;
@@ -382,8 +234,9 @@ function makeView(model) {
 	return {
 		start: 0, end: model.end || 1, scroll: 0, width: 1000, height: 600, hidden: new Set(),
 		hover: null, selected: null, found: null, arrows: 0,
-		x(time) { return LEFT + (time - this.start) * (this.width - LEFT) / (this.end - this.start); },
-		time(x) { return this.start + (x - LEFT) * (this.end - this.start) / (this.width - LEFT); },
+		scale() { return (this.width - LEFT) / (this.end - this.start); },
+		x(time) { return LEFT + (time - this.start) * this.scale(); },
+		time(x) { return this.start + (x - LEFT) / this.scale(); },
 		/* Shows that range, or as much of it as makes sense. */
 		show(start, end) {
 			const room = model.end * 0.02, length = Math.min(Math.max(end - start, LEAST_US),
