@@ -16,6 +16,7 @@ import trace_page
 import trace_viewer
 from test_tools import InTemporaryFolder
 from test_trace import busy_trace, cpu_lines, head, packed, read
+from test_trace_viewer import any_trace
 
 ROOT = Path(__file__).resolve().parent.parent
 KIND = re.compile(r'^\tX\(\w+, "([a-z-]+)"', re.M)
@@ -113,17 +114,18 @@ const c = new Proxy({}, {get: (_, name) => (...given) => {
 	if (name === "fillText")
 		text.push(given[0]);
 }, set: () => true});
-const file = JSON.parse(require("fs").readFileSync(process.argv[2], "utf8"));
-const model = readModel(file), view = makeView(model);
+const read = path => readModel(JSON.parse(require("fs").readFileSync(path, "utf8")));
+const model = read("trace.json"), nested = read("nested.json"), view = makeView(model);
 arrange(model);
 draw(c, view, model);
-const overlaps = model.tracks.flatMap(track => track.rows).flatMap(row => row.filter(
+const overlaps = nested.tracks.flatMap(track => track.rows).flatMap(row => row.filter(
 	(item, i) => i && item.start < row[i - 1].end - 0.0005));
 const lone = model.tracks[1].items.filter(item => !item.isMark && item.end - item.start > 5)[0];
 view.show(lone.start, lone.end);
 const x = view.x((lone.start + lone.end) / 2), y = lone.track.y + TOP + lone.row * ROW + 5;
 console.log(JSON.stringify({
 	items: model.tracks.reduce((sum, track) => sum + track.items.length, 0), overlaps: overlaps.length,
+	rows: nested.tracks[1].rows.length,
 	arrows: model.arrows.map(arrow => [arrow.from.kind, arrow.to.kind]), text,
 	tracks: model.tracks.map(track => track.name), picked: pick(view, model, x, y).order === lone.order,
 	rects: calls.filter(call => call[0] === "fillRect").length,
@@ -145,7 +147,9 @@ class TestPrograms(InTemporaryFolder):
         (self.folder / "probe.js").write_text(constants + "//" + model + "//" + draw + PROBE,
                                               encoding="utf-8")
         (self.folder / "trace.json").write_text(page.scripts["trace"], encoding="utf-8")
-        run = subprocess.run(["node", "probe.js", "trace.json"], cwd=self.folder, capture_output=True,
+        nested = trace_viewer.viewer_file(read(any_trace(1)))
+        (self.folder / "nested.json").write_text(json.dumps(nested), encoding="utf-8")
+        run = subprocess.run(["node", "probe.js"], cwd=self.folder, capture_output=True,
                              text=True, check=False, timeout=60)
         self.assertEqual(run.returncode, 0, run.stderr)
         said = json.loads(run.stdout)
@@ -157,6 +161,7 @@ class TestPrograms(InTemporaryFolder):
         waits = sum(event["name"] == "wait for zone0" for event in events)
         self.assertEqual((said["found"], said["none"]), (waits, 0))
         self.assertEqual((said["overlaps"], said["outside"]), (0, 0))
+        self.assertGreater(said["rows"], 1)
         self.assertGreater(said["rects"], 100)
         self.assertTrue(said["picked"])
         self.assertEqual(said["said"][:2], ["duration", "at"])
