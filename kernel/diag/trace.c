@@ -66,6 +66,20 @@ static void end_own(void *unused)
 	arch_cpu_self()->trace = NULL;
 }
 
+static void begin_own(void *unused)
+{
+	(void)unused;
+	arch_cpu_self()->trace = &rings[port_cpu()];
+}
+
+bool trace_switch(bool on)
+{
+	if (!rings || is_written)
+		return false;
+	cpus_run(on ? begin_own : end_own, NULL, settings.cpus);
+	return true;
+}
+
 /* After this no cpu writes events; cpus_run() orders their writes before what follows. */
 static void end_all(void)
 {

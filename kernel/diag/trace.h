@@ -25,6 +25,12 @@ void trace_set_activity(const char *name);
 uint64_t trace_counted(unsigned cpu, enum trace_event event);
 
 /*
+ * From now on cpus note events, or do not; what they have noted stays. False: there is no trace, or it
+ * has been written. On cpu 0, at rest, no cpu stopped.
+ */
+bool trace_switch(bool on);
+
+/*
  * Ends the trace and prints all of it as records (trace_ring.h defines the words):
  *
  *	trace_events	once: ticks_hz, clock_hz, names: of the events from number 1 on, each with

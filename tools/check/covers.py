@@ -52,7 +52,12 @@ NOT_COVERED = {
     "kernel/diag/frame_owners.c": "the boots framedebug and framedebug-leak of cases.py",
     "kernel/diag/heap_report.c": "the boots monitor and size-classes of cases.py",
     "kernel/diag/lock_watch.c": "the boots crash-deadlock-* and lock-held-long of cases.py",
-    "kernel/diag/monitor.c": "the prompt: the boots monitor and harts=96 of cases.py",
+    "kernel/diag/monitor.c": "the prompt: the boots monitor and harts=96 of cases.py, and tools/test_monitor.py",
+    "kernel/diag/monitor_act.c": "commands: the boots monitor and harts=96 of cases.py",
+    "kernel/diag/monitor_input.c": "what is typed: tools/test_monitor.py",
+    "kernel/diag/monitor_locks.c": "commands: the boot monitor of cases.py, and tools/test_monitor.py",
+    "kernel/diag/monitor_look.c": "commands: the boot monitor of cases.py, and tools/test_monitor.py",
+    "kernel/diag/monitor_map.c": "the command map: tools/test_monitor.py",
     "kernel/diag/timing.c": "the check of the host's cores: every stress runs it",
     "kernel/diag/trace.c": "the boots trace-* of cases.py; its ring has host/test_trace",
 }

@@ -29,7 +29,7 @@ ALLOCATES = frozenset((
 
 # Files with calls that run=faults does not make, and why.
 NOT_MADE = {
-    "kernel/diag/monitor.c": "commands that a person types",
+    "kernel/diag/monitor_act.c": "commands that a person types",
     "mm/heap/debug_guard.c": "guard pages: only with heapdebug=",
 }
 

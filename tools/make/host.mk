@@ -52,6 +52,7 @@ links.fuzz_devicetree        := tests/host/support/libfdt_judge.c
 libs.fuzz_devicetree         := -lfdt
 links.test_lock_chain := kernel/diag/lock_chain.c
 links.test_trap_text := kernel/diag/trap_text.c
+links.test_line_edit := kernel/diag/line_edit.c kernel/diag/line_keys.c
 links.test_turns := tools/qemu/turns.c
 links.test_schedule := tests/smp/schedule.c
 # What the kernel prints of locks; the verdict of its timed loops is the test's.
