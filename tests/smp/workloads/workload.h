@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "sync/barrier.h"
+#include "sync/ck.h"
 #include "sync/spinlock.h"
 #include "tests/smp/smp.h"
 
@@ -28,7 +29,8 @@ struct workload_run {
 	unsigned cpus;
 	uint64_t ops; /* requested from each cpu */
 	uint64_t seed;
-	uint64_t limit_ns; /* after this much of its time a cpu begins nothing more; 0: no limit */
+	/* After this much of its time a cpu begins nothing more; 0: no limit. May change while it runs. */
+	uint64_t limit_ns;
 	uint64_t stride; /* operations from one look at the clock to the next; 0: WORKLOAD_STRIDE */
 	void (*enter)(void); /* on each cpu before its work, or NULL */
 	void (*leave)(void); /* on each cpu after all have worked, or NULL */
@@ -114,8 +116,9 @@ bool workload_has_worked(const struct workload_run *run, unsigned cpu, uint64_t 
  */
 static inline bool workload_is_over(const struct workload_run *run, unsigned cpu)
 {
-	return __builtin_expect(run->limit_ns != 0, 0) &&
-	       workload_has_worked(run, cpu, run->limit_ns);
+	uint64_t limit_ns = ck_pr_load_64(&run->limit_ns);
+
+	return __builtin_expect(limit_ns != 0, 0) && workload_has_worked(run, cpu, limit_ns);
 }
 
 /*
@@ -124,8 +127,10 @@ static inline bool workload_is_over(const struct workload_run *run, unsigned cpu
  */
 static inline bool workload_is_late(const struct workload_run *run, unsigned cpu)
 {
-	return __builtin_expect(run->limit_ns != 0, 0) &&
-	       workload_has_worked(run, cpu, run->limit_ns + run->limit_ns / 4);
+	uint64_t limit_ns = ck_pr_load_64(&run->limit_ns);
+
+	return __builtin_expect(limit_ns != 0, 0) &&
+	       workload_has_worked(run, cpu, limit_ns + limit_ns / 4);
 }
 
 /* Whether any cpu was cut short so far; another one may be cut short during this call. */
