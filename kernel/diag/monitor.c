@@ -235,7 +235,8 @@ static void monitor_run(void)
 	is_over = false;
 	while (!is_over)
 		read_and_follow(&edit);
-	monitor_free_held(UINT64_MAX);
+	if (monitor_frames_held())
+		monitor_free_held(UINT64_MAX);
 }
 
 static const struct program monitor = {

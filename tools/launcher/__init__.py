@@ -5,6 +5,7 @@
     command   QEMU's command line
     symbols   functions and source lines of addresses in the kernel
     console   QEMU's output: lines, records, the log, and what is shown of them
+    keyboard  what is typed, on its way to QEMU
     process   QEMU as a process: starts it, watches it, ends it
     judge     whether a run passed, and why not
     status    exit statuses, and how the launcher speaks

@@ -69,28 +69,37 @@ class Console:
     halted: bool = False
     verdict_at: float = float("inf")
     pending: bytes = b""
+    shown_bytes: int = 0  # of the pending line
     hidden: bool = False  # until the kernel has booted
     dimmed: bool = field(default_factory=lambda: bool(sys.stdout) and sys.stdout.isatty())
 
     def feed(self, data: bytes) -> None:
         self.log.write(data)
         self.log.flush()
-        if self.raw:
-            self.show(data)
         *lines, self.pending = (self.pending + data).split(b"\n")
         for line in lines:
             self.take_line(line)
+        if self.raw:
+            self.show_begun()
         if len(self.pending) > LINE_BYTES_MAX:
-            self.finish()
+            self.finish(line_end=b"" if self.raw else b"\n")
 
-    def finish(self) -> None:
+    def finish(self, line_end: bytes = b"\n") -> None:
         """What came without an end of line is a line too."""
         if self.pending:
             line, self.pending = self.pending, b""
-            self.take_line(line)
+            self.take_line(line, line_end)
 
-    def take_line(self, line: bytes) -> None:
+    def show_begun(self) -> None:
+        """What there is of a line that a user may be typing; not of a record, which may be hidden."""
+        begun = self.pending.rstrip(b"\r")
+        if not begun.startswith(b"{"):
+            self.show(begun[self.shown_bytes :])
+            self.shown_bytes = max(self.shown_bytes, len(begun))
+
+    def take_line(self, line: bytes, line_end: bytes = b"\n") -> None:
         line = line.rstrip(b"\r")
+        shown_bytes, self.shown_bytes = min(self.shown_bytes, len(line)), 0
         record = parse_record(line)
         if record is not None:
             if record["record"] == "verdict":
@@ -108,9 +117,9 @@ class Console:
             self.last_lines.extend(line.split(b"\n"))
         if self.hidden:
             self.hidden = record is None or record["record"] not in ("boot", "verdict")
-        elif not self.raw and not (record and record["record"] in UNSHOWN):
+        elif not (record and record["record"] in UNSHOWN):
             dim = record is not None and self.dimmed
-            self.show(DIM + line + UNDIM + b"\n" if dim else line + b"\n")
+            self.show((DIM + line + UNDIM if dim else line[shown_bytes:]) + line_end)
 
     def take_lines(self, path: Path) -> None:
         """The plugin's records, all written by now, before the verdict, which is the last record."""
@@ -125,7 +134,7 @@ class Console:
         path.unlink()
 
     def show(self, data: bytes) -> None:
-        if not self.shown or not sys.stdout:
+        if not self.shown or not data or not sys.stdout:
             return
         try:
             write_all(sys.stdout.fileno(), data)

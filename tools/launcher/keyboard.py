@@ -3,7 +3,8 @@
 
 QEMU would hand the first byte to the serial port at once, where the firmware's reset of the port
 loses it. So the launcher reads the input itself, and passes on nothing before the kernel's prompt
-has come. From there on QEMU takes a byte only when the port has room for it.
+has come. From there on QEMU takes a byte only when the port has room for it. The end of input becomes
+a Ctrl-D, which ends the kernel's monitor; a terminal that is closed becomes a Ctrl-C and a Ctrl-D.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 
 PROMPT = b"hartframe> "
 CHUNK_BYTES = 4096
+ENTER, CTRL_C, CTRL_D, CTRL_U = b"\r", b"\x03", b"\x04", b"\x15"
+LEAVE = b"\x1d"  # Ctrl-], as with telnet: all other keys are the kernel's
 
 
 @dataclass
@@ -23,20 +26,28 @@ class Keyboard:
     sink: int
     prompted: bool = False
     waiting: bytes = b""
-    last: bytes = b"\n"
+    last: bytes = ENTER
+    leaves: bool = False  # the user wants the run to be ended
+    is_terminal: bool = False
+
+    def __post_init__(self) -> None:
+        self.is_terminal = self.source is not None and os.isatty(self.source)
 
     def hear(self, unfinished: bytes) -> None:
         """The line on the console that has no end yet."""
         self.prompted = self.prompted or unfinished.endswith(PROMPT)
 
     def sources(self) -> list[int]:
-        """What to wait for: no more is read while QEMU has not taken what was read before."""
-        if self.source is None or self.waiting or not self.prompted:
+        """What to wait for: no more is read while QEMU has not taken what was read before.
+
+        A user may want to leave before the prompt.
+        """
+        if self.source is None or self.waiting or not (self.prompted or self.is_terminal):
             return []
         return [self.source]
 
     def sinks(self) -> list[int]:
-        return [self.sink] if self.waiting else []
+        return [self.sink] if self.waiting and self.prompted else []
 
     def read(self) -> None:
         assert self.source is not None
@@ -44,12 +55,22 @@ class Keyboard:
             data = os.read(self.source, CHUNK_BYTES)
         except OSError:  # the terminal has closed
             data = b""
-        if data:
-            self.last = data[-1:]
-        else:
-            self.source = None
-            data = b"quit\n" if self.last in b"\r\n" else b"\nquit\n"
+        if not data:
+            self.end(b"" if self.last in b"\r\n" else ENTER)
+            return
+        if self.is_terminal and (LEAVE in data or (CTRL_C in data and not self.prompted)):
+            self.leaves = True
+        self.last = data[-1:]
         self.waiting += data
+
+    def end(self, before: bytes) -> None:
+        self.source = None
+        self.waiting += before + CTRL_D
+
+    def hang_up(self) -> None:
+        """Ends what the kernel's monitor is doing, and then the monitor."""
+        self.waiting = b""
+        self.end(CTRL_C + CTRL_U)
 
     def write(self) -> None:
         try:

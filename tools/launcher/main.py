@@ -57,6 +57,8 @@ def run_qemu(stack: contextlib.ExitStack, options: argparse.Namespace, console: 
         command += gdb_arguments(listener)
         inherited = [listener.fileno()]
     interrupts = Signals()
+    if options.interactive:
+        say("Ctrl-] ends QEMU; all other keys are the kernel's")
     with raw_terminal(options.interactive):
         return execute(command, options, console, interrupts, inherited)
 

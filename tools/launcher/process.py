@@ -29,6 +29,7 @@ from .status import CannotRun
 POLL_SECONDS = 0.2
 KILL_GRACE_SECONDS = 2.0
 VERDICT_GRACE_SECONDS = 3.0
+HANG_UP_SECONDS = 10.0
 CHUNK_BYTES = 64 * 1024
 
 # The launcher may have been killed before the request is in force: then the parent is another one.
@@ -143,37 +144,62 @@ def stands_still(run: Run) -> bool:
     return over and machine_of(run.options) != "virt"
 
 
-def watch(process: subprocess.Popen[bytes], run: Run, typed: Keyboard | None, deadline: float,
-          interrupts: Interrupts) -> None:
+@dataclass
+class Watch:
     """Feeds the console until QEMU has ended, the time is up, or we are asked to end."""
-    assert process.stdout is not None
-    output = process.stdout.fileno()
-    at_end = False
-    while not at_end:
-        run.signal = interrupts.received
-        run.timed_out = time.monotonic() >= deadline
-        if run.signal or run.timed_out:
-            return
-        sources, sinks = (typed.sources(), typed.sinks()) if typed else ([], [])
-        readable, writable, _ = select.select([output, *sources], sinks, [], POLL_SECONDS)
-        data = os.read(output, CHUNK_BYTES) if output in readable else None
-        if data:
-            run.console.feed(data)
-        if typed:
-            typed.hear(run.console.pending)
-            if set(readable) & set(sources):
-                typed.read()
+
+    process: subprocess.Popen[bytes]
+    run: Run
+    deadline: float
+    interrupts: Interrupts
+    typed: Keyboard | None
+    has_hung_up: bool = False
+
+    def is_to_end(self) -> bool:
+        """A closed terminal ends the kernel's monitor first, so that there is a verdict."""
+        asked = self.interrupts.received
+        if asked == signal.SIGHUP and self.typed and self.typed.prompted and not self.has_hung_up:
+            self.typed.hang_up()
+            self.has_hung_up = True
+            self.deadline = min(self.deadline, time.monotonic() + HANG_UP_SECONDS)
+        is_late = time.monotonic() >= self.deadline
+        self.run.signal = 0 if self.has_hung_up and not is_late else asked
+        if self.typed and self.typed.leaves:
+            self.run.signal = signal.SIGINT
+        self.run.timed_out = is_late
+        return bool(self.run.signal or self.run.timed_out)
+
+    def pass_on(self, readable: list[int], writable: list[int]) -> None:
+        """What is typed, after the console's output that it may have waited for."""
+        if self.typed:
+            self.typed.hear(self.run.console.pending)
+            if self.typed.source in readable:
+                self.typed.read()
             if writable:
-                typed.write()
-        run.halted = run.console.halted or stands_still(run)
-        if run.halted:
-            return
-        # A stray descendant may hold the pipe open after QEMU has gone.
-        at_end = data == b"" or (not readable and process.poll() is not None)
-    try:
-        run.status = process.wait(KILL_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        run.timed_out = True
+                self.typed.write()
+
+    def watch(self) -> None:
+        assert self.process.stdout is not None
+        output = self.process.stdout.fileno()
+        at_end = False
+        while not at_end:
+            if self.is_to_end():
+                return
+            sources, sinks = (self.typed.sources(), self.typed.sinks()) if self.typed else ([], [])
+            readable, writable, _ = select.select([output, *sources], sinks, [], POLL_SECONDS)
+            data = os.read(output, CHUNK_BYTES) if output in readable else None
+            if data:
+                self.run.console.feed(data)
+            self.pass_on(readable, writable)
+            self.run.halted = self.run.console.halted or stands_still(self.run)
+            if self.run.halted:
+                return
+            # A stray descendant may hold the pipe open after QEMU has gone.
+            at_end = data == b"" or (not readable and self.process.poll() is not None)
+        try:
+            self.run.status = self.process.wait(KILL_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.run.timed_out = True
 
 
 def execute(command: list[str], options: argparse.Namespace, console: Console, interrupts: Interrupts,
@@ -186,7 +212,7 @@ def execute(command: list[str], options: argparse.Namespace, console: Console, i
     process = machine.process
     try:
         with machine.control, keyboard(options, process) as typed:
-            watch(process, run, typed, deadline, interrupts)
+            Watch(process, run, deadline, interrupts, typed).watch()
             if run.timed_out:
                 run.counters = program_counters(machine.control)
     finally:

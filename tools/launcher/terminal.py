@@ -11,12 +11,13 @@ from collections.abc import Iterator
 
 
 def set_raw(descriptor: int) -> None:
-    """Each key at once and without an echo, as the kernel's own prompt wants it. Ctrl-C stays a signal."""
+    """Each key at once and without an echo, Ctrl-C too, as the kernel's own prompt wants it."""
     with contextlib.suppress(termios.error):  # a terminal that closes also continues the process
         mode = termios.tcgetattr(descriptor)
         mode[0] &= ~(termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR
                      | termios.IGNCR | termios.ICRNL | termios.IXON)
-        mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN)
+        mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN
+                     | termios.ISIG)
         termios.tcsetattr(descriptor, termios.TCSANOW, mode)
 
 
