@@ -42,6 +42,7 @@ python3-pytest                  python:pytest
 python3-pytest-xdist            python:xdist
 python3-pyelftools              python:elftools
 gdb-multiarch                   gdb-multiarch
+python3-pexpect                 python:pexpect
 '
 fuzz_needs='
 clang                           clang

@@ -32,7 +32,7 @@ trace: all $(BUILD)/qemu/hartframe.so
 		--out $(BUILD)/trace.json --title "$(SMP) CPUs, $(MEM): $(traced)" && \
 	echo "Open $(BUILD)/trace.html in a browser." && exit $$launched
 
-monitor: BOOTARGS := run=monitor $(BOOTARGS)
+monitor: override BOOTARGS := $(if $(filter run=%,$(BOOTARGS)),,run=monitor) $(BOOTARGS)
 monitor: all
 	$(quiet)$(launch) --bootargs "$(BOOTARGS)" --timeout 0 --interactive
 
