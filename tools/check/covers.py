@@ -54,6 +54,7 @@ NOT_COVERED = {
     "kernel/diag/lock_watch.c": "the boots crash-deadlock-* and lock-held-long of cases.py",
     "kernel/diag/monitor.c": "the prompt: the boots monitor and harts=96 of cases.py, and tools/test_monitor.py",
     "kernel/diag/monitor_act.c": "commands: the boots monitor and harts=96 of cases.py",
+    "kernel/diag/monitor_commands.c": "names, help and completion: tools/test_monitor.py",
     "kernel/diag/monitor_input.c": "what is typed: tools/test_monitor.py",
     "kernel/diag/monitor_locks.c": "commands: the boot monitor of cases.py, and tools/test_monitor.py",
     "kernel/diag/monitor_look.c": "commands: the boot monitor of cases.py, and tools/test_monitor.py",
