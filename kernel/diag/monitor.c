@@ -13,7 +13,6 @@
 #include "kernel/diag/monitor_input.h"
 #include "kernel/program.h"
 #include "kernel/settings.h"
-#include "kernel/smp/cpu.h"
 
 /* linker.ld: sorted by the names of their sections. */
 extern const struct monitor_command *const __monitor_commands_start[],
@@ -34,27 +33,6 @@ const struct monitor_table *monitor_table(void)
 void monitor_end(void)
 {
 	is_over = true;
-}
-
-bool monitor_all_cpus_run(const char *what)
-{
-	for (unsigned i = 0; i < settings.cpus; i++) {
-		if (cpu_is_stopped(i)) {
-			printf("cpu %u is stopped: %s is on all of them\n", i, what);
-			return false;
-		}
-	}
-	return true;
-}
-
-const char *monitor_cpu_value(unsigned number)
-{
-	static char text[12];
-
-	if (number >= settings.cpus)
-		return NULL;
-	snprintf(text, sizeof(text), "%u", number);
-	return text;
 }
 
 /* ---- commands about commands ----------------------------------------------------------------- */

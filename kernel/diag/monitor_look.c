@@ -16,6 +16,27 @@
 #include "mm/heap/debug.h"
 #include "mm/heap/kmalloc.h"
 
+bool monitor_all_cpus_run(const char *what)
+{
+	for (unsigned i = 0; i < settings.cpus; i++) {
+		if (cpu_is_stopped(i)) {
+			printf("cpu %u is stopped: %s is on all of them\n", i, what);
+			return false;
+		}
+	}
+	return true;
+}
+
+const char *monitor_cpu_value(unsigned number)
+{
+	static char text[12];
+
+	if (number >= settings.cpus)
+		return NULL;
+	snprintf(text, sizeof(text), "%u", number);
+	return text;
+}
+
 void monitor_print_ledger(void)
 {
 	struct frame_ledger ledger;
