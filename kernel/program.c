@@ -173,8 +173,7 @@ void programs_run(void)
 	}
 	if (count)
 		return;
-	printf("\nnothing to run: run= is not given, and no program of this kernel runs by "
-	       "default\n");
+	printf("\nnothing to run: without run= no program of this kernel runs\n");
 	programs_print();
 }
 

@@ -137,6 +137,10 @@ def ready_to_go_first(condition: Condition) -> Iterator[None]:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
+# The kernel says how far the sweep is; its rounds come after its pilots.
+PROGRESS, OF_ROUNDS = '{"record":"progress",', re.compile('"what":"(round |done")')
+
+
 def boot(kernel: Path, condition: Condition, workload: str) -> list[Record]:
     """The cells of one boot, marked with its condition and what its cpus waited in all rounds."""
     wanted = ["--kernel", str(kernel), "--smp", str(condition.cpus), "--mem", "128M",
@@ -155,9 +159,9 @@ def boot(kernel: Path, condition: Condition, workload: str) -> list[Record]:
         assert process.stdout
         for line in process.stdout:
             lines.append(line)
-            if condition.realtime and line.startswith("sweep: "):
+            if condition.realtime and line.startswith(("sweep: ", PROGRESS)):
                 go_first(process.pid, condition)
-            if line.startswith(("sweep: pilots", "sweep: round")):
+            if line.startswith(PROGRESS) and OF_ROUNDS.search(line):
                 seen.append(waits.now())
         alarm.cancel()
     cells = [record for record in parse("".join(lines)) if is_cell(record)]

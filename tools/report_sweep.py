@@ -28,8 +28,7 @@ ICOUNT = "shift=0,sleep=off"
 # A bound that only a hang reaches, on a slow machine too.
 BOOT_TIMEOUT_SECONDS = 1800
 
-# What the kernel's lines about its progress begin with; how rarely a line is shown.
-ROUNDS = "sweep: "
+# How rarely a line of progress is shown.
 SECONDS_A_LINE = 10.0
 
 
@@ -179,13 +178,10 @@ class Progress:
         self.done, self.cells = 0, 0
         self.lines = False  # a record of cache lines has come
 
-    def hear(self, line: str) -> None:
-        """The kernel says how far its rounds are; its records come after the last."""
-        if line.startswith(ROUNDS):
-            self.speak(line.removeprefix(ROUNDS))
-
     def take(self, record: Record) -> None:
-        if record.get("record") == "sweep":
+        if record.get("record") == "progress":  # the cells' records come after the last round
+            self.speak(str(record["what"]))
+        elif record.get("record") == "sweep":
             self.cells = integer(record, "cells")
         elif is_cell(record):
             self.done += 1
@@ -228,7 +224,6 @@ class SweepConsole(launch.Console):
         super().take_line(line)
         for record in self.records[before:]:
             self.progress.take(record)
-        self.progress.hear(line.decode("utf-8", "replace"))
 
 
 # Running -------------------------------------------------------------------------------------

@@ -29,23 +29,19 @@ void boot_report_print(void)
 	printf(", boot hart %llu, SBI %lu.%lu, timebase %llu Hz\n",
 	       (unsigned long long)cpu_self()->arch.hart_id, version.value >> 24,
 	       version.value & 0xffffff, (unsigned long long)settings.timebase);
-	printf("memory: %llu MiB in %u zone%s, %llu KiB outside of all zones (firmware, kernel, "
-	       "tables)\n",
+	printf("memory: %llu MiB in %u zone%s, %llu KiB outside of them (firmware, kernel)\n",
 	       (unsigned long long)(account->ram_frames >> 8), zones.count,
 	       zones.count == 1 ? "" : "s", (unsigned long long)(account->outside_frames << 2));
 	for (unsigned i = 0; i < zones.count; i++) {
 		const struct zone *zone = &zones.zone[i];
 
-		printf("  %s: node %u, frames [%#llx, %#llx), %s, lock %s; a frame costs "
-		       "%llu.%03llu "
-		       "byte of tree and %d of state; low mark %llu\n",
-		       zone->name, zone->node, (unsigned long long)zone->first,
-		       (unsigned long long)(zone->first + zone->total_frames), zone->policy->name,
-		       spin_kind_name(zone->lock.kind),
-		       (unsigned long long)(zone->policy_bytes / zone->total_frames),
-		       (unsigned long long)(zone->policy_bytes * 1000 / zone->total_frames % 1000),
-		       CHECKS, (unsigned long long)zone->low);
+		printf("  %s: node %u, frames [%#llx, %#llx), low mark %llu\n", zone->name,
+		       zone->node, (unsigned long long)zone->first,
+		       (unsigned long long)(zone->first + zone->total_frames),
+		       (unsigned long long)zone->low);
 	}
+	printf("policy: %s, lock %s; seed %llu\n", zones.zone[0].policy->name,
+	       spin_kind_name(zones.zone[0].lock.kind), (unsigned long long)settings.arguments.seed);
 	if (kernel_space_frames())
 		printf("paging: Sv%u, %llu frames of tables; flushes of other cpus by %s\n",
 		       virt_bits(kernel_space_levels()), (unsigned long long)kernel_space_frames(),
@@ -61,10 +57,9 @@ void boot_report_print(void)
 	       frame_cache_self()->batch_min);
 	if (frame_cache_self()->batch_max > frame_cache_self()->batch_min)
 		printf(" to %u, as contention asks", frame_cache_self()->batch_max);
-	printf("; seed %llu\n", (unsigned long long)settings.arguments.seed);
+	printf("\n");
 	if (settings.virtual_time)
-		printf("time: virtual, in instructions of one cpu; cpus take turns of %llu "
-		       "instructions\n",
+		printf("time: virtual, in instructions of one cpu; turns of %llu instructions\n",
 		       (unsigned long long)settings.arguments.turn);
 }
 

@@ -28,13 +28,12 @@ bool contention_is_measurable(void)
 const char *contention_why_not(void)
 {
 	static const char *const unfair =
-		"the cpus did not take equal turns: is this QEMU run with "
-		"the plugin of virtual time (make run VTIME=1)?";
+		"the cpus did not take equal turns: has QEMU the plugin (VTIME=1)?";
 	static const char *const reasons[] = {
 		[NOT_LOOKED] = "it is not known whether the host has given each cpu a core",
 		[EACH_HAS_A_CORE] = "",
-		[NO_CORES] = "the host has not given each cpu a core, so its scheduler decides "
-			     "which acquisition waits",
+		[NO_CORES] =
+			"the host has not given each cpu a core: its scheduler decides what waits",
 	};
 
 	return found == NO_CORES && settings.virtual_time ? unfair : reasons[found];

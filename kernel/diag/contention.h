@@ -31,7 +31,7 @@ const char *contention_why_not(void);
 
 /*
  * Prints "NOT MEASURABLE", "-" where `whole` is 0, or part / whole in percent with two decimals, in
- * `width` characters, at least 15.
+ * `width` characters: at least 8, and at least 14 where it is not measurable.
  */
 void contention_print_share(int width, uint64_t part, uint64_t whole, bool measurable);
 

@@ -16,6 +16,9 @@
 #include "mm/heap/kmalloc.h"
 #include "mm/heap/slab.h"
 
+/* Of those that held the most memory; all are in the records. */
+#define CLASSES_SHOWN 8
+
 static uint64_t permille(uint64_t part, uint64_t whole)
 {
 	return whole ? (part * 1000 + whole / 2) / whole : 0;
@@ -51,26 +54,47 @@ void heap_report_now(void)
 	}
 }
 
+/* How many classes held more bytes than class `number`. */
+static unsigned classes_above(unsigned number)
+{
+	struct kheap_class_stats class, other;
+	unsigned above = 0;
+
+	(void)kheap_class_stats(number, &class);
+	for (unsigned i = 1; kheap_class_stats(i, &other); i++) {
+		uint64_t bytes = other.slabs_most * other.slab_bytes;
+		uint64_t of_class = class.slabs_most * class.slab_bytes;
+
+		above += bytes > of_class || (bytes == of_class && i < number);
+	}
+	return above;
+}
+
 void heap_report_most(void)
 {
 	struct kheap_class_stats class;
-	bool any = false;
+	unsigned shown = 0, more = 0;
 
 	for (unsigned i = 1; kheap_class_stats(i, &class); i++) {
 		uint64_t blocks = class.slabs_most * class.blocks_per_slab;
 
 		if (!class.slabs_most)
 			continue;
-		if (!any)
-			printf("\nheap, the most that each size class held\n"
+		if (classes_above(i) >= CLASSES_SHOWN) {
+			more++;
+			continue;
+		}
+		if (!shown++)
+			printf("\nheap, the most that the largest size classes held\n"
 			       "  class    slabs      KiB      used     free     lost\n");
-		any = true;
 		printf("  %-6zu %7" PRIu64 " %8" PRIu64 " %9" PRIu64, class.size, class.slabs_most,
 		       class.slabs_most * class.slab_bytes / 1024, class.used_most);
 		print_permille(permille(blocks - class.used_most, blocks));
 		print_permille(lost_of_slab(&class));
 		printf("\n");
 	}
+	if (more)
+		printf("  %u more classes are in the records heap_class\n", more);
 }
 
 void heap_report_record(void)

@@ -12,6 +12,8 @@
 /* In a table of all cpus; all of their pairs fit in a record. */
 #define CPUS_SHOWN   8
 #define PAIRS_SHOWN  8
+#define LINE_WIDTH   80
+#define NUMBER_WIDTH 10 /* or less, where it is the table of many cpus */
 #define PAIRS_RECORD (CPUS_SHOWN * CPUS_SHOWN)
 
 /* The heaviest pairs of cpus, by rising weight of what is left out. */
@@ -159,39 +161,63 @@ static unsigned long long time_of(const struct wait_report *report, struct spin_
 	return ticks_to_ns(waits.ticks, report->cpus) / time_unit_ns();
 }
 
+/* Of a number in the table, without the space before it: one for each cpu, and one for the unknown. */
+static int number_width(const struct wait_report *report)
+{
+	int most = (LINE_WIDTH - 8) / ((int)report->cpus + 1) - 1;
+
+	return most < NUMBER_WIDTH ? most : NUMBER_WIDTH;
+}
+
+/* In thousands or millions, where it is too long: the records have all digits. */
+static void print_number(int width, unsigned long long value)
+{
+	static const char *const units[] = {"", "k", "M", "G"};
+	unsigned unit = 0;
+	char text[32];
+	int length = snprintf(text, sizeof(text), "%llu", value);
+
+	while (length > width && unit < 3)
+		length = snprintf(text, sizeof(text), "%llu%s", value /= 1000, units[++unit]);
+	printf(" %*s", width, text);
+}
+
 /* A row of counts, and under it a row of times; the diagonal, where the holder is unknown, goes last. */
 static void print_row(const struct wait_report *report, unsigned waiter)
 {
+	int width = number_width(report);
+
 	printf("    %4u", waiter);
 	for (unsigned i = 0; i <= report->cpus; i++) {
 		unsigned holder = i < report->cpus ? i : waiter;
 
 		if (i == waiter)
-			printf(" %10s", ".");
+			printf(" %*s", width, ".");
 		else
-			printf(" %10llu",
-			       (unsigned long long)report->read(report, waiter, holder).count);
+			print_number(width, report->read(report, waiter, holder).count);
 	}
 	printf("\n   %5s", time_unit());
 	for (unsigned i = 0; i <= report->cpus; i++) {
 		unsigned holder = i < report->cpus ? i : waiter;
 
 		if (i == waiter)
-			printf(" %10s", "");
+			printf(" %*s", width, "");
 		else
-			printf(" %10llu", time_of(report, report->read(report, waiter, holder)));
+			print_number(width, time_of(report, report->read(report, waiter, holder)));
 	}
 	printf("\n");
 }
 
 static void print_matrix(const struct wait_report *report)
 {
-	printf("\n  %s, which cpu waited for which: rows wait, columns hold; waits, and %s waited\n"
+	int width = number_width(report);
+
+	printf("\n  %s, which cpu waited for which: rows wait, columns hold; waits, then %s\n"
 	       "    %4s",
 	       report->name, time_unit(), "cpu");
 	for (unsigned cpu = 0; cpu < report->cpus; cpu++)
-		printf(" %10u", cpu);
-	printf(" %10s\n", "unknown");
+		printf(" %*u", width, cpu);
+	printf(" %*s\n", width, "unknown");
 	for (unsigned waiter = 0; waiter < report->cpus; waiter++)
 		print_row(report, waiter);
 }

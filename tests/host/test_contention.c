@@ -10,6 +10,7 @@
  * Covers: kernel/diag/contention.c kernel/diag/record.c kernel/diag/wait_report.c
  * Covers: kernel/diag/figures.c
  * Covers: tests/smp/lock_report.c tests/smp/result.c tests/smp/sweep_report.c
+ * Covers: tests/smp/sweep_table.c tests/smp/sweep_columns.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "kernel/program_memory.h"
 #include "tests/smp/lock_report.h"
 #include "tests/smp/sweep_report.h"
+#include "tests/smp/sweep_table.h"
 #include "kernel/diag/timing.h"
 #include "printed.h"
 #include "unit.h"

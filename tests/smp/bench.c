@@ -37,7 +37,7 @@
 /* hundredths: the value in hundredths of its unit. */
 void bench_report(const char *name, uint64_t hundredths, const char *unit, unsigned cpus, bool valid)
 {
-	printf("  %-36s %8llu.%02llu %-12s %u cpu%s%s\n", name,
+	printf("  %-32s %8llu.%02llu %-12s %u cpu%s%s\n", name,
 	       (unsigned long long)(hundredths / 100), (unsigned long long)(hundredths % 100), unit,
 	       cpus, cpus == 1 ? "" : "s", valid ? "" : "  NOT MEASURABLE");
 	record_begin("bench");
@@ -429,8 +429,9 @@ static void bench_run(void)
 	if (settings.counts_exactly)
 		bench_counts();
 	else
-		printf("\nbench: instructions are NOT MEASURABLE here: this machine's counter does "
-		       "not count them (QEMU does under -icount)\n");
+		printf("\nbench: instructions are NOT MEASURABLE here: this machine's counter "
+		       "does\n"
+		       "  not count them (QEMU does under -icount)\n");
 	printf("\nbench: lock holds and metadata, exact\n");
 	bench_lock_bound();
 	bench_heap_holds();

@@ -469,10 +469,9 @@ static void record_workload(const struct workload_run *run)
 		allocs += run->cpu[cpu].allocs;
 		frees += run->cpu[cpu].frees;
 	}
-	printf("%-12s %llu switches, %llu of them while a lock was held, %llu on the way of a "
-	       "batch, "
-	       "%llu in a restartable sequence; %llu sleeps, %llu acts in handlers; %llu "
-	       "allocations\n",
+	printf("%s: %llu switches, %llu of them while a lock was held,\n"
+	       "  %llu on the way of a batch, %llu in a restartable sequence;\n"
+	       "  %llu sleeps, %llu acts in handlers; %llu allocations\n",
 	       run->workload->name, (unsigned long long)sum.switches,
 	       (unsigned long long)sum.in_locks, (unsigned long long)sum.at[PLACE_SLOW],
 	       (unsigned long long)sum.at[PLACE_SEQUENCE], (unsigned long long)sum.stalls,

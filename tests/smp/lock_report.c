@@ -22,9 +22,9 @@ static void print_mean_and_worst(const struct spin_times *times)
 
 	for (unsigned i = 0; i < 2; i++)
 		if (settings.virtual_time)
-			printf("%s%llu", i ? " / " : "   ", (unsigned long long)ns[i]);
+			printf(" %8llu", (unsigned long long)ns[i]);
 		else
-			printf("%s%llu.%llu", i ? " / " : "   ", (unsigned long long)(ns[i] / 1000),
+			printf(" %6llu.%llu", (unsigned long long)(ns[i] / 1000),
 			       (unsigned long long)(ns[i] / 100 % 10));
 }
 
@@ -32,10 +32,10 @@ static void print_lock(const struct spin_stats *stats, const char *name)
 {
 	bool measurable = contention_is_measurable();
 
-	printf("  %-8s %12llu", name, (unsigned long long)stats->acquisitions);
+	printf("  %-8s %11llu", name, (unsigned long long)stats->acquisitions);
 	if (measurable) {
 		printf(" %10llu", (unsigned long long)stats->contended);
-		contention_print_share(15, stats->contended, stats->acquisitions, measurable);
+		contention_print_share(9, stats->contended, stats->acquisitions, measurable);
 		print_mean_and_worst(&stats->wait);
 		print_mean_and_worst(&stats->hold);
 	}
@@ -47,19 +47,18 @@ static void print_table(const struct lock_totals *totals, const char *const *nam
 	const char *kind = spin_kind_name((enum spin_kind)settings.arguments.lock);
 
 	if (contention_is_measurable())
-		printf("\nlocks, over all runs with caches (%s; times of %s)\n"
-		       "  %-8s %12s %10s %15s   wait mean/worst %-6s hold mean/worst %s\n",
-		       kind,
-		       settings.arguments.lockstat == SPIN_STATS_ALL ? "every acquisition"
-								     : "the contended acquisitions",
-		       "lock", "acquired", "contended", "share", time_unit(), time_unit());
+		printf("\nlocks, over all runs with caches (%s; %s, of %s acquisitions)\n"
+		       "  %-8s %11s %10s %9s %8s %8s %8s %8s\n",
+		       kind, time_unit(),
+		       settings.arguments.lockstat == SPIN_STATS_ALL ? "all" : "contended", "lock",
+		       "acquired", "contended", "share", "wait", "worst", "hold", "worst");
 	else
-		printf("\nlocks, over all runs with caches (%s)\n  %-8s %12s\n", kind, "lock",
+		printf("\nlocks, over all runs with caches (%s)\n  %-8s %11s\n", kind, "lock",
 		       "acquired");
 	for (unsigned i = 0; i < count; i++)
 		print_lock(&totals[i].stats, names[i]);
 	if (!contention_is_measurable())
-		printf("  What the locks cost is NOT MEASURABLE in this boot: %s.\n"
+		printf("  What the locks cost is NOT MEASURABLE in this boot:\n  %s.\n"
 		       "  In virtual time it is, on any host: make run VTIME=1\n",
 		       contention_why_not());
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "kernel/diag/console.h"
 #include "kernel/diag/heap_report.h"
 #include "kernel/diag/panic.h"
 #include "kernel/diag/record.h"
@@ -104,21 +103,13 @@ void report_begin(void)
 	results = program_memory_need(workload_count * sizeof(*results), "the workloads' results");
 	result_count = 0;
 	shows_contention = contention_is_measurable();
-	printf("\nstress: %u cpus; the baseline is the same workload with cache=0 in the same "
-	       "boot\n"
-	       "  %-12s %12s %12s %9s",
+	printf("\nstress: %u cpus; baseline: the same workload with cache=0, in the same boot\n"
+	       "  %-12s %11s %11s %8s %8s",
 	       settings.cpus, "workload", settings.virtual_time ? "ops/Minstr" : "ops/s",
-	       "baseline", "ratio");
+	       "baseline", "ratio", "locks/1k");
 	if (shows_contention)
-		printf(" %15s %15s", "contended", "baseline");
-	printf(" %14s\n", "locks/1000 ops");
-}
-
-void report_workload_begin(const struct workload *workload)
-{
-	if (!workload->prints)
-		printf("  %-12s ", workload->name);
-	console_flush(); /* so that a terminal shows what is running */
+		printf(" %11s %11s", "contended", "baseline");
+	printf("\n");
 }
 
 static void record_result(const struct workload_results *ran, bool cached)
@@ -148,10 +139,17 @@ static void record_result(const struct workload_results *ran, bool cached)
 	record_end();
 }
 
-static void print_share(const struct spin_stats *stats)
+/* Of the run with caches, and of the baseline: both are measurable or none. */
+static void print_shares(const struct result *cached, const struct result *baseline)
 {
-	contention_print_share(15, stats->contended, stats->acquisitions,
-			       contention_is_measurable());
+	const struct spin_stats *locks[] = {&cached->zone_locks, &baseline->zone_locks};
+
+	if (!contention_is_measurable()) {
+		contention_print_share(23, 0, 0, false);
+		return;
+	}
+	for (unsigned i = 0; i < 2; i++)
+		contention_print_share(11, locks[i]->contended, locks[i]->acquisitions, true);
 }
 
 void report_workload_end(const struct workload *workload, const struct result *cached,
@@ -160,17 +158,13 @@ void report_workload_end(const struct workload *workload, const struct result *c
 	uint64_t faster = ratio(rate(cached), rate(baseline), 10);
 	uint64_t locks = ratio(cached->zone_locks.acquisitions, cached->ops, 10000);
 
-	if (workload->prints)
-		printf("\n  %-12s ", workload->name);
-	printf("%12llu %12llu %7llu.%llux", (unsigned long long)rate(cached),
-	       (unsigned long long)rate(baseline), (unsigned long long)(faster / 10),
-	       (unsigned long long)(faster % 10));
-	if (shows_contention) {
-		print_share(&cached->zone_locks);
-		print_share(&baseline->zone_locks);
-	}
-	printf(" %12llu.%llu  %s\n", (unsigned long long)(locks / 10),
-	       (unsigned long long)(locks % 10), workload->what);
+	printf("%s  %-12s %11llu %11llu %5llu.%llux %6llu.%llu", workload->prints ? "\n" : "",
+	       workload->name, (unsigned long long)rate(cached), (unsigned long long)rate(baseline),
+	       (unsigned long long)(faster / 10), (unsigned long long)(faster % 10),
+	       (unsigned long long)(locks / 10), (unsigned long long)(locks % 10));
+	if (shows_contention)
+		print_shares(cached, baseline);
+	printf("\n");
 	results[result_count++] = (struct workload_results){workload, *cached, *baseline,
 							    contention_is_measurable()};
 }
@@ -258,8 +252,8 @@ static void report_zones(void)
 		       (unsigned long long)zone->free_frames, (unsigned long long)zone->low,
 		       (unsigned long long)zone->early_drains);
 	}
-	printf("  %-8s %4s %10llu %10llu %10llu; %llu cached (at most %llu), %llu in flight, %llu "
-	       "allocated\n",
+	printf("  %-8s %4s %10llu %10llu %10llu\n"
+	       "  besides: cached %llu (at most %llu), in flight %llu, allocated %llu\n",
 	       "all", "", (unsigned long long)ledger.total, (unsigned long long)ledger.reserved,
 	       (unsigned long long)ledger.free, (unsigned long long)ledger.cached,
 	       (unsigned long long)ledger.cached_max, (unsigned long long)ledger.in_flight,

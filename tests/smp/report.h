@@ -11,7 +11,6 @@
 void report_add(const struct workload_run *run);
 
 void report_begin(void);
-void report_workload_begin(const struct workload *workload);
 void report_workload_end(const struct workload *workload, const struct result *cached,
 			 const struct result *baseline);
 void report_end(void);

@@ -15,6 +15,7 @@
 #include "kernel/vm/kernel_space.h"
 #include "kernel/diag/contention.h"
 #include "kernel/diag/panic.h"
+#include "kernel/diag/progress.h"
 #include "kernel/program.h"
 #include "kernel/program_memory.h"
 #include "kernel/settings.h"
@@ -79,13 +80,12 @@ static bool run_workload(const struct workload *workload)
 	struct result cached, baseline;
 	bool passed;
 
-	report_workload_begin(workload);
 	if (!workload_is_supported(workload, zones.zone[0].policy)) {
-		printf("not supported by %s\n", zones.zone[0].policy->name);
+		printf("  %-12s not supported by %s\n", workload->name, zones.zone[0].policy->name);
 		return true;
 	}
 	if (workload->needs_paging && !kernel_space_table()) {
-		printf("not supported: paging is off\n");
+		printf("  %-12s not supported: paging is off\n", workload->name);
 		return true;
 	}
 	passed = run_once(workload, false, &cached) && run_once(workload, true, &baseline);
@@ -95,8 +95,27 @@ static bool run_workload(const struct workload *workload)
 	return passed;
 }
 
+static unsigned workloads_chosen(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < workload_count; i++)
+		count += bootargs_set_has(settings.arguments.workload, i);
+	return count;
+}
+
+static void tell_progress(const struct workload *workload, unsigned done)
+{
+	char what[80];
+
+	snprintf(what, sizeof(what), "%s: %s", workload->name, workload->what);
+	progress_record("stress", what, done, workloads_chosen());
+}
+
 static void stress_run(void)
 {
+	unsigned done = 0;
+
 	contention_look();
 	report_begin();
 	for (unsigned i = 0; i < workload_count; i++) {
@@ -104,6 +123,7 @@ static void stress_run(void)
 
 		if (!bootargs_set_has(settings.arguments.workload, i))
 			continue;
+		tell_progress(&workloads[i], done++);
 		passed = run_workload(&workloads[i]);
 		verdict_count_test(passed);
 	}

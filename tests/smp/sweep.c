@@ -13,6 +13,7 @@
 
 #include "kernel/diag/console.h"
 #include "kernel/diag/panic.h"
+#include "kernel/diag/progress.h"
 #include "kernel/diag/timing.h"
 #include "kernel/program.h"
 #include "kernel/program_memory.h"
@@ -26,6 +27,7 @@
 #include "tests/smp/smp.h"
 #include "tests/smp/smp_kernel.h"
 #include "tests/smp/sweep_report.h"
+#include "tests/smp/sweep_table.h"
 
 /* Without cell=, all runs together take about SWEEP_MS, and no run takes more than CELL_MS_MOST. */
 #define SWEEP_MS     30000
@@ -53,7 +55,8 @@ static struct sweep {
 	struct cell *cells;
 	unsigned count;
 	uint64_t rounds, start_ns;
-	uint64_t *cores_percent; /* of each number of cpus asked for, the worst yet */
+	uint64_t runs, runs_done; /* of all cells, pilots included */
+	uint64_t *cores_percent;  /* of each number of cpus asked for, the worst yet */
 } sweep;
 
 /* ---- the cells ------------------------------------------------------------------------------ */
@@ -342,12 +345,25 @@ static bool pilot(struct cell *cell)
 	return cell_measure_hold(cell, target_ns() / 4);
 }
 
+/* ---- all runs, in their order --------------------------------------------------------------- */
+
+static void tell_progress(const char *phase, const struct cell *cell)
+{
+	unsigned cpus = cell->configuration.cpus;
+	char what[64];
+
+	snprintf(what, sizeof(what), "%s, %s on %u cpu%s", phase, cell->workload->name, cpus,
+		 cpus == 1 ? "" : "s");
+	progress_record("sweep", what, sweep.runs_done++, sweep.runs);
+}
+
 /* A run that fails has failed the verdict, unless it only found no memory to be set up in. */
-static bool for_each_cell(bool (*run)(struct cell *cell))
+static bool for_each_cell(const char *phase, bool (*run)(struct cell *cell))
 {
 	for (unsigned i = 0; i < sweep.count; i++) {
 		struct cell *cell = &sweep.cells[i];
 
+		tell_progress(phase, cell);
 		if (cell->unsupported || run(cell))
 			continue;
 		if (!verdict_is_pass())
@@ -360,17 +376,6 @@ static bool for_each_cell(bool (*run)(struct cell *cell))
 static uint64_t elapsed_ms(void)
 {
 	return (smp_nanoseconds() - sweep.start_ns) / 1000000;
-}
-
-static void tell_progress(const char *what, uint64_t number, uint64_t of)
-{
-	if (settings.virtual_time)
-		printf("sweep: %s %llu of %llu\n", what, (unsigned long long)number,
-		       (unsigned long long)of);
-	else
-		printf("sweep: %s %llu of %llu, after %llu s\n", what, (unsigned long long)number,
-		       (unsigned long long)of, (unsigned long long)(elapsed_ms() / 1000));
-	console_flush();
 }
 
 /* After `done` rounds that began at `began_ms`: whether one more fits, or was asked for. */
@@ -391,16 +396,19 @@ static bool has_time_for_more(uint64_t done, uint64_t began_ms)
 static bool run_rounds(void)
 {
 	uint64_t began_ms = elapsed_ms(), most = sweep.rounds;
+	char phase[32];
 
 	for (sweep.rounds = 0; sweep.rounds < most && has_time_for_more(sweep.rounds, began_ms);) {
+		snprintf(phase, sizeof(phase), "round %llu of %llu",
+			 (unsigned long long)++sweep.rounds, (unsigned long long)most);
 		look_for_cores();
-		if (!for_each_cell(cell_add_round))
+		if (!for_each_cell(phase, cell_add_round))
 			return false;
-		tell_progress("round", ++sweep.rounds, most);
 	}
-	if (settings.virtual_time && !for_each_cell(cell_add_counts))
+	if (settings.virtual_time && !for_each_cell("counts", cell_add_counts))
 		return false;
 	look_for_cores();
+	progress_record("sweep", "done", sweep.runs, sweep.runs);
 	return true;
 }
 
@@ -430,9 +438,10 @@ static bool tell(void)
 static bool run_all(void)
 {
 	look_for_cores();
-	if (!for_each_cell(pilot))
+	sweep.runs_done = 0;
+	sweep.runs = sweep.count * (1 + sweep.rounds + settings.virtual_time);
+	if (!for_each_cell("pilots", pilot))
 		return false;
-	tell_progress("pilots of", sweep.count, sweep.count);
 	if (!run_rounds())
 		return false;
 	judge();

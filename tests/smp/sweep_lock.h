@@ -5,15 +5,20 @@
  */
 #pragma once
 
-#include <stdbool.h>
+#include <stdint.h>
 
 #include "tests/smp/cell.h"
 
 /*
- * A line of the table, with `mark` at its end; before it the table's head, if wanted. For a cell with
- * lock_figures.
+ * The waits of a cell with lock_figures, in nanoseconds, or in instructions in virtual time: their mean
+ * in hundredths, the longest of this percentage of them, and the longest of all.
  */
-void sweep_lock_print(const struct cell *cell, bool with_head, const char *mark);
+uint64_t sweep_lock_mean_wait(const struct cell *cell);
+uint64_t sweep_lock_percentile(const struct cell *cell, unsigned percent);
+uint64_t sweep_lock_worst(const struct cell *cell);
+
+/* A line above the table: how long the lock is held, and left alone. */
+void sweep_lock_print_delays(void);
 
 /* Its members of the open record. */
 void sweep_lock_record(const struct cell *cell);

@@ -2,10 +2,7 @@
 /* sweep_report.c - see sweep_report.h. */
 #include "tests/smp/sweep_report.h"
 
-#include <stdio.h>
-
 #include "kernel/diag/clock.h"
-#include "kernel/diag/console.h"
 #include "kernel/diag/figures.h"
 #include "kernel/diag/record.h"
 #include "kernel/settings.h"
@@ -13,30 +10,29 @@
 #include "mm/global/zone.h"
 #include "tests/smp/sweep_lock.h"
 
-/* In the table, and in the records. */
 static const char *const marks[] = {
-	[CELL_VALID] = "",
-	[CELL_NO_CORES] = "NOT MEASURABLE (cores)",
-	[CELL_QUEUE] = "NOT MEASURABLE (queue)",
-	[CELL_HOLDS] = "NOT MEASURABLE (holds)",
-	[CELL_UNSTEADY] = "NOT MEASURABLE (unsteady)",
-	[CELL_UNFAIR] = "NOT MEASURABLE (turns)",
+	[CELL_VALID] = "",	 [CELL_NO_CORES] = "!cores",	[CELL_QUEUE] = "!queue",
+	[CELL_HOLDS] = "!holds", [CELL_UNSTEADY] = "!unsteady", [CELL_UNFAIR] = "!turns",
 };
 
 static const char *const reasons[] = {
 	[CELL_VALID] = "",
 	[CELL_NO_CORES] = "the host has not given each cpu a core",
-	[CELL_QUEUE] =
-		"the host has not given each cpu a core, and this lock waits for the next in line, "
-		"whom the host had taken away",
-	[CELL_HOLDS] =
-		"the host took cpus away while they held a lock: holds were longer than their "
-		"instructions explain",
+	[CELL_QUEUE] = "no core for each cpu, and the lock waits for a cpu that the host took away",
+	[CELL_HOLDS] = "the host took cpus away while they held a lock: holds were too long",
 	[CELL_UNSTEADY] = "the rounds differ more than twofold: the host was not at rest",
-	[CELL_UNFAIR] =
-		"the cpus did not take equal turns: turn= is too short, or QEMU runs without "
-		"the plugin of virtual time",
+	[CELL_UNFAIR] = "turns were not equal: turn= is too short, or QEMU runs without the plugin",
 };
+
+const char *sweep_mark(enum cell_validity validity)
+{
+	return marks[validity];
+}
+
+const char *sweep_reason(enum cell_validity validity)
+{
+	return reasons[validity];
+}
 
 /* ---- records -------------------------------------------------------------------------------- */
 
@@ -195,169 +191,4 @@ void sweep_record(const struct cell *cell)
 			sweep_lock_record(cell);
 	}
 	record_end();
-}
-
-/* ---- tables --------------------------------------------------------------------------------- */
-
-static void print_hundredths(int width, uint64_t hundredths)
-{
-	printf(" %*llu.%02llu", width, (unsigned long long)(hundredths / 100),
-	       (unsigned long long)(hundredths % 100));
-}
-
-/* ---- tables in virtual time ----------------------------------------------------------------- */
-
-static void print_virtual_head(const struct cell *cell)
-{
-	unsigned cpus = cell->configuration.cpus;
-
-	printf("\n%s, %u cpu%s: %s\n", cell->workload->name, cpus, cpus == 1 ? "" : "s",
-	       cell->workload->what);
-	printf("  %-14s %-13s %5s %5s %11s %9s %9s %9s %9s %11s %9s\n", "policy", "lock", "cache",
-	       "batch", "ops/Minstr", "instr/op", "wait/op", "contended", "locks/1k", "spread",
-	       "half turn");
-}
-
-/* The zones' locks and the heap's. */
-static struct spin_stats all_locks(const struct cell *cell)
-{
-	struct spin_stats locks = cell->sum.zone_locks;
-
-	spin_stats_sum(&locks, &cell->sum.heap_lock);
-	return locks;
-}
-
-static void print_virtual(const struct cell *cell)
-{
-	unsigned cpus = cell->configuration.cpus;
-	struct spin_stats locks = all_locks(cell);
-	uint64_t cost = cell_round_hundredths(cell, cell->rounds_done / 2);
-
-	printf(" %11llu", (unsigned long long)ratio(cpus, cost, 100000000));
-	print_hundredths(6, cost);
-	print_hundredths(6, ratio(ticks_to_ns(locks.wait.ticks_total, cpus), cell->sum.ops, 100));
-	print_hundredths(4, ratio(locks.contended, locks.acquisitions, 10000));
-	printf(" %%");
-	print_hundredths(6, ratio(locks.acquisitions, cell->sum.ops, 100000));
-	print_hundredths(6, cell->spread);
-	printf(" %%");
-	print_hundredths(4, cell->half_turn);
-	printf(" %%%s", cell->half_turn > HALF_TURN_MOST ? " depends on the turns" : "");
-	printf("%s%s\n", cell->validity == CELL_VALID ? "" : "  ", marks[cell->validity]);
-}
-
-/* ---- tables in the host's time -------------------------------------------------------------- */
-
-static void print_head(const struct cell *cell)
-{
-	unsigned cpus = cell->configuration.cpus;
-
-	printf("\n%s, %u cpu%s: %s\n", cell->workload->name, cpus, cpus == 1 ? "" : "s",
-	       cell->workload->what);
-	printf("  %-14s %-13s %5s %5s %10s %21s%s %8s %9s\n", "policy", "lock", "cache", "batch",
-	       "ns/op", "of all rounds", settings.counts_exactly && cpus == 1 ? "    instr/op" : "",
-	       "contended", "locks/1k");
-}
-
-static void print_times(const struct cell *cell)
-{
-	unsigned last = cell->rounds_done - 1;
-	char range[48];
-	uint64_t least = cell_round_hundredths(cell, 0), most = cell_round_hundredths(cell, last);
-
-	print_hundredths(7, cell_round_hundredths(cell, cell->rounds_done / 2));
-	snprintf(range, sizeof(range), "%llu.%02llu-%llu.%02llu", (unsigned long long)(least / 100),
-		 (unsigned long long)(least % 100), (unsigned long long)(most / 100),
-		 (unsigned long long)(most % 100));
-	printf(" %21s", range);
-	if (cell->instructions)
-		print_hundredths(8, ratio(cell->instructions, cell->timed_ops, 100));
-}
-
-static void print_batch(const struct cell *cell)
-{
-	const struct configuration *configuration = &cell->configuration;
-
-	if (configuration->cache_frames == 0)
-		printf(" %5s", "-");
-	else if (configuration->batch_frames == 0)
-		printf(" %5s", "auto");
-	else
-		printf(" %5u", configuration->batch_frames);
-}
-
-static void print_cell(const struct cell *cell)
-{
-	const struct configuration *configuration = &cell->configuration;
-	const struct spin_stats *locks = &cell->sum.zone_locks;
-
-	printf("  %-14s %-13s %5u", configuration->policy->name,
-	       spin_kind_name(configuration->lock), configuration->cache_frames);
-	print_batch(cell);
-	if (cell->unsupported) {
-		printf("   not run: %s\n", cell->unsupported);
-		return;
-	}
-	if (settings.virtual_time) {
-		print_virtual(cell);
-		return;
-	}
-	print_times(cell);
-	if (cell_waits_are_measurable(cell) && locks->acquisitions) {
-		print_hundredths(4, ratio(locks->contended, locks->acquisitions, 10000));
-		printf(" %%");
-	} else {
-		printf(" %9s", "-");
-	}
-	print_hundredths(6, ratio(locks->acquisitions, cell->sum.ops, 100000));
-	printf("%s%s\n", cell->validity == CELL_VALID ? "" : "  ", marks[cell->validity]);
-}
-
-static bool same_table(const struct cell *a, const struct cell *b)
-{
-	return a->workload == b->workload && a->configuration.cpus == b->configuration.cpus;
-}
-
-static void print_reasons(const struct cell *cells, unsigned count)
-{
-	for (unsigned reason = CELL_NO_CORES; reason <= CELL_UNFAIR; reason++) {
-		unsigned cells_with = 0;
-
-		for (unsigned i = 0; i < count; i++)
-			cells_with += !cells[i].unsupported && cells[i].validity == reason;
-		if (cells_with)
-			printf("%s, times and contended shares, %u of %u: %s\n", marks[reason],
-			       cells_with, count, reasons[reason]);
-	}
-}
-
-static void print_cut(const struct cell *cells, unsigned count)
-{
-	unsigned cut = 0;
-
-	for (unsigned i = 0; i < count; i++)
-		cut += !cells[i].unsupported && cells[i].rounds_cut;
-	if (cut)
-		printf("ended by their time before all was done, %u of %u: figures are of what was "
-		       "done\n",
-		       cut, count);
-}
-
-void sweep_print(const struct cell *cells, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		bool begins = i == 0 || !same_table(&cells[i], &cells[i - 1]);
-
-		if (cells[i].lock_figures) {
-			sweep_lock_print(&cells[i], begins, marks[cells[i].validity]);
-			continue;
-		}
-		if (begins)
-			(settings.virtual_time ? print_virtual_head : print_head)(&cells[i]);
-		print_cell(&cells[i]);
-	}
-	printf("\n");
-	print_cut(cells, count);
-	print_reasons(cells, count);
-	console_flush();
 }

@@ -58,7 +58,8 @@ links.test_schedule := tests/smp/schedule.c
 # What the kernel prints of locks; the verdict of its timed loops is the test's.
 links.test_lines := tools/qemu/lines.c
 links.test_contention := kernel/diag/contention.c kernel/diag/record.c kernel/diag/wait_report.c \
-	kernel/diag/figures.c tests/smp/lock_report.c tests/smp/sweep_report.c tests/smp/sweep_lock.c
+	kernel/diag/figures.c tests/smp/lock_report.c tests/smp/sweep_report.c \
+	tests/smp/sweep_table.c tests/smp/sweep_columns.c tests/smp/sweep_lock.c
 
 # ---- plain, checks0, tsan --------------------------------------------------------------------
 

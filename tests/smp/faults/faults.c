@@ -15,6 +15,7 @@
 
 #include "kernel/boot/configure.h"
 #include "kernel/diag/backtrace.h"
+#include "kernel/diag/progress.h"
 #include "kernel/diag/record.h"
 #include "kernel/diag/verdict.h"
 #include "kernel/program.h"
@@ -214,8 +215,10 @@ static void faults_run(void)
 	fault_on_decision = observe;
 	printf("\nKTAP version 1\n# faults, %u cpus, seed %llu\n1..%u\n", settings.cpus,
 	       (unsigned long long)settings.arguments.seed, faults_part_count);
-	for (unsigned i = 0; i < faults_part_count; i++)
+	for (unsigned i = 0; i < faults_part_count; i++) {
+		progress_record("faults", faults_parts[i].name, i, faults_part_count);
 		run_part(i + 1, &faults_parts[i]);
+	}
 	fault_on_decision = NULL;
 	report_sites();
 	configure_bypass(false);

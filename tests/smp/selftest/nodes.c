@@ -249,7 +249,7 @@ static void print_node(const struct node_totals *totals)
 {
 	uint64_t share = local_permyriad(totals);
 
-	printf("  %-4u %5u %5u %10llu %10llu %14llu %14llu", totals->node, totals->cpus,
+	printf("  %-4u %5u %5u %10llu %10llu %13llu %13llu", totals->node, totals->cpus,
 	       totals->zones, (unsigned long long)totals->total, (unsigned long long)totals->free,
 	       (unsigned long long)totals->local, (unsigned long long)totals->remote);
 	if (totals->local + totals->remote)
@@ -290,7 +290,7 @@ void nodes_report(nodes_stats *stats_of)
 	if (!nodes_are_many(settings.cpus))
 		return;
 	printf("\nnodes: frames that their cpus took of zones, over all runs with caches\n"
-	       "  %-4s %5s %5s %10s %10s %14s %14s %11s\n",
+	       "  %-4s %5s %5s %10s %10s %13s %13s %10s\n",
 	       "node", "cpus", "zones", "total", "free", "own node", "other nodes", "own node");
 	each_node(stats_of, print_node);
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "kernel/diag/progress.h"
 #include "kernel/diag/record.h"
 #include "kernel/diag/verdict.h"
 #include "kernel/program.h"
@@ -128,8 +129,10 @@ static void selftest_run(void)
 
 	printf("\nKTAP version 1\n# selftest, %u cpus, seed %llu\n1..%u\n", settings.cpus,
 	       (unsigned long long)settings.arguments.seed, count);
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		progress_record("selftest", tests[i].name, i, count);
 		passed[i] = run_one(i + 1, &tests[i]);
+	}
 	printf("# %s\n", restart_test_coverage());
 	for (unsigned i = 0; i < count; i++) {
 		if (!is_supported(&tests[i]))

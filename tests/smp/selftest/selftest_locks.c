@@ -40,15 +40,11 @@ static void print_found(const struct lock_trial *trial)
 {
 	const struct lock_fairness *fairness = &trial->fairness;
 
-	printf("# lock %s, %u cpus, %llu holds together: a cpu %llu to %llu, Jain's index "
-	       "%llu.%03llu, "
-	       "longest streak %llu, overtaken by %llu\n",
-	       spin_kind_name(trial->kind), trial->cpus, (unsigned long long)fairness->holds,
+	printf("# %s: %llu holds, a cpu %llu to %llu, Jain's index %llu.%03llu\n",
+	       spin_kind_name(trial->kind), (unsigned long long)fairness->holds,
 	       (unsigned long long)fairness->least, (unsigned long long)fairness->most,
 	       (unsigned long long)fairness->jain_thousandths / 1000,
-	       (unsigned long long)fairness->jain_thousandths % 1000,
-	       (unsigned long long)fairness->streak_max,
-	       (unsigned long long)fairness->overtaken_max);
+	       (unsigned long long)fairness->jain_thousandths % 1000);
 }
 
 static const char *run_trial(enum spin_kind kind)

@@ -175,11 +175,10 @@ void churn_report(void)
 {
 	if (churn.cpus == 0)
 		return;
-	printf("churn: harts were stopped %llu times and started %llu times, the boot hart %llu "
-	       "times; "
-	       "at most %llu at once\n",
-	       (unsigned long long)churn.all.stops, (unsigned long long)churn.all.starts,
-	       (unsigned long long)churn.all.boot_cpu, (unsigned long long)churn.all.most);
+	printf("churn: harts stopped %llu times (the boot hart %llu), started %llu times; at most "
+	       "%llu off\n",
+	       (unsigned long long)churn.all.stops, (unsigned long long)churn.all.boot_cpu,
+	       (unsigned long long)churn.all.starts, (unsigned long long)churn.all.most);
 	record_begin("churn");
 	record_number("cpus", settings.cpus);
 	record_number("stops", churn.all.stops);

@@ -223,10 +223,9 @@ void kalloctest_teardown(struct workload_run *run)
 	smp_print("\nkalloctest: %u cpus, caches of %u frames\n", run->cpus, capacity);
 	print_test1(test);
 	print_test2(test);
-	smp_print("(#test-and-set is how many of the acquisitions had to wait, not how often each "
-		  "of them\n"
-		  "tried. There are no processes: test1 is of %llu pages on each cpu, test2 "
-		  "counted %u\n"
-		  "times, test3 does not apply. There is no bcache.)\n",
+	smp_print("(#test-and-set is how many of the acquisitions had to wait, not how often\n"
+		  "each of them tried. There are no processes: test1 is of %llu pages\n"
+		  "on each cpu, test2 counted %u times, test3 does not apply. There is no\n"
+		  "bcache.)\n",
 		  (unsigned long long)run->ops, test->recounts + 1);
 }
