@@ -279,7 +279,7 @@ def run_boot(
     options = launch.parse_arguments([*boot.launch_arguments(), "--quiet"])
     command = launch.qemu_command(options)
     with log.open("wb") as stream:
-        console = launch.Console(symbols, stream, records_file=None, shown=False, raw=False)
+        console = launch.Console(symbols, stream, records_file=None)
         run = launch.execute(command, options, console, interrupts)
     judgement = launch.judge(run, "pass")
     fault = "" if judgement.code == launch.PASS else judgement.text

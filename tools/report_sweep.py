@@ -261,7 +261,7 @@ def run_boot(boot: Boot, options: argparse.Namespace, interrupts: launch.Interru
     if of_lines:
         of_lines.unlink(missing_ok=True)  # of a run that was killed
     with wanted.log.open("wb") as stream:
-        console = SweepConsole(symbols, stream, None, False, False, of_lines)
+        console = SweepConsole(symbols, stream, None, lines=of_lines)
         console.progress = progress
         run = launch.execute(launch.qemu_command(wanted), wanted, console, interrupts)
     problem = progress.problem(launch.judge(run, "pass"))

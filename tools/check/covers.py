@@ -42,6 +42,7 @@ NOT_COVERED = {
     "kernel/diag/backtrace.c": "the boots crash-* of cases.py",
     "kernel/boot/boot_report.c": "what a boot prints first: the boots numa-* and early-* of cases.py",
     "kernel/diag/clock.c": "measures the clocks: every boot",
+    "kernel/diag/progress.c": "one record: tools/test_view.py boots and looks at what is drawn of it",
     "kernel/diag/trace_port.c": "one function that fills the trace's ring: the boots trace-* of cases.py",
     "kernel/diag/verdict.c": "the verdict: every boot ends with it",
     "kernel/boot/start.c": "starts the harts: the boot hart-that-never-arrives of cases.py, and every other",

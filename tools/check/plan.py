@@ -127,7 +127,7 @@ def qemu_job(case: Case, kernel: Path, logs: Path) -> Job:
     command += ["--mem", case.mem, "--timeout", str(case.timeout), "--expect", case.expect]
     command += ["--log", str(log_path(logs, name, ".console"))]
     command += ["--records", str(log_path(logs, name, ".jsonl"))]
-    command += [f"--bootargs={case.bootargs}"]
+    command += ["--json", f"--bootargs={case.bootargs}"]
     if case.icount:
         command += [f"--icount={case.icount}"]
     if case.dtb:

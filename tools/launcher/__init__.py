@@ -4,7 +4,10 @@
     options   the launcher's own command line
     command   QEMU's command line
     symbols   functions and source lines of addresses in the kernel
-    console   QEMU's output: lines, records, the log, and what is shown of them
+    console   QEMU's output: lines, records, and the log
+    view      what is shown of it: no records, on a terminal progress, colours and folded lines
+    progress  the line that says how far the run is
+    summary   the last lines of a run
     keyboard  what is typed, on its way to QEMU
     process   QEMU as a process: starts it, watches it, ends it
     judge     whether a run passed, and why not

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import select
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -17,28 +14,15 @@ from typing import BinaryIO
 import lines
 
 from .sink import Sink
-from .status import say
 from .symbols import Symbols
+from .view import View
 
 LINE_BYTES_MAX = 64 * 1024
 LAST_LINES_KEPT = 8
 
-# Long, and for programs alone; they are in the log and among the records.
-UNSHOWN = ("trace_block",)
-
-DIM, UNDIM = b"\x1b[2m", b"\x1b[0m"
 # The kernel's last line on a machine that nothing can power off (kernel/diag/verdict.c).
 HALTED = b"halted: nothing can power this machine off"
 PANIC = re.compile(rb"\bpanic\b", re.IGNORECASE)
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Writes all of it, also where QEMU has made the terminal we share non-blocking."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError:
-            select.select([], [descriptor], [])
 
 
 def parse_record(line: bytes) -> dict[str, object] | None:
@@ -59,19 +43,16 @@ class Console:
     symbols: Symbols
     log: BinaryIO | Sink
     records_file: BinaryIO | Sink | None
-    shown: bool
-    raw: bool  # show bytes at once, because a user types at a prompt
+    view: View = field(default_factory=lambda: View(shown=False))
     lines: Path | None = None  # the plugin's records of what lines cost; named by the kernel's symbols
     records: list[dict[str, object]] = field(default_factory=list)
     last_lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=LAST_LINES_KEPT))
     first_line: bytes = b""
+    traced: list[str] = field(default_factory=list)  # the first lines with addresses, and their names
     panicked: bool = False
     halted: bool = False
     verdict_at: float = float("inf")
     pending: bytes = b""
-    shown_bytes: int = 0  # of the pending line
-    hidden: bool = False  # until the kernel has booted
-    dimmed: bool = field(default_factory=lambda: bool(sys.stdout) and sys.stdout.isatty())
 
     def feed(self, data: bytes) -> None:
         self.log.write(data)
@@ -79,10 +60,9 @@ class Console:
         *lines, self.pending = (self.pending + data).split(b"\n")
         for line in lines:
             self.take_line(line)
-        if self.raw:
-            self.show_begun()
+        self.view.show_begun(self.pending)
         if len(self.pending) > LINE_BYTES_MAX:
-            self.finish(line_end=b"" if self.raw else b"\n")
+            self.finish(line_end=b"" if self.view.raw else b"\n")
 
     def finish(self, line_end: bytes = b"\n") -> None:
         """What came without an end of line is a line too."""
@@ -90,16 +70,8 @@ class Console:
             line, self.pending = self.pending, b""
             self.take_line(line, line_end)
 
-    def show_begun(self) -> None:
-        """What there is of a line that a user may be typing; not of a record, which may be hidden."""
-        begun = self.pending.rstrip(b"\r")
-        if not begun.startswith(b"{"):
-            self.show(begun[self.shown_bytes :])
-            self.shown_bytes = max(self.shown_bytes, len(begun))
-
     def take_line(self, line: bytes, line_end: bytes = b"\n") -> None:
         line = line.rstrip(b"\r")
-        shown_bytes, self.shown_bytes = min(self.shown_bytes, len(line)), 0
         record = parse_record(line)
         if record is not None:
             if record["record"] == "verdict":
@@ -110,16 +82,19 @@ class Console:
             if self.records_file:
                 self.records_file.write(line + b"\n")
         elif line.strip():
-            self.halted |= line == HALTED
-            self.panicked |= PANIC.search(line) is not None
-            line = self.symbols.annotate(line)
-            self.first_line = self.first_line or line
-            self.last_lines.extend(line.split(b"\n"))
-        if self.hidden:
-            self.hidden = record is None or record["record"] not in ("boot", "verdict")
-        elif not (record and record["record"] in UNSHOWN):
-            dim = record is not None and self.dimmed
-            self.show((DIM + line + UNDIM if dim else line[shown_bytes:]) + line_end)
+            line = self.take_text(line)
+        self.view.take(line, record, line_end)
+
+    def take_text(self, line: bytes) -> bytes:
+        """With names for its addresses, which may take several lines."""
+        self.halted |= line == HALTED
+        self.panicked |= PANIC.search(line) is not None
+        named = self.symbols.annotate(line)
+        if named != line and len(self.traced) < LAST_LINES_KEPT:
+            self.traced.append(named.decode("utf-8", "replace"))
+        self.first_line = self.first_line or named
+        self.last_lines.extend(named.split(b"\n"))
+        return named
 
     def take_lines(self, path: Path) -> None:
         """The plugin's records, all written by now, before the verdict, which is the last record."""
@@ -132,17 +107,6 @@ class Console:
             if self.records_file:
                 self.records_file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
         path.unlink()
-
-    def show(self, data: bytes) -> None:
-        if not self.shown or not data or not sys.stdout:
-            return
-        try:
-            write_all(sys.stdout.fileno(), data)
-        except BrokenPipeError:
-            self.shown = False  # the reader has gone; the run is judged all the same
-        except OSError as error:
-            self.shown = False
-            say(f"stdout: {error.strerror}; what comes is in the log alone")
 
 
 def last_line(console: Console) -> str:

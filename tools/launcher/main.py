@@ -11,10 +11,11 @@ from pathlib import Path
 
 import lines
 
+from . import summary
 from .command import (HARTS_SAFE, check_files, find_qemu, gdb_arguments, gdb_command, gdb_listener, harts_of,
                       lines_path, qemu_command)
 from .console import Console
-from .judge import judge, report
+from .judge import Judgement, judge, report
 from .options import parse_arguments
 from .process import Run, Signals, execute
 from .runs import run_folder
@@ -22,6 +23,7 @@ from .sink import Sink
 from .status import CANNOT_RUN, CannotRun, say
 from .symbols import Symbols
 from .terminal import raw_terminal
+from .view import View, is_terminal, wants_colour
 
 
 def folder_used(stack: contextlib.ExitStack, options: argparse.Namespace) -> None:
@@ -40,9 +42,7 @@ def new_console(stack: contextlib.ExitStack, options: argparse.Namespace) -> Con
         symbols=Symbols(options.kernel),
         log=stack.enter_context(Sink(options.log)),
         records_file=stack.enter_context(Sink(options.records)) if options.records else None,
-        shown=not options.quiet,
-        raw=options.interactive,
-        hidden=options.after_boot,
+        view=view_of(options),
         lines=lines_path(options) if options.lines else None,
     )
 
@@ -72,6 +72,25 @@ def write_usage(path: Path) -> None:
         raise CannotRun(f"{path}: {error.strerror}") from error
 
 
+def view_of(options: argparse.Namespace) -> View:
+    terminal = is_terminal()
+    return View(shown=not options.quiet, raw=options.interactive, json=options.json,
+                after_boot=options.after_boot, colour=wants_colour(options.color, terminal),
+                terminal=terminal)
+
+
+def summarise(judgement: Judgement, console: Console, options: argparse.Namespace) -> None:
+    before = [record for path in options.after for record in summary.read_records(path)]
+    files = [*options.after, *([options.records] if options.records else [])]
+    ran = summary.Ran(before + console.records, options.smp, options.mem, options.bootargs, files, options.log)
+    if judgement.code:
+        found = summary.failed(ran, judgement.text, console.traced)
+    else:
+        found = summary.passed(ran)
+    for line in ["", *judgement.details, *found]:
+        console.view.show(line.encode())
+
+
 def launch(options: argparse.Namespace) -> int:
     check_files(options)
     find_qemu()
@@ -86,9 +105,12 @@ def launch(options: argparse.Namespace) -> int:
             f"{HARTS_SAFE} harts")
     if options.lines and not options.quiet:
         for line in lines.tables(console.records, None, lines.HOTTEST_SHOWN):
-            console.show(line.encode() + b"\n")
+            console.view.show(line.encode())
     judgement = judge(run, options.expect)
-    report(judgement, run)
+    if not options.summary or options.quiet:
+        report(judgement, run)
+    elif judgement.code or not options.more:
+        summarise(judgement, console, options)
     return judgement.code
 
 

@@ -80,6 +80,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--usage", type=Path, metavar="FILE",
         help="what QEMU used of the host, as one JSON object: max_rss_kib")
     add("--quiet", action="store_true", help="do not pass the console on")
+    add("--json", action="store_true", help="pass on the records too")
+    add("--color", choices=("auto", "0", "1"), default="auto",
+        help="colours on the console (default: on a terminal, unless NO_COLOR is set)")
+    add("--summary", action="store_true", help="end with a summary of the run on the console")
+    add("--after", type=Path, action="append", default=[], metavar="FILE",
+        help="records of a boot before this one, for the summary; may be repeated")
+    add("--more", action="store_true", help="another boot follows: the summary is its, unless this one fails")
     add("--after-boot", action="store_true", help="pass on what comes after the kernel's record of boot")
     add("--interactive", action="store_true", help="connect this terminal to the console")
     add("--typed", type=Path, metavar="FILE", help="what is typed on the console")

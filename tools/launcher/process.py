@@ -191,6 +191,7 @@ class Watch:
             if data:
                 self.run.console.feed(data)
             self.pass_on(readable, writable)
+            self.run.console.view.draw()
             self.run.halted = self.run.console.halted or stands_still(self.run)
             if self.run.halted:
                 return
@@ -219,5 +220,6 @@ def execute(command: list[str], options: argparse.Namespace, console: Console, i
         if process.poll() is None:
             end(process)
         console.finish()
+        console.view.draw("")
     run.seconds = time.monotonic() - started
     return run

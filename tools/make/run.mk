@@ -5,7 +5,10 @@
 run_name = $(eval run_name := $$(shell echo $$$$(date +%Y%m%d-%H%M%S)-$$$$PPID))$(run_name)
 launch_as = tools/launch.py --kernel $(BUILD)/hartframe.elf --smp $(SMP) --mem $(MEM) \
 	--timeout $(TIMEOUT) --logs $(BUILD)/logs --run $(run_name) --boot $1
-launch = $(call launch_as,run) $(lines)
+launch = $(call launch_as,run) $(lines) $(look)
+
+# JSON=1 shows the records too; COLOR=0|1 decides over colours.
+look = $(if $(filter 1,$(JSON)),--json) $(if $(COLOR),--color $(COLOR))
 
 # LINES=1: what lines of memory cost the cells of a sweep in virtual time; LINE=N: each transfer takes N instructions.
 lines = $(if $(filter 1,$(LINES))$(LINE),--lines) $(if $(LINE),--line $(LINE))
@@ -20,8 +23,9 @@ lock_costs = time=virtual run=bench workload=bulk,kmalloc cache=0,128 \
 	cpus=$(subst $(space),$(comma),$(strip $(call powers_below,$(SMP)) $(SMP)))
 
 run: all $(BUILD)/qemu/hartframe.so
-	$(quiet)$(launch) --bootargs "$(virtual)$(BOOTARGS)"
-	$(if $(virtual)$(BOOTARGS),,$(quiet)$(call launch_as,locks) --after-boot --bootargs "$(lock_costs)")
+	$(quiet)$(launch) --summary $(if $(virtual)$(BOOTARGS),,--more) --bootargs "$(virtual)$(BOOTARGS)"
+	$(if $(virtual)$(BOOTARGS),,$(quiet)$(call launch_as,locks) $(look) --summary --after $(BUILD)/logs/$(run_name)/run.jsonl \
+		--after-boot --bootargs "$(lock_costs)")
 
 # A trace, as a page for a browser and as a file for other viewers.
 trace_default := run=stress workload=kmalloc,churn,exhaust ops=1k
