@@ -29,9 +29,9 @@ CAN_BOOT = KERNEL.is_file() and launch.PLUGIN.is_file() and shutil.which("qemu-s
 COLUMNS = 80
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[mK]")
 
-STRESS = ("--smp", "2", "--bootargs", "time=virtual run=selftest,stress ops=100 workload=bulk,kmalloc,churn")
+STRESS = ("--smp", "1", "--bootargs", "run=selftest,stress ops=100 workload=bulk,kmalloc,churn")
 SWEEP = ("--smp", "4", "--bootargs",
-         "time=virtual run=bench workload=bulk,lock lock=fas,mcs policy=all cache=0,128 cpus=1,4 rounds=1 ops=32")
+         "time=virtual run=bench workload=bulk lock=fas,mcs policy=all cache=0,128 cpus=1,4 rounds=1 ops=32")
 CRASH = ("--smp", "2", "--bootargs", "crash=null-read")
 
 

@@ -8,6 +8,7 @@ Build and boot
   make             build/hartframe.elf and compile_commands.json
   make run         boot it under QEMU: selftest, stress, report, verdict; then once more for what locks cost
                      SMP=4 MEM=128M TIMEOUT=120 BOOTARGS="key=value ..."
+                     JSON=1 shows the records too; COLOR=0|1: without and with colours
                      VTIME=1: in virtual time, where lock contention is exact on any host
                      LINES=1: with it, what lines of memory cost (docs/lines.md); LINE=N: each transfer, N instructions
   make trace       what the CPUs of a run did, as a page for a browser (build/trace.html)
