@@ -45,4 +45,4 @@ class Progress:
         left = self.seconds_left(now)
         end = f"  about {left:.0f} s left" if left is not None else ""
         begin = f"{self.program} [{bar:.<{BAR}}] {self.done} of {self.of}  "
-        return begin + self.what[: max(0, width - len(begin) - len(end))] + end
+        return (begin + self.what[: max(0, width - len(begin) - len(end))] + end)[:width]
