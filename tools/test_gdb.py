@@ -72,7 +72,7 @@ class TestGdb(InTemporaryFolder):
         frame, freed, allocated = session.found(
             r"frame_free: frame (0x\w+) is freed twice: .*; freed by cpu 3 at \[<0x\w+>\] (.*), \d+ ticks ago, "
             r"allocated before that at \[<0x\w+>\] (.*)").groups()
-        zones = re.findall(r"^  (zone\d: .*, lock fas);", session.console, re.M)
+        zones = re.findall(r"^  (zone\d: .*\)), low mark", session.console, re.M)
         zone = next(z for z in zones if int(re.findall(r"0x\w+", z)[1], 16) > int(frame, 16) >= int(re.findall(r"0x\w+", z)[0], 16))
         name = zone.partition(":")[0]
         self.check(session, "hf-panic: frame_free: frame %#llx is freed twice", f"$1 = frame {frame} of {name}\n", *zones)

@@ -62,7 +62,7 @@ class TestRunFolder(InLogs):
         qemu = (f"echo $$ >> {self.folder}/begun; echo I am $$;"
                 f"while [ $(wc -l < {self.folder}/begun) -lt 2 ]; do sleep 0.05; done;" + PASS)
         environment = self.environment(qemu)
-        started = [subprocess.Popen(self.command(), env=environment, stdout=subprocess.PIPE,
+        started = [subprocess.Popen(self.command("--json"), env=environment, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE) for _ in range(2)]
         shown = [one.communicate(timeout=PATIENCE_SECONDS)[0].decode() for one in started]
         self.assertEqual([one.returncode for one in started], [0, 0])
@@ -148,7 +148,7 @@ class TestDisks(InLogs):
         script = f'disk=$1; shift; mount -t tmpfs -o size=4k none "$disk" && {prepare} && "$@"; status=$?; ' \
                  'cat "$disk"/latest/run.log | wc -c; exit $status'
         said = "i=0; while [ $i -lt 400 ]; do echo a line of the console; i=$((i+1)); done;" + PASS
-        return subprocess.run([*MOUNTS, "sh", "-c", script, "sh", str(self.logs), *self.command()],
+        return subprocess.run([*MOUNTS, "sh", "-c", script, "sh", str(self.logs), *self.command("--json")],
                               env={**self.environment(said), "TMPDIR": str(self.folder)}, text=True,
                               capture_output=True, timeout=PATIENCE_SECONDS)
 

@@ -44,9 +44,11 @@
  *   a change of a function, compare it with the model, and then update its digest.
  *
  *	mm/heap/kmalloc.c:
- *	allocate_exactly           7d26d1b60078  search
- *	see                        23bda2640248  search, at its begin; search_again
- *	allocate                   d99b118ce9dd  alloc
+ *	allocate_exactly           4ae5977ab52c  search
+ *	changes                    363870064716  search, at its begin; search_again
+ *	answered                   8af846c4f5f4  alloc
+ *	allocate                   42814894b937  alloc
+ *	allocate_behind            0bf14623219e  alloc
  *	mm/heap/kmalloc_private.h:
  *	transit_begin              11c277aa7665  transit_begin
  *	transit_end                8108a1b8be28  in_transit--, where it stands

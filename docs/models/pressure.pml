@@ -109,7 +109,7 @@
  *	is_online                  06458379fd40  ask, await
  *	is_worth_asking            2b958ef81ed2  ask, ask_early
  *	raise_asked                390c9698e84a  raise_asked
- *	give_tickets               6f230dd724ea  ask, in steps
+ *	give_tickets               386b7b3960d2  ask, in steps
  *	ask                        0c98dc552c28  draw_ticket, ask, send_ipi
  *	frame_drain_ask            37155cda00cd  ask_early
  *	frame_drain_low            59c0fcc9fe5c  ask_early

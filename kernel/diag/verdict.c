@@ -20,7 +20,7 @@
 #define FINISHER_SECONDS 10
 
 /* tools/launcher/console.py waits for this line, and then ends QEMU. */
-#define VERDICT_HALTED	 "halted: nothing can power this machine off"
+#define VERDICT_HALTED "halted: nothing can power this machine off"
 
 #define TIMEBASE_UNKNOWN                                                                           \
 	UINT64_C(100000000) /* before the tree is read: more than most machines have */

@@ -220,7 +220,7 @@ static inline __attribute__((always_inline)) pfn_t alloc_batch_as(struct frame_c
 	if (__builtin_expect(hold.low, 0))
 		frame_drain_low(zone);
 	if (__builtin_expect(frame == SENTINEL, 0))
-		return alloc_direct(cache, zone);
+		return PFN_NONE;
 	if (traced && taken)
 		trace_end(TRACE_REFILL, begun, taken, zone->number);
 	frame_mark_allocated(cache_state_bias(zone), frame);
@@ -261,8 +261,9 @@ static pfn_t alloc_anywhere(struct frame_cache *cache, uint64_t least)
 
 		if (zone_free_frames(zone) < least)
 			continue;
-		frame = takes_batch(cache, zone) ? alloc_batch(cache, zone)
-						 : alloc_direct(cache, zone);
+		frame = takes_batch(cache, zone) ? alloc_batch(cache, zone) : PFN_NONE;
+		if (pfn_is_none(frame))
+			frame = alloc_direct(cache, zone);
 		if (!pfn_is_none(frame))
 			return frame;
 	}

@@ -34,16 +34,17 @@ static uint64_t holds(void)
 	return stats.acquisitions;
 }
 
-/* Blocks of the size, and then all frames: nothing is left. Blocks are linked by their first words. */
+/* Blocks of the size's class, and then all frames: nothing is left. Blocks are linked by their first words. */
 static pfn_t all_frames;
-static void **all_blocks;
+static void *all_blocks;
 
 static void take_all(size_t size)
 {
+	size = size < sizeof(all_blocks) ? sizeof(all_blocks) : size;
 	all_frames = PFN_NONE;
 	all_blocks = NULL;
-	for (void **block; (block = kmalloc_called(size)) != NULL; all_blocks = block)
-		*block = all_blocks;
+	for (void *block; (block = kmalloc_called(size)) != NULL; all_blocks = block)
+		memcpy(block, &all_blocks, sizeof(all_blocks));
 	for (pfn_t frame; frame = frame_alloc(FRAME_ANY), !pfn_is_none(frame); all_frames = frame)
 		*(uint64_t *)frame_bytes(frame) = all_frames.value;
 }
@@ -51,8 +52,9 @@ static void take_all(size_t size)
 static void give_all(void)
 {
 	while (all_blocks) {
-		void **next = *all_blocks;
+		void *next;
 
+		memcpy(&next, all_blocks, sizeof(next));
 		kfree(all_blocks);
 		all_blocks = next;
 	}

@@ -177,7 +177,7 @@ static bool set_zones(const struct bootargs *asked, const struct policy *policy)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static void on_interrupt(void)
+static void stop_workload(void)
 {
 	ck_pr_store_64(&run.limit_ns, 1);
 }
@@ -219,7 +219,7 @@ static bool run_once(const struct workload *workload)
 	cpus_run(set_caches, &settings.arguments, settings.cpus);
 	free_before = leak_check_begin();
 	statistics_reset();
-	monitor_watch_for_interrupt(on_interrupt);
+	monitor_watch_for_interrupt(stop_workload);
 	ran = workload_execute(&run);
 	monitor_stop_watching();
 	result_collect(&result, &run);

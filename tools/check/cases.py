@@ -345,7 +345,7 @@ CASES = (
     Case("three-cpus-of-eight", "cpus=3", smp="8"),
     # Each policy under the tests that its contract allows, and all of what varies in one boot.
     *(Case(f"policy-{policy}", f"run=selftest,stress policy={policy} ops=500",
-           must_contain=(f", {policy}, lock fas",)) for policy in POLICIES),
+           must_contain=(f"policy: {policy}, lock fas",)) for policy in POLICIES),
     # It has no runs of frames: what needs them says so.
     Case("policy-free_list-bench", "run=bench policy=free_list", smp="1", icount="shift=0,sleep=off",
          must_contain=("run_512_pair: NOT MEASURABLE: no run of 512 frames is to be had of free_list",)),

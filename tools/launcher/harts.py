@@ -15,8 +15,6 @@ from .symbols import Symbols
 # QEMU sends its greeting when it starts. It answers "stop" when each hart has left its code.
 GREETING_SECONDS, ANSWER_SECONDS = 0.5, 10.0
 COUNTER = re.compile(r"^ pc +([0-9a-f]+)", re.M)
-# No function is longer: an address so far behind one is of something else.
-FUNCTION_BYTES_MAX = 1 << 16
 
 
 def ask(stream: TextIO, command: str, **arguments: str) -> Any:
@@ -57,16 +55,13 @@ def numbers_text(numbers: Iterable[int]) -> str:
 
 
 def place_text(counter: int, symbols: Symbols) -> str:
-    """The function and the line of an instruction. A place is that of a call, one byte before."""
-    name = symbols.name(counter)
-    if name is None or int(name.rpartition(b"+0x")[2], 16) > FUNCTION_BYTES_MAX:
-        return f"outside of the kernel, {counter:#x} (the firmware, where a hart sleeps or is stopped)"
-    return (name + symbols.places.get(counter + 1, b"")).decode("utf-8", "replace")
+    """The function and the line of an instruction."""
+    text = symbols.text(counter, is_pc=True)
+    return text or f"outside of the kernel, {counter:#x} (the firmware, where a hart sleeps or is stopped)"
 
 
 def places_text(counters: list[int], symbols: Symbols) -> list[str]:
     """Harts at one place share a line."""
-    symbols.find_places([counter + 1 for counter in set(counters)])
     harts = defaultdict(list)
     for hart, counter in enumerate(counters):
         harts[place_text(counter, symbols)].append(hart)

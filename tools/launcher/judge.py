@@ -44,7 +44,7 @@ def judge_unfinished(run: Run) -> Judgement | None:
     if run.timed_out:
         said = any(record["record"] == "verdict" for record in run.console.records)
         how = "after the verdict, QEMU did not end" if said else "without a verdict"
-        text = f"time-out after {run.seconds:.0f} s, {how}; {last_line(run.console)}"
+        text = f"time-out after {run.options.timeout:g} s, {how}; {last_line(run.console)}"
         found = details(run.options, run.counters, run.console.symbols)
         return Judgement(TIMED_OUT, text, details=tuple(found))
     return None
