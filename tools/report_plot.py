@@ -280,6 +280,7 @@ def draw(panels: Sequence[Panel]) -> list[str]:
 
 # As gnuplot defines them; the page has them once.
 SYMBOLS = """
+<circle id="gpDot" r=".5" stroke-width=".5" stroke="currentColor"/>
 <circle id="gpPt5" stroke-width=".25" stroke="currentColor" cx="0" cy="0" r="1"/>
 <circle id="gpPt6" fill="currentColor" cx="0" cy="0" r="1"/>
 <rect id="gpPt3" stroke-width=".25" stroke="currentColor" x="-.9" y="-.9" width="1.8" height="1.8"/>
