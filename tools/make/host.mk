@@ -133,7 +133,7 @@ traps.tests    := $(call tests_of,traps)
 traps.into     := host
 traps.needs    := $(BUILD)/deps/test
 traps.goals    := host $(BUILD)/host/% $(BUILD)/traps/%
-$(call special,traps,sync/spin_kinds.c,$(ASAN) -Itests/host/traps)
+$(call special,traps,sync/spin_kinds.c,$(ASAN) -DTRAPS_POINTS=0 -Itests/host/traps)
 $(call special,traps,$(filter-out sync/spin_kinds.c,$(traps_library)),$(subst address,thread,$(ASAN)) -U__SANITIZE_THREAD__ -Dmemcpy=traps_copy -Itests/host/traps)
 $(call special,traps,$(traps.tests) $(addprefix tests/host/traps/,traps.c heap_points.c),-O2 -Itests/host/traps)
 links.test_trap_heap := tests/host/traps/heap_points.c
