@@ -11,7 +11,7 @@
 #define WITH_ALT  3
 #define WITH_CTRL 5
 
-#define CTRL(letter) ((letter)&0x1f)
+#define CTRL(letter) ((letter) % 32)
 
 static enum line_key control_key(unsigned char byte)
 {
