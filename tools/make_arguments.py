@@ -76,7 +76,7 @@ class Variable:
     goals: str = ""  # what has a use for it; empty: any goal may have
 
 
-BOOTS = "run monitor debug explore replay shrink"
+BOOTS = "run trace monitor debug explore replay shrink"
 SCHEDULES = "explore replay shrink"
 
 # Variables whose values are checked here, or that mean something to some goals only.

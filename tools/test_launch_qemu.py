@@ -68,7 +68,7 @@ class TestTyped(InLogs):
         qemu = "printf 'hartframe> '; echo \"heard $(head -c 8 | od -An -c)\";" + PASS
         run = subprocess.run(self.command("--interactive"), env=self.environment(qemu), input=b"ledger\n",
                              capture_output=True, timeout=PATIENCE_SECONDS)
-        self.assertRegex(run.stdout, rb"heard +l +e +d +g +e +r +\\n 004")
+        self.assertRegex(run.stdout, rb"heard +l +e +d +g +e +r\s+004")
 
     def test_qemu_that_ends_without_reading(self) -> None:
         qemu = "printf 'hartframe> '; sleep 0.3; echo;" + PASS
@@ -92,6 +92,12 @@ class TestGdb(InLogs):
             self.assertIn(f"gdb's port {port}: Address already in use; without GDB_PORT=", run.stderr)
         run = self.launch(PASS, "--gdb", "--gdb-port", str(port))
         self.assertEqual((run.returncode, self.port(run)), (0, port))
+
+
+def own_terminal() -> None:
+    """The terminal is the process's own, and its end a signal, also where the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class TestEndsWithTheLauncher(InLogs):
@@ -142,7 +148,7 @@ class TestEndsWithTheLauncher(InLogs):
         with errors:
             started, qemu = self.started(
                 "while :; do echo again; sleep 0.05; done", *arguments, stdin=theirs, stdout=theirs, stderr=errors,
-                start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+                start_new_session=True, preexec_fn=own_terminal)
         os.close(theirs)
         os.read(ours, 1)
         os.close(ours)

@@ -171,7 +171,7 @@ class TestPipe(Booting):
         self.assertIn('no command "bogus"; help lists them', output)
         self.assertRegex(output, r"hartframe> ledger\r?\ntotal \d+ = reserved")
         # The names of addresses, though bytes are shown as they come.
-        self.assertRegex(output, r"at \[<0x[0-9a-f]+>\] page_table_create\+0x")
+        self.assertRegex(output, r"at \[<0x[0-9a-f]+>\] .*page_table_create\+0x")
         self.assertEqual(self.last_record()["result"], "pass")
 
 

@@ -33,7 +33,7 @@ COLOURS = tuple((re.compile(pattern), colour) for pattern, colour in (
 
 # OpenSBI's: its picture, and lines with a colon in column 27.
 BANNER_BEGINS = b"OpenSBI v"
-BANNER = re.compile(rb"[^0-9A-Za-z]*$|.{26}: ")
+BANNER = re.compile(rb"[^0-9A-Za-z]*$|[A-Z][^:]{25}: ")
 # What KTAP says to programs; a person sees the results.
 KTAP_FRAME = re.compile(rb"KTAP version \d+$|1\.\.\d+$")
 
