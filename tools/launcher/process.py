@@ -186,6 +186,7 @@ class Watch:
             if self.is_to_end():
                 return
             sources, sinks = (self.typed.sources(), self.typed.sinks()) if self.typed else ([], [])
+            had_ended = self.process.poll() is not None  # before the look at what it has written
             readable, writable, _ = select.select([output, *sources], sinks, [], POLL_SECONDS)
             data = os.read(output, CHUNK_BYTES) if output in readable else None
             if data:
@@ -196,7 +197,7 @@ class Watch:
             if self.run.halted:
                 return
             # A stray descendant may hold the pipe open after QEMU has gone.
-            at_end = data == b"" or (not readable and self.process.poll() is not None)
+            at_end = data == b"" or (had_ended and output not in readable)
         try:
             self.run.status = self.process.wait(KILL_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
